@@ -1,0 +1,1 @@
+"""The client under its older import name; everything here comes from `spalloc_client`."""

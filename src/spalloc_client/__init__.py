@@ -1,0 +1,1 @@
+"""Ask for SpiNNaker boards, keep them, and give them back."""

@@ -1,0 +1,4 @@
+# The version of the distribution, read by the build; nothing else lives here.
+"""The version of spalloc."""
+
+__version__ = "1!8.0.0"

@@ -1,0 +1,1 @@
+"""Share a site's SpiNNaker boards among jobs."""

@@ -1,0 +1,31 @@
+# What a machine is: an administrator's facts about it, fixed until the configuration changes.
+#
+# No occupancy, no jobs: what is allocated just now is packing's subject.
+"""A machine's definition."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spinnaker.geometry import Board, BoardLink, Size
+from spinnaker.places import Frame, Place
+
+DEFAULT_TAG = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine as its configuration describes it."""
+
+    name: str
+    size: Size
+    """Width and height in triads."""
+    tags: frozenset[str] = frozenset({DEFAULT_TAG})
+    dead_boards: frozenset[Board] = frozenset()
+    dead_links: frozenset[BoardLink] = frozenset()
+    """Both ends of each dead link."""
+    places: Mapping[Board, Place] = field(default_factory=dict)
+    """Where each live board stands."""
+    addresses: Mapping[Board, str] = field(default_factory=dict)
+    """The host name or address of each live board's Ethernet-connected chip."""
+    bmps: Mapping[Frame, str] = field(default_factory=dict)
+    """The host name or address of each frame's BMP."""
