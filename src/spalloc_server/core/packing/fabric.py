@@ -1,12 +1,12 @@
 # Which boards of one machine are alive, and which of them live links connect.
 #
-# Facts of the hardware only, as bitmaps; which boards are in use is occupancy.py's.
-"""A machine's live boards and links as bitmaps, and what can be reached by them."""
+# Facts of the hardware only; which boards are in use is packer.py's.
+"""A machine's live boards and links, and what can be reached by them."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.packing.layout import Layout, Planes
 from spinnaker.geometry import (
     BOARDS_PER_TRIAD,
     Board,
@@ -18,14 +18,6 @@ from spinnaker.geometry import (
     neighbour,
     wraps,
 )
-
-
-class Planes(NamedTuple):
-    """A set of boards: for each z, a bitmap of the triads, bit `y * width + x`, whose board z is in the set."""
-
-    z0: int
-    z1: int
-    z2: int
 
 
 class _Step(NamedTuple):
@@ -43,19 +35,17 @@ class Fabric:
 
     def __init__(self, machine: Machine) -> None:
         self.size = machine.size
+        self.layout = Layout(machine.size)
         self.live_boards = frozenset(boards_of(self.size)) - machine.dead_boards
+        self.live = self.layout.planes(self.live_boards)
         self.dead_links = self._dead_links(machine)
         """Both ends of each dead link between live boards."""
         self.joined_x, self.joined_y = self._joined()
         """Whether any live link crosses the left and right, and the bottom and top edges."""
         self.flawed = self._flawed()
         """Bitmap of the triads that have a dead board or a dead link."""
-        self._every_triad = (1 << self.size.width * self.size.height) - 1
         self._steps = self._all_steps()
-        self._columns = {
-            x: sum(1 << (y * self.size.width + x) for y in range(self.size.height))
-            for x in range(self.size.width)
-        }
+        self._places: dict[Size, int] = {}
 
     def _dead_links(self, machine: Machine) -> frozenset[BoardLink]:
         ends = machine.dead_links | {far_end(self.size, end) for end in machine.dead_links}
@@ -85,75 +75,92 @@ class Fabric:
         return joined_x, joined_y
 
     def _flawed(self) -> int:
-        flawed = 0
-        for board in boards_of(self.size):
-            if board not in self.live_boards:
-                flawed |= self.triad(board)
+        sound = self.live.z0 & self.live.z1 & self.live.z2
+        flawed = self.layout.every_triad & ~sound
         for end in self.dead_links:
-            flawed |= self.triad(end.board)
+            flawed |= self.layout.triad(end.board.x, end.board.y)
         return flawed
 
     def _all_steps(self) -> tuple[_Step, ...]:
         steps = []
-        middle = Board(1, 1, 0)
-        room = Size(3, 3)
+        middle, room = Board(1, 1, 0), Size(3, 3)
         for z in range(BOARDS_PER_TRIAD):
             for link in Link:
                 target = neighbour(room, middle._replace(z=z), link)
-                live = 0
-                for board in self.live_boards:
-                    if board.z == z and self.is_live(board, link):
-                        live |= self.triad(board)
-                steps.append(_Step(z, target.z, target.x - middle.x, target.y - middle.y, live))
+                x, y = target.x - middle.x, target.y - middle.y
+                live = self.live[z] & self.layout.moved(self.live[target.z], -x, -y)
+                for end in self.dead_links:
+                    if end.board.z == z and end.link is link:
+                        live &= ~self.layout.triad(end.board.x, end.board.y)
+                steps.append(_Step(z, target.z, x, y, live))
         return tuple(steps)
 
-    def triad(self, board: Board) -> int:
-        """Return the bit of the board's triad."""
-        return 1 << (board.y * self.size.width + board.x)
+    def places(self, size: Size) -> int:
+        """Return the guards of the triads that a rectangle may have at its bottom left, as far as edges are joined."""
+        guards = self._places.get(size)
+        if guards is None:
+            width = self.size.width if self.joined_x else self.size.width - size.width + 1
+            height = self.size.height if self.joined_y else self.size.height - size.height + 1
+            corner = self.layout.rectangle(0, 0, Size(width, height))
+            guards = self._places[size] = self.layout.guards_of(corner)
+        return guards
 
-    def planes(self, boards: Iterable[Board]) -> Planes:
-        """Return a set of boards as bitmaps."""
-        planes = [0, 0, 0]
-        for board in boards:
-            planes[board.z] |= self.triad(board)
-        return Planes(*planes)
-
-    def rectangle(self, origin: Board, size: Size) -> int:
-        """Return the bitmap of the triads of a rectangle, around the machine's edges."""
-        width, height = self.size
-        row = 0
-        for x in range(origin.x, origin.x + size.width):
-            row |= 1 << x % width
-        triads = 0
-        for y in range(origin.y, origin.y + size.height):
-            triads |= row << (y % height) * width
-        return triads
+    def is_whole(self, triads: int, inside: Planes) -> bool:
+        """Return whether a set has all boards of a rectangle in which nothing is dead, so that all are connected."""
+        return inside.z0 & inside.z1 & inside.z2 == triads and not triads & self.flawed
 
     def reachable(self, origin: Board, within: Planes) -> Planes:
         """Return the boards of `within` that live links inside it connect to `origin`, one of them."""
         reached = [0, 0, 0]
-        reached[origin.z] = self.triad(origin)
+        reached[origin.z] = self.layout.triad(origin.x, origin.y)
         new = list(reached)
         while any(new):
             found = [0, 0, 0]
-            for step in self._steps:
-                leaving = new[step.source] & step.live
+            for source, target, x, y, live in self._steps:
+                leaving = new[source] & live
                 if leaving:
-                    found[step.target] |= self._moved(leaving, step.x, step.y)
-            new = [found[z] & within[z] & ~reached[z] for z in range(BOARDS_PER_TRIAD)]
-            reached = [reached[z] | new[z] for z in range(BOARDS_PER_TRIAD)]
+                    found[target] |= self.layout.moved(leaving, x, y) if x or y else leaving
+            for z in range(BOARDS_PER_TRIAD):
+                new[z] = found[z] & within[z] & ~reached[z]
+                reached[z] |= new[z]
         return Planes(*reached)
 
-    def _moved(self, bits: int, x: int, y: int) -> int:
+    # Links inside an allocation
+
+    def wrapped(self, boards: frozenset[Board], origin: Board, size: Size) -> tuple[bool, bool]:
+        """Return whether live links between boards of a rectangle join its left and right, bottom and top edges."""
+        if size.width < self.size.width and size.height < self.size.height:
+            return False, False
+        wraps_x = wraps_y = False
+        for board in boards:
+            for link in Link:
+                over_x, over_y = self._around(board, link, origin)
+                if (
+                    (over_x or over_y)
+                    and neighbour(self.size, board, link) in boards
+                    and self.is_live(board, link)
+                ):
+                    wraps_x |= over_x
+                    wraps_y |= over_y
+        return wraps_x, wraps_y
+
+    def dead_links_between(self, boards: frozenset[Board], origin: Board, *, around: bool) -> int:
+        """Return how many ends of dead links there are between boards of a rectangle.
+
+        Args:
+            boards: the boards.
+            origin: the rectangle's bottom-left board.
+            around: whether links that join the rectangle's opposite edges count.
+        """
+        return sum(
+            end.board in boards
+            and neighbour(self.size, end.board, end.link) in boards
+            and (around or not any(self._around(end.board, end.link, origin)))
+            for end in self.dead_links
+        )
+
+    def _around(self, board: Board, link: Link, origin: Board) -> tuple[bool, bool]:
+        """Whether a link inside a rectangle leaves it at one side and comes back at the other, across and up."""
         width, height = self.size
-        if x == 1:
-            edge = bits & self._columns[width - 1]
-            bits = (bits ^ edge) << 1 | edge >> (width - 1)
-        elif x == -1:
-            edge = bits & self._columns[0]
-            bits = (bits ^ edge) >> 1 | edge << (width - 1)
-        if y == 1:
-            bits = bits << width | bits >> width * (height - 1)
-        elif y == -1:
-            bits = bits >> width | bits << width * (height - 1)
-        return bits & self._every_triad
+        inside = Board((board.x - origin.x) % width, (board.y - origin.y) % height, board.z)
+        return wraps(self.size, inside, link)

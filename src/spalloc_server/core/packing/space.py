@@ -1,0 +1,114 @@
+# The boards that are open to some job just now, with the sums that searches need, worked out once and kept.
+#
+# Arithmetic on what is open; why it is open, or to whom, is packer.py's.
+"""Open boards, and how many of them there are in every rectangle."""
+
+from spalloc_server.core.packing.fabric import Fabric
+from spalloc_server.core.packing.layout import NO_BOARDS, Planes
+from spinnaker.geometry import Size
+
+
+class Space:
+    """A set of open boards of one machine that changes over time."""
+
+    def __init__(self, fabric: Fabric, boards: Planes = NO_BOARDS) -> None:
+        self.fabric = fabric
+        self.layout = fabric.layout
+        self.boards = boards
+        self.gained = 0
+        """How many boards have been opened so far, counted anew each time."""
+        self._most: dict[Size, tuple[int, int]] = {}
+        self._sums: dict[object, int] = {}
+
+    def become(self, boards: Planes) -> None:
+        """Have other boards open than before."""
+        if boards != self.boards:
+            self.gained += (boards - self.boards).count
+            self.boards = boards
+            self._sums.clear()
+
+    @property
+    def whole(self) -> int:
+        """Bitmap of the triads all of whose boards are open."""
+        return self.boards.z0 & self.boards.z1 & self.boards.z2
+
+    def ceiling(self, size: Size) -> int:
+        """Return a number that the open boards of no rectangle of a size exceed."""
+        known = self._most.get(size)
+        if known is None:
+            return size.boards
+        most, gained = known
+        return most + self.gained - gained
+
+    def note_most(self, size: Size, bound: int) -> int:
+        """Find how many open boards the best rectangle of a size has, and remember it as the ceiling."""
+        if bound:
+            most, _ = self.layout.largest(self.open_boards(size), self.places(size), bound)
+        else:
+            most = 0
+        self._most[size] = most, self.gained
+        return most
+
+    def open_boards(self, size: Size) -> int:
+        """Return the grid of the open boards in the rectangle that has each triad at its bottom left."""
+        sums = self._sums.get(size)
+        if sums is None:
+            sums = self._sums[size] = self.layout.up(self._open_across(size.width), size.height)
+        return sums
+
+    def _open_across(self, width: int) -> int:
+        key = "across", width
+        sums = self._sums.get(key)
+        if sums is None:
+            counts = self._sums.get("counts")
+            if counts is None:
+                counts = self._sums["counts"] = self.layout.counts(self.boards)
+            sums = self._sums[key] = self.layout.across(counts, width)
+        return sums
+
+    def places(self, size: Size) -> int:
+        """Return the guards of the triads that may be at a rectangle's bottom left, whatever is open."""
+        return self.fabric.places(size)
+
+    def origins(self, size: Size) -> int:
+        """Return the guards of those among `places` whose bottom-left board is open."""
+        guards = self._sums.get("origins")
+        if guards is None:
+            guards = self._sums["origins"] = self.layout.guards_of(self.boards.z0)
+        return guards & self.places(size)
+
+    def shut_edge(self, size: Size) -> tuple[int, int]:
+        """Return, for the rectangle at each triad, how much of its edge touches no wholly open triad.
+
+        Returns:
+            the grid, and the length of the whole edge, in triads.
+        """
+        layout = self.layout
+        width, height = layout.size
+        open_edge, edge = 0, 0
+        if size.height < height:
+            row = self._whole_triads(size.width, 1)
+            below, above = layout.shifted(row, 0, height - 1), layout.shifted(row, 0, size.height)
+            if not self.fabric.joined_y:
+                below, above = layout.above_bottom(below), layout.below_top(above, size.height)
+            open_edge += below + above
+            edge += 2 * size.width
+        if size.width < width:
+            column = self._whole_triads(1, size.height)
+            left, right = layout.shifted(column, width - 1, 0), layout.shifted(column, size.width, 0)
+            if not self.fabric.joined_x:
+                left, right = layout.right_of_left(left), layout.left_of_right(right, size.width)
+            open_edge += left + right
+            edge += 2 * size.height
+        return edge * layout.ones - layout.first_copy(open_edge), edge
+
+    def _whole_triads(self, width: int, height: int) -> int:
+        key = "whole", width, height
+        sums = self._sums.get(key)
+        if sums is None:
+            whole = self._sums.get("whole")
+            if whole is None:
+                whole = self._sums["whole"] = self.layout.number(self.whole)
+            sums = self.layout.across(whole, width) if height == 1 else self.layout.up(whole, height)
+            self._sums[key] = sums
+        return sums
