@@ -3,17 +3,14 @@
 # Worked out once for each kind of request; nothing here changes with occupancy.
 """What a machine must provide for a request."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from math import ceil
 
-from spalloc_server.core.packing.shapes import holds, rectangles
+from spalloc_server.core.packing.shapes import holds, outermost, rectangles
 from spalloc_server.core.requests import Boards, JobRequest, Rectangle
-from spinnaker.geometry import Size
-
-LOOSEST = 2.0
-"""How many times the area of the smallest possible rectangle a job's rectangle may have.
-
-A looser rectangle lets a job bend around its neighbours. Measured from 1.0 to 3.0: docs/guides/scheduling.md.
-"""
+from spinnaker.geometry import BOARDS_PER_TRIAD, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +19,8 @@ class Demand:
 
     rectangles: tuple[tuple[Size, ...], ...]
     """The sizes to try, smallest area first; those of one area together."""
+    outermost: tuple[Size, ...]
+    """Those of the sizes that fit into no other: where these have too few boards, all have."""
     boards: int
     """How many boards are asked for."""
     fewest: int
@@ -29,37 +28,31 @@ class Demand:
     max_dead_links: int | None
     require_torus: bool
 
-    def only(self, rectangles: tuple[tuple[Size, ...], ...]) -> "Demand":
-        """Return the same with other sizes."""
-        return Demand(rectangles, self.boards, self.fewest, self.max_dead_links, self.require_torus)
-
     def spare(self, size: Size) -> int:
         """How many boards of a rectangle are more than asked for, so that other jobs may have them."""
         return max(0, size.boards - self.boards)
 
 
-def demand_for(request: JobRequest, limit: Size) -> Demand:
-    """Return what a machine of `limit` triads must provide for a request, however loose the rectangle."""
+def demands(request: JobRequest, limit: Size) -> Iterator[Demand]:
+    """Yield what a machine of `limit` triads may provide for a request, from the smallest rectangles to the largest."""
     match request.shape:
         case Rectangle(size):
-            sizes = [size] if holds(limit, size) else []
-            count = size.boards
+            if holds(limit, size):
+                yield _demand(request, size.boards, [size])
         case Boards(count):
-            sizes = rectangles(count, request.min_ratio, limit)
+            triads = ceil(count / BOARDS_PER_TRIAD)
+            while triads <= limit.width * limit.height:
+                yield _demand(request, count, _torus_only(request, rectangles(triads, request.min_ratio, limit), limit))
+                triads += ceil(triads / 4)
         case _:
             raise AssertionError(f"{request.shape} is not for rectangles")
-    if request.require_torus:
-        sizes = [size for size in sizes if size == limit]
-    areas: dict[int, list[Size]] = {}
-    for size in sizes:
-        areas.setdefault(size.boards, []).append(size)
-    fewest = 1 if request.max_dead_boards is None else max(1, count - request.max_dead_boards)
-    by_area = tuple(tuple(same) for same in areas.values())
-    return Demand(by_area, count, fewest, request.max_dead_links, request.require_torus)
 
 
-def not_too_loose(demand: Demand, smallest: int) -> Demand:
-    """Return the demand for the rectangles of `smallest` boards, and up to `LOOSEST` times as many."""
-    return demand.only(
-        tuple(same for same in demand.rectangles if smallest <= same[0].boards <= LOOSEST * smallest)
-    )
+def _torus_only(request: JobRequest, sizes: Iterable[Size], limit: Size) -> list[Size]:
+    return [size for size in sizes if size == limit or not request.require_torus]
+
+
+def _demand(request: JobRequest, boards: int, sizes: list[Size]) -> Demand:
+    by_area = tuple(tuple(same) for _, same in groupby(sizes, key=lambda size: size.boards))
+    fewest = 1 if request.max_dead_boards is None else max(1, boards - request.max_dead_boards)
+    return Demand(by_area, outermost(sizes), boards, fewest, request.max_dead_links, request.require_torus)

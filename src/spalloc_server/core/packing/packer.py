@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.demand import Demand, demand_for, not_too_loose
+from spalloc_server.core.packing.demand import Demand, demands
 from spalloc_server.core.packing.fabric import Fabric
 from spalloc_server.core.packing.layout import NO_BOARDS, Planes
 from spalloc_server.core.packing.search import (
@@ -32,6 +32,8 @@ class _Kept:
     boards: Planes
     latest: int
     """No job that took boards later than this number may be in the place's way."""
+    oldest: int
+    """The first of those that were in the place's way when it was chosen."""
     stale: bool = False
     """Whether a better place may have appeared."""
 
@@ -46,7 +48,7 @@ class Packer:
         self.machine = machine
         self._fabric = Fabric(machine)
         self._layout = self._fabric.layout
-        self._demands: dict[JobRequest, Demand] = {}
+        self._demands: dict[JobRequest, Demand | None] = {}
         self._taken: dict[int, Planes] = {}
         self._takers: dict[Board, int] = {}
         self._number = 0
@@ -57,21 +59,23 @@ class Packer:
         """What is free."""
         self._open = Space(self._fabric, self._free)
         """What is free and not kept."""
+        self._hope = Space(self._fabric)
+        """What would be free soon, if a better place than the one that is kept is to be found."""
 
     @property
     def free_boards(self) -> int:
         """How many boards are free, kept ones included."""
-        return self._free.count
+        return self._free.size
 
     @property
     def kept_boards(self) -> int:
         """How many boards belong to the place that is kept, free or not."""
-        return 0 if self._kept is None else self._kept.boards.count
+        return 0 if self._kept is None else self._kept.boards.size
 
     @property
     def awaited(self) -> int:
         """How many of the boards of the place that is kept are not free yet."""
-        return 0 if self._kept is None else (self._kept.boards - self._free).count
+        return 0 if self._kept is None else (self._kept.boards - self._free).size
 
     @property
     def gained(self) -> int:
@@ -112,8 +116,9 @@ class Packer:
             else:
                 self._taken[taker] = left
             self._free |= planes & self._fabric.live
-            if self._kept is not None:
-                self._kept.stale = True
+            kept = self._kept
+            if kept is not None and not kept.oldest < taker <= kept.latest:
+                kept.stale = True  # the others count as free already when a better place is looked for
         if self._set_aside:
             self._free -= self._layout.planes(self._set_aside)
         self._changed()
@@ -152,7 +157,7 @@ class Packer:
             case BoardAt(board):
                 return board in self._fabric.live_boards
             case _:
-                return bool(self._demand(request).rectangles)
+                return self._demand(request) is not None
 
     def find(self, request: JobRequest) -> Allocation | Missing:
         """Return what a job can have now, outside the place that is kept; nothing is taken yet."""
@@ -173,22 +178,22 @@ class Packer:
             case BoardAt(board):
                 return find_board_at(space, board)
             case _:
-                in_use = self._fabric.live - space.boards
-                return find_rectangle(self._demand(request), space, in_use, best_for=best_for)
+                demand = self._demand(request)
+                if demand is None:
+                    return Missing(self.machine.size.boards)
+                return find_rectangle(demand, space, self._fabric.live - space.boards, best_for=best_for)
 
-    def _demand(self, request: JobRequest) -> Demand:
-        demand = self._demands.get(request)
-        if demand is None:
-            demand = self._demands[request] = self._possible(demand_for(request, self.machine.size))
-        return demand
-
-    def _possible(self, demand: Demand) -> Demand:
-        """Return the demand with the smallest rectangle that is possible on this machine, and not too loose ones."""
-        empty = Space(self._fabric, self._fabric.live)
-        for same in demand.rectangles:
-            if isinstance(find_rectangle(demand.only((same,)), empty, NO_BOARDS), Place):
-                return not_too_loose(demand, same[0].boards)
-        return demand.only(())
+    def _demand(self, request: JobRequest) -> Demand | None:
+        """Return what the request comes to on this machine; None if it could not be met with no board in use."""
+        if request not in self._demands:
+            empty = Space(self._fabric, self._fabric.live)
+            possible = (
+                demand
+                for demand in demands(request, self.machine.size)
+                if isinstance(find_rectangle(demand, empty, NO_BOARDS), Place)
+            )
+            self._demands[request] = next(possible, None)
+        return self._demands[request]
 
     # The place that is kept
 
@@ -198,7 +203,7 @@ class Packer:
         Most jobs are short and a few are very long, so one that has run for long is likely to run on. The place is
         therefore where the job that has been running longest has been running the shortest time.
         """
-        self._keep(request, self._number)
+        self._keep_best(request, self._number, 0)
 
     def keep_nothing(self) -> None:
         """Open the place that is kept to everybody."""
@@ -217,40 +222,43 @@ class Packer:
         if kept is None or not kept.stale:
             return False
         kept.stale = False
-        return self._keep(kept.request, kept.latest)
-
-    def _keep(self, request: JobRequest, latest: int) -> bool:
-        """Keep the best place in whose way there are only jobs numbered up to `latest`, if it is a better one."""
-        movable = [number for number in self._taken if number <= latest]
-        lowest = 0
-        if self._kept is not None:
-            in_the_way = (
-                at
-                for at, number in enumerate(movable)
-                if self._taken[number] & self._kept.boards != NO_BOARDS
-            )
-            lowest = next(in_the_way, len(movable)) + 1
-            if lowest > len(movable):
-                return False
-        usable = self._fabric.live - self._layout.planes(self._set_aside)
-
-        def place(first: int) -> Place | Missing:
-            boards = self._free
-            for number in movable[first:]:
-                boards |= self._taken[number] & usable
-            return self._find(request, Space(self._fabric, boards), best_for=self._all)
-
-        best = place(lowest)
-        if not isinstance(best, Place):
+        self._hope.become(self._hoped_for(kept.oldest + 1, kept.latest))
+        if not isinstance(self._find(kept.request, self._hope), Place):
             return False
-        highest = len(movable)
-        while lowest < highest:
-            middle = (lowest + highest + 1) // 2
-            found = place(middle)
-            if isinstance(found, Place):
-                best, lowest = found, middle
-            else:
-                highest = middle - 1
-        self._kept = _Kept(request, best.boards, latest)
-        self._changed()
+        self._keep_best(kept.request, kept.latest, kept.oldest + 1)
         return True
+
+    def _hoped_for(self, first: int, last: int) -> Planes:
+        """Return the boards that are free, or were taken by those numbered from `first` to `last`."""
+        z0, z1, z2 = self._free
+        for number, boards in self._taken.items():
+            if first <= number <= last:
+                z0 |= boards[0]
+                z1 |= boards[1]
+                z2 |= boards[2]
+        return Planes(z0, z1, z2) & self._usable
+
+    def _keep_best(self, request: JobRequest, latest: int, first: int) -> None:
+        """Keep the place in whose way the first is as late as can be, of those numbered from `first` to `latest`."""
+        numbers = [number for number in self._taken if first <= number <= latest]
+        numbers.append(latest + 1)
+        low, high = 0, len(numbers) - 1
+        best: Place | Missing = Missing(1)
+        while low <= high:
+            middle = (low + high) // 2
+            hope = Space(self._fabric, self._hoped_for(numbers[middle], latest))
+            found = self._find(request, hope, best_for=self._all)
+            if isinstance(found, Place):
+                best, low = found, middle + 1
+            else:
+                high = middle - 1
+        if isinstance(best, Place):
+            in_the_way = (number for number in numbers[:-1] if self._taken[number] & best.boards != NO_BOARDS)
+            self._kept = _Kept(request, best.boards, latest, next(in_the_way, latest))
+            self._changed()
+
+    @property
+    def _usable(self) -> Planes:
+        if not self._set_aside:
+            return self._fabric.live
+        return self._fabric.live - self._layout.planes(self._set_aside)

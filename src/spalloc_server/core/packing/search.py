@@ -12,7 +12,8 @@ from spalloc_server.core.packing.layout import NO_BOARDS, Planes
 from spalloc_server.core.packing.space import Space
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 
-_WHOLE_TRIAD = Demand(((Size(1, 1),),), BOARDS_PER_TRIAD, BOARDS_PER_TRIAD, None, require_torus=False)
+_TRIAD = Size(1, 1)
+_WHOLE_TRIAD = Demand(((_TRIAD,),), (_TRIAD,), BOARDS_PER_TRIAD, BOARDS_PER_TRIAD, None, require_torus=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +94,36 @@ def find_rectangle(
     return _find(demand, demand.fewest, space, in_use, space)
 
 
-def _find(
-    demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: Space | None
-) -> Place | Missing:
-    missing = space.layout.size.boards
+def _find(demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: Space | None) -> Place | Missing:
+    missing = _missing(demand, fewest, space)
+    if missing:
+        return Missing(missing)
     for sizes in demand.rectangles:
         rated = []
         for size in sizes:
-            short = fewest - space.ceiling(size)
-            if short <= 0:
-                places = _places(demand, fewest, size, space, in_use)
-                if places:
-                    rated.append((*_rated(size, places, space, best_for), size))
-                    continue
-                short = max(1, fewest - space.note_most(size, size.boards))
-            missing = min(missing, short)
+            places = _places(demand, fewest, size, space, in_use)
+            if places:
+                rated.append((*_rated(size, places, space, best_for), size))
         rated.sort(key=lambda rating: rating[0])
         for best in (True, False):
             for _, at_best, elsewhere, size in rated:
                 place = _first_good(demand, fewest, size, at_best if best else elsewhere, space)
                 if place is not None:
                     return place
-        if rated:
-            missing = 1
-    return Missing(missing)
+    return Missing(1)
+
+
+def _missing(demand: Demand, fewest: int, space: Space) -> int:
+    """Return how many boards the rectangle with the most open boards is short of."""
+    most = 0
+    for size in demand.outermost:
+        ceiling = space.ceiling(size)
+        if ceiling >= fewest:
+            ceiling = space.find_ceiling(size)
+            if ceiling >= fewest:
+                return 0
+        most = max(most, ceiling)
+    return fewest - most
 
 
 def _places(demand: Demand, fewest: int, size: Size, space: Space, in_use: Planes) -> int:
@@ -155,8 +162,8 @@ def _examined(demand: Demand, fewest: int, origin: Board, size: Size, space: Spa
     triads = space.layout.rectangle(origin.x, origin.y, size)
     inside = space.boards.within(triads)
     if not fabric.is_whole(triads, inside):
-        inside = fabric.reachable(origin, inside)
-        if inside.count < fewest:
+        inside = fabric.connected(origin, size, inside)
+        if inside.size < fewest:
             return None
     held = _trimmed(demand, origin, size, space, inside)
     if demand.require_torus or demand.max_dead_links is not None:
@@ -175,10 +182,10 @@ def _trimmed(demand: Demand, origin: Board, size: Size, space: Space, inside: Pl
 
     Triads are dropped from the end of the longer side, so that what is left to others is in one piece.
     """
-    surplus = inside.count - demand.boards
+    surplus = inside.size - demand.boards
     if surplus <= 0 or demand.require_torus:
         return inside
-    if surplus < BOARDS_PER_TRIAD and inside.count == size.boards:
+    if surplus < BOARDS_PER_TRIAD and inside.size == size.boards:
         return inside  # whole triads, one of which could not go
     layout, (width, height) = space.layout, space.layout.size
     order = (
@@ -198,7 +205,7 @@ def _trimmed(demand: Demand, origin: Board, size: Size, space: Space, inside: Pl
             return inside
         chosen = inside.within(kept)
         if not space.fabric.is_whole(kept, chosen):
-            chosen = space.fabric.reachable(origin, chosen)
-        if chosen.count >= demand.boards:
+            chosen = space.fabric.connected(origin, size, chosen)
+        if chosen.size >= demand.boards:
             return chosen
-        count = chosen.count
+        count = chosen.size

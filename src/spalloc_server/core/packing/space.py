@@ -23,7 +23,7 @@ class Space:
     def become(self, boards: Planes) -> None:
         """Have other boards open than before."""
         if boards != self.boards:
-            self.gained += (boards - self.boards).count
+            self.gained += (boards - self.boards).size
             self.boards = boards
             self._sums.clear()
 
@@ -40,13 +40,12 @@ class Space:
         most, gained = known
         return most + self.gained - gained
 
-    def note_most(self, size: Size, bound: int) -> int:
-        """Find how many open boards the best rectangle of a size has, and remember it as the ceiling."""
-        if bound:
-            most, _ = self.layout.largest(self.open_boards(size), self.places(size), bound)
-        else:
-            most = 0
-        self._most[size] = most, self.gained
+    def find_ceiling(self, size: Size) -> int:
+        """Return how many open boards the best rectangle of a size has, and remember it as the ceiling."""
+        most, gained = self._most.get(size, (0, -1))
+        if gained != self.gained:
+            most, _ = self.layout.largest(self.open_boards(size), self.places(size), size.boards)
+            self._most[size] = most, self.gained
         return most
 
     def open_boards(self, size: Size) -> int:
