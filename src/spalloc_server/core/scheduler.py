@@ -15,8 +15,7 @@ from enum import Enum
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.packer import Packer
-from spalloc_server.core.packing.search import Missing
+from spalloc_server.core.packing.packer import Packer, Wish
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board
 
@@ -62,14 +61,26 @@ class Waiting:
 
 
 @dataclass(slots=True)
+class _Option:
+    """A machine that a job may run on."""
+
+    packer: Packer
+    wish: Wish
+    until: int = 0
+    """How many boards must have been gained there before there can be a place."""
+
+
+@dataclass(slots=True)
 class _Queued:
     """A job that waits."""
 
     job: int
     request: JobRequest
     since: float
-    until: dict[str, int] = field(default_factory=dict)
-    """For each machine it was not found a place on: how many boards must have been gained before it can be."""
+    options: list[_Option]
+    fewest: int
+    """How many boards it needs at the least."""
+    looked_at: bool = False
 
 
 class Scheduler:
@@ -81,6 +92,8 @@ class Scheduler:
         self._queue: dict[int, _Queued] = {}
         self._keeping: dict[str, int] = {}
         """For each machine that keeps a place, the job it is kept for."""
+        self._kept_until: dict[str, int] = {}
+        """For each machine that keeps a place, how many boards must have been gained before the job can start."""
         self._in_use: dict[str, set[Board]] = {}
         self._set_aside: dict[str, set[Board]] = {}
 
@@ -94,10 +107,11 @@ class Scheduler:
             request: what it asks for.
             now: the time in seconds since which it has been waiting.
         """
-        refusal = self._refusal(request)
-        if refusal is None:
-            self._queue[job] = _Queued(job, request, now)
-        return refusal
+        options = self._options(request)
+        if not options:
+            return self._refusal(request)
+        self._queue[job] = _Queued(job, request, now, options, _fewest(request))
+        return None
 
     def withdraw(self, job: int) -> None:
         """Take a job out of the queue; one that is not there makes no difference."""
@@ -112,7 +126,10 @@ class Scheduler:
             settled = True
             for name in list(self._keeping):
                 self._start_kept(name, starts)
+            largest = max((packer.look() for packer in self._packers.values()), default=0)
             for queued in list(self._queue.values()):
+                if queued.looked_at and queued.fewest > largest:
+                    continue
                 kept = queued.job in self._keeping.values()
                 if self._start(queued, starts) and kept:
                     settled = False  # what was kept for it on another machine is now open
@@ -138,11 +155,10 @@ class Scheduler:
                     f"a place of {packer.kept_boards} boards is kept for it on {name}, "
                     f"{packer.awaited} of which are still in use"
                 )
-        suitable = self._suitable(queued.request)
-        if not all(packer.machine.name in queued.until for packer in suitable):
+        if not queued.looked_at:
             return Obstacle.TURN, "about to be looked at"
         wanted = _boards(queued.request)
-        most = max(suitable, key=lambda packer: packer.free_boards)
+        most = max((option.packer for option in queued.options), key=lambda packer: packer.free_boards)
         on = f"free on {most.machine.name}"
         if most.free_boards < wanted:
             return Obstacle.BOARDS, f"it needs {wanted} boards, and {most.free_boards} are {on}"
@@ -159,26 +175,25 @@ class Scheduler:
 
     def _start_kept(self, name: str, starts: list[Start]) -> None:
         packer = self._packers[name]
-        queued = self._queue[self._keeping[name]]
-        if packer.gained_for_kept >= queued.until.get(name, 0):
+        if packer.gained_for_kept >= self._kept_until[name]:
             found = packer.find_for_kept()
             if isinstance(found, Allocation):
-                self._begin(queued, found, starts)
+                self._begin(self._queue[self._keeping[name]], found, starts)
                 return
-            queued.until[name] = packer.gained_for_kept + found.boards
+            self._kept_until[name] = packer.gained_for_kept + found.boards
         packer.keep_better()
 
     def _start(self, queued: _Queued, starts: list[Start]) -> bool:
-        for packer in self._suitable(queued.request):
-            name = packer.machine.name
-            if packer.gained < queued.until.get(name, 0) or self._keeping.get(name) == queued.job:
+        again, queued.looked_at = queued.looked_at, True
+        for option in queued.options:
+            packer = option.packer
+            if packer.gained < option.until or self._keeping.get(packer.machine.name) == queued.job:
                 continue
-            found = packer.find(queued.request)
-            if isinstance(found, Missing):
-                queued.until[name] = packer.gained + found.boards
-            else:
+            found = packer.find(option.wish, again=again)
+            if isinstance(found, Allocation):
                 self._begin(queued, found, starts)
                 return True
+            option.until = packer.gained + found.boards
         return False
 
     def _begin(self, queued: _Queued, allocation: Allocation, starts: list[Start]) -> None:
@@ -198,13 +213,12 @@ class Scheduler:
             for queued in self._queue.values():
                 if now - queued.since < PATIENCE:
                     break
-                if queued.job not in self._keeping.values() and packer in self._suitable(queued.request):
-                    if not packer.is_possible(queued.request):
-                        continue
-                    packer.keep(queued.request)
+                wish = next((option.wish for option in queued.options if option.packer is packer), None)
+                if wish is not None and queued.job not in self._keeping.values():
+                    packer.keep(wish)
                     if packer.keeps:
                         self._keeping[name] = queued.job
-                        queued.until.pop(name, None)
+                        self._kept_until[name] = 0
                     break
 
     def _stop_keeping(self, job: int) -> None:
@@ -265,12 +279,16 @@ class Scheduler:
                 packer.set_aside(board)
         refused = []
         for queued in list(self._queue.values()):
-            queued.until.clear()
-            refusal = self._refusal(queued.request)
-            if refusal is not None:
+            queued.options = self._options(queued.request)
+            queued.looked_at = False
+            if not queued.options:
                 del self._queue[queued.job]
-                refused.append((queued.job, refusal))
+                refused.append((queued.job, self._refusal(queued.request)))
         return refused
+
+    def _options(self, request: JobRequest) -> list[_Option]:
+        wishes = ((packer, packer.wish(request)) for packer in self._suitable(request))
+        return [_Option(packer, wish) for packer, wish in wishes if wish is not None]
 
     def _suitable(self, request: JobRequest) -> list[Packer]:
         if request.machine is not None:
@@ -278,17 +296,15 @@ class Scheduler:
             return [] if packer is None else [packer]
         return [packer for packer in self._packers.values() if request.tags <= packer.machine.tags]
 
-    def _refusal(self, request: JobRequest) -> str | None:
+    def _refusal(self, request: JobRequest) -> str:
         suitable = self._suitable(request)
-        if any(packer.is_possible(request) for packer in suitable):
-            return None
         if request.machine is not None and not suitable:
             return f"There is no machine named {request.machine!r}; there are: {_names(self._packers)}."
         if not suitable:
             tags = ", ".join(sorted(request.tags))
             return f"No machine has all of the tags {tags}."
         names = _names(packer.machine.name for packer in suitable)
-        return f"{_wish(request)} can not be had on {names}."
+        return f"{_in_words(request)} can not be had on {names}."
 
 
 def _names(names: Iterable[str]) -> str:
@@ -305,7 +321,11 @@ def _boards(request: JobRequest) -> int:
             return 1
 
 
-def _wish(request: JobRequest) -> str:
+def _fewest(request: JobRequest) -> int:
+    return 1 if request.max_dead_boards is None else max(1, _boards(request) - request.max_dead_boards)
+
+
+def _in_words(request: JobRequest) -> str:
     match request.shape:
         case AnyBoard():
             return "A board"

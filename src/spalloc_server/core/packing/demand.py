@@ -42,7 +42,9 @@ def demands(request: JobRequest, limit: Size) -> Iterator[Demand]:
         case Boards(count):
             triads = ceil(count / BOARDS_PER_TRIAD)
             while triads <= limit.width * limit.height:
-                yield _demand(request, count, _torus_only(request, rectangles(triads, request.min_ratio, limit), limit))
+                yield _demand(
+                    request, count, _torus_only(request, rectangles(triads, request.min_ratio, limit), limit)
+                )
                 triads += ceil(triads / 4)
         case _:
             raise AssertionError(f"{request.shape} is not for rectangles")

@@ -45,6 +45,10 @@ class Fabric:
         self.flawed = self._flawed()
         """Bitmap of the triads that have a dead board or a dead link."""
         self._steps = self._all_steps()
+        inner = Size(max(0, self.size.width - 2), max(0, self.size.height - 2))
+        easy = self.layout.rectangle(1, 1, inner) & ~self.flawed
+        self._uneasy = self.layout.every_triad & ~easy
+        """Bitmap of the triads at the machine's edges, where links may wrap around, and of the flawed ones."""
         self._places: dict[Size, int] = {}
 
     def _dead_links(self, machine: Machine) -> frozenset[BoardLink]:
@@ -109,6 +113,11 @@ class Fabric:
         """Return whether a set has all boards of a rectangle in which nothing is dead, so that all are connected."""
         return inside.z0 & inside.z1 & inside.z2 == triads and not triads & self.flawed
 
+    @property
+    def is_torus(self) -> bool:
+        """Whether live links join both pairs of the machine's edges."""
+        return self.joined_x and self.joined_y
+
     def connected(self, origin: Board, size: Size, inside: Planes) -> Planes:
         """Return those of a rectangle's boards that live links inside it connect to its origin.
 
@@ -117,28 +126,30 @@ class Fabric:
             size: the rectangle's size.
             inside: boards in the rectangle.
         """
-        triads = inside.z0 | inside.z1 | inside.z2
-        if triads & self.flawed or size.width == self.size.width or size.height == self.size.height:
-            return self._connected_by_any_link(origin, inside)
-        x, y = origin.x, origin.y
-        layout = self.layout
-        seen = Planes(*(layout.seen_from(plane, x, y) for plane in inside))
-        corner = layout.rectangle(0, 0, size)
-        found = _connected_to_corner(seen.within(corner), layout.stride)
-        return Planes(*(layout.put_at(plane, x, y) for plane in found))
+        flawless = not (inside.z0 | inside.z1 | inside.z2) & self.flawed
+        if flawless and origin.x + size.width < self.size.width and origin.y + size.height < self.size.height:
+            return _spread(self.layout.planes([origin]), inside, self.layout.stride)
+        return self.cluster(self.layout.planes([origin]), inside)
 
-    def _connected_by_any_link(self, origin: Board, inside: Planes) -> Planes:
-        reached = [0, 0, 0]
-        reached[origin.z] = self.layout.triad(origin.x, origin.y)
-        before: list[int] = []
-        while reached != before:
-            before = list(reached)
+    def cluster(self, seed: Planes, among: Planes) -> Planes:
+        """Return the boards of a set that live links inside it connect to some of them, those included."""
+        sound = self.layout.every_triad & ~self.flawed
+        easy = among.within(sound)
+        reached = seed
+        while True:
+            reached |= _spread(reached.within(sound), easy, self.layout.stride)
+            if not (reached.z0 | reached.z1 | reached.z2) & self._uneasy:
+                return reached
+            further = [*reached]
             for source, target, x, y, live in self._steps:
-                leaving = reached[source] & live
+                leaving = further[source] & live
                 if leaving:
                     arriving = self.layout.moved(leaving, x, y) if x or y else leaving
-                    reached[target] |= arriving & inside[target]
-        return Planes(*reached)
+                    further[target] |= arriving & among[target]
+            after = Planes(*further)
+            if after == reached:
+                return reached
+            reached = after
 
     # Links inside an allocation
 
@@ -181,18 +192,20 @@ class Fabric:
         return wraps(self.size, inside, link)
 
 
-def _connected_to_corner(inside: Planes, row: int) -> Planes:
-    """Return the boards of a set that are connected to board (0, 0, 0), where no link is dead and nothing wraps.
+def _spread(boards: Planes, among: Planes, row: int) -> Planes:
+    """Return the boards of a set that are connected to some of them, where no link is dead and none wraps around.
 
-    This is `_connected_by_any_link` with all steps written out: it is where much of the time goes on a busy machine.
+    This is what `Fabric.cluster` does link by link, with all links written out: much of the time of a busy machine's
+    scheduler goes here.
 
     Args:
-        inside: the boards.
-        row: bits from one row to the next.
+        boards: where to start, boards of `among`.
+        among: the boards to stay inside.
+        row: bits from one row of a bitmap to the next.
     """
-    in0, in1, in2 = inside
+    in0, in1, in2 = among
     up = row + 1
-    r0, r1, r2 = 1, 0, 0
+    r0, r1, r2 = boards
     while True:
         f1 = (r0 | r0 >> 1 | r0 >> up | r1 | r2 | r2 << row | r2 >> 1) & in1
         f2 = (r0 | r0 >> row | r0 >> up | f1 | f1 << 1 | f1 >> row | r2) & in2

@@ -132,22 +132,6 @@ class Layout:
         y, x = divmod(lane, self.stride)
         return x, y
 
-    def seen_from(self, triads: int, x: int, y: int) -> int:
-        """Return the bitmap with the triad (x, y) moved to (0, 0), around the machine's edges.
-
-        Only a part of the bitmap less than the machine's width and height is of use after that.
-        """
-        low = y * self.stride
-        triads = triads >> low | (triads & ((1 << low) - 1)) << (self._length - low)
-        return (triads | triads << self.size.width) >> x
-
-    def put_at(self, triads: int, x: int, y: int) -> int:
-        """Return the bitmap with the triad (0, 0) moved to (x, y), around the machine's edges."""
-        triads <<= x + y * self.stride
-        triads = triads & ((1 << self._length) - 1) | triads >> self._length
-        over = triads & ~self.every_triad
-        return triads ^ over | over >> self.size.width
-
     # Grids
 
     def guards_of(self, triads: int) -> int:

@@ -23,12 +23,15 @@ from spalloc_server.core.packing.space import Space
 from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest
 from spinnaker.geometry import Board, contains
 
+Wish = AnyBoard | BoardAt | Demand
+"""A request as one machine sees it."""
+
 
 @dataclass(slots=True)
 class _Kept:
     """A place that is kept for a job."""
 
-    request: JobRequest
+    wish: Wish
     boards: Planes
     latest: int
     """No job that took boards later than this number may be in the place's way."""
@@ -54,6 +57,7 @@ class Packer:
         self._number = 0
         self._set_aside: set[Board] = set()
         self._kept: _Kept | None = None
+        self._seen = self._looked = 0
         self._free = self._fabric.live
         self._all = Space(self._fabric, self._free)
         """What is free."""
@@ -149,42 +153,13 @@ class Packer:
 
     # What can be had
 
-    def is_possible(self, request: JobRequest) -> bool:
-        """Return whether the machine could meet the request if no board were in use or set aside."""
+    def wish(self, request: JobRequest) -> Wish | None:
+        """Return what the request comes to on this machine; None if it could not be met were no board in use."""
         match request.shape:
             case AnyBoard():
-                return bool(self._fabric.live_boards)
+                return request.shape if self._fabric.live_boards else None
             case BoardAt(board):
-                return board in self._fabric.live_boards
-            case _:
-                return self._demand(request) is not None
-
-    def find(self, request: JobRequest) -> Allocation | Missing:
-        """Return what a job can have now, outside the place that is kept; nothing is taken yet."""
-        return self._as_allocation(self._find(request, self._open))
-
-    def find_for_kept(self) -> Allocation | Missing:
-        """Return what the job that a place is kept for can have now, there or anywhere; nothing is taken yet."""
-        assert self._kept is not None
-        return self._as_allocation(self._find(self._kept.request, self._all))
-
-    def _as_allocation(self, found: Place | Missing) -> Allocation | Missing:
-        return allocation(self.machine.name, self._fabric, found) if isinstance(found, Place) else found
-
-    def _find(self, request: JobRequest, space: Space, best_for: Space | None = None) -> Place | Missing:
-        match request.shape:
-            case AnyBoard():
-                return find_board(space)
-            case BoardAt(board):
-                return find_board_at(space, board)
-            case _:
-                demand = self._demand(request)
-                if demand is None:
-                    return Missing(self.machine.size.boards)
-                return find_rectangle(demand, space, self._fabric.live - space.boards, best_for=best_for)
-
-    def _demand(self, request: JobRequest) -> Demand | None:
-        """Return what the request comes to on this machine; None if it could not be met with no board in use."""
+                return request.shape if board in self._fabric.live_boards else None
         if request not in self._demands:
             empty = Space(self._fabric, self._fabric.live)
             possible = (
@@ -195,15 +170,56 @@ class Packer:
             self._demands[request] = next(possible, None)
         return self._demands[request]
 
+    def look(self) -> int:
+        """Take note of the boards that have become available since the last look.
+
+        Returns:
+            how many boards the largest cluster has that one of them is in. Who was found no place after the last look
+            can have none now with more boards than that.
+        """
+        self._seen, self._looked = self._looked, self._open.gained
+        if self._seen == self._looked:
+            return 0
+        return self._open.largest_cluster(self._open.opened_since(self._seen))
+
+    def find(self, wish: Wish, *, again: bool) -> Allocation | Missing:
+        """Return what a job can have now, outside the place that is kept; nothing is taken yet.
+
+        Args:
+            wish: what the job asks for.
+            again: whether no place was found for it after the look before the last.
+        """
+        return self._as_allocation(self._find(wish, self._open, since=self._seen if again else 0))
+
+    def find_for_kept(self) -> Allocation | Missing:
+        """Return what the job that a place is kept for can have now, there or anywhere; nothing is taken yet."""
+        assert self._kept is not None
+        return self._as_allocation(self._find(self._kept.wish, self._all))
+
+    def _as_allocation(self, found: Place | Missing) -> Allocation | Missing:
+        return allocation(self.machine.name, self._fabric, found) if isinstance(found, Place) else found
+
+    def _find(
+        self, wish: Wish, space: Space, *, best_for: Space | None = None, since: int = 0
+    ) -> Place | Missing:
+        match wish:
+            case AnyBoard():
+                return find_board(space)
+            case BoardAt(board):
+                return find_board_at(space, board)
+            case Demand():
+                in_use = self._fabric.live - space.boards
+                return find_rectangle(wish, space, in_use, best_for=best_for, since=since)
+
     # The place that is kept
 
-    def keep(self, request: JobRequest) -> None:
+    def keep(self, wish: Wish) -> None:
         """Keep a place for a job: where the wait is likely to be shortest among the boards in use now.
 
         Most jobs are short and a few are very long, so one that has run for long is likely to run on. The place is
         therefore where the job that has been running longest has been running the shortest time.
         """
-        self._keep_best(request, self._number, 0)
+        self._keep_best(wish, self._number, 0)
 
     def keep_nothing(self) -> None:
         """Open the place that is kept to everybody."""
@@ -223,9 +239,9 @@ class Packer:
             return False
         kept.stale = False
         self._hope.become(self._hoped_for(kept.oldest + 1, kept.latest))
-        if not isinstance(self._find(kept.request, self._hope), Place):
+        if not isinstance(self._find(kept.wish, self._hope), Place):
             return False
-        self._keep_best(kept.request, kept.latest, kept.oldest + 1)
+        self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
         return True
 
     def _hoped_for(self, first: int, last: int) -> Planes:
@@ -238,7 +254,7 @@ class Packer:
                 z2 |= boards[2]
         return Planes(z0, z1, z2) & self._usable
 
-    def _keep_best(self, request: JobRequest, latest: int, first: int) -> None:
+    def _keep_best(self, wish: Wish, latest: int, first: int) -> None:
         """Keep the place in whose way the first is as late as can be, of those numbered from `first` to `latest`."""
         numbers = [number for number in self._taken if first <= number <= latest]
         numbers.append(latest + 1)
@@ -247,14 +263,14 @@ class Packer:
         while low <= high:
             middle = (low + high) // 2
             hope = Space(self._fabric, self._hoped_for(numbers[middle], latest))
-            found = self._find(request, hope, best_for=self._all)
+            found = self._find(wish, hope, best_for=self._all)
             if isinstance(found, Place):
                 best, low = found, middle + 1
             else:
                 high = middle - 1
         if isinstance(best, Place):
             in_the_way = (number for number in numbers[:-1] if self._taken[number] & best.boards != NO_BOARDS)
-            self._kept = _Kept(request, best.boards, latest, next(in_the_way, latest))
+            self._kept = _Kept(wish, best.boards, latest, next(in_the_way, latest))
             self._changed()
 
     @property

@@ -76,7 +76,7 @@ def _single(space: Space, z: int, triad: int) -> Place:
 
 
 def find_rectangle(
-    demand: Demand, space: Space, in_use: Planes, *, best_for: Space | None = None
+    demand: Demand, space: Space, in_use: Planes, *, best_for: Space | None = None, since: int = 0
 ) -> Place | Missing:
     """Find a rectangle: the smallest there is, and among equals the one whose edge touches the fewest open triads.
 
@@ -86,16 +86,19 @@ def find_rectangle(
         demand: what would do.
         space: the boards that may be given.
         in_use: boards that other jobs have; only the rectangle's surplus may be among them.
+        since: how many boards `space` had gained when the same demand was last found not to be met there.
         best_for: instead of the smallest edge, prefer the most boards that are open there.
     """
-    complete = _find(demand, demand.boards, space, in_use, best_for)
+    complete = _find(demand, demand.boards, space, in_use, best_for, since)
     if demand.fewest == demand.boards or isinstance(complete, Place):
         return complete
-    return _find(demand, demand.fewest, space, in_use, space)
+    return _find(demand, demand.fewest, space, in_use, space, since)
 
 
-def _find(demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: Space | None) -> Place | Missing:
-    missing = _missing(demand, fewest, space)
+def _find(
+    demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: Space | None, since: int
+) -> Place | Missing:
+    missing = _missing(demand, fewest, space, in_use, since)
     if missing:
         return Missing(missing)
     for sizes in demand.rectangles:
@@ -113,17 +116,51 @@ def _find(demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: S
     return Missing(1)
 
 
-def _missing(demand: Demand, fewest: int, space: Space) -> int:
-    """Return how many boards the rectangle with the most open boards is short of."""
+def _missing(demand: Demand, fewest: int, space: Space, in_use: Planes, since: int) -> int:
+    """Return how many boards must open up at the least before there can be a place; 0 if there may be one now.
+
+    The outermost rectangles answer for all, as each of the others fits into one of them that has the same origin. At
+    an edge that is not joined up that is so for the number of boards only.
+    """
+    new = space.clusters_of(space.opened_since(since), fewest) if since else space.boards
+    if new == NO_BOARDS:
+        return 1
     most = 0
     for size in demand.outermost:
         ceiling = space.ceiling(size)
         if ceiling >= fewest:
             ceiling = space.find_ceiling(size)
-            if ceiling >= fewest:
+        if ceiling >= fewest:
+            places = _places(demand, fewest, size, space, in_use)
+            if since:
+                places &= space.layout.guards_of(new.z0)
+            if not space.fabric.is_torus or _any_connected(fewest, size, places, space):
                 return 0
+            ceiling = fewest - 1
         most = max(most, ceiling)
     return fewest - most
+
+
+def _any_connected(fewest: int, size: Size, places: int, space: Space) -> bool:
+    while places:
+        x, y = space.layout.first(places)
+        if _connected(fewest, Board(x, y, 0), size, space) is not None:
+            return True
+        places &= places - 1
+    return False
+
+
+def _connected(fewest: int, origin: Board, size: Size, space: Space) -> Planes | None:
+    """Return the open boards of a rectangle that are connected to its origin, if there are enough."""
+    triads = space.layout.rectangle(origin.x, origin.y, size)
+    inside = space.boards.within(triads)
+    if space.fabric.is_whole(triads, inside):
+        return inside
+    inside &= space.cluster(origin)
+    if inside.size < fewest:
+        return None
+    inside = space.fabric.connected(origin, size, inside)
+    return inside if inside.size >= fewest else None
 
 
 def _places(demand: Demand, fewest: int, size: Size, space: Space, in_use: Planes) -> int:
@@ -159,12 +196,9 @@ def _first_good(demand: Demand, fewest: int, size: Size, places: int, space: Spa
 def _examined(demand: Demand, fewest: int, origin: Board, size: Size, space: Space) -> Place | None:
     """Return what a job would get at a place, if that is connected and enough."""
     fabric = space.fabric
-    triads = space.layout.rectangle(origin.x, origin.y, size)
-    inside = space.boards.within(triads)
-    if not fabric.is_whole(triads, inside):
-        inside = fabric.connected(origin, size, inside)
-        if inside.size < fewest:
-            return None
+    inside = _connected(fewest, origin, size, space)
+    if inside is None:
+        return None
     held = _trimmed(demand, origin, size, space, inside)
     if demand.require_torus or demand.max_dead_links is not None:
         boards = frozenset(space.layout.boards(held))

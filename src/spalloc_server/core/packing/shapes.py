@@ -43,13 +43,12 @@ def rectangles(triads: int, min_ratio: float, limit: Size) -> list[Size]:
         if height is not None:
             lowest[width] = height
     sizes = {
-        size
+        Size(width, max(lowest[width], min(limit.height, int(looseness * triads / width))))
         for width in _spread(list(lowest))
         for looseness in LOOSENESS
-        if (size := Size(width, max(lowest[width], min(limit.height, int(looseness * triads / width)))))
-        and is_square_enough(size, min_ratio)
     }
-    return sorted(sizes, key=lambda size: (size.boards, max(size), size))
+    fitting = (size for size in sizes if is_square_enough(size, min_ratio))
+    return sorted(fitting, key=lambda size: (size.boards, max(size), size))
 
 
 def _spread(widths: list[int]) -> list[int]:

@@ -3,9 +3,14 @@
 # Arithmetic on what is open; why it is open, or to whom, is packer.py's.
 """Open boards, and how many of them there are in every rectangle."""
 
+from collections import deque
+
 from spalloc_server.core.packing.fabric import Fabric
 from spalloc_server.core.packing.layout import NO_BOARDS, Planes
-from spinnaker.geometry import Size
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
+
+_REMEMBERED = 64
+"""Changes that a space remembers, so that a search need not repeat what was in vain before."""
 
 
 class Space:
@@ -19,13 +24,49 @@ class Space:
         """How many boards have been opened so far, counted anew each time."""
         self._most: dict[Size, tuple[int, int]] = {}
         self._sums: dict[object, int] = {}
+        self._clusters: list[Planes] = []
+        self._opened: deque[tuple[int, Planes]] = deque(maxlen=_REMEMBERED)
 
     def become(self, boards: Planes) -> None:
         """Have other boards open than before."""
         if boards != self.boards:
-            self.gained += (boards - self.boards).size
+            opened = boards - self.boards
+            if opened != NO_BOARDS:
+                self.gained += opened.size
+                self._opened.append((self.gained, opened))
             self.boards = boards
             self._sums.clear()
+            self._clusters.clear()
+
+    def opened_since(self, gained: int) -> Planes:
+        """Return the boards that have been opened since so many had been gained; all that are open, if long ago."""
+        opened = NO_BOARDS
+        for after, boards in reversed(self._opened):
+            if after <= gained:
+                return opened & self.boards
+            opened |= boards
+        return self.boards
+
+    def clusters_of(self, boards: Planes, fewest: int) -> Planes:
+        """Return the clusters of at least `fewest` open boards that some of `boards`, all open, are in."""
+        rest, large = boards, NO_BOARDS
+        while rest != NO_BOARDS:
+            z = next(z for z in range(BOARDS_PER_TRIAD) if rest[z])
+            cluster = self._cluster(z, rest[z] & -rest[z])
+            rest -= cluster
+            if cluster.size >= fewest:
+                large |= cluster
+        return large
+
+    def largest_cluster(self, boards: Planes) -> int:
+        """Return how many boards the largest cluster has that some of `boards`, all open, are in."""
+        rest, most = boards, 0
+        while rest != NO_BOARDS:
+            z = next(z for z in range(BOARDS_PER_TRIAD) if rest[z])
+            cluster = self._cluster(z, rest[z] & -rest[z])
+            rest -= cluster
+            most = max(most, cluster.size)
+        return most
 
     @property
     def whole(self) -> int:
@@ -75,6 +116,20 @@ class Space:
         if guards is None:
             guards = self._sums["origins"] = self.layout.guards_of(self.boards.z0)
         return guards & self.places(size)
+
+    def cluster(self, board: Board) -> Planes:
+        """Return the open boards that are connected to one of them."""
+        return self._cluster(board.z, self.layout.triad(board.x, board.y))
+
+    def _cluster(self, z: int, triad: int) -> Planes:
+        for cluster in self._clusters:
+            if cluster[z] & triad:
+                return cluster
+        seed = [0, 0, 0]
+        seed[z] = triad
+        cluster = self.fabric.cluster(Planes(*seed), self.boards)
+        self._clusters.append(cluster)
+        return cluster
 
     def shut_edge(self, size: Size) -> tuple[int, int]:
         """Return, for the rectangle at each triad, how much of its edge touches no wholly open triad.
