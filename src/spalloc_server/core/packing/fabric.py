@@ -6,7 +6,8 @@
 from typing import NamedTuple
 
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.layout import Layout, Planes
+from spalloc_server.core.packing.bitmaps import Bitmaps, Planes
+from spalloc_server.core.packing.grids import LANE_BITS, Grids
 from spinnaker.geometry import (
     BOARDS_PER_TRIAD,
     Board,
@@ -35,9 +36,10 @@ class Fabric:
 
     def __init__(self, machine: Machine) -> None:
         self.size = machine.size
-        self.layout = Layout(machine.size)
+        self.bitmaps = Bitmaps(machine.size)
+        self._grids = [Grids(self.bitmaps, bits) for bits in LANE_BITS]
         self.live_boards = frozenset(boards_of(self.size)) - machine.dead_boards
-        self.live = self.layout.planes(self.live_boards)
+        self.live = self.bitmaps.planes(self.live_boards)
         self.dead_links = self._dead_links(machine)
         """Both ends of each dead link between live boards."""
         self.joined_x, self.joined_y = self._joined()
@@ -46,8 +48,8 @@ class Fabric:
         """Bitmap of the triads that have a dead board or a dead link."""
         self._steps = self._all_steps()
         inner = Size(max(0, self.size.width - 2), max(0, self.size.height - 2))
-        easy = self.layout.rectangle(1, 1, inner) & ~self.flawed
-        self._uneasy = self.layout.every_triad & ~easy
+        easy = self.bitmaps.rectangle(1, 1, inner) & ~self.flawed
+        self._uneasy = self.bitmaps.every_triad & ~easy
         """Bitmap of the triads at the machine's edges, where links may wrap around, and of the flawed ones."""
         self._places: dict[Size, int] = {}
 
@@ -80,9 +82,9 @@ class Fabric:
 
     def _flawed(self) -> int:
         sound = self.live.z0 & self.live.z1 & self.live.z2
-        flawed = self.layout.every_triad & ~sound
+        flawed = self.bitmaps.every_triad & ~sound
         for end in self.dead_links:
-            flawed |= self.layout.triad(end.board.x, end.board.y)
+            flawed |= self.bitmaps.triad(end.board.x, end.board.y)
         return flawed
 
     def _all_steps(self) -> tuple[_Step, ...]:
@@ -92,21 +94,25 @@ class Fabric:
             for link in Link:
                 target = neighbour(room, middle._replace(z=z), link)
                 x, y = target.x - middle.x, target.y - middle.y
-                live = self.live[z] & self.layout.moved(self.live[target.z], -x, -y)
+                live = self.live[z] & self.bitmaps.moved(self.live[target.z], -x, -y)
                 for end in self.dead_links:
                     if end.board.z == z and end.link is link:
-                        live &= ~self.layout.triad(end.board.x, end.board.y)
+                        live &= ~self.bitmaps.triad(end.board.x, end.board.y)
                 steps.append(_Step(z, target.z, x, y, live))
         return tuple(steps)
 
+    def grids(self, size: Size) -> Grids:
+        """Return the narrowest grids whose numbers go up to the boards of a rectangle."""
+        return next(grids for grids in self._grids if grids.most >= size.boards)
+
     def places(self, size: Size) -> int:
-        """Return the guards of the triads that a rectangle may have at its bottom left, as far as edges are joined."""
+        """Return the triads that a rectangle may have at its bottom left, as guards, as far as edges are joined."""
         guards = self._places.get(size)
         if guards is None:
             width = self.size.width if self.joined_x else self.size.width - size.width + 1
             height = self.size.height if self.joined_y else self.size.height - size.height + 1
-            corner = self.layout.rectangle(0, 0, Size(width, height))
-            guards = self._places[size] = self.layout.guards_of(corner)
+            corner = self.bitmaps.rectangle(0, 0, Size(width, height))
+            guards = self._places[size] = self.grids(size).guards_of(corner)
         return guards
 
     def is_whole(self, triads: int, inside: Planes) -> bool:
@@ -128,23 +134,23 @@ class Fabric:
         """
         flawless = not (inside.z0 | inside.z1 | inside.z2) & self.flawed
         if flawless and origin.x + size.width < self.size.width and origin.y + size.height < self.size.height:
-            return _spread(self.layout.planes([origin]), inside, self.layout.stride)
-        return self.cluster(self.layout.planes([origin]), inside)
+            return _spread(self.bitmaps.planes([origin]), inside, self.bitmaps.stride)
+        return self.cluster(self.bitmaps.planes([origin]), inside)
 
     def cluster(self, seed: Planes, among: Planes) -> Planes:
         """Return the boards of a set that live links inside it connect to some of them, those included."""
-        sound = self.layout.every_triad & ~self.flawed
+        sound = self.bitmaps.every_triad & ~self.flawed
         easy = among.within(sound)
         reached = seed
         while True:
-            reached |= _spread(reached.within(sound), easy, self.layout.stride)
+            reached |= _spread(reached.within(sound), easy, self.bitmaps.stride)
             if not (reached.z0 | reached.z1 | reached.z2) & self._uneasy:
                 return reached
             further = [*reached]
             for source, target, x, y, live in self._steps:
                 leaving = further[source] & live
                 if leaving:
-                    arriving = self.layout.moved(leaving, x, y) if x or y else leaving
+                    arriving = self.bitmaps.moved(leaving, x, y) if x or y else leaving
                     further[target] |= arriving & among[target]
             after = Planes(*further)
             if after == reached:

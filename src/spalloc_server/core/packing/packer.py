@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.demand import Demand, demands
 from spalloc_server.core.packing.fabric import Fabric
-from spalloc_server.core.packing.layout import NO_BOARDS, Planes
 from spalloc_server.core.packing.search import (
     Missing,
     Place,
@@ -50,7 +50,7 @@ class Packer:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._fabric = Fabric(machine)
-        self._layout = self._fabric.layout
+        self._bitmaps = self._fabric.bitmaps
         self._demands: dict[JobRequest, Demand | None] = {}
         self._taken: dict[int, Planes] = {}
         self._takers: dict[Board, int] = {}
@@ -100,7 +100,7 @@ class Packer:
             return
         self._number += 1
         self._takers.update(dict.fromkeys(new, self._number))
-        taken = self._layout.planes(new)
+        taken = self._bitmaps.planes(new)
         self._taken[self._number] = taken
         self._free -= taken
         self._changed()
@@ -113,7 +113,7 @@ class Packer:
             if taker is not None:
                 by_taker.setdefault(taker, []).append(board)
         for taker, returned in by_taker.items():
-            planes = self._layout.planes(returned)
+            planes = self._bitmaps.planes(returned)
             left = self._taken[taker] - planes
             if left == NO_BOARDS:
                 del self._taken[taker]
@@ -124,14 +124,14 @@ class Packer:
             if kept is not None and not kept.oldest < taker <= kept.latest:
                 kept.stale = True  # the others count as free already when a better place is looked for
         if self._set_aside:
-            self._free -= self._layout.planes(self._set_aside)
+            self._free -= self._bitmaps.planes(self._set_aside)
         self._changed()
 
     def set_aside(self, board: Board) -> None:
         """Give a board to no job until it is put back; who has it keeps it."""
         if contains(self.machine.size, board):
             self._set_aside.add(board)
-            planes = self._layout.planes([board])
+            planes = self._bitmaps.planes([board])
             self._free -= planes
             if self._kept is not None and planes & self._kept.boards != NO_BOARDS:
                 self.keep_nothing()
@@ -142,7 +142,7 @@ class Packer:
         if board in self._set_aside:
             self._set_aside.remove(board)
             if board not in self._takers:
-                self._free |= self._layout.planes([board]) & self._fabric.live
+                self._free |= self._bitmaps.planes([board]) & self._fabric.live
             if self._kept is not None:
                 self._kept.stale = True
             self._changed()
@@ -277,4 +277,4 @@ class Packer:
     def _usable(self) -> Planes:
         if not self._set_aside:
             return self._fabric.live
-        return self._fabric.live - self._layout.planes(self._set_aside)
+        return self._fabric.live - self._bitmaps.planes(self._set_aside)

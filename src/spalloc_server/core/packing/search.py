@@ -6,9 +6,9 @@
 from dataclasses import dataclass
 
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.demand import Demand
 from spalloc_server.core.packing.fabric import Fabric
-from spalloc_server.core.packing.layout import NO_BOARDS, Planes
 from spalloc_server.core.packing.space import Space
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 
@@ -34,7 +34,7 @@ class Missing:
 
 def allocation(machine: str, fabric: Fabric, place: Place) -> Allocation:
     """Return a place as what a job gets."""
-    boards = frozenset(fabric.layout.boards(place.boards))
+    boards = frozenset(fabric.bitmaps.boards(place.boards))
     if place.size is None:
         return Allocation(machine, place.origin, None, boards)
     wraps_x, wraps_y = fabric.wrapped(boards, place.origin, place.size)
@@ -53,7 +53,7 @@ def find_board(space: Space) -> Place | Missing:
     elif whole:
         match find_rectangle(_WHOLE_TRIAD, space, NO_BOARDS):
             case Place(origin, _, _):
-                triad = space.layout.triad(origin.x, origin.y)
+                triad = space.fabric.bitmaps.triad(origin.x, origin.y)
             case _:
                 triad = whole & -whole
     else:
@@ -64,7 +64,7 @@ def find_board(space: Space) -> Place | Missing:
 
 def find_board_at(space: Space, board: Board) -> Place | Missing:
     """Find the board at a coordinate of the machine."""
-    triad = space.layout.triad(board.x, board.y)
+    triad = space.fabric.bitmaps.triad(board.x, board.y)
     return _single(space, board.z, triad) if space.boards[board.z] & triad else Missing(1)
 
 
@@ -72,7 +72,7 @@ def _single(space: Space, z: int, triad: int) -> Place:
     planes = [0, 0, 0]
     planes[z] = triad
     boards = Planes(*planes)
-    return Place(space.layout.boards(boards)[0], None, boards)
+    return Place(space.fabric.bitmaps.boards(boards)[0], None, boards)
 
 
 def find_rectangle(
@@ -133,7 +133,7 @@ def _missing(demand: Demand, fewest: int, space: Space, in_use: Planes, since: i
         if ceiling >= fewest:
             places = _places(demand, fewest, size, space, in_use)
             if since:
-                places &= space.layout.guards_of(new.z0)
+                places &= space.fabric.grids(size).guards_of(new.z0)
             if not space.fabric.is_torus or _any_connected(fewest, size, places, space):
                 return 0
             ceiling = fewest - 1
@@ -142,8 +142,9 @@ def _missing(demand: Demand, fewest: int, space: Space, in_use: Planes, since: i
 
 
 def _any_connected(fewest: int, size: Size, places: int, space: Space) -> bool:
+    grids = space.fabric.grids(size)
     while places:
-        x, y = space.layout.first(places)
+        x, y = grids.first(places)
         if _connected(fewest, Board(x, y, 0), size, space) is not None:
             return True
         places &= places - 1
@@ -152,7 +153,7 @@ def _any_connected(fewest: int, size: Size, places: int, space: Space) -> bool:
 
 def _connected(fewest: int, origin: Board, size: Size, space: Space) -> Planes | None:
     """Return the open boards of a rectangle that are connected to its origin, if there are enough."""
-    triads = space.layout.rectangle(origin.x, origin.y, size)
+    triads = space.fabric.bitmaps.rectangle(origin.x, origin.y, size)
     inside = space.boards.within(triads)
     if space.fabric.is_whole(triads, inside):
         return inside
@@ -165,27 +166,28 @@ def _connected(fewest: int, origin: Board, size: Size, space: Space) -> Planes |
 
 def _places(demand: Demand, fewest: int, size: Size, space: Space, in_use: Planes) -> int:
     """Guards of the places where counting boards gives no reason against."""
-    layout = space.layout
-    places = layout.at_least(space.open_boards(size), fewest) & space.origins(size)
+    grids = space.fabric.grids(size)
+    places = grids.at_least(space.open_boards(size), fewest) & space.origins(size)
     if places and fewest < demand.boards:
-        others = layout.up(layout.across(layout.counts(in_use), size.width), size.height)
-        places &= ~layout.at_least(others, demand.spare(size) + 1)
+        others = grids.up(grids.across(grids.counts(in_use), size.width), size.height)
+        places &= ~grids.at_least(others, demand.spare(size) + 1)
     return places
 
 
 def _rated(size: Size, places: int, space: Space, best_for: Space | None) -> tuple[int, int, int]:
     """How bad the best places are, and guards of these and of the others."""
     if best_for is None:
-        shut, edge = space.shut_edge(size)
-        most, best = space.layout.largest(shut, places, edge)
-        return edge - most, best, places ^ best
-    most, best = space.layout.largest(best_for.open_boards(size), places, size.boards)
-    return size.boards - most, best, places ^ best
+        rating, bound = space.shut_edge(size)
+    else:
+        rating, bound = best_for.open_boards(size), size.boards
+    most, best = space.fabric.grids(size).largest(rating, places, bound)
+    return bound - most, best, places ^ best
 
 
 def _first_good(demand: Demand, fewest: int, size: Size, places: int, space: Space) -> Place | None:
+    grids = space.fabric.grids(size)
     while places:
-        x, y = space.layout.first(places)
+        x, y = grids.first(places)
         place = _examined(demand, fewest, Board(x, y, 0), size, space)
         if place is not None:
             return place
@@ -201,7 +203,7 @@ def _examined(demand: Demand, fewest: int, origin: Board, size: Size, space: Spa
         return None
     held = _trimmed(demand, origin, size, space, inside)
     if demand.require_torus or demand.max_dead_links is not None:
-        boards = frozenset(space.layout.boards(held))
+        boards = frozenset(space.fabric.bitmaps.boards(held))
         if demand.require_torus and not all(fabric.wrapped(boards, origin, size)):
             return None
         if demand.max_dead_links is not None:
@@ -221,7 +223,7 @@ def _trimmed(demand: Demand, origin: Board, size: Size, space: Space, inside: Pl
         return inside
     if surplus < BOARDS_PER_TRIAD and inside.size == size.boards:
         return inside  # whole triads, one of which could not go
-    layout, (width, height) = space.layout, space.layout.size
+    bitmaps, (width, height) = space.fabric.bitmaps, space.fabric.size
     order = (
         ((x, y) for x in range(size.width) for y in range(size.height))
         if size.width >= size.height
@@ -230,7 +232,7 @@ def _trimmed(demand: Demand, origin: Board, size: Size, space: Space, inside: Pl
     kept, count = 0, 0
     while True:
         for x, y in order:
-            triad = layout.triad((origin.x + x) % width, (origin.y + y) % height)
+            triad = bitmaps.triad((origin.x + x) % width, (origin.y + y) % height)
             kept |= triad
             count += sum(bool(plane & triad) for plane in inside)
             if count >= demand.boards:

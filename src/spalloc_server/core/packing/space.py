@@ -5,8 +5,9 @@
 
 from collections import deque
 
+from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.fabric import Fabric
-from spalloc_server.core.packing.layout import NO_BOARDS, Planes
+from spalloc_server.core.packing.grids import Grids
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 
 _REMEMBERED = 64
@@ -18,7 +19,6 @@ class Space:
 
     def __init__(self, fabric: Fabric, boards: Planes = NO_BOARDS) -> None:
         self.fabric = fabric
-        self.layout = fabric.layout
         self.boards = boards
         self.gained = 0
         """How many boards have been opened so far, counted anew each time."""
@@ -85,7 +85,8 @@ class Space:
         """Return how many open boards the best rectangle of a size has, and remember it as the ceiling."""
         most, gained = self._most.get(size, (0, -1))
         if gained != self.gained:
-            most, _ = self.layout.largest(self.open_boards(size), self.places(size), size.boards)
+            grids = self.fabric.grids(size)
+            most, _ = grids.largest(self.open_boards(size), self.fabric.places(size), size.boards)
             self._most[size] = most, self.gained
         return most
 
@@ -93,33 +94,33 @@ class Space:
         """Return the grid of the open boards in the rectangle that has each triad at its bottom left."""
         sums = self._sums.get(size)
         if sums is None:
-            sums = self._sums[size] = self.layout.up(self._open_across(size.width), size.height)
+            grids = self.fabric.grids(size)
+            key = "boards", grids.bits, size.width
+            across = self._sums.get(key)
+            if across is None:
+                across = self._sums[key] = grids.across(self._counts(grids), size.width)
+            sums = self._sums[size] = grids.up(across, size.height)
         return sums
 
-    def _open_across(self, width: int) -> int:
-        key = "across", width
-        sums = self._sums.get(key)
-        if sums is None:
-            counts = self._sums.get("counts")
-            if counts is None:
-                counts = self._sums["counts"] = self.layout.counts(self.boards)
-            sums = self._sums[key] = self.layout.across(counts, width)
-        return sums
-
-    def places(self, size: Size) -> int:
-        """Return the guards of the triads that may be at a rectangle's bottom left, whatever is open."""
-        return self.fabric.places(size)
+    def _counts(self, grids: Grids) -> int:
+        key = "counts", grids.bits
+        counts = self._sums.get(key)
+        if counts is None:
+            counts = self._sums[key] = grids.counts(self.boards)
+        return counts
 
     def origins(self, size: Size) -> int:
-        """Return the guards of those among `places` whose bottom-left board is open."""
-        guards = self._sums.get("origins")
+        """Return the triads that can be at a rectangle's bottom left because their bottom-left board is open."""
+        grids = self.fabric.grids(size)
+        key = "origins", grids.bits
+        guards = self._sums.get(key)
         if guards is None:
-            guards = self._sums["origins"] = self.layout.guards_of(self.boards.z0)
-        return guards & self.places(size)
+            guards = self._sums[key] = grids.guards_of(self.boards.z0)
+        return guards & self.fabric.places(size)
 
     def cluster(self, board: Board) -> Planes:
         """Return the open boards that are connected to one of them."""
-        return self._cluster(board.z, self.layout.triad(board.x, board.y))
+        return self._cluster(board.z, self.fabric.bitmaps.triad(board.x, board.y))
 
     def _cluster(self, z: int, triad: int) -> Planes:
         for cluster in self._clusters:
@@ -137,32 +138,33 @@ class Space:
         Returns:
             the grid, and the length of the whole edge, in triads.
         """
-        layout = self.layout
-        width, height = layout.size
+        grids, fabric = self.fabric.grids(size), self.fabric
+        width, height = fabric.size
         open_edge, edge = 0, 0
         if size.height < height:
-            row = self._whole_triads(size.width, 1)
-            below, above = layout.shifted(row, 0, height - 1), layout.shifted(row, 0, size.height)
-            if not self.fabric.joined_y:
-                below, above = layout.above_bottom(below), layout.below_top(above, size.height)
+            row = self._whole_triads(grids, size.width, 1)
+            below, above = grids.shifted(row, 0, height - 1), grids.shifted(row, 0, size.height)
+            if not fabric.joined_y:
+                below, above = grids.above_bottom(below), grids.below_top(above, size.height)
             open_edge += below + above
             edge += 2 * size.width
         if size.width < width:
-            column = self._whole_triads(1, size.height)
-            left, right = layout.shifted(column, width - 1, 0), layout.shifted(column, size.width, 0)
-            if not self.fabric.joined_x:
-                left, right = layout.right_of_left(left), layout.left_of_right(right, size.width)
+            column = self._whole_triads(grids, 1, size.height)
+            left, right = grids.shifted(column, width - 1, 0), grids.shifted(column, size.width, 0)
+            if not fabric.joined_x:
+                left, right = grids.right_of_left(left), grids.left_of_right(right, size.width)
             open_edge += left + right
             edge += 2 * size.height
-        return edge * layout.ones - layout.first_copy(open_edge), edge
+        return edge * grids.ones - grids.first_copy(open_edge), edge
 
-    def _whole_triads(self, width: int, height: int) -> int:
-        key = "whole", width, height
+    def _whole_triads(self, grids: Grids, width: int, height: int) -> int:
+        key = "whole", grids.bits, width, height
         sums = self._sums.get(key)
         if sums is None:
-            whole = self._sums.get("whole")
+            one = "whole", grids.bits
+            whole = self._sums.get(one)
             if whole is None:
-                whole = self._sums["whole"] = self.layout.number(self.whole)
-            sums = self.layout.across(whole, width) if height == 1 else self.layout.up(whole, height)
+                whole = self._sums[one] = grids.number(self.whole)
+            sums = grids.across(whole, width) if height == 1 else grids.up(whole, height)
             self._sums[key] = sums
         return sums
