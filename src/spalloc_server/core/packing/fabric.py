@@ -51,6 +51,7 @@ class Fabric:
         easy = self.bitmaps.rectangle(1, 1, inner) & ~self.flawed
         self._uneasy = self.bitmaps.every_triad & ~easy
         """Bitmap of the triads at the machine's edges, where links may wrap around, and of the flawed ones."""
+        self._grids_for: dict[Size, Grids] = {}
         self._places: dict[Size, int] = {}
 
     def _dead_links(self, machine: Machine) -> frozenset[BoardLink]:
@@ -103,7 +104,10 @@ class Fabric:
 
     def grids(self, size: Size) -> Grids:
         """Return the narrowest grids whose numbers go up to the boards of a rectangle."""
-        return next(grids for grids in self._grids if grids.most >= size.boards)
+        grids = self._grids_for.get(size)
+        if grids is None:
+            grids = self._grids_for[size] = next(grids for grids in self._grids if grids.most >= size.boards)
+        return grids
 
     def places(self, size: Size) -> int:
         """Return the triads that a rectangle may have at its bottom left, as guards, as far as edges are joined."""

@@ -18,6 +18,7 @@ from spalloc_server.core.packing.search import (
     find_board,
     find_board_at,
     find_rectangle,
+    fits,
 )
 from spalloc_server.core.packing.space import Space
 from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest
@@ -239,7 +240,7 @@ class Packer:
             return False
         kept.stale = False
         self._hope.become(self._hoped_for(kept.oldest + 1, kept.latest))
-        if not isinstance(self._find(kept.wish, self._hope), Place):
+        if not self._fits(kept.wish, self._hope):
             return False
         self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
         return True
@@ -258,20 +259,33 @@ class Packer:
         """Keep the place in whose way the first is as late as can be, of those numbered from `first` to `latest`."""
         numbers = [number for number in self._taken if first <= number <= latest]
         numbers.append(latest + 1)
-        low, high = 0, len(numbers) - 1
-        best: Place | Missing = Missing(1)
-        while low <= high:
+        low, high = (
+            0,
+            len(numbers),
+        )  # there is a place with those from `low` on, not with those from `high` on
+        if not self._fits(wish, self._hope_from(numbers[0], latest)):
+            return
+        while high - low > 1:
             middle = (low + high) // 2
-            hope = Space(self._fabric, self._hoped_for(numbers[middle], latest))
-            found = self._find(wish, hope, best_for=self._all)
-            if isinstance(found, Place):
-                best, low = found, middle + 1
+            if self._fits(wish, self._hope_from(numbers[middle], latest)):
+                low = middle
             else:
-                high = middle - 1
+                high = middle
+        best = self._find(
+            wish, Space(self._fabric, self._hoped_for(numbers[low], latest)), best_for=self._all
+        )
         if isinstance(best, Place):
             in_the_way = (number for number in numbers[:-1] if self._taken[number] & best.boards != NO_BOARDS)
             self._kept = _Kept(wish, best.boards, latest, next(in_the_way, latest))
             self._changed()
+
+    def _hope_from(self, first: int, last: int) -> Space:
+        return Space(self._fabric, self._hoped_for(first, last))
+
+    def _fits(self, wish: Wish, space: Space) -> bool:
+        if isinstance(wish, Demand):
+            return fits(wish, space, self._fabric.live - space.boards)
+        return isinstance(self._find(wish, space), Place)
 
     @property
     def _usable(self) -> Planes:

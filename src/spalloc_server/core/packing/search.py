@@ -95,13 +95,25 @@ def find_rectangle(
     return _find(demand, demand.fewest, space, in_use, space, since)
 
 
+def fits(demand: Demand, space: Space, in_use: Planes) -> bool:
+    """Return whether there is a place, without choosing one."""
+    if demand.max_dead_links is not None or demand.require_torus or not space.fabric.is_torus:
+        return isinstance(find_rectangle(demand, space, in_use), Place)
+    return any(
+        not _missing(demand, fewest, space) and _may_connect(demand, fewest, space, in_use, 0)
+        for fewest in {demand.boards, demand.fewest}
+    )
+
+
 def _find(
     demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: Space | None, since: int
 ) -> Place | Missing:
-    missing = _missing(demand, fewest, space, in_use, since)
+    missing = _missing(demand, fewest, space)
     if missing:
         return Missing(missing)
-    for sizes in demand.rectangles:
+    for at, sizes in enumerate(demand.rectangles):
+        if at == 1 and not _may_connect(demand, fewest, space, in_use, since):
+            break
         rated = []
         for size in sizes:
             places = _places(demand, fewest, size, space, in_use)
@@ -116,29 +128,40 @@ def _find(
     return Missing(1)
 
 
-def _missing(demand: Demand, fewest: int, space: Space, in_use: Planes, since: int) -> int:
-    """Return how many boards must open up at the least before there can be a place; 0 if there may be one now.
+def _missing(demand: Demand, fewest: int, space: Space) -> int:
+    """Return how many boards the fullest rectangle is short of; 0 if there are enough.
 
-    The outermost rectangles answer for all, as each of the others fits into one of them that has the same origin. At
-    an edge that is not joined up that is so for the number of boards only.
+    The outermost rectangles answer for all, as the others fit into them.
     """
-    new = space.clusters_of(space.opened_since(since), fewest) if since else space.boards
-    if new == NO_BOARDS:
-        return 1
     most = 0
     for size in demand.outermost:
         ceiling = space.ceiling(size)
         if ceiling >= fewest:
             ceiling = space.find_ceiling(size)
-        if ceiling >= fewest:
+            if ceiling >= fewest:
+                return 0
+        most = max(most, ceiling)
+    return fewest - most
+
+
+def _may_connect(demand: Demand, fewest: int, space: Space, in_use: Planes, since: int) -> bool:
+    """Return whether enough boards of any of the outermost rectangles are connected.
+
+    On a torus these answer for all, as each of the others fits into one of them that has the same origin.
+    """
+    if not space.fabric.is_torus:
+        return True
+    new = space.clusters_of(space.opened_since(since), fewest) if since else space.boards
+    if new == NO_BOARDS:
+        return False
+    for size in demand.outermost:
+        if space.find_ceiling(size) >= fewest:
             places = _places(demand, fewest, size, space, in_use)
             if since:
                 places &= space.fabric.grids(size).guards_of(new.z0)
-            if not space.fabric.is_torus or _any_connected(fewest, size, places, space):
-                return 0
-            ceiling = fewest - 1
-        most = max(most, ceiling)
-    return fewest - most
+            if _any_connected(fewest, size, places, space):
+                return True
+    return False
 
 
 def _any_connected(fewest: int, size: Size, places: int, space: Space) -> bool:
