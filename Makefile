@@ -17,7 +17,7 @@ help: ## say what there is to type (what `make` alone does)
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
 
 demo: .venv/server ## allocate three virtual boards, show them, use them, free them
-	@$(BIN)/python -m spalloc_server.demo
+	@$(BIN)/python demo/three_boards.py
 
 check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
 	$(BIN)/python $(PYTEST) -m "not slow and not peer"
