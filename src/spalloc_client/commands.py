@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import operator
-
 from spalloc_client.errors import SpallocServerException
 from spalloc_client.wire import Request
 
@@ -21,32 +19,6 @@ WHERE_IS_FORMS = (
     ("job_id", "chip_x", "chip_y"),
 )
 """The sets of arguments that `where_is` takes."""
-
-
-def check_hostname(hostname: object) -> str:
-    """Return the name of a server, checked.
-
-    Raises:
-        ValueError: It is not a string, or has nothing or white space in it.
-    """
-    if not isinstance(hostname, str) or not hostname or any(map(str.isspace, hostname)):
-        raise ValueError(f"hostname is {hostname!r}; it must be the server's name or address")
-    return hostname
-
-
-def check_port(port: object) -> int:
-    """Return the number of a TCP port, checked.
-
-    Raises:
-        ValueError: It is not 1 to 65535, as a number or in digits.
-    """
-    try:
-        number = int(port) if isinstance(port, str) else operator.index(port)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
-        number = 0
-    if isinstance(port, bool) or not 1 <= number <= 65535:
-        raise ValueError(f"port is {port!r}; it must be a whole number from 1 to 65535")
-    return number
 
 
 def request(name: object, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Request:

@@ -12,13 +12,13 @@ import threading
 import time
 from collections import deque
 
-from spalloc_client import commands
+from spalloc_client import checks, commands
 from spalloc_client.connection import Connection
 from spalloc_client.conversation import Call
 from spalloc_client.deadline import check_timeout, deadline_after
 from spalloc_client.dialling import dial
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
-from spalloc_client.wire import DEFAULT_PORT, Failure, JobsChanged, encode
+from spalloc_client.wire import DEFAULT_PORT, Failure, JobsChanged, Return, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,13 +80,14 @@ class ProtocolClient:
         Raises:
             ValueError: An argument is not what it should be.
         """
-        self._hostname = commands.check_hostname(hostname)
-        self._port = commands.check_port(port)
+        self._hostname = checks.hostname(hostname)
+        self._port = checks.port(port)
         check_timeout(timeout)
         self._timeout = timeout
         self._server = f"{self._hostname}:{self._port}"
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
+        self._interrupted: tuple[Connection, Call] | None = None
         self._switch = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -170,8 +171,13 @@ class ProtocolClient:
         deadline = deadline_after(timeout, time.monotonic())
         connection = self._usable()
         call = Call(request.command)
-        connection.send(call, line, deadline)
-        if not connection.wait(lambda: call.outcome is not None, deadline):
+        try:
+            connection.send(call, line, deadline)
+            answered = connection.wait(lambda: call.outcome is not None, deadline)
+        except (KeyboardInterrupt, SystemExit):
+            self._interrupted = (connection, call)
+            raise
+        if not answered:
             raise ProtocolTimeoutError(
                 f"no reply to {request.command} from {self._server} within {timeout} s"
             )
@@ -179,6 +185,15 @@ class ProtocolClient:
         if isinstance(outcome, Failure):
             raise SpallocServerException(outcome.message)
         return outcome.value
+
+    def finish_interrupted(self, timeout: float) -> Json:
+        """Wait for the reply to the call that Ctrl-C interrupted last; None if there is none to be had."""
+        interrupted, self._interrupted = self._interrupted, None
+        if interrupted is None:
+            return None
+        connection, call = interrupted
+        connection.wait(lambda: call.outcome is not None, time.monotonic() + timeout)
+        return call.outcome.value if isinstance(call.outcome, Return) else None
 
     def wait_for_notification(self, timeout: float | None = None) -> NotificationBody | None:
         """Return the next notification to arrive.
