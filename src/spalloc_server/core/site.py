@@ -159,7 +159,9 @@ class Site:
             self._upkeep.hurry(BoardKey(machine, board) for board in boards)
             self._follow_upkeep(now)
         else:
-            self._notice(f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}", serious=True)
+            self._notice(
+                f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}", serious=True
+            )
             for board in boards:
                 self._scheduler.set_aside(machine, board)
         self._effects.machines_changed.add(machine)

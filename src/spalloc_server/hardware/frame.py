@@ -168,7 +168,7 @@ class FrameDriver:
         except _SilenceError as silence:
             self._fall_silent(str(silence))
             _settle(goals, dict.fromkeys(goals, str(silence)))
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001
             # Whatever went wrong in here, no job may wait for ever: to it, its boards failed.
             _log.exception("a turn of the frame with the BMP at %s failed", self.address)
             _settle(goals, dict.fromkeys(goals, f"its BMP at {self.address} could not be driven: {fault!r}"))
