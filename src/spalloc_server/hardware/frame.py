@@ -135,7 +135,6 @@ class FrameDriver:
         if self._turns is not None:
             self._turns.cancel()
             await asyncio.gather(self._turns, return_exceptions=True)
-            self._cancel_check()
         self.conversation.close()
 
     # Turns
@@ -159,8 +158,8 @@ class FrameDriver:
                     break
         finally:
             self._turns = None
-            wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
-            self._next_check = asyncio.get_running_loop().call_later(wait, self._begin)
+        wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
+        self._next_check = asyncio.get_running_loop().call_later(wait, self._begin)
 
     async def _safe_turn(self, goals: _Goals) -> None:
         try:
