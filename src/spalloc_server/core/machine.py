@@ -29,3 +29,9 @@ class Machine:
     """The host name or address of each live board's Ethernet-connected chip."""
     bmps: Mapping[Frame, str] = field(default_factory=dict)
     """The host name or address of each frame's BMP."""
+    settle_seconds: float = 5.0
+    """How long boards need after power-on before they take a boot image."""
+    cool_down_seconds: float = 0.0
+    """How long boards rest after power-off before another job may have them."""
+    board_retry_seconds: float = 60.0
+    """How long a board that failed is left alone before it is tried; doubled at each failure."""
