@@ -155,12 +155,8 @@ def test_links_that_leave_a_job_are_cut_and_those_inside_are_not() -> None:
     world = World(machine(3, 3))
     first, second = world.create(THREE), world.create(THREE)
     world.answer_all()
-    held = {
-        key: number
-        for key, number in (
-            (key, world.site.holders[key]) for key in all_boards(*world.machines) if key in world.site.holders
-        )
-    }
+    holders = world.site.holders
+    held = {key: holders[key] for key in all_boards(*world.machines) if key in holders}
     assert set(held.values()) == {first, second}
     inside = 0
     for key in held:
