@@ -190,8 +190,18 @@ class Site:
         *,
         wall: float,
         now: float,
+        all_off: bool = False,
     ) -> None:
-        """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`."""
+        """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`.
+
+        Args:
+            jobs: All jobs that are recorded.
+            boards: What is recorded of boards between jobs.
+            next_job: The next job's ID.
+            wall: Unix time in seconds.
+            now: The core's time.
+            all_off: Whether the boards lost their power meanwhile, as virtual ones do that end with the server.
+        """
         self._next_job = next_job
         records = sorted(jobs, key=lambda record: record.id)
         for record in sorted(
@@ -219,7 +229,7 @@ class Site:
                 impossible = self._scheduler.submit(job.id, job.record.request, now)
                 if impossible is not None:
                     self._end(job, f"Cancelled: {impossible}", wall, now)
-            elif job.record.state is JobState.power:
+            elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
         self._follow_upkeep(now)
 

@@ -291,6 +291,18 @@ def test_a_restart_takes_a_job_up_where_it_was(moment: str) -> None:
     assert world.record(job).state is JobState.ready
 
 
+def test_a_restart_after_which_all_boards_are_off_powers_those_of_jobs() -> None:
+    world = World()
+    job = world.create(THREE)
+    world.answer_all()
+    world.hardware.on.clear()
+    world.restart(all_off=True)
+    assert world.record(job).state is JobState.power
+    world.answer_all()
+    assert world.record(job).state is JobState.ready
+    assert len(world.hardware.on) == 3
+
+
 def test_a_restart_switches_off_what_was_still_owed() -> None:
     world = World()
     job = world.create(THREE)
