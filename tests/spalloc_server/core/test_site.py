@@ -1,13 +1,13 @@
 # What happens to jobs, told as stories: the core's promises one at a time.
 
 import pytest
-from tests.spalloc_server.core.driver import HOST, World, is_carrying, machine
 
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.life import LIFE, Happening, after
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, Link, Size
+from tests.spalloc_server.core.driver import HOST, World, is_carrying, machine
 
 ONE = JobRequest(AnyBoard())
 THREE = JobRequest(Boards(3))
