@@ -1,14 +1,17 @@
 # How the documentation is built; what it says is in the pages beside this file and in the docstrings.
 """Settings of Sphinx."""
 
+import sys
 from importlib.metadata import version as _installed_version
+from pathlib import Path
 
 project = "spalloc"
 author = "the spalloc developers"
 copyright = "2026, the spalloc developers"
 version = release = _installed_version("spalloc")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "life_of_a_job"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"

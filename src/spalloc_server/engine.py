@@ -85,11 +85,16 @@ class Engine:
         self._recording: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def start(self) -> None:
-        """Take up where the records leave off."""
+    def start(self, *, all_off: bool = False) -> None:
+        """Take up where the records leave off; `all_off` says that the boards lost their power meanwhile."""
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS)
         self.site.recall(
-            recalled.jobs, recalled.boards, recalled.next_job, wall=self.clock.wall(), now=self.clock.now()
+            recalled.jobs,
+            recalled.boards,
+            recalled.next_job,
+            wall=self.clock.wall(),
+            now=self.clock.now(),
+            all_off=all_off,
         )
         self._hardware.start(self._frame_silent)
         self.event()
