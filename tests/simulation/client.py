@@ -10,11 +10,11 @@ from tests.simulation.network import Network, StreamTransport
 from tests.simulation.process import Process
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The server said no."""
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The connection ended before the reply came."""
 
 
@@ -42,7 +42,7 @@ class Client(asyncio.Protocol):
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
-                future.set_exception(Gone())
+                future.set_exception(GoneError())
 
     def data_received(self, data: bytes) -> None:
         for line in self._lines.feed(data):
@@ -56,13 +56,13 @@ class Client(asyncio.Protocol):
                 if isinstance(message, Return):
                     future.set_result(message.value)
                 else:
-                    future.set_exception(Refused(message.message))
+                    future.set_exception(RefusedError(message.message))
 
     def send(self, command: str, *args: Any, **kwargs: Any) -> "asyncio.Future[Any]":
         """Ask without waiting; the future gets the reply."""
         future = asyncio.get_running_loop().create_future()
         if self.gone:
-            future.set_exception(Gone())
+            future.set_exception(GoneError())
         else:
             self._waiting.append(future)
             self.transport.write(encode(Request(command, args, kwargs)))

@@ -43,7 +43,12 @@ class _File:
         manner = dice.choice(("none", "some", "first", "torn"))
         until = dice.randint(0, len(self.unsynced))
         for index, change in enumerate(self.unsynced):
-            keep = {"none": False, "some": dice.random() < 0.5, "first": index < until, "torn": index <= until}
+            keep = {
+                "none": False,
+                "some": dice.random() < 0.5,
+                "first": index < until,
+                "torn": index <= until,
+            }
             if not keep[manner]:
                 continue
             if isinstance(change, int):

@@ -44,7 +44,9 @@ def check_boards(site: SimulatedSite, core: Site) -> None:
     for job in core.jobs.values():
         allocation = job.record.allocation
         if allocation is None:
-            assert job.record.state is JobState.queued, f"job {job.id} is {job.record.state.name}, without boards"
+            assert job.record.state is JobState.queued, (
+                f"job {job.id} is {job.record.state.name}, without boards"
+            )
             continue
         for board in allocation.boards:
             assert board not in holder, f"board {board} is in jobs {holder[board]} and {job.id}"
@@ -65,7 +67,9 @@ def check_ready(site: SimulatedSite, job: int, boards: frozenset[Board], *, on: 
         assert site.hardware.board(board).on == on, f"job {job} is ready, its board {board} is not {on=}"
     if on and not site.old:
         for board, link in links_out(site.machine, boards):
-            assert link in site.cut_links(board), f"job {job} is ready, its border is open at {board} {link.name}"
+            assert link in site.cut_links(board), (
+                f"job {job} is ready, its border is open at {board} {link.name}"
+            )
         for board in boards:
             open_links = {link for end, link in links_out(site.machine, boards) if end == board}
             assert site.cut_links(board) == open_links, f"job {job}: links inside it are cut at {board}"
@@ -84,9 +88,10 @@ def check_promises(site: SimulatedSite, core: Site) -> None:
 
 def is_at_rest(site: SimulatedSite) -> bool:
     """Whether nothing is left to be done."""
-    if site.engine is None:
+    engine = site.engine
+    if engine is None or engine._settle_soon is not None or engine._recording is not None:
         return False
-    core = site.engine.site
+    core = engine.site
     settled = all(
         job.record.allocation is None or job.record.state is JobState.ready for job in core.jobs.values()
     )

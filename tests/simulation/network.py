@@ -5,7 +5,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from spinnaker_virtual.network import Socket
@@ -199,7 +200,14 @@ class StreamTransport(asyncio.Transport):
         """Send bytes, or with None the end."""
         self._in_flight += len(piece or b"")
         self._arrival = max(self._arrival, self._world.now) + self._dice.uniform(0, LATENCY)
-        self._world.at(self._arrival, lambda: self.peer.process.enter(self.peer._take, piece))
+        self._world.at(self._arrival, lambda: self._deliver(piece))
+
+    def _deliver(self, piece: bytes | None) -> None:
+        if self.peer.process.alive and not self.peer._gone:
+            self.peer.process.enter(self.peer._take, piece)
+        else:
+            # Nobody is there to read it, and the sender is told so.
+            self._world.after(LATENCY, lambda: self.process.enter(self._lose, ConnectionResetError()))
 
     def _acknowledge(self, size: int) -> None:
         self._in_flight -= size
@@ -254,8 +262,6 @@ class StreamTransport(asyncio.Transport):
         self._world.at(self._world.now, lambda: self.process.enter(self._pass_on))
 
     def _take(self, piece: bytes | None) -> None:
-        if self._gone:
-            return
         if piece is None:
             self._ended = True
         else:
@@ -266,9 +272,8 @@ class StreamTransport(asyncio.Transport):
     def _pass_on(self) -> None:
         while self._unread and self._reading and not self._gone:
             piece = self._unread.pop(0)
-            self._world.after(
-                0.0, lambda size=len(piece): self.peer.process.enter(self.peer._acknowledge, size)
-            )
+            acknowledge = partial(self.peer._acknowledge, len(piece))
+            self._world.after(0.0, partial(self.peer.process.enter, acknowledge))
             if not self._closing:
                 self.protocol.data_received(piece)
         if self._ended and not self._unread and not self._gone:

@@ -25,6 +25,7 @@ class Process(asyncio.AbstractEventLoop):
         """Exceptions that nobody caught."""
         self.on_death: list[Callable[[], None]] = []
         self._dice = world.dice(name)
+        self._tasks: list[asyncio.Task[Any]] = []
 
     def kill(self) -> None:
         """End the process at once: nothing of it runs any more."""
@@ -32,6 +33,19 @@ class Process(asyncio.AbstractEventLoop):
             self.alive = False
             for tell in self.on_death:
                 tell()
+            # Not now: one of them may be at work further up in this very call.
+            self.world.after(0.0, self._bury)
+
+    def _bury(self) -> None:
+        """Let go of everything that was under way, so that it is not missed later."""
+        tasks, self._tasks = self._tasks, []
+        events._set_running_loop(self)
+        try:
+            for task in tasks:
+                if not task.done():
+                    task.get_coro().close()  # type: ignore[union-attr]
+        finally:
+            events._set_running_loop(None)
 
     def start(self, main: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Begin to run a coroutine."""
@@ -106,7 +120,9 @@ class Process(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, **options: Any) -> "asyncio.Task[Any]":
-        return asyncio.Task(coro, loop=self, **options)
+        task = asyncio.Task(coro, loop=self, **options)
+        self._tasks.append(task)
+        return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.alive:
@@ -123,7 +139,7 @@ class Process(asyncio.AbstractEventLoop):
                 return
             try:
                 result, error = func(*args), None
-            except Exception as raised:
+            except Exception as raised:  # noqa: BLE001
                 result, error = None, raised
             self.world.after(self._dice.uniform(0, 0.002), lambda: self.enter(finish, result, error))
 

@@ -45,11 +45,13 @@ def run(seed: int) -> Counter[str]:
         site.happened["jobs"] = len(site.promises.created)
         return site.happened
     finally:
-        if site.server is not None:
-            site.server.alive = False
-        site.crowd.alive = False
+        for process in (site.server, site.crowd):
+            if process is not None:
+                process.kill()
         close(site.database)
         site.disk.close()
+        site.world.after_each = lambda: None
+        site.world.run(until=lambda: False, limit=0.0)
 
 
 def _close_down(site: SimulatedSite) -> None:
@@ -68,7 +70,9 @@ def _close_down(site: SimulatedSite) -> None:
     assert site.world.run(until=lambda: is_at_rest(site), limit=REST_SECONDS), _unrest(site)
     check_rest(site)
     free = engine.site._scheduler.free_boards("m")
-    assert free == len(site.machine.places), f"{free} boards of {len(site.machine.places)} are free at the end"
+    assert free == len(site.machine.places), (
+        f"{free} boards of {len(site.machine.places)} are free at the end"
+    )
 
 
 def _unrest(site: SimulatedSite) -> str:
@@ -76,7 +80,9 @@ def _unrest(site: SimulatedSite) -> str:
         return "the server is not there"
     core = site.engine.site
     jobs = {job.id: (job.record.state.name, job.order) for job in core.jobs.values()}
-    return f"it never came to rest: jobs {jobs}, boards in care {core._upkeep._care}, silent {core.silent.why}"
+    return (
+        f"it never came to rest: jobs {jobs}, boards in care {core._upkeep._care}, silent {core.silent.why}"
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -93,7 +99,7 @@ def main(arguments: list[str]) -> int:
     for seed in range(first, last):
         try:
             total += run(seed)
-        except Exception:
+        except Exception:  # noqa: BLE001
             failures += 1
             traceback.print_exc()
             print(f"seed {seed} failed; again: python -m tests.simulation.run {seed}", flush=True)

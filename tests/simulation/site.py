@@ -6,7 +6,9 @@
 import asyncio
 import dataclasses
 import random
+import sqlite3
 from collections import Counter
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -17,16 +19,16 @@ from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.store.database import Store
-from spinnaker.geometry import Board, BoardLink, Link, Size
+from spinnaker.geometry import Board, BoardLink, Link, Size, neighbour
 from spinnaker.places import Frame, Place
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual import Timings, VirtualMachine
 from spinnaker_virtual.hardware import Hardware
 from spinnaker_virtual.network import Network as Addresses
 from spinnaker_virtual.network import Socket
-from tests.simulation.client import Client, Gone, Refused
+from tests.simulation.client import Client, GoneError, RefusedError
 from tests.simulation.disk import Disk
-from tests.simulation.network import LATENCY, Network, Weather
+from tests.simulation.network import LATENCY, Network, Trouble, Weather
 from tests.simulation.process import Process
 from tests.simulation.world import World
 
@@ -98,7 +100,9 @@ class SimulatedSite:
             size=size,
             places=places,
             dead_boards=dead,
-            timings=Timings.instant() if instant else Timings(power_on=dice.choice((0.3, 1.5)), power_off=0.1),
+            timings=Timings.instant()
+            if instant
+            else Timings(power_on=dice.choice((0.3, 1.5)), power_off=0.1),
             bmp_version=SoftwareNumber(1, 3, 6) if self.old else SoftwareNumber(2, 1, 1),
         )
         if not instant:
@@ -242,9 +246,9 @@ class SimulatedSite:
             when = dice.uniform(0, seconds)
             power_loss = dice.random() < 0.5
             if dice.random() < 0.5:
-                self.world.after(when, lambda loss=power_loss: self.crash(power_loss=loss))
+                self.world.after(when, partial(self.crash, power_loss=power_loss))
             else:
-                self.world.after(when, lambda loss=power_loss, n=dice.randint(1, 25): self._crash_at(n, loss))
+                self.world.after(when, partial(self._crash_at, dice.randint(1, 25), power_loss))
         if dice.random() < 0.2:
             self.world.after(dice.uniform(0, seconds), self.restart)
         for socket in sorted(self._bmp_of.values()):
@@ -261,7 +265,9 @@ class SimulatedSite:
             if dice.random() < 0.15:
                 begin = dice.uniform(0, seconds)
                 self.world.after(begin, lambda fault=fault: self._ail_disk(fault, True))
-                self.world.after(begin + dice.uniform(0.1, 20), lambda fault=fault: self._ail_disk(fault, False))
+                self.world.after(
+                    begin + dice.uniform(0.1, 20), lambda fault=fault: self._ail_disk(fault, False)
+                )
 
     def mend(self) -> None:
         """End all misfortunes."""
@@ -289,8 +295,6 @@ class SimulatedSite:
         self.bad_boards.add(board)
 
     def _ail(self, socket: Socket, what: str, ill: Any, well: Any, begin: float, seconds: float) -> None:
-        from tests.simulation.network import Trouble
-
         def set_to(value: Any) -> None:
             self.happened[f"BMP {what}"] += bool(value)
             setattr(self.network.troubles.setdefault(socket, Trouble()), what, value)
@@ -323,7 +327,7 @@ class SimulatedSite:
                 continue
             try:
                 await self._session(client, mine, dice)
-            except Gone:
+            except GoneError:
                 self.happened["connection lost"] += 1
 
     async def _session(self, client: Client, mine: list[int], dice: random.Random) -> None:
@@ -360,7 +364,7 @@ class SimulatedSite:
         for reply in pipelined:
             try:
                 job = await reply
-            except Gone:
+            except GoneError:
                 for other in pipelined:
                     other.exception() if other.done() else other.cancel()
                 raise
@@ -387,7 +391,7 @@ class SimulatedSite:
         self.happened["bad input"] += 1
         try:
             await client.call("create_job", "three", owner=3)
-        except Refused:
+        except RefusedError:
             pass
         client.transport.write(dice.choice((b"{}\n", b"\xff\n", b"[" * 70_000, b'{"command":' * 99 + b"\n")))
         client.transport.write_eof()
@@ -397,14 +401,12 @@ class SimulatedSite:
 def close(database: Any) -> None:
     try:
         database.close()
-    except Exception:
+    except sqlite3.Error:
         pass
 
 
 def links_out(machine: Machine, boards: frozenset[Board]) -> set[BoardLink]:
     """The links by which boards could reach boards that are not among them, worked out anew."""
-    from spinnaker.geometry import neighbour
-
     return {
         BoardLink(board, link)
         for board in boards

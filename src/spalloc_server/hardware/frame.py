@@ -258,6 +258,8 @@ class FrameDriver:
     async def _prepare(self, goals: _Goals) -> dict[int, str]:
         """Check the FPGAs of boards that are on and stop their links; return the boards that failed."""
         if not self._has_fpgas:
+            # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
+            await self._ask([lambda sequence: version_request(min(goals), sequence)], REGISTER_PATIENCE)
             return {}
         failed = await self._check_fpgas(goals)
         links = [

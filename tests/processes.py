@@ -1,7 +1,7 @@
-# Processes that benchmarks of the server talk to: virtual boards in one, the server in another.
+# Processes that tests and benchmarks of the server talk to: virtual boards in one, the server in another.
 #
-# The server has a process to itself, as at a site, so that what is measured is not shared with the boards.
-"""Run a part of a site in this process: `python -m benchmarks._site boards|server OPTIONS`."""
+# The server has a process to itself, as at a site, so that it can be killed and measured without the boards.
+"""Run a part of a site in this process: `python -m tests.processes boards|server OPTIONS`."""
 
 import argparse
 import asyncio
@@ -24,7 +24,7 @@ from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
 @contextlib.contextmanager
 def _process(*arguments: str) -> Iterator[dict]:
     """Start this module in a process; gives what it says of itself, and ends it afterwards."""
-    command = [sys.executable, "-m", "benchmarks._site", *arguments]
+    command = [sys.executable, "-m", "tests.processes", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
         try:
             yield json.loads(process.stdout.readline()) | {"pid": process.pid}
@@ -43,8 +43,13 @@ def boards(width: int, height: int) -> Iterator[dict]:
 @contextlib.contextmanager
 def server(machine: dict, state: Path | None = None) -> Iterator[dict]:
     """Run our server for a machine; gives `host`, `port` and `pid`."""
-    with _process("server", json.dumps(machine), str(state or "")) as address:
+    with _process(*server_arguments(machine, state)) as address:
         yield address
+
+
+def server_arguments(machine: dict, state: Path | None = None, port: int = 0) -> list[str]:
+    """Return the arguments of this module that run our server for a machine."""
+    return ["server", json.dumps(machine), str(state or ""), str(port)]
 
 
 def described(machine: Machine) -> dict:
@@ -78,9 +83,9 @@ async def _boards(width: int, height: int) -> None:
         await _told_to_end()
 
 
-async def _server(description: dict, state: Path | None) -> None:
+async def _server(description: dict, state: Path | None, port: int) -> None:
     service = Service([_machine(description)], state=state)
-    host, port = await service.start("127.0.0.1", 0)
+    host, port = await service.start("127.0.0.1", port)
     print(json.dumps({"host": host, "port": port}), flush=True)
     try:
         await _told_to_end()
@@ -98,11 +103,13 @@ def main() -> None:
     part = parts.add_parser("server")
     part.add_argument("machine")
     part.add_argument("state")
+    part.add_argument("port", type=int)
     arguments = parser.parse_args()
     if arguments.part == "boards":
         run(_boards(arguments.width, arguments.height))
     else:
-        run(_server(json.loads(arguments.machine), Path(arguments.state) if arguments.state else None))
+        state = Path(arguments.state) if arguments.state else None
+        run(_server(json.loads(arguments.machine), state, arguments.port))
 
 
 if __name__ == "__main__":
