@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.spalloc_server.processes import SERVER, server
 
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
+from tests.spalloc_server.processes import SERVER, server
 
 pytestmark = pytest.mark.slow
 
