@@ -19,6 +19,7 @@ from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.store.database import Store
 from spinnaker.geometry import Board
+from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ class Hardware(Protocol):
 
     def carry_out(self, order: PowerOrder, done: Callable[[int, Mapping[Board, str]], None]) -> None:
         """Begin an order; `done` gets its number and the boards that failed, with the reason, when it is over."""
+
+    def start(self, silence: Callable[[str, Frame, str | None], None]) -> None:
+        """Begin to check that BMPs answer; `silence` gets a machine, a frame, and why its BMP is silent or None."""
 
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
@@ -92,6 +96,7 @@ class Engine:
             now=self.clock.now(),
             all_off=all_off,
         )
+        self._hardware.start(self._frame_silent)
         self.event()
 
     async def stop(self) -> None:
@@ -168,6 +173,10 @@ class Engine:
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
         self.site.power_done(number, failed, self.clock.now())
+        self.event()
+
+    def _frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+        self.site.frame_silent(machine, frame, why, self.clock.now())
         self.event()
 
     def _set_alarm(self) -> None:

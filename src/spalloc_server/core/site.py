@@ -17,9 +17,11 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder, border
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler, Waiting
+from spalloc_server.core.silence import SilentFrames
 from spalloc_server.core.timers import Timers
 from spalloc_server.core.upkeep import Upkeep
 from spinnaker.geometry import Board
+from spinnaker.places import Frame
 
 TIMED_OUT = "Job timed out."
 REMEMBERED_JOBS = 10_000
@@ -46,6 +48,8 @@ class Site:
         """Goes up whenever there is something new to be recorded."""
         self.holders: dict[BoardKey, int] = {}
         """Which job holds a board."""
+        self.silent = SilentFrames(self.machines)
+        """Frames whose BMP does not answer."""
         self._next_job = 1
         self._orders = count(1)
         self._scheduler = Scheduler(machines)
@@ -140,6 +144,27 @@ class Site:
         else:
             self._notice(f"job {job.id}: boards could not be switched off, will try again", serious=True)
             self._retries.add(now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
+
+    def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
+        """Stop giving out the boards of a frame whose BMP is silent, for the reason given; go on with None."""
+        boards = self.silent.note(machine, frame, why)
+        if not boards:
+            return
+        if why is None:
+            self._notice(f"{machine} {frame}: its BMP answers again")
+            aside = self._upkeep.set_aside()
+            for board in boards:
+                if BoardKey(machine, board) not in aside:
+                    self._scheduler.put_back(machine, board)
+            self._upkeep.hurry(BoardKey(machine, board) for board in boards)
+            self._follow_upkeep(now)
+        else:
+            self._notice(
+                f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}", serious=True
+            )
+            for board in boards:
+                self._scheduler.set_aside(machine, board)
+        self._effects.machines_changed.add(machine)
 
     def tick(self, now: float, *, wall: float) -> None:
         """Do what is due at `now`: end jobs that were not kept alive, and see to boards."""
@@ -335,6 +360,7 @@ class Site:
             self.changes += 1
             self._effects.boards.update(findings.records)
         for key in findings.free:
-            self._scheduler.put_back(key.machine, key.board)
+            if not self.silent.has(key):
+                self._scheduler.put_back(key.machine, key.board)
             self._scheduler.release(key.machine, [key.board], now)
             self._effects.machines_changed.add(key.machine)

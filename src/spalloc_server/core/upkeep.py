@@ -58,6 +58,8 @@ class Upkeep:
         self._care: dict[BoardKey, _Care] = {}
         self._under_way: dict[int, tuple[_Task, list[BoardKey]]] = {}
         self._timers: Timers[tuple[_Task, list[BoardKey]]] = Timers()
+        self._resting: dict[BoardKey, _Task] = {}
+        """Boards that failed and are left alone for now, with what is to be done with them next."""
         self._findings = Findings()
 
     def take_findings(self) -> Findings:
@@ -95,7 +97,7 @@ class Upkeep:
             if record.owed_off:
                 owed.append(key)
             else:
-                self._timers.add(now, (_Task.TEST, [key]))
+                self._rest(key, _Task.TEST, now)
         if owed:
             self._begin(_Task.OFF, owed)
 
@@ -109,7 +111,7 @@ class Upkeep:
         bad = [key for key in keys if key.board in failed]
         if task is _Task.OFF:
             self._are_off(ok, now)
-            self._rest(bad, failed, _Task.OFF, now)
+            self._stay_on(bad, failed, now)
         else:
             for key in ok:
                 self._care[key].proven = True
@@ -120,14 +122,27 @@ class Upkeep:
 
     def tick(self, now: float) -> None:
         """Begin what is due at `now`."""
-        due: dict[_Task, list[BoardKey]] = defaultdict(list)
+        rested = []
         for task, keys in self._timers.due(now):
-            due[task] += keys
-        for task, keys in due.items():
             if task is _Task.COOL:
                 self._set_free(keys)
             else:
-                self._begin(task, keys)
+                rested += keys
+        self._end_rest(rested)
+
+    def hurry(self, boards: Iterable[BoardKey]) -> None:
+        """Begin at once what was put off because boards had failed: there is reason to hope that it works now."""
+        self._end_rest(boards)
+
+    def _end_rest(self, boards: Iterable[BoardKey]) -> None:
+        # A timer of a rest that was cut short finds nothing to do here.
+        due: dict[_Task, list[BoardKey]] = defaultdict(list)
+        for key in boards:
+            task = self._resting.pop(key, None)
+            if task is not None:
+                due[task].append(key)
+        for task, keys in due.items():
+            self._begin(task, keys)
 
     def _begin(self, task: _Task, keys: list[BoardKey]) -> None:
         of_machine: dict[str, list[BoardKey]] = defaultdict(list)
@@ -148,7 +163,7 @@ class Upkeep:
             care = self._care.get(key)
             if care is not None and not care.proven:
                 self._record(key, owed_off=False)
-                self._timers.add(now + self._rest_seconds(key), (_Task.TEST, [key]))
+                self._rest(key, _Task.TEST, now + self._rest_seconds(key))
 
     def _set_cooling(self, keys: list[BoardKey], now: float) -> None:
         at_once = []
@@ -175,11 +190,15 @@ class Upkeep:
         care.why = failed[key.board]
         care.failures += 1
 
-    def _rest(self, keys: list[BoardKey], failed: Mapping[Board, str], then: _Task, now: float) -> None:
+    def _rest(self, key: BoardKey, then: _Task, until: float) -> None:
+        self._resting[key] = then
+        self._timers.add(until, (then, [key]))
+
+    def _stay_on(self, keys: list[BoardKey], failed: Mapping[Board, str], now: float) -> None:
         for key in keys:
             self._fail(key, failed)
             self._record(key, owed_off=True)
-            self._timers.add(now + self._rest_seconds(key), (then, [key]))
+            self._rest(key, _Task.OFF, now + self._rest_seconds(key))
             self._findings.notices.append(
                 Notice(
                     f"{key.machine} {key.board} could not be switched off: {failed[key.board]}", serious=True

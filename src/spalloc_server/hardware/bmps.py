@@ -14,19 +14,37 @@ from spinnaker.geometry import Board, Link
 from spinnaker.places import Frame
 
 Done = Callable[[int, Mapping[Board, str]], None]
+Silence = Callable[[str, Frame, str | None], None]
 
 
 class Bmps:
     """The BMPs of all machines."""
 
     def __init__(self, machines: Iterable[Machine]) -> None:
-        """Drive `machines`; no BMP is spoken to before the first order."""
+        """Drive `machines`; no BMP is spoken to before `start` or the first order."""
         self._machines = {machine.name: machine for machine in machines}
+        self._silence: Silence = _nobody_told
         self._frames = {
-            (machine.name, frame): FrameDriver(address)
+            (machine.name, frame): self._driver(machine, frame)
             for machine in self._machines.values()
-            for frame, address in machine.bmps.items()
+            for frame in machine.bmps
         }
+
+    @property
+    def retries(self) -> int:
+        """How many questions had to be asked again, of all BMPs since the start."""
+        return sum(driver.conversation.retries for driver in self._frames.values())
+
+    def start(self, silence: Silence) -> None:
+        """Begin to check that the BMPs answer.
+
+        Args:
+            silence: Called with a machine, a frame and the reason when its BMP stops answering, and with None for
+                the reason when it answers again.
+        """
+        self._silence = silence
+        for driver in self._frames.values():
+            driver.start()
 
     def carry_out(self, order: PowerOrder, done: Done) -> None:
         """Begin an order; `done` gets its number and the boards that failed, and why, when all frames are done."""
@@ -44,9 +62,21 @@ class Bmps:
             piece = Piece(frozenset(boards), order.on, frozenset(cut[frame]), answer.of_frame(boards))
             self._frames[machine.name, frame].add(piece)
 
+    def _driver(self, machine: Machine, frame: Frame) -> FrameDriver:
+        return FrameDriver(
+            machine.bmps[frame],
+            machine.in_frame(frame).values(),
+            lambda why: self._silence(machine.name, frame, why),
+            machine.bmp_check_seconds,
+        )
+
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
         await asyncio.gather(*(frame.stop() for frame in self._frames.values()))
+
+
+def _nobody_told(_machine: str, _frame: Frame, _why: str | None) -> None:
+    """Stand for whoever will want to know of silent BMPs."""
 
 
 class _Answer:

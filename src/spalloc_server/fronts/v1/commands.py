@@ -11,7 +11,7 @@ from spalloc_client.states import JobState
 from spalloc_client.wire import Json
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey
-from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spalloc_server.core.requests import (
     DEFAULT_MAX_DEAD_BOARDS,
@@ -34,6 +34,7 @@ from spalloc_server.fronts.v1.arguments import (
     or_null,
     texts,
 )
+from spalloc_server.fronts.v1.listing import Encoded, Listing, Reply
 from spinnaker.geometry import Board, Chip, first_chip
 from spinnaker.places import Place
 
@@ -72,7 +73,7 @@ class Command:
     """One command of the protocol."""
 
     parameters: tuple[Parameter, ...]
-    run: Callable[..., Json]
+    run: Callable[..., Reply]
 
 
 class Commands:
@@ -82,6 +83,7 @@ class Commands:
         """Serve `site`, reading the time from `clock`."""
         self._site = site
         self._clock = clock
+        self._listing = Listing()
         job = (Parameter("job_id", a_whole_number),)
         any_job = (Parameter("job_id", or_null(a_whole_number), None),)
         any_machine = (Parameter("machine_name", or_null(a_text), None),)
@@ -110,7 +112,7 @@ class Commands:
             "job_queue_position": Command(job, self._job_queue_position),
         }
 
-    def run(self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
+    def run(self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Reply:
         """Do one command and return its result.
 
         Raises:
@@ -154,6 +156,9 @@ class Commands:
             raise CommandError(
                 "machine and tags were both given; name one machine, or the tags that any must have"
             )
+        for value in args:
+            if type(value) is int:
+                a_whole_number("what to allocate", value)
         try:
             request = checked(
                 JobRequest(
@@ -244,8 +249,8 @@ class Commands:
         self._site.destroy_job(number, reason, wall=self._clock.wall(), now=self._clock.now())
         return None
 
-    def _list_jobs(self, _caller: Caller) -> Json:
-        return [_job_entry(job.record) for job in self._site.jobs.values()]
+    def _list_jobs(self, _caller: Caller) -> Encoded:
+        return self._listing.of(self._site.jobs)
 
     def _job_queue_position(self, _caller: Caller, number: int) -> Json:
         waiting = self._site.waiting(number)
@@ -343,20 +348,3 @@ class Commands:
 
 def _board_at(machine: Machine, place: Place) -> Board | None:
     return next((board for board, its_place in machine.places.items() if its_place == place), None)
-
-
-def _job_entry(record: JobRecord) -> dict[str, Json]:
-    allocation = record.allocation
-    return {
-        "job_id": record.id,
-        "owner": record.owner,
-        "start_time": record.created,
-        "keepalive": record.keepalive,
-        "state": record.state.value,
-        "power": record.power,
-        "args": record.asked.args,
-        "kwargs": cast("Mapping[str, Json]", record.asked.kwargs),
-        "allocated_machine_name": None if allocation is None else allocation.machine,
-        "boards": None if allocation is None else sorted(allocation.boards),
-        "keepalivehost": record.keepalive_host,
-    }
