@@ -15,11 +15,12 @@ from spalloc_server.core.jobs import Asked, Job, JobRecord
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder, border
+from spalloc_server.core.reports import Report, Reports
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler, Waiting
 from spalloc_server.core.silence import SilentFrames
 from spalloc_server.core.timers import Timers
-from spalloc_server.core.upkeep import Upkeep
+from spalloc_server.core.upkeep import Fault, Upkeep
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
@@ -50,6 +51,9 @@ class Site:
         """Which job holds a board."""
         self.silent = SilentFrames(self.machines)
         """Frames whose BMP does not answer."""
+        self._reports = Reports()
+        self._suspects: dict[BoardKey, Fault] = {}
+        """Boards to be set aside when the jobs that have them give them back."""
         self._next_job = 1
         self._orders = count(1)
         self._scheduler = Scheduler(machines)
@@ -121,6 +125,37 @@ class Site:
             if job.record.state is JobState.queued:
                 self._scheduler.withdraw(number)
             self._end(job, reason, wall, now)
+
+    def report_problem(self, key: BoardKey, host: str, text: str, now: float) -> None:
+        """Take a user's report of a sick board; when enough users agree, it is set aside, after its job if it has one.
+
+        Args:
+            key: The board.
+            host: Where the report came from.
+            text: What the user says.
+            now: The core's time.
+        """
+        holder = self.holders.get(key)
+        reporter = host if holder is None else self.jobs[holder].record.owner
+        reports = self._reports.add(key, Report(reporter, text))
+        machine = self.machines[key.machine]
+        self._notice(f"{key.machine} {key.board} is reported by {reporter}: {text}", serious=True)
+        if len(reports) < machine.reports_to_set_aside:
+            return
+        self._reports.forget(key)
+        said = "; ".join(report.text for report in reports if report.text) or "no description"
+        fault = Fault(f"{len(reports)} users reported it: {said}", machine.report_rest_seconds)
+        if holder is not None:
+            self._suspects[key] = fault
+            return
+        self._scheduler.set_aside(key.machine, key.board)
+        if self._upkeep.has(key):
+            self._upkeep.doubt(key, fault)
+        else:
+            self._scheduler.occupy(key.machine, [key.board])
+            self._upkeep.receive(key.machine, [key.board], {key.board: fault})
+        self._effects.machines_changed.add(key.machine)
+        self._follow_upkeep(now)
 
     # Events from the hardware and the clock
 
@@ -311,19 +346,24 @@ class Site:
     def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, str], now: float) -> None:
         names = ", ".join(str(board) for board in sorted(failed))
         self._notice(f"job {job.id} is moved: {names} of {allocation.machine} failed", serious=True)
-        self._give_back(allocation, failed, now)
+        self._give_back(allocation, {board: Fault(why) for board, why in failed.items()}, now)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
         self._scheduler.submit(job.id, job.record.request, now)
 
-    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, str], now: float) -> None:
+    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
+        faults = dict(faulty)
         for board in allocation.boards:
-            del self.holders[BoardKey(allocation.machine, board)]
-        for board in faulty:
+            key = BoardKey(allocation.machine, board)
+            del self.holders[key]
+            suspect = self._suspects.pop(key, None)
+            if suspect is not None:
+                faults.setdefault(board, suspect)
+        for board in faults:
             self._scheduler.set_aside(allocation.machine, board)
         self.changes += 1
-        self._upkeep.receive(allocation.machine, allocation.boards, faulty)
+        self._upkeep.receive(allocation.machine, allocation.boards, faults)
         self._effects.machines_changed.add(allocation.machine)
         self._follow_upkeep(now)
 

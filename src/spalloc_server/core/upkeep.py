@@ -26,6 +26,15 @@ class _Task(Enum):
     COOL = "let it cool down"
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a board."""
+
+    why: str
+    rest_seconds: float | None = None
+    """How long the board is to be left alone; None for as long as its failures ask for."""
+
+
 @dataclass(slots=True)
 class _Care:
     """What is known of one board in care."""
@@ -35,6 +44,8 @@ class _Care:
     failures: int = 0
     proven: bool = True
     """Whether it may be given to jobs once it is off; one that would not come up must pass a test first."""
+    rest_seconds: float | None = None
+    """How long it rests before its first test, where that does not follow from its failures."""
 
 
 @dataclass(slots=True)
@@ -75,29 +86,37 @@ class Upkeep:
         """Return the boards in care that something is wrong with, and what."""
         return {key: care.why for key, care in self._care.items() if care.why is not None}
 
-    def receive(self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, str]) -> None:
-        """Take over boards that a job had; those in `faulty` would not come up, for the reason given."""
+    def receive(self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, Fault]) -> None:
+        """Take over boards that were free or a job's; something is wrong with those in `faulty`."""
         keys = [BoardKey(machine, board) for board in sorted(boards)]
         for key in keys:
-            why = faulty.get(key.board)
-            self._care[key] = _Care(why, 0 if why is None else 1, proven=why is None)
-            if why is not None:
-                self._findings.notices.append(
-                    Notice(f"{machine} {key.board} is set aside: {why}", serious=True)
-                )
+            self._care[key] = _Care()
+            fault = faulty.get(key.board)
+            if fault is not None:
+                self.doubt(key, fault)
         self._begin(_Task.OFF, keys)
+
+    def has(self, key: BoardKey) -> bool:
+        """Return whether a board is in care."""
+        return key in self._care
+
+    def doubt(self, key: BoardKey, fault: Fault) -> None:
+        """Note that something is wrong with a board in care: it must rest and pass a test before it is free."""
+        self._care[key] = _Care(fault.why, 1, proven=False, rest_seconds=fault.rest_seconds)
+        self._findings.notices.append(
+            Notice(f"{key.machine} {key.board} is set aside: {fault.why}", serious=True)
+        )
 
     def recall(self, records: Mapping[BoardKey, BoardRecord], now: float) -> None:
         """Take up the care of boards as it was recorded, after a restart at `now`."""
         owed = []
         for key, record in sorted(records.items(), key=lambda item: (item[0].machine, item[0].board)):
-            self._care[key] = _Care(
-                record.aside, 0 if record.aside is None else 1, proven=record.aside is None
-            )
+            well = record.aside is None
+            self._care[key] = _Care(record.aside, 0 if well else 1, well, record.rest_seconds)
             if record.owed_off:
                 owed.append(key)
             else:
-                self._rest(key, _Task.TEST, now)
+                self._rest(key, _Task.TEST, now + (record.rest_seconds or 0.0))
         if owed:
             self._begin(_Task.OFF, owed)
 
@@ -189,6 +208,7 @@ class Upkeep:
         care = self._care[key]
         care.why = failed[key.board]
         care.failures += 1
+        care.rest_seconds = None
 
     def _rest(self, key: BoardKey, then: _Task, until: float) -> None:
         self._resting[key] = then
@@ -206,8 +226,11 @@ class Upkeep:
             )
 
     def _rest_seconds(self, key: BoardKey) -> float:
+        asked = self._care[key].rest_seconds
+        if asked is not None:
+            return asked
         first = self._machines[key.machine].board_retry_seconds
         return min(first * 2.0 ** (self._care[key].failures - 1), max(first, LONGEST_REST_SECONDS))
 
     def _record(self, key: BoardKey, *, owed_off: bool) -> None:
-        self._findings.records[key] = BoardRecord(owed_off, self._care[key].why)
+        self._findings.records[key] = BoardRecord(owed_off, self._care[key].why, self._care[key].rest_seconds)

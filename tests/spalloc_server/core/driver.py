@@ -92,12 +92,12 @@ class World:
         if effects.machines_changed:
             self.machines_told.append(effects.machines_changed)
 
-    def create(self, request: JobRequest, *, keepalive: float | None = 60.0) -> int:
+    def create(self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me") -> int:
         asked = Asked(args_of(request.shape), {})
         number = self.site.create_job(
             request,
             asked,
-            owner="me",
+            owner=owner,
             keepalive=keepalive,
             host=HOST,
             wall=self.wall,

@@ -342,6 +342,41 @@ def test_keepalive_clocks_start_afresh_after_a_restart() -> None:
     assert world.record(job).state is JobState.destroyed
 
 
+def test_a_board_that_enough_users_report_is_set_aside_when_its_job_gives_it_back() -> None:
+    world = World(machine(1, 1))
+    key = BoardKey("m", Board(0, 0, 0))
+    for number, owner in enumerate(("ann", "bob", "bob", "cyd")):
+        job = world.create(JobRequest(Boards(3)), owner=owner, keepalive=None)
+        world.answer_all()
+        world.site.report_problem(key, HOST, f"link errors {number}", world.now)
+        world.settle()
+        assert world.record(job).state is JobState.ready, "whoever has the board keeps it"
+        world.destroy(job)
+        world.answer_all()
+    waiting = world.create(JobRequest(Boards(3)), keepalive=None)
+    assert world.record(waiting).state is JobState.queued
+    record = world.board_records[key]
+    assert record.aside == "3 users reported it: link errors 0; link errors 2; link errors 3"
+    world.restart()
+    world.wait(86_000.0)
+    world.answer_all()
+    assert world.record(waiting).state is JobState.queued
+    world.wait(1_000.0)
+    world.answer_all()
+    assert world.record(waiting).state is JobState.ready, "it was tried after a day, and is well"
+
+
+def test_a_free_board_that_enough_hosts_report_is_set_aside_at_once() -> None:
+    world = World(machine(1, 1))
+    for host in ("a", "b", "c"):
+        world.site.report_problem(BoardKey("m", Board(0, 0, 0)), host, "", world.now)
+        world.settle()
+    world.answer_all()
+    whole = world.create(JobRequest(Boards(3)))
+    assert world.record(whole).state is JobState.queued
+    assert world.board_records[BoardKey("m", Board(0, 0, 0))].aside == "3 users reported it: no description"
+
+
 def test_only_the_latest_destroyed_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spalloc_server.core.site.REMEMBERED_JOBS", 2)
     world = World()

@@ -91,6 +91,11 @@ class Commands:
             Parameter("machine_name", a_text),
             *(Parameter(name, a_whole_number) for name in ("x", "y", "z")),
         )
+        problem = (
+            Parameter("address", a_text),
+            *(Parameter(name, or_null(a_whole_number), None) for name in ("x", "y", "p")),
+            Parameter("description", or_null(a_text), None),
+        )
         self._commands = {
             "version": Command((), self._version),
             "job_keepalive": Command(job, self._job_keepalive),
@@ -110,6 +115,7 @@ class Commands:
             "get_board_position": Command(spot, self._get_board_position),
             "get_board_at_position": Command(spot, self._get_board_at_position),
             "job_queue_position": Command(job, self._job_queue_position),
+            "report_problem": Command(problem, self._report_problem),
         }
 
     def run(self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Reply:
@@ -282,6 +288,33 @@ class Commands:
     ) -> Json:
         machine = self._site.machines.get(name)
         return None if machine is None else _board_at(machine, Place(cabinet, frame, board))
+
+    def _report_problem(
+        self,
+        caller: Caller,
+        address: str,
+        x: int | None,
+        y: int | None,
+        p: int | None,
+        description: str | None,
+    ) -> Json:
+        key = next(
+            (
+                BoardKey(machine.name, board)
+                for machine in self._site.machines.values()
+                for board, its_address in machine.addresses.items()
+                if its_address == address
+            ),
+            None,
+        )
+        if key is None:
+            raise CommandError(
+                f"no board has the address {address[:60]!r}; give that of its Ethernet-connected chip"
+            )
+        where = [f"{name} {value}" for name, value in (("x", x), ("y", y), ("p", p)) if value is not None]
+        text = ", ".join([*where, *([description] if description else [])])
+        self._site.report_problem(key, caller.host, text, self._clock.now())
+        return None
 
     def _where_is(self, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
         if args:
