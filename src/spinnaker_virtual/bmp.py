@@ -120,12 +120,15 @@ class Bmp:
             begin = start + step * number
             end = max(end, begin + takes)
             if action:
-                self._agenda.at(begin, _ignoring_time(board.power_off))
-                self._agenda.at(begin + takes, _ignoring_time(board.power_on))
+                self._agenda.at(begin, partial(_switch_off, board))
+                self._agenda.at(begin + takes, partial(self._switch_on, board))
             else:
-                self._agenda.at(begin + takes, _ignoring_time(board.power_off))
+                self._agenda.at(begin + takes, partial(_switch_off, board))
         self._free_at = end
         self._agenda.at(end, lambda _: send(request.reply()))
+
+    def _switch_on(self, board: VirtualBoard, now: float) -> None:
+        board.power_on(now + self._timings.boot_ready)
 
     def _read_version(self, request: ScpRequest, board: VirtualBoard) -> ScpReply:
         number = board.place.board
@@ -190,12 +193,8 @@ def _nowhere(_: ScpReply) -> None:
     """Drop a reply that nobody waits for."""
 
 
-def _ignoring_time(action: Callable[[], None]) -> Callable[[float], None]:
-    return partial(_call, action)
-
-
-def _call(action: Callable[[], None], _: float) -> None:
-    action()
+def _switch_off(board: VirtualBoard, _: float) -> None:
+    board.power_off()
 
 
 def _switched(leds: int, actions: int) -> int:

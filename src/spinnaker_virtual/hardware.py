@@ -5,14 +5,19 @@
 
 from collections.abc import Callable
 
+from spinnaker.boot import BootImage
 from spinnaker.geometry import Board, BoardLink, Link, far_end
 from spinnaker.places import Frame
 from spinnaker.scp import ScpReply
 from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.bmp import Bmp
-from spinnaker_virtual.board import VirtualBoard
+from spinnaker_virtual.board import NO_DEFECTS, VirtualBoard
+from spinnaker_virtual.boot_rom import BootRom
 from spinnaker_virtual.machine import VirtualMachine
 from spinnaker_virtual.network import FrameSockets, Network, Socket
+from spinnaker_virtual.region import Region
+from spinnaker_virtual.scamp.machine import BootedMachine, BootError, Crossed
+from spinnaker_virtual.scamp.monitor import answer
 
 Transmit = Callable[[Socket, Socket, bytes], None]
 """Sends a datagram from the first socket, one of the machine's, to the second."""
@@ -28,9 +33,20 @@ class Hardware:
         self.machine = machine
         self.agenda = Agenda()
         self._transmit = transmit
-        self._boards = {board: VirtualBoard(board, place) for board, place in machine.places.items()}
+        self.crossed: Crossed | None = None
+        """Is told of each packet that leaves a board over one of its links; set it before boards are booted."""
+        self._boards = {
+            board: VirtualBoard(
+                board, place, network.boards[board].sdp.host, machine.defects.get(board, NO_DEFECTS)
+            )
+            for board, place in machine.places.items()
+        }
         self.receivers: dict[Socket, Receiver] = {}
         """Who takes the datagrams that arrive at each socket."""
+        for board in self._boards.values():
+            board.cables = [self._cable(board, link) for link in Link]
+            self.receivers[network.boards[board.board].sdp] = self._sdp_receiver(board, network)
+            self.receivers[network.boards[board.board].boot] = self._boot_receiver(board)
         by_frame: dict[Frame, dict[int, VirtualBoard]] = {frame: {} for frame in machine.frames}
         for board in self._boards.values():
             by_frame[board.place.in_frame][board.place.board] = board
@@ -55,6 +71,44 @@ class Hardware:
 
         return receive
 
+    def _cable(self, board: VirtualBoard, link: Link) -> VirtualBoard | None:
+        end = BoardLink(board.board, link)
+        if end in self.machine.dead_links:
+            return None
+        return self._boards.get(far_end(self.machine.size, end).board)
+
+    def _sdp_receiver(self, board: VirtualBoard, network: Network) -> Receiver:
+        local = network.boards[board.board].sdp
+
+        def receive(datagram: bytes, sender: Socket, now: float) -> None:
+            reply = answer(board, datagram, sender, now)
+            if reply is not None:
+                self._transmit(local, sender, reply)
+
+        return receive
+
+    def _boot_receiver(self, board: VirtualBoard) -> Receiver:
+        rom = BootRom()
+
+        def receive(datagram: bytes, _: Socket, now: float) -> None:
+            nonlocal rom
+            if not board.awaits_boot(now) or not board.live_chips & 1:
+                rom = BootRom()
+                return
+            image = rom.receive(datagram)
+            if image is not None:
+                self._boot(board, image, now)
+
+        return receive
+
+    def _boot(self, board: VirtualBoard, image: BootImage, now: float) -> None:
+        region = Region(board, self.machine.size, now)
+        try:
+            BootedMachine(region, image, now, now + self.machine.timings.boot, self.crossed)
+        except BootError:
+            for reached in region.boards:
+                reached.crash()
+
     def board(self, board: Board) -> VirtualBoard:
         """Return a live board.
 
@@ -65,10 +119,5 @@ class Hardware:
 
     def link_works(self, end: BoardLink) -> bool:
         """Return whether packets can cross a link: it is not dead, and both ends let them through."""
-        if end in self.machine.dead_links:
-            return False
-        other = far_end(self.machine.size, end)
-        return all(
-            near.board in self._boards and self._boards[near.board].carries(Link(near.link))
-            for near in (end, other)
-        )
+        board = self._boards.get(end.board)
+        return board is not None and board.across(end.link) is not None
