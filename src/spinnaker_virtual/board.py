@@ -59,6 +59,8 @@ class VirtualBoard:
         """When the board takes, or took, a boot image at the earliest."""
         self.stuck = False
         """Whether the chips run something that never answers: a broken image, or nothing after a crash."""
+        self.power_ons = 0
+        """How often the board has been powered on."""
         self._on = False
         self._loaded = [False] * FPGAS_PER_BOARD
         self._registers: dict[FpgaRegister, int] = {}
@@ -83,6 +85,7 @@ class VirtualBoard:
         """
         self._reset()
         self._on = True
+        self.power_ons += 1
         self.boot_from = boot_from
         self._loaded = list(loaded)
         self._changed()

@@ -21,6 +21,7 @@ from spinnaker.geometry import (
 from spinnaker.places import Frame, Place, sequential_places
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual.board import LOCAL, Defects
+from spinnaker_virtual.faults import Faults
 
 CURRENT_BMP = SoftwareNumber(2, 1, 1)
 
@@ -86,6 +87,9 @@ class VirtualMachine:
     bmp_version: SoftwareNumber = CURRENT_BMP
     """With a major version of 1, the BMPs have no FPGA registers."""
     timings: Timings = field(default_factory=Timings)
+    faults: Faults = field(default_factory=Faults)
+    seed: int = 0
+    """Settles when the faults happen."""
 
     def __post_init__(self) -> None:
         if self.size.width < 1 or self.size.height < 1:
