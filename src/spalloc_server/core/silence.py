@@ -1,0 +1,37 @@
+# Frames whose BMP does not answer: nothing can be done with their boards until it does.
+#
+# Jobs are unknown here: those that have boards in such a frame keep them. What is done about it stands in site.py.
+"""Silent frames."""
+
+from collections.abc import Mapping
+
+from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.machine import Machine
+from spinnaker.geometry import Board
+from spinnaker.places import Frame
+
+
+class SilentFrames:
+    """Which frames of a site are silent, and why."""
+
+    def __init__(self, machines: Mapping[str, Machine]) -> None:
+        """Take all frames of `machines` to be answering."""
+        self._machines = machines
+        self.why: dict[tuple[str, Frame], str] = {}
+        """Machine and frame of each silent BMP, and what is wrong with it."""
+
+    def note(self, machine: str, frame: Frame, why: str | None) -> tuple[Board, ...]:
+        """Note that a frame is silent, or with None that it answers; return its boards if that is news."""
+        if ((machine, frame) in self.why) == (why is not None) or machine not in self._machines:
+            return ()
+        if why is None:
+            del self.why[machine, frame]
+        else:
+            self.why[machine, frame] = why
+        return tuple(self._machines[machine].in_frame(frame))
+
+    def has(self, key: BoardKey) -> bool:
+        """Return whether a board is in a silent frame."""
+        machine = self._machines.get(key.machine)
+        place = None if machine is None else machine.places.get(key.board)
+        return place is not None and (key.machine, place.in_frame) in self.why

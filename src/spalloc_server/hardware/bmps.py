@@ -1,0 +1,100 @@
+# All BMPs of a site: power orders are split by frame, and answered when every frame has done its part.
+#
+# How a frame is driven is frame.py's subject.
+"""Carrying out power orders through BMPs."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import PowerOrder
+from spalloc_server.hardware.frame import FrameDriver, Piece
+from spinnaker.geometry import Board, Link
+from spinnaker.places import Frame
+
+Done = Callable[[int, Mapping[Board, str]], None]
+Silence = Callable[[str, Frame, str | None], None]
+
+
+class Bmps:
+    """The BMPs of all machines."""
+
+    def __init__(self, machines: Iterable[Machine]) -> None:
+        """Drive `machines`; no BMP is spoken to before `start` or the first order."""
+        self._machines = {machine.name: machine for machine in machines}
+        self._silence: Silence = _nobody_told
+        self._frames = {
+            (machine.name, frame): self._driver(machine, frame)
+            for machine in self._machines.values()
+            for frame in machine.bmps
+        }
+
+    @property
+    def retries(self) -> int:
+        """How many questions had to be asked again, of all BMPs since the start."""
+        return sum(driver.conversation.retries for driver in self._frames.values())
+
+    def start(self, silence: Silence) -> None:
+        """Begin to check that the BMPs answer.
+
+        Args:
+            silence: Called with a machine, a frame and the reason when its BMP stops answering, and with None for
+                the reason when it answers again.
+        """
+        self._silence = silence
+        for driver in self._frames.values():
+            driver.start()
+
+    def carry_out(self, order: PowerOrder, done: Done) -> None:
+        """Begin an order; `done` gets its number and the boards that failed, and why, when all frames are done."""
+        machine = self._machines[order.machine]
+        slots: dict[Frame, dict[int, Board]] = defaultdict(dict)
+        for board in order.boards:
+            place = machine.places[board]
+            slots[place.in_frame][place.board] = board
+        cut: dict[Frame, set[tuple[int, Link]]] = defaultdict(set)
+        for board, link in order.cut:
+            place = machine.places[board]
+            cut[place.in_frame].add((place.board, link))
+        answer = _Answer(order.number, len(slots), done)
+        for frame, boards in slots.items():
+            piece = Piece(frozenset(boards), order.on, frozenset(cut[frame]), answer.of_frame(boards))
+            self._frames[machine.name, frame].add(piece)
+
+    def _driver(self, machine: Machine, frame: Frame) -> FrameDriver:
+        return FrameDriver(
+            machine.bmps[frame],
+            machine.in_frame(frame).values(),
+            lambda why: self._silence(machine.name, frame, why),
+            machine.bmp_check_seconds,
+        )
+
+    async def stop(self) -> None:
+        """Stop talking to the hardware; orders that are not over yet are never answered."""
+        await asyncio.gather(*(frame.stop() for frame in self._frames.values()))
+
+
+def _nobody_told(_machine: str, _frame: Frame, _why: str | None) -> None:
+    """Stand for whoever will want to know of silent BMPs."""
+
+
+class _Answer:
+    """Gathers what the frames of one order say."""
+
+    def __init__(self, number: int, frames: int, done: Done) -> None:
+        self._number = number
+        self._missing = frames
+        self._done = done
+        self._failed: dict[Board, str] = {}
+
+    def of_frame(self, boards: Mapping[int, Board]) -> Callable[[Mapping[int, str]], None]:
+        """Return what a frame calls with the slots that failed."""
+
+        def take(failed: Mapping[int, str]) -> None:
+            self._failed.update({boards[slot]: why for slot, why in failed.items()})
+            self._missing -= 1
+            if not self._missing:
+                self._done(self._number, self._failed)
+
+        return take

@@ -1,0 +1,191 @@
+# The site's records in an SQLite database: what was recorded is on disk when `write` returns.
+#
+# No rules about jobs or boards: what is recorded, and what follows from it after a restart, is the core's subject.
+"""The store: jobs and boards in SQLite."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spalloc_client.states import JobState
+from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.jobs import JobRecord
+from spalloc_server.store.records import from_text, to_text
+from spinnaker.geometry import Board
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    created REAL NOT NULL,
+    ended REAL,
+    record BLOB NOT NULL
+) STRICT;
+CREATE INDEX ended_jobs ON jobs (ended) WHERE ended IS NOT NULL;
+CREATE TABLE boards (
+    machine TEXT NOT NULL,
+    x INTEGER NOT NULL,
+    y INTEGER NOT NULL,
+    z INTEGER NOT NULL,
+    owed_off INTEGER NOT NULL,
+    aside TEXT,
+    rest_seconds REAL,
+    PRIMARY KEY (machine, x, y, z)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO counters VALUES ('next_job', 1);
+"""
+
+_PUT_JOB = """
+INSERT INTO jobs (id, owner, created, ended, record) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record
+"""
+_PUT_BOARD = """
+INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (machine, x, y, z) DO UPDATE
+SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds
+"""
+_COUNT_JOBS = "UPDATE counters SET value = max(value, ?) WHERE name = 'next_job'"
+
+
+class StoreError(Exception):
+    """The store can't be used; the message says which file, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """All that was recorded."""
+
+    jobs: list[JobRecord]
+    """Live jobs, and destroyed ones that are remembered."""
+    boards: dict[BoardKey, BoardRecord]
+    next_job: int
+
+
+class Store:
+    """One site's database; may be used by one thread at a time."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the database at `path`, made if it isn't there; None keeps it in memory, gone when closed.
+
+        Raises:
+            StoreError: It can't be opened, is another program's, or was written by a newer server.
+        """
+        self._name = "memory" if path is None else str(path)
+        self._lock = None if path is None else _lock(path)
+        try:
+            self._database = sqlite3.connect(
+                ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
+            )
+            self._prepare()
+        except sqlite3.Error as error:
+            if self._lock is not None:
+                os.close(self._lock)
+            raise StoreError(f"can't use {self._name} for the server's records: {error}") from error
+
+    def _prepare(self) -> None:
+        run = self._database.execute
+        run("PRAGMA busy_timeout = 0")
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run("BEGIN IMMEDIATE")
+        (version,) = run("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self._name} was written by a newer server (its records have version {version}, "
+                f"this server knows up to {SCHEMA_VERSION}); start that one, or give another file"
+            )
+        if version == 0:
+            for statement in _SCHEMA.split(";"):
+                run(statement)
+            run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        run("COMMIT")
+
+    def recall(self, *, ended_limit: int) -> Recalled:
+        """Return what is recorded: all live jobs, and at most `ended_limit` destroyed ones, the latest ended.
+
+        Raises:
+            StoreError: It can't be read.
+        """
+        run = self._database.execute
+        try:
+            live = run("SELECT record FROM jobs WHERE ended IS NULL ORDER BY id").fetchall()
+            ended = run(
+                "SELECT record FROM jobs WHERE ended IS NOT NULL ORDER BY ended DESC, id DESC LIMIT ?",
+                (ended_limit,),
+            ).fetchall()
+            boards = {
+                BoardKey(machine, Board(x, y, z)): BoardRecord(bool(owed_off), aside, rest_seconds)
+                for machine, x, y, z, owed_off, aside, rest_seconds in run(
+                    "SELECT machine, x, y, z, owed_off, aside, rest_seconds FROM boards"
+                )
+            }
+            (next_job,) = run("SELECT value FROM counters WHERE name = 'next_job'").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"can't read the records in {self._name}: {error}") from error
+        return Recalled([from_text(text) for (text,) in live + ended], boards, next_job)
+
+    def write(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+        """Record all of these at once; they are on disk when this returns, or none of them is.
+
+        Raises:
+            sqlite3.Error: They could not be written; trying again is allowed.
+        """
+        database = self._database
+        database.execute("BEGIN")
+        try:
+            database.executemany(_PUT_JOB, [_job_row(record) for record in jobs.values()])
+            if jobs:
+                database.execute(_COUNT_JOBS, (max(jobs) + 1,))
+            for key, record in boards.items():
+                if record is None:
+                    database.execute(
+                        "DELETE FROM boards WHERE machine = ? AND x = ? AND y = ? AND z = ?",
+                        (key.machine, *key.board),
+                    )
+                else:
+                    database.execute(
+                        _PUT_BOARD,
+                        (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds),
+                    )
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the database; what was written stays."""
+        self._database.close()
+        # Only now: closing any descriptor of the file takes away the locks that SQLite has on it in this process.
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, bytes]:
+    ended = record.ended if record.state is JobState.destroyed else None
+    return record.id, record.owner, record.created, ended, to_text(record)
+
+
+def _lock(path: Path) -> int:
+    """Keep a second server from using the same records, without keeping backups from reading them.
+
+    SQLite's own exclusive mode would lock out its backup tools as well; flock is out of its way.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"can't open {path} for the server's records: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(
+            f"{path} is in use by another server; stop that one, or give another file"
+        ) from error
+    return descriptor
