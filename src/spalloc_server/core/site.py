@@ -83,7 +83,7 @@ class Site:
         """
         number = self._next_job
         self._next_job += 1
-        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host), now)
+        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now)
         self.jobs[number] = job
         self._touch(job)
         impossible = self._scheduler.submit(number, request, now)
