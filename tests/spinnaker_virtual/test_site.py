@@ -3,7 +3,7 @@ import asyncio
 from ipaddress import IPv4Address
 
 import pytest
-from conversation import Conversation
+from tests.spinnaker_virtual.conversation import Conversation
 
 from spinnaker import bmp
 from spinnaker.geometry import Board, Link, Size

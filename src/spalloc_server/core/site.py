@@ -232,6 +232,10 @@ class Site:
             return None
         return self._scheduler.waiting(number)
 
+    def free_boards(self, machine: str) -> int:
+        """Return how many boards of a machine a job could get now."""
+        return self._scheduler.free_boards(machine)
+
     # Parts of the above
 
     def _knows(self, key: BoardKey) -> bool:
