@@ -7,7 +7,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +15,8 @@ from typing import Protocol
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.store.database import Store
 from spinnaker.geometry import Board
@@ -31,6 +32,9 @@ class Hardware(Protocol):
 
     def carry_out(self, order: PowerOrder, done: Callable[[int, Mapping[Board, str]], None]) -> None:
         """Begin an order; `done` gets its number and the boards that failed, with the reason, when it is over."""
+
+    def reconfigure(self, machines: Sequence[Machine]) -> None:
+        """Take over changed machines; orders that are under way are finished as they were begun."""
 
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
@@ -81,12 +85,16 @@ class Engine:
         self._recording: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def start(self) -> None:
-        """Take up where the records leave off."""
+    def start(self, *, cold: bool = False) -> None:
+        """Take up where the records leave off, or, if `cold`, end all jobs and switch all boards off."""
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS)
-        self.site.recall(
-            recalled.jobs, recalled.boards, recalled.next_job, wall=self.clock.wall(), now=self.clock.now()
-        )
+        begin = self.site.begin_afresh if cold else self.site.recall
+        begin(recalled.jobs, recalled.boards, recalled.next_job, wall=self.clock.wall(), now=self.clock.now())
+        self.event()
+
+    def reconfigure(self, machines: Sequence[Machine]) -> None:
+        """Take over changed machines, highest priority first."""
+        self.site.reconfigure(machines, wall=self.clock.wall(), now=self.clock.now())
         self.event()
 
     async def stop(self) -> None:
@@ -154,7 +162,10 @@ class Engine:
             machines |= effects.machines_changed
             if not self._stopping:
                 for order in effects.orders:
-                    self._hardware.carry_out(order, self._power_done)
+                    if isinstance(order, NewMachines):
+                        self._hardware.reconfigure(order.machines)
+                    else:
+                        self._hardware.carry_out(order, self._power_done)
         for listener in list(self.listeners):
             if jobs:
                 listener.jobs_changed(jobs)

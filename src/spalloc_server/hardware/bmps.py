@@ -21,12 +21,33 @@ class Bmps:
 
     def __init__(self, machines: Iterable[Machine]) -> None:
         """Drive `machines`; no BMP is spoken to before the first order."""
+        self._machines: dict[str, Machine] = {}
+        self._frames: dict[tuple[str, Frame], FrameDriver] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._take_over(machines)
+
+    def _take_over(self, machines: Iterable[Machine]) -> list[FrameDriver]:
+        """Drive `machines` from now on; return the drivers of BMPs that they don't have."""
         self._machines = {machine.name: machine for machine in machines}
-        self._frames = {
-            (machine.name, frame): FrameDriver(address)
-            for machine in self._machines.values()
-            for frame, address in machine.bmps.items()
-        }
+        before = self._frames
+        self._frames = {}
+        for machine in self._machines.values():
+            for frame, address in machine.bmps.items():
+                key = (machine.name, frame)
+                driver = before.get(key)
+                if driver is not None and driver.address == address:
+                    del before[key]
+                    self._frames[key] = driver
+                else:
+                    self._frames[key] = FrameDriver(address)
+        return list(before.values())
+
+    def reconfigure(self, machines: Iterable[Machine]) -> None:
+        """Take over changed machines; orders that are under way are finished through the BMPs they were begun with."""
+        for driver in self._take_over(machines):
+            retiring = asyncio.get_running_loop().create_task(driver.retire())
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
 
     def carry_out(self, order: PowerOrder, done: Done) -> None:
         """Begin an order; `done` gets its number and the boards that failed, and why, when all frames are done."""
@@ -46,6 +67,9 @@ class Bmps:
 
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         await asyncio.gather(*(frame.stop() for frame in self._frames.values()))
 
 

@@ -62,6 +62,14 @@ class FrameDriver:
         if self._turns is None:
             self._turns = asyncio.get_running_loop().create_task(self._take_turns())
 
+    async def retire(self) -> None:
+        """Finish what was asked for, then stop."""
+        try:
+            if self._turns is not None:
+                await asyncio.wait({self._turns})
+        finally:
+            await self.stop()
+
     async def stop(self) -> None:
         """Drop everything and close the socket; nothing is called back any more."""
         self._wanted.clear()
