@@ -55,6 +55,7 @@ import sys
 
 from spalloc_client import checks
 from spalloc_client.errors import ConfigError
+from spalloc_client.logs import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def _read_text(filename: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
-        _warn(f"{filename} is passed over, it can't be read: {error.strerror}")
+        log("config", f"{filename} is passed over, it can't be read: {error.strerror}", warning=True)
         return None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{filename}: is not UTF-8 text (byte {error.start})") from error
@@ -249,7 +250,8 @@ def _parse(filename: str, text: str) -> dict[str, str]:
         raise ConfigError(f"{filename}: {' '.join(error.message.split())}") from error
     for name in sorted(said.keys() - _NAMES):
         close = _closest(name)
-        _warn(f"{filename}: there is no option {name}" + (f"; did you mean {close}?" if close else ""))
+        hint = f"; did you mean {close}?" if close else ""
+        log("config", f"{filename}: there is no option {name}{hint}", warning=True)
     return {name: value for name, value in said.items() if name in _NAMES}
 
 
@@ -262,12 +264,11 @@ def _closest(name: str) -> str | None:
     return next(iter(difflib.get_close_matches(name, _NAMES, n=1)), None)
 
 
-def _warn(message: str) -> None:
-    import logging  # most programs that come here log anyway; the commands do not
-
-    logging.getLogger("spalloc_client.config").warning(message)
+def main() -> None:
+    """Print where configuration files are looked for."""
+    print("Default search path (lowest-priority first):")
+    print("\n".join(SEARCH_PATH))
 
 
 if __name__ == "__main__":
-    print("Default search path (lowest-priority first):")
-    print("\n".join(SEARCH_PATH))
+    main()

@@ -29,7 +29,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from spalloc_client.replies import NotificationBody
+
 Notification: TypeAlias = "JobsChanged | MachinesChanged"
+
+
+def as_body(notification: Notification) -> NotificationBody:
+    """A notification as users see it: the object the server sent."""
+    if isinstance(notification, JobsChanged):
+        return {"jobs_changed": list(notification.jobs)}
+    return {"machines_changed": list(notification.machines)}
 
 
 class Lost:

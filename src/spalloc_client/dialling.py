@@ -44,7 +44,7 @@ def dial(hostname: str, port: int, timeout: float | None) -> socket.socket:
     addresses = _look_up(hostname, port, deadline)
     if addresses is None:
         raise TimeoutError(f"looking up {hostname} took longer than {timeout} s")
-    sock = _race(deque(_interleave(addresses)), deadline, f"{hostname}:{port}")
+    sock = _race(deque(interleave(addresses)), deadline, f"{hostname}:{port}")
     if sock is None:
         raise TimeoutError(f"could not connect to {hostname}:{port} within {timeout} s")
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -83,13 +83,18 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
 def _ask_resolver(hostname: str, port: int) -> Sequence[Address]:
     try:
         return socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise socket.gaierror(error.errno, f"can't find the server {hostname!r}: {error.strerror}") from error
-    except UnicodeError as error:
-        raise OSError(f"{hostname!r} can't be the name of a server: {error}") from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise not_found(hostname, error) from error
 
 
-def _interleave(addresses: Sequence[Address]) -> Sequence[Address]:
+def not_found(hostname: str, error: socket.gaierror | UnicodeError) -> OSError:
+    """What to say when a name could not be looked up."""
+    if isinstance(error, UnicodeError):
+        return OSError(f"{hostname!r} can't be the name of a server: {error}")
+    return socket.gaierror(error.errno, f"can't find the server {hostname!r}: {error.strerror}")
+
+
+def interleave(addresses: Sequence[Address]) -> Sequence[Address]:
     """Take families in turn, in the resolver's order within each, so a broken one costs one wait."""
     first = [address for address in addresses if address[0] == addresses[0][0]]
     others = [address for address in addresses if address[0] != addresses[0][0]]
@@ -127,7 +132,7 @@ def _race(untried: deque[Address], deadline: float | None, server: str) -> socke
             for key in list(selector.get_map().values()):
                 assert isinstance(key.fileobj, socket.socket)
                 key.fileobj.close()
-    raise _summary(failures, server)
+    raise summary(failures, server)
 
 
 def _start(address: Address, failures: list[OSError]) -> socket.socket | None:
@@ -154,7 +159,7 @@ def _named(code: int) -> OSError:
     return OSError(code, os.strerror(code))
 
 
-def _summary(failures: list[OSError], server: str) -> OSError:
+def summary(failures: list[OSError], server: str) -> OSError:
     """One error for all addresses: the first one's kind, and each different reason."""
     reasons = list(dict.fromkeys(error.strerror or str(error) for error in failures))
     # OSError picks its subclass, such as ConnectionRefusedError, from the number.

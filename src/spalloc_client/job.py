@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 
 from spalloc_client import config, job_steps
 from spalloc_client.errors import JobDestroyedError, ProtocolTimeoutError, StateChangeTimeoutError
+from spalloc_client.logs import log
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.requirements import USE_CONFIG, gather
 from spalloc_client.states import JobState
@@ -221,14 +221,12 @@ class Job:
     @property
     def connections(self) -> dict[tuple[int, int], str] | None:
         """The hostnames of all Ethernet-connected chips, `{(x, y): hostname, ...}`; None without boards."""
-        connections = self._run(self._steps.machine_info()).connections
-        return None if connections is None else dict(connections)
+        return self._run(self._steps.machine_info()).connections_copy
 
     @property
     def hostname(self) -> str | None:
         """The hostname of chip (0, 0); None without boards."""
-        connections = self._run(self._steps.machine_info()).connections
-        return None if connections is None else connections.get((0, 0))
+        return self._run(self._steps.machine_info()).hostname
 
     @property
     def width(self) -> int | None:
@@ -248,8 +246,7 @@ class Job:
     @property
     def boards(self) -> list[list[int]] | None:
         """The logical coordinates of the boards, `[[x, y, z], ...]`; None without boards."""
-        boards = self._run(self._steps.machine_info()).boards
-        return None if boards is None else [list(board) for board in boards]
+        return self._run(self._steps.machine_info()).boards_copy
 
     def set_power(self, power: bool) -> None:
         """Turn the boards on or off; does nothing if there are none yet.
@@ -348,10 +345,7 @@ class Job:
         match step:
             case job_steps.Ask():
                 if self._helper is not None and self._helper.ensure():
-                    log(
-                        f"The process that kept spalloc job {self.id} alive was gone, started anew.",
-                        warning=True,
-                    )
+                    log("job", job_steps.HELPER_GONE, warning=True)
                 return self._client.call(step.command, *step.args, timeout=step.within, **step.kwargs)
             case job_steps.Now():
                 return time.monotonic()
@@ -381,7 +375,7 @@ class Job:
                     self._helper.stop()
                     self._helper = None
             case job_steps.Log():
-                log(step.message, warning=step.warning)
+                log("job", step.message, warning=step.warning)
         return None
 
     def _connect(self, within: float | None) -> None:
@@ -393,13 +387,3 @@ class Job:
                 self._client.connect(within)
         finally:
             self._connecting.release()
-
-
-def log(message: str, *, warning: bool) -> None:
-    """Write a line to the log of this module, the name published clients have."""
-    if not warning and "logging" not in sys.modules:
-        return  # nobody can have asked to see it, and importing logging is not worth its time
-    import logging
-
-    logger = logging.getLogger("spalloc_client.job")
-    logger.log(logging.WARNING if warning else logging.INFO, message)

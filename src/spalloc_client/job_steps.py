@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 CHECK_PERIOD = 30.0
 """Seconds a job is watched, at most, without asking the server: so long a dead connection can go unseen."""
 
+HELPER_GONE = "The process that kept a spalloc job alive was gone; it has been started anew."
+"""What drivers log when they find the keepalive helper dead."""
+
 SALVAGE = 1.0
 """Seconds an interrupted create_job is waited for, so that the job it made can be destroyed."""
 
@@ -194,6 +197,21 @@ class MachineInfo:
         self.connections = connections
         self.machine_name = machine_name
         self.boards = boards
+
+    @property
+    def hostname(self) -> str | None:
+        """The name of chip (0, 0)."""
+        return None if self.connections is None else self.connections.get((0, 0))
+
+    @property
+    def connections_copy(self) -> dict[tuple[int, int], str] | None:
+        """The connections, for a caller to do with as they please."""
+        return None if self.connections is None else dict(self.connections)
+
+    @property
+    def boards_copy(self) -> list[list[int]] | None:
+        """The boards, for a caller to do with as they please."""
+        return None if self.boards is None else [list(board) for board in self.boards]
 
 
 class JobSteps:

@@ -14,11 +14,11 @@ from collections import deque
 
 from spalloc_client import checks, commands
 from spalloc_client.connection import Connection
-from spalloc_client.conversation import Call
+from spalloc_client.conversation import Call, as_body
 from spalloc_client.deadline import check_timeout, deadline_after
 from spalloc_client.dialling import dial
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
-from spalloc_client.wire import DEFAULT_PORT, Failure, JobsChanged, Return, encode
+from spalloc_client.wire import DEFAULT_PORT, Failure, Return, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,9 +235,7 @@ class ProtocolClient:
             notification = self._notifications.popleft()
         except IndexError:
             return None
-        if isinstance(notification, JobsChanged):
-            return {"jobs_changed": list(notification.jobs)}
-        return {"machines_changed": list(notification.machines)}
+        return as_body(notification)
 
     def wait_for_more(self, seen: int, timeout: float | None = None) -> int:
         """Wait until more than `seen` notifications have come over this connection, and return how many have.

@@ -20,6 +20,7 @@ from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.store.database import Store
 from spinnaker.geometry import Board
+from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ class Hardware(Protocol):
 
     def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines; orders that are under way are finished as they were begun."""
+
+    def start(self, silence: Callable[[str, Frame, str | None], None]) -> None:
+        """Begin to check that BMPs answer; `silence` gets a machine, a frame, and why its BMP is silent or None."""
 
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
@@ -85,11 +89,22 @@ class Engine:
         self._recording: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def start(self, *, cold: bool = False) -> None:
-        """Take up where the records leave off, or, if `cold`, end all jobs and switch all boards off."""
+    def start(self, *, cold: bool = False, all_off: bool = False) -> None:
+        """Take up where the records leave off.
+
+        Args:
+            cold: Whether to end all jobs and switch all boards off instead.
+            all_off: Whether the boards lost their power meanwhile.
+        """
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS)
-        begin = self.site.begin_afresh if cold else self.site.recall
-        begin(recalled.jobs, recalled.boards, recalled.next_job, wall=self.clock.wall(), now=self.clock.now())
+        site, wall, now = self.site, self.clock.wall(), self.clock.now()
+        if cold:
+            site.begin_afresh(recalled.jobs, recalled.boards, recalled.next_job, wall=wall, now=now)
+        else:
+            site.recall(
+                recalled.jobs, recalled.boards, recalled.next_job, wall=wall, now=now, all_off=all_off
+            )
+        self._hardware.start(self._frame_silent)
         self.event()
 
     def reconfigure(self, machines: Sequence[Machine]) -> None:
@@ -174,6 +189,10 @@ class Engine:
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
         self.site.power_done(number, failed, self.clock.now())
+        self.event()
+
+    def _frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+        self.site.frame_silent(machine, frame, why, self.clock.now())
         self.event()
 
     def _set_alarm(self) -> None:

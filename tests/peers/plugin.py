@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+
 from tests.peers.environments import PEERS, PeerEnvironment, PeerUnavailableError, environment
 
 INSTALL_SECONDS = 600

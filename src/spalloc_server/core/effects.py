@@ -27,6 +27,8 @@ class BoardRecord:
     """The board may be on though no job holds it: it must be powered off before anyone else gets it."""
     aside: str | None = None
     """Why the board is not to be allocated for now; None if it may be."""
+    rest_seconds: float | None = None
+    """How long it is left alone before it is tried, where that does not follow from its failures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,14 @@ from spalloc_server.core.jobs import Asked, Job, JobRecord
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder, border
+from spalloc_server.core.reports import Report, Reports
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler, Waiting
+from spalloc_server.core.silence import SilentFrames
 from spalloc_server.core.timers import Timers
-from spalloc_server.core.upkeep import Upkeep
+from spalloc_server.core.upkeep import Fault, Upkeep
 from spinnaker.geometry import Board
+from spinnaker.places import Frame
 
 TIMED_OUT = "Job timed out."
 STARTED_COLD = "The server was started afresh."
@@ -48,6 +51,11 @@ class Site:
         """Goes up whenever there is something new to be recorded."""
         self.holders: dict[BoardKey, int] = {}
         """Which job holds a board."""
+        self.silent = SilentFrames(self.machines)
+        """Frames whose BMP does not answer."""
+        self._reports = Reports()
+        self._suspects: dict[BoardKey, Fault] = {}
+        """Boards to be set aside when the jobs that have them give them back."""
         self._next_job = 1
         self._orders = count(1)
         self._scheduler = Scheduler(machines)
@@ -120,6 +128,37 @@ class Site:
                 self._scheduler.withdraw(number)
             self._end(job, reason, wall, now)
 
+    def report_problem(self, key: BoardKey, host: str, text: str, now: float) -> None:
+        """Take a user's report of a sick board; when enough users agree, it is set aside, after its job if it has one.
+
+        Args:
+            key: The board.
+            host: Where the report came from.
+            text: What the user says.
+            now: The core's time.
+        """
+        holder = self.holders.get(key)
+        reporter = host if holder is None else self.jobs[holder].record.owner
+        reports = self._reports.add(key, Report(reporter, text))
+        machine = self.machines[key.machine]
+        self._notice(f"{key.machine} {key.board} is reported by {reporter}: {text}", serious=True)
+        if len(reports) < machine.reports_to_set_aside:
+            return
+        self._reports.forget(key)
+        said = "; ".join(report.text for report in reports if report.text) or "no description"
+        fault = Fault(f"{len(reports)} users reported it: {said}", machine.report_rest_seconds)
+        if holder is not None:
+            self._suspects[key] = fault
+            return
+        self._scheduler.set_aside(key.machine, key.board)
+        if self._upkeep.has(key):
+            self._upkeep.doubt(key, fault)
+        else:
+            self._scheduler.occupy(key.machine, [key.board])
+            self._upkeep.receive(key.machine, [key.board], {key.board: fault})
+        self._effects.machines_changed.add(key.machine)
+        self._follow_upkeep(now)
+
     # Events from the hardware and the clock
 
     def power_done(self, number: int, failed: Mapping[Board, str], now: float) -> None:
@@ -142,6 +181,27 @@ class Site:
         else:
             self._notice(f"job {job.id}: boards could not be switched off, will try again", serious=True)
             self._retries.add(now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
+
+    def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
+        """Stop giving out the boards of a frame whose BMP is silent, for the reason given; go on with None."""
+        boards = self.silent.note(machine, frame, why)
+        if not boards:
+            return
+        if why is None:
+            self._notice(f"{machine} {frame}: its BMP answers again")
+            aside = self._upkeep.set_aside()
+            for board in boards:
+                if BoardKey(machine, board) not in aside:
+                    self._scheduler.put_back(machine, board)
+            self._upkeep.hurry(BoardKey(machine, board) for board in boards)
+            self._follow_upkeep(now)
+        else:
+            self._notice(
+                f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}", serious=True
+            )
+            for board in boards:
+                self._scheduler.set_aside(machine, board)
+        self._effects.machines_changed.add(machine)
 
     def tick(self, now: float, *, wall: float) -> None:
         """Do what is due at `now`: end jobs that were not kept alive, and see to boards."""
@@ -198,6 +258,9 @@ class Site:
         self._end_touched(after, wall, now)
         self._effects.orders.append(NewMachines(tuple(machines)))
         self._effects.machines_changed |= changed
+        for name, boards in self.silent.machines_change(after).items():
+            for board in boards:
+                self._scheduler.put_back(name, board)
         # In place: upkeep and the fronts look at the same mapping.
         self.machines.clear()
         self.machines.update(after)
@@ -231,8 +294,18 @@ class Site:
         *,
         wall: float,
         now: float,
+        all_off: bool = False,
     ) -> None:
-        """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`."""
+        """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`.
+
+        Args:
+            jobs: All jobs that are recorded.
+            boards: What is recorded of boards between jobs.
+            next_job: The next job's ID.
+            wall: Unix time in seconds.
+            now: The core's time.
+            all_off: Whether the boards lost their power meanwhile, as virtual ones do that end with the server.
+        """
         self._next_job = next_job
         records = sorted(jobs, key=lambda record: record.id)
         for record in sorted(
@@ -247,7 +320,7 @@ class Site:
                 impossible = self._scheduler.submit(job.id, job.record.request, now)
                 if impossible is not None:
                     self._end(job, f"Cancelled: {impossible}", wall, now)
-            elif job.record.state is JobState.power:
+            elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
         self._follow_upkeep(now)
 
@@ -357,19 +430,24 @@ class Site:
     def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, str], now: float) -> None:
         names = ", ".join(str(board) for board in sorted(failed))
         self._notice(f"job {job.id} is moved: {names} of {allocation.machine} failed", serious=True)
-        self._give_back(allocation, failed, now)
+        self._give_back(allocation, {board: Fault(why) for board, why in failed.items()}, now)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
         self._scheduler.submit(job.id, job.record.request, now)
 
-    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, str], now: float) -> None:
+    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
+        faults = dict(faulty)
         for board in allocation.boards:
-            del self.holders[BoardKey(allocation.machine, board)]
-        for board in faulty:
+            key = BoardKey(allocation.machine, board)
+            del self.holders[key]
+            suspect = self._suspects.pop(key, None)
+            if suspect is not None:
+                faults.setdefault(board, suspect)
+        for board in faults:
             self._scheduler.set_aside(allocation.machine, board)
         self.changes += 1
-        self._upkeep.receive(allocation.machine, allocation.boards, faulty)
+        self._upkeep.receive(allocation.machine, allocation.boards, faults)
         self._effects.machines_changed.add(allocation.machine)
         self._follow_upkeep(now)
 
@@ -410,6 +488,7 @@ class Site:
             self._effects.boards.update(findings.records)
         for key in findings.free:
             if key.machine in self.machines:
-                self._scheduler.put_back(key.machine, key.board)
+                if not self.silent.has(key):
+                    self._scheduler.put_back(key.machine, key.board)
                 self._scheduler.release(key.machine, [key.board], now)
             self._effects.machines_changed.add(key.machine)

@@ -34,6 +34,7 @@ CREATE TABLE boards (
     z INTEGER NOT NULL,
     owed_off INTEGER NOT NULL,
     aside TEXT,
+    rest_seconds REAL,
     PRIMARY KEY (machine, x, y, z)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -45,8 +46,9 @@ INSERT INTO jobs (id, owner, created, ended, record) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record
 """
 _PUT_BOARD = """
-INSERT INTO boards (machine, x, y, z, owed_off, aside) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (machine, x, y, z) DO UPDATE SET owed_off = excluded.owed_off, aside = excluded.aside
+INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (machine, x, y, z) DO UPDATE
+SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds
 """
 _COUNT_JOBS = "UPDATE counters SET value = max(value, ?) WHERE name = 'next_job'"
 
@@ -118,9 +120,9 @@ class Store:
                 (ended_limit,),
             ).fetchall()
             boards = {
-                BoardKey(machine, Board(x, y, z)): BoardRecord(bool(owed_off), aside)
-                for machine, x, y, z, owed_off, aside in run(
-                    "SELECT machine, x, y, z, owed_off, aside FROM boards"
+                BoardKey(machine, Board(x, y, z)): BoardRecord(bool(owed_off), aside, rest_seconds)
+                for machine, x, y, z, owed_off, aside, rest_seconds in run(
+                    "SELECT machine, x, y, z, owed_off, aside, rest_seconds FROM boards"
                 )
             }
             (next_job,) = run("SELECT value FROM counters WHERE name = 'next_job'").fetchone()
@@ -147,7 +149,10 @@ class Store:
                         (key.machine, *key.board),
                     )
                 else:
-                    database.execute(_PUT_BOARD, (key.machine, *key.board, record.owed_off, record.aside))
+                    database.execute(
+                        _PUT_BOARD,
+                        (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds),
+                    )
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.spalloc_server.config.examples import CSV, OF_A_FILE, ONE_BOARD, THREE_BOARDS, read
 
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
@@ -12,6 +11,7 @@ from spalloc_server.core.networks import EVERYWHERE
 from spalloc_server.core.trust import Control
 from spinnaker.geometry import Board, BoardLink, Link, Size
 from spinnaker.places import Frame, Place
+from tests.spalloc_server.config.examples import CSV, OF_A_FILE, ONE_BOARD, THREE_BOARDS, read
 
 
 def _mistakes(text: str, folder: Path = Path("/nowhere")) -> list[str]:

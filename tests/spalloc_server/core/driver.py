@@ -92,10 +92,16 @@ class World:
         if effects.machines_changed:
             self.machines_told.append(effects.machines_changed)
 
-    def create(self, request: JobRequest, *, keepalive: float | None = 60.0) -> int:
+    def create(self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me") -> int:
         asked = Asked(args_of(request.shape), {})
         number = self.site.create_job(
-            request, asked, owner="me", keepalive=keepalive, host=HOST, wall=self.wall, now=self.now
+            request,
+            asked,
+            owner=owner,
+            keepalive=keepalive,
+            host=HOST,
+            wall=self.wall,
+            now=self.now,
         )
         self.settle()
         return number
@@ -145,14 +151,19 @@ class World:
         )
         self.settle()
 
-    def restart(self, *machines: Machine) -> None:
+    def restart(self, *machines: Machine, all_off: bool = False) -> None:
         """Lose the process: all that is left is what was recorded, and what the hardware does."""
         self.machines = machines or self.machines
         self.site = Site(self.machines)
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
         self.site.recall(
-            self.job_records.values(), dict(self.board_records), next_job, wall=self.wall, now=self.now
+            self.job_records.values(),
+            dict(self.board_records),
+            next_job,
+            wall=self.wall,
+            now=self.now,
+            all_off=all_off,
         )
         self.settle()
 

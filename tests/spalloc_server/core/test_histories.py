@@ -3,12 +3,12 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.spalloc_server.core.driver import HOST, World, all_boards, is_carrying, machine
 
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, BoardLink, Link, Size, neighbour
+from tests.spalloc_server.core.driver import HOST, World, all_boards, is_carrying, machine
 
 shapes = st.one_of(
     st.just(AnyBoard()),

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.spalloc_server.core.driver import World, all_boards, machine
 
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
@@ -14,6 +13,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, Size
+from tests.spalloc_server.core.driver import World, all_boards, machine
 
 ONE = JobRequest(AnyBoard())
 THREE = JobRequest(Boards(3))
