@@ -4,9 +4,9 @@
 from typing import Any
 
 import pytest
-from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
 
 from spalloc_client import Job, ProtocolClient
+from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
 
 
 @pytest.fixture(params=[ProtocolClient, AwaitedClient], ids=["blocking", "asyncio"])
