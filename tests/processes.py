@@ -12,10 +12,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from spalloc_server.clock import SystemClock
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.site import Site
 from spalloc_server.embedded import machine_of
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.v1.limits import Limits
+from spalloc_server.fronts.v1.server import V1Server
+from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.loop import run
-from spalloc_server.service import Service
+from spalloc_server.store.database import Store
 from spinnaker.geometry import Board, Size
 from spinnaker.places import Frame, Place
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
@@ -84,13 +90,21 @@ async def _boards(width: int, height: int) -> None:
 
 
 async def _server(description: dict, state: Path | None, port: int) -> None:
-    service = Service([_machine(description)], state=state)
-    host, port = await service.start("127.0.0.1", port)
+    machine = _machine(description)
+    store = Store(state)
+    engine = Engine(Site([machine]), store, Bmps([machine]), SystemClock())
+    # All clients of a test or benchmark are on this computer.
+    front = V1Server(engine, Limits(connections_from_one_address=Limits().connections))
+    engine.start()
+    host, port = await front.start("127.0.0.1", port)
     print(json.dumps({"host": host, "port": port}), flush=True)
     try:
         await _told_to_end()
     finally:
-        await service.stop()
+        front.stop_listening()
+        await engine.stop()
+        await front.stop()
+        store.close()
 
 
 def main() -> None:

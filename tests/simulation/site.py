@@ -8,6 +8,7 @@ import dataclasses
 import random
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
@@ -138,11 +139,9 @@ class SimulatedSite:
         virtual = self.hardware.board(board)
         really_on, really_off = virtual.power_on, virtual.power_off
 
-        def power_on() -> None:
+        def power_on(boot_from: float, loaded: Iterable[bool]) -> None:
             self.hardware_changes += 1
-            really_on()
-            if board in self.bad_boards:
-                virtual._loaded = [False] * 3
+            really_on(boot_from, [False] * 3 if board in self.bad_boards else loaded)
 
         def power_off() -> None:
             self.hardware_changes += 1
