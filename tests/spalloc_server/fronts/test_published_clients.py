@@ -53,9 +53,7 @@ def site() -> Iterator[EmbeddedSite]:
         yield running
 
 
-def _run(
-    client: PeerEnvironment, site: EmbeddedSite, command: str, *arguments: str, ok: bool = True
-) -> str:
+def _run(client: PeerEnvironment, site: EmbeddedSite, command: str, *arguments: str, ok: bool = True) -> str:
     place = ["--hostname", site.hostname, "--port", str(site.port)]
     done = subprocess.run(
         [client.command(command), *place, *arguments],
@@ -84,7 +82,9 @@ def test_a_published_clients_job_gets_boards_and_gives_them_back(
 def test_a_published_clients_spalloc_runs_a_command_with_boards(
     published_client: PeerEnvironment, site: EmbeddedSite
 ) -> None:
-    said = _run(published_client, site, "spalloc", "3", "--owner", "tester", "-c", "echo", "is {w} by {h} at {}")
+    said = _run(
+        published_client, site, "spalloc", "3", "--owner", "tester", "-c", "echo", "is {w} by {h} at {}"
+    )
     assert re.search(r"is 16 by 16 at 127\.\d+\.\d+\.\d+", said), said
 
 
