@@ -43,14 +43,14 @@ def machine_of(site: VirtualSite, name: str = MACHINE_NAME) -> Machine:
 
 @contextlib.asynccontextmanager
 async def running_site(
-    virtual: VirtualMachine | Size, *, host: str, port: int, state: Path | None
+    virtual: VirtualMachine | Size, *, host: str, port: int, state: Path | None, cold: bool = False
 ) -> AsyncIterator[tuple[str, int]]:
     """Run virtual boards and a server for them; gives the address that clients can connect to."""
     async with VirtualSite(virtual if isinstance(virtual, VirtualMachine) else quick(virtual)) as boards:
         service = Service(
             Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)))
         )
-        address = await service.start(all_off=True)
+        address = await service.start(cold=cold, all_off=True)
         try:
             yield address
         finally:
