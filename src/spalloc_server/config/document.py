@@ -65,7 +65,8 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
     try:
         values = tomllib.loads(text)
         lines = lines_of(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
+        # Most are tomllib's own; a number of thousands of digits is refused by Python itself.
         raise ConfigurationError(name, [_not_toml(name, text, str(error))]) from error
     except RecursionError as error:
         raise ConfigurationError(
