@@ -112,8 +112,8 @@ def _config_directories() -> tuple[str, str]:
         return platformdirs.site_config_dir(SECTION), platformdirs.user_config_dir(SECTION)
     # Elsewhere these lines of the XDG Base Directory Specification are all that platformdirs does; importing it
     # would take longer than importing everything else a command needs. noqa: pathlib would, too.
-    sites = [*filter(os.path.isabs, os.environ.get("XDG_CONFIG_DIRS", "").split(os.pathsep)), "/etc/xdg"]  # noqa: PTH117
-    homes = [*filter(os.path.isabs, [os.environ.get("XDG_CONFIG_HOME", "")]), os.path.expanduser("~/.config")]  # noqa: PTH111, PTH117
+    sites = [*filter(os.path.isabs, os.environ.get("XDG_CONFIG_DIRS", "").split(os.pathsep)), "/etc/xdg"]
+    homes = [*filter(os.path.isabs, [os.environ.get("XDG_CONFIG_HOME", "")]), os.path.expanduser("~/.config")]  # noqa: PTH111
     return os.path.join(sites[0], SECTION), os.path.join(homes[0], SECTION)  # noqa: PTH118
 
 
