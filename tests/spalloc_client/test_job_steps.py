@@ -76,9 +76,11 @@ class World:
                 return self.connected
             case job_steps.Connect():
                 self.now += 0.001
+                new = not self.connected
                 if not self.up(self.elapsed):
                     raise ConnectionRefusedError("refused")
                 self.connected = True
+                return new
             case job_steps.Disconnect():
                 self.connected = False
             case job_steps.Ask():
@@ -176,7 +178,6 @@ def test_a_server_of_another_version_is_refused_unless_told_otherwise() -> None:
 
 def test_a_job_is_not_asked_for_twice_when_the_connection_is_lost() -> None:
     world = World()
-    world.interrupt = None
     world.answers["create_job"] = ProtocolError("lost")
     with pytest.raises(ProtocolError):
         world.run(make().start())
@@ -192,12 +193,13 @@ def test_a_server_that_is_away_when_a_job_is_requested_is_an_os_error() -> None:
 def test_a_job_that_was_created_while_its_user_gave_up_is_destroyed(error: BaseException) -> None:
     world = World()
     world.salvaged = 9
-    world.answers["version"] = "1.0.0"
     job = make(ignore_version=True)
     world.interrupt = error
     with pytest.raises(type(error)):
         world.run(job.start())
+    world.run(job.abandon())
     assert world.commands() == ["create_job", "destroy_job"]
+    assert (world.helper, world.connected) == ("none", False)
 
 
 @pytest.mark.parametrize("reply", [None, "7", True, [7]])
@@ -228,10 +230,14 @@ def test_a_job_that_is_no_more_can_not_be_resumed(state: JobState, reason: str |
     world = World()
     world.states = [(0.0, state)]
     world.reason = reason
+    job = make(resume=3)
     with pytest.raises(JobDestroyedError) as raised:
-        world.run(make(resume=3).start())
+        world.run(job.start())
     assert str(raised.value) == message
+    world.salvaged = 9
+    world.run(job.abandon())
     assert world.helper == "none"
+    assert world.commands() == ["version", "get_job_state"]
 
 
 def test_waiting_until_ready_follows_the_job_through_its_states() -> None:
@@ -488,7 +494,7 @@ def test_waits_end_on_time_whatever_the_network_does(seed: int, timeout: float) 
     draw = random.Random(seed)
     turns = sorted(draw.uniform(1.0, 400.0) for _ in range(draw.randrange(8)))
     world = World(up=lambda now: sum(turn < now for turn in turns) % 2 == 0)
-    job = started(world, reconnect_delay=draw.choice([0.0, 0.5, 5.0]))
+    job = started(world, reconnect_delay=draw.choice([0.1, 0.5, 5.0]))
     world.states = [(0.0, JobState.queued), (draw.uniform(0.0, 300.0), JobState.ready)]
     began = world.elapsed
     status = world.run(job.wait_for_state_change(JobState.queued, timeout))
