@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
-from spalloc_client.config import read_config
+import argparse
+import sys
+
 from spalloc_client.scripts.arguments import Parser, add_debug, add_server, or_none
+from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, USAGE, CommandError, Endings
 from spalloc_client.scripts.sites import size
 
@@ -25,6 +28,13 @@ def parser(config: Config) -> Parser:
     made = Parser(COMMAND, "Request (and allocate) a SpiNNaker machine.")
     made.add_argument("--quiet", "-q", action="store_true", help="suppress informational messages")
     add_debug(made)
+    made.add_argument(
+        "--completion",
+        action=_Completion,
+        choices=("bash", "zsh"),
+        help="write the script by which a shell completes spalloc's commands, and exit; "
+        'for ~/.bashrc or ~/.zshrc: eval "$(spalloc --completion bash)"',
+    )
     made.add_argument("--no-destroy", "-D", action="store_true", help="do not destroy the job on exit")
     _add_allocation(made, config)
     _add_command(made)
@@ -112,8 +122,6 @@ def _add_allocation(made: Parser, config: Config) -> None:
 
 
 def _add_command(made: Parser) -> None:
-    import argparse
-
     group = made.add_argument_group("command wrapping arguments")
     group.add_argument(
         "--command",
@@ -158,27 +166,34 @@ def _add_server(made: Parser, config: Config) -> None:
     )
 
 
+class _Completion(argparse.Action):
+    """Writes a shell's script."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: object, shell: object, __: object = None) -> None:
+        from pathlib import Path
+
+        from spalloc_client import completion
+
+        name = {"bash": "spalloc.bash", "zsh": "_spalloc"}[str(shell)]
+        sys.stdout.write((Path(completion.__file__).parent / name).read_text(encoding="utf-8"))
+        parser.exit()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     endings = Endings(COMMAND, server_trouble=BOARDS_UNREACHABLE)
     interrupted = False
 
-    def action() -> int:
+    def act(arguments: Namespace) -> int:
         nonlocal interrupted
-        arguments = parser(read_config()).parse_args(argv)
-        endings.debug = arguments.debug
         check(arguments)
-        if arguments.debug:
-            import logging
-
-            logging.basicConfig(level=logging.DEBUG)
         from spalloc_client.scripts.session import hold
 
         ended = hold(arguments, endings)
         interrupted = ended.interrupted
         return ended.status
 
-    status = endings.status_of(action)
+    status = enter(endings, argv, parser, act)
     if interrupted:
         from spalloc_client.scripts.wrapped import end_as_interrupted
 

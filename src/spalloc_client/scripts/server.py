@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from spalloc_client.config import read_config
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts.arguments import or_none
+from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import USAGE, CommandError, Endings
 from spalloc_client.versions import complaint
 
@@ -85,14 +85,12 @@ def run(
     """
     endings = Endings(command)
 
-    def action() -> int:
-        arguments = make_parser(read_config()).parse_args(argv)
-        endings.debug = arguments.debug
+    def with_server(arguments: Namespace) -> int:
         server = Server.chosen_by(arguments)
         endings.server = str(server)
         return act(arguments, server)
 
-    return endings.status_of(action)
+    return enter(endings, argv, make_parser, with_server)
 
 
 def check_version(client: ProtocolClient, timeout: float | None) -> None:
