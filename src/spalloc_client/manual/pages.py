@@ -106,7 +106,7 @@ def pages() -> list[Page]:
 
     return [
         Page(
-            alloc.parser(config),
+            alloc.parser(config).for_argparse(),
             _paragraphs(
                 """
                 Asks a spalloc server for boards, waits until they are allocated and powered on, and frees them at
@@ -165,7 +165,7 @@ def pages() -> list[Page]:
             ),
         ),
         Page(
-            job.parser(config),
+            job.parser(config).for_argparse(),
             _paragraphs(
                 """
                 Shows all that is known of a job, or powers, resets or destroys it. Anybody may do so to any job,
@@ -190,7 +190,7 @@ def pages() -> list[Page]:
             ),
         ),
         Page(
-            ps.parser(config),
+            ps.parser(config).for_argparse(),
             _paragraphs(
                 """
                 Lists all running and queued jobs, oldest first.
@@ -204,7 +204,7 @@ def pages() -> list[Page]:
             (*SERVER_STATUSES, *COMMON_STATUSES),
         ),
         Page(
-            machine.parser(config),
+            machine.parser(config).for_argparse(),
             _paragraphs(
                 """
                 Lists the machines and how much of each is in use. With a machine's name, shows a map of its
@@ -227,7 +227,7 @@ def pages() -> list[Page]:
             ),
         ),
         Page(
-            where_is.parser(config),
+            where_is.parser(config).for_argparse(),
             _paragraphs(
                 """
                 Tells where a board or chip is: on which machine, in which cabinet and frame, its coordinates as a

@@ -11,11 +11,10 @@ from spalloc_client.config import read_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Callable, Sequence
 
     from spalloc_client.config import Config
-    from spalloc_client.scripts.arguments import Parser
+    from spalloc_client.scripts.arguments import Arguments, Parser
     from spalloc_client.scripts.outcome import Endings
 
 COMPLETE = "--complete"
@@ -26,7 +25,7 @@ def enter(
     endings: Endings,
     argv: Sequence[str] | None,
     make_parser: Callable[[Config], Parser],
-    act: Callable[[Namespace], int],
+    act: Callable[[Arguments], int],
 ) -> int:
     """Run a command from its arguments to its exit status.
 
