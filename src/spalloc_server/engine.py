@@ -7,7 +7,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +15,8 @@ from typing import Protocol
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.store.database import Store
 from spinnaker.geometry import Board
@@ -32,6 +33,9 @@ class Hardware(Protocol):
 
     def carry_out(self, order: PowerOrder, done: Callable[[int, Mapping[Board, str]], None]) -> None:
         """Begin an order; `done` gets its number and the boards that failed, with the reason, when it is over."""
+
+    def reconfigure(self, machines: Sequence[Machine]) -> None:
+        """Take over changed machines; orders that are under way are finished as they were begun."""
 
     def start(self, silence: Callable[[str, Frame, str | None], None]) -> None:
         """Begin to check that BMPs answer; `silence` gets a machine, a frame, and why its BMP is silent or None."""
@@ -85,18 +89,27 @@ class Engine:
         self._recording: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def start(self, *, all_off: bool = False) -> None:
-        """Take up where the records leave off; `all_off` says that the boards lost their power meanwhile."""
+    def start(self, *, cold: bool = False, all_off: bool = False) -> None:
+        """Take up where the records leave off.
+
+        Args:
+            cold: Whether to end all jobs and switch all boards off instead.
+            all_off: Whether the boards lost their power meanwhile.
+        """
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS)
-        self.site.recall(
-            recalled.jobs,
-            recalled.boards,
-            recalled.next_job,
-            wall=self.clock.wall(),
-            now=self.clock.now(),
-            all_off=all_off,
-        )
+        site, wall, now = self.site, self.clock.wall(), self.clock.now()
+        if cold:
+            site.begin_afresh(recalled.jobs, recalled.boards, recalled.next_job, wall=wall, now=now)
+        else:
+            site.recall(
+                recalled.jobs, recalled.boards, recalled.next_job, wall=wall, now=now, all_off=all_off
+            )
         self._hardware.start(self._frame_silent)
+        self.event()
+
+    def reconfigure(self, machines: Sequence[Machine]) -> None:
+        """Take over changed machines, highest priority first."""
+        self.site.reconfigure(machines, wall=self.clock.wall(), now=self.clock.now())
         self.event()
 
     async def stop(self) -> None:
@@ -164,7 +177,10 @@ class Engine:
             machines |= effects.machines_changed
             if not self._stopping:
                 for order in effects.orders:
-                    self._hardware.carry_out(order, self._power_done)
+                    if isinstance(order, NewMachines):
+                        self._hardware.reconfigure(order.machines)
+                    else:
+                        self._hardware.carry_out(order, self._power_done)
         for listener in list(self.listeners):
             if jobs:
                 listener.jobs_changed(jobs)
