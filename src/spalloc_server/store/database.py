@@ -13,13 +13,13 @@ from pathlib import Path
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.store import schema
+from spalloc_server.store import history, schema
 from spalloc_server.store.records import from_text, to_text
 from spinnaker.geometry import Board
 
 _PUT_JOB = """
-INSERT INTO jobs (id, owner, created, ended, record) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record
+INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
 """
 _PUT_BOARD = """
 INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -57,6 +57,8 @@ class Store:
             StoreError: It can't be opened, is another program's, or was written by a newer server.
         """
         self._name = "memory" if path is None else str(path)
+        self._path = path
+        self._reader: sqlite3.Connection | None = None
         self._lock = None if path is None else _lock(path)
         try:
             self._open(path, database)
@@ -172,17 +174,51 @@ class Store:
                 database.execute("ROLLBACK")
             raise
 
+    def forget_ended(self, before: float, limit: int) -> int:
+        """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many.
+
+        Raises:
+            sqlite3.Error: They could not be dropped; trying again is allowed.
+        """
+        return history.forget_ended(self._database, before, limit)
+
+    def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None).
+
+        May be called from another thread than all else, which goes on meanwhile.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        if self._reader is None:
+            self._reader = self._open_reader()
+        return history.ended_jobs(self._reader, owner, machine, limit)
+
+    def _open_reader(self) -> sqlite3.Connection:
+        """Return a connection that reads beside the one that writes, so that neither waits for the other."""
+        if self._path is None:
+            return self._database
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
     def close(self) -> None:
         """Close the database; what was written stays."""
+        if self._reader is not None:
+            self._reader.close()
         self._database.close()
         # Only now: closing any descriptor of the file takes away the locks that SQLite has on it in this process.
         if self._lock is not None:
             os.close(self._lock)
 
 
-def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, bytes]:
+def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, str | None, bytes]:
     ended = record.ended if record.state is JobState.destroyed else None
-    return record.id, record.owner, record.created, ended, to_text(record)
+    machine = None if record.allocation is None else record.allocation.machine
+    return record.id, record.owner, record.created, ended, machine, to_text(record)
 
 
 def _lock(path: Path) -> int:

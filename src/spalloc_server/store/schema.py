@@ -15,9 +15,12 @@ CREATE TABLE jobs (
     owner TEXT NOT NULL,
     created REAL NOT NULL,
     ended REAL,
+    machine TEXT,
     record BLOB NOT NULL
 ) STRICT;
 CREATE INDEX ended_jobs ON jobs (ended) WHERE ended IS NOT NULL;
+CREATE INDEX ended_jobs_of_owner ON jobs (owner, ended) WHERE ended IS NOT NULL;
+CREATE INDEX ended_jobs_of_machine ON jobs (machine, ended) WHERE ended IS NOT NULL;
 CREATE TABLE boards (
     machine TEXT NOT NULL,
     x INTEGER NOT NULL,
