@@ -75,8 +75,12 @@ class Recalled:
 class Store:
     """One site's database; may be used by one thread at a time."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, database: sqlite3.Connection | None = None) -> None:
         """Open the database at `path`, made if it isn't there; None keeps it in memory, gone when closed.
+
+        Args:
+            path: The file.
+            database: What to use in place of a file, open already and in nobody else's use.
 
         Raises:
             StoreError: It can't be opened, is another program's, or was written by a newer server.
@@ -86,7 +90,7 @@ class Store:
         self._reader: sqlite3.Connection | None = None
         self._lock = None if path is None else _lock(path)
         try:
-            self._database = sqlite3.connect(
+            self._database = database or sqlite3.connect(
                 ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
             )
             self._prepare()
@@ -98,8 +102,10 @@ class Store:
     def _prepare(self) -> None:
         run = self._database.execute
         run("PRAGMA busy_timeout = 0")
+        # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
+        # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
+        run("PRAGMA synchronous = EXTRA")
         run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
         run("BEGIN IMMEDIATE")
         (version,) = run("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
