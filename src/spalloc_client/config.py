@@ -110,12 +110,11 @@ def _config_directories() -> tuple[str, str]:
         import platformdirs
 
         return platformdirs.site_config_dir(SECTION), platformdirs.user_config_dir(SECTION)
-    # Elsewhere these lines of the XDG Base Directory Specification are all that platformdirs does; importing
-    # it would take longer than importing everything else a command needs.
-    site = os.environ.get("XDG_CONFIG_DIRS", "").split(os.pathsep)[0].strip() or "/etc/xdg"
-    user = os.environ.get("XDG_CONFIG_HOME", "").strip() or os.path.join("~", ".config")  # noqa: PTH118
-    site, user = (os.path.join(directory, SECTION) for directory in (site, user))  # noqa: PTH118
-    return os.path.expanduser(site), os.path.expanduser(user)  # noqa: PTH111  # pathlib takes too long to import
+    # Elsewhere these lines of the XDG Base Directory Specification are all that platformdirs does; importing it
+    # would take longer than importing everything else a command needs. noqa: pathlib would, too.
+    sites = [*filter(os.path.isabs, os.environ.get("XDG_CONFIG_DIRS", "").split(os.pathsep)), "/etc/xdg"]
+    homes = [*filter(os.path.isabs, [os.environ.get("XDG_CONFIG_HOME", "")]), os.path.expanduser("~/.config")]  # noqa: PTH111
+    return os.path.join(sites[0], SECTION), os.path.join(homes[0], SECTION)  # noqa: PTH118
 
 
 SYSTEM_CONFIG_FILE, USER_CONFIG_FILE = _config_directories()

@@ -55,8 +55,8 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
     try:
         # An address in digits needs no name service, and so no deadline.
         return socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        pass
+    except (socket.gaierror, UnicodeError):
+        pass  # a name, then, or nothing at all
     if deadline is None:
         return _ask_resolver(hostname, port)
     # The system's resolver can't be told how long it may take, so a thread waits for it in our place.
@@ -125,7 +125,7 @@ def _race(untried: deque[Address], deadline: float | None, server: str) -> socke
                     if code == 0:
                         return sock
                     sock.close()
-                    failures.append(_named(code))
+                    failures.append(named(code))
                 if deadline is not None and time.monotonic() >= deadline:
                     return None
         finally:
@@ -155,7 +155,8 @@ def _start(address: Address, failures: list[OSError]) -> socket.socket | None:
     return sock
 
 
-def _named(code: int) -> OSError:
+def named(code: int) -> OSError:
+    """The error that the system gives this number."""
     return OSError(code, os.strerror(code))
 
 

@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 
-from spalloc_client.dialling import HEAD_START, Address, interleave, not_found, summary
+from spalloc_client.dialling import HEAD_START, Address, interleave, named, not_found, summary
 
 
 async def dial(hostname: str, port: int, timeout: float | None) -> socket.socket:
@@ -78,6 +78,10 @@ async def _attempt(address: Address) -> socket.socket:
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, where)
+    except OSError as error:
+        sock.close()
+        # Event loops add words of their own, each its own.
+        raise (named(error.errno) if error.errno else error) from error
     except BaseException:
         sock.close()
         raise

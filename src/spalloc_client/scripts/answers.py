@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from spalloc_client.states import JobState
-from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Listed:
     )
     job_id: int
     owner: str
-    """Who it belongs to, safe to print."""
+    """Who it belongs to; it may hold any characters."""
     start_time: float | None
     """When it was created, seconds since 1970."""
     keepalive: float | None
@@ -68,7 +67,7 @@ class Listed:
         """
         try:
             self.job_id = answer["job_id"]
-            self.owner = printable(str(answer["owner"]))
+            self.owner = str(answer["owner"])
             self.start_time = answer["start_time"]
             self.keepalive = answer["keepalive"]
             self.host = _optional_text(answer.get("keepalivehost"))
@@ -103,8 +102,8 @@ class MachineAnswer:
             AnswerError: Something is missing.
         """
         try:
-            self.name = printable(str(answer["name"]))
-            self.tags = tuple(printable(str(tag)) for tag in answer["tags"])
+            self.name = str(answer["name"])
+            self.tags = tuple(str(tag) for tag in answer["tags"])
             self.width = int(answer["width"])
             self.height = int(answer["height"])
             self.dead_boards = frozenset(_board(board) for board in answer["dead_boards"])
@@ -118,57 +117,96 @@ class MachineAnswer:
         return 3 * self.width * self.height - len(self.dead_boards)
 
 
-class JobDetails:
-    """A job's state and its part of a machine, as `get_job_state` and `get_job_machine_info` describe them."""
+class Status:
+    """The state of any job, also one that is no more, as `get_job_state` describes it."""
 
-    __slots__ = (
-        "connections",
-        "height",
-        "host",
-        "keepalive",
-        "power",
-        "reason",
-        "start_time",
-        "state",
-        "width",
-    )
+    __slots__ = ("host", "keepalive", "power", "reason", "start_time", "state")
     state: int
     power: bool | None
     reason: str | None
-    """Why it was destroyed, safe to print."""
+    """Why it was destroyed, if the server tells; it may hold any characters."""
     keepalive: float | None
     start_time: float | None
     host: str | None
-    width: int | None
-    """Chips; None while it has no boards."""
-    height: int | None
-    """Chips; None while it has no boards."""
-    connections: tuple[tuple[int, int, str], ...] | None
-    """x, y and host name of each Ethernet-connected chip, sorted; None while it has no boards."""
 
-    def __init__(self, state: Answer, machine_info: Answer) -> None:
-        """Read both answers.
+    def __init__(self, answer: Answer) -> None:
+        """Read it.
 
         Raises:
             AnswerError: Something is missing.
         """
         try:
-            self.state = state["state"]
-            self.power = state["power"]
-            self.reason = _optional_text(state["reason"])
-            self.keepalive = state["keepalive"]
-            self.start_time = state["start_time"]
-            self.host = _optional_text(state.get("keepalivehost"))
-            self.width = machine_info["width"]
-            self.height = machine_info["height"]
-            connections = machine_info["connections"]
-            self.connections = (
-                None
-                if connections is None
-                else tuple(sorted((x, y, printable(str(host))) for (x, y), host in connections))
-            )
+            self.state = answer["state"]
+            self.power = answer["power"]
+            self.reason = _optional_text(answer["reason"])
+            self.keepalive = answer["keepalive"]
+            self.start_time = answer["start_time"]
+            self.host = _optional_text(answer.get("keepalivehost"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _unreadable("a job's state", error) from error
+
+
+class Network:
+    """A job's part of a machine, as `get_job_machine_info` describes it; all None while it has no boards."""
+
+    __slots__ = ("connections", "height", "width")
+    width: int | None
+    """Chips."""
+    height: int | None
+    """Chips."""
+    connections: tuple[tuple[int, int, str], ...] | None
+    """x, y and host name of each Ethernet-connected chip, sorted."""
+
+    def __init__(self, answer: Answer) -> None:
+        """Read it.
+
+        Raises:
+            AnswerError: Something is missing.
+        """
+        try:
+            self.width = answer["width"]
+            self.height = answer["height"]
+            connections = answer["connections"]
+            if connections is not None:
+                connections = tuple(sorted((x, y, str(host)) for (x, y), host in connections))
+            self.connections = connections
         except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable("a job", error) from error
+            raise _unreadable("a job's boards", error) from error
+
+
+class Location:
+    """A board or chip, as `where_is` describes it."""
+
+    __slots__ = ("board_chip", "chip", "job_chip", "job_id", "logical", "machine", "physical")
+    machine: str
+    logical: tuple[int, ...]
+    """The board's x, y and z."""
+    physical: tuple[int, ...]
+    """Cabinet, frame and board."""
+    chip: tuple[int, ...]
+    """x and y in the machine."""
+    board_chip: tuple[int, ...]
+    """x and y on the board."""
+    job_id: int | None
+    job_chip: tuple[int, ...] | None
+    """x and y in the job."""
+
+    def __init__(self, answer: Answer) -> None:
+        """Read it.
+
+        Raises:
+            AnswerError: Something is missing.
+        """
+        try:
+            self.machine = str(answer["machine"])
+            self.logical = tuple(answer["logical"])
+            self.physical = tuple(answer["physical"])
+            self.chip = tuple(answer["chip"])
+            self.board_chip = tuple(answer["board_chip"])
+            self.job_id = answer["job_id"]
+            self.job_chip = None if answer["job_chip"] is None else tuple(answer["job_chip"])
+        except (KeyError, TypeError) as error:
+            raise _unreadable("a place", error) from error
 
 
 def listed(answer: object) -> list[Listed]:
@@ -212,7 +250,7 @@ def _board(answer: Sequence[int]) -> BoardTuple:
 
 
 def _optional_text(answer: object) -> str | None:
-    return None if answer is None else printable(str(answer))
+    return None if answer is None else str(answer)
 
 
 def _sequence(command: str, answer: object) -> Sequence[Answer]:

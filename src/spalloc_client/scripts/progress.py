@@ -5,44 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from spalloc_client.states import JobState
 from spalloc_client.terminal.text import Style, Text, printable
 
-
-class Place:
-    """A job's place in the queue."""
-
-    __slots__ = ("of", "position", "reason")
-    position: int
-    """1 for the next one."""
-    of: int
-    """How many jobs wait."""
-    reason: str
-    """What it waits for; empty when the server doesn't tell."""
-
-    def __init__(self, position: int, of: int, reason: str = "") -> None:
-        self.position = position
-        self.of = of
-        self.reason = reason
-
-    def __str__(self) -> str:
-        place = f"{ordinal(self.position)} of {self.of} in the queue"
-        return f"{place}; {printable(self.reason)}" if self.reason else place
-
-
-def place_among(job_id: int, queued: Sequence[int]) -> Place | None:
-    """Return the place of a job among the IDs of queued jobs, oldest first; None when it isn't queued."""
-    if job_id not in queued:
-        return None
-    return Place(queued.index(job_id) + 1, len(queued))
-
-
-def ordinal(number: int) -> str:
-    """Return 1st, 2nd, 3rd, 4th and so on."""
-    ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from spalloc_client.scripts.queue import Place
 
 
 def duration(seconds: float) -> str:

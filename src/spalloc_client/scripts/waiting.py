@@ -9,8 +9,9 @@ import time
 
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
-from spalloc_client.scripts.answers import AnswerError, listed
-from spalloc_client.scripts.progress import Place, place_among, sentence, waiting
+from spalloc_client.scripts.answers import AnswerError
+from spalloc_client.scripts.progress import sentence, waiting
+from spalloc_client.scripts.queue import Place, place_in_queue
 from spalloc_client.states import JobState
 from spalloc_client.terminal.text import Text
 
@@ -113,7 +114,6 @@ class _Queue:
     def __init__(self, job_id: int, server: tuple[str, int]) -> None:
         self._job_id = job_id
         self._client = ProtocolClient(*server, timeout=_PATIENCE)
-        self._knows_place = True
         self._place: Place | None = None
         self._next = 0.0
 
@@ -130,22 +130,4 @@ class _Queue:
     def _ask(self) -> Place | None:
         if not self._client.connected:
             self._client.connect()
-        if self._knows_place:
-            try:
-                answer = self._client.call("job_queue_position", self._job_id, timeout=_PATIENCE)
-            except SpallocServerException:
-                # Servers that don't know the command say so; their list of jobs is in the queue's order.
-                self._knows_place = False
-            else:
-                return _place(answer)
-        jobs = listed(self._client.list_jobs(timeout=_PATIENCE))
-        return place_among(self._job_id, [job.job_id for job in jobs if job.state == JobState.queued])
-
-
-def _place(answer: object) -> Place | None:
-    if answer is None:
-        return None
-    try:
-        return Place(int(answer["position"]), int(answer["of"]), str(answer.get("reason") or ""))  # type: ignore[index,attr-defined]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AnswerError(f"its answer to job_queue_position is not understood: {error}") from error
+        return place_in_queue(self._client, self._job_id, _PATIENCE)

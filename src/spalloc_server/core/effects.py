@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.power import Order
 from spinnaker.geometry import Board
 
 
@@ -47,8 +47,8 @@ class Effects:
     """Records to write."""
     boards: dict[BoardKey, BoardRecord | None] = field(default_factory=dict)
     """Records to write, or to remove where None."""
-    orders: list[PowerOrder] = field(default_factory=list)
-    """To be given to the hardware only after all records are on disk."""
+    orders: list[Order] = field(default_factory=list)
+    """To be given to the hardware, in this order, and only after all records are on disk."""
     jobs_changed: set[int] = field(default_factory=set)
     machines_changed: set[str] = field(default_factory=set)
     notices: list[Notice] = field(default_factory=list)

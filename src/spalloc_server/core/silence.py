@@ -35,3 +35,25 @@ class SilentFrames:
         machine = self._machines.get(key.machine)
         place = None if machine is None else machine.places.get(key.board)
         return place is not None and (key.machine, place.in_frame) in self.why
+
+    def machines_change(self, after: Mapping[str, Machine]) -> dict[str, tuple[Board, ...]]:
+        """Forget the silence of frames that will be gone or changed, and return their boards by machine.
+
+        What a changed frame's BMP does is found out anew.
+        """
+        boards: dict[str, tuple[Board, ...]] = {}
+        for name, frame in list(self.why):
+            before, new = self._machines[name], after.get(name)
+            if new is None or not same_frame(before, new, frame):
+                boards[name] = (*boards.get(name, ()), *self.note(name, frame, None))
+        return boards
+
+
+def same_frame(before: Machine | None, after: Machine, frame: Frame) -> bool:
+    """Return whether a frame is driven the same way before and after a change of its machine."""
+    return (
+        before is not None
+        and before.bmps.get(frame) == after.bmps.get(frame)
+        and before.bmp_check_seconds == after.bmp_check_seconds
+        and before.in_frame(frame) == after.in_frame(frame)
+    )

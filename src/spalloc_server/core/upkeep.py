@@ -67,6 +67,8 @@ class Upkeep:
         self._machines = machines
         self._new_order = new_order
         self._care: dict[BoardKey, _Care] = {}
+        self._owed_by_strangers: set[BoardKey] = set()
+        """Boards that are perhaps on, and that the machines don't have: there is no way to switch them off."""
         self._under_way: dict[int, tuple[_Task, list[BoardKey]]] = {}
         self._timers: Timers[tuple[_Task, list[BoardKey]]] = Timers()
         self._resting: dict[BoardKey, _Task] = {}
@@ -88,7 +90,7 @@ class Upkeep:
 
     def receive(self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, Fault]) -> None:
         """Take over boards that were free or a job's; something is wrong with those in `faulty`."""
-        keys = [BoardKey(machine, board) for board in sorted(boards)]
+        keys = self._leave_out_strangers(BoardKey(machine, board) for board in sorted(boards))
         for key in keys:
             self._care[key] = _Care()
             fault = faulty.get(key.board)
@@ -110,7 +112,8 @@ class Upkeep:
     def recall(self, records: Mapping[BoardKey, BoardRecord], now: float) -> None:
         """Take up the care of boards as it was recorded, after a restart at `now`."""
         owed = []
-        for key, record in sorted(records.items(), key=lambda item: (item[0].machine, item[0].board)):
+        for key in self._leave_out_strangers(sorted(records, key=lambda key: (key.machine, key.board))):
+            record = records[key]
             well = record.aside is None
             self._care[key] = _Care(record.aside, 0 if well else 1, well, record.rest_seconds)
             if record.owed_off:
@@ -120,12 +123,38 @@ class Upkeep:
         if owed:
             self._begin(_Task.OFF, owed)
 
+    def in_care(self) -> dict[BoardKey, str | None]:
+        """Return all boards in care, each with what is wrong with it, if anything is."""
+        return {key: care.why for key, care in self._care.items()}
+
+    def machines_changed(self) -> None:
+        """Leave the boards that the machines don't have any more, and care for those that they have again.
+
+        One that is just being switched off or tested is left when the answer comes.
+        """
+        busy = {key for _, keys in self._under_way.values() for key in keys}
+        for key in [key for key in self._care if key not in busy and not self._is_ours(key)]:
+            self._leave(key, owed_off=self._resting.get(key) is _Task.OFF)
+        for _, keys in self._timers:
+            keys[:] = [key for key in keys if key in self._care]
+        back = sorted(
+            filter(self._is_ours, self._owed_by_strangers), key=lambda key: (key.machine, key.board)
+        )
+        self._owed_by_strangers.difference_update(back)
+        for key in back:
+            self._care[key] = _Care()
+        if back:
+            self._begin(_Task.OFF, back)
+
     def answered(self, number: int, failed: Mapping[Board, str], now: float) -> bool:
         """Take the hardware's answer to an order; return False if the order was not given from here."""
         try:
             task, keys = self._under_way.pop(number)
         except KeyError:
             return False
+        for stranger in [key for key in keys if not self._is_ours(key)]:
+            self._leave(stranger, owed_off=task is _Task.TEST or stranger.board in failed)
+        keys = [key for key in keys if key in self._care]
         ok = [key for key in keys if key.board not in failed]
         bad = [key for key in keys if key.board in failed]
         if task is _Task.OFF:
@@ -162,6 +191,32 @@ class Upkeep:
                 due[task].append(key)
         for task, keys in due.items():
             self._begin(task, keys)
+
+    def _is_ours(self, key: BoardKey) -> bool:
+        machine = self._machines.get(key.machine)
+        return machine is not None and key.board in machine.places
+
+    def _leave_out_strangers(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
+        """Return the boards that the machines have; the others, of which one can't tell, are left as perhaps on."""
+        ours = []
+        for key in keys:
+            if self._is_ours(key):
+                ours.append(key)
+            else:
+                self._leave(key, owed_off=True)
+        return ours
+
+    def _leave(self, key: BoardKey, *, owed_off: bool) -> None:
+        """Care no more for a board that the machines don't have."""
+        self._care.pop(key, None)
+        self._resting.pop(key, None)
+        self._findings.free.append(key)
+        self._findings.records[key] = BoardRecord(owed_off=True) if owed_off else None
+        if owed_off:
+            self._owed_by_strangers.add(key)
+            self._findings.notices.append(
+                Notice(f"{key.machine} {key.board} is configured no more, and perhaps on", serious=True)
+            )
 
     def _begin(self, task: _Task, keys: list[BoardKey]) -> None:
         of_machine: dict[str, list[BoardKey]] = defaultdict(list)

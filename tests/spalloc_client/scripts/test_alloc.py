@@ -5,9 +5,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.spalloc_client.scripts.conftest import Commands
 
 from spalloc_client.protocol_client import ProtocolClient
+from tests.spalloc_client.scripts.conftest import Commands
 
 OWNER = ("--owner", "jane")
 pytestmark = pytest.mark.slow
