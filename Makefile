@@ -31,7 +31,7 @@ static: .venv/dev ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy --no-error-summary
-	$(BIN)/lint-imports --no-logo --quiet
+	$(BIN)/lint-imports --no-logo
 
 # Coverage is counted over both layers, and in the processes that tests start.
 fast: .venv/dev

@@ -4,6 +4,7 @@
 """Allocate three boards of a virtual site, show them, use them and free them."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,30 +15,31 @@ from spalloc_server.embedded import EmbeddedSite
 HERE = Path(__file__).parent
 COMMANDS = Path(sys.executable).parent
 
-NEXT = f"""
+NEXT = """
 That was a real server, and real packets to virtual boards. Next, type
 
-  PATH={COMMANDS.relative_to(Path.cwd()) if COMMANDS.is_relative_to(Path.cwd()) else COMMANDS}:$PATH
-  spalloc --virtual 2x2 3 -c "echo {{hostname}} {{w}} {{h}}"   the same in one command
-  spalloc-server --virtual 20x20                       a site of 1,200 boards, for other terminals and programs
-  make test                                            every check of this project
+  . .venv/bin/activate
+  spalloc --virtual 2x2 3 -c "echo {hostname} {w} {h}"   to do the same in one command
+  spalloc-server --virtual 20x20                         to serve 1,200 boards to other terminals and programs
+  make test                                              to make every check of this project
 """
 
 
 def main() -> int:
-    """Run the demonstration; the exit status of the first command that failed, or 0."""
+    """Run the demonstration; return the exit status of the first command that failed, or 0."""
     with EmbeddedSite(2, 2) as site, tempfile.TemporaryDirectory() as folder:
         settings = f"[spalloc]\nhostname = {site.hostname}\nport = {site.port}\nowner = you@example.org\n"
         (Path(folder) / ".spalloc").write_text(settings)
         say(
             f"A site of 2 x 2 triads, which is 12 virtual boards, with a server on port {site.port} of this computer."
         )
-        say("Three boards, shown and used by a command that has them while it runs:")
-        command = "spalloc-job {id} && use_boards.py {hostname} {w} {h} {ethernet_ips}"
-        status = type_in(folder, "spalloc", "3", "--command", command)
+        say("Three boards, shown, and used by a command that has them while it runs:")
+        status = type_in(
+            folder, "spalloc", "3", "-c", "spalloc-ps && use_boards.py {hostname} {w} {h} {ethernet_ips}"
+        )
         if not status:
             say("The command has ended, so the boards are free again:")
-            status = type_in(folder, "spalloc-machine")
+            status = type_in(folder, "spalloc-ps")
     if not status:
         print(NEXT, end="")
     return status
@@ -53,8 +55,18 @@ def type_in(folder: str, *command: str) -> int:
     shown = " ".join(f'"{part}"' if " " in part else part for part in command)
     print(f"$ {shown}", flush=True)
     path = f"{COMMANDS}{os.pathsep}{HERE}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}).returncode
+    with subprocess.Popen(command, cwd=folder, env={**os.environ, "PATH": path}) as process:
+        try:
+            return process.wait()
+        except SystemExit:
+            process.terminate()
+            raise
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Ctrl-C reaches the command too, from the terminal; a SIGTERM is passed on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -1,7 +1,6 @@
 # What holds for every test: where fixtures of all rooms come from, and that nothing of the developer's own leaks in.
 
 import os
-from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -15,11 +14,12 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_configuration_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Commands and clients under test read no configuration of the person who runs the tests."""
-    empty = str(tmp_path_factory.mktemp("no-configuration"))
-    with pytest.MonkeyPatch.context() as patch:
+def pytest_configure(config: pytest.Config) -> None:
+    """Code under test reads no configuration of the person who runs the tests, neither in this process nor in others.
+
+    Only where tests run, which with several processes is not here: installing published programs needs pip's settings,
+    which are in the same folder (see peers/plugin.py).
+    """
+    if config.getoption("dist", "no") == "no":
         for variable in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
-            patch.setenv(variable, empty)
-        yield
+            os.environ[variable] = str(config.rootpath / "tests" / "no-configuration")

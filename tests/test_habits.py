@@ -78,10 +78,13 @@ def test_the_changelog_opens_with_this_version() -> None:
     assert versions[0] == __version__
 
 
-def test_every_command_that_is_installed_exists() -> None:
-    for target in PROJECT["project"]["scripts"].values():
-        module = ROOT / "src" / target.partition(":")[0].replace(".", "/")
-        assert module.with_suffix(".py").exists() or (module / "__init__.py").exists(), target
+def test_the_commands_that_are_installed_are_those_there_are() -> None:
+    present = {
+        ".".join(path.relative_to(ROOT / "src").with_suffix("").parts) + ":main"
+        for path in (ROOT / "src").glob("*/scripts/*.py")
+        if re.search(r"^def main\(", _text(path), re.MULTILINE)
+    }
+    assert set(PROJECT["project"]["scripts"].values()) == present
 
 
 def test_decisions_are_named_by_their_date() -> None:

@@ -220,7 +220,7 @@ class Job:
 
     @property
     def connections(self) -> dict[tuple[int, int], str] | None:
-        """The hostnames of all Ethernet-connected chips, `{(x, y): hostname, ...}`; None without boards."""
+        """The hostnames of all Ethernet-connected chips, ``{(x, y): hostname, ...}``; None without boards."""
         return self._run(self._steps.machine_info()).connections_copy
 
     @property

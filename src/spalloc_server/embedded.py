@@ -47,7 +47,7 @@ async def running_site(
     """Run virtual boards and a server for them; gives the address that clients can connect to."""
     async with VirtualSite(virtual if isinstance(virtual, VirtualMachine) else quick(virtual)) as boards:
         service = Service([machine_of(boards)], state=state)
-        address = await service.start(host, port)
+        address = await service.start(host, port, all_off=True)
         try:
             yield address
         finally:

@@ -7,7 +7,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,10 +15,12 @@ from typing import Protocol
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.store.database import Store
 from spinnaker.geometry import Board
+from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +33,12 @@ class Hardware(Protocol):
 
     def carry_out(self, order: PowerOrder, done: Callable[[int, Mapping[Board, str]], None]) -> None:
         """Begin an order; `done` gets its number and the boards that failed, with the reason, when it is over."""
+
+    def reconfigure(self, machines: Sequence[Machine]) -> None:
+        """Take over changed machines; orders that are under way are finished as they were begun."""
+
+    def start(self, silence: Callable[[str, Frame, str | None], None]) -> None:
+        """Begin to check that BMPs answer; `silence` gets a machine, a frame, and why its BMP is silent or None."""
 
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
@@ -76,17 +84,34 @@ class Engine:
         # A thread of its own, so that the loop serves others while the disk works. One: commits are in order.
         self._disk = ThreadPoolExecutor(1, "spalloc-store")
         self._gathering = _Batch()
+        self._news = False
+        """Whether the site was told anything since its effects were last taken."""
         self._settle_soon: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._recording: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def start(self) -> None:
-        """Take up where the records leave off."""
+    def start(self, *, cold: bool = False, all_off: bool = False) -> None:
+        """Take up where the records leave off.
+
+        Args:
+            cold: Whether to end all jobs and switch all boards off instead.
+            all_off: Whether the boards lost their power meanwhile.
+        """
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS)
-        self.site.recall(
-            recalled.jobs, recalled.boards, recalled.next_job, wall=self.clock.wall(), now=self.clock.now()
-        )
+        site, wall, now = self.site, self.clock.wall(), self.clock.now()
+        if cold:
+            site.begin_afresh(recalled.jobs, recalled.boards, recalled.next_job, wall=wall, now=now)
+        else:
+            site.recall(
+                recalled.jobs, recalled.boards, recalled.next_job, wall=wall, now=now, all_off=all_off
+            )
+        self._hardware.start(self._frame_silent)
+        self.event()
+
+    def reconfigure(self, machines: Sequence[Machine]) -> None:
+        """Take over changed machines, highest priority first."""
+        self.site.reconfigure(machines, wall=self.clock.wall(), now=self.clock.now())
         self.event()
 
     async def stop(self) -> None:
@@ -96,6 +121,7 @@ class Engine:
             if handle is not None:
                 handle.cancel()
         await self._hardware.stop()
+        self._news = True
         self._settle()
         if self._recording is not None:
             await self._recording
@@ -103,6 +129,7 @@ class Engine:
 
     def event(self) -> None:
         """Say that the site was given an event: what comes of it is carried out soon, with others of the moment."""
+        self._news = True
         if self._settle_soon is None and not self._stopping:
             self._settle_soon = asyncio.get_running_loop().call_soon(self._settle)
 
@@ -113,34 +140,49 @@ class Engine:
 
     def _settle(self) -> None:
         self._settle_soon = None
-        self.site.decide(self.clock.now())
-        self._gathering.effects.append(self.site.take_effects())
-        self._set_alarm()
+        self._gather()
         if self._recording is None:
             self._recording = asyncio.get_running_loop().create_task(self._record())
 
+    def _gather(self) -> None:
+        if self._news:
+            self._news = False
+            self.site.decide(self.clock.now())
+            self._gathering.effects.append(self.site.take_effects())
+            self._set_alarm()
+
     async def _record(self) -> None:
         try:
-            while self._gathering.effects or self._gathering.callbacks:
+            while True:
+                # A callback must never be in an earlier batch than the effects of the event that it waits for.
+                self._gather()
+                if not (self._gathering.effects or self._gathering.callbacks):
+                    break
                 batch, self._gathering = self._gathering, _Batch()
                 jobs, boards = batch.records()
-                if jobs or boards:
-                    await self._write(jobs, boards)
+                if (jobs or boards) and not await self._write(jobs, boards):
+                    break
                 self._carry_out(batch)
         finally:
             self._recording = None
 
     async def _write(
         self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
-    ) -> None:
+    ) -> bool:
+        """Put records on disk, however long it takes; return False if the server is stopped before it could be done."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                return await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
+                await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
             except sqlite3.Error as error:
+                if self._stopping:
+                    _log.critical("records can't be written, commands not yet answered are lost: %s", error)
+                    return False
                 # Nothing may be acknowledged or powered before it is on disk, so everything waits for the disk.
                 _log.critical("records can't be written, clients wait: %s", error)
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
+            else:
+                return True
 
     def _carry_out(self, batch: _Batch) -> None:
         for callback in batch.callbacks:
@@ -154,7 +196,10 @@ class Engine:
             machines |= effects.machines_changed
             if not self._stopping:
                 for order in effects.orders:
-                    self._hardware.carry_out(order, self._power_done)
+                    if isinstance(order, NewMachines):
+                        self._hardware.reconfigure(order.machines)
+                    else:
+                        self._hardware.carry_out(order, self._power_done)
         for listener in list(self.listeners):
             if jobs:
                 listener.jobs_changed(jobs)
@@ -163,6 +208,10 @@ class Engine:
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
         self.site.power_done(number, failed, self.clock.now())
+        self.event()
+
+    def _frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+        self.site.frame_silent(machine, frame, why, self.clock.now())
         self.event()
 
     def _set_alarm(self) -> None:

@@ -35,15 +35,17 @@ class Service:
         self.engine = Engine(Site(machines), self._store, Bmps(machines), clock or SystemClock())
         self._front = V1Server(self.engine)
 
-    async def start(self, host: str, port: int) -> tuple[str, int]:
+    async def start(self, host: str, port: int, *, all_off: bool = False) -> tuple[str, int]:
         """Take up the recorded jobs, listen, and return the address in use; port 0 takes any that is free.
+
+        Boards of jobs are left as they are, unless `all_off` says that they lost their power meanwhile.
 
         Raises:
             OSError: The address can't be listened on.
             StoreError: The records can't be read.
         """
         try:
-            self.engine.start()
+            self.engine.start(all_off=all_off)
             return await self._front.start(host, port)
         except BaseException:
             await self.stop()

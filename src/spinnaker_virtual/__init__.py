@@ -4,8 +4,17 @@ async with VirtualSite(VirtualMachine(size=Size(1, 1), timings=Timings.instant()
     print(site.bmps, site.addresses)
 """
 
+from spinnaker_virtual.faults import Faults
 from spinnaker_virtual.loopback import AddressError
-from spinnaker_virtual.machine import Timings, VirtualMachine
+from spinnaker_virtual.machine import DeadChipLink, DeadCore, Timings, VirtualMachine
 from spinnaker_virtual.site import VirtualSite
 
-__all__ = ["AddressError", "Timings", "VirtualMachine", "VirtualSite"]
+__all__ = [
+    "AddressError",
+    "DeadChipLink",
+    "DeadCore",
+    "Faults",
+    "Timings",
+    "VirtualMachine",
+    "VirtualSite",
+]

@@ -15,6 +15,8 @@ class Agenda:
     """Actions waiting for their times; those of equal times run in the order in which they were added."""
 
     def __init__(self) -> None:
+        self.now = 0.0
+        """The latest time that has been told."""
         self._waiting: list[tuple[float, int, Action]] = []
         self._order = count()
 
@@ -31,4 +33,6 @@ class Agenda:
         """Run all actions that are due at `now`, including those that they add."""
         while self._waiting and self._waiting[0][0] <= now:
             time, _, action = heappop(self._waiting)
+            self.now = max(time, self.now)
             action(time)
+        self.now = max(now, self.now)

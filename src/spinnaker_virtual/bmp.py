@@ -16,6 +16,7 @@ from spinnaker.scp import Result, ScpReply, ScpRequest, SoftwareNumber, Software
 from spinnaker.sdp import MAX_DATA_BYTES, PacketError
 from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.board import VirtualBoard
+from spinnaker_virtual.faults import FaultSource
 from spinnaker_virtual.machine import Timings
 from spinnaker_virtual.network import FrameSockets, Socket
 
@@ -50,6 +51,7 @@ class Bmp:
         agenda: Agenda,
         timings: Timings,
         version: SoftwareNumber,
+        faults: FaultSource,
     ) -> None:
         """Serve the boards of a frame.
 
@@ -60,6 +62,7 @@ class Bmp:
             agenda: Where actions that take time wait.
             timings: How long they take.
             version: What the BMP says it runs.
+            faults: What goes wrong.
         """
         self._frame = frame
         self._boards = boards
@@ -67,6 +70,8 @@ class Bmp:
         self._agenda = agenda
         self._timings = timings
         self._version = version
+        self._faults = faults
+        self._hangs_until = 0.0
         self._free_at = 0.0
         self._commands: dict[int, Callable[[ScpRequest, VirtualBoard], ScpReply]] = {
             BmpCommand.VERSION: self._read_version,
@@ -87,6 +92,11 @@ class Bmp:
             request = ScpRequest.decode(datagram)
         except PacketError:
             return  # as the hardware does with what it can't read
+        if now < self._hangs_until:
+            return
+        self.hang(now, self._faults.hang(self._frame))
+        if now < self._hangs_until:
+            return
         if not request.header.reply_wanted:
             send = _nowhere
         if request.command == BmpCommand.POWER:
@@ -95,6 +105,10 @@ class Bmp:
             self._agenda.at(self._free_at, lambda _: send(self._answer(request)))
         else:
             send(self._answer(request))
+
+    def hang(self, now: float, seconds: float) -> None:
+        """Take nothing in and say nothing for some seconds from `now`; what is under way goes on."""
+        self._hangs_until = max(self._hangs_until, now + seconds)
 
     def _answer(self, request: ScpRequest) -> ScpReply:
         board = self._boards.get(request.header.destination.core)
@@ -112,6 +126,7 @@ class Bmp:
             return
         step = (request.argument_1 >> 16) / 1000
         takes = self._timings.power_on if action else self._timings.power_off
+        takes += self._faults.power_delay(self._frame)
         end = start
         for number in range(BOARDS_PER_FRAME):
             board = self._boards.get(number)
@@ -120,12 +135,21 @@ class Bmp:
             begin = start + step * number
             end = max(end, begin + takes)
             if action:
-                self._agenda.at(begin, _ignoring_time(board.power_off))
-                self._agenda.at(begin + takes, _ignoring_time(board.power_on))
+                self._agenda.at(begin, partial(_switch_off, board))
+                self._agenda.at(begin + takes, partial(self._switch_on, board))
             else:
-                self._agenda.at(begin + takes, _ignoring_time(board.power_off))
+                self._agenda.at(begin + takes, partial(_switch_off, board))
         self._free_at = end
         self._agenda.at(end, lambda _: send(request.reply()))
+
+    def _switch_on(self, board: VirtualBoard, now: float) -> None:
+        outcome = self._faults.power(board.board)
+        if not outcome.on:
+            return
+        board.power_on(now + self._timings.boot_ready, outcome.loaded)
+        life = self._faults.life(board.board)
+        if life is not None:
+            self._agenda.at(now + life, partial(_crash, board, board.power_ons))
 
     def _read_version(self, request: ScpRequest, board: VirtualBoard) -> ScpReply:
         number = board.place.board
@@ -190,12 +214,13 @@ def _nowhere(_: ScpReply) -> None:
     """Drop a reply that nobody waits for."""
 
 
-def _ignoring_time(action: Callable[[], None]) -> Callable[[float], None]:
-    return partial(_call, action)
+def _crash(board: VirtualBoard, power_ons: int, _: float) -> None:
+    if board.power_ons == power_ons:
+        board.crash()
 
 
-def _call(action: Callable[[], None], _: float) -> None:
-    action()
+def _switch_off(board: VirtualBoard, _: float) -> None:
+    board.power_off()
 
 
 def _switched(leds: int, actions: int) -> int:

@@ -16,7 +16,7 @@ from spinnaker_virtual.network import Network, Socket
 _FIRST_BASE = IPv4Address("127.1.0.0")
 _LAST_ADDRESS = IPv4Address("127.254.255.255")
 _FRAME_ADDRESSES = 256
-_ONE_HOST = "127.0.0.1"
+ONE_HOST = "127.0.0.1"
 _FIRST_PORT = 20_480
 _PORT_STEP = 64
 
@@ -116,11 +116,11 @@ def bind_free(machine: VirtualMachine) -> tuple[Network, BoundSockets]:
 def _bind_free_ports(machine: VirtualMachine) -> tuple[Network, BoundSockets]:
     for first_port in range(_FIRST_PORT, 1 << 16, _PORT_STEP):
         try:
-            network = Network.one_host(machine, _ONE_HOST, first_port)
+            network = Network.one_host(machine, ONE_HOST, first_port)
         except ValueError as error:
-            raise AddressError(errno.EADDRINUSE, f"no free ports on {_ONE_HOST}: {error}") from error
+            raise AddressError(errno.EADDRINUSE, f"no free ports on {ONE_HOST}: {error}") from error
         bound: BoundSockets = {}
         if _bind_all(_sockets(network), bound) is None:
             return network, bound
         close_all(bound)
-    raise AddressError(errno.EADDRINUSE, f"no free ports on {_ONE_HOST}; stop another site")
+    raise AddressError(errno.EADDRINUSE, f"no free ports on {ONE_HOST}; stop another site")

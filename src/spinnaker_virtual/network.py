@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import NamedTuple, Self
 
+from spinnaker.boot import BOOT_PORT
 from spinnaker.geometry import Board
 from spinnaker.places import FRAMES_PER_CABINET, Frame, Place, bmp_address, board_address
 from spinnaker.sdp import SDP_PORT
 from spinnaker_virtual.machine import VirtualMachine
-
-BOOT_PORT = 54321
 
 _FRAME_PORTS = 64
 

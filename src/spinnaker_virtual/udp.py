@@ -8,6 +8,7 @@ from socket import socket
 
 from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.hardware import Receiver
+from spinnaker_virtual.log import PacketLog
 from spinnaker_virtual.loopback import BoundSockets, close_all
 from spinnaker_virtual.network import Socket
 
@@ -23,8 +24,9 @@ class UdpPump:
     open, and a machine of 1,200 boards has 2,450 sockets.
     """
 
-    def __init__(self, sockets: BoundSockets) -> None:
+    def __init__(self, sockets: BoundSockets, log: PacketLog | None = None) -> None:
         self._sockets = sockets
+        self._log = log
         self._loop: asyncio.AbstractEventLoop | None = None
         self._agenda = Agenda()
         self._timer: asyncio.TimerHandle | None = None
@@ -36,7 +38,7 @@ class UdpPump:
         for address, opened in self._sockets.items():
             receive = receivers.get(address)
             if receive is not None:
-                self._loop.add_reader(opened, self._drain, opened, receive, self._loop)
+                self._loop.add_reader(opened, self._drain, address, opened, receive)
 
     def stop(self) -> None:
         """Stop delivering and close all sockets."""
@@ -51,15 +53,19 @@ class UdpPump:
     def transmit(self, source: Socket, destination: Socket, datagram: bytes) -> None:
         """Send a datagram; like the network, it may be lost."""
         opened = self._sockets.get(source)
-        if opened is None:
+        if opened is None or self._loop is None:
             return
+        if self._log is not None:
+            self._log.sent(source, destination, datagram, self._loop.time())
         try:
             opened.sendto(datagram, destination)
         except OSError:
             # The receiver has gone, or its buffer is full: the datagram is lost, as UDP's are.
             pass
 
-    def _drain(self, opened: socket, receive: Receiver, loop: asyncio.AbstractEventLoop) -> None:
+    def _drain(self, address: Socket, opened: socket, receive: Receiver) -> None:
+        loop, log = self._loop, self._log
+        assert loop is not None
         for _ in range(_DATAGRAMS_A_TURN):
             try:
                 datagram, (host, port) = opened.recvfrom(_MAX_DATAGRAM)
@@ -67,7 +73,10 @@ class UdpPump:
                 break
             except OSError:
                 continue  # an earlier reply could not be delivered; the next datagram may be fine
-            receive(datagram, Socket(host, port), loop.time())
+            now = loop.time()
+            if log is not None:
+                log.received(address, Socket(host, port), datagram, now)
+            receive(datagram, Socket(host, port), now)
         self.run_agenda()
 
     def run_agenda(self) -> None:

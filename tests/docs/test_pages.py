@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from tests.docs import pages
 from tests.docs.pages import agrees
 from tests.docs.sessions import ExampleError, Session

@@ -7,7 +7,10 @@ import os
 from collections.abc import Callable
 
 import pytest
+
 from tests.peers.environments import PEERS, PeerEnvironment, PeerUnavailableError, environment
+
+INSTALL_SECONDS = 600
 
 # As it was before any fixture pointed the configuration elsewhere: pip's own settings live there too.
 _VARIABLES = dict(os.environ)
@@ -43,10 +46,12 @@ def published_client(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses a peer carries the mark `peer`, so that nobody can forget it."""
+    """Whatever uses a peer carries the mark `peer`, so that nobody can forget it, and has time to install it."""
     for item in items:
         if isinstance(item, pytest.Function) and "peer" in item.fixturenames:
             item.add_marker(pytest.mark.peer)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(INSTALL_SECONDS))
 
 
 __all__ = ["PEERS", "PeerEnvironment", "peer", "published_client"]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.peers import environments
 from tests.peers.environments import PEERS, PeerEnvironment, PeerUnavailableError
 
@@ -49,6 +50,7 @@ def test_an_environment_is_built_once_and_found_again(
     assert len(built) == 1
 
 
+@pytest.mark.slow
 def test_an_index_out_of_reach_is_reported_with_the_peers_name_and_leaves_nothing_half_built(
     tmp_path: Path,
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 REAL_LOOK_UP = socket.getaddrinfo

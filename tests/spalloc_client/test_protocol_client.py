@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 from spalloc_client import ProtocolClient, ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.wire import Failure, JobsChanged, MachinesChanged, Request, Return, encode
+from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 
 @pytest.fixture

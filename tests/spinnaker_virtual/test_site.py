@@ -3,12 +3,12 @@ import asyncio
 from ipaddress import IPv4Address
 
 import pytest
-from conversation import Conversation
 
 from spinnaker import bmp
 from spinnaker.geometry import Board, Link, Size
 from spinnaker.places import Frame
 from spinnaker_virtual import AddressError, Timings, VirtualMachine, VirtualSite
+from tests.spinnaker_virtual.conversation import Conversation
 
 QUICK = Timings.instant()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.power import Order
 from spinnaker.geometry import Board
 
 
@@ -27,6 +27,8 @@ class BoardRecord:
     """The board may be on though no job holds it: it must be powered off before anyone else gets it."""
     aside: str | None = None
     """Why the board is not to be allocated for now; None if it may be."""
+    rest_seconds: float | None = None
+    """How long it is left alone before it is tried, where that does not follow from its failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Effects:
     """Records to write."""
     boards: dict[BoardKey, BoardRecord | None] = field(default_factory=dict)
     """Records to write, or to remove where None."""
-    orders: list[PowerOrder] = field(default_factory=list)
-    """To be given to the hardware only after all records are on disk."""
+    orders: list[Order] = field(default_factory=list)
+    """To be given to the hardware, in this order, and only after all records are on disk."""
     jobs_changed: set[int] = field(default_factory=set)
     machines_changed: set[str] = field(default_factory=set)
     notices: list[Notice] = field(default_factory=list)

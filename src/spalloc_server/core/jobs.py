@@ -42,6 +42,8 @@ class JobRecord:
     """Why the job was destroyed, if it was and anyone said."""
     ended: float | None = None
     """When the job was destroyed, in seconds of Unix time."""
+    owner_host: str = ""
+    """Whence the job was created."""
 
 
 class Job:

@@ -35,3 +35,13 @@ class Machine:
     """How long boards rest after power-off before another job may have them."""
     board_retry_seconds: float = 60.0
     """How long a board that failed is left alone before it is tried; doubled at each failure."""
+    reports_to_set_aside: int = 3
+    """How many different users must report a board before it is set aside."""
+    report_rest_seconds: float = 86_400.0
+    """How long a board that was set aside for users' reports is left alone before it is tried."""
+    bmp_check_seconds: float = 30.0
+    """How often a BMP that has nothing to do is asked whether it still answers."""
+
+    def in_frame(self, frame: Frame) -> dict[Board, int]:
+        """Return the live boards of a frame, each with its number in it, 0 to 23."""
+        return {board: place.board for board, place in self.places.items() if place.in_frame == frame}

@@ -1,7 +1,7 @@
-# Orders to the hardware: which boards are to be on, and which links are cut.
+# Orders to the hardware: which boards are to be on, which links are cut, and what machines there are.
 #
 # Values only. When orders are given is decided in site.py; how BMPs are told is the subject of hardware/.
-"""Power orders and the links that must be cut around a job."""
+"""Power orders, and the links that must be cut around a job."""
 
 from dataclasses import dataclass
 
@@ -22,6 +22,16 @@ class PowerOrder:
     """Whether the boards are to be on. One that is on already is switched off first: that is what a reset is."""
     cut: frozenset[BoardLink] = frozenset()
     """Links of these boards that must carry nothing; all their other links are live after power-on."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMachines:
+    """All machines as they are configured from here on; orders given before are for the machines as they were."""
+
+    machines: tuple[Machine, ...]
+
+
+Order = PowerOrder | NewMachines
 
 
 def border(machine: Machine, allocation: Allocation) -> frozenset[BoardLink]:

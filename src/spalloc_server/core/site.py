@@ -10,18 +10,23 @@ from itertools import count
 
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.changes import objection
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice
 from spalloc_server.core.jobs import Asked, Job, JobRecord
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder, border
+from spalloc_server.core.power import NewMachines, PowerOrder, border
+from spalloc_server.core.reports import Report, Reports
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler, Waiting
+from spalloc_server.core.silence import SilentFrames
 from spalloc_server.core.timers import Timers
-from spalloc_server.core.upkeep import Upkeep
+from spalloc_server.core.upkeep import Fault, Upkeep
 from spinnaker.geometry import Board
+from spinnaker.places import Frame
 
 TIMED_OUT = "Job timed out."
+STARTED_COLD = "The server was started afresh."
 REMEMBERED_JOBS = 10_000
 """Destroyed jobs whose fate can still be asked for; older ones are unknown."""
 
@@ -46,6 +51,11 @@ class Site:
         """Goes up whenever there is something new to be recorded."""
         self.holders: dict[BoardKey, int] = {}
         """Which job holds a board."""
+        self.silent = SilentFrames(self.machines)
+        """Frames whose BMP does not answer."""
+        self._reports = Reports()
+        self._suspects: dict[BoardKey, Fault] = {}
+        """Boards to be set aside when the jobs that have them give them back."""
         self._next_job = 1
         self._orders = count(1)
         self._scheduler = Scheduler(machines)
@@ -83,7 +93,7 @@ class Site:
         """
         number = self._next_job
         self._next_job += 1
-        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host), now)
+        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now)
         self.jobs[number] = job
         self._touch(job)
         impossible = self._scheduler.submit(number, request, now)
@@ -118,6 +128,37 @@ class Site:
                 self._scheduler.withdraw(number)
             self._end(job, reason, wall, now)
 
+    def report_problem(self, key: BoardKey, host: str, text: str, now: float) -> None:
+        """Take a user's report of a sick board; when enough users agree, it is set aside, after its job if it has one.
+
+        Args:
+            key: The board.
+            host: Where the report came from.
+            text: What the user says.
+            now: The core's time.
+        """
+        holder = self.holders.get(key)
+        reporter = host if holder is None else self.jobs[holder].record.owner
+        reports = self._reports.add(key, Report(reporter, text))
+        machine = self.machines[key.machine]
+        self._notice(f"{key.machine} {key.board} is reported by {reporter}: {text}", serious=True)
+        if len(reports) < machine.reports_to_set_aside:
+            return
+        self._reports.forget(key)
+        said = "; ".join(report.text for report in reports if report.text) or "no description"
+        fault = Fault(f"{len(reports)} users reported it: {said}", machine.report_rest_seconds)
+        if holder is not None:
+            self._suspects[key] = fault
+            return
+        self._scheduler.set_aside(key.machine, key.board)
+        if self._upkeep.has(key):
+            self._upkeep.doubt(key, fault)
+        else:
+            self._scheduler.occupy(key.machine, [key.board])
+            self._upkeep.receive(key.machine, [key.board], {key.board: fault})
+        self._effects.machines_changed.add(key.machine)
+        self._follow_upkeep(now)
+
     # Events from the hardware and the clock
 
     def power_done(self, number: int, failed: Mapping[Board, str], now: float) -> None:
@@ -140,6 +181,27 @@ class Site:
         else:
             self._notice(f"job {job.id}: boards could not be switched off, will try again", serious=True)
             self._retries.add(now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
+
+    def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
+        """Stop giving out the boards of a frame whose BMP is silent, for the reason given; go on with None."""
+        boards = self.silent.note(machine, frame, why)
+        if not boards:
+            return
+        if why is None:
+            self._notice(f"{machine} {frame}: its BMP answers again")
+            aside = self._upkeep.set_aside()
+            for board in boards:
+                if BoardKey(machine, board) not in aside:
+                    self._scheduler.put_back(machine, board)
+            self._upkeep.hurry(BoardKey(machine, board) for board in boards)
+            self._follow_upkeep(now)
+        else:
+            self._notice(
+                f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}", serious=True
+            )
+            for board in boards:
+                self._scheduler.set_aside(machine, board)
+        self._effects.machines_changed.add(machine)
 
     def tick(self, now: float, *, wall: float) -> None:
         """Do what is due at `now`: end jobs that were not kept alive, and see to boards."""
@@ -180,6 +242,48 @@ class Site:
         effects.jobs = {number: self._record_of(number) for number in sorted(touched)}
         return effects
 
+    # Configuration
+
+    def reconfigure(self, machines: Sequence[Machine], *, wall: float, now: float) -> None:
+        """Take over changed machines, all of them at once; `machines` come in order of priority, highest first.
+
+        A job whose boards the change touches is ended, with the reason, and a queued job that can never run now.
+        All others don't notice.
+        """
+        before = self.machines
+        after = {machine.name: machine for machine in machines}
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        if not changed and list(before) == list(after):
+            return
+        self._end_touched(after, wall, now)
+        self._effects.orders.append(NewMachines(tuple(machines)))
+        self._effects.machines_changed |= changed
+        for name, boards in self.silent.machines_change(after).items():
+            for board in boards:
+                self._scheduler.put_back(name, board)
+        # In place: upkeep and the fronts look at the same mapping.
+        self.machines.clear()
+        self.machines.update(after)
+        self._upkeep.machines_changed()
+        self._follow_upkeep(now)
+        for number, why in self._scheduler.reconfigure(machines, now):
+            self._end(self.jobs[number], f"Cancelled: {why}", wall, now)
+        # A machine that was away and is back may have boards in care that the scheduler has forgotten.
+        self._reserve(self._upkeep.in_care())
+
+    def _end_touched(self, after: Mapping[str, Machine] | None, wall: float, now: float) -> None:
+        """End the jobs that can't keep their boards under a configuration; None stands for the present one."""
+        for job in list(self.jobs.values()):
+            allocation = job.record.allocation
+            if allocation is not None:
+                present = self.machines.get(allocation.machine)
+                if after is None:
+                    why = objection(allocation, None, present)
+                else:
+                    why = objection(allocation, present, after.get(allocation.machine))
+                if why is not None:
+                    self._end(job, why, wall, now)
+
     # Restart
 
     def recall(
@@ -190,37 +294,79 @@ class Site:
         *,
         wall: float,
         now: float,
+        all_off: bool = False,
     ) -> None:
-        """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`."""
+        """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`.
+
+        Args:
+            jobs: All jobs that are recorded.
+            boards: What is recorded of boards between jobs.
+            next_job: The next job's ID.
+            wall: Unix time in seconds.
+            now: The core's time.
+            all_off: Whether the boards lost their power meanwhile, as virtual ones do that end with the server.
+        """
         self._next_job = next_job
         records = sorted(jobs, key=lambda record: record.id)
         for record in sorted(
             (r for r in records if r.state is JobState.destroyed), key=lambda r: (r.ended or 0.0, r.id)
         ):
             self._remember(record)
-        live = [Job(record, now) for record in records if record.state is not JobState.destroyed]
-        for job in live:
-            self.jobs[job.id] = job
-            if job.record.keepalive is not None:
-                self._keepalives.add(now + job.record.keepalive, job.id)
-            allocation = job.record.allocation
-            if allocation is not None:
-                self._scheduler.restore_running(job.id, job.record.request, allocation)
-                for board in allocation.boards:
-                    self.holders[BoardKey(allocation.machine, board)] = job.id
-        known = {key: record for key, record in boards.items() if self._knows(key)}
-        for key, condition in known.items():
-            self._scheduler.occupy(key.machine, [key.board])
-            if condition.aside is not None:
-                self._scheduler.set_aside(key.machine, key.board)
-        self._upkeep.recall(known, now)
-        for job in live:
+        self._recall_live([record for record in records if record.state is not JobState.destroyed], now)
+        self._recall_boards(boards, now)
+        self._end_touched(None, wall, now)
+        for job in list(self.jobs.values()):
             if job.record.allocation is None:
                 impossible = self._scheduler.submit(job.id, job.record.request, now)
                 if impossible is not None:
                     self._end(job, f"Cancelled: {impossible}", wall, now)
-            elif job.record.state is JobState.power:
+            elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
+        self._follow_upkeep(now)
+
+    def _recall_live(self, records: Iterable[JobRecord], now: float) -> None:
+        for record in records:
+            job = self.jobs[record.id] = Job(record, now)
+            if record.keepalive is not None:
+                self._keepalives.add(now + record.keepalive, job.id)
+            allocation = record.allocation
+            if allocation is not None:
+                self._scheduler.restore_running(job.id, record.request, allocation)
+                for board in allocation.boards:
+                    self.holders[BoardKey(allocation.machine, board)] = job.id
+
+    def _recall_boards(self, boards: Mapping[BoardKey, BoardRecord], now: float) -> None:
+        self._reserve({key: condition.aside for key, condition in boards.items()})
+        self._upkeep.recall(boards, now)
+
+    def begin_afresh(
+        self,
+        jobs: Iterable[JobRecord],
+        boards: Iterable[BoardKey],
+        next_job: int,
+        *,
+        wall: float,
+        now: float,
+    ) -> None:
+        """End all recorded jobs and forget what is recorded of boards; all are switched off before a job gets them.
+
+        Ended jobs stay in the history, and no ID is given again.
+        """
+        self._next_job = next_job
+        perhaps_on = set(boards)
+        for record in sorted(jobs, key=lambda record: (record.ended or wall, record.id)):
+            if record.state is JobState.destroyed:
+                self._remember(record)
+            else:
+                job = self.jobs[record.id] = Job(record, now)
+                self._retire(job, STARTED_COLD, wall)
+                if record.allocation is not None:
+                    perhaps_on |= {
+                        BoardKey(record.allocation.machine, board) for board in record.allocation.boards
+                    }
+        for machine in self.machines.values():
+            perhaps_on |= {BoardKey(machine.name, board) for board in machine.places}
+        self._recall_boards(dict.fromkeys(perhaps_on, BoardRecord(owed_off=True)), now)
         self._follow_upkeep(now)
 
     # Questions
@@ -241,6 +387,14 @@ class Site:
     def _knows(self, key: BoardKey) -> bool:
         machine = self.machines.get(key.machine)
         return machine is not None and key.board in machine.places
+
+    def _reserve(self, boards: Mapping[BoardKey, str | None]) -> None:
+        """Keep jobs from boards in care."""
+        for key, why in boards.items():
+            if self._knows(key):
+                self._scheduler.occupy(key.machine, [key.board])
+                if why is not None:
+                    self._scheduler.set_aside(key.machine, key.board)
 
     def _record_of(self, number: int) -> JobRecord:
         job = self.jobs.get(number)
@@ -276,19 +430,24 @@ class Site:
     def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, str], now: float) -> None:
         names = ", ".join(str(board) for board in sorted(failed))
         self._notice(f"job {job.id} is moved: {names} of {allocation.machine} failed", serious=True)
-        self._give_back(allocation, failed, now)
+        self._give_back(allocation, {board: Fault(why) for board, why in failed.items()}, now)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
         self._scheduler.submit(job.id, job.record.request, now)
 
-    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, str], now: float) -> None:
+    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
+        faults = dict(faulty)
         for board in allocation.boards:
-            del self.holders[BoardKey(allocation.machine, board)]
-        for board in faulty:
+            key = BoardKey(allocation.machine, board)
+            del self.holders[key]
+            suspect = self._suspects.pop(key, None)
+            if suspect is not None:
+                faults.setdefault(board, suspect)
+        for board in faults:
             self._scheduler.set_aside(allocation.machine, board)
         self.changes += 1
-        self._upkeep.receive(allocation.machine, allocation.boards, faulty)
+        self._upkeep.receive(allocation.machine, allocation.boards, faults)
         self._effects.machines_changed.add(allocation.machine)
         self._follow_upkeep(now)
 
@@ -296,6 +455,9 @@ class Site:
         allocation = job.record.allocation
         if allocation is not None:
             self._give_back(allocation, {}, now)
+        self._retire(job, reason, wall)
+
+    def _retire(self, job: Job, reason: str | None, wall: float) -> None:
         job.order = None
         job.happens(Happening.DESTROYED, power=None, reason=reason, ended=wall)
         self._touch(job)
@@ -325,6 +487,8 @@ class Site:
             self.changes += 1
             self._effects.boards.update(findings.records)
         for key in findings.free:
-            self._scheduler.put_back(key.machine, key.board)
-            self._scheduler.release(key.machine, [key.board], now)
+            if key.machine in self.machines:
+                if not self.silent.has(key):
+                    self._scheduler.put_back(key.machine, key.board)
+                self._scheduler.release(key.machine, [key.board], now)
             self._effects.machines_changed.add(key.machine)

@@ -3,6 +3,7 @@
 # No clock: the time is always an argument.
 """A queue of things to do at a time."""
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
@@ -23,6 +24,10 @@ class Timers(Generic[T]):
     def add(self, when: float, what: T) -> None:
         """Have `what` come due at `when`."""
         heappush(self._heap, (when, next(self._order), what))
+
+    def __iter__(self) -> Iterator[T]:
+        """Go through all values, in no order."""
+        return (what for _, _, what in self._heap)
 
     def next(self) -> float | None:
         """Return when the next value is due, or None if there is none."""

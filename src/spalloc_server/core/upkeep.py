@@ -26,6 +26,15 @@ class _Task(Enum):
     COOL = "let it cool down"
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a board."""
+
+    why: str
+    rest_seconds: float | None = None
+    """How long the board is to be left alone; None for as long as its failures ask for."""
+
+
 @dataclass(slots=True)
 class _Care:
     """What is known of one board in care."""
@@ -35,6 +44,8 @@ class _Care:
     failures: int = 0
     proven: bool = True
     """Whether it may be given to jobs once it is off; one that would not come up must pass a test first."""
+    rest_seconds: float | None = None
+    """How long it rests before its first test, where that does not follow from its failures."""
 
 
 @dataclass(slots=True)
@@ -56,8 +67,12 @@ class Upkeep:
         self._machines = machines
         self._new_order = new_order
         self._care: dict[BoardKey, _Care] = {}
+        self._owed_by_strangers: set[BoardKey] = set()
+        """Boards that are perhaps on, and that the machines don't have: there is no way to switch them off."""
         self._under_way: dict[int, tuple[_Task, list[BoardKey]]] = {}
         self._timers: Timers[tuple[_Task, list[BoardKey]]] = Timers()
+        self._resting: dict[BoardKey, _Task] = {}
+        """Boards that failed and are left alone for now, with what is to be done with them next."""
         self._findings = Findings()
 
     def take_findings(self) -> Findings:
@@ -73,31 +88,63 @@ class Upkeep:
         """Return the boards in care that something is wrong with, and what."""
         return {key: care.why for key, care in self._care.items() if care.why is not None}
 
-    def receive(self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, str]) -> None:
-        """Take over boards that a job had; those in `faulty` would not come up, for the reason given."""
-        keys = [BoardKey(machine, board) for board in sorted(boards)]
+    def receive(self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, Fault]) -> None:
+        """Take over boards that were free or a job's; something is wrong with those in `faulty`."""
+        keys = self._leave_out_strangers(BoardKey(machine, board) for board in sorted(boards))
         for key in keys:
-            why = faulty.get(key.board)
-            self._care[key] = _Care(why, 0 if why is None else 1, proven=why is None)
-            if why is not None:
-                self._findings.notices.append(
-                    Notice(f"{machine} {key.board} is set aside: {why}", serious=True)
-                )
+            self._care[key] = _Care()
+            fault = faulty.get(key.board)
+            if fault is not None:
+                self.doubt(key, fault)
         self._begin(_Task.OFF, keys)
+
+    def has(self, key: BoardKey) -> bool:
+        """Return whether a board is in care."""
+        return key in self._care
+
+    def doubt(self, key: BoardKey, fault: Fault) -> None:
+        """Note that something is wrong with a board in care: it must rest and pass a test before it is free."""
+        self._care[key] = _Care(fault.why, 1, proven=False, rest_seconds=fault.rest_seconds)
+        self._findings.notices.append(
+            Notice(f"{key.machine} {key.board} is set aside: {fault.why}", serious=True)
+        )
 
     def recall(self, records: Mapping[BoardKey, BoardRecord], now: float) -> None:
         """Take up the care of boards as it was recorded, after a restart at `now`."""
         owed = []
-        for key, record in sorted(records.items(), key=lambda item: (item[0].machine, item[0].board)):
-            self._care[key] = _Care(
-                record.aside, 0 if record.aside is None else 1, proven=record.aside is None
-            )
+        for key in self._leave_out_strangers(sorted(records, key=lambda key: (key.machine, key.board))):
+            record = records[key]
+            well = record.aside is None
+            self._care[key] = _Care(record.aside, 0 if well else 1, well, record.rest_seconds)
             if record.owed_off:
                 owed.append(key)
             else:
-                self._timers.add(now, (_Task.TEST, [key]))
+                self._rest(key, _Task.TEST, now + (record.rest_seconds or 0.0))
         if owed:
             self._begin(_Task.OFF, owed)
+
+    def in_care(self) -> dict[BoardKey, str | None]:
+        """Return all boards in care, each with what is wrong with it, if anything is."""
+        return {key: care.why for key, care in self._care.items()}
+
+    def machines_changed(self) -> None:
+        """Leave the boards that the machines don't have any more, and care for those that they have again.
+
+        One that is just being switched off or tested is left when the answer comes.
+        """
+        busy = {key for _, keys in self._under_way.values() for key in keys}
+        for key in [key for key in self._care if key not in busy and not self._is_ours(key)]:
+            self._leave(key, owed_off=self._resting.get(key) is _Task.OFF)
+        for _, keys in self._timers:
+            keys[:] = [key for key in keys if key in self._care]
+        back = sorted(
+            filter(self._is_ours, self._owed_by_strangers), key=lambda key: (key.machine, key.board)
+        )
+        self._owed_by_strangers.difference_update(back)
+        for key in back:
+            self._care[key] = _Care()
+        if back:
+            self._begin(_Task.OFF, back)
 
     def answered(self, number: int, failed: Mapping[Board, str], now: float) -> bool:
         """Take the hardware's answer to an order; return False if the order was not given from here."""
@@ -105,11 +152,14 @@ class Upkeep:
             task, keys = self._under_way.pop(number)
         except KeyError:
             return False
+        for stranger in [key for key in keys if not self._is_ours(key)]:
+            self._leave(stranger, owed_off=task is _Task.TEST or stranger.board in failed)
+        keys = [key for key in keys if key in self._care]
         ok = [key for key in keys if key.board not in failed]
         bad = [key for key in keys if key.board in failed]
         if task is _Task.OFF:
             self._are_off(ok, now)
-            self._rest(bad, failed, _Task.OFF, now)
+            self._stay_on(bad, failed, now)
         else:
             for key in ok:
                 self._care[key].proven = True
@@ -120,14 +170,53 @@ class Upkeep:
 
     def tick(self, now: float) -> None:
         """Begin what is due at `now`."""
-        due: dict[_Task, list[BoardKey]] = defaultdict(list)
+        rested = []
         for task, keys in self._timers.due(now):
-            due[task] += keys
-        for task, keys in due.items():
             if task is _Task.COOL:
                 self._set_free(keys)
             else:
-                self._begin(task, keys)
+                rested += keys
+        self._end_rest(rested)
+
+    def hurry(self, boards: Iterable[BoardKey]) -> None:
+        """Begin at once what was put off because boards had failed: there is reason to hope that it works now."""
+        self._end_rest(boards)
+
+    def _end_rest(self, boards: Iterable[BoardKey]) -> None:
+        # A timer of a rest that was cut short finds nothing to do here.
+        due: dict[_Task, list[BoardKey]] = defaultdict(list)
+        for key in boards:
+            task = self._resting.pop(key, None)
+            if task is not None:
+                due[task].append(key)
+        for task, keys in due.items():
+            self._begin(task, keys)
+
+    def _is_ours(self, key: BoardKey) -> bool:
+        machine = self._machines.get(key.machine)
+        return machine is not None and key.board in machine.places
+
+    def _leave_out_strangers(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
+        """Return the boards that the machines have; the others, of which one can't tell, are left as perhaps on."""
+        ours = []
+        for key in keys:
+            if self._is_ours(key):
+                ours.append(key)
+            else:
+                self._leave(key, owed_off=True)
+        return ours
+
+    def _leave(self, key: BoardKey, *, owed_off: bool) -> None:
+        """Care no more for a board that the machines don't have."""
+        self._care.pop(key, None)
+        self._resting.pop(key, None)
+        self._findings.free.append(key)
+        self._findings.records[key] = BoardRecord(owed_off=True) if owed_off else None
+        if owed_off:
+            self._owed_by_strangers.add(key)
+            self._findings.notices.append(
+                Notice(f"{key.machine} {key.board} is configured no more, and perhaps on", serious=True)
+            )
 
     def _begin(self, task: _Task, keys: list[BoardKey]) -> None:
         of_machine: dict[str, list[BoardKey]] = defaultdict(list)
@@ -148,7 +237,7 @@ class Upkeep:
             care = self._care.get(key)
             if care is not None and not care.proven:
                 self._record(key, owed_off=False)
-                self._timers.add(now + self._rest_seconds(key), (_Task.TEST, [key]))
+                self._rest(key, _Task.TEST, now + self._rest_seconds(key))
 
     def _set_cooling(self, keys: list[BoardKey], now: float) -> None:
         at_once = []
@@ -174,12 +263,17 @@ class Upkeep:
         care = self._care[key]
         care.why = failed[key.board]
         care.failures += 1
+        care.rest_seconds = None
 
-    def _rest(self, keys: list[BoardKey], failed: Mapping[Board, str], then: _Task, now: float) -> None:
+    def _rest(self, key: BoardKey, then: _Task, until: float) -> None:
+        self._resting[key] = then
+        self._timers.add(until, (then, [key]))
+
+    def _stay_on(self, keys: list[BoardKey], failed: Mapping[Board, str], now: float) -> None:
         for key in keys:
             self._fail(key, failed)
             self._record(key, owed_off=True)
-            self._timers.add(now + self._rest_seconds(key), (then, [key]))
+            self._rest(key, _Task.OFF, now + self._rest_seconds(key))
             self._findings.notices.append(
                 Notice(
                     f"{key.machine} {key.board} could not be switched off: {failed[key.board]}", serious=True
@@ -187,8 +281,11 @@ class Upkeep:
             )
 
     def _rest_seconds(self, key: BoardKey) -> float:
+        asked = self._care[key].rest_seconds
+        if asked is not None:
+            return asked
         first = self._machines[key.machine].board_retry_seconds
         return min(first * 2.0 ** (self._care[key].failures - 1), max(first, LONGEST_REST_SECONDS))
 
     def _record(self, key: BoardKey, *, owed_off: bool) -> None:
-        self._findings.records[key] = BoardRecord(owed_off, self._care[key].why)
+        self._findings.records[key] = BoardRecord(owed_off, self._care[key].why, self._care[key].rest_seconds)

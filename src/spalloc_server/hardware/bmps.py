@@ -9,24 +9,68 @@ from collections.abc import Callable, Iterable, Mapping
 
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.silence import same_frame
 from spalloc_server.hardware.frame import FrameDriver, Piece
 from spinnaker.geometry import Board, Link
 from spinnaker.places import Frame
 
 Done = Callable[[int, Mapping[Board, str]], None]
+Silence = Callable[[str, Frame, str | None], None]
 
 
 class Bmps:
     """The BMPs of all machines."""
 
     def __init__(self, machines: Iterable[Machine]) -> None:
-        """Drive `machines`; no BMP is spoken to before the first order."""
+        """Drive `machines`; no BMP is spoken to before `start` or the first order."""
+        self._machines: dict[str, Machine] = {}
+        self._frames: dict[tuple[str, Frame], FrameDriver] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._silence: Silence = _nobody_told
+        self._retries_of_retired = 0
+        self._take_over(machines)
+
+    def _take_over(self, machines: Iterable[Machine]) -> list[FrameDriver]:
+        """Drive `machines` from now on; return the drivers of frames that are gone or changed."""
+        before, drivers = self._machines, self._frames
         self._machines = {machine.name: machine for machine in machines}
-        self._frames = {
-            (machine.name, frame): FrameDriver(address)
-            for machine in self._machines.values()
-            for frame, address in machine.bmps.items()
-        }
+        self._frames = {}
+        for machine in self._machines.values():
+            for frame in machine.bmps:
+                key = (machine.name, frame)
+                if same_frame(before.get(machine.name), machine, frame):
+                    self._frames[key] = drivers.pop(key)
+                else:
+                    self._frames[key] = self._driver(machine, frame)
+        return list(drivers.values())
+
+    def reconfigure(self, machines: Iterable[Machine]) -> None:
+        """Take over changed machines; orders that are under way are finished through the BMPs they were begun with."""
+        drivers = set(self._frames.values())
+        for driver in self._take_over(machines):
+            self._retries_of_retired += driver.conversation.retries
+            retiring = asyncio.get_running_loop().create_task(driver.retire())
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
+        for driver in self._frames.values():
+            if driver not in drivers:
+                driver.start()
+
+    @property
+    def retries(self) -> int:
+        """How many questions had to be asked again, of all BMPs since the start."""
+        return self._retries_of_retired + sum(driver.conversation.retries for driver in self._frames.values())
+
+    def start(self, silence: Silence) -> None:
+        """Begin to check that the BMPs answer.
+
+        Args:
+            silence: Called with a machine, a frame and the reason when its BMP stops answering, and with None for
+                the reason when it answers again.
+        """
+        self._silence = silence
+        for driver in self._frames.values():
+            driver.start()
 
     def carry_out(self, order: PowerOrder, done: Done) -> None:
         """Begin an order; `done` gets its number and the boards that failed, and why, when all frames are done."""
@@ -44,9 +88,27 @@ class Bmps:
             piece = Piece(frozenset(boards), order.on, frozenset(cut[frame]), answer.of_frame(boards))
             self._frames[machine.name, frame].add(piece)
 
+    def _driver(self, machine: Machine, frame: Frame) -> FrameDriver:
+        def tell(why: str | None) -> None:
+            # What a driver finds that is finishing its last orders is no news of the frame as it is now.
+            if self._frames.get((machine.name, frame)) is driver:
+                self._silence(machine.name, frame, why)
+
+        driver = FrameDriver(
+            machine.bmps[frame], machine.in_frame(frame).values(), tell, machine.bmp_check_seconds
+        )
+        return driver
+
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         await asyncio.gather(*(frame.stop() for frame in self._frames.values()))
+
+
+def _nobody_told(_machine: str, _frame: Frame, _why: str | None) -> None:
+    """Stand for whoever will want to know of silent BMPs."""
 
 
 class _Answer:

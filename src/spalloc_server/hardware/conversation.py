@@ -20,6 +20,7 @@ Question = Callable[[int], bytes]
 """Makes the datagram, given its sequence number."""
 
 _TRANSIENT = frozenset(range(Result.NO_BUFFER, Result.TRANSMISSION + 1)) | {Result.TIMEOUT}
+"""Results that say "not now" rather than "no"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class _Asked:
     datagram: bytes
     tries: int
     deadline: float
+    excuse: ScpReply | None = None
+    """The latest answer that said "not now"."""
 
 
 class Conversation(asyncio.DatagramProtocol):
@@ -56,6 +59,8 @@ class Conversation(asyncio.DatagramProtocol):
         host, _, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
         self.retries = 0
         """Questions that had to be asked again, since the start."""
+        self.heard: float | None = None
+        """When the BMP last answered anything, in the event loop's time; None for never."""
         self._remote = (host, int(port) if port else BMP_PORT)
         self._transport: asyncio.DatagramTransport | None = None
         self._sequence = 0
@@ -68,6 +73,8 @@ class Conversation(asyncio.DatagramProtocol):
 
     async def ask(self, questions: Sequence[Question], patience: Patience) -> list[ScpReply | None]:
         """Ask all of `questions` and return an answer for each; None where none came.
+
+        An answer that says "not now" is returned only when the tries have run out.
 
         Raises:
             OSError: The host is unknown, or no socket is to be had.
@@ -113,9 +120,12 @@ class Conversation(asyncio.DatagramProtocol):
             reply = ScpReply.decode(data)
         except PacketError:
             return
+        self.heard = asyncio.get_running_loop().time()
         asked = self._under_way.get(reply.sequence)
-        if asked is None or reply.result in _TRANSIENT:
-            # Late or doubled, or the BMP had no room: the question's own timer asks again if need be.
+        if asked is None:
+            return  # late or doubled
+        if reply.result in _TRANSIENT:
+            asked.excuse = reply  # the question's own timer asks again
             return
         del self._under_way[reply.sequence]
         self._answers[asked.place] = reply
@@ -129,19 +139,23 @@ class Conversation(asyncio.DatagramProtocol):
             asked = _Asked(place, question(self._sequence), 1, now + self._patience.after(1))
             self._under_way[self._sequence] = asked
             self._transmit(asked)
-        if not self._under_way and self._done is not None and not self._done.done():
-            self._done.set_result(None)
-        elif self._timer is None:
+        if self._under_way:
             self._set_timer()
+        elif self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
     def _transmit(self, asked: _Asked) -> None:
         if self._transport is not None:
             self._transport.sendto(asked.datagram)
 
     def _set_timer(self) -> None:
-        if self._under_way:
-            earliest = min(asked.deadline for asked in self._under_way.values())
-            self._timer = asyncio.get_running_loop().call_at(earliest, self._check)
+        earliest = min(asked.deadline for asked in self._under_way.values())
+        if self._timer is not None:
+            # One that rings too early looks again and is set anew; most answers come long before it does.
+            if self._timer.when() <= earliest:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(earliest, self._check)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -157,6 +171,7 @@ class Conversation(asyncio.DatagramProtocol):
                 continue
             if asked.tries >= self._patience.tries:
                 del self._under_way[sequence]
+                self._answers[asked.place] = asked.excuse
                 continue
             asked.tries += 1
             asked.deadline = now + self._patience.after(asked.tries)

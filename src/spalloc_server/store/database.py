@@ -34,6 +34,7 @@ CREATE TABLE boards (
     z INTEGER NOT NULL,
     owed_off INTEGER NOT NULL,
     aside TEXT,
+    rest_seconds REAL,
     PRIMARY KEY (machine, x, y, z)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -45,8 +46,9 @@ INSERT INTO jobs (id, owner, created, ended, record) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record
 """
 _PUT_BOARD = """
-INSERT INTO boards (machine, x, y, z, owed_off, aside) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (machine, x, y, z) DO UPDATE SET owed_off = excluded.owed_off, aside = excluded.aside
+INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (machine, x, y, z) DO UPDATE
+SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds
 """
 _COUNT_JOBS = "UPDATE counters SET value = max(value, ?) WHERE name = 'next_job'"
 
@@ -68,8 +70,12 @@ class Recalled:
 class Store:
     """One site's database; may be used by one thread at a time."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, database: sqlite3.Connection | None = None) -> None:
         """Open the database at `path`, made if it isn't there; None keeps it in memory, gone when closed.
+
+        Args:
+            path: The file.
+            database: What to use in place of a file, open already and in nobody else's use.
 
         Raises:
             StoreError: It can't be opened, is another program's, or was written by a newer server.
@@ -77,7 +83,7 @@ class Store:
         self._name = "memory" if path is None else str(path)
         self._lock = None if path is None else _lock(path)
         try:
-            self._database = sqlite3.connect(
+            self._database = database or sqlite3.connect(
                 ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
             )
             self._prepare()
@@ -89,8 +95,10 @@ class Store:
     def _prepare(self) -> None:
         run = self._database.execute
         run("PRAGMA busy_timeout = 0")
+        # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
+        # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
+        run("PRAGMA synchronous = EXTRA")
         run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
         run("BEGIN IMMEDIATE")
         (version,) = run("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
@@ -118,9 +126,9 @@ class Store:
                 (ended_limit,),
             ).fetchall()
             boards = {
-                BoardKey(machine, Board(x, y, z)): BoardRecord(bool(owed_off), aside)
-                for machine, x, y, z, owed_off, aside in run(
-                    "SELECT machine, x, y, z, owed_off, aside FROM boards"
+                BoardKey(machine, Board(x, y, z)): BoardRecord(bool(owed_off), aside, rest_seconds)
+                for machine, x, y, z, owed_off, aside, rest_seconds in run(
+                    "SELECT machine, x, y, z, owed_off, aside, rest_seconds FROM boards"
                 )
             }
             (next_job,) = run("SELECT value FROM counters WHERE name = 'next_job'").fetchone()
@@ -147,7 +155,10 @@ class Store:
                         (key.machine, *key.board),
                     )
                 else:
-                    database.execute(_PUT_BOARD, (key.machine, *key.board, record.owed_off, record.aside))
+                    database.execute(
+                        _PUT_BOARD,
+                        (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds),
+                    )
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:

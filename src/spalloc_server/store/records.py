@@ -40,6 +40,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     allocation: Allocation | None = None
     reason: str | None = None
     ended: float | None = None
+    owner_host: str = ""
 
 
 _write = msgspec.json.Encoder().encode
@@ -72,6 +73,7 @@ def to_text(record: JobRecord) -> bytes:
             allocation=record.allocation,
             reason=record.reason,
             ended=record.ended,
+            owner_host=record.owner_host,
         )
     )
 
@@ -105,4 +107,5 @@ def from_text(text: bytes) -> JobRecord:
         allocation=stored.allocation,
         reason=stored.reason,
         ended=stored.ended,
+        owner_host=stored.owner_host,
     )

@@ -85,17 +85,23 @@ class World:
                 self.board_records.pop(key, None)
             else:
                 self.board_records[key] = record
-        self.orders += effects.orders
+        self.orders += [order for order in effects.orders if isinstance(order, PowerOrder)]
         self.notices += effects.notices
         if effects.jobs_changed:
             self.jobs_told.append(effects.jobs_changed)
         if effects.machines_changed:
             self.machines_told.append(effects.machines_changed)
 
-    def create(self, request: JobRequest, *, keepalive: float | None = 60.0) -> int:
+    def create(self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me") -> int:
         asked = Asked(args_of(request.shape), {})
         number = self.site.create_job(
-            request, asked, owner="me", keepalive=keepalive, host=HOST, wall=self.wall, now=self.now
+            request,
+            asked,
+            owner=owner,
+            keepalive=keepalive,
+            host=HOST,
+            wall=self.wall,
+            now=self.now,
         )
         self.settle()
         return number
@@ -129,13 +135,35 @@ class World:
             self.settle()
         self.now = end
 
-    def restart(self) -> None:
+    def reconfigure(self, *machines: Machine) -> None:
+        """Change the configuration while the site runs."""
+        self.machines = machines
+        self.site.reconfigure(machines, wall=self.wall, now=self.now)
+        self.settle()
+
+    def start_cold(self) -> None:
+        """Lose the process, and start another that is to forget everything."""
+        self.site = Site(self.machines)
+        self.orders.clear()
+        next_job = max(self.job_records, default=0) + 1
+        self.site.begin_afresh(
+            list(self.job_records.values()), list(self.board_records), next_job, wall=self.wall, now=self.now
+        )
+        self.settle()
+
+    def restart(self, *machines: Machine, all_off: bool = False) -> None:
         """Lose the process: all that is left is what was recorded, and what the hardware does."""
+        self.machines = machines or self.machines
         self.site = Site(self.machines)
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
         self.site.recall(
-            self.job_records.values(), dict(self.board_records), next_job, wall=self.wall, now=self.now
+            self.job_records.values(),
+            dict(self.board_records),
+            next_job,
+            wall=self.wall,
+            now=self.now,
+            all_off=all_off,
         )
         self.settle()
 

@@ -7,7 +7,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.life import LIFE, Happening, after
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, Link, Size
-from tests.spalloc_server.core.driver import HOST, World, all_boards, is_carrying, machine
+from tests.spalloc_server.core.driver import HOST, World, is_carrying, machine
 
 ONE = JobRequest(AnyBoard())
 THREE = JobRequest(Boards(3))
@@ -155,12 +155,7 @@ def test_links_that_leave_a_job_are_cut_and_those_inside_are_not() -> None:
     world = World(machine(3, 3))
     first, second = world.create(THREE), world.create(THREE)
     world.answer_all()
-    held = {
-        key: number
-        for key, number in (
-            (key, world.site.holders[key]) for key in all_boards(*world.machines) if key in world.site.holders
-        )
-    }
+    held = world.site.holders
     assert set(held.values()) == {first, second}
     inside = 0
     for key in held:
@@ -296,6 +291,18 @@ def test_a_restart_takes_a_job_up_where_it_was(moment: str) -> None:
     assert world.record(job).state is JobState.ready
 
 
+def test_a_restart_after_which_all_boards_are_off_powers_those_of_jobs() -> None:
+    world = World()
+    job = world.create(THREE)
+    world.answer_all()
+    world.hardware.on.clear()
+    world.restart(all_off=True)
+    assert world.record(job).state is JobState.power
+    world.answer_all()
+    assert world.record(job).state is JobState.ready
+    assert len(world.hardware.on) == 3
+
+
 def test_a_restart_switches_off_what_was_still_owed() -> None:
     world = World()
     job = world.create(THREE)
@@ -333,6 +340,41 @@ def test_keepalive_clocks_start_afresh_after_a_restart() -> None:
     assert world.record(job).state is JobState.ready
     world.wait(2.0)
     assert world.record(job).state is JobState.destroyed
+
+
+def test_a_board_that_enough_users_report_is_set_aside_when_its_job_gives_it_back() -> None:
+    world = World(machine(1, 1))
+    key = BoardKey("m", Board(0, 0, 0))
+    for number, owner in enumerate(("ann", "bob", "bob", "cyd")):
+        job = world.create(JobRequest(Boards(3)), owner=owner, keepalive=None)
+        world.answer_all()
+        world.site.report_problem(key, HOST, f"link errors {number}", world.now)
+        world.settle()
+        assert world.record(job).state is JobState.ready, "whoever has the board keeps it"
+        world.destroy(job)
+        world.answer_all()
+    waiting = world.create(JobRequest(Boards(3)), keepalive=None)
+    assert world.record(waiting).state is JobState.queued
+    record = world.board_records[key]
+    assert record.aside == "3 users reported it: link errors 0; link errors 2; link errors 3"
+    world.restart()
+    world.wait(86_000.0)
+    world.answer_all()
+    assert world.record(waiting).state is JobState.queued
+    world.wait(1_000.0)
+    world.answer_all()
+    assert world.record(waiting).state is JobState.ready, "it was tried after a day, and is well"
+
+
+def test_a_free_board_that_enough_hosts_report_is_set_aside_at_once() -> None:
+    world = World(machine(1, 1))
+    for host in ("a", "b", "c"):
+        world.site.report_problem(BoardKey("m", Board(0, 0, 0)), host, "", world.now)
+        world.settle()
+    world.answer_all()
+    whole = world.create(JobRequest(Boards(3)))
+    assert world.record(whole).state is JobState.queued
+    assert world.board_records[BoardKey("m", Board(0, 0, 0))].aside == "3 users reported it: no description"
 
 
 def test_only_the_latest_destroyed_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ class Lanes:
     """The layout of grids for one machine size.
 
     A grid is an integer with a lane for each triad, from the lowest bits up: row by row, each row written twice side
-    by side, so that a rectangle that crosses the right edge is still contiguous. The top bit of each lane, the guard, is
-    clear in numbers and used by comparisons.
+    by side, so that a rectangle that crosses the right edge is still contiguous. The top bit of each lane, the guard,
+    is clear in numbers and used by comparisons.
     """
 
     def __init__(self, size: Size) -> None:

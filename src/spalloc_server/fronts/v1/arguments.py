@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from spalloc_client.wire import Json
 
@@ -13,6 +12,9 @@ from spalloc_client.wire import Json
 class CommandError(ValueError):
     """A command that can't be done as it was given; the message is for the client's user."""
 
+
+LARGEST_NUMBER = 2**53
+"""Numbers beyond this one are exact neither in every JSON reader nor in the records."""
 
 Check = Callable[[str, Json], object]
 
@@ -69,20 +71,26 @@ def a_whole_number(name: str, value: Json) -> int:
     """Return `value` if it is a whole number."""
     if type(value) is not int:
         raise CommandError(f"{name} must be a whole number, not {_shown(value)}")
+    if abs(value) > LARGEST_NUMBER:
+        raise CommandError(f"{name} is out of range; it must be within ±{LARGEST_NUMBER}")
     return value
 
 
 def a_number(name: str, value: Json) -> float:
-    """Return `value` if it is a finite number."""
-    if type(value) not in (int, float) or not isinstance(value, int | float) or not isfinite(value):
+    """Return `value` if it is a number."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
         raise CommandError(f"{name} must be a number, not {_shown(value)}")
+    if abs(value) > LARGEST_NUMBER:
+        raise CommandError(f"{name} is out of range; it must be within ±{LARGEST_NUMBER}")
     return value
 
 
 def a_text(name: str, value: Json) -> str:
-    """Return `value` if it is a text."""
+    """Return `value` if it is a text that can be written as UTF-8."""
     if not isinstance(value, str):
         raise CommandError(f"{name} must be a text, not {_shown(value)}")
+    if not _is_unicode(value):
+        raise CommandError(f"{name} must be Unicode text, not {_shown(value)}, which holds half a character")
     return value
 
 
@@ -97,7 +105,7 @@ def texts(name: str, value: Json) -> tuple[str, ...]:
     """Return `value` if it is a list of texts."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise CommandError(f"{name} must be a list of texts, not {_shown(value)}")
-    return tuple(str(item) for item in value)
+    return tuple(a_text(name, item) for item in value)
 
 
 def or_null(check: Check) -> Check:
@@ -112,6 +120,17 @@ def or_null(check: Check) -> Check:
 _SHOWN_CHARACTERS = 40
 
 
+def _is_unicode(text: str) -> bool:
+    # JSON can say "\ud800"; neither UTF-8 nor a database can.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _shown(value: Json) -> str:
-    text = repr(value)
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        return "a number out of range"
+    text = ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."

@@ -11,7 +11,7 @@ from spalloc_client.states import JobState
 from spalloc_client.wire import Json
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey
-from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spalloc_server.core.requests import (
     DEFAULT_MAX_DEAD_BOARDS,
@@ -34,6 +34,7 @@ from spalloc_server.fronts.v1.arguments import (
     or_null,
     texts,
 )
+from spalloc_server.fronts.v1.listing import Encoded, Listing, Reply
 from spinnaker.geometry import Board, Chip, first_chip
 from spinnaker.places import Place
 
@@ -72,7 +73,7 @@ class Command:
     """One command of the protocol."""
 
     parameters: tuple[Parameter, ...]
-    run: Callable[..., Json]
+    run: Callable[..., Reply]
 
 
 class Commands:
@@ -82,12 +83,18 @@ class Commands:
         """Serve `site`, reading the time from `clock`."""
         self._site = site
         self._clock = clock
+        self._listing = Listing()
         job = (Parameter("job_id", a_whole_number),)
         any_job = (Parameter("job_id", or_null(a_whole_number), None),)
         any_machine = (Parameter("machine_name", or_null(a_text), None),)
         spot = (
             Parameter("machine_name", a_text),
             *(Parameter(name, a_whole_number) for name in ("x", "y", "z")),
+        )
+        problem = (
+            Parameter("address", a_text),
+            *(Parameter(name, or_null(a_whole_number), None) for name in ("x", "y", "p")),
+            Parameter("description", or_null(a_text), None),
         )
         self._commands = {
             "version": Command((), self._version),
@@ -108,9 +115,10 @@ class Commands:
             "get_board_position": Command(spot, self._get_board_position),
             "get_board_at_position": Command(spot, self._get_board_at_position),
             "job_queue_position": Command(job, self._job_queue_position),
+            "report_problem": Command(problem, self._report_problem),
         }
 
-    def run(self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
+    def run(self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Reply:
         """Do one command and return its result.
 
         Raises:
@@ -154,6 +162,9 @@ class Commands:
             raise CommandError(
                 "machine and tags were both given; name one machine, or the tags that any must have"
             )
+        for value in args:
+            if type(value) is int:
+                a_whole_number("what to allocate", value)
         try:
             request = checked(
                 JobRequest(
@@ -244,8 +255,8 @@ class Commands:
         self._site.destroy_job(number, reason, wall=self._clock.wall(), now=self._clock.now())
         return None
 
-    def _list_jobs(self, _caller: Caller) -> Json:
-        return [_job_entry(job.record) for job in self._site.jobs.values()]
+    def _list_jobs(self, _caller: Caller) -> Encoded:
+        return self._listing.of(self._site.jobs)
 
     def _job_queue_position(self, _caller: Caller, number: int) -> Json:
         waiting = self._site.waiting(number)
@@ -277,6 +288,33 @@ class Commands:
     ) -> Json:
         machine = self._site.machines.get(name)
         return None if machine is None else _board_at(machine, Place(cabinet, frame, board))
+
+    def _report_problem(
+        self,
+        caller: Caller,
+        address: str,
+        x: int | None,
+        y: int | None,
+        p: int | None,
+        description: str | None,
+    ) -> Json:
+        key = next(
+            (
+                BoardKey(machine.name, board)
+                for machine in self._site.machines.values()
+                for board, its_address in machine.addresses.items()
+                if its_address == address
+            ),
+            None,
+        )
+        if key is None:
+            raise CommandError(
+                f"no board has the address {address[:60]!r}; give that of its Ethernet-connected chip"
+            )
+        where = [f"{name} {value}" for name, value in (("x", x), ("y", y), ("p", p)) if value is not None]
+        text = ", ".join([*where, *([description] if description else [])])
+        self._site.report_problem(key, caller.host, text, self._clock.now())
+        return None
 
     def _where_is(self, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
         if args:
@@ -343,20 +381,3 @@ class Commands:
 
 def _board_at(machine: Machine, place: Place) -> Board | None:
     return next((board for board, its_place in machine.places.items() if its_place == place), None)
-
-
-def _job_entry(record: JobRecord) -> dict[str, Json]:
-    allocation = record.allocation
-    return {
-        "job_id": record.id,
-        "owner": record.owner,
-        "start_time": record.created,
-        "keepalive": record.keepalive,
-        "state": record.state.value,
-        "power": record.power,
-        "args": record.asked.args,
-        "kwargs": cast("Mapping[str, Json]", record.asked.kwargs),
-        "allocated_machine_name": None if allocation is None else allocation.machine,
-        "boards": None if allocation is None else sorted(allocation.boards),
-        "keepalivehost": record.keepalive_host,
-    }

@@ -1,10 +1,11 @@
 # One client's connection: bytes in, replies and notifications out, in the order and at the time they may go.
 #
-# What commands do is commands.py's subject. The rules here:
+# What commands do is commands.py's subject, who is told of what watchers.py's, and who may connect and for how long
+# server.py's. The rules here:
 # - Replies go out in the order of the requests. One whose command changed something waits until that is on disk.
 # - A connection does a few commands at a time and then lets others have their turn.
-# - A client that doesn't read is not waited for: its commands stay undone, changes to tell it pile up as a set of
-#   names (which is bounded), and after a while it is cut off.
+# - A client that doesn't read is not waited for: its commands stay undone and are not even read, and when it goes on
+#   for too long, the server cuts it off.
 """A client's connection to the v1 front."""
 
 import asyncio
@@ -12,67 +13,78 @@ import logging
 from collections import deque
 from typing import Protocol, cast
 
-from spalloc_client.wire import (
-    Failure,
-    JobsChanged,
-    Lines,
-    MachinesChanged,
-    Message,
-    Return,
-    WireError,
-    decode_request,
-    encode,
-)
+from spalloc_client.wire import Failure, Return, WireError, decode_request, encode
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
+from spalloc_server.fronts.v1.inbox import Inbox
+from spalloc_server.fronts.v1.listing import Encoded
+from spalloc_server.fronts.v1.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 
-MAX_REQUEST_BYTES = 64 * 1024
 COMMANDS_A_TURN = 16
-MAX_WAITING_REQUESTS = 256
-"""Requests read ahead; a client that pipelines more is not read from until some are done."""
+LONG_REPLY_BYTES = 64 * 1024
+"""A reply so long ends its client's turn: others have waited long enough."""
+MAX_AHEAD_BYTES = 64 * 1024
+"""Requests read ahead; a client that sends more is not read from until some are done."""
+MAX_HELD = 256
+"""Replies that wait for the disk; no more commands of their client are done until some have gone."""
 
-SLOW_READER_SECONDS = 30.0
-"""How long a client may leave its replies unread."""
 
+class Host(Protocol):
+    """Whoever takes connections in, and what they share."""
 
-class Registry(Protocol):
-    """Who keeps the list of connections."""
+    engine: Engine
+    commands: Commands
+    watchers: Watchers
 
-    def opened(self, connection: "Connection") -> None:
-        """Take note of a new connection."""
+    def opened(self, connection: "Connection", address: str) -> str | None:
+        """Take note of a new connection; return why it may not stay, or None."""
 
-    def closed(self, connection: "Connection") -> None:
+    def closed(self, connection: "Connection", address: str) -> None:
         """Forget a connection that has ended."""
 
 
 class Connection(asyncio.Protocol):
     """A client, from its first byte to its last."""
 
-    def __init__(self, engine: Engine, commands: Commands, registry: Registry) -> None:
-        """Serve one client that is about to connect."""
-        self._engine = engine
-        self._commands = commands
-        self._registry = registry
-        self._lines = Lines(MAX_REQUEST_BYTES)
-        self._requests: deque[bytes] = deque()
+    __slots__ = (
+        "_clogged",
+        "_ending",
+        "_held",
+        "_holds",
+        "_host",
+        "_inbox",
+        "_lifted",
+        "_transport",
+        "_turn",
+        "address",
+        "asked",
+        "heard",
+        "stuck",
+    )
+    _transport: asyncio.Transport
+
+    def __init__(self, host: Host, request_bytes: int) -> None:
+        """Serve one client that is about to connect; its requests may have `request_bytes` each."""
+        self.address = ""
+        """Where the client is."""
+        self.heard = 0.0
+        """When the client last sent anything, in the event loop's time."""
+        self.asked = False
+        """Whether all that the client began to ask is complete, and it has asked at least once."""
+        self.stuck: float | None = None
+        """Since when the client has left what was sent to it unread, or None."""
+        self._host = host
+        self._inbox = Inbox(request_bytes)
         self._turn: asyncio.Handle | None = None
-        self._held: deque[tuple[int, bytes]] = deque()
+        self._held: deque[tuple[int, bytes]] | None = None
         """Replies that may not go yet, each with the number of holds that must be lifted first."""
         self._holds = 0
         self._lifted = 0
-        self._clogged: asyncio.TimerHandle | None = None
+        self._clogged = False
         self._ending = False
-        self._all_jobs = False
-        self._jobs: set[int] = set()
-        self._all_machines = False
-        self._machines: set[str] = set()
-        self._untold_jobs: set[int] = set()
-        self._untold_machines: set[str] = set()
-        self._transport: asyncio.Transport
-        self._caller: Caller
 
     # The client's side
 
@@ -80,184 +92,189 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._caller = Caller(peer[0] if peer else "", self)
-        self._registry.opened(self)
+        self.address = peer[0] if peer else ""
+        self.heard = asyncio.get_running_loop().time()
+        refusal = self._host.opened(self, self.address)
+        if refusal is not None:
+            self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forget everything about the client; its jobs go on."""
         self._ending = True
-        self._requests.clear()
-        self._held.clear()
-        for handle in (self._turn, self._clogged):
-            if handle is not None:
-                handle.cancel()
-        self._engine.listeners.discard(self)
-        self._registry.closed(self)
+        self._inbox.clear()
+        self._held = None
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        self._host.watchers.forget(self)
+        self._host.closed(self, self.address)
 
     def data_received(self, data: bytes) -> None:
         """Take requests."""
         if self._ending:
             return
-        try:
-            self._requests.extend(self._lines.feed(data))
-        except WireError as error:
-            self._requests.clear()
-            self._refuse(str(error))
-            return
-        if len(self._requests) > MAX_WAITING_REQUESTS:
-            self._transport.pause_reading()
-        if self._turn is None and self._clogged is None:
+        self.heard = asyncio.get_running_loop().time()
+        self.asked = data.endswith(b"\n")
+        self._inbox.feed(data)
+        if self._turn is None:
             self._work()
 
     def eof_received(self) -> bool:
         """Answer what was asked before the client stopped talking, then end."""
         self._ending = True
-        return bool(self._requests or self._held)
+        if self._turn is None:
+            self._work()
+        return not self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """Do nothing more for a client that doesn't read."""
-        self._clogged = asyncio.get_running_loop().call_later(SLOW_READER_SECONDS, self._cut_off)
+        self._clogged = True
+        self.stuck = asyncio.get_running_loop().time()
 
     def resume_writing(self) -> None:
         """Go on: the client reads again."""
-        if self._clogged is not None:
-            self._clogged.cancel()
-            self._clogged = None
-        self._tell()
-        if self._requests and self._turn is None:
-            self._work()
+        self._clogged = False
+        self.stuck = None
+        self._host.watchers.catch_up(self)
+        self._go_on()
+
+    # The server's side
 
     def close(self) -> None:
         """End the connection once what is on its way has gone."""
         self._ending = True
-        self._transport.close()
+        self._inbox.clear()
+        self._finish()
 
     def abort(self) -> None:
         """End the connection at once."""
         self._ending = True
         self._transport.abort()
 
+    def tell(self, line: bytes) -> bool:
+        """Send a notification; return False if the client does not read what it was sent before."""
+        if self._clogged:
+            return False
+        if not self._transport.is_closing():
+            self._transport.write(line)
+        return True
+
     # Doing what is asked
+
+    def _waits(self) -> bool:
+        """Whether no command may be done just now."""
+        return self._clogged or (self._held is not None and len(self._held) >= MAX_HELD)
+
+    def _go_on(self) -> None:
+        if self._turn is None and not self._transport.is_closing():
+            self._turn = asyncio.get_running_loop().call_soon(self._work)
 
     def _work(self) -> None:
         self._turn = None
-        for _ in range(min(COMMANDS_A_TURN, len(self._requests))):
-            if self._clogged is not None or self._transport.is_closing():
+        for _ in range(COMMANDS_A_TURN):
+            if self._waits() or self._transport.is_closing():
+                break
+            try:
+                line = self._inbox.next_line()
+                if line is None:
+                    self._finish()
+                    break
+                if self._answer(line) > LONG_REPLY_BYTES:
+                    self._go_on()
+                    break
+            except WireError as error:
+                self._refuse(str(error))
                 return
-            if not self._answer(self._requests.popleft()):
-                return
-        if self._requests:
-            self._turn = asyncio.get_running_loop().call_soon(self._work)
-        elif self._ending and not self._held:
-            self._transport.close()
-        if (
-            len(self._requests) <= MAX_WAITING_REQUESTS // 2
-            and not self._transport.is_reading()
-            and not self._ending
-        ):
+        else:
+            self._go_on()
+        self._mind_the_inbox()
+
+    def _mind_the_inbox(self) -> None:
+        if self._ending or self._transport.is_closing():
+            return
+        if len(self._inbox) > MAX_AHEAD_BYTES:
+            self._transport.pause_reading()
+        elif not self._transport.is_reading():
             self._transport.resume_reading()
 
-    def _answer(self, line: bytes) -> bool:
-        """Do one request; return False if it can't be read, which ends the connection."""
-        changes = self._engine.site.changes
+    def _answer(self, line: bytes) -> int:
+        """Do one request, and return the length of its reply.
+
+        Raises:
+            WireError: It can't be read.
+        """
+        engine = self._host.engine
+        changes = engine.site.changes
+        request = decode_request(line)
         try:
-            request = decode_request(line)
-        except WireError as error:
-            self._requests.clear()
-            self._refuse(str(error))
-            return False
-        reply: Message
-        try:
-            reply = Return(self._commands.run(self._caller, request.command, request.args, request.kwargs))
+            value = self._host.commands.run(
+                Caller(self.address, self), request.command, request.args, request.kwargs
+            )
+            reply = value.reply if isinstance(value, Encoded) else encode(Return(value))
         except CommandError as error:
-            reply = Failure(str(error))
-        self._send(encode(reply), hold=self._engine.site.changes != changes)
-        return True
+            reply = encode(Failure(str(error)))
+        except Exception:  # noqa: BLE001
+            # Not the client's fault, and nobody else's trouble: they get an answer, we get to know.
+            _log.exception("the command %.60r of a client at %s failed", request.command, self.address)
+            reply = encode(Failure("the server failed to do this; its log says why"))
+        self._send(reply, hold=engine.site.changes != changes)
+        return len(reply)
 
     def _refuse(self, why: str) -> None:
-        """Say what was wrong with input that can't be followed any further, and end."""
+        """Say what was wrong with a client that can't be listened to any further, and end."""
+        self._inbox.clear()
         self._send(encode(Failure(why)), hold=False)
         self._ending = True
-        if not self._held:
+        self._finish()
+
+    def _finish(self) -> None:
+        """End the connection if nothing is left to be done for a client that is not listened to any more."""
+        if self._ending and not self._held and not self._transport.is_closing():
+            # However little is left to be sent, the client must read it some day.
+            if self.stuck is None:
+                self.stuck = asyncio.get_running_loop().time()
             self._transport.close()
 
     def _send(self, data: bytes, *, hold: bool) -> None:
         if hold:
             self._holds += 1
-            self._engine.when_recorded(self._lift)
+            self._host.engine.when_recorded(self._lift)
         if self._holds == self._lifted:
             self._transport.write(data)
-        else:
-            self._held.append((self._holds, data))
+            return
+        if self._held is None:
+            self._held = deque()
+        self._held.append((self._holds, data))
 
     def _lift(self) -> None:
         self._lifted += 1
+        if not self._held or self._transport.is_closing():
+            return
         ready = []
+        waited = self._waits()
         while self._held and self._held[0][0] <= self._lifted:
             ready.append(self._held.popleft()[1])
-        if ready and not self._transport.is_closing():
+        if not self._held:
+            self._held = None
+        if ready:
             self._transport.write(b"".join(ready))
-        if self._ending and not self._held and not self._requests:
-            self._transport.close()
+        if waited or self._ending:
+            self._go_on()
 
-    def _cut_off(self) -> None:
-        _log.warning(
-            "client %s did not read its replies for %g s and is cut off",
-            self._caller.host,
-            SLOW_READER_SECONDS,
-        )
-        self._transport.abort()
-
-    # Notifications
+    # What the client wants to be told
 
     def watch_job(self, job: int | None) -> None:
         """Begin telling of changes to a job, or to all."""
-        if job is None:
-            self._all_jobs = True
-        else:
-            self._jobs.add(job)
-        self._engine.listeners.add(self)
+        self._host.watchers.watch_job(self, job)
 
     def unwatch_job(self, job: int | None) -> None:
         """Stop telling of changes to a job, or to all."""
-        if job is None:
-            self._all_jobs = False
-            self._jobs.clear()
-        else:
-            self._jobs.discard(job)
+        self._host.watchers.unwatch_job(self, job)
 
     def watch_machine(self, machine: str | None) -> None:
         """Begin telling of changes to a machine, or to all."""
-        if machine is None:
-            self._all_machines = True
-        else:
-            self._machines.add(machine)
-        self._engine.listeners.add(self)
+        self._host.watchers.watch_machine(self, machine)
 
     def unwatch_machine(self, machine: str | None) -> None:
         """Stop telling of changes to a machine, or to all."""
-        if machine is None:
-            self._all_machines = False
-            self._machines.clear()
-        else:
-            self._machines.discard(machine)
-
-    def jobs_changed(self, jobs: set[int]) -> None:
-        """Tell of those jobs that the client watches."""
-        self._untold_jobs |= jobs if self._all_jobs else jobs & self._jobs
-        self._tell()
-
-    def machines_changed(self, machines: set[str]) -> None:
-        """Tell of those machines that the client watches."""
-        self._untold_machines |= machines if self._all_machines else machines & self._machines
-        self._tell()
-
-    def _tell(self) -> None:
-        if self._clogged is not None or self._transport.is_closing():
-            return
-        if self._untold_jobs:
-            self._transport.write(encode(JobsChanged(sorted(self._untold_jobs))))
-            self._untold_jobs = set()
-        if self._untold_machines:
-            self._transport.write(encode(MachinesChanged(sorted(self._untold_machines))))
-            self._untold_machines = set()
+        self._host.watchers.unwatch_machine(self, machine)

@@ -1,0 +1,1 @@
+"""The five commands: `spalloc`, `spalloc-job`, `spalloc-ps`, `spalloc-machine` and `spalloc-where-is`."""
