@@ -378,6 +378,15 @@ class Site:
             return None
         return self._scheduler.waiting(number)
 
+    def boards_in_care(self) -> Mapping[BoardKey, str | None]:
+        """Return the boards that are neither free nor a job's, each with what is wrong with it, if anything is."""
+        return self._upkeep.in_care()
+
+    @property
+    def jobs_created(self) -> int:
+        """How many jobs there have ever been."""
+        return self._next_job - 1
+
     def free_boards(self, machine: str) -> int:
         """Return how many boards of a machine a job could get now."""
         return self._scheduler.free_boards(machine)

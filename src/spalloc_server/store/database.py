@@ -13,17 +13,20 @@ from pathlib import Path
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.store import history
 from spalloc_server.store.records import from_text, to_text
 from spinnaker.geometry import Board
 
 SCHEMA_VERSION = 1
 
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY,
     owner TEXT NOT NULL,
     created REAL NOT NULL,
     ended REAL,
+    machine TEXT,
     record BLOB NOT NULL
 ) STRICT;
 CREATE INDEX ended_jobs ON jobs (ended) WHERE ended IS NOT NULL;
@@ -40,10 +43,12 @@ CREATE TABLE boards (
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO counters VALUES ('next_job', 1);
 """
+    + history.INDEXES
+)
 
 _PUT_JOB = """
-INSERT INTO jobs (id, owner, created, ended, record) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record
+INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
 """
 _PUT_BOARD = """
 INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -70,16 +75,22 @@ class Recalled:
 class Store:
     """One site's database; may be used by one thread at a time."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, database: sqlite3.Connection | None = None) -> None:
         """Open the database at `path`, made if it isn't there; None keeps it in memory, gone when closed.
+
+        Args:
+            path: The file.
+            database: What to use in place of a file, open already and in nobody else's use.
 
         Raises:
             StoreError: It can't be opened, is another program's, or was written by a newer server.
         """
         self._name = "memory" if path is None else str(path)
+        self._path = path
+        self._reader: sqlite3.Connection | None = None
         self._lock = None if path is None else _lock(path)
         try:
-            self._database = sqlite3.connect(
+            self._database = database or sqlite3.connect(
                 ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
             )
             self._prepare()
@@ -91,8 +102,10 @@ class Store:
     def _prepare(self) -> None:
         run = self._database.execute
         run("PRAGMA busy_timeout = 0")
+        # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
+        # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
+        run("PRAGMA synchronous = EXTRA")
         run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
         run("BEGIN IMMEDIATE")
         (version,) = run("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
@@ -159,17 +172,51 @@ class Store:
                 database.execute("ROLLBACK")
             raise
 
+    def forget_ended(self, before: float, limit: int) -> int:
+        """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many.
+
+        Raises:
+            sqlite3.Error: They could not be dropped; trying again is allowed.
+        """
+        return history.forget_ended(self._database, before, limit)
+
+    def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None).
+
+        May be called from another thread than all else, which goes on meanwhile.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        if self._reader is None:
+            self._reader = self._open_reader()
+        return history.ended_jobs(self._reader, owner, machine, limit)
+
+    def _open_reader(self) -> sqlite3.Connection:
+        """Return a connection that reads beside the one that writes, so that neither waits for the other."""
+        if self._path is None:
+            return self._database
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
     def close(self) -> None:
         """Close the database; what was written stays."""
+        if self._reader is not None:
+            self._reader.close()
         self._database.close()
         # Only now: closing any descriptor of the file takes away the locks that SQLite has on it in this process.
         if self._lock is not None:
             os.close(self._lock)
 
 
-def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, bytes]:
+def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, str | None, bytes]:
     ended = record.ended if record.state is JobState.destroyed else None
-    return record.id, record.owner, record.created, ended, to_text(record)
+    machine = None if record.allocation is None else record.allocation.machine
+    return record.id, record.owner, record.created, ended, machine, to_text(record)
 
 
 def _lock(path: Path) -> int:
