@@ -3,18 +3,16 @@
 # Run by hand: `python benchmarks/virtual_boards.py`. Ratios hold between machines; seconds do not.
 """Measure 1,200 booted virtual boards, and memory reads from one of them beside a bare UDP echo."""
 
-import asyncio
 import json
-import resource
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
-from spinnaker.boot import BOOT_PORT, BootImage
 from spinnaker.bmp import power_request
-from spinnaker.geometry import Board, Size
+from spinnaker.boot import BOOT_PORT, BootImage
 from spinnaker.memory_map import SystemVariable
 from spinnaker.scamp import ScampCommand
 from spinnaker.scp import ScpReply, ScpRequest
@@ -108,7 +106,7 @@ def process(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 def resident(pid: int) -> int:
     """Peak bytes of memory of a process."""
-    with open(f"/proc/{pid}/status") as status:
+    with Path(f"/proc/{pid}/status").open() as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 
@@ -160,7 +158,10 @@ def full_site(one_machine: bool) -> None:
                         assert ScpReply.decode(host.ask(request(x, y, ScampCommand.INFORMATION))).ok
         kind = "one machine of 240 x 240 chips" if one_machine else "1,200 machines of one board"
         print(f"{kind}: addresses bound after {site['seconds']:.2f} s (with Python's start), all booted and")
-        print(f"  answering after {started:.2f} s; memory {idle >> 20} MB idle, {booted >> 20} MB booted, ", end="")
+        print(
+            f"  answering after {started:.2f} s; memory {idle >> 20} MB idle, {booted >> 20} MB booted, ",
+            end="",
+        )
         print(f"{resident(running.pid) >> 20} MB with every chip asked about itself")
     finally:
         running.terminate()
@@ -176,16 +177,27 @@ def reads() -> None:
         board = Host(site["boards"][0])
         read = request(0, 0, ScampCommand.READ, 0x6000_0000, 256, 2)
         assert len(board.ask(read)) == 14 + 256
-        echo_host, loop_host = Host("127.0.0.1", int(first_line(echo))), Host("127.0.0.1", int(first_line(loop_echo)))
+        echo_host, loop_host = (
+            Host("127.0.0.1", int(first_line(echo))),
+            Host("127.0.0.1", int(first_line(loop_echo))),
+        )
         payload = bytes(270)
         ratios, loop_ratios, rates = [], [], []
         for _ in range(ROUNDS):
-            taken, bare, loop = board.reads(read, READS), echo_host.reads(payload, READS), loop_host.reads(payload, READS)
+            taken, bare, loop = (
+                board.reads(read, READS),
+                echo_host.reads(payload, READS),
+                loop_host.reads(payload, READS),
+            )
             ratios.append(bare / taken)
             loop_ratios.append(loop / taken)
             rates.append(READS / taken)
-        print(f"reads of 256 bytes from one board: {median(rates):,.0f} a second, {median(ratios):.2f} of a bare blocking")
-        print(f"  UDP echo in Python, {median(loop_ratios):.2f} of one in asyncio (medians of {ROUNDS} rounds)")
+        print(
+            f"reads of 256 bytes from one board: {median(rates):,.0f} a second, {median(ratios):.2f} of a bare blocking"
+        )
+        print(
+            f"  UDP echo in Python, {median(loop_ratios):.2f} of one in asyncio (medians of {ROUNDS} rounds)"
+        )
     finally:
         for running in (site_process, echo, loop_echo):
             running.terminate()

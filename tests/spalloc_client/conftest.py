@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
 
 from spalloc_client import Job, ProtocolClient
 from spalloc_server.embedded import EmbeddedSite
+from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
 
 
 @pytest.fixture(params=[ProtocolClient, AwaitedClient], ids=["blocking", "asyncio"])

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.spalloc_client.conftest import arguments
-from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 from spalloc_client import (
     Job,
@@ -23,6 +21,8 @@ from spalloc_client import (
 )
 from spalloc_client.wire import Failure, JobsChanged, Request, Return, encode
 from spalloc_server.embedded import EmbeddedSite
+from tests.spalloc_client.conftest import arguments
+from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 QUEUED = {"state": 1, "power": None, "keepalive": 60.0, "reason": None}
 READY = {"state": 3, "power": True, "keepalive": 60.0, "reason": None}

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.spalloc_client.conftest import arguments
-from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 from spalloc_client import Job, JobState, ProtocolClient, ProtocolTimeoutError
 from spalloc_client._keepalive_process import Orders
 from spalloc_client.keepalive import Keepalive
 from spalloc_client.wire import Return, encode
 from spalloc_server.embedded import EmbeddedSite
+from tests.spalloc_client.conftest import arguments
+from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 APPLICATION = Path(__file__).with_name("application.py")
 KEEPALIVE = 1.5
