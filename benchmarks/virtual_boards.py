@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 from spinnaker.bmp import power_request
@@ -105,7 +106,7 @@ def process(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 def resident(pid: int) -> int:
     """Peak bytes of memory of a process."""
-    with open(f"/proc/{pid}/status") as status:
+    with Path(f"/proc/{pid}/status").open() as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 
