@@ -47,9 +47,9 @@ def boards(width: int, height: int) -> Iterator[dict]:
 
 
 @contextlib.contextmanager
-def server(machine: dict, state: Path | None = None) -> Iterator[dict]:
+def server(machine: dict, state: Path | None = None, port: int = 0) -> Iterator[dict]:
     """Run our server for a machine; gives `host`, `port` and `pid`."""
-    with _process(*server_arguments(machine, state)) as address:
+    with _process(*server_arguments(machine, state, port)) as address:
         yield address
 
 

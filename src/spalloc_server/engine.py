@@ -231,7 +231,11 @@ class Engine:
         machines: set[str] = set()
         for effects in batch.effects:
             for notice in effects.notices:
-                _log.log(logging.WARNING if notice.serious else logging.INFO, "%s", notice.text)
+                level = logging.WARNING if notice.serious else logging.INFO
+                _log.log(level, "%s", notice.text, extra=dict(notice.about))
+            if _log.isEnabledFor(logging.DEBUG):
+                for record in effects.jobs.values():
+                    _log_job(record)
             jobs |= effects.jobs_changed
             machines |= effects.machines_changed
             if not self._stopping:
@@ -267,3 +271,12 @@ class Engine:
         self._alarm = None
         self.site.tick(self.clock.now(), wall=self.clock.wall())
         self.event()
+
+
+def _log_job(record: JobRecord) -> None:
+    about: dict[str, object] = {"job": record.id, "owner": record.owner, "state": record.state.name}
+    if record.allocation is not None:
+        about |= {"machine": record.allocation.machine, "boards": len(record.allocation.boards)}
+    if record.reason is not None:
+        about["reason"] = record.reason
+    _log.debug("job %d is recorded", record.id, extra=about)

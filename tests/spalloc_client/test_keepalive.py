@@ -19,6 +19,7 @@ from spalloc_client._keepalive_process import Orders
 from spalloc_client.keepalive import Keepalive
 from spalloc_client.wire import Return, encode
 from spalloc_server.embedded import EmbeddedSite
+from tests.processes import boards, server
 from tests.spalloc_client.conftest import arguments
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
@@ -272,3 +273,22 @@ def test_the_helper_s_patience_follows_from_the_job_s_keepalive() -> None:
     assert (orders.period, orders.retry, orders.patience) == (20.0, 5.0, 20.0)
     short = Orders("7 3.0 0.5 5.0 123 h 1")
     assert (short.period, short.retry, short.patience) == (1.0, 0.3, 0.5)
+
+
+def test_a_job_and_its_application_go_on_when_the_server_is_killed_and_started_again(tmp_path: Path) -> None:
+    keepalive = 6.0
+    with boards(1, 1) as machine:
+        state = tmp_path / "jobs.db"
+        with server(machine, state) as first:
+            port = first["port"]
+            with application("wait", first["host"], port, keepalive) as running:
+                os.kill(first["pid"], signal.SIGKILL)
+                with server(machine, state, port) as second, ProtocolClient(second["host"], port) as client:
+                    assert client.get_job_state(running.job)["state"] in (JobState.power, JobState.ready)
+                    client.notify_job(running.job)
+                    with pytest.raises(ProtocolTimeoutError):
+                        while client.get_job_state(running.job)["state"] != JobState.destroyed:
+                            client.wait_for_notification(1.5 * keepalive)
+                    assert running.finish() == "ready"
+                    assert running.process.wait(PATIENCE) == 0
+                    assert client.get_job_state(running.job)["state"] == JobState.destroyed

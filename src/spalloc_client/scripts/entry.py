@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 
 from spalloc_client.config import read_config
@@ -12,6 +14,7 @@ from spalloc_client.config import read_config
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
     from spalloc_client.config import Config
     from spalloc_client.scripts.arguments import Arguments, Parser
@@ -51,3 +54,11 @@ def enter(
         return act(arguments)
 
     return endings.status_of(action)
+
+
+def leave(status: int) -> NoReturn:
+    """End this process as the interpreter does, but for taking every module apart, a tenth of a command's time."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

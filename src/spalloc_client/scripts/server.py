@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.scripts import is_command
 from spalloc_client.scripts.arguments import Arguments, or_none
-from spalloc_client.scripts.entry import enter
+from spalloc_client.scripts.entry import enter, leave
 from spalloc_client.scripts.outcome import USAGE, CommandError, Endings
 from spalloc_client.versions import complaint
 
@@ -89,7 +90,10 @@ def run(
         endings.server = str(server)
         return act(arguments, server)
 
-    return enter(endings, argv, make_parser, with_server)
+    status = enter(endings, argv, make_parser, with_server)
+    if argv is None and is_command:
+        leave(status)
+    return status
 
 
 def check_version(client: ProtocolClient, timeout: float | None) -> None:

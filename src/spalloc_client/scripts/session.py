@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import ExitStack
@@ -46,6 +47,7 @@ def hold(arguments: Arguments, endings: Endings) -> Ended:
         CommandError: Something of the user's can't be done.
         OSError: The server can't be reached.
     """
+    gc.enable()
     with ExitStack() as stack:
         interruptions = stack.enter_context(Interruptions())
         try:

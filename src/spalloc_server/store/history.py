@@ -8,11 +8,6 @@ import sqlite3
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.records import from_text
 
-INDEXES = """
-CREATE INDEX ended_jobs_of_owner ON jobs (owner, ended) WHERE ended IS NOT NULL;
-CREATE INDEX ended_jobs_of_machine ON jobs (machine, ended) WHERE ended IS NOT NULL;
-"""
-
 _LATEST = "SELECT record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
 _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
 

@@ -174,10 +174,11 @@ class Commands:
         Parameter("keepalive", or_null(a_number), DEFAULT_KEEPALIVE_SECONDS),
         Parameter("machine", or_null(a_text), None),
         Parameter("tags", or_null(texts), None),
-        Parameter("min_ratio", a_number, DEFAULT_MIN_RATIO),
+        # The newest published client says null for these two when it is told nothing.
+        Parameter("min_ratio", or_null(a_number), None),
         Parameter("max_dead_boards", or_null(a_whole_number), DEFAULT_MAX_DEAD_BOARDS),
         Parameter("max_dead_links", or_null(a_whole_number), None),
-        Parameter("require_torus", a_truth, False),
+        Parameter("require_torus", or_null(a_truth), None),
     )
 
     def _create_job(self, caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
@@ -201,10 +202,10 @@ class Commands:
                     shape=shape_of(args),
                     machine=machine,
                     tags=frozenset((DEFAULT_TAG,) if tags is None else tags),
-                    min_ratio=cast("float", values[4]),
+                    min_ratio=DEFAULT_MIN_RATIO if values[4] is None else cast("float", values[4]),
                     max_dead_boards=cast("int | None", values[5]),
                     max_dead_links=cast("int | None", values[6]),
-                    require_torus=cast("bool", values[7]),
+                    require_torus=bool(values[7]),
                 )
             )
         except RequestError as error:

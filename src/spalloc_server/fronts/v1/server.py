@@ -109,7 +109,7 @@ class V1Server:
         self._alone.clear()
         refusal = self._refusal(address)
         if refusal is not None:
-            _log.warning("a client at %s is refused: %s", address, refusal)
+            _log.warning("a client at %s is refused: %s", address, refusal, extra={"client": address})
         return refusal
 
     def _refusal(self, address: str) -> str | None:
@@ -149,7 +149,12 @@ class V1Server:
         for connection in list(self._connections):
             why = self._fault(connection, now, limits)
             if why is not None:
-                _log.warning("a client at %s is cut off: %s", connection.address, why)
+                _log.warning(
+                    "a client at %s is cut off: %s",
+                    connection.address,
+                    why,
+                    extra={"client": connection.address},
+                )
                 connection.abort()
         self._go_round_later()
 
