@@ -51,15 +51,17 @@ _MODULES = frozenset({"aio", "config", "job", "protocol_client", "spalloc_config
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
-
     if name in _HOMES:
+        from importlib import import_module
+
         value = getattr(import_module(f"spalloc_client.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
     if name in _MODULES:
         # Published clients have imported these by now: `import spalloc_client; spalloc_client.config` works
         # there.
+        from importlib import import_module
+
         return import_module(f"spalloc_client.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import socket
@@ -262,8 +261,10 @@ class Connection:
         if self._process == os.getpid():
             with self._lock:
                 # A poll in another thread returns at once from a socket that was shut down.
-                with contextlib.suppress(OSError):
+                try:
                     self._sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # not connected any more
                 self._talk.lose(trouble)
             self._leave()
         else:

@@ -54,7 +54,9 @@ def dial(hostname: str, port: int, timeout: float | None) -> socket.socket:
 def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Address] | None:
     try:
         # An address in digits needs no name service, and so no deadline.
-        return socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return socket.getaddrinfo(
+            _plain(hostname), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
     except (socket.gaierror, UnicodeError):
         pass  # a name, then, or nothing at all
     if deadline is None:
@@ -82,9 +84,14 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
 
 def _ask_resolver(hostname: str, port: int) -> Sequence[Address]:
     try:
-        return socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
+        return socket.getaddrinfo(_plain(hostname), port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise not_found(hostname, error) from error
+
+
+def _plain(hostname: str) -> str | bytes:
+    """The name as bytes if it is ASCII: for those Python does not import its rules for other alphabets."""
+    return hostname.encode("ascii") if hostname.isascii() else hostname
 
 
 def not_found(hostname: str, error: socket.gaierror | UnicodeError) -> OSError:

@@ -18,12 +18,15 @@ from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
+from spalloc_server.measures import Measures
 from spalloc_server.store.database import Store
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
 
+FORGOTTEN_AT_ONCE = 1000
+"""Ended jobs that are dropped from the records in one commit."""
 RECORD_RETRY_SECONDS = 1.0
 """How long a failed write waits before it is tried again."""
 
@@ -79,6 +82,9 @@ class Engine:
         self.site = site
         self.clock = clock
         self.listeners: set[Listener] = set()
+        self.measures = Measures()
+        self.trouble: str | None = None
+        """Why nothing can be recorded just now; None while all is well."""
         self._store = store
         self._hardware = hardware
         # A thread of its own, so that the loop serves others while the disk works. One: commits are in order.
@@ -127,6 +133,33 @@ class Engine:
             await self._recording
         self._disk.shutdown()
 
+    async def forget_ended(self, before: float) -> int:
+        """Drop the records of jobs that ended before a moment of Unix time, and return how many there were."""
+        loop = asyncio.get_running_loop()
+        forgotten = 0
+        while not self._stopping:
+            # Few at a time: what clients wait for has its turn in between.
+            count = await loop.run_in_executor(
+                self._disk, self._store.forget_ended, before, FORGOTTEN_AT_ONCE
+            )
+            forgotten += count
+            if count < FORGOTTEN_AT_ONCE:
+                break
+        return forgotten
+
+    def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        """Return the records of jobs that ended last, the latest first.
+
+        Args:
+            owner: Only jobs of this owner.
+            machine: Only jobs that had boards of this machine.
+            limit: How many at most.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        return self._store.ended_jobs(owner, machine, limit)
+
     def event(self) -> None:
         """Say that the site was given an event: what comes of it is carried out soon, with others of the moment."""
         self._news = True
@@ -147,7 +180,9 @@ class Engine:
     def _gather(self) -> None:
         if self._news:
             self._news = False
-            self.site.decide(self.clock.now())
+            began = self.clock.now()
+            self.site.decide(began)
+            self.measures.decisions.add(self.clock.now() - began)
             self._gathering.effects.append(self.site.take_effects())
             self._set_alarm()
 
@@ -171,6 +206,7 @@ class Engine:
     ) -> bool:
         """Put records on disk, however long it takes; return False if the server is stopped before it could be done."""
         loop = asyncio.get_running_loop()
+        began = self.clock.now()
         while True:
             try:
                 await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
@@ -180,8 +216,12 @@ class Engine:
                     return False
                 # Nothing may be acknowledged or powered before it is on disk, so everything waits for the disk.
                 _log.critical("records can't be written, clients wait: %s", error)
+                self.measures.failed_commits += 1
+                self.trouble = f"records can't be written: {error}"
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
             else:
+                self.trouble = None
+                self.measures.commits.add(self.clock.now() - began)
                 return True
 
     def _carry_out(self, batch: _Batch) -> None:
@@ -191,7 +231,11 @@ class Engine:
         machines: set[str] = set()
         for effects in batch.effects:
             for notice in effects.notices:
-                _log.log(logging.WARNING if notice.serious else logging.INFO, "%s", notice.text)
+                level = logging.WARNING if notice.serious else logging.INFO
+                _log.log(level, "%s", notice.text, extra=dict(notice.about))
+            if _log.isEnabledFor(logging.DEBUG):
+                for record in effects.jobs.values():
+                    _log_job(record)
             jobs |= effects.jobs_changed
             machines |= effects.machines_changed
             if not self._stopping:
@@ -227,3 +271,12 @@ class Engine:
         self._alarm = None
         self.site.tick(self.clock.now(), wall=self.clock.wall())
         self.event()
+
+
+def _log_job(record: JobRecord) -> None:
+    about: dict[str, object] = {"job": record.id, "owner": record.owner, "state": record.state.name}
+    if record.allocation is not None:
+        about |= {"machine": record.allocation.machine, "boards": len(record.allocation.boards)}
+    if record.reason is not None:
+        about["reason"] = record.reason
+    _log.debug("job %d is recorded", record.id, extra=about)

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from spalloc_client.config import read_config
-from spalloc_client.scripts.arguments import Parser, add_debug, add_server, or_none
-from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, USAGE, CommandError, Endings
+import sys
+
+from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, or_none
+from spalloc_client.scripts.entry import enter
+from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.sites import size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Sequence
 
     from spalloc_client.config import Config
@@ -25,6 +26,12 @@ def parser(config: Config) -> Parser:
     made = Parser(COMMAND, "Request (and allocate) a SpiNNaker machine.")
     made.add_argument("--quiet", "-q", action="store_true", help="suppress informational messages")
     add_debug(made)
+    made.add_argument(
+        "--completion",
+        choices=("bash", "zsh"),
+        help="write the script by which a shell completes spalloc's commands, and exit; "
+        'for ~/.bashrc or ~/.zshrc: eval "$(spalloc --completion bash)"',
+    )
     made.add_argument("--no-destroy", "-D", action="store_true", help="do not destroy the job on exit")
     _add_allocation(made, config)
     _add_command(made)
@@ -33,7 +40,7 @@ def parser(config: Config) -> Parser:
 
 
 def _add_allocation(made: Parser, config: Config) -> None:
-    group = made.add_argument_group("allocation requirement arguments")
+    group = made.add_group("allocation requirement arguments")
     group.add_argument(
         "what",
         nargs="*",
@@ -112,13 +119,11 @@ def _add_allocation(made: Parser, config: Config) -> None:
 
 
 def _add_command(made: Parser) -> None:
-    import argparse
-
-    group = made.add_argument_group("command wrapping arguments")
+    group = made.add_group("command wrapping arguments")
     group.add_argument(
         "--command",
         "-c",
-        nargs=argparse.REMAINDER,
+        nargs=REST,
         help="execute the specified command once boards have been allocated and deallocate the boards when it exits; "
         "one argument is a line for the shell, several are a program and its arguments ({} and {hostname} are "
         "substituted for the hostname of the chip at (0, 0), {w} and {h} give the dimensions of the SpiNNaker "
@@ -158,27 +163,33 @@ def _add_server(made: Parser, config: Config) -> None:
     )
 
 
+def _write_completion(shell: str) -> None:
+    from pathlib import Path
+
+    from spalloc_client import completion
+
+    name = {"bash": "spalloc.bash", "zsh": "_spalloc"}[shell]
+    sys.stdout.write((Path(completion.__file__).parent / name).read_text(encoding="utf-8"))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     endings = Endings(COMMAND, server_trouble=BOARDS_UNREACHABLE)
     interrupted = False
 
-    def action() -> int:
+    def act(arguments: Arguments) -> int:
         nonlocal interrupted
-        arguments = parser(read_config()).parse_args(argv)
-        endings.debug = arguments.debug
+        if arguments.completion is not None:
+            _write_completion(arguments.completion)
+            return SUCCESS
         check(arguments)
-        if arguments.debug:
-            import logging
-
-            logging.basicConfig(level=logging.DEBUG)
         from spalloc_client.scripts.session import hold
 
         ended = hold(arguments, endings)
         interrupted = ended.interrupted
         return ended.status
 
-    status = endings.status_of(action)
+    status = enter(endings, argv, parser, act)
     if interrupted:
         from spalloc_client.scripts.wrapped import end_as_interrupted
 
@@ -186,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def check(arguments: Namespace) -> None:
+def check(arguments: Arguments) -> None:
     """Check what the parser can't, and fill in what follows from other arguments.
 
     Raises:
@@ -219,7 +230,7 @@ def check(arguments: Namespace) -> None:
         raise CommandError(USAGE, "--command needs the command to execute")
 
 
-def job_request(arguments: Namespace) -> tuple[list[int], dict[str, object]]:
+def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
     """Return the arguments that make a `Job`, by position and by name."""
     options: dict[str, object] = {
         "hostname": arguments.hostname,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from spalloc_client.scripts.answers import Network, Status, listed, state_name
-from spalloc_client.scripts.arguments import Parser, add_debug, add_server
+from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_json, show
@@ -16,7 +16,6 @@ from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Sequence
 
     from spalloc_client.config import Config
@@ -44,7 +43,7 @@ def parser(config: Config) -> Parser:
         default=config["owner"],
         help="if no job ID is provided and this owner has only one job, this job is assumed (default: %(default)s)",
     )
-    actions = made.add_mutually_exclusive_group()
+    actions = made.add_alternatives()
     actions.add_argument("--info", "-i", action="store_true", help="show basic job information (the default)")
     actions.add_argument("--watch", "-w", action="store_true", help="watch this job for state changes")
     actions.add_argument(
@@ -71,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(COMMAND, argv, parser, _act)
 
 
-def _act(arguments: Namespace, server: Server) -> int:
+def _act(arguments: Arguments, server: Server) -> int:
     if arguments.job_id is None and not arguments.owner:
         raise CommandError(USAGE, "job ID (or --owner) not specified")
     actions = (
@@ -94,7 +93,7 @@ def _act(arguments: Namespace, server: Server) -> int:
     return show(JobView(job_id), arguments, server)
 
 
-def _do(arguments: Namespace, client: ProtocolClient, job_id: int, timeout: float | None) -> None:
+def _do(arguments: Arguments, client: ProtocolClient, job_id: int, timeout: float | None) -> None:
     if arguments.ethernet_ips:
         _list_ips(client, job_id, timeout)
     elif arguments.destroy is not None:

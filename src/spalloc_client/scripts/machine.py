@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from spalloc_client.scripts.answers import Listed, MachineAnswer, listed, machines
-from spalloc_client.scripts.arguments import Parser, add_debug, add_server
+from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_showing, show
@@ -17,7 +17,6 @@ from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterable, Mapping, Sequence
 
     from spalloc_client.config import Config
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(COMMAND, argv, parser, _act)
 
 
-def _act(arguments: Namespace, server: Server) -> int:
+def _act(arguments: Arguments, server: Server) -> int:
     for option in ("detailed", "svg"):
         if arguments.machine is None and getattr(arguments, option):
             raise CommandError(USAGE, f"--{option} only works when a specific machine is specified")

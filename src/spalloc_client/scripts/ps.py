@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from spalloc_client.scripts.answers import Listed, listed, state_name
-from spalloc_client.scripts.arguments import Parser, add_debug, add_server
+from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_showing, show
 from spalloc_client.scripts.wording import job_json, local_time, owner_and_host
@@ -16,7 +16,6 @@ from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterable, Sequence
 
     from spalloc_client.config import Config
@@ -36,7 +35,7 @@ def parser(config: Config) -> Parser:
     made = Parser(COMMAND, "List all active jobs.")
     add_showing(made, "watch the list of live jobs in real time")
     add_debug(made)
-    filters = made.add_argument_group("filtering arguments")
+    filters = made.add_group("filtering arguments")
     filters.add_argument("--machine", "-m", help="list only jobs on the specified machine")
     filters.add_argument("--owner", "-o", help="list only jobs belonging to a particular owner")
     add_server(made, config)
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(COMMAND, argv, parser, _act)
 
 
-def _act(arguments: Namespace, server: Server) -> int:
+def _act(arguments: Arguments, server: Server) -> int:
     return show(JobsView(arguments.machine, arguments.owner), arguments, server)
 
 

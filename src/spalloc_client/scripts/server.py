@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from spalloc_client.config import read_config
 from spalloc_client.protocol_client import ProtocolClient
-from spalloc_client.scripts.arguments import or_none
+from spalloc_client.scripts import is_command
+from spalloc_client.scripts.arguments import Arguments, or_none
+from spalloc_client.scripts.entry import enter, leave
 from spalloc_client.scripts.outcome import USAGE, CommandError, Endings
 from spalloc_client.versions import complaint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Callable, Sequence
 
     from spalloc_client.config import Config
@@ -35,7 +35,7 @@ class Server:
         self.ignore_version = ignore_version
 
     @classmethod
-    def chosen_by(cls, arguments: Namespace) -> Server:
+    def chosen_by(cls, arguments: Arguments) -> Server:
         """Return the server that parsed arguments name.
 
         Raises:
@@ -73,7 +73,7 @@ def run(
     command: str,
     argv: Sequence[str] | None,
     make_parser: Callable[[Config], Parser],
-    act: Callable[[Namespace, Server], int],
+    act: Callable[[Arguments, Server], int],
 ) -> int:
     """Run a command that asks a server: read configuration and arguments, act, and return the exit status.
 
@@ -85,14 +85,15 @@ def run(
     """
     endings = Endings(command)
 
-    def action() -> int:
-        arguments = make_parser(read_config()).parse_args(argv)
-        endings.debug = arguments.debug
+    def with_server(arguments: Arguments) -> int:
         server = Server.chosen_by(arguments)
         endings.server = str(server)
         return act(arguments, server)
 
-    return endings.status_of(action)
+    status = enter(endings, argv, make_parser, with_server)
+    if argv is None and is_command:
+        leave(status)
+    return status
 
 
 def check_version(client: ProtocolClient, timeout: float | None) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import ExitStack
@@ -24,12 +25,12 @@ from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Callable
     from threading import Thread
     from typing import Self
 
     from spalloc_client.job import Job
+    from spalloc_client.scripts.arguments import Arguments
     from spalloc_client.scripts.outcome import Endings
 
 INTERRUPTED_WAITING = 4
@@ -39,13 +40,14 @@ _GRACE = 5.0
 """Seconds to wait, once told to stop, for a server that has been asked for a job and has not answered."""
 
 
-def hold(arguments: Namespace, endings: Endings) -> Ended:
+def hold(arguments: Arguments, endings: Endings) -> Ended:
     """Do what `spalloc` was asked to do.
 
     Raises:
         CommandError: Something of the user's can't be done.
         OSError: The server can't be reached.
     """
+    gc.enable()
     with ExitStack() as stack:
         interruptions = stack.enter_context(Interruptions())
         try:
@@ -54,7 +56,7 @@ def hold(arguments: Namespace, endings: Endings) -> Ended:
             return Ended(SIGNALLED + stopped.number, interrupted=False)
 
 
-def _hold(arguments: Namespace, endings: Endings, stack: ExitStack, interruptions: Interruptions) -> Ended:
+def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruptions: Interruptions) -> Ended:
     from spalloc_client.scripts.alloc import job_request
 
     if arguments.virtual is not None:

@@ -12,10 +12,10 @@ from spalloc_client.terminal.console import output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Generic, Protocol, TypeVar
 
     from spalloc_client.protocol_client import ProtocolClient
+    from spalloc_client.scripts.arguments import Arguments, Parser
     from spalloc_client.scripts.server import Server
     from spalloc_client.terminal.text import Text
 
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
             """Return it as a JSON object."""
 
 
-def add_showing(parser: ArgumentParser, watch_help: str) -> None:
+def add_showing(parser: Parser, watch_help: str) -> None:
     """Add the options that say how a view is shown."""
     parser.add_argument("--watch", "-w", action="store_true", help=watch_help)
     add_json(parser, "; with --watch, one a line at every change")
 
 
-def add_json(parser: ArgumentParser, more: str = "") -> None:
+def add_json(parser: Parser, more: str = "") -> None:
     """Add the option for programs that read the output."""
     parser.add_argument("--json", action="store_true", help=f"write one JSON object instead of text{more}")
 
 
-def show(view: View[T], arguments: Namespace, server: Server) -> int:
+def show(view: View[T], arguments: Arguments, server: Server) -> int:
     """Show a view once, or as it changes if `--watch` was given; return the exit status."""
     if arguments.watch:
         from spalloc_client.scripts.watching import watch

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 
 from spalloc_client.scripts.outcome import USAGE, CommandError
@@ -36,7 +35,9 @@ def size(text: str) -> tuple[int, int]:
     """
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT in triads, such as 2x2, not {text!r}")
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"expected WIDTHxHEIGHT in triads, such as 2x2, not {text!r}")
     return int(match[1]), int(match[2])
 
 

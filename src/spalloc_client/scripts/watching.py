@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 def watch(view: View[T], server: Server, *, as_json: bool) -> int:
     """Show a view at once and whenever it changes, until Ctrl-C; return the exit status."""
+    gc.enable()
     console = output()
     in_window = console.is_terminal and not as_json and os.environ.get("TERM", "dumb") != "dumb"
     try:

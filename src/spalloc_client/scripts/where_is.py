@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from spalloc_client.scripts.answers import Location
-from spalloc_client.scripts.arguments import Parser, add_debug, add_server
+from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_json, json_line
@@ -14,7 +14,6 @@ from spalloc_client.terminal.text import Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Sequence
 
     from spalloc_client.config import Config
@@ -34,7 +33,7 @@ _FORMS = (
 def parser(config: Config) -> Parser:
     """Return the command's parser."""
     made = Parser(COMMAND, "Find out the location (physical or logical) of a chip or board.")
-    places = made.add_mutually_exclusive_group(required=True)
+    places = made.add_alternatives(required=True)
     places.add_argument(
         "--board",
         "-b",
@@ -76,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(COMMAND, argv, parser, _act)
 
 
-def _act(arguments: Namespace, server: Server) -> int:
+def _act(arguments: Arguments, server: Server) -> int:
     option, question = asked(arguments)
     with server.connect() as client:
         answer = client.where_is(timeout=server.timeout, **question)
@@ -90,7 +89,7 @@ def _act(arguments: Namespace, server: Server) -> int:
     return SUCCESS
 
 
-def asked(arguments: Namespace) -> tuple[str, dict[str, str | int]]:
+def asked(arguments: Arguments) -> tuple[str, dict[str, str | int]]:
     """Return which option was given and its words as arguments of `where_is`.
 
     Commas between the words, as coordinates are written, are passed over.

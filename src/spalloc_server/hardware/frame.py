@@ -287,12 +287,12 @@ class FrameDriver:
     async def _check_fpgas(self, slots: Iterable[int]) -> dict[int, str]:
         wanted = [(slot, fpga) for slot in slots for fpga in range(FPGAS_PER_BOARD)]
         replies = await self._ask([_reading(slot, fpga) for slot, fpga in wanted], REGISTER_PATIENCE)
-        failed = {}
+        failed: dict[int, str] = {}
         for (slot, fpga), reply in zip(wanted, replies, strict=True):
             if reply is None:
-                failed[slot] = self._unanswered()
+                failed.setdefault(slot, self._unanswered())
             elif not _identified(fpga, reply):
-                failed[slot] = f"its FPGA {fpga} did not load"
+                failed.setdefault(slot, f"its FPGA {fpga} did not load")
         return failed
 
 
