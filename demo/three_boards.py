@@ -35,11 +35,15 @@ def main() -> int:
         )
         say("Three boards, shown, and used by a command that has them while it runs:")
         status = type_in(
-            folder, "spalloc", "3", "-c", "spalloc-ps && use_boards.py {hostname} {w} {h} {ethernet_ips}"
+            folder,
+            "spalloc",
+            "3",
+            "-c",
+            "spalloc-job {id} && use_boards.py {hostname} {w} {h} {ethernet_ips}",
         )
         if not status:
             say("The command has ended, so the boards are free again:")
-            status = type_in(folder, "spalloc-ps")
+            status = type_in(folder, "spalloc-machine")
     if not status:
         print(NEXT, end="")
     return status

@@ -18,11 +18,12 @@ def test_the_demo_allocates_shows_uses_and_frees_three_boards(tmp_path: Path) ->
     done = subprocess.run(DEMO, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert re.findall(r"Job 1: (.*)", done.stderr)[-1] == "Ready!"
-    during, after = done.stdout.split("$ spalloc-ps")
-    assert re.search(r"^ *1 +ready +on +3 ", during, re.MULTILINE)
+    during, after = done.stdout.split("$ spalloc-machine")
+    assert re.search(r"^ *State: ready$", during, re.MULTILINE)
+    assert re.search(r"^ *Num boards: 3$", during, re.MULTILINE)
     assert "16 x 16 chips" in during
     assert len(re.findall(r"^ *\d+, +\d+ +127\.", during, re.MULTILINE)) == 3
-    assert not re.search(r"^ *1 ", after, re.MULTILINE)
+    assert re.search(r"^virtual +12 +0 +0 ", after, re.MULTILINE)
     assert "spalloc --virtual" in after
     assert list(tmp_path.iterdir()) == []
 

@@ -73,14 +73,20 @@ class Connection:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._reading = False
+        self._half_sent: str | None = None
         self._sleepers: list[_Sleeper] = []
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
     @property
     def alive(self) -> bool:
-        """Whether no trouble has been met so far."""
-        return self._talk.trouble is None and self._process == os.getpid()
+        """Whether calls can be sent: no trouble has been met so far."""
+        return self.readable and self._half_sent is None and self._process == os.getpid()
+
+    @property
+    def readable(self) -> bool:
+        """Whether replies may still come."""
+        return self._talk.trouble is None
 
     @property
     def arrived(self) -> int:
@@ -124,6 +130,9 @@ class Connection:
         if sent == 0 and isinstance(error, ProtocolTimeoutError):
             with self._lock:
                 self._talk.unask(call)
+        elif not isinstance(error, Exception):
+            # Ctrl-C: how much of the line went is not known. No other may follow it, but its reply may come.
+            self._half_sent = call.command
         else:
             self._lose(f"{call.command} could not be sent whole: {str(error) or type(error).__name__}")
 
@@ -287,12 +296,11 @@ class Connection:
                     f"it belongs to process {self._process}, of which this one is a copy; connect again"
                 )
             )
+        if self._half_sent is not None:
+            raise ProtocolError(
+                self._sentence(f"interrupted while {self._half_sent} was sent; connect again")
+            )
         self._check_whole()
-
-    @property
-    def trouble(self) -> str | None:
-        """Why the conversation is over, or None while it goes on."""
-        return self._talk.trouble
 
     def _sentence(self, trouble: str) -> str:
         return f"connection to {self._server}: {trouble}"

@@ -179,7 +179,7 @@ class Job:
         try:
             self._run(self._steps.start())
         except BaseException:
-            self.close()
+            self._run(self._steps.abandon())
             raise
 
     def __enter__(self) -> Self:
@@ -362,7 +362,7 @@ class Job:
             case job_steps.Sleep():
                 return time.sleep(step.seconds)
             case job_steps.Salvage():
-                return self._client.finish_interrupted(step.within)
+                return self._client.finish_creation(step.within)
             case job_steps.StartHelper():
                 from spalloc_client.keepalive import Keepalive
 
@@ -378,12 +378,14 @@ class Job:
                 log("job", step.message, warning=step.warning)
         return None
 
-    def _connect(self, within: float | None) -> None:
+    def _connect(self, within: float | None) -> bool:
         # Of several threads that miss the connection, one makes it.
         if not self._connecting.acquire(timeout=-1 if within is None else min(within, threading.TIMEOUT_MAX)):
             raise ProtocolTimeoutError(f"not connected to {self._requirements.hostname} within {within} s")
         try:
-            if not self._client.connected:
-                self._client.connect(within)
+            if self._client.connected:
+                return False
+            self._client.connect(within)
+            return True
         finally:
             self._connecting.release()

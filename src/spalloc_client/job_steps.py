@@ -59,7 +59,7 @@ class Connected:
 
 
 class Connect:
-    """Connect, unless connected; OSError if that can't be. Result: None."""
+    """Connect, unless connected; OSError if that can't be. Result: bool, whether the connection is new."""
 
     __slots__ = ("within",)
 
@@ -92,7 +92,7 @@ class Ask:
 
 
 class Salvage:
-    """Wait for the reply to an Ask that was interrupted. Result: Json, or None."""
+    """Wait once more for the reply to create_job. Result: Json; None if there is none, or none was asked."""
 
     __slots__ = ("within",)
 
@@ -249,37 +249,37 @@ class JobSteps:
         else:
             yield from self._resume(self._requirements.resume_job_id)
 
+    def abandon(self) -> Steps[None]:
+        """Leave no job behind that nobody will know of: its creation failed, or was interrupted.
+
+        Ctrl-C, or the cancellation of a task, can come at any moment, also between the server's reply and the
+        place where it is remembered.
+        """
+        try:
+            if self._requirements.resume_job_id is None:
+                job_id = yield Salvage(SALVAGE)
+                if _is_id(job_id):
+                    yield from self._ask("destroy_job", (job_id, "Interrupted while it was created."), {}, 2)
+        except (ProtocolError, ProtocolTimeoutError, SpallocServerException, ValueError) as error:
+            yield Log(
+                f"A spalloc job may have been created, and left to its keepalive: {error}", warning=True
+            )
+        finally:
+            yield from self.close()
+
     def _create(self) -> Steps[None]:
         wanted = self._requirements
         self._keepalive = wanted.keepalive
         if self._keepalive is not None:
             # Before the job is asked for: while the server answers, the helper starts.
             yield StartHelper()
-        try:
-            job_id = yield Ask("create_job", wanted.args, wanted.timeout, wanted.kwargs)
-        except (ProtocolError, ProtocolTimeoutError, SpallocServerException, GeneratorExit):
-            raise
-        except BaseException:
-            # Ctrl-C, or an asyncio task's cancellation: the job that nobody will know of must not stay
-            # behind.
-            yield from self._salvage()
-            raise
+        job_id = yield Ask("create_job", wanted.args, wanted.timeout, wanted.kwargs)
         if not _is_id(job_id):
             raise ProtocolError(f"the server's reply to create_job is {job_id!r}, which is not a job's ID")
         self._job_id = job_id
         if self._keepalive is not None:
             yield Adopt(job_id, self._keepalive)
         yield Log(f"Created spalloc job {job_id}.")
-
-    def _salvage(self) -> Steps[None]:
-        try:
-            job_id = yield Salvage(SALVAGE)
-            if _is_id(job_id):
-                yield Ask("destroy_job", (job_id, "Interrupted while it was created."), SALVAGE)
-        except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
-            yield Log(
-                f"A spalloc job may have been created, and ends with its keepalive: {error}", warning=True
-            )
 
     def _resume(self, job_id: int) -> Steps[None]:
         self._job_id = job_id
@@ -297,8 +297,8 @@ class JobSteps:
         if self._closed:
             raise ProtocolError(f"this Job, {self._job_id}, was closed")
         deadline = deadline_after(within, (yield Now()))
-        yield Connect(within)
-        if self._requirements.ignore_version:
+        new = yield Connect(within)
+        if self._requirements.ignore_version or not new:
             return
         version = yield Ask("version", (), time_left(deadline, (yield Now())))
         trouble = complaint(version)

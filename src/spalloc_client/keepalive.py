@@ -76,6 +76,8 @@ class Keepalive:
         """Start another process if somebody has killed this one; whether that was needed."""
         if self._orders is None or self._process.poll() is None:
             return False
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process = self._start()
         self._tell()
         return True

@@ -87,7 +87,7 @@ class ProtocolClient:
         self._server = f"{self._hostname}:{self._port}"
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
-        self._interrupted: tuple[Connection, Call] | None = None
+        self._creation: tuple[Connection, Call] | None = None
         self._switch = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -171,13 +171,10 @@ class ProtocolClient:
         deadline = deadline_after(timeout, time.monotonic())
         connection = self._usable()
         call = Call(request.command)
-        try:
-            connection.send(call, line, deadline)
-            answered = connection.wait(lambda: call.outcome is not None, deadline)
-        except (KeyboardInterrupt, SystemExit):
-            self._interrupted = (connection, call)
-            raise
-        if not answered:
+        if request.command == "create_job":
+            self._creation = (connection, call)
+        connection.send(call, line, deadline)
+        if not connection.wait(lambda: call.outcome is not None, deadline):
             raise ProtocolTimeoutError(
                 f"no reply to {request.command} from {self._server} within {timeout} s"
             )
@@ -186,13 +183,18 @@ class ProtocolClient:
             raise SpallocServerException(outcome.message)
         return outcome.value
 
-    def finish_interrupted(self, timeout: float) -> Json:
-        """Wait for the reply to the call that Ctrl-C interrupted last; None if there is none to be had."""
-        interrupted, self._interrupted = self._interrupted, None
-        if interrupted is None:
+    def finish_creation(self, timeout: float) -> Json:
+        """The reply to the last `create_job`, for callers that were interrupted before they had it.
+
+        Returns:
+            The job's ID; None if there is no such reply to be had within `timeout` seconds.
+        """
+        if self._creation is None:
             return None
-        connection, call = interrupted
-        connection.wait(lambda: call.outcome is not None, time.monotonic() + timeout)
+        connection, call = self._creation
+        connection.wait(
+            lambda: call.outcome is not None or not connection.readable, time.monotonic() + timeout
+        )
         return call.outcome.value if isinstance(call.outcome, Return) else None
 
     def wait_for_notification(self, timeout: float | None = None) -> NotificationBody | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.machine import Machine
 from spalloc_server.loop import run
 from spalloc_server.service import Service
@@ -42,12 +43,14 @@ def machine_of(site: VirtualSite, name: str = MACHINE_NAME) -> Machine:
 
 @contextlib.asynccontextmanager
 async def running_site(
-    virtual: VirtualMachine | Size, *, host: str, port: int, state: Path | None
+    virtual: VirtualMachine | Size, *, host: str, port: int, state: Path | None, cold: bool = False
 ) -> AsyncIterator[tuple[str, int]]:
     """Run virtual boards and a server for them; gives the address that clients can connect to."""
     async with VirtualSite(virtual if isinstance(virtual, VirtualMachine) else quick(virtual)) as boards:
-        service = Service([machine_of(boards)], state=state)
-        address = await service.start(host, port, all_off=True)
+        service = Service(
+            Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)))
+        )
+        address = await service.start(cold=cold, all_off=True)
         try:
             yield address
         finally:

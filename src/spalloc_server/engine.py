@@ -18,12 +18,15 @@ from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
+from spalloc_server.measures import Measures
 from spalloc_server.store.database import Store
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
 
+FORGOTTEN_AT_ONCE = 1000
+"""Ended jobs that are dropped from the records in one commit."""
 RECORD_RETRY_SECONDS = 1.0
 """How long a failed write waits before it is tried again."""
 
@@ -79,11 +82,16 @@ class Engine:
         self.site = site
         self.clock = clock
         self.listeners: set[Listener] = set()
+        self.measures = Measures()
+        self.trouble: str | None = None
+        """Why nothing can be recorded just now; None while all is well."""
         self._store = store
         self._hardware = hardware
         # A thread of its own, so that the loop serves others while the disk works. One: commits are in order.
         self._disk = ThreadPoolExecutor(1, "spalloc-store")
         self._gathering = _Batch()
+        self._news = False
+        """Whether the site was told anything since its effects were last taken."""
         self._settle_soon: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._recording: asyncio.Task[None] | None = None
@@ -119,13 +127,42 @@ class Engine:
             if handle is not None:
                 handle.cancel()
         await self._hardware.stop()
+        self._news = True
         self._settle()
         if self._recording is not None:
             await self._recording
         self._disk.shutdown()
 
+    async def forget_ended(self, before: float) -> int:
+        """Drop the records of jobs that ended before a moment of Unix time, and return how many there were."""
+        loop = asyncio.get_running_loop()
+        forgotten = 0
+        while not self._stopping:
+            # Few at a time: what clients wait for has its turn in between.
+            count = await loop.run_in_executor(
+                self._disk, self._store.forget_ended, before, FORGOTTEN_AT_ONCE
+            )
+            forgotten += count
+            if count < FORGOTTEN_AT_ONCE:
+                break
+        return forgotten
+
+    def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        """Return the records of jobs that ended last, the latest first.
+
+        Args:
+            owner: Only jobs of this owner.
+            machine: Only jobs that had boards of this machine.
+            limit: How many at most.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        return self._store.ended_jobs(owner, machine, limit)
+
     def event(self) -> None:
         """Say that the site was given an event: what comes of it is carried out soon, with others of the moment."""
+        self._news = True
         if self._settle_soon is None and not self._stopping:
             self._settle_soon = asyncio.get_running_loop().call_soon(self._settle)
 
@@ -136,34 +173,56 @@ class Engine:
 
     def _settle(self) -> None:
         self._settle_soon = None
-        self.site.decide(self.clock.now())
-        self._gathering.effects.append(self.site.take_effects())
-        self._set_alarm()
+        self._gather()
         if self._recording is None:
             self._recording = asyncio.get_running_loop().create_task(self._record())
 
+    def _gather(self) -> None:
+        if self._news:
+            self._news = False
+            began = self.clock.now()
+            self.site.decide(began)
+            self.measures.decisions.add(self.clock.now() - began)
+            self._gathering.effects.append(self.site.take_effects())
+            self._set_alarm()
+
     async def _record(self) -> None:
         try:
-            while self._gathering.effects or self._gathering.callbacks:
+            while True:
+                # A callback must never be in an earlier batch than the effects of the event that it waits for.
+                self._gather()
+                if not (self._gathering.effects or self._gathering.callbacks):
+                    break
                 batch, self._gathering = self._gathering, _Batch()
                 jobs, boards = batch.records()
-                if jobs or boards:
-                    await self._write(jobs, boards)
+                if (jobs or boards) and not await self._write(jobs, boards):
+                    break
                 self._carry_out(batch)
         finally:
             self._recording = None
 
     async def _write(
         self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
-    ) -> None:
+    ) -> bool:
+        """Put records on disk, however long it takes; return False if the server is stopped before it could be done."""
         loop = asyncio.get_running_loop()
+        began = self.clock.now()
         while True:
             try:
-                return await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
+                await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
             except sqlite3.Error as error:
+                if self._stopping:
+                    _log.critical("records can't be written, commands not yet answered are lost: %s", error)
+                    return False
                 # Nothing may be acknowledged or powered before it is on disk, so everything waits for the disk.
                 _log.critical("records can't be written, clients wait: %s", error)
+                self.measures.failed_commits += 1
+                self.trouble = f"records can't be written: {error}"
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
+            else:
+                self.trouble = None
+                self.measures.commits.add(self.clock.now() - began)
+                return True
 
     def _carry_out(self, batch: _Batch) -> None:
         for callback in batch.callbacks:
@@ -172,7 +231,11 @@ class Engine:
         machines: set[str] = set()
         for effects in batch.effects:
             for notice in effects.notices:
-                _log.log(logging.WARNING if notice.serious else logging.INFO, "%s", notice.text)
+                level = logging.WARNING if notice.serious else logging.INFO
+                _log.log(level, "%s", notice.text, extra=dict(notice.about))
+            if _log.isEnabledFor(logging.DEBUG):
+                for record in effects.jobs.values():
+                    _log_job(record)
             jobs |= effects.jobs_changed
             machines |= effects.machines_changed
             if not self._stopping:
@@ -208,3 +271,12 @@ class Engine:
         self._alarm = None
         self.site.tick(self.clock.now(), wall=self.clock.wall())
         self.event()
+
+
+def _log_job(record: JobRecord) -> None:
+    about: dict[str, object] = {"job": record.id, "owner": record.owner, "state": record.state.name}
+    if record.allocation is not None:
+        about |= {"machine": record.allocation.machine, "boards": len(record.allocation.boards)}
+    if record.reason is not None:
+        about["reason"] = record.reason
+    _log.debug("job %d is recorded", record.id, extra=about)

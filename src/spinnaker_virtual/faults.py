@@ -43,7 +43,7 @@ class Faults:
     """How often in an hour, on the average, a board that is on dies; it lives again after a power-on."""
 
     def __post_init__(self) -> None:
-        for name in self._names():
+        for name in self.names():
             value = getattr(self, name)
             limit = float("inf") if name == "crash" or name.endswith(("_by", "_for")) else 1.0
             if not 0 <= value <= limit:
@@ -51,7 +51,8 @@ class Faults:
                 raise ValueError(f"fault {name} can't be {value}; {allowed} is allowed")
 
     @classmethod
-    def _names(cls) -> tuple[str, ...]:
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of all faults and of their times."""
         return tuple(entry.name for entry in fields(cls))
 
     @classmethod
@@ -64,8 +65,8 @@ class Faults:
         values = {}
         for part in filter(None, (piece.strip() for piece in text.split(","))):
             name, equals, number = (piece.strip() for piece in part.partition("="))
-            if name not in cls._names():
-                raise ValueError(f"there is no fault {name!r}; there are {', '.join(cls._names())}")
+            if name not in cls.names():
+                raise ValueError(f"there is no fault {name!r}; there are {', '.join(cls.names())}")
             try:
                 values[name] = float(number)
             except ValueError:

@@ -48,6 +48,15 @@ def _bind_all(addresses: Iterable[Socket], bound: BoundSockets) -> OSError | Non
     return None
 
 
+def _explained(error: OSError) -> AddressError:
+    advice = ""
+    if error.errno == errno.EADDRINUSE:
+        advice = "; another site may use it: choose another base address or port"
+    elif error.errno in {errno.EMFILE, errno.ENFILE}:
+        advice = "; each board takes two sockets: raise the limit, as `ulimit -n 8192` does"
+    return AddressError(error.errno, f"can't listen on {error.filename}: {error.strerror}{advice}")
+
+
 def close_all(bound: BoundSockets) -> None:
     """Close sockets and forget them."""
     for opened in bound.values():
@@ -72,15 +81,7 @@ def bind(network: Network) -> BoundSockets:
     error = _bind_all(_sockets(network), bound)
     if error is not None:
         close_all(bound)
-        raise AddressError(
-            error.errno,
-            f"can't listen on {error.filename}: {error.strerror}. "
-            + (
-                "Another site may use it; choose another base address."
-                if error.errno == errno.EADDRINUSE
-                else ""
-            ),
-        ) from error
+        raise _explained(error) from error
     return bound
 
 
@@ -106,7 +107,7 @@ def bind_free(machine: VirtualMachine) -> tuple[Network, BoundSockets]:
         if error.errno == errno.EADDRNOTAVAIL:
             return _bind_free_ports(machine)
         if error.errno != errno.EADDRINUSE:
-            raise AddressError(error.errno, f"can't listen on {error.filename}: {error.strerror}") from error
+            raise _explained(error) from error
         base += ((int(taken) - int(base)) // _FRAME_ADDRESSES + 1) * _FRAME_ADDRESSES
     raise AddressError(
         errno.EADDRINUSE, f"no free block of {blocks} x 256 addresses in 127.0.0.0/8; stop another site"

@@ -135,6 +135,11 @@ class VirtualSite:
         """
         return self.hardware.board(board).stopped_links
 
+    def power_on_all(self) -> None:
+        """Power all live boards on at once, as if their BMPs had been told to."""
+        for board in self.machine.places:
+            self.hardware.board(board).power_on(self._now())
+
     def fail_power(self, board: Board, times: int = 1) -> None:
         """Have the board's next power-ons leave it without power, although its BMP says that all went well."""
         self.hardware.faults.plan_power(board, PowerOutcome(on=False), times)

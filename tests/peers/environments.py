@@ -94,7 +94,7 @@ def environment(name: str, folder: Path, variables: Mapping[str, str] | None = N
         raise KeyError(f"no peer {name!r}; there are {', '.join(PEERS)}")
     peer = PEERS[name]
     folder.mkdir(exist_ok=True)
-    root = folder / f"{peer.lock.stem}-{_key(peer)}"
+    root = folder.absolute() / f"{peer.lock.stem}-{_key(peer)}"
     whole = root / "whole"
     with (folder / f"{root.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -112,19 +112,23 @@ def _key(peer: Peer) -> str:
 
 
 def _build(peer: Peer, root: Path, variables: dict[str, str]) -> None:
+    root.mkdir()
     _run(
-        "make an environment for", peer, [sys.executable, "-m", "venv", "--without-pip", str(root)], variables
+        "make an environment for", peer, [sys.executable, "-m", "venv", "--without-pip", "."], root, variables
     )
     python = str(root / "bin" / "python")
     install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-input"]
     options = ["--disable-pip-version-check", "--no-deps", "--requirement", str(peer.lock)]
-    _run("install", peer, [*install, *options], variables)
+    _run("install", peer, [*install, *options], root, variables)
+    # The published server makes a log file where it is, as soon as it is imported.
     imports = "; ".join(f"import {module}" for module in peer.modules)
-    _run("import", peer, [python, "-W", "ignore", "-c", imports], variables)
+    _run("import", peer, [python, "-W", "ignore", "-c", imports], root, variables)
 
 
-def _run(what: str, peer: Peer, command: list[str], variables: dict[str, str]) -> None:
-    done = subprocess.run(command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+def _run(what: str, peer: Peer, command: list[str], folder: Path, variables: dict[str, str]) -> None:
+    done = subprocess.run(
+        command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         errors = [line for line in lines if line.startswith("ERROR")]

@@ -72,10 +72,10 @@ class ScriptedServer:
         """How often a command has come."""
         return sum(request.command == command for request in self.requests)
 
-    def wait_for(self, condition: Callable[[], bool]) -> None:
+    def wait_for(self, condition: Callable[[], bool], patience: float = PATIENCE) -> None:
         """Wait until something holds that requests or connections change."""
         with self._changed:
-            assert self._changed.wait_for(condition, PATIENCE), f"has not come about: {self.requests}"
+            assert self._changed.wait_for(condition, patience), f"has not come about: {self.requests}"
 
     def wait_for_command(self, command: str, times: int = 1) -> None:
         """Wait until a command has come so many times in all."""

@@ -103,7 +103,7 @@ def test_no_answer_from_any_address_is_a_timeout_error_on_time(
     with black_hole() as nowhere, black_hole() as nowhere_else:
         resolve_to(monkeypatch, nowhere, nowhere_else)
         began = time.monotonic()
-        with pytest.raises(TimeoutError, match="could not connect to server.test:1 within 0.4 s"):
+        with pytest.raises(TimeoutError, match=r"could not connect to server\.test:1 within 0\.4 s"):
             client_class("server.test", 1, timeout=0.4).connect()
         assert 0.4 <= time.monotonic() - began < 5.0
 
@@ -137,5 +137,7 @@ def test_a_name_service_that_does_not_answer_is_a_timeout_error_on_time(
 
 def test_an_error_says_why_each_address_failed(client_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, closed(), address("255.255.255.255", 1))
-    with pytest.raises(ConnectionRefusedError, match="can't connect to server.test:1: Connection refused; "):
+    with pytest.raises(
+        ConnectionRefusedError, match=r"can't connect to server\.test:1: Connection refused; "
+    ):
         client_class("server.test", 1).connect(timeout=PATIENCE)

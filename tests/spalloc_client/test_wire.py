@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -33,6 +34,15 @@ messages = (
     | st.builds(JobsChanged, st.lists(st.integers()))
     | st.builds(MachinesChanged, st.lists(st.text()))
 )
+
+
+def complaint(action: Callable[[], object]) -> str | None:
+    """What a WireError says, or None without one; other exceptions pass."""
+    try:
+        action()
+    except WireError as error:
+        return str(error)
+    return None
 
 
 def cut(stream: bytes, sizes: list[int]) -> list[bytes]:
@@ -97,11 +107,8 @@ def test_blank_lines_mean_nothing(pieces: list[bytes]) -> None:
 @example(b'{"command": "x", "kwargs": []}')
 def test_any_bytes_are_a_message_or_an_error_that_says_what_is_wrong(line: bytes) -> None:
     for decode in (decode_message, decode_request):
-        try:
-            decode(line)
-        except WireError as error:
-            assert "can't be read" in str(error)
-            assert len(str(error)) < 1000
+        said = complaint(lambda decode=decode: decode(line))  # type: ignore[misc]
+        assert said is None or ("can't be read" in said and len(said) < 1000)
 
 
 @given(json_values)
@@ -140,14 +147,11 @@ def test_messages_of_different_kinds_differ_and_none_can_be_changed() -> None:
 def test_lines_hold_no_more_than_their_limit(limit: int, pieces: list[bytes]) -> None:
     lines = Lines(limit)
     longest = max(map(len, b"".join(pieces).split(b"\n")))
-    try:
-        received = [line for piece in pieces for line in lines.feed(piece)]
-    except WireError as error:
-        assert longest > limit
-        assert f"longer than the {limit} bytes" in str(error)
-    else:
-        assert longest <= limit
-        assert all(len(line) <= limit for line in received)
+    received: list[bytes] = []
+    said = complaint(lambda: [received.extend(lines.feed(piece)) for piece in pieces])
+    assert (said is None) == (longest <= limit)
+    assert said is None or f"longer than the {limit} bytes" in said
+    assert all(len(line) <= limit for line in received)
 
 
 def test_a_hundred_megabytes_without_a_newline_are_refused_in_bounded_memory() -> None:
@@ -155,9 +159,9 @@ def test_a_hundred_megabytes_without_a_newline_are_refused_in_bounded_memory() -
     chunk = b"x" * 65536
     tracemalloc.start()
     try:
-        with pytest.raises(WireError, match="longer than"):
-            for _ in range(100 * 16):
-                lines.feed(chunk)
+        said = complaint(lambda: [lines.feed(chunk) for _ in range(100 * 16)])
+        assert said is not None
+        assert "longer than" in said
         assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
     finally:
         tracemalloc.stop()

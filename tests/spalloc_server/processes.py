@@ -20,6 +20,8 @@ class ServerProcess:
     process: "subprocess.Popen[str]"
     host: str
     port: int
+    before: "dict[str, str]"
+    """Ports that the log named before the one for clients, by what they are for."""
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal and return the exit status and the rest of the log."""
@@ -55,7 +57,8 @@ def _wait(process: "subprocess.Popen[str]") -> ServerProcess:
         lines.append(line)
         found = re.search(r"listening on (\S+) port (\d+)", line)
         if found:
-            return ServerProcess(process, found[1], int(found[2]))
+            before = re.findall(r"(\w+) are served on \S+ port (\d+)", "".join(lines))
+            return ServerProcess(process, found[1], int(found[2]), dict(before))
     raise AssertionError("the server ended before it listened:\n" + "".join(lines))
 
 

@@ -6,44 +6,11 @@ import pytest
 from spinnaker import bmp
 from spinnaker.fpga import IDENTITY_REGISTER, identifies, stop_register
 from spinnaker.geometry import Board, BoardLink, Link, Size, far_end
-from spinnaker.places import Frame
-from spinnaker.scp import Result, ScpReply, SoftwareNumber
+from spinnaker.scp import Result, SoftwareNumber
 from spinnaker_virtual import Timings, VirtualMachine
-from spinnaker_virtual.hardware import Hardware
-from spinnaker_virtual.network import Network, Socket
+from tests.spinnaker_virtual.bench import Bench
 
-ME = Socket("127.0.0.1", 1)
 ORIGIN = Board(0, 0, 0)
-FRAME = Frame(0, 0)
-
-
-class Bench:
-    """Hardware with a clock that only the test moves."""
-
-    def __init__(self, machine: VirtualMachine) -> None:
-        self.network = Network.standard(machine, IPv4Address("127.9.0.0"))
-        self.replies: list[ScpReply] = []
-        self.hardware = Hardware(
-            machine, self.network, lambda _, __, data: self.replies.append(ScpReply.decode(data))
-        )
-        self.now = 0.0
-
-    def tell(self, datagram: bytes, frame: Frame = FRAME) -> list[ScpReply]:
-        self.hardware.receivers[self.network.bmps[frame]](datagram, ME, self.now)
-        return self.pass_time(0.0)
-
-    def pass_time(self, seconds: float) -> list[ScpReply]:
-        self.now += seconds
-        self.hardware.agenda.run(self.now)
-        heard, self.replies = self.replies, []
-        return heard
-
-    def ask(self, datagram: bytes, frame: Frame = FRAME) -> ScpReply:
-        (reply,) = self.tell(datagram, frame)
-        return reply
-
-    def on(self, board: Board) -> bool:
-        return self.hardware.board(board).on
 
 
 @pytest.fixture

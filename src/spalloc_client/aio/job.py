@@ -117,7 +117,7 @@ class Job:
             try:
                 await self._run(self._steps.start())
             except BaseException:
-                await self.close()
+                await self._run(self._steps.abandon())
                 raise
         return self
 
@@ -280,13 +280,13 @@ class Job:
             case job_steps.Watch():
                 return await self._client.wait_for_more(step.seen, step.within)
             case job_steps.Connect():
-                await self._connect(step.within)
+                return await self._connect(step.within)
             case job_steps.Disconnect():
                 await self._client.close()
             case job_steps.Sleep():
                 await asyncio.sleep(step.seconds)
             case job_steps.Salvage():
-                return await self._client.finish_interrupted(step.within)
+                return await self._client.finish_creation(step.within)
             case job_steps.StartHelper():
                 self._helper = Keepalive()
             case job_steps.Adopt():
@@ -300,12 +300,14 @@ class Job:
                 log("job", step.message, warning=step.warning)
         return None
 
-    async def _connect(self, within: float | None) -> None:
+    async def _connect(self, within: float | None) -> bool:
         # Of several tasks that miss the connection, one makes it.
         try:
             async with asyncio.timeout(within), self._connecting:
-                if not self._client.connected:
-                    await self._client.connect()
+                if self._client.connected:
+                    return False
+                await self._client.connect()
+                return True
         except TimeoutError:
             server = f"{self._requirements.hostname}:{self._requirements.port}"
             raise TimeoutError(f"could not connect to {server} within {within} s") from None

@@ -64,7 +64,7 @@ class ProtocolClient:
         self._server = f"{self._hostname}:{self._port}"
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
-        self._interrupted: tuple[Connection, AwaitedCall] | None = None
+        self._creation: tuple[Connection, AwaitedCall] | None = None
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -147,6 +147,8 @@ class ProtocolClient:
         line = encode(request)
         connection = self._usable()
         call = AwaitedCall(request.command)
+        if request.command == "create_job":
+            self._creation = (connection, call)
         try:
             async with asyncio.timeout(timeout):
                 await connection.send(call, line)
@@ -155,22 +157,22 @@ class ProtocolClient:
             raise ProtocolTimeoutError(
                 f"no reply to {request.command} from {self._server} within {timeout} s"
             ) from None
-        except asyncio.CancelledError:
-            self._interrupted = (connection, call)
-            raise
         outcome = connection.outcome(call)
         if isinstance(outcome, Failure):
             raise SpallocServerException(outcome.message)
         return outcome.value
 
-    async def finish_interrupted(self, timeout: float) -> Json:
-        """Wait for the reply to the call that was cancelled last; None if there is none to be had."""
-        interrupted, self._interrupted = self._interrupted, None
-        if interrupted is None:
+    async def finish_creation(self, timeout: float) -> Json:
+        """The reply to the last `create_job`, for callers that were cancelled before they had it.
+
+        Returns:
+            The job's ID; None if there is no such reply to be had within `timeout` seconds.
+        """
+        if self._creation is None:
             return None
-        connection, call = interrupted
-        call.done = asyncio.get_running_loop().create_future()
+        connection, call = self._creation
         if call.outcome is None and connection.alive:
+            call.done = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout(timeout):
                     await call.done

@@ -8,9 +8,7 @@ from spalloc_client.manual.pages import Page, sections, synopsis
 _INTRODUCTION = """# The commands
 
 Every option, exit status and variable of the five commands. `COMMAND --help` and `man COMMAND` say the same: all three
-are written from the commands' own parsers. Defaults are those without configuration files. What the commands print for
-programs is described in {doc}`commands-json`; where they differ from earlier releases, and why, in
-{doc}`commands-differences`.
+are written from the commands' own parsers. Defaults are those without configuration files.
 """
 
 
@@ -31,7 +29,7 @@ def _page(page: Page) -> str:
             rows.append((names, _code_braces(argument.help)))
         parts.append(_table(("argument", "meaning"), rows))
     parts.append(f"### {page.command}: examples")
-    parts += [f"{what}:\n\n```sh\n{line}\n```" for what, line in page.examples]
+    parts += [f"{what}:\n\n```text\n{line}\n```" for what, line in page.examples]
     parts.append(f"### {page.command}: exit status")
     parts.append(_table(("status", "meaning"), [(str(number), meaning) for number, meaning in page.statuses]))
     parts.append(f"### {page.command}: variables")

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from spalloc_server.config.lines import lines_of
-from spalloc_server.config.machines import DEFAULT_TIMINGS, read_machines, read_timings
+from spalloc_server.config.machines import DEFAULT_CARE, read_care, read_machines
 from spalloc_server.config.mistakes import ConfigurationError, Mistake, Mistakes
 from spalloc_server.config.reading import Table
 from spalloc_server.config.sections import (
@@ -65,7 +65,8 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
     try:
         values = tomllib.loads(text)
         lines = lines_of(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
+        # Most are tomllib's own; a number of thousands of digits is refused by Python itself.
         raise ConfigurationError(name, [_not_toml(name, text, str(error))]) from error
     except RecursionError as error:
         raise ConfigurationError(
@@ -73,12 +74,14 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
         ) from error
     mistakes = Mistakes(name, lines)
     document = Table(values, (), mistakes)
-    common = document.table("timings")
-    timings = read_timings(common, DEFAULT_TIMINGS)
-    common.finish()
+    boards = document.table("boards")
+    care = read_care(boards, DEFAULT_CARE)
+    boards.finish()
+    v1, v1_limits = read_v1(document.table("v1"))
     configuration = Configuration(
-        machines=read_machines(document.tables("machine"), folder, timings),
-        v1=read_v1(document.table("v1")),
+        machines=read_machines(document.tables("machine"), folder, care),
+        v1=v1,
+        v1_limits=v1_limits,
         metrics=read_metrics(document.table("metrics")) if document.has("metrics") else None,
         state=read_state(document.table("state"), folder, default_state(Path(name), folder)),
         history_days=read_history(document.table("history")),

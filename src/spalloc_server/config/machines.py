@@ -20,6 +20,7 @@ from spalloc_server.config.reading import (
     a_host_or_host_with_port,
     a_text,
     list_of,
+    whole_number,
 )
 from spalloc_server.config.spinner import Layout, read_places
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
@@ -31,6 +32,7 @@ LARGEST_SIDE_TRIADS = 21
 _LARGEST_CABINET = 255
 _LARGEST_FRAME = 255
 _LINK_NAMES = {link.name.lower(): link for link in Link}
+_MOST_REPORTS = 1000
 _NAMED_AT_ONCE = 5
 """Boards that one mistake names; of more, only the number is told."""
 
@@ -38,40 +40,53 @@ K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Durations of a machine that differ from site to site, in seconds."""
+class Care:
+    """How a machine's boards are treated: what may differ from site to site."""
 
-    settle: float
-    cool_down: float
-    board_retry: float
+    settle_seconds: float
+    cool_down_seconds: float
+    board_retry_seconds: float
+    bmp_check_seconds: float
+    reports_to_set_aside: int
+    report_rest_seconds: float
 
 
 _DEFAULTS = Machine("", Size(1, 1))
-DEFAULT_TIMINGS = Timings(
-    _DEFAULTS.settle_seconds, _DEFAULTS.cool_down_seconds, _DEFAULTS.board_retry_seconds
+DEFAULT_CARE = Care(
+    settle_seconds=_DEFAULTS.settle_seconds,
+    cool_down_seconds=_DEFAULTS.cool_down_seconds,
+    board_retry_seconds=_DEFAULTS.board_retry_seconds,
+    bmp_check_seconds=_DEFAULTS.bmp_check_seconds,
+    reports_to_set_aside=_DEFAULTS.reports_to_set_aside,
+    report_rest_seconds=_DEFAULTS.report_rest_seconds,
 )
 
 
-def read_timings(table: Table, default: Timings) -> Timings:
-    """Return the durations that a table gives, those of `default` where it gives none."""
-    seconds = a_duration("seconds")
-    return Timings(
-        settle=table.take("settle_seconds", seconds, default.settle),
-        cool_down=table.take("cool_down_seconds", seconds, default.cool_down),
-        board_retry=table.take("board_retry_seconds", seconds, default.board_retry),
+def read_care(table: Table, default: Care) -> Care:
+    """Return how a table wants boards to be treated: as in `default` where it doesn't say."""
+    seconds, more = a_duration("seconds"), a_duration("seconds", above=0.0)
+    return Care(
+        settle_seconds=table.take("settle_seconds", seconds, default.settle_seconds),
+        cool_down_seconds=table.take("cool_down_seconds", seconds, default.cool_down_seconds),
+        board_retry_seconds=table.take("board_retry_seconds", more, default.board_retry_seconds),
+        bmp_check_seconds=table.take("bmp_check_seconds", more, default.bmp_check_seconds),
+        reports_to_set_aside=table.take(
+            "reports_to_set_aside", whole_number(1, _MOST_REPORTS), default.reports_to_set_aside
+        ),
+        report_rest_seconds=table.take("report_rest_seconds", seconds, default.report_rest_seconds),
     )
 
 
-def read_machines(tables: list[Table], folder: Folder, timings: Timings) -> tuple[Machine, ...]:
+def read_machines(tables: list[Table], folder: Folder, care: Care) -> tuple[Machine, ...]:
     """Return the machines that are right, and note what is wrong with the others.
 
     Args:
         tables: One for each machine.
         folder: Where paths are meant from.
-        timings: Those of machines that give none of their own.
+        care: How boards are treated where a machine doesn't say.
     """
     used = _Used()
-    machines = [_Reader(table, folder, timings, used).read() for table in tables]
+    machines = [_Reader(table, folder, care, used).read() for table in tables]
     return tuple(machine for machine in machines if machine is not None)
 
 
@@ -87,12 +102,12 @@ class _Used:
 class _Reader:
     """Reads one machine."""
 
-    def __init__(self, table: Table, folder: Folder, timings: Timings, used: _Used) -> None:
+    def __init__(self, table: Table, folder: Folder, care: Care, used: _Used) -> None:
         self._table = table
         self._mistakes = table.mistakes
         self._before = len(table.mistakes.found)
         self._folder = folder
-        self._timings = timings
+        self._care = care
         self._used = used
         self._size: Size | None = None
 
@@ -111,7 +126,7 @@ class _Reader:
         places = {**(layout.places if layout else {}), **{board: one.place for board, one in by_hand.items()}}
         bmps = self._bmps()
         base = self._table.take("base_address", _an_ipv4_address, None)
-        timings = read_timings(self._table, self._timings)
+        care = read_care(self._table, self._care)
         self._table.finish()
         size = self._size
         if size is None or name is None:
@@ -133,9 +148,12 @@ class _Reader:
             places=live,
             addresses=addresses,
             bmps=frames,
-            settle_seconds=timings.settle,
-            cool_down_seconds=timings.cool_down,
-            board_retry_seconds=timings.board_retry,
+            settle_seconds=care.settle_seconds,
+            cool_down_seconds=care.cool_down_seconds,
+            board_retry_seconds=care.board_retry_seconds,
+            bmp_check_seconds=care.bmp_check_seconds,
+            reports_to_set_aside=care.reports_to_set_aside,
+            report_rest_seconds=care.report_rest_seconds,
         )
 
     # What the table says

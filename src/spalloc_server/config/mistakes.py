@@ -4,6 +4,7 @@
 """Reports of what is wrong with a configuration."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from difflib import get_close_matches
 from spalloc_server.config.lines import Path
 
 _SHOWN_CHARACTERS = 60
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,20 +75,27 @@ class Mistakes:
             elif isinstance(part, int):
                 text += f"[{part}]"
             else:
-                text += ("" if not text else " " if text[-1] == '"' else ".") + part
+                text += ("" if not text else " " if text[-1] == '"' else ".") + _key(part)
         return text or "the file"
+
+
+def _key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else shown(key)
 
 
 def shown(value: object) -> str:
     """Return a value as it is shown in a report: escaped, and not too long."""
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str).replace("\x7f", "\\u007f")
+    except ValueError:
+        text = "a number of very many digits"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return what to say about a word that isn't known: the nearest that is, or all that are."""
     words = sorted(known)
-    close = get_close_matches(word, words, 1)
+    close = get_close_matches(word[:_SHOWN_CHARACTERS], words, 1)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known are {', '.join(words)}"

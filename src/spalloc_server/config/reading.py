@@ -122,24 +122,23 @@ def whole_number(least: int, most: int) -> Kind[int]:
     return kind
 
 
-def a_duration(unit: str) -> Kind[float]:
-    """Take a length of time in `unit`, 0 or more."""
-
-    def kind(entry: Entry) -> float | None:
-        value = entry.value
-        if isinstance(value, int | float) and not isinstance(value, bool) and _is_duration(value):
-            return float(value)
-        entry.wrong(f"a number of {unit}, 0 or more")
-        return None
-
-    return kind
-
-
 _LONGEST = 1e9
 
 
-def _is_duration(value: float) -> bool:
-    return isfinite(value) and 0 <= value <= _LONGEST
+def a_duration(unit: str, *, above: float | None = None) -> Kind[float]:
+    """Take a length of time in `unit`: 0 or more, or more than `above`."""
+
+    def fits(value: float) -> bool:
+        return isfinite(value) and value <= _LONGEST and (value >= 0 if above is None else value > above)
+
+    def kind(entry: Entry) -> float | None:
+        value = entry.value
+        if isinstance(value, int | float) and not isinstance(value, bool) and fits(value):
+            return float(value)
+        entry.wrong(f"a number of {unit}, {'0 or more' if above is None else f'more than {above:g}'}")
+        return None
+
+    return kind
 
 
 def one_of(choices: type[E]) -> Kind[E]:

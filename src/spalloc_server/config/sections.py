@@ -15,6 +15,7 @@ from spalloc_server.config.reading import (
     list_of,
     networks,
     one_of,
+    whole_number,
 )
 from spalloc_server.config.settings import (
     DEFAULT_HISTORY_DAYS,
@@ -25,6 +26,11 @@ from spalloc_server.config.settings import (
 )
 from spalloc_server.core.networks import EVERYWHERE, NOWHERE
 from spalloc_server.core.trust import Control, Trust
+from spalloc_server.fronts.v1.limits import Limits
+
+MOST_CONNECTIONS = 1_000_000
+LEAST_REQUEST_BYTES = 1024
+MOST_REQUEST_BYTES = 16 * 1024 * 1024
 
 
 def read_listening(table: Table, port: int) -> Listening:
@@ -36,11 +42,32 @@ def read_listening(table: Table, port: int) -> Listening:
     return Listening(port, addresses, table.take("allow", networks, EVERYWHERE))
 
 
-def read_v1(table: Table) -> Listening:
-    """Return where the v1 front listens."""
+def read_v1(table: Table) -> tuple[Listening, Limits]:
+    """Return where the v1 front listens, and how much clients may take of it."""
     listening = read_listening(table, DEFAULT_PORT)
+    limits = read_limits(table.table("limits"))
     table.finish()
-    return listening
+    return listening, limits
+
+
+def read_limits(table: Table) -> Limits:
+    """Return how much clients may take of the server."""
+    default = Limits()
+    count, seconds = whole_number(1, MOST_CONNECTIONS), a_duration("seconds", above=0.0)
+    limits = Limits(
+        connections=table.take("connections", count, default.connections),
+        connections_from_one_address=table.take(
+            "connections_from_one_address", count, default.connections_from_one_address
+        ),
+        request_bytes=table.take(
+            "request_bytes", whole_number(LEAST_REQUEST_BYTES, MOST_REQUEST_BYTES), default.request_bytes
+        ),
+        first_request_seconds=table.take("first_request_seconds", seconds, default.first_request_seconds),
+        idle_seconds=table.take("idle_seconds", seconds, default.idle_seconds),
+        slow_reader_seconds=table.take("slow_reader_seconds", seconds, default.slow_reader_seconds),
+    )
+    table.finish()
+    return limits
 
 
 def read_metrics(table: Table) -> Listening:

@@ -11,6 +11,7 @@ from spalloc_client.wire import DEFAULT_PORT
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import EVERYWHERE, Networks
 from spalloc_server.core.trust import Trust
+from spalloc_server.fronts.v1.limits import Limits
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_METRICS_PORT = 22245
@@ -45,6 +46,7 @@ class Configuration:
     machines: tuple[Machine, ...] = ()
     """Highest priority first."""
     v1: Listening = field(default_factory=lambda: Listening(DEFAULT_PORT))
+    v1_limits: Limits = field(default_factory=Limits)
     metrics: Listening | None = None
     """Where metrics and readiness can be asked for; None for nowhere."""
     history_days: float = DEFAULT_HISTORY_DAYS

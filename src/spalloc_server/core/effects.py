@@ -37,6 +37,13 @@ class Notice:
 
     text: str
     serious: bool = False
+    about: Mapping[str, str | int] = field(default_factory=dict)
+    """What it is about, for programs that read the log: `job`, `machine`, `board`, `frame`."""
+
+
+def about_board(key: BoardKey) -> dict[str, str | int]:
+    """Return what a notice about a board is about."""
+    return {"machine": key.machine, "board": str(key.board)}
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from itertools import count
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.changes import objection
-from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice
+from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice, about_board
 from spalloc_server.core.jobs import Asked, Job, JobRecord
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
@@ -141,7 +141,9 @@ class Site:
         reporter = host if holder is None else self.jobs[holder].record.owner
         reports = self._reports.add(key, Report(reporter, text))
         machine = self.machines[key.machine]
-        self._notice(f"{key.machine} {key.board} is reported by {reporter}: {text}", serious=True)
+        self._notice(
+            f"{key.machine} {key.board} is reported by {reporter}: {text}", about_board(key), serious=True
+        )
         if len(reports) < machine.reports_to_set_aside:
             return
         self._reports.forget(key)
@@ -179,7 +181,11 @@ class Site:
         elif job.record.power:
             self._move(job, job.record.allocation, failed, now)
         else:
-            self._notice(f"job {job.id}: boards could not be switched off, will try again", serious=True)
+            self._notice(
+                f"job {job.id}: boards could not be switched off, will try again",
+                {"job": job.id},
+                serious=True,
+            )
             self._retries.add(now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
@@ -188,7 +194,9 @@ class Site:
         if not boards:
             return
         if why is None:
-            self._notice(f"{machine} {frame}: its BMP answers again")
+            self._notice(
+                f"{machine} {frame}: its BMP answers again", {"machine": machine, "frame": str(frame)}
+            )
             aside = self._upkeep.set_aside()
             for board in boards:
                 if BoardKey(machine, board) not in aside:
@@ -197,7 +205,9 @@ class Site:
             self._follow_upkeep(now)
         else:
             self._notice(
-                f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}", serious=True
+                f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}",
+                {"machine": machine, "frame": str(frame)},
+                serious=True,
             )
             for board in boards:
                 self._scheduler.set_aside(machine, board)
@@ -378,6 +388,15 @@ class Site:
             return None
         return self._scheduler.waiting(number)
 
+    def boards_in_care(self) -> Mapping[BoardKey, str | None]:
+        """Return the boards that are neither free nor a job's, each with what is wrong with it, if anything is."""
+        return self._upkeep.in_care()
+
+    @property
+    def jobs_created(self) -> int:
+        """How many jobs there have ever been."""
+        return self._next_job - 1
+
     def free_boards(self, machine: str) -> int:
         """Return how many boards of a machine a job could get now."""
         return self._scheduler.free_boards(machine)
@@ -405,8 +424,8 @@ class Site:
         self._touched.add(job.id)
         self._effects.jobs_changed.add(job.id)
 
-    def _notice(self, text: str, *, serious: bool = False) -> None:
-        self._effects.notices.append(Notice(text, serious))
+    def _notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:
+        self._effects.notices.append(Notice(text, serious, about))
 
     def _hold(self, job: Job, allocation: Allocation) -> None:
         for board in allocation.boards:
@@ -429,7 +448,11 @@ class Site:
 
     def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, str], now: float) -> None:
         names = ", ".join(str(board) for board in sorted(failed))
-        self._notice(f"job {job.id} is moved: {names} of {allocation.machine} failed", serious=True)
+        self._notice(
+            f"job {job.id} is moved: {names} of {allocation.machine} failed",
+            {"job": job.id, "machine": allocation.machine},
+            serious=True,
+        )
         self._give_back(allocation, {board: Fault(why) for board, why in failed.items()}, now)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)

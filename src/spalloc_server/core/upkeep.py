@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from spalloc_server.core.effects import BoardKey, BoardRecord, Notice
+from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, about_board
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.timers import Timers
@@ -106,7 +106,9 @@ class Upkeep:
         """Note that something is wrong with a board in care: it must rest and pass a test before it is free."""
         self._care[key] = _Care(fault.why, 1, proven=False, rest_seconds=fault.rest_seconds)
         self._findings.notices.append(
-            Notice(f"{key.machine} {key.board} is set aside: {fault.why}", serious=True)
+            Notice(
+                f"{key.machine} {key.board} is set aside: {fault.why}", serious=True, about=about_board(key)
+            )
         )
 
     def recall(self, records: Mapping[BoardKey, BoardRecord], now: float) -> None:
@@ -215,7 +217,11 @@ class Upkeep:
         if owed_off:
             self._owed_by_strangers.add(key)
             self._findings.notices.append(
-                Notice(f"{key.machine} {key.board} is configured no more, and perhaps on", serious=True)
+                Notice(
+                    f"{key.machine} {key.board} is configured no more, and perhaps on",
+                    serious=True,
+                    about=about_board(key),
+                )
             )
 
     def _begin(self, task: _Task, keys: list[BoardKey]) -> None:
@@ -255,7 +261,7 @@ class Upkeep:
             care = self._care.pop(key)
             if care.why is not None:
                 self._findings.notices.append(
-                    Notice(f"{key.machine} {key.board} is well again and back in use")
+                    Notice(f"{key.machine} {key.board} is well again and back in use", about=about_board(key))
                 )
             self._findings.free.append(key)
 
@@ -276,7 +282,9 @@ class Upkeep:
             self._rest(key, _Task.OFF, now + self._rest_seconds(key))
             self._findings.notices.append(
                 Notice(
-                    f"{key.machine} {key.board} could not be switched off: {failed[key.board]}", serious=True
+                    f"{key.machine} {key.board} could not be switched off: {failed[key.board]}",
+                    serious=True,
+                    about=about_board(key),
                 )
             )
 

@@ -143,7 +143,6 @@ class FrameDriver:
         if self._turns is not None:
             self._turns.cancel()
             await asyncio.gather(self._turns, return_exceptions=True)
-            self._cancel_check()
         self.conversation.close()
 
     # Turns
@@ -167,8 +166,8 @@ class FrameDriver:
                     break
         finally:
             self._turns = None
-            wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
-            self._next_check = asyncio.get_running_loop().call_later(wait, self._begin)
+        wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
+        self._next_check = asyncio.get_running_loop().call_later(wait, self._begin)
 
     async def _safe_turn(self, goals: _Goals) -> None:
         try:
@@ -267,6 +266,8 @@ class FrameDriver:
     async def _prepare(self, goals: _Goals) -> dict[int, str]:
         """Check the FPGAs of boards that are on and stop their links; return the boards that failed."""
         if not self._has_fpgas:
+            # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
+            await self._ask([lambda sequence: version_request(min(goals), sequence)], REGISTER_PATIENCE)
             return {}
         failed = await self._check_fpgas(goals)
         links = [
@@ -286,12 +287,12 @@ class FrameDriver:
     async def _check_fpgas(self, slots: Iterable[int]) -> dict[int, str]:
         wanted = [(slot, fpga) for slot in slots for fpga in range(FPGAS_PER_BOARD)]
         replies = await self._ask([_reading(slot, fpga) for slot, fpga in wanted], REGISTER_PATIENCE)
-        failed = {}
+        failed: dict[int, str] = {}
         for (slot, fpga), reply in zip(wanted, replies, strict=True):
             if reply is None:
-                failed[slot] = self._unanswered()
+                failed.setdefault(slot, self._unanswered())
             elif not _identified(fpga, reply):
-                failed[slot] = f"its FPGA {fpga} did not load"
+                failed.setdefault(slot, f"its FPGA {fpga} did not load")
         return failed
 
 

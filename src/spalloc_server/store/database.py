@@ -13,37 +13,13 @@ from pathlib import Path
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.store import history, schema
 from spalloc_server.store.records import from_text, to_text
 from spinnaker.geometry import Board
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY,
-    owner TEXT NOT NULL,
-    created REAL NOT NULL,
-    ended REAL,
-    record BLOB NOT NULL
-) STRICT;
-CREATE INDEX ended_jobs ON jobs (ended) WHERE ended IS NOT NULL;
-CREATE TABLE boards (
-    machine TEXT NOT NULL,
-    x INTEGER NOT NULL,
-    y INTEGER NOT NULL,
-    z INTEGER NOT NULL,
-    owed_off INTEGER NOT NULL,
-    aside TEXT,
-    rest_seconds REAL,
-    PRIMARY KEY (machine, x, y, z)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO counters VALUES ('next_job', 1);
-"""
-
 _PUT_JOB = """
-INSERT INTO jobs (id, owner, created, ended, record) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record
+INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
 """
 _PUT_BOARD = """
 INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -70,41 +46,80 @@ class Recalled:
 class Store:
     """One site's database; may be used by one thread at a time."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, database: sqlite3.Connection | None = None) -> None:
         """Open the database at `path`, made if it isn't there; None keeps it in memory, gone when closed.
+
+        Args:
+            path: The file.
+            database: What to use in place of a file, open already and in nobody else's use.
 
         Raises:
             StoreError: It can't be opened, is another program's, or was written by a newer server.
         """
         self._name = "memory" if path is None else str(path)
+        self._path = path
+        self._reader: sqlite3.Connection | None = None
         self._lock = None if path is None else _lock(path)
         try:
-            self._database = sqlite3.connect(
-                ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
-            )
-            self._prepare()
-        except sqlite3.Error as error:
+            self._open(path, database)
+        except BaseException:
             if self._lock is not None:
                 os.close(self._lock)
+            raise
+
+    def _open(self, path: Path | None, database: sqlite3.Connection | None) -> None:
+        try:
+            self._database = database or sqlite3.connect(
+                ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
             raise StoreError(f"can't use {self._name} for the server's records: {error}") from error
+        try:
+            self._prepare()
+        except BaseException as error:
+            self._database.close()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"can't use {self._name} for the server's records: {error}") from error
+            raise
 
     def _prepare(self) -> None:
         run = self._database.execute
         run("PRAGMA busy_timeout = 0")
+        # Looked at before anything is changed.
+        version = self._version()
+        # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
+        # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
+        run("PRAGMA synchronous = EXTRA")
         run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
+        if version == len(schema.MIGRATIONS):
+            return
+        # All or nothing: a server that is killed in between leaves the older version whole.
         run("BEGIN IMMEDIATE")
+        for number, migration in enumerate(schema.MIGRATIONS[version:], version + 1):
+            for statement in migration.split(";"):
+                run(statement)
+            run(f"PRAGMA user_version = {number}")
+        run(f"PRAGMA application_id = {schema.APPLICATION}")
+        run("COMMIT")
+
+    def _version(self) -> int:
+        """Return the version of the schema that the database has, 0 if it is new.
+
+        Raises:
+            StoreError: It is newer than this server, or not a spalloc server's.
+        """
+        run = self._database.execute
         (version,) = run("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
+        (application,) = run("PRAGMA application_id").fetchone()
+        (tables,) = run("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and application != schema.APPLICATION:
+            raise StoreError(f"{self._name} is another program's database; give another file")
+        if version > len(schema.MIGRATIONS):
             raise StoreError(
                 f"{self._name} was written by a newer server (its records have version {version}, "
-                f"this server knows up to {SCHEMA_VERSION}); start that one, or give another file"
+                f"this server knows up to {len(schema.MIGRATIONS)}); start that one, or give another file"
             )
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                run(statement)
-            run(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        run("COMMIT")
+        return int(version)
 
     def recall(self, *, ended_limit: int) -> Recalled:
         """Return what is recorded: all live jobs, and at most `ended_limit` destroyed ones, the latest ended.
@@ -159,17 +174,51 @@ class Store:
                 database.execute("ROLLBACK")
             raise
 
+    def forget_ended(self, before: float, limit: int) -> int:
+        """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many.
+
+        Raises:
+            sqlite3.Error: They could not be dropped; trying again is allowed.
+        """
+        return history.forget_ended(self._database, before, limit)
+
+    def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None).
+
+        May be called from another thread than all else, which goes on meanwhile.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        if self._reader is None:
+            self._reader = self._open_reader()
+        return history.ended_jobs(self._reader, owner, machine, limit)
+
+    def _open_reader(self) -> sqlite3.Connection:
+        """Return a connection that reads beside the one that writes, so that neither waits for the other."""
+        if self._path is None:
+            return self._database
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
     def close(self) -> None:
         """Close the database; what was written stays."""
+        if self._reader is not None:
+            self._reader.close()
         self._database.close()
         # Only now: closing any descriptor of the file takes away the locks that SQLite has on it in this process.
         if self._lock is not None:
             os.close(self._lock)
 
 
-def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, bytes]:
+def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, str | None, bytes]:
     ended = record.ended if record.state is JobState.destroyed else None
-    return record.id, record.owner, record.created, ended, to_text(record)
+    machine = None if record.allocation is None else record.allocation.machine
+    return record.id, record.owner, record.created, ended, machine, to_text(record)
 
 
 def _lock(path: Path) -> int:

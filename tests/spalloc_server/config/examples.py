@@ -18,7 +18,7 @@ place = [0, 0, 0]
 """
 
 THREE_BOARDS = """
-[timings]
+[boards]
 settle_seconds = 4.5
 
 [[machine]]

@@ -232,7 +232,7 @@ class Reconfigurations(RuleBasedStateMachine):
         if any(
             order.machine == earlier.machine
             and order.boards & earlier.boards
-            and order.number < earlier.number
+            and earlier.number < order.number
             for earlier in self.world.orders
         ):
             order = self.world.orders[0]

@@ -3,6 +3,7 @@
 # No bytes and no sockets: connections are connection.py's subject. Values returned here can be written as JSON.
 """The commands of the v1 protocol."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -11,7 +12,7 @@ from spalloc_client.states import JobState
 from spalloc_client.wire import Json
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey
-from spalloc_server.core.jobs import Asked
+from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spalloc_server.core.requests import (
     DEFAULT_MAX_DEAD_BOARDS,
@@ -22,6 +23,7 @@ from spalloc_server.core.requests import (
     shape_of,
 )
 from spalloc_server.core.site import Site
+from spalloc_server.core.trust import Trust
 from spalloc_server.core.whereis import Holder, locate
 from spalloc_server.fronts.v1.arguments import (
     CommandError,
@@ -34,7 +36,7 @@ from spalloc_server.fronts.v1.arguments import (
     or_null,
     texts,
 )
-from spalloc_server.fronts.v1.listing import Encoded, Listing, Reply
+from spalloc_server.fronts.v1.listing import Encoded, Listing, Reply, ended_entry
 from spinnaker.geometry import Board, Chip, first_chip
 from spinnaker.places import Place
 
@@ -42,6 +44,14 @@ PROTOCOL_VERSION = "1.0.0"
 """What `version` answers: a version that every published client accepts (they want 0.4.0 or more, below 2.0.0)."""
 
 DEFAULT_KEEPALIVE_SECONDS = 60.0
+
+
+DEFAULT_ENDED_JOBS = 100
+MOST_ENDED_JOBS = 1000
+"""Ended jobs that one listing may have; a listing of them takes the loop's time."""
+
+EndedJobs = Callable[[str | None, str | None, int], Sequence[JobRecord]]
+"""Returns the jobs that ended last: of an owner, on a machine, and how many at most."""
 
 
 class Watcher(Protocol):
@@ -79,10 +89,21 @@ class Command:
 class Commands:
     """All commands, bound to one site."""
 
-    def __init__(self, site: Site, clock: Clock) -> None:
-        """Serve `site`, reading the time from `clock`."""
+    def __init__(self, site: Site, clock: Clock, ended_jobs: EndedJobs) -> None:
+        """Serve `site`.
+
+        Args:
+            site: Whose jobs and machines the commands are about.
+            clock: Where the time is read.
+            ended_jobs: Where records of ended jobs are found.
+        """
+        self.trust = Trust()
+        """May be replaced at any time."""
+        self.counts: Counter[str] = Counter()
+        """How often each command was called."""
         self._site = site
         self._clock = clock
+        self._ended_jobs = ended_jobs
         self._listing = Listing()
         job = (Parameter("job_id", a_whole_number),)
         any_job = (Parameter("job_id", or_null(a_whole_number), None),)
@@ -95,6 +116,10 @@ class Commands:
             Parameter("address", a_text),
             *(Parameter(name, or_null(a_whole_number), None) for name in ("x", "y", "p")),
             Parameter("description", or_null(a_text), None),
+        )
+        ended = (
+            *(Parameter(name, or_null(a_text), None) for name in ("owner", "machine")),
+            Parameter("limit", a_whole_number, DEFAULT_ENDED_JOBS),
         )
         self._commands = {
             "version": Command((), self._version),
@@ -115,8 +140,10 @@ class Commands:
             "get_board_position": Command(spot, self._get_board_position),
             "get_board_at_position": Command(spot, self._get_board_at_position),
             "job_queue_position": Command(job, self._job_queue_position),
+            "list_ended_jobs": Command(ended, self._list_ended_jobs),
             "report_problem": Command(problem, self._report_problem),
         }
+        self._names = {*self._commands, "create_job", "where_is"}
 
     def run(self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Reply:
         """Do one command and return its result.
@@ -124,14 +151,17 @@ class Commands:
         Raises:
             CommandError: It can't be done; the message says what was wrong.
         """
+        if name in self._names:
+            self.counts[name] += 1
         if name == "create_job":
             return self._create_job(caller, args, kwargs)
         if name == "where_is":
             return self._where_is(args, kwargs)
         command = self._commands.get(name)
         if command is None:
-            known = sorted([*self._commands, "create_job", "where_is"])
-            raise CommandError(f"there is no command {name[:60]!r}; there are {', '.join(known)}")
+            raise CommandError(
+                f"there is no command {name[:60]!r}; there are {', '.join(sorted(self._names))}"
+            )
         return command.run(caller, *bind(name, command.parameters, args, kwargs))
 
     def _version(self, _caller: Caller) -> Json:
@@ -144,10 +174,11 @@ class Commands:
         Parameter("keepalive", or_null(a_number), DEFAULT_KEEPALIVE_SECONDS),
         Parameter("machine", or_null(a_text), None),
         Parameter("tags", or_null(texts), None),
-        Parameter("min_ratio", a_number, DEFAULT_MIN_RATIO),
+        # The newest published client says null for these two when it is told nothing.
+        Parameter("min_ratio", or_null(a_number), None),
         Parameter("max_dead_boards", or_null(a_whole_number), DEFAULT_MAX_DEAD_BOARDS),
         Parameter("max_dead_links", or_null(a_whole_number), None),
-        Parameter("require_torus", a_truth, False),
+        Parameter("require_torus", or_null(a_truth), None),
     )
 
     def _create_job(self, caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
@@ -171,10 +202,10 @@ class Commands:
                     shape=shape_of(args),
                     machine=machine,
                     tags=frozenset((DEFAULT_TAG,) if tags is None else tags),
-                    min_ratio=cast("float", values[4]),
+                    min_ratio=DEFAULT_MIN_RATIO if values[4] is None else cast("float", values[4]),
                     max_dead_boards=cast("int | None", values[5]),
                     max_dead_links=cast("int | None", values[6]),
-                    require_torus=cast("bool", values[7]),
+                    require_torus=bool(values[7]),
                 )
             )
         except RequestError as error:
@@ -242,21 +273,35 @@ class Commands:
         }
 
     def _power_on(self, caller: Caller, number: int) -> Json:
+        self._check_trust(caller, number)
         self._site.keep_alive(number, caller.host, self._clock.now())
         self._site.set_power(number, on=True)
         return None
 
     def _power_off(self, caller: Caller, number: int) -> Json:
+        self._check_trust(caller, number)
         self._site.keep_alive(number, caller.host, self._clock.now())
         self._site.set_power(number, on=False)
         return None
 
-    def _destroy_job(self, _caller: Caller, number: int, reason: str | None) -> Json:
+    def _check_trust(self, caller: Caller, number: int) -> None:
+        job = self._site.jobs.get(number)
+        refusal = None if job is None else self.trust.refusal(job.record, caller.host)
+        if refusal is not None:
+            raise CommandError(refusal)
+
+    def _destroy_job(self, caller: Caller, number: int, reason: str | None) -> Json:
+        self._check_trust(caller, number)
         self._site.destroy_job(number, reason, wall=self._clock.wall(), now=self._clock.now())
         return None
 
     def _list_jobs(self, _caller: Caller) -> Encoded:
         return self._listing.of(self._site.jobs)
+
+    def _list_ended_jobs(self, _caller: Caller, owner: str | None, machine: str | None, limit: int) -> Json:
+        if not 1 <= limit <= MOST_ENDED_JOBS:
+            raise CommandError(f"limit is {limit}; it must be 1 to {MOST_ENDED_JOBS}")
+        return [ended_entry(record) for record in self._ended_jobs(owner, machine, limit)]
 
     def _job_queue_position(self, _caller: Caller, number: int) -> Json:
         waiting = self._site.waiting(number)

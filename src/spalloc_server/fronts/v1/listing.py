@@ -49,6 +49,11 @@ class Listing:
         return Encoded(b'{"return":[' + b",".join(parts) + b"]}\n")
 
 
+def ended_entry(record: JobRecord) -> dict[str, Any]:
+    """Return what a listing says of a job that has ended."""
+    return _entry(record) | {"reason": record.reason, "ended": record.ended}
+
+
 def _written(record: JobRecord) -> bytes:
     entry = _entry(record)
     text = _write(entry)

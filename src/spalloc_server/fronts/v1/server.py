@@ -6,7 +6,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spalloc_server.descriptors import allow_descriptors
 from spalloc_server.engine import Engine
@@ -45,7 +45,7 @@ class V1Server:
             admission: Says which addresses may connect.
         """
         self.engine = engine
-        self.commands = Commands(engine.site, engine.clock)
+        self.commands = Commands(engine.site, engine.clock, engine.ended_jobs)
         self.watchers = Watchers(lambda job: job in engine.site.jobs)
         self.limits = limits or Limits()
         """May be replaced at any time; holds for what happens from then on."""
@@ -63,8 +63,8 @@ class V1Server:
         """How many clients are connected."""
         return len(self._connections)
 
-    async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen on `host` and `port` (0 for any that is free) and return the address in use.
+    async def start(self, host: str | Sequence[str], port: int) -> tuple[str, int]:
+        """Listen on one host or several, on `port` (0 for any that is free), and return the first address in use.
 
         Raises:
             OSError: The address can't be listened on.
@@ -109,7 +109,7 @@ class V1Server:
         self._alone.clear()
         refusal = self._refusal(address)
         if refusal is not None:
-            _log.warning("a client at %s is refused: %s", address, refusal)
+            _log.warning("a client at %s is refused: %s", address, refusal, extra={"client": address})
         return refusal
 
     def _refusal(self, address: str) -> str | None:
@@ -149,7 +149,12 @@ class V1Server:
         for connection in list(self._connections):
             why = self._fault(connection, now, limits)
             if why is not None:
-                _log.warning("a client at %s is cut off: %s", connection.address, why)
+                _log.warning(
+                    "a client at %s is cut off: %s",
+                    connection.address,
+                    why,
+                    extra={"client": connection.address},
+                )
                 connection.abort()
         self._go_round_later()
 

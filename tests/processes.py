@@ -1,7 +1,7 @@
-# Processes that benchmarks of the server talk to: virtual boards in one, the server in another.
+# Processes that tests and benchmarks of the server talk to: virtual boards in one, the server in another.
 #
-# The server has a process to itself, as at a site, so that what is measured is not shared with the boards.
-"""Run a part of a site in this process: `python -m benchmarks._site boards|server OPTIONS`."""
+# The server has a process to itself, as at a site, so that it can be killed and measured without the boards.
+"""Run a part of a site in this process: `python -m tests.processes boards|server OPTIONS`."""
 
 import argparse
 import asyncio
@@ -12,10 +12,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from spalloc_server.clock import SystemClock
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.site import Site
 from spalloc_server.embedded import machine_of
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.v1.limits import Limits
+from spalloc_server.fronts.v1.server import V1Server
+from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.loop import run
-from spalloc_server.service import Service
+from spalloc_server.store.database import Store
 from spinnaker.geometry import Board, Size
 from spinnaker.places import Frame, Place
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
@@ -24,7 +30,7 @@ from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
 @contextlib.contextmanager
 def _process(*arguments: str) -> Iterator[dict]:
     """Start this module in a process; gives what it says of itself, and ends it afterwards."""
-    command = [sys.executable, "-m", "benchmarks._site", *arguments]
+    command = [sys.executable, "-m", "tests.processes", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
         try:
             yield json.loads(process.stdout.readline()) | {"pid": process.pid}
@@ -41,10 +47,15 @@ def boards(width: int, height: int) -> Iterator[dict]:
 
 
 @contextlib.contextmanager
-def server(machine: dict, state: Path | None = None) -> Iterator[dict]:
+def server(machine: dict, state: Path | None = None, port: int = 0) -> Iterator[dict]:
     """Run our server for a machine; gives `host`, `port` and `pid`."""
-    with _process("server", json.dumps(machine), str(state or "")) as address:
+    with _process(*server_arguments(machine, state, port)) as address:
         yield address
+
+
+def server_arguments(machine: dict, state: Path | None = None, port: int = 0) -> list[str]:
+    """Return the arguments of this module that run our server for a machine."""
+    return ["server", json.dumps(machine), str(state or ""), str(port)]
 
 
 def described(machine: Machine) -> dict:
@@ -78,14 +89,22 @@ async def _boards(width: int, height: int) -> None:
         await _told_to_end()
 
 
-async def _server(description: dict, state: Path | None) -> None:
-    service = Service([_machine(description)], state=state)
-    host, port = await service.start("127.0.0.1", 0)
+async def _server(description: dict, state: Path | None, port: int) -> None:
+    machine = _machine(description)
+    store = Store(state)
+    engine = Engine(Site([machine]), store, Bmps([machine]), SystemClock())
+    # All clients of a test or benchmark are on this computer.
+    front = V1Server(engine, Limits(connections_from_one_address=Limits().connections))
+    engine.start()
+    host, port = await front.start("127.0.0.1", port)
     print(json.dumps({"host": host, "port": port}), flush=True)
     try:
         await _told_to_end()
     finally:
-        await service.stop()
+        front.stop_listening()
+        await engine.stop()
+        await front.stop()
+        store.close()
 
 
 def main() -> None:
@@ -98,11 +117,13 @@ def main() -> None:
     part = parts.add_parser("server")
     part.add_argument("machine")
     part.add_argument("state")
+    part.add_argument("port", type=int)
     arguments = parser.parse_args()
     if arguments.part == "boards":
         run(_boards(arguments.width, arguments.height))
     else:
-        run(_server(json.loads(arguments.machine), Path(arguments.state) if arguments.state else None))
+        state = Path(arguments.state) if arguments.state else None
+        run(_server(json.loads(arguments.machine), state, arguments.port))
 
 
 if __name__ == "__main__":
