@@ -1,16 +1,74 @@
-# What people type. Everything is installed into .venv from this file and pyproject.toml alone.
-PYTHON ?= python3
+# What people type. Everything is installed into .venv, from this file, pyproject.toml and constraints.txt alone.
+#
+# No logic of a check lives here: each is a tool's own command, set up in pyproject.toml.
+
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$name && break; done)
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --constraint constraints.txt
+WORKERS ?= 2
+PYTEST := -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
+# What changed here, must be installed again.
+INSTALLED := pyproject.toml constraints.txt
 
-.PHONY: check
-check: .venv/dev
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not slow and not peer"
+.PHONY: help demo check test static fast slow docs bench lock clean
 
-.venv/dev: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e '.[dev]'
-	touch $@
+help: ## say what there is to type (what `make` alone does)
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
+
+demo: .venv/server ## allocate three virtual boards, show them, use them, free them
+	@$(BIN)/python demo/three_boards.py
+
+check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
+	$(BIN)/python $(PYTEST) -m "not slow and not peer"
+
+test: static fast slow docs ## every check that CI makes
+
+bench: .venv/dev ## measure side by side with the published programs
+	$(BIN)/python -m benchmarks
+
+static: .venv/dev ## format, lint, types, direction of imports
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-logo
+
+# Coverage is counted over both layers, and in the processes that tests start.
+fast: .venv/dev
+	$(BIN)/coverage erase
+	$(BIN)/coverage run $(PYTEST) -m "not slow and not peer"
+
+slow: .venv/dev fast
+	$(BIN)/coverage run $(PYTEST) -m "slow or peer"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+docs: .venv/dev ## build the documentation into docs/_build/html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky --keep-going --jobs auto docs docs/_build/html
+
+lock: .venv/dev ## renew constraints.txt and tests/peers/locked/ from the package index
+	$(INSTALL) uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
+		--no-emit-index-url --no-header --no-annotate --output-file constraints.txt pyproject.toml >/dev/null
+	$(BIN)/python -m tests.peers.lock
+
+clean: ## remove what the other targets made, except the published programs in .peers
+	rm -rf .venv docs/_build .coverage* .hypothesis .*_cache
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "spalloc needs Python 3.11 or later, and none is on the PATH:" \
+		"install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "spalloc needs Python 3.11 or" \
+		"later, and $(PYTHON) is not one: name another with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment: install its" \
+		"venv module (on Debian and Ubuntu: apt install python3-venv), then type make again" >&2; exit 1; }
+
+.venv/server: .venv/bin/python $(INSTALLED)
+	@echo "Installing spalloc with its server into .venv ..."
+	@$(INSTALL) --editable '.[server]'
+	@touch $@
+
+.venv/dev: .venv/bin/python $(INSTALLED)
+	@echo "Installing spalloc and what its development needs into .venv ..."
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@ .venv/server

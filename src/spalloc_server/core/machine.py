@@ -29,3 +29,28 @@ class Machine:
     """The host name or address of each live board's Ethernet-connected chip."""
     bmps: Mapping[Frame, str] = field(default_factory=dict)
     """The host name or address of each frame's BMP."""
+    settle_seconds: float = 5.0
+    """How long boards need after power-on before they take a boot image."""
+    cool_down_seconds: float = 0.0
+    """How long boards rest after power-off before another job may have them."""
+    board_retry_seconds: float = 60.0
+    """How long a board that failed is left alone before it is tried; doubled at each failure."""
+    reports_to_set_aside: int = 3
+    """How many different users must report a board before it is set aside."""
+    report_rest_seconds: float = 86_400.0
+    """How long a board that was set aside for users' reports is left alone before it is tried."""
+    bmp_check_seconds: float = 30.0
+    """How often a BMP that has nothing to do is asked whether it still answers."""
+
+    _frames: Mapping[Frame, Mapping[Board, int]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort the boards by frame, which is asked for often."""
+        frames: dict[Frame, dict[Board, int]] = {}
+        for board, place in self.places.items():
+            frames.setdefault(place.in_frame, {})[board] = place.board
+        object.__setattr__(self, "_frames", frames)
+
+    def in_frame(self, frame: Frame) -> Mapping[Board, int]:
+        """Return the live boards of a frame, each with its number in it, 0 to 23."""
+        return self._frames.get(frame, {})

@@ -3,10 +3,12 @@
 # Whether a machine can meet a request is packing's subject; how a request travels is the front's.
 """Requests for boards."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
 
 from spalloc_server.core.machine import DEFAULT_TAG
-from spinnaker.geometry import Board, Size
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 
 DEFAULT_MIN_RATIO = 0.333
 DEFAULT_MAX_DEAD_BOARDS = 0
@@ -62,3 +64,75 @@ class JobRequest:
     """Dead links that are put up with between allocated boards; None for any number."""
     require_torus: bool = False
     """Whether the region must be a whole machine, its edges joined up."""
+
+
+def shape_of(args: Sequence[object]) -> Shape:
+    """Return the shape that `create_job`'s positional arguments ask for: none, `n`, `w h` or `x y z`.
+
+    Raises:
+        RequestError: They are too many, not whole numbers, or out of range.
+    """
+    for value in args:
+        if type(value) is not int:
+            raise RequestError(f"create_job takes whole numbers for what to allocate, not {value!r}")
+    numbers = [value for value in args if isinstance(value, int)]
+    match numbers:
+        case [] | [1]:
+            return AnyBoard()
+        case [count]:
+            return Boards(_at_least(count, 1, "number of boards"))
+        case [width, height]:
+            return Rectangle(
+                Size(_at_least(width, 1, "width in triads"), _at_least(height, 1, "height in triads"))
+            )
+        case [x, y, z]:
+            if z not in range(BOARDS_PER_TRIAD):
+                raise RequestError(f"the board's z is {z}; it must be 0, 1 or 2")
+            return BoardAt(Board(_at_least(x, 0, "board's x"), _at_least(y, 0, "board's y"), z))
+    raise RequestError(
+        f"create_job was given {len(numbers)} numbers; it takes none (one board), NUM (boards), "
+        "WIDTH HEIGHT (triads) or X Y Z (one board's coordinate)"
+    )
+
+
+def args_of(shape: Shape) -> tuple[int, ...]:
+    """Return the positional arguments that ask for `shape`; `shape_of` is the inverse."""
+    match shape:
+        case AnyBoard():
+            return ()
+        case Boards(count):
+            return (count,)
+        case Rectangle(size):
+            return tuple(size)
+        case BoardAt(board):
+            return tuple(board)
+
+
+def checked(request: JobRequest) -> JobRequest:
+    """Return `request` with its ratio brought to 0.0 to 1.0.
+
+    Raises:
+        RequestError: Parts of it exclude each other or are out of range.
+    """
+    if not request.min_ratio >= 0.0:
+        raise RequestError(f"min_ratio is {request.min_ratio}; it must be 0.0 or more")
+    if request.min_ratio == inf:
+        raise RequestError("min_ratio is infinite; 1.0 asks for a square")
+    for name, value in (
+        ("max_dead_boards", request.max_dead_boards),
+        ("max_dead_links", request.max_dead_links),
+    ):
+        if value is not None and value < 0:
+            raise RequestError(f"{name} is {value}; it must be 0 or more, or null for any number")
+    if request.require_torus and isinstance(request.shape, AnyBoard | BoardAt):
+        raise RequestError(
+            "require_torus is for rectangles of triads; a single board has no wrap-around links"
+        )
+    ratio = request.min_ratio
+    return replace(request, min_ratio=1.0 / ratio if ratio > 1.0 else ratio)
+
+
+def _at_least(value: int, least: int, what: str) -> int:
+    if value < least:
+        raise RequestError(f"the {what} is {value}; it must be {least} or more")
+    return value

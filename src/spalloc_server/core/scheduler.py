@@ -253,13 +253,15 @@ class Scheduler:
 
     def set_aside(self, machine: str, board: Board) -> None:
         """Give a live board to no job until it is put back; the job that has it keeps it."""
-        self._set_aside.setdefault(machine, set()).add(board)
-        self._packers[machine].set_aside(board)
+        if machine in self._packers:
+            self._set_aside.setdefault(machine, set()).add(board)
+            self._packers[machine].set_aside(board)
 
     def put_back(self, machine: str, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
         self._set_aside.get(machine, set()).discard(board)
-        self._packers[machine].put_back(board)
+        if machine in self._packers:
+            self._packers[machine].put_back(board)
 
     # Configuration
 

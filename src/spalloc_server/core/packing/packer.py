@@ -64,6 +64,7 @@ class Packer:
         """What is free."""
         self._open = Space(self._fabric, self._free)
         """What is free and not kept."""
+        self._up_to_date = True
         self._hope = Space(self._fabric)
         """What would be free soon, if a better place than the one that is kept is to be found."""
 
@@ -85,12 +86,12 @@ class Packer:
     @property
     def gained(self) -> int:
         """How many boards have become available to jobs in general, counted anew each time."""
-        return self._open.gained
+        return self._open_to_all().gained
 
     @property
     def gained_for_kept(self) -> int:
         """How many boards have become available to the job that a place is kept for, counted anew each time."""
-        return self._all.gained
+        return self._open_to_kept().gained
 
     # Changes
 
@@ -149,8 +150,22 @@ class Packer:
             self._changed()
 
     def _changed(self) -> None:
-        self._all.become(self._free)
-        self._open.become(self._free if self._kept is None else self._free - self._kept.boards)
+        # Boards come back one by one: what follows from that is worked out when somebody asks.
+        self._up_to_date = False
+
+    def _open_to_all(self) -> Space:
+        self._update()
+        return self._open
+
+    def _open_to_kept(self) -> Space:
+        self._update()
+        return self._all
+
+    def _update(self) -> None:
+        if not self._up_to_date:
+            self._up_to_date = True
+            self._all.become(self._free)
+            self._open.become(self._free if self._kept is None else self._free - self._kept.boards)
 
     # What can be had
 
@@ -178,7 +193,7 @@ class Packer:
             how many boards the largest cluster has that one of them is in. Who was found no place after the last look
             can have none now with more boards than that.
         """
-        self._seen, self._looked = self._looked, self._open.gained
+        self._seen, self._looked = self._looked, self.gained
         if self._seen == self._looked:
             return 0
         return self._open.largest_cluster(self._open.opened_since(self._seen))
@@ -190,12 +205,12 @@ class Packer:
             wish: what the job asks for.
             again: whether no place was found for it after the look before the last.
         """
-        return self._as_allocation(self._find(wish, self._open, since=self._seen if again else 0))
+        return self._as_allocation(self._find(wish, self._open_to_all(), since=self._seen if again else 0))
 
     def find_for_kept(self) -> Allocation | Missing:
         """Return what the job that a place is kept for can have now, there or anywhere; nothing is taken yet."""
         assert self._kept is not None
-        return self._as_allocation(self._find(self._kept.wish, self._all))
+        return self._as_allocation(self._find(self._kept.wish, self._open_to_kept()))
 
     def _as_allocation(self, found: Place | Missing) -> Allocation | Missing:
         return allocation(self.machine.name, self._fabric, found) if isinstance(found, Place) else found

@@ -1,0 +1,323 @@
+# A job, for programs that await: runs the steps of job_steps.py over the asyncio ProtocolClient.
+#
+# The blocking twin is spalloc_client/job.py; what both decide is in job_steps.py and requirements.py.
+# ruff: noqa: ASYNC109  # arguments are those of the blocking twin, `timeout` included
+"""Request boards, and keep them, in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Generator, Iterable
+from typing import Any, Self, TypeVar
+
+from spalloc_client import config, job_steps
+from spalloc_client.aio.protocol_client import ProtocolClient
+from spalloc_client.errors import ProtocolError
+from spalloc_client.keepalive import Keepalive
+from spalloc_client.logs import log
+from spalloc_client.requirements import USE_CONFIG, UseConfig, gather
+from spalloc_client.states import JobState
+
+T = TypeVar("T")
+
+
+class Job:
+    """Boards of a SpiNNaker machine, requested, kept and freed by tasks.
+
+    The names, arguments and meanings are those of `spalloc_client.Job`; what asks the server is awaited,
+    attributes included::
+
+        async with Job(6) as j:
+            my_boot(await j.hostname, await j.width, await j.height)
+
+        j = await Job(6)
+        await j.wait_until_ready()
+        await j.destroy()
+
+    A task may be cancelled wherever it waits. `async with` frees the boards then, too.
+    """
+
+    def __init__(
+        self,
+        *args: int,
+        hostname: str = USE_CONFIG,
+        port: int | str = USE_CONFIG,
+        reconnect_delay: float | UseConfig = USE_CONFIG,
+        timeout: float | UseConfig | None = USE_CONFIG,
+        config_filenames: Iterable[str | os.PathLike[str]] | UseConfig | None = USE_CONFIG,
+        resume_job_id: int | None = None,
+        owner: str = USE_CONFIG,
+        keepalive: float | UseConfig | None = USE_CONFIG,
+        machine: str | None = USE_CONFIG,
+        tags: Iterable[str] | UseConfig | None = USE_CONFIG,
+        min_ratio: float | UseConfig = USE_CONFIG,
+        max_dead_boards: int | UseConfig | None = USE_CONFIG,
+        max_dead_links: int | UseConfig | None = USE_CONFIG,
+        require_torus: bool | UseConfig = USE_CONFIG,
+        ignore_version: bool | UseConfig = USE_CONFIG,
+    ) -> None:
+        """Describe a job; the request is made when the Job is awaited or entered.
+
+        Arguments are those of `spalloc_client.Job`, and are checked at once.
+
+        Raises:
+            ValueError: An argument, or the configuration, says something that can't be.
+        """
+        self._requirements = gather(
+            args,
+            {
+                "hostname": hostname,
+                "port": port,
+                "reconnect_delay": reconnect_delay,
+                "timeout": timeout,
+                "owner": owner,
+                "keepalive": keepalive,
+                "machine": machine,
+                "tags": tags,
+                "min_ratio": min_ratio,
+                "max_dead_boards": max_dead_boards,
+                "max_dead_links": max_dead_links,
+                "require_torus": require_torus,
+                "ignore_version": ignore_version,
+            },
+            config.read_config(None if config_filenames == USE_CONFIG else config_filenames),
+            resume_job_id,
+        )
+        self._steps = job_steps.JobSteps(self._requirements)
+        self._client = ProtocolClient(self._requirements.hostname, self._requirements.port)
+        self._connecting = asyncio.Lock()
+        self._helper: Keepalive | None = None
+        self._started = False
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Make the request; the result is this Job."""
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Self:
+        """Make the request and wait until the boards are ready; if that fails, free them."""
+        await self._start()
+        try:
+            await self.wait_until_ready()
+        except BaseException:
+            await self.destroy()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Free the boards."""
+        await self.destroy()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} on {self._requirements.hostname}:{self._requirements.port}>"
+
+    async def _start(self) -> Self:
+        if not self._started:
+            self._started = True
+            try:
+                await self._run(self._steps.start())
+            except BaseException:
+                await self._run(self._steps.abandon())
+                raise
+        return self
+
+    @property
+    def id(self) -> int | None:
+        """The job's ID; None before the request was made. Not to be awaited."""
+        return self._steps.job_id
+
+    @property
+    def state(self) -> Coroutine[Any, Any, JobState]:
+        """The current state of the job."""
+
+        async def ask() -> JobState:
+            return (await self._run(self._steps.status())).state
+
+        return ask()
+
+    @property
+    def power(self) -> Coroutine[Any, Any, bool | None]:
+        """Whether the boards are powered, or being powered, on; None if there are no boards."""
+
+        async def ask() -> bool | None:
+            return (await self._run(self._steps.status())).power
+
+        return ask()
+
+    @property
+    def reason(self) -> Coroutine[Any, Any, str | None]:
+        """Why the job was destroyed, if it was and if a reason was given."""
+
+        async def ask() -> str | None:
+            return (await self._run(self._steps.status())).reason
+
+        return ask()
+
+    @property
+    def connections(self) -> Coroutine[Any, Any, dict[tuple[int, int], str] | None]:
+        """The hostnames of all Ethernet-connected chips, `{(x, y): hostname, ...}`; None without boards."""
+
+        async def ask() -> dict[tuple[int, int], str] | None:
+            return (await self._run(self._steps.machine_info())).connections_copy
+
+        return ask()
+
+    @property
+    def hostname(self) -> Coroutine[Any, Any, str | None]:
+        """The hostname of chip (0, 0); None without boards."""
+
+        async def ask() -> str | None:
+            return (await self._run(self._steps.machine_info())).hostname
+
+        return ask()
+
+    @property
+    def width(self) -> Coroutine[Any, Any, int | None]:
+        """The width of the network in chips; None without boards."""
+
+        async def ask() -> int | None:
+            return (await self._run(self._steps.machine_info())).width
+
+        return ask()
+
+    @property
+    def height(self) -> Coroutine[Any, Any, int | None]:
+        """The height of the network in chips; None without boards."""
+
+        async def ask() -> int | None:
+            return (await self._run(self._steps.machine_info())).height
+
+        return ask()
+
+    @property
+    def machine_name(self) -> Coroutine[Any, Any, str | None]:
+        """The name of the machine the boards are in; None without boards."""
+
+        async def ask() -> str | None:
+            return (await self._run(self._steps.machine_info())).machine_name
+
+        return ask()
+
+    @property
+    def boards(self) -> Coroutine[Any, Any, list[list[int]] | None]:
+        """The logical coordinates of the boards, `[[x, y, z], ...]`; None without boards."""
+
+        async def ask() -> list[list[int]] | None:
+            return (await self._run(self._steps.machine_info())).boards_copy
+
+        return ask()
+
+    async def set_power(self, power: bool) -> None:
+        """Turn the boards on (resetting those that are on) or off; does nothing if there are none yet."""
+        await self._run(self._steps.set_power(power))
+
+    async def reset(self) -> None:
+        """Reset (power-cycle) the boards; does nothing if there are none yet."""
+        await self.set_power(True)
+
+    async def boot(self) -> None:
+        """Boot the boards, with SpiNNMan (`pip install 'spalloc[boot]'`).
+
+        Raises:
+            BootError: They can't be booted, there are none yet, or there is no SpiNNMan.
+        """
+        from spalloc_client.booting import boot_async
+
+        await boot_async(await self.hostname)
+
+    async def wait_for_state_change(self, old_state: JobState, timeout: float | None = None) -> JobState:
+        """Wait until the job's state is another than the one given, or `timeout` seconds have passed.
+
+        Returns:
+            The new state, or the old state if the time passed.
+        """
+        status = await self._run(self._steps.wait_for_state_change(old_state, timeout))
+        return old_state if status is None else status.state
+
+    async def wait_until_ready(self, timeout: float | None = None) -> None:
+        """Wait until the job has its boards and they are ready.
+
+        Raises:
+            StateChangeTimeoutError: `timeout` seconds passed first.
+            JobDestroyedError: The job was destroyed first.
+        """
+        await self._run(self._steps.wait_until_ready(timeout))
+
+    async def where_is_machine(self, chip_x: int, chip_y: int) -> tuple[int, int, int]:
+        """Find the cabinet, frame and board of a chip of the job.
+
+        Raises:
+            ValueError: The job has no such chip, or no boards yet.
+        """
+        return await self._run(self._steps.where_is(chip_x, chip_y))
+
+    async def destroy(self, reason: str | None = None) -> None:
+        """Destroy the job and disconnect from the server; that it can't be reached is logged, not raised."""
+        await self._run(self._steps.destroy(reason))
+
+    async def close(self) -> None:
+        """Disconnect from the server and stop keeping the job alive; this does not free the boards."""
+        await self._run(self._steps.close())
+
+    async def _run(self, steps: job_steps.Steps[T]) -> T:
+        if not self._started:
+            raise ProtocolError("this Job has not been requested yet: await it, or enter it with async with")
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                step = steps.send(result) if error is None else steps.throw(error)
+                result = error = None
+                try:
+                    result = await self._perform(step)
+                except BaseException as raised:  # noqa: BLE001  # the steps decide, also about cancellation
+                    error = raised
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    async def _perform(self, step: job_steps.Step) -> Any:  # noqa: C901
+        match step:
+            case job_steps.Ask():
+                if self._helper is not None and self._helper.ensure():
+                    log("job", job_steps.HELPER_GONE, warning=True)
+                return await self._client.call(step.command, *step.args, timeout=step.within, **step.kwargs)
+            case job_steps.Now():
+                return asyncio.get_running_loop().time()
+            case job_steps.Connected():
+                return self._client.connected
+            case job_steps.Arrived():
+                return self._client.arrived
+            case job_steps.Watch():
+                return await self._client.wait_for_more(step.seen, step.within)
+            case job_steps.Connect():
+                return await self._connect(step.within)
+            case job_steps.Disconnect():
+                await self._client.close()
+            case job_steps.Sleep():
+                await asyncio.sleep(step.seconds)
+            case job_steps.Salvage():
+                return await self._client.finish_creation(step.within)
+            case job_steps.StartHelper():
+                self._helper = Keepalive()
+            case job_steps.Adopt():
+                if self._helper is not None:
+                    self._helper.adopt(step.job_id, step.keepalive, self._requirements)
+            case job_steps.StopHelper():
+                if self._helper is not None:
+                    self._helper.stop()
+                    self._helper = None
+            case job_steps.Log():
+                log("job", step.message, warning=step.warning)
+        return None
+
+    async def _connect(self, within: float | None) -> bool:
+        # Of several tasks that miss the connection, one makes it.
+        try:
+            async with asyncio.timeout(within), self._connecting:
+                if self._client.connected:
+                    return False
+                await self._client.connect()
+                return True
+        except TimeoutError:
+            server = f"{self._requirements.hostname}:{self._requirements.port}"
+            raise TimeoutError(f"could not connect to {server} within {within} s") from None

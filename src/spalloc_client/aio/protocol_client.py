@@ -1,0 +1,337 @@
+# The v1 protocol's commands as coroutines. The blocking twin is spalloc_client/protocol_client.py; what both
+# decide is in commands.py and conversation.py.
+# mypy: disable-error-code="no-any-return"
+# (Replies have the types of replies.py on the server's word: no call is made slower by checking them.)
+# ruff: noqa: ASYNC109  # arguments are those of the blocking twin, `timeout` included
+"""A client of the v1 protocol for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+from spalloc_client import checks, commands
+from spalloc_client.aio.connection import AwaitedCall, Connection
+from spalloc_client.aio.dialling import dial
+from spalloc_client.conversation import Notification, as_body
+from spalloc_client.deadline import check_timeout
+from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
+from spalloc_client.wire import DEFAULT_PORT, Failure, Json, Request, Return, encode
+
+if TYPE_CHECKING:
+    from spalloc_client.replies import (
+        BoardLocation,
+        JobDescription,
+        JobMachineInfo,
+        JobStatus,
+        MachineDescription,
+        NotificationBody,
+    )
+
+
+class ProtocolClient:
+    """A client of the spalloc server's protocol, for asyncio.
+
+    The names and meanings are those of `spalloc_client.ProtocolClient`; everything that waits is awaited.
+    The tasks of one event loop may share a client. A task that is cancelled while it waits leaves the
+    connection in order.
+
+    Usage examples::
+
+        async with ProtocolClient("hostname") as c:
+            print(await c.version())
+            await c.notify_job()
+            print(await c.wait_for_notification())
+    """
+
+    def __init__(self, hostname: str, port: str | int = DEFAULT_PORT, timeout: float | None = None) -> None:
+        """Define a new connection; `connect()` makes it.
+
+        Args:
+            hostname: The server's name, or its IPv4 or IPv6 address. All addresses of a name are tried.
+            port: The server's port, 1 to 65535.
+            timeout: Seconds that `connect()` may take unless it is told otherwise; None for as long as it
+                takes.
+
+        Raises:
+            ValueError: An argument is not what it should be.
+        """
+        self._hostname = checks.hostname(hostname)
+        self._port = checks.port(port)
+        check_timeout(timeout)
+        self._timeout = timeout
+        self._server = f"{self._hostname}:{self._port}"
+        self._notifications: deque[Notification] = deque()
+        self._connection: Connection | None = None
+        self._creation: tuple[Connection, AwaitedCall] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = "connected" if self.connected else "not connected"
+        return f"<{type(self).__name__} {self._server} {state}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that no trouble has been seen on."""
+        return self._connection is not None and self._connection.alive
+
+    async def connect(self, timeout: float | None = None) -> None:
+        """(Re)connect to the server.
+
+        Calls still under way in other tasks on an earlier connection end with a `ProtocolError`.
+        Notifications that have been received stay to be read.
+
+        Args:
+            timeout: Seconds this may take, name look-up included; None for what the constructor was given.
+
+        Raises:
+            OSError: The connection could not be made.
+            TimeoutError: (an OSError) It took too long.
+        """
+        check_timeout(timeout)
+        await self._drop("this client connected anew")
+        sock = await dial(self._hostname, self._port, self._timeout if timeout is None else timeout)
+        connection = Connection(self._server, self._notifications)
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        earlier, self._connection = self._connection, connection
+        if earlier is not None:
+            await earlier.close("this client connected anew")
+
+    async def close(self) -> None:
+        """Disconnect from the server; calls under way in other tasks end with a `ProtocolError`."""
+        await self._drop("this client closed the connection")
+
+    async def _drop(self, reason: str) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close(reason)
+
+    def _usable(self) -> Connection:
+        if self._connection is None:
+            raise ProtocolError(f"not connected to {self._server}")
+        return self._connection
+
+    async def call(self, name: str, *args: Json, timeout: float | None = None, **kwargs: Json) -> Any:
+        """Send a command to the server and return the reply.
+
+        Args:
+            name: The command's name.
+            args: Arguments the command takes by position.
+            timeout: Seconds to wait before giving up, or None to wait forever.
+            kwargs: Arguments the command takes by name.
+
+        Returns:
+            What the server returned: JSON, as Python has it.
+
+        Raises:
+            ProtocolTimeoutError: The time passed.
+            ProtocolError: The connection is unavailable or was lost.
+            SpallocServerException: The server refused the command.
+            ValueError: An argument can't be said in JSON.
+        """
+        return await self._ask(commands.request(name, args, kwargs), timeout)
+
+    async def _ask(self, request: Request, timeout: float | None) -> Any:
+        check_timeout(timeout)
+        line = encode(request)
+        connection = self._usable()
+        call = AwaitedCall(request.command)
+        if request.command == "create_job":
+            self._creation = (connection, call)
+        try:
+            async with asyncio.timeout(timeout):
+                await connection.send(call, line)
+                await call.done
+        except TimeoutError:
+            raise ProtocolTimeoutError(
+                f"no reply to {request.command} from {self._server} within {timeout} s"
+            ) from None
+        outcome = connection.outcome(call)
+        if isinstance(outcome, Failure):
+            raise SpallocServerException(outcome.message)
+        return outcome.value
+
+    async def finish_creation(self, timeout: float) -> Json:
+        """The reply to the last `create_job`, for callers that were cancelled before they had it.
+
+        Returns:
+            The job's ID; None if there is no such reply to be had within `timeout` seconds.
+        """
+        if self._creation is None:
+            return None
+        connection, call = self._creation
+        if call.outcome is None and connection.alive:
+            call.done = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(timeout):
+                    await call.done
+            except TimeoutError:
+                return None
+        return call.outcome.value if isinstance(call.outcome, Return) else None
+
+    async def wait_for_notification(self, timeout: float | None = None) -> NotificationBody | None:
+        """Return the next notification to arrive.
+
+        Notifications that have been received are returned first, oldest first, also when the connection has
+        been lost since. Each is returned once, to one task.
+
+        Args:
+            timeout: Seconds to wait before giving up, or None to wait forever. If negative, only what has
+                been received is returned, or None if that is nothing.
+
+        Returns:
+            `{"jobs_changed": [id, ...]}` or `{"machines_changed": [name, ...]}`, as the server sent it.
+
+        Raises:
+            ProtocolTimeoutError: The time passed.
+            ProtocolError: The connection is unusable or was lost.
+        """
+        check_timeout(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._notifications:
+                    if timeout is not None and timeout < 0.0:
+                        return None
+                    connection = self._usable()
+                    connection.check_usable()
+                    await connection.news()
+                return as_body(self._notifications.popleft())
+        except TimeoutError:
+            raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s") from None
+
+    async def wait_for_more(self, seen: int, timeout: float | None = None) -> int:
+        """Wait until more than `seen` notifications have come over this connection, and return how many have.
+
+        Unlike `wait_for_notification`, this takes none away: any number of tasks may wait for the same one.
+
+        Raises:
+            ProtocolTimeoutError: The time passed.
+            ProtocolError: The connection is unusable or was lost.
+        """
+        check_timeout(timeout)
+        connection = self._usable()
+        try:
+            async with asyncio.timeout(timeout):
+                while connection.arrived <= seen:
+                    connection.check_usable()
+                    await connection.news()
+        except TimeoutError:
+            raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s") from None
+        return connection.arrived
+
+    @property
+    def arrived(self) -> int:
+        """How many notifications have come over this connection; 0 without one."""
+        return 0 if self._connection is None else self._connection.arrived
+
+    # The commands, one method each, in the protocol's order.
+
+    async def version(self, timeout: float | None = None) -> str:
+        """The server's version."""
+        return await self.call("version", timeout=timeout)
+
+    async def create_job(self, *args: int, timeout: float | None = None, **kwargs: Json) -> int:
+        """Queue a new job.
+
+        Args:
+            args: None or 1 for one board, `n` for at least n boards, `w, h` for a rectangle of triads, `x,
+                y, z` for that board.
+            timeout: As everywhere.
+            kwargs: `owner` (required), `keepalive`, `machine`, `tags`, `min_ratio`, `max_dead_boards`,
+                `max_dead_links`, `require_torus`, as `spalloc_client.Job` takes them.
+
+        Returns:
+            The new job's ID.
+
+        Raises:
+            SpallocServerException: There is no owner (nothing is sent), or the server refuses.
+        """
+        return await self._ask(commands.create_job(args, kwargs), timeout)
+
+    async def job_keepalive(self, job_id: int, timeout: float | None = None) -> None:
+        """Tell the server that somebody still wants the job."""
+        await self.call("job_keepalive", job_id, timeout=timeout)
+
+    async def get_job_state(self, job_id: int, timeout: float | None = None) -> JobStatus:
+        """A job's state, power, keepalive, reason, start time and keepalive host."""
+        return await self.call("get_job_state", job_id, timeout=timeout)
+
+    async def get_job_machine_info(self, job_id: int, timeout: float | None = None) -> JobMachineInfo:
+        """The boards a job has been allocated; each entry is None until it has."""
+        return await self.call("get_job_machine_info", job_id, timeout=timeout)
+
+    async def power_on_job_boards(self, job_id: int, timeout: float | None = None) -> None:
+        """Power on a job's boards, or reset those that are on."""
+        await self.call("power_on_job_boards", job_id, timeout=timeout)
+
+    async def power_off_job_boards(self, job_id: int, timeout: float | None = None) -> None:
+        """Power off a job's boards."""
+        await self.call("power_off_job_boards", job_id, timeout=timeout)
+
+    async def destroy_job(self, job_id: int, reason: str | None = None, timeout: float | None = None) -> None:
+        """End a job, for a reason that its user may be shown."""
+        await self.call("destroy_job", job_id, reason, timeout=timeout)
+
+    async def notify_job(self, job_id: int | None = None, timeout: float | None = None) -> None:
+        """Ask for notifications about a job, or about all with None."""
+        await self.call("notify_job", job_id, timeout=timeout)
+
+    async def no_notify_job(self, job_id: int | None = None, timeout: float | None = None) -> None:
+        """Ask for no more notifications about a job, or about any with None."""
+        await self.call("no_notify_job", job_id, timeout=timeout)
+
+    async def notify_machine(self, machine_name: str | None = None, timeout: float | None = None) -> None:
+        """Ask for notifications about a machine, or about all with None."""
+        await self.call("notify_machine", machine_name, timeout=timeout)
+
+    async def no_notify_machine(self, machine_name: str | None = None, timeout: float | None = None) -> None:
+        """Ask for no more notifications about a machine, or about any with None."""
+        await self.call("no_notify_machine", machine_name, timeout=timeout)
+
+    async def list_jobs(self, timeout: float | None = None) -> list[JobDescription]:
+        """All live jobs, oldest first."""
+        return await self.call("list_jobs", timeout=timeout)
+
+    async def list_machines(self, timeout: float | None = None) -> list[MachineDescription]:
+        """All machines, highest priority first."""
+        return await self.call("list_machines", timeout=timeout)
+
+    async def get_board_position(
+        self, machine_name: str, x: int, y: int, z: int, timeout: float | None = None
+    ) -> list[int] | None:
+        """Where the board (x, y, z) is, as `[cabinet, frame, board]`; None if there is no such board."""
+        return await self.call("get_board_position", machine_name, x, y, z, timeout=timeout)
+
+    async def get_board_at_position(
+        self, machine_name: str, x: int, y: int, z: int, timeout: float | None = None
+    ) -> list[int] | None:
+        """Which board, as `[x, y, z]`, is at cabinet `x`, frame `y`, board `z`; None if there is none."""
+        return await self.call("get_board_at_position", machine_name, x, y, z, timeout=timeout)
+
+    async def where_is(self, timeout: float | None = None, **kwargs: str | int) -> BoardLocation | None:
+        """Find a board or chip.
+
+        Args:
+            timeout: As everywhere.
+            kwargs: One of four sets: `machine, x, y, z` · `machine, cabinet, frame, board` ·
+                `machine, chip_x, chip_y` · `job_id, chip_x, chip_y`.
+
+        Returns:
+            The board's places, and the job that has it, if any; None if there is no such board.
+
+        Raises:
+            SpallocServerException: The arguments are none of the four sets (nothing is sent), or the server
+                refuses.
+        """
+        return await self._ask(commands.where_is(kwargs), timeout)

@@ -1,0 +1,150 @@
+# What each option may be, in one place for arguments and configuration files alike.
+#
+# Every check takes what was given and returns it with the right type, or raises ValueError with a message of
+# one form: `NAME is VALUE; it must be WHAT IS ALLOWED`.
+"""Check options."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import SupportsFloat, SupportsIndex
+
+
+def _wrong(name: str, value: object, allowed: str) -> ValueError:
+    return ValueError(f"{name} is {value!r}; it must be {allowed}")
+
+
+def whole_number(name: str, value: object, lowest: int, highest: int | None, allowed: str) -> int:
+    """A whole number from `lowest` to `highest`; truth values are none, numpy's integers are."""
+    number: int | None = None
+    if not isinstance(value, bool):
+        try:
+            number = operator.index(_indexable(value))
+        except TypeError:
+            number = None
+    if number is None or number < lowest or (highest is not None and number > highest):
+        raise _wrong(name, value, allowed)
+    return number
+
+
+def _indexable(value: object) -> SupportsIndex:
+    return value  # type: ignore[return-value]  # operator.index finds out
+
+
+def _number(value: object) -> float:
+    """A number, or NaN for what is none."""
+    if isinstance(value, bool | str | bytes):
+        return math.nan
+    try:
+        return float(_floatable(value))
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _floatable(value: object) -> SupportsFloat:
+    return value  # type: ignore[return-value]  # float finds out
+
+
+def hostname(value: object) -> str:
+    """A server's name or address."""
+    if isinstance(value, str) and value and not any(map(str.isspace, value)):
+        return value
+    raise _wrong("hostname", value, "the server's name or address")
+
+
+def port(value: object) -> int:
+    """A TCP port, as a number or in digits."""
+    given: object = value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len("65535"):
+        given = int(value)
+    return whole_number("port", given, 1, 65535, "a whole number from 1 to 65535")
+
+
+def keepalive(value: object) -> float | None:
+    """Seconds above 0, or None."""
+    if value is None:
+        return None
+    seconds = _number(value)
+    if 0.0 < seconds < math.inf:
+        return seconds
+    raise _wrong(
+        "keepalive", value, "a number of seconds above 0, or None to keep the job until it is destroyed"
+    )
+
+
+def reconnect_delay(value: object) -> float:
+    """Seconds, 0 or more."""
+    seconds = _number(value)
+    if 0.0 <= seconds < math.inf:
+        return seconds
+    raise _wrong("reconnect_delay", value, "a number of seconds, 0 or more")
+
+
+def timeout(value: object) -> float | None:
+    """Seconds above 0, or None."""
+    if value is None:
+        return None
+    seconds = _number(value)
+    if seconds > 0.0:
+        return seconds
+    raise _wrong("timeout", value, "a number of seconds above 0, or None to wait forever")
+
+
+def owner(value: object) -> str:
+    """An owner's name."""
+    if isinstance(value, str) and value.strip():
+        return value
+    raise _wrong("owner", value, "a name, by convention an email address")
+
+
+def machine(value: object) -> str | None:
+    """A machine's name, or None."""
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise _wrong("machine", value, "the name of a machine, or None for any")
+
+
+def tags(value: object) -> list[str] | None:
+    """Tags, or None; a string alone would be taken for its letters."""
+    if value is None:
+        return None
+    if isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(tag, str) and tag for tag in value
+    ):
+        return sorted(value) if isinstance(value, set | frozenset) else list(value)
+    raise _wrong("tags", value, "a list of tags (strings), or None for the tag 'default'")
+
+
+def min_ratio(value: object) -> float:
+    """A ratio of sides, 0.0 or more; the server takes values above 1 as their reciprocal."""
+    ratio = _number(value)
+    if 0.0 <= ratio < math.inf:
+        return ratio
+    raise _wrong("min_ratio", value, "a number from 0.0 (any shape) to 1.0 (square)")
+
+
+def dead_boards(value: object) -> int | None:
+    """A number of dead boards, or None."""
+    return _count("max_dead_boards", value)
+
+
+def dead_links(value: object) -> int | None:
+    """A number of dead links, or None."""
+    return _count("max_dead_links", value)
+
+
+def _count(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    return whole_number(name, value, 0, None, "a whole number, 0 or more, or None for any number")
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False."""
+    if isinstance(value, bool):
+        return value
+    raise _wrong(name, value, "True or False")

@@ -1,0 +1,110 @@
+# The answer to a shell that asks what can stand at the cursor: a first line that says what sort of words follow, then
+# one candidate a line, with a tab and a description where there is one.
+#
+# Quick, or empty: whatever goes wrong, somebody is waiting for a key they pressed.
+"""Answer a shell's question for completions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from spalloc_client.completion.line import Kind, Wanted, wanted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from spalloc_client.config import Config
+    from spalloc_client.protocol_client import ProtocolClient
+    from spalloc_client.scripts.arguments import Parser
+
+_PATIENCE = 1.0
+"""Seconds that a server has to answer."""
+
+Candidate = tuple[str, str]
+"""A word, and a few more that describe it."""
+
+
+def answer(make_parser: Callable[[Config], Parser], arguments: Sequence[str]) -> int:
+    """Write what can stand at the cursor; return the exit status, which is always 0.
+
+    Args:
+        make_parser: Makes the command's parser.
+        arguments: The number of the cursor's word, 1 for the one after the command's name, and all words but that
+            name.
+    """
+    from spalloc_client.config import read_config
+
+    position, *words = arguments
+    cursor = int(position) - 1
+    current = words[cursor] if cursor < len(words) else ""
+    config = read_config()
+    asked = wanted(make_parser(config).for_argparse(), words[:cursor], current)
+    kind, lines = _answered(asked, config, current)
+    sys.stdout.write("\n".join([kind, *lines]) + "\n")
+    return 0
+
+
+def _answered(asked: Wanted, config: Config, current: str) -> tuple[str, list[str]]:
+    if Kind.COMMANDS in asked.kinds:
+        return f"{Kind.COMMANDS.value} {asked.command_at + 1}", []
+    if Kind.FILES in asked.kinds:
+        return Kind.FILES.value, []
+    found: list[Candidate] = []
+    if Kind.OPTIONS in asked.kinds:
+        found += asked.options.items()
+    elsewhere = [kind for kind in asked.kinds if kind in _ASK]
+    if elsewhere:
+        found += _from_server(elsewhere, asked, config)
+    before = current.removesuffix(asked.typed)
+    lines = [
+        f"{before}{word}\t{description}" if description else before + word
+        for word, description in dict(found).items()
+        if word.startswith(asked.typed) and word.isprintable()
+    ]
+    return "words", lines
+
+
+def _from_server(kinds: Sequence[Kind], asked: Wanted, config: Config) -> list[Candidate]:
+    from spalloc_client.protocol_client import ProtocolClient
+
+    hostname = asked.values.get("hostname") or config["hostname"]
+    if not hostname:
+        return []
+    try:
+        with ProtocolClient(
+            hostname, asked.values.get("port") or config["port"], timeout=_PATIENCE
+        ) as client:
+            return [candidate for kind in kinds for candidate in _ASK[kind](client)]
+    except Exception:  # noqa: BLE001  # no completion is better than an error in the middle of somebody's line
+        return []
+
+
+def _jobs(client: ProtocolClient) -> Iterator[Candidate]:
+    for job in client.list_jobs(timeout=_PATIENCE):
+        boards = job["boards"]
+        what = "queued" if boards is None else f"{len(boards)} boards on {job['allocated_machine_name']}"
+        yield str(job["job_id"]), f"{job['owner']}, {what}"
+
+
+def _machines(client: ProtocolClient) -> Iterator[Candidate]:
+    for machine in client.list_machines(timeout=_PATIENCE):
+        yield machine["name"], f"{machine['width']}x{machine['height']} triads"
+
+
+def _owners(client: ProtocolClient) -> Iterator[Candidate]:
+    for job in client.list_jobs(timeout=_PATIENCE):
+        yield job["owner"], ""
+
+
+def _tags(client: ProtocolClient) -> Iterator[Candidate]:
+    for machine in client.list_machines(timeout=_PATIENCE):
+        for tag in machine["tags"]:
+            yield tag, ""
+
+
+_ASK: dict[Kind, Callable[[ProtocolClient], Iterator[Candidate]]] = {
+    Kind.JOBS: _jobs,
+    Kind.MACHINES: _machines,
+    Kind.OWNERS: _owners,
+    Kind.TAGS: _tags,
+}

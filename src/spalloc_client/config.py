@@ -1,0 +1,273 @@
+# Where the client's configuration is looked for, and what it may say.
+#
+# What a value may be is checks.py's subject, merging it with a caller's arguments requirements.py's.
+"""Configuration files and defaults.
+
+The commands and the library take their defaults from configuration files, if there are any. Files are read
+in this order, later ones overriding earlier ones: a system-wide one (such as `/etc/xdg/spalloc`), the user's
+(such as `$HOME/.config/spalloc`), and `.spalloc` in the working directory. `python -m spalloc_client.config`
+(or `python -m spalloc.config`) prints the places on your system.
+
+Files are INI files as Python's `configparser` reads them, with one section, `spalloc`::
+
+    [spalloc]
+    hostname = localhost
+    owner = jdh@cs.man.ac.uk
+
+The options, all of them optional:
+
+`hostname`
+    The name or address of the spalloc server.
+`owner`
+    The name of the owner of created jobs, by convention an email address.
+`port`
+    The server's port. (Default: 22244)
+`keepalive`
+    The seconds after which the server may destroy a job whose client it does not hear from, or `None` for
+    never.
+    (Default: 60.0)
+`reconnect_delay`
+    Seconds between attempts to reconnect to the server. (Default: 5.0)
+`timeout`
+    Seconds to wait for a reply of the server, or `None` to wait forever. (Default: 5.0)
+`machine`
+    The only machine that jobs may run on, or `None` for any. (Default: None)
+`tags`
+    The tags, with commas between, that a machine must have to run jobs, or `None` for the tag `default`.
+    (Default: None)
+`min_ratio`
+    The least ratio of an allocation's short side to its long side, where boards are allocated by number.
+    (Default: 0.333)
+`max_dead_boards`
+    How many dead boards an allocation may have, or `None` for any number. (Default: 0)
+`max_dead_links`
+    How many dead links an allocation may have, or `None` for any number. (Default: None)
+`require_torus`
+    Whether an allocation must have wrap-around links. (Default: False)
+`ignore_version`
+    Whether to talk to servers of versions that this client does not know. (Default: False)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from spalloc_client import checks
+from spalloc_client.errors import ConfigError
+from spalloc_client.logs import log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypedDict, TypeVar
+
+    T = TypeVar("T")
+
+    class Config(TypedDict):
+        """What the configuration says, defaults included."""
+
+        hostname: str | None
+        owner: str | None
+        port: int
+        keepalive: float | None
+        reconnect_delay: float
+        timeout: float | None
+        machine: str | None
+        tags: list[str] | None
+        min_ratio: float
+        max_dead_boards: int | None
+        max_dead_links: int | None
+        require_torus: bool
+        ignore_version: bool
+
+
+SECTION = "spalloc"
+"""The section of the files that is read."""
+
+DEFAULT_CONFIG: dict[str, str] = {
+    "port": "22244",
+    "keepalive": "60.0",
+    "reconnect_delay": "5.0",
+    "timeout": "5.0",
+    "machine": "None",
+    "tags": "None",
+    "min_ratio": "0.333",
+    "max_dead_boards": "0",
+    "max_dead_links": "None",
+    "require_torus": "False",
+    "ignore_version": "False",
+}
+"""The defaults, as a file would say them; `hostname` and `owner` have none."""
+
+
+def _config_directories() -> tuple[str, str]:
+    """Where the system's and the user's file are looked for.
+
+    They have the names of the directories that programs with several files would use.
+    """
+    if sys.platform in ("win32", "darwin", "cygwin") or "ANDROID_ROOT" in os.environ:
+        import platformdirs
+
+        return platformdirs.site_config_dir(SECTION), platformdirs.user_config_dir(SECTION)
+    # Elsewhere these lines of the XDG Base Directory Specification are all that platformdirs does; importing it
+    # would take longer than importing everything else a command needs. noqa: pathlib would, too.
+    sites = [*filter(os.path.isabs, os.environ.get("XDG_CONFIG_DIRS", "").split(os.pathsep)), "/etc/xdg"]
+    homes = [*filter(os.path.isabs, [os.environ.get("XDG_CONFIG_HOME", "")]), os.path.expanduser("~/.config")]  # noqa: PTH111
+    return os.path.join(sites[0], SECTION), os.path.join(homes[0], SECTION)  # noqa: PTH118
+
+
+SYSTEM_CONFIG_FILE, USER_CONFIG_FILE = _config_directories()
+CWD_CONFIG_FILE = os.path.join(os.curdir, f".{SECTION}")  # noqa: PTH118  # pathlib drops the leading "./"
+
+SEARCH_PATH = [SYSTEM_CONFIG_FILE, USER_CONFIG_FILE, CWD_CONFIG_FILE]
+"""Where configuration files are looked for, lowest priority first."""
+
+
+def read_config(filenames: Iterable[str | os.PathLike[str]] | None = None) -> Config:
+    """Read configuration files.
+
+    Args:
+        filenames: Files to read, later ones overriding earlier ones; those that do not exist are passed
+            over. None for `SEARCH_PATH`.
+
+    Returns:
+        The value of every option, as a dictionary.
+
+    Raises:
+        ConfigError: A file says something that can't be used.
+    """
+    options = _Options(*_read_files(SEARCH_PATH if filenames is None else filenames))
+    return {
+        "hostname": options.read("hostname", _text, checks.hostname) if "hostname" in options else None,
+        "owner": options.read("owner", _text, checks.owner) if "owner" in options else None,
+        "port": options.read("port", _text, checks.port),
+        "keepalive": options.read("keepalive", _number_or_none, checks.keepalive),
+        "reconnect_delay": options.read("reconnect_delay", _number_or_none, checks.reconnect_delay),
+        "timeout": options.read("timeout", _number_or_none, checks.timeout),
+        "machine": options.read("machine", _text_or_none, checks.machine),
+        "tags": options.read("tags", _tags_or_none, checks.tags),
+        "min_ratio": options.read("min_ratio", _number_or_none, checks.min_ratio),
+        "max_dead_boards": options.read("max_dead_boards", _whole_or_none, checks.dead_boards),
+        "max_dead_links": options.read("max_dead_links", _whole_or_none, checks.dead_links),
+        "require_torus": options.read(
+            "require_torus", _truth, lambda value: checks.flag("require_torus", value)
+        ),
+        "ignore_version": options.read(
+            "ignore_version", _truth, lambda value: checks.flag("ignore_version", value)
+        ),
+    }
+
+
+class _Options:
+    """What files and defaults say, and which file said it."""
+
+    def __init__(self, said: Mapping[str, str], sources: Mapping[str, str]) -> None:
+        self._said = {**DEFAULT_CONFIG, **said}
+        self._sources = sources
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._said
+
+    def read(self, name: str, parse: Callable[[str], object], check: Callable[[object], T]) -> T:
+        try:
+            return check(parse(self._said[name].strip()))
+        except ValueError as error:
+            raise ConfigError(f"{self._sources.get(name, 'defaults')}: {error}") from None
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _text_or_none(text: str) -> str | None:
+    return None if text == "None" else text
+
+
+def _number_or_none(text: str) -> float | str | None:
+    try:
+        return None if text == "None" else float(text)
+    except ValueError:
+        return text  # for the check to refuse, in its own words
+
+
+def _whole_or_none(text: str) -> int | str | None:
+    try:
+        return None if text == "None" else int(text)
+    except ValueError:
+        return text
+
+
+def _tags_or_none(text: str) -> list[str] | None:
+    return None if text == "None" else [tag.strip() for tag in text.split(",")]
+
+
+def _truth(text: str) -> bool | str:
+    if text.lower() in ("1", "yes", "true", "on"):
+        return True
+    if text.lower() in ("0", "no", "false", "off"):
+        return False
+    return text
+
+
+def _read_files(filenames: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Every option that the files set, and the file that set it last."""
+    said: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for filename in filenames:
+        text = _read_text(os.fspath(filename))
+        if text is None:
+            continue
+        for name, value in _parse(os.fspath(filename), text).items():
+            said[name] = value
+            sources[name] = os.fspath(filename)
+    return said, sources
+
+
+def _read_text(filename: str) -> str | None:
+    """What a file has in it; None if it can't be opened, which is only worth a warning if it is there."""
+    try:
+        with open(filename, encoding="utf-8") as file:  # noqa: PTH123  # pathlib costs more than the rest
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        log("config", f"{filename} is passed over, it can't be read: {error.strerror}", warning=True)
+        return None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{filename}: is not UTF-8 text (byte {error.start})") from error
+
+
+def _parse(filename: str, text: str) -> dict[str, str]:
+    import configparser  # only now that there is a file: most of what reading one costs
+
+    parser = configparser.ConfigParser()
+    try:
+        parser.read_string(text, filename)
+        said = dict(parser.items(SECTION)) if parser.has_section(SECTION) else {}
+    except configparser.Error as error:
+        raise ConfigError(f"{filename}: {' '.join(error.message.split())}") from error
+    for name in sorted(said.keys() - _NAMES):
+        close = _closest(name)
+        hint = f"; did you mean {close}?" if close else ""
+        log("config", f"{filename}: there is no option {name}{hint}", warning=True)
+    return {name: value for name, value in said.items() if name in _NAMES}
+
+
+_NAMES = frozenset({"hostname", "owner", *DEFAULT_CONFIG})
+
+
+def _closest(name: str) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, _NAMES, n=1)), None)
+
+
+def main() -> None:
+    """Print where configuration files are looked for."""
+    print("Default search path (lowest-priority first):")
+    print("\n".join(SEARCH_PATH))
+
+
+if __name__ == "__main__":
+    main()

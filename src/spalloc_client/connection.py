@@ -1,0 +1,317 @@
+# One TCP connection shared by all threads of a program, without a thread of its own.
+#
+# Of the threads that wait for something, one reads the socket and settles everybody's calls; the others
+# sleep. When the reader has what it came for it wakes another to read on. A background reader was tried:
+# handing each reply from thread to thread costs more than the reply's whole way from the server.
+#
+# Rules that hold here:
+# - Everything but the socket's reads and writes happens under `_lock`.
+# - Only the thread that set `_reading` reads; only the holder of `_sending` writes. The socket is closed by
+#   whoever is the last to leave it, so that its number is never reused under a thread that still polls it.
+# - A thread interrupted (Ctrl-C) half-way through reading or writing a line ends the conversation: the
+#   stream can't be followed from there.
+"""A connection that threads share."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+
+from spalloc_client.conversation import Call, Conversation, Lost
+from spalloc_client.deadline import time_left
+from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spalloc_client.conversation import Notification
+    from spalloc_client.wire import Failure, Return
+
+CHUNK = 64 * 1024
+"""Bytes read at once."""
+
+_READ = select.POLLIN | select.POLLERR | select.POLLHUP
+
+
+class _Sleeper:
+    """A thread that waits while another one reads."""
+
+    __slots__ = ("_gate",)
+
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def sleep(self, seconds: float | None) -> None:
+        self._gate.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
+
+    def wake(self) -> None:
+        """Only ever called once, on taking the sleeper off the list."""
+        self._gate.release()
+
+
+class Connection:
+    """One TCP connection, shared by all threads."""
+
+    def __init__(self, sock: socket.socket, server: str, notifications: deque[Notification]) -> None:
+        """Take over a connected socket that does not block.
+
+        Args:
+            sock: The socket; this object closes it.
+            server: What to call the server in messages: `name:port`.
+            notifications: Where notifications are put.
+        """
+        self._sock = sock
+        self._server = server
+        self._process = os.getpid()
+        self._talk = Conversation(notifications)
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._reading = False
+        self._half_sent: str | None = None
+        self._sleepers: list[_Sleeper] = []
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be sent: no trouble has been met so far."""
+        return self.readable and self._half_sent is None and self._process == os.getpid()
+
+    @property
+    def readable(self) -> bool:
+        """Whether replies may still come."""
+        return self._talk.trouble is None
+
+    @property
+    def arrived(self) -> int:
+        """How many notifications this connection has brought."""
+        return self._talk.arrived
+
+    def send(self, call: Call, line: bytes, deadline: float | None) -> None:
+        """Put a call in the row and send its request.
+
+        Raises:
+            ProtocolError: The connection is or gets lost.
+            ProtocolTimeoutError: The deadline passed; unless nothing had been sent, the connection is lost
+                too.
+        """
+        if not self._sending.acquire(blocking=False):
+            left = time_left(deadline, time.monotonic())
+            if not self._sending.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX)):
+                raise self._too_late(call)
+        sent = 0
+        try:
+            with self._lock:
+                self._check_usable()
+                self._talk.ask(call)
+            try:
+                while sent < len(line):
+                    self._check_whole()
+                    try:
+                        sent += self._sock.send(line[sent:] if sent else line)
+                    except BlockingIOError:
+                        if not self._wait_to_send(deadline):
+                            raise self._too_late(call) from None
+            except BaseException as error:
+                self._give_up_sending(call, sent, error)
+                raise
+        except OSError as error:
+            raise ProtocolError(self._sentence(f"sending failed: {error.strerror or error}")) from error
+        finally:
+            self._sending.release()
+            if self._talk.trouble is not None:
+                self._leave()
+
+    def _give_up_sending(self, call: Call, sent: int, error: BaseException) -> None:
+        if sent == 0 and isinstance(error, ProtocolTimeoutError):
+            with self._lock:
+                self._talk.unask(call)
+        elif not isinstance(error, Exception):
+            # Ctrl-C: how much of the line went is not known. No other may follow it, but its reply may come.
+            self._half_sent = call.command
+        else:
+            self._lose(f"{call.command} could not be sent whole: {str(error) or type(error).__name__}")
+
+    def _wait_to_send(self, deadline: float | None) -> bool:
+        """Wait for room to send; False when the deadline passes before.
+
+        A server that is itself stuck sending to us makes room only once somebody reads, so this reads as
+        well.
+        """
+        with self._lock:
+            reads = not self._reading
+            self._reading = True
+        try:
+            poll = select.poll()
+            poll.register(self._sock, select.POLLOUT | (select.POLLIN if reads else 0))
+            events = poll.poll(_milliseconds(time_left(deadline, time.monotonic())))
+            if reads and any(event & _READ for _, event in events):
+                self._take_bytes()
+            return bool(events)
+        finally:
+            if reads:
+                self._stop_reading()
+
+    def wait(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        """Wait until `done()` or the deadline; whether it is done.
+
+        `done` must become true when the conversation meets trouble.
+        """
+        try:
+            while True:
+                with self._lock:
+                    if done():
+                        return True
+                    sleeper = None
+                    if self._reading:
+                        sleeper = _Sleeper()
+                        self._sleepers.append(sleeper)
+                    else:
+                        self._reading = True
+                if sleeper is None:
+                    return self._read_until(done, deadline)
+                try:
+                    left = time_left(deadline, time.monotonic())
+                    if left == 0.0:
+                        return done()
+                    sleeper.sleep(left)
+                finally:
+                    with self._lock:
+                        if sleeper in self._sleepers:
+                            self._sleepers.remove(sleeper)
+        finally:
+            # Also when this thread was woken to read on and then did not: the next one must.
+            if self._sleepers or self._talk.trouble is not None:
+                self._leave()
+
+    def wait_for_news(self, notifications: deque[Notification], deadline: float | None) -> bool:
+        """Wait until there is a notification to read, or trouble, or the deadline; whether before that."""
+        return self.wait(lambda: bool(notifications) or not self.alive, deadline)
+
+    def _read_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        try:
+            while not done():
+                # A deadline that has passed still gets what is there already.
+                left = time_left(deadline, time.monotonic())
+                if self._poll.poll(_milliseconds(left)):
+                    self._take_bytes()
+                elif time_left(deadline, time.monotonic()) == 0.0:
+                    return False
+            return True
+        finally:
+            self._stop_reading()
+
+    def _take_bytes(self) -> None:
+        """Read what there is; only for the thread that reads."""
+        whole = False
+        try:
+            try:
+                data = self._sock.recv(CHUNK)
+            except BlockingIOError:
+                whole = True
+                return
+            except OSError as error:
+                whole = True
+                self._lose(f"receiving failed: {error.strerror or error}")
+                return
+            with self._lock:
+                before = self._talk.arrived
+                settled = self._talk.receive(data)
+                if settled or self._talk.arrived != before or self._talk.trouble is not None:
+                    self._wake_all()
+            whole = True
+        finally:
+            if not whole:
+                self._lose("interrupted while receiving")
+
+    def _stop_reading(self) -> None:
+        with self._lock:
+            self._reading = False
+
+    def _leave(self) -> None:
+        """Let another thread read on, or close the socket if all is over and nobody uses it."""
+        with self._lock:
+            if self._reading:
+                return
+            if self._talk.trouble is not None:
+                self._wake_all()
+                if not self._sending.locked():
+                    self._sock.close()
+            elif self._sleepers:
+                self._sleepers.pop(0).wake()
+
+    def _wake_all(self) -> None:
+        for sleeper in self._sleepers:
+            sleeper.wake()
+        self._sleepers.clear()
+
+    def _lose(self, trouble: str) -> None:
+        with self._lock:
+            self._talk.lose(trouble)
+            self._wake_all()
+
+    def close(self, trouble: str = "this client closed the connection") -> None:
+        """End the conversation; calls under way in other threads fail with the reason given."""
+        if self._process == os.getpid():
+            with self._lock:
+                # A poll in another thread returns at once from a socket that was shut down.
+                try:
+                    self._sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # not connected any more
+                self._talk.lose(trouble)
+            self._leave()
+        else:
+            # The conversation belongs to the process this one was forked from: leave its stream alone.
+            self._sock.close()
+
+    def outcome(self, call: Call) -> Return | Failure:
+        """What became of a settled call.
+
+        Raises:
+            ProtocolError: The connection was lost first.
+        """
+        result = call.outcome
+        assert result is not None
+        if isinstance(result, Lost):
+            raise ProtocolError(self._sentence(result.trouble))
+        return result
+
+    def check_usable(self) -> None:
+        """Raise ProtocolError, saying why, once the conversation is over."""
+        with self._lock:
+            self._check_usable()
+
+    def _check_whole(self) -> None:
+        if self._talk.trouble is not None:
+            raise ProtocolError(self._sentence(self._talk.trouble))
+
+    def _check_usable(self) -> None:
+        if self._process != os.getpid():
+            raise ProtocolError(
+                self._sentence(
+                    f"it belongs to process {self._process}, of which this one is a copy; connect again"
+                )
+            )
+        if self._half_sent is not None:
+            raise ProtocolError(
+                self._sentence(f"interrupted while {self._half_sent} was sent; connect again")
+            )
+        self._check_whole()
+
+    def _sentence(self, trouble: str) -> str:
+        return f"connection to {self._server}: {trouble}"
+
+    def _too_late(self, call: Call) -> ProtocolTimeoutError:
+        return ProtocolTimeoutError(f"{call.command} could not be sent to {self._server} in time")
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    """What `poll` takes; at most a day at once, which every system's `poll` can take."""
+    return 86_400_000.0 if seconds is None else min(seconds * 1000.0, 86_400_000.0)

@@ -1,0 +1,132 @@
+# What one connection has been asked and told: who waits for which reply, and which notifications came.
+#
+# Both clients, blocking and asyncio, put the bytes they receive in here and learn whose calls are settled. No
+# socket, lock or clock: a driver that shares a conversation among threads guards it.
+#
+# Rules that hold here:
+# - Replies come in the order of the requests, so the oldest unsettled call is the one a reply belongs to.
+# - A call whose caller has given up stays in the row, so that its late reply reaches nobody else.
+# - Once a conversation has met trouble it is over: every call in it is settled with that trouble.
+"""One connection's conversation: calls, replies and notifications."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from spalloc_client.wire import (
+    MAX_LINE,
+    Failure,
+    JobsChanged,
+    Lines,
+    MachinesChanged,
+    Message,
+    Return,
+    WireError,
+    decode_message,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from spalloc_client.replies import NotificationBody
+
+Notification: TypeAlias = "JobsChanged | MachinesChanged"
+
+
+def as_body(notification: Notification) -> NotificationBody:
+    """A notification as users see it: the object the server sent."""
+    if isinstance(notification, JobsChanged):
+        return {"jobs_changed": list(notification.jobs)}
+    return {"machines_changed": list(notification.machines)}
+
+
+class Lost:
+    """The conversation ended before a call had its reply."""
+
+    __slots__ = ("trouble",)
+
+    def __init__(self, trouble: str) -> None:
+        self.trouble = trouble
+        """What ended it, as a clause: `the server closed the connection`."""
+
+
+class Call:
+    """A request that was, or is about to be, sent; drivers add how its caller is woken."""
+
+    __slots__ = ("command", "outcome")
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.outcome: Return | Failure | Lost | None = None
+        """What became of it; None while that is open."""
+
+    def wake(self) -> None:
+        """Tell the caller that the outcome is there."""
+
+
+class Conversation:
+    """The calls and notifications of one connection."""
+
+    __slots__ = ("_calls", "_lines", "arrived", "notifications", "trouble")
+
+    def __init__(self, notifications: deque[Notification] | None = None, limit: int = MAX_LINE) -> None:
+        """Start with nothing said.
+
+        Args:
+            notifications: Where to put notifications; one that outlives the connection loses none.
+            limit: Bytes a reply may have.
+        """
+        self._lines = Lines(limit)
+        self._calls: deque[Call] = deque()
+        self.notifications = deque() if notifications is None else notifications
+        """Notifications received and not yet read, oldest first."""
+        self.arrived = 0
+        """How many notifications have ever been received."""
+        self.trouble: str | None = None
+        """Why the conversation is over, as a clause, or None while it goes on."""
+
+    def ask(self, call: Call) -> None:
+        """Put a call at the end of the row; its request is sent next."""
+        self._calls.append(call)
+
+    def unask(self, call: Call) -> None:
+        """Take the newest call back, no byte of its request having been sent."""
+        if self._calls and self._calls[-1] is call:
+            self._calls.pop()
+
+    def receive(self, data: bytes) -> list[Call]:
+        """Take bytes received, or the end of the stream (`b""`), and return the calls they settle."""
+        if self.trouble is not None:
+            return []
+        if not data:
+            return self.lose("the server closed the connection")
+        settled: list[Call] = []
+        try:
+            for line in self._lines.feed(data):
+                self._take(decode_message(line), settled)
+        except WireError as error:
+            settled += self.lose(f"the server does not speak the protocol: {error}")
+        return settled
+
+    def _take(self, message: Message, settled: list[Call]) -> None:
+        if isinstance(message, JobsChanged | MachinesChanged):
+            self.notifications.append(message)
+            self.arrived += 1
+        elif self._calls:
+            call = self._calls.popleft()
+            call.outcome = message
+            settled.append(call)
+        else:
+            raise WireError("a reply came that nothing had asked for")
+
+    def lose(self, trouble: str) -> list[Call]:
+        """End the conversation for the reason given and return the calls this settles."""
+        if self.trouble is not None:
+            return []
+        self.trouble = trouble
+        calls = list(self._calls)
+        self._calls.clear()
+        for call in calls:
+            call.outcome = Lost(trouble)
+        return calls

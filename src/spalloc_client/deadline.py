@@ -1,0 +1,28 @@
+# How long a call may still take, when it consists of several waits. The clock is read by whoever asks.
+"""Deadlines: points in time by which a whole call must be done."""
+
+from __future__ import annotations
+
+import math
+
+
+def check_timeout(timeout: object) -> None:
+    """Check a number of seconds to wait, or None for as long as it takes.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if timeout is None or (type(timeout) is float and timeout == timeout):  # NaN is not equal to itself
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise ValueError(f"timeout is {timeout!r}; it must be a number of seconds, or None to wait forever")
+
+
+def deadline_after(timeout: float | None, now: float) -> float | None:
+    """When `timeout` seconds from now have passed; None, forever, for a timeout of None."""
+    return None if timeout is None else now + timeout
+
+
+def time_left(deadline: float | None, now: float) -> float | None:
+    """Seconds until the deadline, 0.0 once it has passed; None when there is no deadline."""
+    return None if deadline is None else max(0.0, deadline - now)

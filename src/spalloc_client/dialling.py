@@ -1,0 +1,174 @@
+# From a server's name to a connected socket: all of its addresses, IPv4 and IPv6, within one deadline.
+#
+# What is said over the socket is the connection's subject.
+"""Make TCP connections."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+
+from spalloc_client.deadline import deadline_after, time_left
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, TypeAlias
+
+Address: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]"
+
+HEAD_START = 0.25
+"""Seconds an address has to itself before the next one is tried beside it (RFC 8305, section 5)."""
+
+
+def dial(hostname: str, port: int, timeout: float | None) -> socket.socket:
+    """Connect to a server, whichever of its addresses answers first.
+
+    Args:
+        hostname: A name or an IPv4 or IPv6 address.
+        port: 1 to 65535.
+        timeout: Seconds the whole of it may take, name look-up included; None for as long as it takes.
+
+    Returns:
+        A socket that does not block, with Nagle's algorithm off.
+
+    Raises:
+        OSError: No address could be connected to; the message names the server.
+        TimeoutError: (an OSError) It took too long.
+    """
+    deadline = deadline_after(timeout, time.monotonic())
+    addresses = _look_up(hostname, port, deadline)
+    if addresses is None:
+        raise TimeoutError(f"looking up {hostname} took longer than {timeout} s")
+    sock = _race(deque(interleave(addresses)), deadline, f"{hostname}:{port}")
+    if sock is None:
+        raise TimeoutError(f"could not connect to {hostname}:{port} within {timeout} s")
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Address] | None:
+    try:
+        # An address in digits needs no name service, and so no deadline.
+        return socket.getaddrinfo(
+            _plain(hostname), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+    except (socket.gaierror, UnicodeError):
+        pass  # a name, then, or nothing at all
+    if deadline is None:
+        return _ask_resolver(hostname, port)
+    # The system's resolver can't be told how long it may take, so a thread waits for it in our place.
+    found: list[Sequence[Address] | OSError] = []
+    done = threading.Event()
+
+    def resolve() -> None:
+        try:
+            found.append(_ask_resolver(hostname, port))
+        except OSError as error:
+            found.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=resolve, name="spalloc-look-up", daemon=True).start()
+    if not done.wait(time_left(deadline, time.monotonic())):
+        return None
+    (result,) = found
+    if isinstance(result, OSError):
+        raise result
+    return result
+
+
+def _ask_resolver(hostname: str, port: int) -> Sequence[Address]:
+    try:
+        return socket.getaddrinfo(_plain(hostname), port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise not_found(hostname, error) from error
+
+
+def _plain(hostname: str) -> str | bytes:
+    """The name as bytes if it is ASCII: for those Python does not import its rules for other alphabets."""
+    return hostname.encode("ascii") if hostname.isascii() else hostname
+
+
+def not_found(hostname: str, error: socket.gaierror | UnicodeError) -> OSError:
+    """What to say when a name could not be looked up."""
+    if isinstance(error, UnicodeError):
+        return OSError(f"{hostname!r} can't be the name of a server: {error}")
+    return socket.gaierror(error.errno, f"can't find the server {hostname!r}: {error.strerror}")
+
+
+def interleave(addresses: Sequence[Address]) -> Sequence[Address]:
+    """Take families in turn, in the resolver's order within each, so a broken one costs one wait."""
+    first = [address for address in addresses if address[0] == addresses[0][0]]
+    others = [address for address in addresses if address[0] != addresses[0][0]]
+    mixed: list[Address] = []
+    for index in range(max(len(first), len(others))):
+        mixed += first[index : index + 1] + others[index : index + 1]
+    return mixed
+
+
+def _race(untried: deque[Address], deadline: float | None, server: str) -> socket.socket | None:
+    """The first socket to be connected; None when the deadline passes before."""
+    failures: list[OSError] = []
+    with selectors.DefaultSelector() as selector:
+        try:
+            while untried or selector.get_map():
+                if untried:
+                    begun = _start(untried.popleft(), failures)
+                    if begun is None:
+                        continue
+                    selector.register(begun, selectors.EVENT_WRITE)
+                left = time_left(deadline, time.monotonic())
+                wait = left if not untried else HEAD_START if left is None else min(left, HEAD_START)
+                for key, _ in selector.select(wait):
+                    sock = key.fileobj
+                    assert isinstance(sock, socket.socket)
+                    selector.unregister(sock)
+                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if code == 0:
+                        return sock
+                    sock.close()
+                    failures.append(named(code))
+                if deadline is not None and time.monotonic() >= deadline:
+                    return None
+        finally:
+            for key in list(selector.get_map().values()):
+                assert isinstance(key.fileobj, socket.socket)
+                key.fileobj.close()
+    raise summary(failures, server)
+
+
+def _start(address: Address, failures: list[OSError]) -> socket.socket | None:
+    """Begin to connect, or note why that can't be."""
+    family, kind, protocol, _, where = address
+    try:
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        failures.append(error)
+        return None
+    sock.setblocking(False)
+    try:
+        sock.connect(where)
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        sock.close()
+        failures.append(error)
+        return None
+    return sock
+
+
+def named(code: int) -> OSError:
+    """The error that the system gives this number."""
+    return OSError(code, os.strerror(code))
+
+
+def summary(failures: list[OSError], server: str) -> OSError:
+    """One error for all addresses: the first one's kind, and each different reason."""
+    reasons = list(dict.fromkeys(error.strerror or str(error) for error in failures))
+    # OSError picks its subclass, such as ConnectionRefusedError, from the number.
+    return OSError(failures[0].errno, f"can't connect to {server}: {'; '.join(reasons)}")

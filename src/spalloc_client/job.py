@@ -1,0 +1,404 @@
+# A job, for programs that wait: runs the steps of job_steps.py over a ProtocolClient.
+#
+# What to do when is decided there; what may be asked for in requirements.py; here it is done.
+"""Request boards, and keep them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from spalloc_client import config, job_steps
+from spalloc_client.errors import JobDestroyedError, ProtocolTimeoutError, StateChangeTimeoutError
+from spalloc_client.logs import log
+from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.requirements import USE_CONFIG, gather
+from spalloc_client.states import JobState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+    from typing import Any, Self, TypeVar
+
+    from spalloc_client.keepalive import Keepalive
+    from spalloc_client.requirements import UseConfig
+
+    T = TypeVar("T")
+
+__all__ = ["Job", "JobDestroyedError", "JobState", "StateChangeTimeoutError"]
+
+
+class Job:
+    """Boards of a SpiNNaker machine: requested, kept and freed.
+
+    Constructing a Job connects to a spalloc server and requests boards; `Job.__init__` says how. The object
+    then tells the state of the request, controls the boards allocated and says how to reach them.
+
+    In its simplest form, a Job is used as a context manager::
+
+        >>> from spalloc_client import Job
+        >>> with Job(6) as j:
+        ...     my_boot(j.hostname, j.width, j.height)
+        ...     my_application(j.hostname)
+
+    Here six boards are requested, and the block is entered once they are allocated and powered on. When
+    control leaves the block, in whatever way, the job is destroyed and the server powers the boards down for
+    others.
+
+    The same step by step::
+
+        >>> j = Job(6)
+        >>> j.wait_until_ready()
+        >>> my_boot(j.hostname, j.width, j.height)
+        >>> my_application(j.hostname)
+        >>> j.destroy()
+
+    Attributes ask the server, unless the answer can't have changed. All of them, and all methods, may be
+    used by any thread. If the connection is lost they connect anew; within `timeout` seconds they return or
+    raise:
+
+    - `ProtocolTimeoutError` when the server does not answer,
+    - `ProtocolError` when there is no connection to be had, or the Job was closed,
+    - `SpallocServerException` when the server refuses.
+
+    To be able to find out later what happened to a job, log its `id`, `machine_name` and `boards`.
+    """
+
+    def __init__(
+        self,
+        *args: int,
+        hostname: str = USE_CONFIG,
+        port: int | str = USE_CONFIG,
+        reconnect_delay: float | UseConfig = USE_CONFIG,
+        timeout: float | UseConfig | None = USE_CONFIG,
+        config_filenames: Iterable[str | os.PathLike[str]] | UseConfig | None = USE_CONFIG,
+        resume_job_id: int | None = None,
+        owner: str = USE_CONFIG,
+        keepalive: float | UseConfig | None = USE_CONFIG,
+        machine: str | None = USE_CONFIG,
+        tags: Iterable[str] | UseConfig | None = USE_CONFIG,
+        min_ratio: float | UseConfig = USE_CONFIG,
+        max_dead_boards: int | UseConfig | None = USE_CONFIG,
+        max_dead_links: int | UseConfig | None = USE_CONFIG,
+        require_torus: bool | UseConfig = USE_CONFIG,
+        ignore_version: bool | UseConfig = USE_CONFIG,
+    ) -> None:
+        """Request a SpiNNaker machine.
+
+        A Job is constructed in one of these styles::
+
+            >>> # Any single (SpiNN-5) board
+            >>> Job()
+            >>> Job(1)
+
+            >>> # Any machine with at least 4 boards
+            >>> Job(4)
+
+            >>> # Any 7-or-more board machine at least as square as 1:2
+            >>> Job(7, min_ratio=0.5)
+
+            >>> # Any rectangle of 4x5 triads (may or may not be a whole machine)
+            >>> Job(4, 5)
+
+            >>> # A whole machine of 4x2 triads, its edges joined up
+            >>> Job(4, 2, require_torus=True)
+
+            >>> # Board x=3, y=2, z=1 on the machine named "m"
+            >>> Job(3, 2, 1, machine="m")
+
+            >>> # Keep using (and keeping alive) an existing job
+            >>> Job(resume_job_id=123)
+
+        When done with a Job, call `destroy()` (or, unusually, `close()`), or use it as a context manager. A
+        process of its own keeps the job alive until then, or until this process ends.
+
+        Arguments that are left out come from configuration files (`spalloc_client.config`).
+
+        Args:
+            args: The boards, as above.
+            hostname: **Required.** The server's name or address.
+            port: The server's port.
+            reconnect_delay: Seconds between attempts to reconnect to the server, 0 or more.
+            timeout: Seconds to wait for replies of the server, or None to keep trying forever.
+            config_filenames: Files to read the configuration from, instead of the usual places; an empty
+                list to use none.
+            resume_job_id: Take on this job instead of creating one, and keep it alive as it was created to
+                be. All other requirements are ignored.
+            owner: **Required.** The owner of the job, by convention your email address.
+            keepalive: Seconds after which the server may consider the job dead if it hears nothing from this
+                client; None to have the job run until it is destroyed, so to be used with great care.
+            machine: The only machine to run on, or None for the first with the tags. Must be None when there
+                are tags.
+            tags: The tags a machine must have; None for `default`. Must be None when there is a machine.
+            min_ratio: How square the boards must lie: short side over long side, from 0.0 (any shape) to 1.0
+                (square). For numbers of boards only.
+            max_dead_boards: How many dead or unreachable boards to put up with, or None for any number, as
+                long as the board in the bottom-left corner is alive.
+            max_dead_links: How many dead links to put up with, or None for any number. Links of wrap-around
+                count with `require_torus` only.
+            require_torus: Whether edges must be joined up by wrap-around links, which generally takes a whole
+                machine. Must be False for single boards.
+            ignore_version: Whether to talk to servers of versions that are not known.
+
+        Raises:
+            ValueError: An argument, or the configuration, says something that can't be (nothing has been
+                sent); or the server's version is none this client talks to.
+            OSError: The server can't be connected to.
+            JobDestroyedError: The job to resume is no more.
+            ProtocolError: See above.
+            ProtocolTimeoutError: See above.
+            SpallocServerException: See above.
+        """
+        filenames = None if config_filenames == USE_CONFIG else config_filenames
+        requirements = gather(
+            args,
+            {
+                "hostname": hostname,
+                "port": port,
+                "reconnect_delay": reconnect_delay,
+                "timeout": timeout,
+                "owner": owner,
+                "keepalive": keepalive,
+                "machine": machine,
+                "tags": tags,
+                "min_ratio": min_ratio,
+                "max_dead_boards": max_dead_boards,
+                "max_dead_links": max_dead_links,
+                "require_torus": require_torus,
+                "ignore_version": ignore_version,
+            },
+            config.read_config(filenames),
+            resume_job_id,
+        )
+        self._requirements = requirements
+        self._steps = job_steps.JobSteps(requirements)
+        self._client = ProtocolClient(requirements.hostname, requirements.port)
+        self._connecting = threading.Lock()
+        self._helper: Keepalive | None = None
+        try:
+            self._run(self._steps.start())
+        except BaseException:
+            self._run(self._steps.abandon())
+            raise
+
+    def __enter__(self) -> Self:
+        """Wait until the boards are ready; if that fails, or is interrupted, free them."""
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.destroy()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Free the boards."""
+        self.destroy()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} on {self._requirements.hostname}:{self._requirements.port}>"
+
+    @property
+    def id(self) -> int | None:
+        """The job's ID."""
+        return self._steps.job_id
+
+    @property
+    def state(self) -> JobState:
+        """The current state of the job."""
+        return self._run(self._steps.status()).state
+
+    @property
+    def power(self) -> bool | None:
+        """Whether the boards are powered, or being powered, on; None if there are no boards."""
+        return self._run(self._steps.status()).power
+
+    @property
+    def reason(self) -> str | None:
+        """Why the job was destroyed, if it was and if a reason was given."""
+        return self._run(self._steps.status()).reason
+
+    @property
+    def connections(self) -> dict[tuple[int, int], str] | None:
+        """The hostnames of all Ethernet-connected chips, ``{(x, y): hostname, ...}``; None without boards."""
+        return self._run(self._steps.machine_info()).connections_copy
+
+    @property
+    def hostname(self) -> str | None:
+        """The hostname of chip (0, 0); None without boards."""
+        return self._run(self._steps.machine_info()).hostname
+
+    @property
+    def width(self) -> int | None:
+        """The width of the network in chips; None without boards."""
+        return self._run(self._steps.machine_info()).width
+
+    @property
+    def height(self) -> int | None:
+        """The height of the network in chips; None without boards."""
+        return self._run(self._steps.machine_info()).height
+
+    @property
+    def machine_name(self) -> str | None:
+        """The name of the machine the boards are in; None without boards."""
+        return self._run(self._steps.machine_info()).machine_name
+
+    @property
+    def boards(self) -> list[list[int]] | None:
+        """The logical coordinates of the boards, `[[x, y, z], ...]`; None without boards."""
+        return self._run(self._steps.machine_info()).boards_copy
+
+    def set_power(self, power: bool) -> None:
+        """Turn the boards on or off; does nothing if there are none yet.
+
+        `wait_until_ready()` waits until that is done.
+
+        Args:
+            power: True to power on, which resets boards that are on; False to power off.
+        """
+        self._run(self._steps.set_power(power))
+
+    def reset(self) -> None:
+        """Reset (power-cycle) the boards; does nothing if there are none yet.
+
+        `wait_until_ready()` waits until that is done.
+        """
+        self.set_power(True)
+
+    def boot(self) -> None:
+        """Boot the boards, which are powered on but not booted when a job is ready.
+
+        This takes some ten seconds, and needs SpiNNMan, which the extra `boot` installs: `pip install
+        'spalloc[boot]'`.
+
+        Raises:
+            BootError: They can't be booted, there are none yet, or there is no SpiNNMan.
+        """
+        from spalloc_client.booting import boot
+
+        boot(self.hostname)
+
+    def wait_for_state_change(self, old_state: JobState, timeout: float | None = None) -> JobState:
+        """Block until the job's state is another than the one given.
+
+        The server may go away and come back meanwhile.
+
+        Args:
+            old_state: The state to wait for the end of.
+            timeout: Seconds to wait, or None to wait forever.
+
+        Returns:
+            The new state, or the old state if the time passed.
+        """
+        status = self._run(self._steps.wait_for_state_change(old_state, timeout))
+        return old_state if status is None else status.state
+
+    def wait_until_ready(self, timeout: float | None = None) -> None:
+        """Block until the job has its boards and they are ready.
+
+        The server may go away and come back meanwhile.
+
+        Args:
+            timeout: Seconds to wait, or None to wait forever.
+
+        Raises:
+            StateChangeTimeoutError: The time passed first.
+            JobDestroyedError: The job was destroyed first.
+        """
+        self._run(self._steps.wait_until_ready(timeout))
+
+    def where_is_machine(self, chip_x: int, chip_y: int) -> tuple[int, int, int]:
+        """Find the board of a chip.
+
+        Args:
+            chip_x: The chip's x coordinate in the job.
+            chip_y: The chip's y coordinate in the job.
+
+        Returns:
+            The cabinet, frame and board.
+
+        Raises:
+            ValueError: The job has no such chip, or no boards yet.
+        """
+        return self._run(self._steps.where_is(chip_x, chip_y))
+
+    def destroy(self, reason: str | None = None) -> None:
+        """Destroy the job and disconnect from the server.
+
+        If the server can't be reached this is logged, not raised; the job then ends with its keepalive.
+
+        Args:
+            reason: An explanation, for whoever asks about the job.
+        """
+        self._run(self._steps.destroy(reason))
+
+    def close(self) -> None:
+        """Disconnect from the server and stop keeping the job alive.
+
+        This does not free the boards, and the server gives the job up once its keepalive has passed. Most
+        applications want `destroy()`.
+        """
+        self._run(self._steps.close())
+
+    def _run(self, steps: job_steps.Steps[T]) -> T:
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                step = steps.send(result) if error is None else steps.throw(error)
+                result = error = None
+                try:
+                    result = self._perform(step)
+                except BaseException as raised:  # noqa: BLE001  # the steps decide, also about Ctrl-C
+                    error = raised
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    def _perform(self, step: job_steps.Step) -> Any:  # noqa: C901
+        match step:
+            case job_steps.Ask():
+                if self._helper is not None and self._helper.ensure():
+                    log("job", job_steps.HELPER_GONE, warning=True)
+                return self._client.call(step.command, *step.args, timeout=step.within, **step.kwargs)
+            case job_steps.Now():
+                return time.monotonic()
+            case job_steps.Connected():
+                return self._client.connected
+            case job_steps.Arrived():
+                return self._client.arrived
+            case job_steps.Watch():
+                return self._client.wait_for_more(step.seen, step.within)
+            case job_steps.Connect():
+                return self._connect(step.within)
+            case job_steps.Disconnect():
+                return self._client.close()
+            case job_steps.Sleep():
+                return time.sleep(step.seconds)
+            case job_steps.Salvage():
+                return self._client.finish_creation(step.within)
+            case job_steps.StartHelper():
+                from spalloc_client.keepalive import Keepalive
+
+                self._helper = Keepalive()
+            case job_steps.Adopt():
+                if self._helper is not None:
+                    self._helper.adopt(step.job_id, step.keepalive, self._requirements)
+            case job_steps.StopHelper():
+                if self._helper is not None:
+                    self._helper.stop()
+                    self._helper = None
+            case job_steps.Log():
+                log("job", step.message, warning=step.warning)
+        return None
+
+    def _connect(self, within: float | None) -> bool:
+        # Of several threads that miss the connection, one makes it.
+        if not self._connecting.acquire(timeout=-1 if within is None else min(within, threading.TIMEOUT_MAX)):
+            raise ProtocolTimeoutError(f"not connected to {self._requirements.hostname} within {within} s")
+        try:
+            if self._client.connected:
+                return False
+            self._client.connect(within)
+            return True
+        finally:
+            self._connecting.release()

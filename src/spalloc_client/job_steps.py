@@ -1,0 +1,522 @@
+# How a job is requested, watched and freed: which command when, and what to do when the server goes away.
+#
+# The decisions of both Jobs, blocking and asyncio, are written once, as generators: they yield what is to be
+# done (a Step) and are sent what came of it, or have its exception raised in them. No socket, clock, thread
+# or log here, so a whole life can be played through in a test, in no time.
+#
+# Rules that hold here:
+# - Commands that may be repeated (all but create_job) are, on a new connection, when one is lost.
+# - Nothing waits longer than its caller allows, reconnecting included.
+"""The decisions in a job's life."""
+
+from __future__ import annotations
+
+from spalloc_client.deadline import check_timeout, deadline_after, time_left
+from spalloc_client.errors import (
+    JobDestroyedError,
+    ProtocolError,
+    ProtocolTimeoutError,
+    SpallocServerException,
+    StateChangeTimeoutError,
+)
+from spalloc_client.states import JobState
+from spalloc_client.versions import complaint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from typing import Any, TypeAlias, TypeVar
+
+    from spalloc_client.requirements import Requirements
+    from spalloc_client.wire import Json
+
+    T = TypeVar("T")
+    Steps: TypeAlias = "Generator[Step, Any, T]"
+
+CHECK_PERIOD = 30.0
+"""Seconds a job is watched, at most, without asking the server: so long a dead connection can go unseen."""
+
+HELPER_GONE = "The process that kept a spalloc job alive was gone; it has been started anew."
+"""What drivers log when they find the keepalive helper dead."""
+
+SALVAGE = 1.0
+"""Seconds an interrupted create_job is waited for, so that the job it made can be destroyed."""
+
+
+# What drivers are asked to do. Each says what it is sent back as its result.
+
+
+class Now:
+    """The time, in seconds on a clock that never goes back. Result: float."""
+
+    __slots__ = ()
+
+
+class Connected:
+    """Whether there is a connection that no trouble was seen on. Result: bool."""
+
+    __slots__ = ()
+
+
+class Connect:
+    """Connect, unless connected; OSError if that can't be. Result: bool, whether the connection is new."""
+
+    __slots__ = ("within",)
+
+    def __init__(self, within: float | None) -> None:
+        self.within = within
+
+
+class Disconnect:
+    """Give the connection up. Result: None."""
+
+    __slots__ = ()
+
+
+class Ask:
+    """Send a command and wait for its reply; the errors of `ProtocolClient.call`. Result: Json."""
+
+    __slots__ = ("args", "command", "kwargs", "within")
+
+    def __init__(
+        self,
+        command: str,
+        args: tuple[Json, ...],
+        within: float | None,
+        kwargs: Mapping[str, Json] | None = None,
+    ) -> None:
+        self.command = command
+        self.args = args
+        self.kwargs = kwargs or {}
+        self.within = within
+
+
+class Salvage:
+    """Wait once more for the reply to create_job. Result: Json; None if there is none, or none was asked."""
+
+    __slots__ = ("within",)
+
+    def __init__(self, within: float) -> None:
+        self.within = within
+
+
+class Arrived:
+    """How many notifications this connection has brought. Result: int."""
+
+    __slots__ = ()
+
+
+class Watch:
+    """Wait until it has brought more than `seen`; ProtocolTimeoutError, ProtocolError. Result: None."""
+
+    __slots__ = ("seen", "within")
+
+    def __init__(self, seen: int, within: float | None) -> None:
+        self.seen = seen
+        self.within = within
+
+
+class Sleep:
+    """Wait. Result: None."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class StartHelper:
+    """Start the keepalive helper, which has no job yet. Result: None."""
+
+    __slots__ = ()
+
+
+class Adopt:
+    """Have the helper keep this job alive. Result: None."""
+
+    __slots__ = ("job_id", "keepalive")
+
+    def __init__(self, job_id: int, keepalive: float) -> None:
+        self.job_id = job_id
+        self.keepalive = keepalive
+
+
+class StopHelper:
+    """End the keepalive helper, if there is one. Result: None."""
+
+    __slots__ = ()
+
+
+class Log:
+    """Write a line to the log. Result: None."""
+
+    __slots__ = ("message", "warning")
+
+    def __init__(self, message: str, *, warning: bool = False) -> None:
+        self.message = message
+        self.warning = warning
+
+
+Step: TypeAlias = (
+    "Now | Connected | Connect | Disconnect | Ask | Salvage | Arrived | Watch | Sleep | StartHelper | Adopt "
+    "| StopHelper | Log"
+)
+
+
+class Status:
+    """A job's state as the server gave it."""
+
+    __slots__ = ("keepalive", "power", "reason", "state")
+
+    def __init__(
+        self, state: JobState, power: bool | None, keepalive: float | None, reason: str | None
+    ) -> None:
+        self.state = state
+        self.power = power if state in (JobState.power, JobState.ready) else None
+        """Whether the boards are, or are to be, on; None without boards."""
+        self.keepalive = keepalive
+        """Seconds, or None."""
+        self.reason = reason if state == JobState.destroyed else None
+
+
+class MachineInfo:
+    """The boards of a job as the server gave them; every part None until there are any."""
+
+    __slots__ = ("boards", "connections", "height", "machine_name", "width")
+
+    def __init__(
+        self,
+        width: int | None,
+        height: int | None,
+        connections: Mapping[tuple[int, int], str] | None,
+        machine_name: str | None,
+        boards: tuple[tuple[int, int, int], ...] | None,
+    ) -> None:
+        self.width = width
+        self.height = height
+        self.connections = connections
+        self.machine_name = machine_name
+        self.boards = boards
+
+    @property
+    def hostname(self) -> str | None:
+        """The name of chip (0, 0)."""
+        return None if self.connections is None else self.connections.get((0, 0))
+
+    @property
+    def connections_copy(self) -> dict[tuple[int, int], str] | None:
+        """The connections, for a caller to do with as they please."""
+        return None if self.connections is None else dict(self.connections)
+
+    @property
+    def boards_copy(self) -> list[list[int]] | None:
+        """The boards, for a caller to do with as they please."""
+        return None if self.boards is None else [list(board) for board in self.boards]
+
+
+class JobSteps:
+    """The life of one job. Methods return generators for a driver to run."""
+
+    def __init__(self, requirements: Requirements) -> None:
+        self._requirements = requirements
+        self._job_id: int | None = None
+        self._keepalive: float | None = None
+        self._info: MachineInfo | None = None
+        self._closed = False
+        self._destroyed = False
+
+    @property
+    def job_id(self) -> int | None:
+        """The job's ID; None until it has one."""
+        return self._job_id
+
+    @property
+    def keepalive(self) -> float | None:
+        """The job's keepalive in seconds; None if it needs none."""
+        return self._keepalive
+
+    def start(self) -> Steps[None]:
+        """Connect, and create the job or take on an existing one.
+
+        Raises:
+            OSError: The server can't be connected to.
+            ValueError: Its version is none this client talks to.
+            JobDestroyedError: The job to take on is no more.
+        """
+        yield from self._connect(self._requirements.timeout)
+        if self._requirements.resume_job_id is None:
+            yield from self._create()
+        else:
+            yield from self._resume(self._requirements.resume_job_id)
+
+    def abandon(self) -> Steps[None]:
+        """Leave no job behind that nobody will know of: its creation failed, or was interrupted.
+
+        Ctrl-C, or the cancellation of a task, can come at any moment, also between the server's reply and the
+        place where it is remembered.
+        """
+        try:
+            if self._requirements.resume_job_id is None:
+                job_id = yield Salvage(SALVAGE)
+                if _is_id(job_id):
+                    yield from self._ask("destroy_job", (job_id, "Interrupted while it was created."), {}, 2)
+        except (ProtocolError, ProtocolTimeoutError, SpallocServerException, ValueError) as error:
+            yield Log(
+                f"A spalloc job may have been created, and left to its keepalive: {error}", warning=True
+            )
+        finally:
+            yield from self.close()
+
+    def _create(self) -> Steps[None]:
+        wanted = self._requirements
+        self._keepalive = wanted.keepalive
+        if self._keepalive is not None:
+            # Before the job is asked for: while the server answers, the helper starts.
+            yield StartHelper()
+        job_id = yield Ask("create_job", wanted.args, wanted.timeout, wanted.kwargs)
+        if not _is_id(job_id):
+            raise ProtocolError(f"the server's reply to create_job is {job_id!r}, which is not a job's ID")
+        self._job_id = job_id
+        if self._keepalive is not None:
+            yield Adopt(job_id, self._keepalive)
+        yield Log(f"Created spalloc job {job_id}.")
+
+    def _resume(self, job_id: int) -> Steps[None]:
+        self._job_id = job_id
+        status = yield from self.status()
+        if status.state in (JobState.unknown, JobState.destroyed):
+            reason = "" if status.reason is None else f": {status.reason}"
+            raise JobDestroyedError(f"Job {job_id} does not exist: {status.state.name}{reason}")
+        self._keepalive = status.keepalive
+        if self._keepalive is not None:
+            yield StartHelper()
+            yield Adopt(job_id, self._keepalive)
+        yield Log(f"Resumed spalloc job {job_id}.")
+
+    def _connect(self, within: float | None) -> Steps[None]:
+        if self._closed:
+            raise ProtocolError(f"this Job, {self._job_id}, was closed")
+        deadline = deadline_after(within, (yield Now()))
+        new = yield Connect(within)
+        if self._requirements.ignore_version or not new:
+            return
+        version = yield Ask("version", (), time_left(deadline, (yield Now())))
+        trouble = complaint(version)
+        if trouble is not None:
+            yield Disconnect()
+            raise ValueError(f"{self._requirements.hostname}:{self._requirements.port}: {trouble}")
+
+    def ask(self, command: str, *args: Json, **kwargs: Json) -> Steps[Json]:
+        """Send a command that may be repeated; if the connection is lost, do so on a new one.
+
+        Raises:
+            ProtocolError: There is no connection to be had within the timeout.
+            ProtocolTimeoutError: The timeout passed.
+            SpallocServerException: The server refused.
+        """
+        return (yield from self._ask(command, args, kwargs, None))
+
+    def _ask(
+        self, command: str, args: tuple[Json, ...], kwargs: Mapping[str, Json], tries: int | None
+    ) -> Steps[Json]:
+        timeout = self._requirements.timeout
+        deadline = deadline_after(timeout, (yield Now()))
+        tried = 0
+        while True:
+            try:
+                if not (yield Connected()):
+                    yield from self._connect(time_left(deadline, (yield Now())))
+                answer: Json = yield Ask(command, args, time_left(deadline, (yield Now())), kwargs)
+            except (ProtocolError, OSError) as error:
+                tried += 1
+                # The first new attempt is made at once: a connection may be lost without the server being
+                # away.
+                pause = 0.0 if tried == 1 else self._requirements.reconnect_delay
+                left = time_left(deadline, (yield Now()))
+                if left == 0.0:
+                    raise ProtocolTimeoutError(f"{command}: no answer within {timeout} s: {error}") from error
+                if self._closed or tried == tries or (left is not None and left <= pause):
+                    raise ProtocolError(f"{command} could not be asked: {error}") from error
+            else:
+                return answer
+            yield Disconnect()
+            yield Sleep(pause)
+
+    def status(self) -> Steps[Status]:
+        """Ask for the job's state."""
+        return _read_status((yield from self.ask("get_job_state", self._job_id)))
+
+    def machine_info(self) -> Steps[MachineInfo]:
+        """Ask for the job's boards, unless they are known: they never change."""
+        if self._info is None or self._info.boards is None:
+            self._info = _read_machine_info((yield from self.ask("get_job_machine_info", self._job_id)))
+        return self._info
+
+    def set_power(self, power: bool) -> Steps[None]:
+        """Turn the job's boards on (or reset them) or off."""
+        yield from self.ask("power_on_job_boards" if power else "power_off_job_boards", self._job_id)
+
+    def where_is(self, chip_x: int, chip_y: int) -> Steps[tuple[int, int, int]]:
+        """Find the cabinet, frame and board of a chip of the job.
+
+        Raises:
+            ValueError: The job has no such chip, or no boards yet.
+        """
+        found = yield from self.ask("where_is", job_id=self._job_id, chip_x=chip_x, chip_y=chip_y)
+        if found is None:
+            raise ValueError(f"job {self._job_id} has no chip ({chip_x}, {chip_y}), or no boards yet")
+        place = found.get("physical") if isinstance(found, dict) else None
+        if isinstance(place, list) and len(place) == 3 and all(type(part) is int for part in place):
+            cabinet, frame, board = place
+            return cabinet, frame, board
+        raise _unexpected("where_is", found)
+
+    def wait_for_state_change(
+        self, old_state: JobState | None, timeout: float | None
+    ) -> Steps[Status | None]:
+        """Wait until the job's state is another one, across any number of lost connections.
+
+        Returns:
+            The job's new status, or None if the timeout passed first.
+        """
+        check_timeout(timeout)
+        deadline = deadline_after(timeout, (yield Now()))
+        failures = 0
+        while (left := time_left(deadline, (yield Now()))) != 0.0:
+            try:
+                status = yield from self._watch(old_state, deadline)
+            except (ProtocolError, ProtocolTimeoutError, OSError) as error:
+                if self._closed:
+                    raise
+                failures += 1
+                pause = 0.0 if failures == 1 else self._requirements.reconnect_delay
+                yield Disconnect()
+                if failures > 1:
+                    yield Log(
+                        f"The spalloc server is unreachable ({error}), will keep trying...", warning=True
+                    )
+                left = time_left(deadline, (yield Now()))
+                yield Sleep(pause if left is None else min(pause, left))
+            else:
+                return status
+        return None
+
+    def _watch(self, old_state: JobState | None, deadline: float | None) -> Steps[Status | None]:
+        """Watch for a change over one connection; None once the deadline passed."""
+        timeout = self._requirements.timeout
+        if not (yield Connected()):
+            yield from self._connect(_least(timeout, time_left(deadline, (yield Now()))))
+        yield Ask("notify_job", (self._job_id,), _least(timeout, time_left(deadline, (yield Now()))))
+        while (left := time_left(deadline, (yield Now()))) != 0.0:
+            # Counted before the question: a change that comes between question and wait is not missed.
+            seen = yield Arrived()
+            status = _read_status((yield Ask("get_job_state", (self._job_id,), _least(timeout, left))))
+            if status.state != old_state:
+                return status
+            period = CHECK_PERIOD if self._keepalive is None else min(CHECK_PERIOD, self._keepalive / 2)
+            try:
+                yield Watch(seen, _least(period, time_left(deadline, (yield Now()))))
+            except ProtocolTimeoutError:
+                pass  # nothing has come for a while: ask, which also shows whether the server is still there
+        return None
+
+    def wait_until_ready(self, timeout: float | None) -> Steps[None]:
+        """Wait until the job has its boards and they are powered.
+
+        Raises:
+            StateChangeTimeoutError: The timeout passed first.
+            JobDestroyedError: The job was destroyed, or the server does not know it.
+        """
+        deadline = deadline_after(timeout, (yield Now()))
+        state: JobState | None = None
+        while True:
+            status = yield from self.wait_for_state_change(state, time_left(deadline, (yield Now())))
+            if status is None:
+                was = "its state is not known" if state is None else f"it is in the state {state.name}"
+                raise StateChangeTimeoutError(f"job {self._job_id} was not ready within {timeout} s: {was}")
+            state = status.state
+            if state == JobState.ready:
+                return
+            if state == JobState.destroyed:
+                unexplained = f"job {self._job_id} was destroyed, no reason given"
+                raise JobDestroyedError(unexplained if status.reason is None else status.reason)
+            if state == JobState.unknown:
+                raise JobDestroyedError(f"The spalloc server no longer recognises job {self._job_id}.")
+            yield Log(_PROGRESS[state])
+
+    def destroy(self, reason: str | None) -> Steps[None]:
+        """End the job, if the server can be reached, and let go of everything."""
+        if self._destroyed:
+            return
+        self._destroyed = True
+        self._closed = False  # a Job that was closed may still be destroyed
+        try:
+            # Once over the connection there is, once over a new one: whoever leaves does not wait for long.
+            yield from self._ask("destroy_job", (self._job_id, reason), {}, 2)
+        except (ProtocolError, ProtocolTimeoutError, SpallocServerException, OSError, ValueError) as error:
+            fate = "stays until it is destroyed" if self._keepalive is None else "ends with its keepalive"
+            yield Log(f"Could not destroy spalloc job {self._job_id}, which {fate}: {error}", warning=True)
+        finally:
+            yield from self.close()
+
+    def close(self) -> Steps[None]:
+        """Let go of everything, the job excepted."""
+        self._closed = True
+        yield StopHelper()
+        yield Disconnect()
+
+
+_PROGRESS = {
+    JobState.queued: "Job has been queued by the spalloc server.",
+    JobState.power: "Waiting for board power commands to complete.",
+}
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    if one is None:
+        return other
+    return one if other is None else min(one, other)
+
+
+def _is_id(value: Json) -> bool:
+    return type(value) is int  # not isinstance: true and false are no IDs
+
+
+def _unexpected(command: str, value: Json) -> ProtocolError:
+    return ProtocolError(f"the server's reply to {command} is not what the protocol says: {value!r:.200}")
+
+
+def _read_status(value: Json) -> Status:
+    try:
+        entries = _entries(value)
+        state, power, keepalive, reason = (entries[key] for key in ("state", "power", "keepalive", "reason"))
+        if (
+            (power is None or isinstance(power, bool))
+            and (keepalive is None or (isinstance(keepalive, int | float) and keepalive > 0))
+            and (reason is None or isinstance(reason, str))
+        ):
+            return Status(JobState(state), power, keepalive, reason)
+    except (KeyError, ValueError) as error:
+        raise _unexpected("get_job_state", value) from error
+    raise _unexpected("get_job_state", value)
+
+
+def _read_machine_info(value: Json) -> MachineInfo:
+    try:
+        entries = _entries(value)
+        connections, boards = entries["connections"], entries["boards"]
+        return MachineInfo(
+            width=entries["width"],
+            height=entries["height"],
+            connections=None if connections is None else {(x, y): name for (x, y), name in connections},
+            machine_name=entries["machine_name"],
+            boards=None if boards is None else tuple((x, y, z) for x, y, z in boards),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise _unexpected("get_job_machine_info", value) from error
+
+
+def _entries(value: Json) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise ValueError("not an object")

@@ -1,0 +1,113 @@
+# Starts and stops the process that keeps a job alive while the application is busy.
+#
+# What that process does is _keepalive_process.py's subject. It is a process because nothing inside the
+# application can be relied upon: C code may hold the interpreter's lock, a debugger may stop all threads.
+# And it must not outlive the application, so it hangs on a pipe whose other end dies with it.
+"""The keepalive helper."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import weakref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from spalloc_client.requirements import Requirements
+
+_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_keepalive_process.py")  # noqa: PTH100, PTH118, PTH120
+
+
+class Keepalive:
+    """A process that keeps one job alive from `adopt` until `stop`, or until this process ends.
+
+    It can be started before there is a job, so that nobody waits for it when there is one.
+    """
+
+    def __init__(self) -> None:
+        """Start the process, without waiting until it runs.
+
+        Raises:
+            OSError: It can't be started.
+        """
+        self._orders: bytes | None = None
+        self._process = self._start()
+        _started.add(self)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if not sys.executable:
+            raise OSError("no process can keep the job alive: sys.executable does not say where Python is")
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # A session of its own: Ctrl-C and Ctrl-Z at the application's terminal don't reach it.
+            start_new_session=True,
+            close_fds=True,
+            cwd=os.sep,
+            bufsize=0,
+        )
+
+    def adopt(self, job_id: int, keepalive: float, requirements: Requirements) -> None:
+        """Have this job kept alive.
+
+        Args:
+            job_id: The job.
+            keepalive: Its keepalive, in seconds.
+            requirements: Says where the server is and how patient to be with it.
+        """
+        self._orders = (
+            f"{job_id} {keepalive} {requirements.timeout} {requirements.reconnect_delay} "
+            f"{os.getpid()} {requirements.hostname} {requirements.port}\n"
+        ).encode()
+        self._tell()
+
+    def _tell(self) -> None:
+        stdin = self._process.stdin
+        if stdin is not None and self._orders is not None:
+            try:
+                stdin.write(self._orders)
+            except BrokenPipeError:
+                pass  # it has ended; ensure() will find that and start another
+
+    def ensure(self) -> bool:
+        """Start another process if somebody has killed this one; whether that was needed."""
+        if self._orders is None or self._process.poll() is None:
+            return False
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = self._start()
+        self._tell()
+        return True
+
+    def stop(self) -> None:
+        """End the process; once this returns it sends no more keepalives."""
+        self._orders = None
+        _started.discard(self)
+        process = self._process
+        if process.stdin is not None:
+            process.stdin.close()
+        process.kill()
+        process.wait()
+
+    def forget(self) -> None:
+        """In a copy of the application: let go of the pipe, which belongs to the original."""
+        self._orders = None
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.returncode = 0  # it is no child of this process: there is nothing to wait for
+
+
+_started: weakref.WeakSet[Keepalive] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for keepalive in list(_started):
+        keepalive.forget()
+    _started.clear()
+
+
+# A fork (multiprocessing's, say) that lives on would hold the pipe open after the application's death.
+os.register_at_fork(after_in_child=_forget_all)

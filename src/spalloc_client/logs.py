@@ -1,0 +1,16 @@
+# Lines for the application's log, under the names that published clients have. Decides only whether it is
+# worth importing logging.
+"""What the client logs."""
+
+from __future__ import annotations
+
+import sys
+
+
+def log(name: str, message: str, *, warning: bool) -> None:
+    """Write a line to the log called `spalloc_client.NAME`."""
+    if not warning and "logging" not in sys.modules:
+        return  # nobody can have asked to see it, and importing logging takes longer than most calls
+    import logging
+
+    logging.getLogger(f"spalloc_client.{name}").log(logging.WARNING if warning else logging.INFO, message)

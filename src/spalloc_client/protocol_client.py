@@ -1,0 +1,365 @@
+# The v1 protocol's commands as blocking calls, for any number of threads.
+#
+# How threads share the connection is connection.py's subject, what the bytes mean conversation.py's; what a
+# job needs beyond single commands is job.py's.
+# mypy: disable-error-code="no-any-return"
+# (Replies have the types of replies.py on the server's word: no call is made slower by checking them.)
+"""A blocking client of the v1 protocol."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+
+from spalloc_client import checks, commands
+from spalloc_client.connection import Connection
+from spalloc_client.conversation import Call, as_body
+from spalloc_client.deadline import check_timeout, deadline_after
+from spalloc_client.dialling import dial
+from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
+from spalloc_client.wire import DEFAULT_PORT, Failure, Return, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from spalloc_client.conversation import Notification
+    from spalloc_client.replies import (
+        BoardLocation,
+        JobDescription,
+        JobMachineInfo,
+        JobStatus,
+        MachineDescription,
+        NotificationBody,
+    )
+    from spalloc_client.wire import Json, Request
+
+__all__ = ["ProtocolClient", "ProtocolError", "ProtocolTimeoutError", "SpallocServerException"]
+
+
+class ProtocolClient:
+    """A blocking client of the spalloc server's protocol.
+
+    It presents the server's commands as calls, by name or as methods. All threads of a program may use one
+    client: they share its connection, and each call gets its own reply. For requesting boards, see
+    `spalloc_client.Job`.
+
+    Usage examples::
+
+        # Connect to a spalloc server
+        with ProtocolClient("hostname") as c:
+            # Call commands by name
+            print(c.call("version"))  # '0.1.0'
+
+            # Call commands as if they were methods
+            print(c.version())  # '0.1.0'
+
+            # Wait for a notification to arrive
+            print(c.wait_for_notification())  # {"jobs_changed": [1, 3]}
+
+        # Done!
+
+    Every method that sends a command takes `timeout`, the seconds its whole way to the server and back may
+    take, or None (the default) to wait as long as it takes, and raises:
+
+    - `ProtocolTimeoutError` when that time has passed,
+    - `ProtocolError` when there is no connection, or it is lost before the reply,
+    - `SpallocServerException` when the server refuses the command.
+    """
+
+    def __init__(self, hostname: str, port: str | int = DEFAULT_PORT, timeout: float | None = None) -> None:
+        """Define a new connection; `connect()` makes it.
+
+        Args:
+            hostname: The server's name, or its IPv4 or IPv6 address. All addresses of a name are tried.
+            port: The server's port, 1 to 65535.
+            timeout: Seconds that `connect()` may take unless it is told otherwise; None for as long as it
+                takes.
+
+        Raises:
+            ValueError: An argument is not what it should be.
+        """
+        self._hostname = checks.hostname(hostname)
+        self._port = checks.port(port)
+        check_timeout(timeout)
+        self._timeout = timeout
+        self._server = f"{self._hostname}:{self._port}"
+        self._notifications: deque[Notification] = deque()
+        self._connection: Connection | None = None
+        self._creation: tuple[Connection, Call] | None = None
+        self._switch = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "connected" if self.connected else "not connected"
+        return f"<{type(self).__name__} {self._server} {state}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that no trouble has been seen on."""
+        connection = self._connection
+        return connection is not None and connection.alive
+
+    def connect(self, timeout: float | None = None) -> None:
+        """(Re)connect to the server.
+
+        Calls still under way in other threads on an earlier connection end with a `ProtocolError`.
+        Notifications that have been received stay to be read.
+
+        Args:
+            timeout: Seconds this may take, name look-up included; None for what the constructor was given.
+
+        Raises:
+            OSError: The connection could not be made.
+            TimeoutError: (an OSError) It took too long.
+        """
+        check_timeout(timeout)
+        self._drop("this client connected anew")
+        sock = dial(self._hostname, self._port, self._timeout if timeout is None else timeout)
+        connection = Connection(sock, self._server, self._notifications)
+        with self._switch:
+            earlier, self._connection = self._connection, connection
+        if earlier is not None:
+            earlier.close("this client connected anew")
+
+    def close(self) -> None:
+        """Disconnect from the server; calls under way in other threads end with a `ProtocolError`."""
+        self._drop("this client closed the connection")
+
+    def _drop(self, reason: str) -> None:
+        with self._switch:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(reason)
+
+    def _usable(self) -> Connection:
+        connection = self._connection
+        if connection is None:
+            raise ProtocolError(f"not connected to {self._server}")
+        return connection
+
+    def call(self, name: str, *args: Json, timeout: float | None = None, **kwargs: Json) -> Any:
+        """Send a command to the server and return the reply.
+
+        Args:
+            name: The command's name.
+            args: Arguments the command takes by position.
+            timeout: Seconds to wait before giving up, or None to wait forever.
+            kwargs: Arguments the command takes by name.
+
+        Returns:
+            What the server returned: JSON, as Python has it.
+
+        Raises:
+            ProtocolTimeoutError: The time passed.
+            ProtocolError: The connection is unavailable or was lost.
+            SpallocServerException: The server refused the command.
+            ValueError: An argument can't be said in JSON.
+        """
+        return self._ask(commands.request(name, args, kwargs), timeout)
+
+    def _ask(self, request: Request, timeout: float | None) -> Any:
+        check_timeout(timeout)
+        line = encode(request)
+        deadline = deadline_after(timeout, time.monotonic())
+        connection = self._usable()
+        call = Call(request.command)
+        if request.command == "create_job":
+            self._creation = (connection, call)
+        connection.send(call, line, deadline)
+        if not connection.wait(lambda: call.outcome is not None, deadline):
+            raise ProtocolTimeoutError(
+                f"no reply to {request.command} from {self._server} within {timeout} s"
+            )
+        outcome = connection.outcome(call)
+        if isinstance(outcome, Failure):
+            raise SpallocServerException(outcome.message)
+        return outcome.value
+
+    def finish_creation(self, timeout: float) -> Json:
+        """The reply to the last `create_job`, for callers that were interrupted before they had it.
+
+        Returns:
+            The job's ID; None if there is no such reply to be had within `timeout` seconds.
+        """
+        if self._creation is None:
+            return None
+        connection, call = self._creation
+        connection.wait(
+            lambda: call.outcome is not None or not connection.readable, time.monotonic() + timeout
+        )
+        return call.outcome.value if isinstance(call.outcome, Return) else None
+
+    def wait_for_notification(self, timeout: float | None = None) -> NotificationBody | None:
+        """Return the next notification to arrive.
+
+        Notifications that have been received are returned first, oldest first, also when the connection has
+        been lost since. Each is returned once, to one thread.
+
+        Args:
+            timeout: Seconds to wait before giving up, or None to wait forever. If negative, only what has
+                been received is returned, or None if that is nothing.
+
+        Returns:
+            ``{"jobs_changed": [id, ...]}`` or ``{"machines_changed": [name, ...]}``, as the server sent it.
+
+        Raises:
+            ProtocolTimeoutError: The time passed.
+            ProtocolError: The connection is unusable or was lost.
+        """
+        check_timeout(timeout)
+        now_only = timeout is not None and timeout < 0.0
+        deadline = deadline_after(timeout, time.monotonic())
+        while True:
+            taken = self._take_notification()
+            if taken is not None:
+                return taken
+            connection = self._connection
+            if now_only and (connection is None or not connection.alive):
+                return None
+            if connection is None:
+                raise ProtocolError(f"not connected to {self._server}")
+            connection.check_usable()
+            if not connection.wait_for_news(self._notifications, deadline):
+                if now_only:
+                    return None
+                raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s")
+
+    def _take_notification(self) -> NotificationBody | None:
+        try:
+            notification = self._notifications.popleft()
+        except IndexError:
+            return None
+        return as_body(notification)
+
+    def wait_for_more(self, seen: int, timeout: float | None = None) -> int:
+        """Wait until more than `seen` notifications have come over this connection, and return how many have.
+
+        Unlike `wait_for_notification`, this takes none away: any number of threads may wait for the same one.
+
+        Raises:
+            ProtocolTimeoutError: The time passed.
+            ProtocolError: The connection is unusable or was lost.
+        """
+        check_timeout(timeout)
+        deadline = deadline_after(timeout, time.monotonic())
+        connection = self._usable()
+        connection.check_usable()
+        if not connection.wait(lambda: connection.arrived > seen or not connection.alive, deadline):
+            raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s")
+        connection.check_usable()
+        return connection.arrived
+
+    @property
+    def arrived(self) -> int:
+        """How many notifications have come over this connection; 0 without one."""
+        connection = self._connection
+        return 0 if connection is None else connection.arrived
+
+    # The commands, one method each, in the protocol's order.
+
+    def version(self, timeout: float | None = None) -> str:
+        """The server's version."""
+        return self.call("version", timeout=timeout)
+
+    def create_job(self, *args: int, timeout: float | None = None, **kwargs: Json) -> int:
+        """Queue a new job.
+
+        Args:
+            args: None or 1 for one board, `n` for at least n boards, `w, h` for a rectangle of triads, `x,
+                y, z` for that board.
+            timeout: As everywhere.
+            kwargs: `owner` (required), `keepalive`, `machine`, `tags`, `min_ratio`, `max_dead_boards`,
+                `max_dead_links`, `require_torus`, as `spalloc_client.Job` takes them.
+
+        Returns:
+            The new job's ID.
+
+        Raises:
+            SpallocServerException: There is no owner (nothing is sent), or the server refuses.
+        """
+        return self._ask(commands.create_job(args, kwargs), timeout)
+
+    def job_keepalive(self, job_id: int, timeout: float | None = None) -> None:
+        """Tell the server that somebody still wants the job."""
+        self.call("job_keepalive", job_id, timeout=timeout)
+
+    def get_job_state(self, job_id: int, timeout: float | None = None) -> JobStatus:
+        """A job's state, power, keepalive, reason, start time and keepalive host."""
+        return self.call("get_job_state", job_id, timeout=timeout)
+
+    def get_job_machine_info(self, job_id: int, timeout: float | None = None) -> JobMachineInfo:
+        """The boards a job has been allocated; each entry is None until it has."""
+        return self.call("get_job_machine_info", job_id, timeout=timeout)
+
+    def power_on_job_boards(self, job_id: int, timeout: float | None = None) -> None:
+        """Power on a job's boards, or reset those that are on."""
+        self.call("power_on_job_boards", job_id, timeout=timeout)
+
+    def power_off_job_boards(self, job_id: int, timeout: float | None = None) -> None:
+        """Power off a job's boards."""
+        self.call("power_off_job_boards", job_id, timeout=timeout)
+
+    def destroy_job(self, job_id: int, reason: str | None = None, timeout: float | None = None) -> None:
+        """End a job, for a reason that its user may be shown."""
+        self.call("destroy_job", job_id, reason, timeout=timeout)
+
+    def notify_job(self, job_id: int | None = None, timeout: float | None = None) -> None:
+        """Ask for notifications about a job, or about all with None."""
+        self.call("notify_job", job_id, timeout=timeout)
+
+    def no_notify_job(self, job_id: int | None = None, timeout: float | None = None) -> None:
+        """Ask for no more notifications about a job, or about any with None."""
+        self.call("no_notify_job", job_id, timeout=timeout)
+
+    def notify_machine(self, machine_name: str | None = None, timeout: float | None = None) -> None:
+        """Ask for notifications about a machine, or about all with None."""
+        self.call("notify_machine", machine_name, timeout=timeout)
+
+    def no_notify_machine(self, machine_name: str | None = None, timeout: float | None = None) -> None:
+        """Ask for no more notifications about a machine, or about any with None."""
+        self.call("no_notify_machine", machine_name, timeout=timeout)
+
+    def list_jobs(self, timeout: float | None = None) -> list[JobDescription]:
+        """All live jobs, oldest first."""
+        return self.call("list_jobs", timeout=timeout)
+
+    def list_machines(self, timeout: float | None = None) -> list[MachineDescription]:
+        """All machines, highest priority first."""
+        return self.call("list_machines", timeout=timeout)
+
+    def get_board_position(
+        self, machine_name: str, x: int, y: int, z: int, timeout: float | None = None
+    ) -> list[int] | None:
+        """Where the board (x, y, z) is, as `[cabinet, frame, board]`; None if there is no such board."""
+        return self.call("get_board_position", machine_name, x, y, z, timeout=timeout)
+
+    def get_board_at_position(
+        self, machine_name: str, x: int, y: int, z: int, timeout: float | None = None
+    ) -> list[int] | None:
+        """Which board, as `[x, y, z]`, is at cabinet `x`, frame `y`, board `z`; None if there is none."""
+        return self.call("get_board_at_position", machine_name, x, y, z, timeout=timeout)
+
+    def where_is(self, timeout: float | None = None, **kwargs: str | int) -> BoardLocation | None:
+        """Find a board or chip.
+
+        Args:
+            timeout: As everywhere.
+            kwargs: One of four sets: `machine, x, y, z` · `machine, cabinet, frame, board` ·
+                `machine, chip_x, chip_y` · `job_id, chip_x, chip_y`.
+
+        Returns:
+            The board's places, and the job that has it, if any; None if there is no such board.
+
+        Raises:
+            SpallocServerException: The arguments are none of the four sets (nothing is sent), or the server
+                refuses.
+        """
+        return self._ask(commands.where_is(kwargs), timeout)

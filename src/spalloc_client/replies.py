@@ -1,0 +1,88 @@
+# The shapes of what commands return; for type checkers and readers. Nothing here is imported when programs
+# run.
+"""Types of the server's replies."""
+
+from typing import TypedDict
+
+
+class JobStatus(TypedDict):
+    """What `get_job_state` returns."""
+
+    state: int
+    """A value of `JobState`."""
+    power: bool | None
+    keepalive: float | None
+    """Seconds."""
+    reason: str | None
+    start_time: float | None
+    """Seconds since the epoch."""
+    keepalivehost: str | None
+
+
+class JobMachineInfo(TypedDict):
+    """What `get_job_machine_info` returns."""
+
+    width: int | None
+    """Chips."""
+    height: int | None
+    """Chips."""
+    connections: list[tuple[tuple[int, int], str]] | None
+    """((x, y), hostname), the chip's coordinates relative to the job; arrays of arrays on the wire."""
+    machine_name: str | None
+    boards: list[list[int]] | None
+    """[x, y, z]."""
+
+
+class JobDescription(TypedDict):
+    """One entry of what `list_jobs` returns."""
+
+    job_id: int
+    owner: str
+    start_time: float | None
+    keepalive: float | None
+    state: int
+    power: bool | None
+    args: list[int]
+    kwargs: dict[str, object]
+    allocated_machine_name: str | None
+    boards: list[list[int]] | None
+    keepalivehost: str | None
+
+
+class MachineDescription(TypedDict):
+    """One entry of what `list_machines` returns."""
+
+    name: str
+    tags: list[str]
+    width: int
+    """Triads."""
+    height: int
+    """Triads."""
+    dead_boards: list[list[int]]
+    """[x, y, z]."""
+    dead_links: list[list[int]]
+    """[x, y, z, link]."""
+
+
+class BoardLocation(TypedDict):
+    """What `where_is` returns."""
+
+    machine: str
+    logical: list[int]
+    """[x, y, z]."""
+    physical: list[int]
+    """[cabinet, frame, board]."""
+    chip: list[int]
+    """[x, y] in the machine."""
+    board_chip: list[int]
+    """[x, y] on the board."""
+    job_id: int | None
+    job_chip: list[int] | None
+    """[x, y] in the job."""
+
+
+class NotificationBody(TypedDict, total=False):
+    """What `wait_for_notification` returns: one of the two."""
+
+    jobs_changed: list[int]
+    machines_changed: list[str]

@@ -1,0 +1,254 @@
+# `spalloc`: its arguments, and the order of what happens from asking for boards to giving them back.
+#
+# Waiting is waiting.py's, the wrapped command wrapped.py's, what it is told substitutions.py's.
+"""`spalloc`: request (and allocate) a SpiNNaker machine."""
+
+from __future__ import annotations
+
+import sys
+
+from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, or_none
+from spalloc_client.scripts.entry import enter
+from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
+from spalloc_client.scripts.sites import size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spalloc_client.config import Config
+
+COMMAND = "spalloc"
+
+
+def parser(config: Config) -> Parser:
+    """Return the command's parser."""
+    made = Parser(COMMAND, "Request (and allocate) a SpiNNaker machine.")
+    made.add_argument("--quiet", "-q", action="store_true", help="suppress informational messages")
+    add_debug(made)
+    made.add_argument(
+        "--completion",
+        choices=("bash", "zsh"),
+        help="write the script by which a shell completes spalloc's commands, and exit; "
+        'for ~/.bashrc or ~/.zshrc: eval "$(spalloc --completion bash)"',
+    )
+    made.add_argument("--no-destroy", "-D", action="store_true", help="do not destroy the job on exit")
+    _add_allocation(made, config)
+    _add_command(made)
+    _add_server(made, config)
+    return made
+
+
+def _add_allocation(made: Parser, config: Config) -> None:
+    group = made.add_group("allocation requirement arguments")
+    group.add_argument(
+        "what",
+        nargs="*",
+        default=[],
+        type=int,
+        metavar="WHAT",
+        help="what to allocate: nothing or 1 requests 1 SpiNN-5 board, NUM requests at least NUM SpiNN-5 boards, "
+        "WIDTH HEIGHT means WIDTHxHEIGHT triads of SpiNN-5 boards and X Y Z requests the board at that logical "
+        "board coordinate",
+    )
+    group.add_argument(
+        "--resume",
+        "-r",
+        type=int,
+        metavar="JOB_ID",
+        help="resume keeping the specified job alive rather than creating a new job (all allocation requirements "
+        "will be ignored)",
+    )
+    group.add_argument(
+        "--machine",
+        "-m",
+        nargs="?",
+        default=config["machine"],
+        help="only allocate boards which are part of a specific machine, or any machine if no machine is given "
+        "(default: %(default)s)",
+    )
+    tags = config["tags"] or ["default"]
+    group.add_argument(
+        "--tags",
+        "-t",
+        nargs="*",
+        metavar="TAG",
+        default=tags,
+        help=f"only allocate boards which have (at least) the specified tags (default: {' '.join(tags)})".replace(
+            "%", "%%"
+        ),
+    )
+    group.add_argument(
+        "--min-ratio",
+        type=float,
+        metavar="RATIO",
+        default=config["min_ratio"],
+        help="when allocating by number of boards, require that the allocation be at least as square as this ratio "
+        "(default: %(default)s)",
+    )
+    limits = (
+        ("boards", "boards", config["max_dead_boards"]),
+        ("links", "inter-board links", config["max_dead_links"]),
+    )
+    for what, counted, limit in limits:
+        group.add_argument(
+            f"--max-dead-{what}",
+            type=int,
+            metavar="NUM",
+            default=-1 if limit is None else limit,
+            help=f"{counted} allowed to be dead in the allocation, or -1 to allow any number of dead {what} "
+            "(default: %(default)s)",
+        )
+    torus = config["require_torus"]
+    group.add_argument(
+        "--require-torus",
+        "-w",
+        action="store_true",
+        default=torus,
+        help="require that the allocation contain torus (a.k.a. wrap-around) links"
+        + (" (default)" if torus else ""),
+    )
+    group.add_argument(
+        "--no-require-torus",
+        "-W",
+        action="store_false",
+        dest="require_torus",
+        help="do not require that the allocation contain torus (a.k.a. wrap-around) links"
+        + ("" if torus else " (default)"),
+    )
+
+
+def _add_command(made: Parser) -> None:
+    group = made.add_group("command wrapping arguments")
+    group.add_argument(
+        "--command",
+        "-c",
+        nargs=REST,
+        help="execute the specified command once boards have been allocated and deallocate the boards when it exits; "
+        "one argument is a line for the shell, several are a program and its arguments ({} and {hostname} are "
+        "substituted for the hostname of the chip at (0, 0), {w} and {h} give the dimensions of the SpiNNaker "
+        "machine in chips, {id} is the job ID, and {ethernet_ips} is a temporary file containing a CSV with three "
+        "columns: x, y and hostname giving the hostname of each Ethernet connected SpiNNaker chip)",
+    )
+
+
+def _add_server(made: Parser, config: Config) -> None:
+    group = add_server(made, config)
+    group.add_argument(
+        "--owner",
+        default=config["owner"],
+        help="by convention, the email address of the owner of the job (default: %(default)s)",
+    )
+    group.add_argument(
+        "--keepalive",
+        type=float,
+        metavar="SECONDS",
+        default=-1 if config["keepalive"] is None else config["keepalive"],
+        help="the interval at which to require keepalive messages to be sent to prevent the server cancelling the "
+        "job, or -1 to not require keepalive messages (default: %(default)s)",
+    )
+    group.add_argument(
+        "--reconnect-delay",
+        type=float,
+        metavar="SECONDS",
+        default=config["reconnect_delay"],
+        help="seconds to wait before reconnecting to the server if the connection is lost (default: %(default)s)",
+    )
+    group.add_argument(
+        "--virtual",
+        type=size,
+        metavar="WxH",
+        help="need no server: start one with WxH triads of virtual boards inside this command, and stop it at the "
+        "end",
+    )
+
+
+def _write_completion(shell: str) -> None:
+    from pathlib import Path
+
+    from spalloc_client import completion
+
+    name = {"bash": "spalloc.bash", "zsh": "_spalloc"}[shell]
+    sys.stdout.write((Path(completion.__file__).parent / name).read_text(encoding="utf-8"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    endings = Endings(COMMAND, server_trouble=BOARDS_UNREACHABLE)
+    interrupted = False
+
+    def act(arguments: Arguments) -> int:
+        nonlocal interrupted
+        if arguments.completion is not None:
+            _write_completion(arguments.completion)
+            return SUCCESS
+        check(arguments)
+        from spalloc_client.scripts.session import hold
+
+        ended = hold(arguments, endings)
+        interrupted = ended.interrupted
+        return ended.status
+
+    status = enter(endings, argv, parser, act)
+    if interrupted:
+        from spalloc_client.scripts.wrapped import end_as_interrupted
+
+        end_as_interrupted()
+    return status
+
+
+def check(arguments: Arguments) -> None:
+    """Check what the parser can't, and fill in what follows from other arguments.
+
+    Raises:
+        CommandError: Something is missing or too much.
+    """
+    if arguments.virtual is not None and arguments.resume is not None:
+        raise CommandError(USAGE, "--virtual starts a site with no jobs, so there is none to --resume")
+    if arguments.virtual is not None and not arguments.owner:
+        from getpass import getuser
+
+        arguments.owner = getuser()
+    if not arguments.owner and arguments.resume is None:
+        raise CommandError(
+            USAGE,
+            "--owner must be specified (typically your email address), or owner in the configuration file",
+        )
+    if not arguments.hostname and arguments.virtual is None:
+        raise CommandError(
+            USAGE,
+            "--hostname of spalloc server must be specified, or hostname in the configuration file; "
+            "--virtual 2x2 needs no server",
+        )
+    if len(arguments.what) > 3:
+        raise CommandError(
+            USAGE,
+            "expected either no arguments, one argument, NUM, two arguments, WIDTH HEIGHT, or three arguments, "
+            f"X Y Z, not {len(arguments.what)}",
+        )
+    if arguments.command is not None and not arguments.command:
+        raise CommandError(USAGE, "--command needs the command to execute")
+
+
+def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
+    """Return the arguments that make a `Job`, by position and by name."""
+    options: dict[str, object] = {
+        "hostname": arguments.hostname,
+        "port": arguments.port,
+        "reconnect_delay": max(0.0, arguments.reconnect_delay),
+        "timeout": or_none(arguments.timeout),
+        "ignore_version": arguments.ignore_version,
+    }
+    if arguments.resume is not None:
+        return [], {**options, "resume_job_id": arguments.resume}
+    return arguments.what, {
+        **options,
+        "owner": arguments.owner,
+        "keepalive": or_none(arguments.keepalive),
+        "machine": arguments.machine,
+        "tags": arguments.tags if arguments.machine is None else None,
+        "min_ratio": arguments.min_ratio,
+        "max_dead_boards": or_none(arguments.max_dead_boards),
+        "max_dead_links": or_none(arguments.max_dead_links),
+        "require_torus": arguments.require_torus,
+    }

@@ -1,0 +1,298 @@
+# What the commands' arguments have in common: how they are described and read, and the options that name the server.
+#
+# Each command's own arguments stand in its own file. Help, manual pages and completion come from the same
+# descriptions, by way of argparse. Importing and filling argparse takes longer than all else a command does before it
+# asks its server, so lines that need none of its finer points are read here (tests hold the two to the same results).
+"""Descriptions of command lines, and their reading."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from spalloc_client._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
+    from spalloc_client.config import Config
+
+USAGE_STATUS = 2
+
+REST = "..."
+"""The number of words of an option that takes all that follow (`argparse.REMAINDER`)."""
+
+Arguments = SimpleNamespace
+"""What a command was given."""
+
+
+class Argument:
+    """One argument, described as for argparse's `add_argument`."""
+
+    __slots__ = ("names", "options")
+
+    def __init__(self, names: tuple[str, ...], options: dict[str, Any]) -> None:
+        self.names = names
+        self.options = options
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it is written with a dash."""
+        return self.names[0].startswith("-")
+
+    @property
+    def target(self) -> str:
+        """The name of its value."""
+        if "dest" in self.options:
+            return str(self.options["dest"])
+        name = next((name for name in self.names if name.startswith("--")), self.names[0])
+        return name.lstrip("-").replace("-", "_")
+
+    @property
+    def default(self) -> object:
+        """Its value when it is not given."""
+        action = self.options.get("action")
+        if action in ("store_true", "store_false"):
+            return self.options.get("default", action == "store_false")
+        return self.options.get("default")
+
+
+class Group:
+    """Arguments that stand together in the help, or of which only one may be given."""
+
+    __slots__ = ("arguments", "exclusive", "required", "title")
+
+    def __init__(self, title: str | None = None, *, exclusive: bool = False, required: bool = False) -> None:
+        self.title = title
+        """The heading above them; None for the parser's own groups."""
+        self.exclusive = exclusive
+        """Whether only one of them may be given."""
+        self.required = required
+        """Whether one of them must be given."""
+        self.arguments: list[Argument] = []
+
+    def add_argument(self, *names: str, **options: Any) -> None:
+        """Add an argument; names and options are those of argparse."""
+        self.arguments.append(Argument(names, options))
+
+
+class Parser(Group):
+    """A command's arguments; a mistake in them is one line on standard error, with status 2."""
+
+    __slots__ = ("command", "groups", "summary")
+
+    def __init__(self, command: str, summary: str) -> None:
+        """Start with the options that every command has.
+
+        Args:
+            command: The command's name.
+            summary: What it does, one sentence.
+        """
+        super().__init__()
+        self.command = command
+        self.summary = summary
+        self.groups: list[Group] = [self]
+        self.add_argument("--version", "-V", action="version", version=__version__)
+
+    def add_group(self, title: str) -> Group:
+        """Add a group with a heading of its own, and return it."""
+        return self._add(Group(title))
+
+    def add_alternatives(self, *, required: bool = False) -> Group:
+        """Add a group of which only one argument may be given, and return it."""
+        return self._add(Group(exclusive=True, required=required))
+
+    def _add(self, group: Group) -> Group:
+        self.groups.append(group)
+        return group
+
+    def parse_args(self, words: Sequence[str]) -> Arguments:
+        """Read a command line; leaves with status 2, or 0 for `--help` and the like, if that is what it asks for."""
+        read = self.read_plainly(words)
+        return self.for_argparse().parse_args(words, SimpleNamespace()) if read is None else read
+
+    def read_plainly(self, words: Sequence[str]) -> Arguments | None:
+        """Read a line whose options are written out, each followed by its one value if it takes one.
+
+        Returns:
+            What argparse would; or None for any other line, mistaken ones included.
+        """
+        return _PlainReader(self.groups).read(words)
+
+    def for_argparse(self) -> argparse.ArgumentParser:
+        """Return the same as a parser of argparse."""
+        import argparse
+
+        class OneLineErrors(argparse.ArgumentParser):
+            def error(self, message: str) -> NoReturn:
+                self.exit(USAGE_STATUS, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+        made = OneLineErrors(prog=self.command, description=self.summary)
+        for group in self.groups:
+            into: Any = made
+            if group.exclusive:
+                into = made.add_mutually_exclusive_group(required=group.required)
+            elif group.title is not None:
+                into = made.add_argument_group(group.title)
+            for argument in group.arguments:
+                into.add_argument(*argument.names, **argument.options)
+        return made
+
+
+class _PlainReader:
+    """Reads lines that need no more than a look-up of each word."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._required = [group for group in groups if group.required]
+        self._group_of = {
+            argument.target: group for group in groups if group.exclusive for argument in group.arguments
+        }
+        everything = [argument for group in groups for argument in group.arguments]
+        self._options = {
+            name: argument for argument in everything if argument.is_option for name in argument.names
+        }
+        self._positional = [argument for argument in everything if not argument.is_option]
+        self._values: dict[str, object] = {}
+        for argument in everything:
+            if argument.options.get("action") != "version":
+                self._values.setdefault(argument.target, argument.default)
+        self._chosen: dict[Group, str] = {}
+
+    def read(self, words: Sequence[str]) -> Arguments | None:
+        free: list[str] = []
+        # Where free words are in two places, argparse has rules of its own.
+        free_ended = False
+        index = 0
+        while index < len(words):
+            word = words[index]
+            index += 1
+            if not word.startswith("-"):
+                if free_ended:
+                    return None
+                free.append(word)
+                continue
+            free_ended = bool(free)
+            argument = self._options.get(word)
+            taken = None if argument is None else self._take(argument, words[index:])
+            if taken is None:
+                return None
+            index += taken
+        if not self._take_free(free) or any(group not in self._chosen for group in self._required):
+            return None
+        return SimpleNamespace(**self._values)
+
+    def _take(self, argument: Argument, following: Sequence[str]) -> int | None:
+        """Take an option and what belongs to it; return how many words that is beside itself."""
+        group = self._group_of.get(argument.target)
+        if group is not None and self._chosen.setdefault(group, argument.target) != argument.target:
+            return None
+        action, nargs = argument.options.get("action"), argument.options.get("nargs")
+        if action in ("store_true", "store_false"):
+            self._values[argument.target] = action == "store_true"
+            return 0
+        if action is not None or "choices" in argument.options:
+            return None
+        if nargs == REST and following:
+            self._values[argument.target] = list(following)
+            return len(following)
+        if nargs not in (None, "?") or not following or following[0].startswith("-"):
+            return None
+        return 1 if self._store(argument, following[0]) else None
+
+    def _take_free(self, words: Sequence[str]) -> bool:
+        """Take the words that belong to no option."""
+        if not words:
+            return True
+        if len(self._positional) != 1:
+            return False
+        (argument,) = self._positional
+        nargs = argument.options.get("nargs")
+        if nargs == "?" and len(words) == 1:
+            return self._store(argument, words[0])
+        if nargs != "*":
+            return False
+        values = [_converted(argument, word) for word in words]
+        self._values[argument.target] = values
+        return None not in values
+
+    def _store(self, argument: Argument, word: str) -> bool:
+        self._values[argument.target] = value = _converted(argument, word)
+        return value is not None
+
+
+def _converted(argument: Argument, word: str) -> object:
+    """Return a word as its argument's type has it, or None if it can't be: argparse then says why."""
+    kind: Callable[[str], object] = argument.options.get("type", str)
+    try:
+        return kind(word)
+    except Exception:  # noqa: BLE001  # types may raise what they like, as for argparse
+        return None
+
+
+def add_debug(group: Group) -> None:
+    """Add the option that shows where an error came from."""
+    group.add_argument(
+        "--debug",
+        action="store_true",
+        help="enable additional diagnostic information: log messages, and the traceback of an error",
+    )
+
+
+def add_server(parser: Parser, config: Config) -> Group:
+    """Add the options that say where the server is, and return their group."""
+    group = parser.add_group("spalloc server arguments")
+    group.add_argument(
+        "--hostname",
+        "-H",
+        default=config["hostname"],
+        help="hostname or IP of the spalloc server (default: %(default)s)",
+    )
+    group.add_argument(
+        "--port",
+        "-P",
+        type=int,
+        default=config["port"],
+        help="port number of the spalloc server (default: %(default)s)",
+    )
+    group.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        default=config["timeout"],
+        help="seconds to wait for a response from the server, or -1 to wait forever (default: %(default)s)",
+    )
+    group.add_argument(
+        "--ignore-version",
+        "--ignore_version",
+        dest="ignore_version",
+        nargs="?",
+        type=truth,
+        const=True,
+        default=config["ignore_version"],
+        metavar="BOOL",
+        help="talk to the server whatever its version (WARNING: could result in errors; default: %(default)s)",
+    )
+    return group
+
+
+def truth(text: str) -> bool:
+    """Read a truth value as configuration files spell them.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    lowered = text.lower()
+    if lowered in {"true", "yes", "on", "1"}:
+        return True
+    if lowered in {"false", "no", "off", "0"}:
+        return False
+    from argparse import ArgumentTypeError
+
+    raise ArgumentTypeError(f"expected true or false, not {text!r}")
+
+
+def or_none(value: float | None) -> float | None:
+    """Return `value`, or None for the negative values by which users say none."""
+    return None if value is None or value < 0 else value

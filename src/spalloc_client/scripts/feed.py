@@ -1,0 +1,122 @@
+# Keeping in touch with a server that may go away and come back: a thread that asks again whenever something changes.
+#
+# What its news are used for is watching.py's.
+"""News of a view of the server's state."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
+
+if TYPE_CHECKING:
+    from spalloc_client.protocol_client import ProtocolClient
+    from spalloc_client.scripts.server import Server
+    from spalloc_client.scripts.showing import View
+
+T = TypeVar("T")
+
+_RETRY = 1.0
+"""Seconds between attempts to connect again."""
+
+_AT_MOST_EVERY = 0.1
+"""Seconds between two questions, however much changes: nobody reads faster, and the server has others to serve."""
+
+_CHECK_EVERY = 30.0
+"""Seconds without news after which the server is asked whether it is still there."""
+
+
+class Shown(Generic[T]):
+    """What there is to show now."""
+
+    def __init__(self, shown: T) -> None:
+        self.shown = shown
+
+
+class Lost:
+    """The server can't be reached any more, for a reason; it is tried again."""
+
+    def __init__(self, trouble: str) -> None:
+        self.trouble = trouble
+
+
+class Failed:
+    """There is no more to come, because of an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class Feed(Generic[T]):
+    """A thread that keeps asking a server for a view, at first and after each change."""
+
+    def __init__(self, view: View[T], server: Server, ring: Callable[[], None]) -> None:
+        """Describe the feed.
+
+        Args:
+            view: What to ask for.
+            server: Whom to ask.
+            ring: Called, in the feed's thread, when there is news to take.
+        """
+        self._view = view
+        self._server = server
+        self._ring = ring
+        self._news: deque[Shown[T] | Lost | Failed] = deque()
+        self._has_shown = False
+
+    def start(self) -> None:
+        """Begin; the thread ends with the process."""
+        threading.Thread(target=self._run, name="spalloc-feed", daemon=True).start()
+
+    def take(self) -> list[Shown[T] | Lost | Failed]:
+        """Return what is new since the last call, oldest first."""
+        taken = []
+        while self._news:
+            taken.append(self._news.popleft())
+        return taken
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with self._server.connect() as client:
+                    self._follow(client)
+            except (OSError, ProtocolError, ProtocolTimeoutError) as error:
+                # A server that was never there is an error of the command; one that was there may come back.
+                if not self._has_shown:
+                    self._tell(Failed(error))
+                    return
+                self._tell(Lost((error.strerror if isinstance(error, OSError) else None) or str(error)))
+                time.sleep(_RETRY)
+            except Exception as error:  # noqa: BLE001  # the main thread knows what to do about it
+                self._tell(Failed(error))
+                return
+
+    def _follow(self, client: ProtocolClient) -> None:
+        timeout = self._server.timeout
+        # Asked for before the first view, so that no change falls between the two.
+        self._view.subscribe(client, timeout)
+        while True:
+            self._tell(Shown(self._view.ask(client, timeout)))
+            self._has_shown = True
+            time.sleep(_AT_MOST_EVERY)
+            self._wait_for_change(client)
+
+    def _wait_for_change(self, client: ProtocolClient) -> None:
+        while True:
+            try:
+                client.wait_for_notification(_CHECK_EVERY)
+                break
+            except ProtocolTimeoutError:
+                # Not the view itself: some of its questions count as a sign of life of the job they are about.
+                client.version(timeout=self._server.timeout)
+        while client.wait_for_notification(-1.0) is not None:
+            # All that has come until now is seen by asking once.
+            continue
+
+    def _tell(self, news: Shown[T] | Lost | Failed) -> None:
+        self._news.append(news)
+        self._ring()

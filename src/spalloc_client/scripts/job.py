@@ -1,0 +1,157 @@
+# `spalloc-job`: what is known of one job, and what can be done to it.
+#
+# What it shows is job_view.py's.
+"""`spalloc-job`: manage and reset existing jobs and their boards."""
+
+from __future__ import annotations
+
+from spalloc_client.scripts.answers import Network, Status, listed, state_name
+from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
+from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.server import Server, run
+from spalloc_client.scripts.showing import add_json, show
+from spalloc_client.states import JobState
+from spalloc_client.terminal.console import output
+from spalloc_client.terminal.text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spalloc_client.config import Config
+    from spalloc_client.protocol_client import ProtocolClient
+
+COMMAND = "spalloc-job"
+WHICH_JOB = 3
+POWER_INTERRUPTED = 7
+NOT_POWERED = 8
+NO_BOARDS = 9
+
+
+def parser(config: Config) -> Parser:
+    """Return the command's parser."""
+    made = Parser(COMMAND, "Manage running jobs.")
+    made.add_argument(
+        "job_id",
+        type=int,
+        nargs="?",
+        help="the job ID of interest, optional if the current owner only has one job",
+    )
+    made.add_argument(
+        "--owner",
+        "-o",
+        default=config["owner"],
+        help="if no job ID is provided and this owner has only one job, this job is assumed (default: %(default)s)",
+    )
+    actions = made.add_alternatives()
+    actions.add_argument("--info", "-i", action="store_true", help="show basic job information (the default)")
+    actions.add_argument("--watch", "-w", action="store_true", help="watch this job for state changes")
+    actions.add_argument(
+        "--power-on", "--reset", "-p", "-r", action="store_true", help="power-on or reset the job's boards"
+    )
+    actions.add_argument("--power-off", action="store_true", help="power-off the job's boards")
+    actions.add_argument(
+        "--ethernet-ips",
+        "-e",
+        action="store_true",
+        help="output the IPs of all Ethernet connected chips as a CSV",
+    )
+    actions.add_argument(
+        "--destroy", "-D", nargs="?", metavar="REASON", const="", help="destroy a queued or running job"
+    )
+    add_json(made, "; with --watch, one a line at every change")
+    add_debug(made)
+    add_server(made, config)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    return run(COMMAND, argv, parser, _act)
+
+
+def _act(arguments: Arguments, server: Server) -> int:
+    if arguments.job_id is None and not arguments.owner:
+        raise CommandError(USAGE, "job ID (or --owner) not specified")
+    actions = (
+        arguments.power_on,
+        arguments.power_off,
+        arguments.ethernet_ips,
+        arguments.destroy is not None,
+    )
+    if arguments.json and any(actions):
+        raise CommandError(USAGE, "--json shows a job: it goes with --info or --watch only")
+    with server.connect() as client:
+        job_id = arguments.job_id
+        if job_id is None:
+            job_id = only_job(client, arguments.owner, server.timeout)
+        if any(actions):
+            _do(arguments, client, job_id, server.timeout)
+            return SUCCESS
+    from spalloc_client.scripts.job_view import JobView
+
+    return show(JobView(job_id), arguments, server)
+
+
+def _do(arguments: Arguments, client: ProtocolClient, job_id: int, timeout: float | None) -> None:
+    if arguments.ethernet_ips:
+        _list_ips(client, job_id, timeout)
+    elif arguments.destroy is not None:
+        reason = arguments.destroy
+        if not reason and arguments.owner:
+            reason = f"Destroyed by {arguments.owner}"
+        client.destroy_job(job_id, reason, timeout=timeout)
+    else:
+        set_power(client, job_id, timeout, on=arguments.power_on)
+
+
+def only_job(client: ProtocolClient, owner: str, timeout: float | None) -> int:
+    """Return the ID of the one live job that `owner` has.
+
+    Raises:
+        CommandError: There is none, or several.
+    """
+    found = [job.job_id for job in listed(client.list_jobs(timeout=timeout)) if job.owner == owner]
+    if not found:
+        raise CommandError(WHICH_JOB, f"owner {owner} has no live jobs")
+    if len(found) > 1:
+        which = ", ".join(map(str, found))
+        raise CommandError(WHICH_JOB, f"ambiguous: {owner} has {len(found)} live jobs: {which}")
+    return found[0]
+
+
+def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on: bool) -> None:
+    """Power a job's boards on or off, and wait until that is done.
+
+    Raises:
+        CommandError: The job has no boards to power, or the user did not want to wait.
+    """
+    # Asked for first, so that no change goes by unseen.
+    client.notify_job(job_id, timeout=timeout)
+    if on:
+        client.power_on_job_boards(job_id, timeout=timeout)
+    else:
+        client.power_off_job_boards(job_id, timeout=timeout)
+    while True:
+        state = Status(client.get_job_state(job_id, timeout=timeout)).state
+        if state == JobState.ready:
+            return
+        if state != JobState.power:
+            word = "on" if on else "off"
+            raise CommandError(NOT_POWERED, f"cannot power {word} job {job_id} in state {state_name(state)}")
+        try:
+            client.wait_for_notification()
+        except KeyboardInterrupt:
+            raise CommandError(
+                POWER_INTERRUPTED,
+                f"stopped waiting; the boards of job {job_id} are still being powered {'on' if on else 'off'}",
+            ) from None
+
+
+def _list_ips(client: ProtocolClient, job_id: int, timeout: float | None) -> None:
+    from spalloc_client.scripts.substitutions import csv
+
+    connections = Network(client.get_job_machine_info(job_id, timeout=timeout)).connections
+    if connections is None:
+        raise CommandError(NO_BOARDS, f"job {job_id} is queued or does not exist")
+    output().print([printable(line) for line in csv(connections).splitlines()])

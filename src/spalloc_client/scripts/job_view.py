@@ -1,0 +1,178 @@
+# One job as `spalloc-job` shows it.
+#
+# What is done to jobs is job.py's.
+"""All that is known of one job."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+from spalloc_client.scripts.answers import Listed, Network, Status, listed, machines, state_name
+from spalloc_client.scripts.queue import Place, place_in_queue
+from spalloc_client.scripts.wording import job_json, local_time
+from spalloc_client.terminal.table import definitions
+from spalloc_client.terminal.text import Text, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spalloc_client.protocol_client import ProtocolClient
+
+    Pairs = dict[str, Text | str | int | float | Sequence[Text] | None]
+
+
+_SENTENCE_WIDTH = 60
+"""Columns that a sentence takes beside its label."""
+
+
+class ShownJob:
+    """A job that is alive, with its place in the queue or its boards; or the state of one that is not."""
+
+    __slots__ = ("job_id", "listed", "machine_size", "network", "place", "status")
+
+    def __init__(
+        self,
+        job_id: int,
+        *,
+        listed: Listed | None = None,
+        status: Status | None = None,
+        network: Network | None = None,
+        place: Place | None = None,
+        machine_size: tuple[int, int] | None = None,
+    ) -> None:
+        self.job_id = job_id
+        self.listed = listed
+        """The job, if it is alive."""
+        self.status = status
+        """Its state, if it is not."""
+        self.network = network
+        """Its part of a machine, if it has one."""
+        self.place = place
+        """Its place in the queue, if it is there."""
+        self.machine_size = machine_size
+        """Width and height in triads of the machine it is on."""
+
+
+class JobView:
+    """One job."""
+
+    def __init__(self, job_id: int) -> None:
+        self._job_id = job_id
+
+    def subscribe(self, client: ProtocolClient, timeout: float | None) -> None:
+        """Ask to be told of the job's changes."""
+        client.notify_job(self._job_id, timeout=timeout)
+
+    def ask(self, client: ProtocolClient, timeout: float | None) -> ShownJob:
+        """Return what is known of it."""
+        jobs = listed(client.list_jobs(timeout=timeout))
+        job = next((job for job in jobs if job.job_id == self._job_id), None)
+        if job is None:
+            return ShownJob(self._job_id, status=Status(client.get_job_state(self._job_id, timeout=timeout)))
+        if job.boards is None:
+            place = place_in_queue(client, self._job_id, timeout, jobs)
+            return ShownJob(self._job_id, listed=job, place=place)
+        # Asking for this is a sign of life to the server, so it is left out where there is nothing to learn.
+        network = Network(client.get_job_machine_info(self._job_id, timeout=timeout))
+        sizes = {
+            machine.name: (machine.width, machine.height)
+            for machine in machines(client.list_machines(timeout=timeout))
+        }
+        return ShownJob(self._job_id, listed=job, network=network, machine_size=sizes.get(job.machine or ""))
+
+    def draw(self, shown: ShownJob, columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
+        """Return it as definitions."""
+        if shown.listed is None:
+            assert shown.status is not None
+            pairs: Pairs = {"Job ID": shown.job_id, "State": state_name(shown.status.state)}
+            if shown.status.reason is not None:
+                pairs["Reason"] = printable(shown.status.reason)
+            return definitions(pairs)
+        return definitions({**_request(shown.listed, shown.place), **_allocation(shown)})
+
+    def json(self, shown: ShownJob) -> object:
+        """Return it as a JSON object; its keys are documented and stay."""
+        return {**_json_state(shown), **_json_network(shown.network), "queue": _json_place(shown.place)}
+
+
+def _request(job: Listed, place: Place | None) -> Pairs:
+    pairs: Pairs = {"Job ID": job.job_id, "Owner": printable(job.owner), "State": state_name(job.state)}
+    if place is not None:
+        pairs["Queue"] = "\n".join(wrap(place.reason, _SENTENCE_WIDTH)) if place.reason else str(place)
+    if job.start_time is not None:
+        pairs["Start time"] = local_time(job.start_time)
+    pairs["Keepalive"] = job.keepalive
+    if job.host is not None:
+        pairs["Owner host"] = printable(job.host)
+    options = [f"{name}={value!r}" for name, value in sorted(job.options.items())]
+    words = ", ".join(map(str, job.arguments))
+    separator = ",\n    "
+    gap = separator if words and options else ""
+    pairs["Request"] = [
+        Text(printable(line)) for line in f"Job({words}{gap}{separator.join(options)})".split("\n")
+    ]
+    return pairs
+
+
+def _allocation(shown: ShownJob) -> Pairs:
+    job, network = shown.listed, shown.network
+    if job is None or job.boards is None:
+        return {}
+    pairs: Pairs = {"Allocation": _map(job.boards, shown.machine_size)}
+    if network is not None and network.connections:
+        pairs["Hostname"] = printable(network.connections[0][2])
+        pairs["Width"] = network.width
+        pairs["Height"] = network.height
+    pairs["Num boards"] = len(job.boards)
+    if job.power is not None:
+        pairs["Board power"] = "on" if job.power else "off"
+    if job.machine is not None:
+        pairs["Running on"] = printable(job.machine)
+    return pairs
+
+
+def _map(boards: Sequence[tuple[int, int, int]], size: tuple[int, int] | None) -> list[Text]:
+    from spalloc_client.drawing.text_map import job_map
+    from spinnaker.geometry import Board, Size
+
+    return job_map(frozenset(Board(*board) for board in boards), None if size is None else Size(*size))
+
+
+def _json_state(shown: ShownJob) -> dict[str, object]:
+    if shown.listed is not None:
+        return {**job_json(shown.listed), "reason": None}
+    status = shown.status
+    assert status is not None
+    return {
+        "job_id": shown.job_id,
+        "owner": None,
+        "host": status.host,
+        "state": state_name(status.state),
+        "power": status.power,
+        "start_time": status.start_time,
+        "keepalive": status.keepalive,
+        "machine": None,
+        "boards": None,
+        "args": None,
+        "kwargs": None,
+        "reason": status.reason,
+    }
+
+
+def _json_network(network: Network | None) -> dict[str, object]:
+    connections = None if network is None else network.connections
+    return {
+        "hostname": connections[0][2] if connections else None,
+        "width": None if network is None else network.width,
+        "height": None if network is None else network.height,
+        "connections": None
+        if connections is None
+        else [{"x": x, "y": y, "hostname": hostname} for x, y, hostname in connections],
+    }
+
+
+def _json_place(place: Place | None) -> dict[str, object] | None:
+    if place is None:
+        return None
+    return {"position": place.position, "of": place.of, "reason": place.reason or None}

@@ -1,0 +1,136 @@
+# How a command ends: exceptions become one line on standard error and an exit status.
+#
+# The only place where a command's errors are put into words for its user.
+"""Exit statuses and error messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from spalloc_client.errors import ConfigError, ProtocolError, ProtocolTimeoutError, SpallocServerException
+from spalloc_client.scripts.answers import AnswerError
+from spalloc_client.terminal.text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUCCESS = 0
+SERVER_TROUBLE = 1
+USAGE = 2
+BOARDS_UNREACHABLE = 6
+INTERNAL_ERROR = 70
+"""A mistake in the command itself (`EX_SOFTWARE` of sysexits.h)."""
+SIGNALLED = 128
+"""Plus the number of the signal that ended the command."""
+INTERRUPTED = SIGNALLED + 2
+BROKEN_PIPE = SIGNALLED + 13
+
+
+class CommandError(Exception):
+    """The command can't do what it was asked for."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """Say why.
+
+        Args:
+            status: The command's exit status.
+            message: One line for the user: what went wrong, and what to do.
+        """
+        super().__init__(message)
+        self.status = status
+
+
+class Endings:
+    """How one command reports the ways it can end."""
+
+    __slots__ = ("command", "debug", "server", "server_trouble")
+
+    def __init__(
+        self,
+        command: str,
+        *,
+        server: str | None = None,
+        server_trouble: int = SERVER_TROUBLE,
+        debug: bool = False,
+    ) -> None:
+        """Describe the command.
+
+        Args:
+            command: Its name.
+            server: `hostname:port` of the server it talks to, for messages.
+            server_trouble: Its exit status when the server can't be reached or refuses.
+            debug: Whether to show tracebacks.
+        """
+        self.command = command
+        self.server = server
+        self.server_trouble = server_trouble
+        self.debug = debug
+
+    def status_of(self, action: Callable[[], int]) -> int:
+        """Do `action`, report what it raises, and return the command's exit status."""
+        try:
+            status = action()
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            # BrokenPipeError is also what a lost server looks like; only one without words is about our own output.
+            if error.filename is None and _output_is_closed():
+                return BROKEN_PIPE
+            return self._report(error)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except Exception as error:  # noqa: BLE001  # no traceback reaches a user who has not asked for it
+            return self._report(error)
+        return status
+
+    def _report(self, error: Exception) -> int:
+        status, message = self._explain(error)
+        if self.debug:
+            import traceback
+
+            traceback.print_exception(error)
+        sys.stderr.write(f"{self.command}: {printable(message)}\n")
+        return status
+
+    def _server_trouble(self, error: Exception) -> str:
+        what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        if self.server is not None and self.server not in what:
+            what = f"{what} (server {self.server})"
+        if isinstance(error, ProtocolTimeoutError | TimeoutError):
+            return f"{what}; check --hostname and --port, or raise --timeout"
+        if isinstance(error, ProtocolError):
+            return f"{what}; check that the server is running, and try again"
+        return f"{what}; check --hostname and --port, and that the server is running"
+
+    def _explain(self, error: Exception) -> tuple[int, str]:
+        if isinstance(error, CommandError):
+            return error.status, str(error)
+        if isinstance(error, ConfigError):
+            return USAGE, str(error)
+        if isinstance(error, SpallocServerException):
+            return self.server_trouble, f"the server {self.server} refused: {error}"
+        if isinstance(error, AnswerError):
+            return (
+                self.server_trouble,
+                f"can't understand the server {self.server}: {error}; is it a spalloc server?",
+            )
+        if isinstance(error, ProtocolTimeoutError | ProtocolError | OSError):
+            return self.server_trouble, self._server_trouble(error)
+        return INTERNAL_ERROR, (
+            f"unexpected {type(error).__name__}: {error}; this is a mistake in {self.command}: "
+            "run it again with --debug and report what it shows"
+        )
+
+
+def _output_is_closed() -> bool:
+    """Return whether nobody reads standard output any more; then silence what is left to be written to it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end; it must find something that takes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    except (OSError, ValueError):
+        return True
+    return False

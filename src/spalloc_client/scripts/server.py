@@ -1,0 +1,107 @@
+# Talking to the server: a connection that has been checked for the server's version, and its one-shot use.
+#
+# Which commands are sent is each script's own; keeping in touch over a lost connection is watching.py's.
+"""Connections for one command."""
+
+from __future__ import annotations
+
+from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.scripts import is_command
+from spalloc_client.scripts.arguments import Arguments, or_none
+from spalloc_client.scripts.entry import enter, leave
+from spalloc_client.scripts.outcome import USAGE, CommandError, Endings
+from spalloc_client.versions import complaint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from spalloc_client.config import Config
+    from spalloc_client.scripts.arguments import Parser
+
+INCOMPATIBLE = 2
+
+
+class Server:
+    """Which server to talk to, and how."""
+
+    __slots__ = ("hostname", "ignore_version", "port", "timeout")
+
+    def __init__(self, hostname: str, port: int, timeout: float | None, *, ignore_version: bool) -> None:
+        self.hostname = hostname
+        self.port = port
+        self.timeout = timeout
+        """Seconds to wait for each answer, or None for ever."""
+        self.ignore_version = ignore_version
+
+    @classmethod
+    def chosen_by(cls, arguments: Arguments) -> Server:
+        """Return the server that parsed arguments name.
+
+        Raises:
+            CommandError: They name none.
+        """
+        if not arguments.hostname:
+            raise CommandError(
+                USAGE, "--hostname of spalloc server must be specified, or hostname in the configuration file"
+            )
+        return cls(
+            arguments.hostname,
+            arguments.port,
+            or_none(arguments.timeout),
+            ignore_version=arguments.ignore_version,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.hostname}:{self.port}"
+
+    def connect(self) -> ProtocolClient:
+        """Return a connection to the server, its version checked.
+
+        Raises:
+            CommandError: The server's version is not one that this client knows.
+            OSError: The server can't be reached.
+        """
+        client = ProtocolClient(self.hostname, self.port, timeout=self.timeout)
+        client.connect()
+        if not self.ignore_version:
+            check_version(client, self.timeout)
+        return client
+
+
+def run(
+    command: str,
+    argv: Sequence[str] | None,
+    make_parser: Callable[[Config], Parser],
+    act: Callable[[Arguments, Server], int],
+) -> int:
+    """Run a command that asks a server: read configuration and arguments, act, and return the exit status.
+
+    Args:
+        command: The command's name.
+        argv: The arguments, without the command's name; None for those of this process.
+        make_parser: Makes the command's parser from the configuration.
+        act: Does what the arguments say.
+    """
+    endings = Endings(command)
+
+    def with_server(arguments: Arguments) -> int:
+        server = Server.chosen_by(arguments)
+        endings.server = str(server)
+        return act(arguments, server)
+
+    status = enter(endings, argv, make_parser, with_server)
+    if argv is None and is_command:
+        leave(status)
+    return status
+
+
+def check_version(client: ProtocolClient, timeout: float | None) -> None:
+    """Check that this client knows the server's version.
+
+    Raises:
+        CommandError: It does not; the status is 2.
+    """
+    problem = complaint(client.version(timeout=timeout))
+    if problem is not None:
+        raise CommandError(INCOMPATIBLE, f"{problem} (--ignore-version)")

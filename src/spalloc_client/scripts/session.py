@@ -1,0 +1,224 @@
+# `spalloc` at work: a job is asked for, waited for, used and given back, whatever happens in between.
+#
+# The order of these, and that the job is given back. What is said meanwhile is progress.py's and waiting.py's.
+"""One job's life under `spalloc`."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from spalloc_client.errors import JobDestroyedError
+from spalloc_client.scripts.interruption import Interruptions, Stopped
+from spalloc_client.scripts.outcome import SIGNALLED, SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.progress import sentence
+from spalloc_client.scripts.substitutions import Facts, csv, substituted
+from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
+from spalloc_client.scripts.wrapped import NOT_EXECUTABLE, NOT_FOUND, Ended, run_wrapped
+from spalloc_client.states import JobState
+from spalloc_client.terminal.console import messages, output
+from spalloc_client.terminal.table import definitions
+from spalloc_client.terminal.text import Style, Text, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Thread
+    from typing import Self
+
+    from spalloc_client.job import Job
+    from spalloc_client.scripts.arguments import Arguments
+    from spalloc_client.scripts.outcome import Endings
+
+INTERRUPTED_WAITING = 4
+_INTERRUPTED = "Keyboard interrupt."
+
+_GRACE = 5.0
+"""Seconds to wait, once told to stop, for a server that has been asked for a job and has not answered."""
+
+
+def hold(arguments: Arguments, endings: Endings) -> Ended:
+    """Do what `spalloc` was asked to do.
+
+    Raises:
+        CommandError: Something of the user's can't be done.
+        OSError: The server can't be reached.
+    """
+    gc.enable()
+    with ExitStack() as stack:
+        interruptions = stack.enter_context(Interruptions())
+        try:
+            return _hold(arguments, endings, stack, interruptions)
+        except Stopped as stopped:
+            return Ended(SIGNALLED + stopped.number, interrupted=False)
+
+
+def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruptions: Interruptions) -> Ended:
+    from spalloc_client.scripts.alloc import job_request
+
+    if arguments.virtual is not None:
+        from spalloc_client.scripts.sites import virtual_site
+
+        with interruptions.deferred():
+            site = stack.enter_context(virtual_site(*arguments.virtual))
+        arguments.hostname, arguments.port = site.hostname, site.port
+    endings.server = f"{arguments.hostname}:{arguments.port}"
+    with interruptions.deferred():
+        ethernet_ips = stack.enter_context(_TemporaryCsv())
+    status_line = stack.enter_context(StatusLine(messages(), quiet=arguments.quiet))
+    held = stack.enter_context(_Held(interruptions, keep=arguments.no_destroy))
+
+    from spalloc_client.job import Job
+
+    args, options = job_request(arguments)
+    try:
+        job = held.ask(lambda: Job(*args, **options))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise CommandError(USAGE, str(error)) from error
+    except JobDestroyedError as error:
+        raise CommandError(DESTROYED, str(error)) from error
+    assert job.id is not None  # it has one from its making on
+    server = (arguments.hostname, arguments.port)
+    try:
+        status = wait_for_boards(job, job.id, server, status_line)
+    except Stopped as stopped:
+        word = _INTERRUPTED if stopped.number == 2 else f"Stopped by signal {stopped.number}."
+        held.reason = word
+        status_line.last(Text(f"Job {job.id}: {word}", Style.RED))
+        return Ended(
+            INTERRUPTED_WAITING if stopped.number == 2 else SIGNALLED + stopped.number, interrupted=False
+        )
+    if status != SUCCESS:
+        return Ended(status, interrupted=False)
+    ethernet_ips.write(job)
+    status_line.last(sentence(job.id, JobState.ready))
+    facts = _facts(job, job.id, ethernet_ips.name, server)
+    if arguments.command:
+        return _run(arguments.command, facts)
+    _show(facts)
+    _await_enter()
+    return Ended(SUCCESS, interrupted=False)
+
+
+def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) -> Facts:
+    connections = job.connections
+    assert connections is not None
+    assert job.width is not None
+    assert job.height is not None
+    return Facts(
+        job_id=job_id,
+        hostname=connections[0, 0],
+        width=job.width,
+        height=job.height,
+        ethernet_ips=ethernet_ips,
+        machine=job.machine_name or "",
+        boards=len(connections),
+        server=server,
+    )
+
+
+def _run(command: list[str], facts: Facts) -> Ended:
+    tokens = facts.tokens()
+    words = [substituted(word, tokens) for word in command]
+    try:
+        return run_wrapped(words, facts.environment())
+    except FileNotFoundError as error:
+        raise CommandError(NOT_FOUND, f"--command: there is no program {words[0]!r}") from error
+    except PermissionError as error:
+        raise CommandError(NOT_EXECUTABLE, f"--command: {words[0]!r} may not be executed") from error
+
+
+def _show(facts: Facts) -> None:
+    pairs: dict[str, Text | str | int] = {
+        "Hostname": Text(printable(facts.hostname), Style.BOLD),
+        "Width": facts.width,
+        "Height": facts.height,
+    }
+    if facts.boards > 1:
+        pairs["Num boards"] = facts.boards
+        pairs["All hostnames"] = facts.ethernet_ips
+    pairs["Running on"] = printable(facts.machine)
+    output().print(definitions(pairs))
+
+
+def _await_enter() -> None:
+    console = output()
+    console.stream.write(Text("<Press enter when done>", Style.DIM).coded(console.colour))
+    console.stream.flush()
+    try:
+        if not sys.stdin.readline():
+            console.stream.write("\n")
+    except Stopped as stopped:
+        console.stream.write("\n")
+        if stopped.number != 2:
+            raise
+
+
+class _TemporaryCsv:
+    """The file with all host names, there as long as the job."""
+
+    def __enter__(self) -> Self:
+        from tempfile import mkstemp
+
+        descriptor, self.name = mkstemp(".csv", "spinnaker_ips_")
+        os.close(descriptor)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The command was free to tidy up.
+        Path(self.name).unlink(missing_ok=True)
+
+    def write(self, job: Job) -> None:
+        connections = job.connections or {}
+        Path(self.name).write_text(
+            csv([(x, y, hostname) for (x, y), hostname in connections.items()]),
+            encoding="utf-8",
+            newline="\n",
+        )
+
+
+class _Held:
+    """The job, from before it is asked for until it is given back."""
+
+    def __init__(self, interruptions: Interruptions, *, keep: bool) -> None:
+        self._interruptions = interruptions
+        self._keep = keep
+        self._made: list[Job] = []
+        self._asking: Thread | None = None
+        self.reason: str | None = None
+        """Why the job is given back, if not because all is done."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def ask(self, make: Callable[[], Job]) -> Job:
+        """Make the job, in a thread: a signal between the server's answer and our knowing it must not lose the job."""
+        import threading
+
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._made.append(make())
+            except BaseException as error:  # noqa: BLE001  # raised again below, by the thread that asked
+                errors.append(error)
+
+        self._asking = threading.Thread(target=work, name="spalloc-ask", daemon=True)
+        self._asking.start()
+        self._asking.join()
+        if errors:
+            raise errors[0]
+        return self._made[0]
+
+    def __exit__(self, *_: object) -> None:
+        self._interruptions.clean_up()
+        if self._asking is not None:
+            self._asking.join(_GRACE)
+        for job in self._made:
+            if self._keep:
+                job.close()
+            else:
+                job.destroy(self.reason)

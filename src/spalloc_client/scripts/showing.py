@@ -1,0 +1,69 @@
+# Showing what a server says, once or as it changes: the part that job, ps and machine have in common.
+#
+# What is asked and how it looks comes from each command as a View; screens redrawn in place are watching.py's.
+"""Show a view of the server's state."""
+
+from __future__ import annotations
+
+import json
+
+from spalloc_client.scripts.outcome import SUCCESS
+from spalloc_client.terminal.console import output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Generic, Protocol, TypeVar
+
+    from spalloc_client.protocol_client import ProtocolClient
+    from spalloc_client.scripts.arguments import Arguments, Parser
+    from spalloc_client.scripts.server import Server
+    from spalloc_client.terminal.text import Text
+
+    T = TypeVar("T")
+
+    class View(Protocol, Generic[T]):
+        """Something of the server's to be shown: asked for as a value, which is then drawn."""
+
+        def subscribe(self, client: ProtocolClient, timeout: float | None) -> None:
+            """Ask to be told when it changes."""
+
+        def ask(self, client: ProtocolClient, timeout: float | None) -> T:
+            """Return what there is to show now."""
+
+        def draw(self, shown: T, columns: int | None, lines: int | None) -> list[Text]:
+            """Return it as lines, for a window of so many columns and lines; None for no window or no limit."""
+
+        def json(self, shown: T) -> object:
+            """Return it as a JSON object."""
+
+
+def add_showing(parser: Parser, watch_help: str) -> None:
+    """Add the options that say how a view is shown."""
+    parser.add_argument("--watch", "-w", action="store_true", help=watch_help)
+    add_json(parser, "; with --watch, one a line at every change")
+
+
+def add_json(parser: Parser, more: str = "") -> None:
+    """Add the option for programs that read the output."""
+    parser.add_argument("--json", action="store_true", help=f"write one JSON object instead of text{more}")
+
+
+def show(view: View[T], arguments: Arguments, server: Server) -> int:
+    """Show a view once, or as it changes if `--watch` was given; return the exit status."""
+    if arguments.watch:
+        from spalloc_client.scripts.watching import watch
+
+        return watch(view, server, as_json=arguments.json)
+    console = output()
+    with server.connect() as client:
+        shown = view.ask(client, server.timeout)
+    if arguments.json:
+        console.print([json_line(view.json(shown))])
+    else:
+        console.print(view.draw(shown, console.columns, None))
+    return SUCCESS
+
+
+def json_line(value: object) -> str:
+    """Return a JSON object on one line, in ASCII."""
+    return json.dumps(value)

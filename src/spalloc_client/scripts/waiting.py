@@ -1,0 +1,133 @@
+# Waiting for boards, and a line on standard error that tells how far it has come.
+#
+# The words are progress.py's; asking for and giving back the job is session.py's.
+"""Wait for a job's boards, keeping the user informed."""
+
+from __future__ import annotations
+
+import time
+
+from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
+from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.scripts.answers import AnswerError
+from spalloc_client.scripts.progress import sentence, waiting
+from spalloc_client.scripts.queue import Place, place_in_queue
+from spalloc_client.states import JobState
+from spalloc_client.terminal.text import Text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from spalloc_client.job import Job
+    from spalloc_client.terminal.console import Console
+
+DESTROYED = 1
+UNKNOWN = 2
+
+_TICK = 1.0
+"""Seconds between two looks of the time waited."""
+
+_ASK_AGAIN = 5.0
+"""Seconds between two questions for the place in the queue."""
+
+_PATIENCE = 1.0
+"""Seconds to wait for an answer to them: without one, the place is just not told."""
+
+
+class StatusLine:
+    """One line on a terminal, overwritten in place; elsewhere, a line for each new sentence."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._open = False
+
+    @property
+    def lives(self) -> bool:
+        """Whether somebody sees it change."""
+        return self._console.is_terminal and not self._quiet
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def show(self, text: Text) -> None:
+        """Put `text` in place of what the line says."""
+        if self._quiet:
+            return
+        if not self._console.is_terminal:
+            self._console.print([text])
+            return
+        width = self._console.size[0]
+        self._console.stream.write("\r" + text.cropped(width - 1).coded(self._console.colour) + "\033[K")
+        self._console.stream.flush()
+        self._open = True
+
+    def last(self, text: Text) -> None:
+        """Put `text` in its place, for good."""
+        self.show(text)
+        self._end()
+
+    def fail(self, text: Text) -> None:
+        """Say why there are no boards, also to those who want no other messages."""
+        if self._quiet:
+            self._console.print([text])
+        else:
+            self.last(text)
+
+    def _end(self) -> None:
+        if self._open:
+            self._console.stream.write("\n")
+            self._console.stream.flush()
+            self._open = False
+
+
+def wait_for_boards(job: Job, job_id: int, server: tuple[str, int], status_line: StatusLine) -> int:
+    """Wait until the job is ready or can't become so; return 0 or the command's exit status."""
+    began = time.monotonic()
+    queue = _Queue(job_id, server)
+    state = job.state
+    while state in (JobState.queued, JobState.power):
+        if status_line.lives:
+            now = time.monotonic()
+            place = queue.place(now) if state == JobState.queued else None
+            status_line.show(waiting(job_id, state, now - began, place))
+            state = job.wait_for_state_change(state, timeout=_TICK)
+        else:
+            status_line.show(sentence(job_id, state))
+            state = job.wait_for_state_change(state)
+    if state == JobState.ready:
+        return 0
+    reason = job.reason if state == JobState.destroyed else None
+    status_line.fail(sentence(job_id, state, reason))
+    if state == JobState.destroyed:
+        return DESTROYED
+    return UNKNOWN
+
+
+class _Queue:
+    """The server's queue, asked now and then over a connection of its own."""
+
+    def __init__(self, job_id: int, server: tuple[str, int]) -> None:
+        self._job_id = job_id
+        self._client = ProtocolClient(*server, timeout=_PATIENCE)
+        self._place: Place | None = None
+        self._next = 0.0
+
+    def place(self, now: float) -> Place | None:
+        if now >= self._next:
+            self._next = now + _ASK_AGAIN
+            try:
+                self._place = self._ask()
+            except (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException, AnswerError):
+                # The job's own connection is what matters, and reports its troubles.
+                self._place = None
+        return self._place
+
+    def _ask(self) -> Place | None:
+        if not self._client.connected:
+            self._client.connect()
+        return place_in_queue(self._client, self._job_id, _PATIENCE)

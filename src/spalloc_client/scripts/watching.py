@@ -1,0 +1,134 @@
+# Showing a view whenever it changes: in a window, or block after block where there is none.
+#
+# A thread keeps in touch with the server, connecting anew when it has to (feed.py); this one waits for its news, for
+# signals, and for the reader of our output to go away.
+"""Watch a view of the server's state."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+from spalloc_client.scripts.feed import Failed, Feed, Lost, Shown
+from spalloc_client.scripts.interruption import Interruptions, Stopped
+from spalloc_client.scripts.outcome import BROKEN_PIPE, SIGNALLED, SUCCESS
+from spalloc_client.terminal.console import messages, output
+from spalloc_client.terminal.text import Style, Text, printable
+from spalloc_client.terminal.window import Window
+
+if TYPE_CHECKING:
+    from spalloc_client.scripts.server import Server
+    from spalloc_client.scripts.showing import View
+    from spalloc_client.terminal.console import Console
+
+T = TypeVar("T")
+
+
+def watch(view: View[T], server: Server, *, as_json: bool) -> int:
+    """Show a view at once and whenever it changes, until Ctrl-C; return the exit status."""
+    gc.enable()
+    console = output()
+    in_window = console.is_terminal and not as_json and os.environ.get("TERM", "dumb") != "dumb"
+    try:
+        with Interruptions():
+            bell = _Bell()
+            feed = Feed(view, server, bell.ring)
+            feed.start()
+            if in_window:
+                _in_window(view, feed, bell, console, server)
+            else:
+                _in_blocks(view, feed, bell, console, as_json=as_json)
+    except Stopped as stopped:
+        return SUCCESS if stopped.number == signal.SIGINT else SIGNALLED + stopped.number
+    return BROKEN_PIPE
+
+
+def _in_window(view: View[T], feed: Feed[T], bell: _Bell, console: Console, server: Server) -> None:
+    shown = _first(feed, bell).shown
+    lost: Lost | None = None
+    with Window(console, bell.ring) as window:
+        while True:
+            columns, lines = window.size
+            window.draw(view.draw(shown, columns, lines), None if lost is None else _notice(lost, server))
+            if not bell.wait():
+                return
+            for news in feed.take():
+                shown, lost = (shown, news) if isinstance(news, Lost) else (_checked(news).shown, None)
+
+
+def _in_blocks(view: View[T], feed: Feed[T], bell: _Bell, console: Console, *, as_json: bool) -> None:
+    earlier = ""
+    log = messages()
+    while True:
+        for news in feed.take():
+            if isinstance(news, Lost):
+                log.print([f"connecting again: {printable(news.trouble)}"])
+                continue
+            shown = _checked(news).shown
+            if as_json:
+                block = [Text(json.dumps(view.json(shown)))]
+            else:
+                block = [*view.draw(shown, console.columns, None), Text()]
+            text = "".join([line.coded(console.colour) + "\n" for line in block])
+            if text != earlier:
+                console.stream.write(text)
+                console.stream.flush()
+                earlier = text
+        if not bell.wait():
+            return
+
+
+def _first(feed: Feed[T], bell: _Bell) -> Shown[T]:
+    """Wait for the first view before the window is touched: what goes wrong until then is said in the usual place."""
+    while True:
+        for news in feed.take():
+            if not isinstance(news, Lost):
+                return _checked(news)
+        bell.wait()
+
+
+def _checked(news: Shown[T] | Failed) -> Shown[T]:
+    if isinstance(news, Failed):
+        raise news.error
+    return news
+
+
+def _notice(lost: Lost, server: Server) -> Text:
+    return Text(f"Connecting again to {server}: {printable(lost.trouble)}", Style.YELLOW)
+
+
+class _Bell:
+    """Wakes a thread that waits: from other threads and from signal handlers."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._poll = select.poll()
+        self._poll.register(self._read, select.POLLIN)
+        # Asked for nothing, poll still reports that a pipe's reader has gone.
+        self._poll.register(sys.stdout.fileno(), 0)
+
+    def ring(self) -> None:
+        """Wake the waiting thread, or keep it from falling asleep."""
+        try:
+            os.write(self._write, b"!")
+        except BlockingIOError:
+            # It has not woken up yet since many rings ago, and will.
+            return
+
+    def wait(self) -> bool:
+        """Wait for the bell; return False if nobody reads our output any more."""
+        for descriptor, events in self._poll.poll():
+            if descriptor != self._read and events & (select.POLLERR | select.POLLHUP):
+                return False
+        try:
+            os.read(self._read, 4096)
+        except BlockingIOError:
+            pass
+        return True

@@ -1,0 +1,219 @@
+# Running a command on behalf of the user: it has a process group of its own and the terminal, as under a shell.
+#
+# A group of its own, so that a signal reaches everything the command started, also what a shell line started.
+# The terminal is handed to that group, so that Ctrl-C, Ctrl-Z and the keyboard work as if the command had been
+# typed by itself; when it is stopped, so are we, and the shell above us can continue both.
+"""Run a wrapped command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Self
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+_SIGNALLED = 128
+
+_PATIENCE = 5.0
+"""Seconds that a command has to end after it was told to, before it is killed."""
+
+_GLANCE = 0.02
+"""Seconds between looks at whether anything of a group that was told to end is left."""
+
+_PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended:
+    """How a wrapped command ended."""
+
+    __slots__ = ("interrupted", "status")
+    status: int
+    """Its exit status, or 128 plus the number of the signal that ended it."""
+    interrupted: bool
+    """Whether Ctrl-C at the terminal, which it had to itself, ended it."""
+
+    def __init__(self, status: int, *, interrupted: bool) -> None:
+        self.status = status
+        self.interrupted = interrupted
+
+
+def run_wrapped(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
+    """Run a command until it ends; SIGINT, SIGQUIT, SIGTERM and SIGHUP are passed on to all its processes.
+
+    Args:
+        command: With one element, a line for the shell; with several, a program and its arguments.
+        environment: Variables that it finds beside those of this process.
+
+    Raises:
+        FileNotFoundError: There is no such program.
+        PermissionError: The program may not be run.
+    """
+    with _PassOn() as signals, _Terminal() as terminal:
+        process = subprocess.Popen(
+            command[0] if len(command) == 1 else list(command),
+            shell=len(command) == 1,
+            env={**os.environ, **environment},
+            process_group=0,
+        )
+        terminal.hand_to(process.pid)
+        signals.start(process.pid)
+        outcome = _wait(process.pid, terminal)
+        # It was waited for here, where being stopped is seen; subprocess need not look for it again.
+        process.returncode = os.waitstatus_to_exitcode(outcome)
+        if signals.told_to_end:
+            _clear_away(process.pid)
+        if not os.WIFSIGNALED(outcome):
+            return Ended(os.WEXITSTATUS(outcome), interrupted=False)
+        killer = os.WTERMSIG(outcome)
+        typed = killer == signal.SIGINT and terminal.was_handed and not signals.passed
+        return Ended(_SIGNALLED + killer, interrupted=typed)
+
+
+def end_as_interrupted() -> None:
+    """End this process, and what shares its group, by SIGINT.
+
+    Ctrl-C went to the wrapped command alone. A shell loop or script around us stops only when it sees the signal, or
+    that it was what ended us.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.killpg(0, signal.SIGINT)
+
+
+def _wait(pid: int, terminal: _Terminal) -> int:
+    while True:
+        _, outcome = os.waitpid(pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(outcome):
+            return outcome
+        if not terminal.was_handed:
+            # Stopped by hand; whoever did that continues it.
+            continue
+        if os.WSTOPSIG(outcome) not in (signal.SIGTTIN, signal.SIGTTOU):
+            terminal.take_back()
+            # Our whole group, as the terminal would have; a group that no shell looks after is not stopped by it.
+            os.killpg(0, signal.SIGTSTP)
+            terminal.hand_to(pid)
+        # It may also have reached for the terminal in the moment before it was handed over.
+        _signal_group(pid, signal.SIGCONT)
+
+
+def _clear_away(group: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while _signal_group(group, 0):
+        if time.monotonic() > deadline:
+            _signal_group(group, signal.SIGKILL)
+            return
+        time.sleep(_GLANCE)
+
+
+def _signal_group(group: int, number: int) -> bool:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+class _PassOn:
+    """While entered, signals to this process are passed on to a group."""
+
+    def __init__(self) -> None:
+        self._group: int | None = None
+        self._early: list[int] = []
+        self._earlier: dict[int, object] = {}
+        self.passed = False
+        """Whether a signal has been passed on."""
+        self.told_to_end = False
+        """Whether the group has been told to end."""
+
+    def __enter__(self) -> Self:
+        for number in _PASSED_ON:
+            # One that is ignored, as under nohup, stays so: the command inherits that too.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._earlier[number] = signal.signal(number, self._take)
+        self._earlier[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._lose_patience)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def start(self, group: int) -> None:
+        """Pass on to `group` from now on, beginning with what came before it was there."""
+        self._group = group
+        while self._early:
+            self._pass(group, self._early.pop(0))
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        if self._group is None:
+            self._early.append(number)
+        else:
+            self._pass(self._group, number)
+
+    def _pass(self, group: int, number: int) -> None:
+        self.passed = True
+        _signal_group(group, number)
+        if number in _ENDINGS:
+            self.told_to_end = True
+            # A stopped process hears of it only when it goes on.
+            _signal_group(group, signal.SIGCONT)
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+
+    def _lose_patience(self, *_: object) -> None:
+        if self._group is not None:
+            _signal_group(self._group, signal.SIGKILL)
+
+
+class _Terminal:
+    """The controlling terminal, if there is one and we are in its foreground."""
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        self.was_handed = False
+        """Whether it has been handed to the command."""
+
+    def __enter__(self) -> Self:
+        try:
+            self._descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            self._descriptor = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.take_back()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def hand_to(self, group: int) -> None:
+        """Make `group` the terminal's foreground, if that is us now."""
+        if self._descriptor is None:
+            return
+        try:
+            if os.tcgetpgrp(self._descriptor) == os.getpgrp():
+                os.tcsetpgrp(self._descriptor, group)
+                self.was_handed = True
+        except OSError:
+            # The terminal has gone, or the group has already ended.
+            return
+
+    def take_back(self) -> None:
+        """Make our own group the foreground again, if it was."""
+        if self._descriptor is None or not self.was_handed:
+            return
+        # From the background this would stop us, unless the signal for that is blocked.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+        try:
+            os.tcsetpgrp(self._descriptor, os.getpgrp())
+        except OSError:
+            return
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -1,0 +1,23 @@
+# The states a job may be in, as numbered on the wire; which state follows which is the server's subject.
+"""States of a job."""
+
+from enum import IntEnum
+
+
+class JobState(IntEnum):
+    """All the states that a job may be in."""
+
+    unknown = 0
+    """The job ID asked for was not recognised."""
+
+    queued = 1
+    """The job waits in a queue for a suitable machine."""
+
+    power = 2
+    """The boards allocated to the job are being powered on or off."""
+
+    ready = 3
+    """The job has been allocated boards, and they are not being powered on or off."""
+
+    destroyed = 4
+    """The job has been destroyed."""

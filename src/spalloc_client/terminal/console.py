@@ -1,0 +1,81 @@
+# Writing lines to standard output and standard error, with colour where it is wanted.
+#
+# Lines that scroll by; screens redrawn in place are window.py's. Imported by every command: keep its imports few.
+"""Standard output and standard error as consoles."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+
+from spalloc_client.terminal.text import Text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+DEFAULT_COLUMNS = 80
+DEFAULT_LINES = 24
+
+
+def wants_colour(environment: Mapping[str, str], is_terminal: bool) -> bool:
+    """Return whether to write colours: `NO_COLOR` forbids, then `FORCE_COLOR` demands, then a terminal has them."""
+    if environment.get("NO_COLOR"):
+        return False
+    forced = environment.get("FORCE_COLOR", "")
+    if forced:
+        return forced != "0"
+    return is_terminal and environment.get("TERM") != "dumb"
+
+
+class Console:
+    """One of the standard streams."""
+
+    __slots__ = ("colour", "is_terminal", "stream")
+    stream: TextIO
+    """Where the text goes."""
+    is_terminal: bool
+    """Whether somebody may be looking at it while it is written."""
+    colour: bool
+    """Whether it is written in colours."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.is_terminal = stream.isatty()
+        self.colour = wants_colour(os.environ, self.is_terminal)
+        # A name that the locale's encoding lacks is written as an escape: better than no table at all.
+        if getattr(stream, "errors", None) == "strict":
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+
+    def print(self, lines: Iterable[Text | str]) -> None:
+        """Write lines."""
+        colour = self.colour
+        self.stream.write(
+            "".join([(line.coded(colour) if isinstance(line, Text) else line) + "\n" for line in lines])
+        )
+        self.stream.flush()
+
+    @property
+    def columns(self) -> int | None:
+        """The window's width, or None when there is no window."""
+        return self.size[0] if self.is_terminal else None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The window's columns and lines; 80 and 24 when it doesn't tell."""
+        try:
+            width, height = os.get_terminal_size(self.stream.fileno())
+        except (OSError, ValueError):
+            width, height = 0, 0
+        return width or DEFAULT_COLUMNS, height or DEFAULT_LINES
+
+
+def output() -> Console:
+    """Return standard output."""
+    return Console(sys.stdout)
+
+
+def messages() -> Console:
+    """Return standard error."""
+    return Console(sys.stderr)

@@ -1,0 +1,72 @@
+# What to write to a terminal so that it shows other lines than before, and no row is blank in between.
+#
+# Values only; which window, and when, is window.py's.
+"""Screens redrawn in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spalloc_client.terminal.text import Style, Text
+
+# Terminals that know these show all that is between them at once; others pass over them.
+_BEGIN, _END = "\033[?2026h", "\033[?2026l"
+
+ENTER = "\033[?1049h\033[?25l\033[H\033[2J"
+"""Go to a screen of its own, blank, without the cursor."""
+
+LEAVE = "\033[?25h\033[?1049l"
+"""Go back to where `ENTER` came from."""
+
+
+def fitted(lines: Sequence[Text], columns: int, rows: int, notice: Text | None = None) -> list[Text]:
+    """Return `lines` as far as a window holds them.
+
+    Args:
+        lines: What there is to show.
+        columns: The window's width.
+        rows: The window's height, 1 or more.
+        notice: What must be seen, in the window's last row, whatever else there is.
+
+    Returns:
+        `rows` lines at most; where lines had to be left out, one says how many.
+    """
+    room = rows if notice is None else rows - 1
+    shown = [line.cropped(columns) for line in lines[:room]]
+    if len(lines) > room > 0:
+        words = f"... {len(lines) - room + 1} more lines; a taller window shows them"
+        shown[-1] = Text(words, Style.DIM).cropped(columns)
+    if notice is not None:
+        shown += [Text()] * (room - len(shown))
+        shown.append(notice.cropped(columns))
+    return shown
+
+
+class Screen:
+    """What a terminal shows, as far as it is known."""
+
+    def __init__(self) -> None:
+        self._shown: list[Text] | None = None
+
+    def forget(self) -> None:
+        """Take it that anything may be shown, as after the window was resized."""
+        self._shown = None
+
+    def redraw(self, lines: Sequence[Text], *, colour: bool) -> str:
+        """Return what to write so that `lines` are shown from the top; rows that stay are left alone."""
+        codes = []
+        if self._shown is None:
+            codes.append("\033[H\033[2J")
+            self._shown = []
+        for row, line in enumerate(lines):
+            earlier = self._shown[row] if row < len(self._shown) else Text()
+            if line == earlier:
+                continue
+            # New text goes over the old, and only what sticks out on the right is erased: after a text that fills
+            # the row, erasing would take its last letter.
+            rest = "\033[K" if earlier.width > line.width else ""
+            codes.append(f"\033[{row + 1};1H{line.coded(colour)}{rest}")
+        if len(lines) < len(self._shown):
+            codes.append(f"\033[{len(lines) + 1};1H\033[J")
+        self._shown = list(lines)
+        return _BEGIN + "".join(codes) + _END if codes else ""

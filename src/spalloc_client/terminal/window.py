@@ -1,0 +1,79 @@
+# A terminal's window while it is drawn on: entered, resized, stopped by Ctrl-Z, left as it was found.
+#
+# What is drawn is the caller's, how lines become codes screen.py's.
+"""A window to draw on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+from spalloc_client.terminal.screen import ENTER, LEAVE, Screen, fitted
+from spalloc_client.terminal.text import Text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Self
+
+    from spalloc_client.terminal.console import Console
+
+
+class Window:
+    """A terminal's window, drawn on from `__enter__` to `__exit__`; what was last drawn then stays below the rest."""
+
+    def __init__(self, console: Console, changed: Callable[[], None]) -> None:
+        """Describe the window.
+
+        Args:
+            console: The terminal.
+            changed: Called, from a signal handler, when it must be drawn anew.
+        """
+        self._console = console
+        self._changed = changed
+        self._screen = Screen()
+        self._drawn: list[Text] = []
+        self._earlier: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        for number, handler in ((signal.SIGWINCH, self._resized), (signal.SIGTSTP, self._stopped)):
+            self._earlier[number] = signal.signal(number, handler)
+        self._write(ENTER)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._write(LEAVE)
+        self._console.print(self._drawn)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its columns and lines now."""
+        return self._console.size
+
+    def draw(self, lines: Sequence[Text], notice: Text | None = None) -> None:
+        """Show `lines`, as far as there is room, and a notice in the last row."""
+        columns, rows = self.size
+        self._drawn = fitted(lines, columns, rows)
+        shown = self._drawn if notice is None else fitted(lines, columns, rows, notice)
+        self._write(self._screen.redraw(shown, colour=self._console.colour))
+
+    def _write(self, codes: str) -> None:
+        self._console.stream.write(codes)
+        self._console.stream.flush()
+
+    def _resized(self, _: int, __: FrameType | None) -> None:
+        self._screen.forget()
+        self._changed()
+
+    def _stopped(self, number: int, _: FrameType | None) -> None:
+        """Leave the terminal to the shell while we are stopped, as Ctrl-Z asks."""
+        self._write(LEAVE)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, self._stopped)
+        self._write(ENTER)
+        self._screen.forget()
+        self._changed()

@@ -1,0 +1,394 @@
+# The `[[machine]]` tables: from what an administrator writes to the core's values.
+#
+# A machine is returned only when nothing is wrong with it; what is wrong is noted, all of it.
+"""Machines in a configuration."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path as Folder
+from typing import TypeVar
+
+from spalloc_server.config.reading import (
+    Entry,
+    InFolder,
+    Table,
+    a_duration,
+    a_host,
+    a_host_or_host_with_port,
+    a_text,
+    list_of,
+    whole_number,
+)
+from spalloc_server.config.spinner import Layout, read_places
+from spalloc_server.core.machine import DEFAULT_TAG, Machine
+from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, contains, far_end
+from spinnaker.places import BOARDS_PER_FRAME, Frame, Place, bmp_address, board_address
+
+LARGEST_SIDE_TRIADS = 21
+"""A chip's x and y have 8 bits each: 256 chips, or 21 triads, to a side."""
+_LARGEST_CABINET = 255
+_LARGEST_FRAME = 255
+_LINK_NAMES = {link.name.lower(): link for link in Link}
+_MOST_REPORTS = 1000
+_NAMED_AT_ONCE = 5
+"""Boards that one mistake names; of more, only the number is told."""
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How a machine's boards are treated: what may differ from site to site."""
+
+    settle_seconds: float
+    cool_down_seconds: float
+    board_retry_seconds: float
+    bmp_check_seconds: float
+    reports_to_set_aside: int
+    report_rest_seconds: float
+
+
+_DEFAULTS = Machine("", Size(1, 1))
+DEFAULT_CARE = Care(
+    settle_seconds=_DEFAULTS.settle_seconds,
+    cool_down_seconds=_DEFAULTS.cool_down_seconds,
+    board_retry_seconds=_DEFAULTS.board_retry_seconds,
+    bmp_check_seconds=_DEFAULTS.bmp_check_seconds,
+    reports_to_set_aside=_DEFAULTS.reports_to_set_aside,
+    report_rest_seconds=_DEFAULTS.report_rest_seconds,
+)
+
+
+def read_care(table: Table, default: Care) -> Care:
+    """Return how a table wants boards to be treated: as in `default` where it doesn't say."""
+    seconds, more = a_duration("seconds"), a_duration("seconds", above=0.0)
+    return Care(
+        settle_seconds=table.take("settle_seconds", seconds, default.settle_seconds),
+        cool_down_seconds=table.take("cool_down_seconds", seconds, default.cool_down_seconds),
+        board_retry_seconds=table.take("board_retry_seconds", more, default.board_retry_seconds),
+        bmp_check_seconds=table.take("bmp_check_seconds", more, default.bmp_check_seconds),
+        reports_to_set_aside=table.take(
+            "reports_to_set_aside", whole_number(1, _MOST_REPORTS), default.reports_to_set_aside
+        ),
+        report_rest_seconds=table.take("report_rest_seconds", seconds, default.report_rest_seconds),
+    )
+
+
+def read_machines(tables: list[Table], folder: Folder, care: Care) -> tuple[Machine, ...]:
+    """Return the machines that are right, and note what is wrong with the others.
+
+    Args:
+        tables: One for each machine.
+        folder: Where paths are meant from.
+        care: How boards are treated where a machine doesn't say.
+    """
+    used = _Used()
+    machines = [_Reader(table, folder, care, used).read() for table in tables]
+    return tuple(machine for machine in machines if machine is not None)
+
+
+@dataclass(slots=True)
+class _Used:
+    """What no two machines may share; addresses with who has them."""
+
+    names: set[str] = field(default_factory=set)
+    bmps: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+
+class _Reader:
+    """Reads one machine."""
+
+    def __init__(self, table: Table, folder: Folder, care: Care, used: _Used) -> None:
+        self._table = table
+        self._mistakes = table.mistakes
+        self._before = len(table.mistakes.found)
+        self._folder = folder
+        self._care = care
+        self._used = used
+        self._size: Size | None = None
+
+    def read(self) -> Machine | None:
+        name = self._name()
+        tags = self._table.take("tags", list_of(a_text, "tags"), (DEFAULT_TAG,))
+        layout = self._layout()
+        self._size = self._its_size(layout)
+        dead_boards = frozenset(
+            self._table.take("dead_boards", list_of(self._a_board, "boards, each [x, y, z]"), ())
+        )
+        dead_links = self._table.take(
+            "dead_links", list_of(self._a_link, 'links, each [x, y, z, "north"]'), ()
+        )
+        by_hand = self._boards()
+        places = {**(layout.places if layout else {}), **{board: one.place for board, one in by_hand.items()}}
+        bmps = self._bmps()
+        base = self._table.take("base_address", _an_ipv4_address, None)
+        care = read_care(self._table, self._care)
+        self._table.finish()
+        size = self._size
+        if size is None or name is None:
+            return None
+        self._check_places(size, places, dead_boards)
+        live = {board: place for board, place in sorted(places.items()) if board not in dead_boards}
+        addresses = self._addresses(live, {board: one.address for board, one in by_hand.items()}, base)
+        frames = self._frames(live, bmps, base)
+        self._check_shared(name, addresses, frames)
+        if len(self._mistakes.found) > self._before:
+            return None
+        ends = frozenset(dead_links)
+        return Machine(
+            name=name,
+            size=size,
+            tags=frozenset(tags),
+            dead_boards=dead_boards,
+            dead_links=ends | {far_end(size, end) for end in ends},
+            places=live,
+            addresses=addresses,
+            bmps=frames,
+            settle_seconds=care.settle_seconds,
+            cool_down_seconds=care.cool_down_seconds,
+            board_retry_seconds=care.board_retry_seconds,
+            bmp_check_seconds=care.bmp_check_seconds,
+            reports_to_set_aside=care.reports_to_set_aside,
+            report_rest_seconds=care.report_rest_seconds,
+        )
+
+    # What the table says
+
+    def _name(self) -> str | None:
+        name = self._table.need("name", a_text, 'a name, such as name = "desk"')
+        if name is not None:
+            self._mistakes.call(self._table.path, name)
+            if name in self._used.names:
+                self._mistakes.add((*self._table.path, "name"), "is the name of another machine, too")
+            self._used.names.add(name)
+        return name
+
+    def _layout(self) -> Layout | None:
+        path = self._table.take("places", InFolder(self._folder), None)
+        if path is None:
+            return None
+        return read_places(path, self._mistakes.found)
+
+    def _its_size(self, layout: Layout | None) -> Size | None:
+        if not self._table.has("size") and self._table.has("places"):
+            self._table.take("size", _a_size, None)
+            return layout.size if layout is not None and self._fits(layout.size) else None
+        size = self._table.need("size", _a_size, 'a size in triads, such as size = "20x20"')
+        if size is not None and layout is not None:
+            outside = [board for board in layout.places if not contains(size, board)]
+            if outside:
+                self._mistakes.add(
+                    (*self._table.path, "size"),
+                    f"is {size}, and places has boards outside it: {_some(outside)}",
+                )
+        return size
+
+    def _fits(self, size: Size) -> bool:
+        if max(size) <= LARGEST_SIDE_TRIADS:
+            return True
+        self._mistakes.add(
+            (*self._table.path, "places"),
+            f"is of a machine of {size} triads; a side has at most {LARGEST_SIDE_TRIADS}",
+        )
+        return False
+
+    def _boards(self) -> "dict[Board, _ByHand]":
+        boards: dict[Board, _ByHand] = {}
+        for table in self._table.tables("boards"):
+            board = table.need("board", self._a_board, "a logical coordinate, such as board = [0, 0, 0]")
+            place = table.need("place", _a_place, "a cabinet, frame and board, such as place = [0, 0, 0]")
+            address = table.take("address", a_host, None)
+            table.finish()
+            if board is not None and board in boards:
+                self._mistakes.add((*table.path, "board"), f"is {board}, which stands in an earlier table")
+            if board is not None and place is not None:
+                boards[board] = _ByHand(place, address)
+        return boards
+
+    def _bmps(self) -> dict[Frame, str]:
+        bmps: dict[Frame, str] = {}
+        for table in self._table.tables("bmps"):
+            frame = table.need("frame", _a_frame, "a cabinet and frame, such as frame = [0, 0]")
+            address = table.need("address", a_host_or_host_with_port, "the BMP's address")
+            table.finish()
+            if frame is not None and frame in bmps:
+                self._mistakes.add((*table.path, "frame"), f"is {frame}, which stands in an earlier table")
+            if frame is not None and address is not None:
+                bmps[frame] = address
+        return bmps
+
+    def _a_board(self, entry: Entry) -> Board | None:
+        numbers = _numbers(entry.value, 3)
+        if numbers is not None and (self._size is None or contains(self._size, Board(*numbers))):
+            return Board(*numbers)
+        entry.wrong(f"a board's [x, y, z]{self._inside()}")
+        return None
+
+    def _a_link(self, entry: Entry) -> BoardLink | None:
+        if isinstance(entry.value, list) and len(entry.value) == len(("x", "y", "z", "link")):
+            numbers = _numbers(entry.value[:3], 3)
+            link = _a_link_name(entry.value[3])
+            if numbers is not None and link is not None:
+                board = Board(*numbers)
+                if self._size is None or contains(self._size, board):
+                    return BoardLink(board, link)
+        entry.wrong(
+            f"a board and a link, [x, y, z, LINK]{self._inside()}, LINK one of {', '.join(_LINK_NAMES)}"
+        )
+        return None
+
+    def _inside(self) -> str:
+        if self._size is None:
+            return ""
+        return f" with x below {self._size.width}, y below {self._size.height} and z below 3"
+
+    # What must fit together
+
+    def _check_places(self, size: Size, places: Mapping[Board, Place], dead_boards: frozenset[Board]) -> None:
+        missing = [board for board in boards_of(size) if board not in places and board not in dead_boards]
+        if missing:
+            self._mistakes.add(
+                self._table.path,
+                f"says of {_some(missing)} neither where it stands nor that it is dead; expected a "
+                '[[machine.boards]] table, a line in the file named by "places", or an entry in dead_boards',
+            )
+        standing: dict[Place, Board] = {}
+        for board, place in places.items():
+            if place.board >= BOARDS_PER_FRAME:
+                self._mistakes.add(
+                    self._table.path,
+                    f"has {board} at {place}; a frame has boards 0 to {BOARDS_PER_FRAME - 1}",
+                )
+            other = standing.setdefault(place, board)
+            if other != board:
+                self._mistakes.add(self._table.path, f"has both {other} and {board} at {place}")
+
+    def _addresses(
+        self, live: Mapping[Board, Place], by_hand: Mapping[Board, str | None], base: IPv4Address | None
+    ) -> dict[Board, str]:
+        def address(board: Board, place: Place) -> str | None:
+            return by_hand.get(board) or _standard(base, partial(board_address, place=place))
+
+        addresses = {board: address(board, place) for board, place in live.items()}
+        missing = [board for board, found in addresses.items() if found is None]
+        if missing:
+            self._mistakes.add(
+                self._table.path,
+                f"has no address for {_some(missing)}; expected a base_address from which standard addresses are "
+                "counted, or an address in each [[machine.boards]] table",
+            )
+        return {board: found for board, found in addresses.items() if found is not None}
+
+    def _frames(
+        self, live: Mapping[Board, Place], by_hand: Mapping[Frame, str], base: IPv4Address | None
+    ) -> dict[Frame, str]:
+        frames = sorted({place.in_frame for place in live.values()} | set(by_hand))
+        found = {
+            frame: by_hand.get(frame) or _standard(base, partial(bmp_address, frame=frame))
+            for frame in frames
+        }
+        missing = [frame for frame, address in found.items() if address is None]
+        if missing:
+            self._mistakes.add(
+                self._table.path,
+                f"has no BMP for {_some(missing)}; expected a base_address from which standard addresses are "
+                "counted, or a [[machine.bmps]] table for each frame",
+            )
+        return {frame: address for frame, address in found.items() if address is not None}
+
+    def _check_shared(self, name: str, addresses: Mapping[Board, str], bmps: Mapping[Frame, str]) -> None:
+        for what, used, theirs in (
+            ("BMP", self._used.bmps, list(bmps.items())),
+            ("board", self._used.addresses, list(addresses.items())),
+        ):
+            twice = [
+                f"{address} ({thing})"
+                for thing, address in theirs
+                if used.setdefault(address, f"{name} {thing}") != f"{name} {thing}"
+            ]
+            if twice:
+                first = twice[0].split(" (")[0]
+                self._mistakes.add(
+                    self._table.path,
+                    f"gives a {what} the address of another: {_some(twice)}; {first} is that of {used[first]}",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _ByHand:
+    """A board as its own table describes it."""
+
+    place: Place
+    address: str | None
+
+
+def _standard(base: IPv4Address | None, count: Callable[[IPv4Address], IPv4Address]) -> str | None:
+    """Return the address that is counted from `base`, or None if there is no such address."""
+    try:
+        return None if base is None else str(count(base))
+    except AddressValueError:
+        return None
+
+
+def _some(things: list[K]) -> str:
+    named = ", ".join(map(str, things[:_NAMED_AT_ONCE]))
+    more = len(things) - _NAMED_AT_ONCE
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _numbers(value: object, count: int) -> list[int] | None:
+    if isinstance(value, list) and len(value) == count and all(type(number) is int for number in value):
+        return value
+    return None
+
+
+def _a_size(entry: Entry) -> Size | None:
+    found = re.fullmatch(r"([0-9]{1,3})x([0-9]{1,3})", entry.value) if isinstance(entry.value, str) else None
+    if found is not None and all(1 <= int(side) <= LARGEST_SIDE_TRIADS for side in found.groups()):
+        return Size(int(found[1]), int(found[2]))
+    entry.wrong(
+        f'a size in triads, "WIDTHxHEIGHT", from "1x1" to "{LARGEST_SIDE_TRIADS}x{LARGEST_SIDE_TRIADS}"'
+    )
+    return None
+
+
+def _a_place(entry: Entry) -> Place | None:
+    numbers = _numbers(entry.value, 3)
+    if numbers is not None:
+        place = Place(*numbers)
+        if _is_frame(place.in_frame) and 0 <= place.board < BOARDS_PER_FRAME:
+            return place
+    entry.wrong(f"[cabinet, frame, board] with a board from 0 to {BOARDS_PER_FRAME - 1}")
+    return None
+
+
+def _a_frame(entry: Entry) -> Frame | None:
+    numbers = _numbers(entry.value, 2)
+    if numbers is not None and _is_frame(Frame(*numbers)):
+        return Frame(*numbers)
+    entry.wrong("[cabinet, frame]")
+    return None
+
+
+def _is_frame(frame: Frame) -> bool:
+    return 0 <= frame.cabinet <= _LARGEST_CABINET and 0 <= frame.frame <= _LARGEST_FRAME
+
+
+def _a_link_name(value: object) -> Link | None:
+    if isinstance(value, str):
+        return _LINK_NAMES.get(value)
+    return Link(value) if type(value) is int and 0 <= value < len(Link) else None
+
+
+def _an_ipv4_address(entry: Entry) -> IPv4Address | None:
+    if isinstance(entry.value, str):
+        try:
+            return IPv4Address(entry.value)
+        except AddressValueError:
+            pass
+    entry.wrong('an IPv4 address, such as "10.11.0.0"')
+    return None

@@ -1,0 +1,92 @@
+# The program that runs a 2023 server's configuration file: `python -m` this module, with the file's path.
+#
+# Such a file is any Python program, so it runs in a process of its own, which prints what came of it and ends. What it
+# prints itself goes to standard error; what is written to standard output is one JSON text, and only that.
+"""Run a configuration file of the 2023 server and print what it defines, as JSON."""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from spalloc_server.config.migration import vocabulary
+
+
+def main() -> None:
+    """Run the file that the first argument names."""
+    path = Path(sys.argv[1])
+    answer = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        result = {"configuration": _described(_run(path))}
+        text = json.dumps(result)
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # noqa: BLE001 — whatever a program may do, also end itself
+        text = json.dumps({"error": _sentence(error), "line": _line(error, str(path))})
+    sys.stdout.flush()
+    with os.fdopen(answer, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _run(path: Path) -> vocabulary.Configuration:
+    names = vocabulary.names(path.absolute().parent)
+    sys.modules.update(vocabulary.modules(names))
+    code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    exec(code, names)
+    configuration = names.get("configuration")
+    if not isinstance(configuration, vocabulary.Configuration):
+        raise TypeError("the file must define `configuration = Configuration(...)`")
+    return configuration
+
+
+def _described(configuration: vocabulary.Configuration) -> dict[str, Any]:
+    machines = list(configuration.machines or [])
+    for machine in machines:
+        if not isinstance(machine, vocabulary.Machine):
+            raise TypeError(f"machines has {machine!r}, which is no Machine")
+    return {
+        "ip": configuration.ip,
+        "port": configuration.port,
+        "seconds_before_free": configuration.seconds_before_free,
+        "max_retired_jobs": configuration.max_retired_jobs,
+        "machines": [
+            {
+                "name": machine.name,
+                "tags": sorted(machine.tags),
+                "width": machine.width,
+                "height": machine.height,
+                "dead_boards": sorted(map(list, machine.dead_boards)),
+                "dead_links": sorted([x, y, z, int(link)] for x, y, z, link in machine.dead_links),
+                "board_locations": _pairs(machine.board_locations),
+                "bmp_ips": _pairs(machine.bmp_ips),
+                "spinnaker_ips": _pairs(machine.spinnaker_ips),
+            }
+            for machine in machines
+        ],
+    }
+
+
+def _pairs(mapping: dict[Any, Any]) -> list[list[Any]]:
+    return [[list(key), value] for key, value in sorted(mapping.items())]
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"the file is not Python: {error.msg}"
+    if isinstance(error, OSError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _line(error: BaseException, name: str) -> int:
+    if isinstance(error, SyntaxError) and error.filename == name:
+        return error.lineno or 1
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
+    return (lines[-1] if lines else None) or 1
+
+
+if __name__ == "__main__":
+    main()

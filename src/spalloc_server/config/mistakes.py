@@ -1,0 +1,101 @@
+# Mistakes in a configuration: gathered while it is read, so that one report names them all.
+#
+# What is a mistake is decided by those who read; this is only how one is put down.
+"""Reports of what is wrong with a configuration."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from spalloc_server.config.lines import Path
+
+_SHOWN_CHARACTERS = 60
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One thing that is wrong, where it stands, and what was expected."""
+
+    file: str
+    line: int
+    """From 1."""
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.sentence}"
+
+
+class ConfigurationError(ValueError):
+    """A configuration that can't be used; `mistakes` are all that is wrong with it, in the order of its lines."""
+
+    def __init__(self, file: str, mistakes: Iterable[Mistake]) -> None:
+        """Report `mistakes`, one or more, in the configuration `file`."""
+        self.file = file
+        self.mistakes = tuple(sorted(set(mistakes)))
+        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__("\n".join([f"{file} has {count}:", *map(str, self.mistakes)]))
+
+
+class Mistakes:
+    """What was found to be wrong so far with one file."""
+
+    def __init__(self, file: str, lines: Mapping[Path, int]) -> None:
+        """Report about `file`, whose values stand on `lines`."""
+        self.file = file
+        self.found: list[Mistake] = []
+        self._lines = lines
+        self._names: dict[Path, str] = {}
+
+    def call(self, path: Path, name: str) -> None:
+        """Speak of the value at `path` by a name that the administrator gave it."""
+        self._names[path] = name
+
+    def add(self, path: Path, sentence: str) -> None:
+        """Report that something is wrong with the value at `path`, which the sentence goes on from."""
+        where = path
+        while where not in self._lines:
+            where = where[:-1]
+        self.found.append(Mistake(self.file, self._lines[where], f"{self.place(path)} {sentence}"))
+
+    def wrong(self, path: Path, value: object, expected: str) -> None:
+        """Report that the value at `path` is not what is expected there."""
+        self.add(path, f"is {shown(value)}; expected {expected}")
+
+    def place(self, path: Path) -> str:
+        """Return how a value's place is written, such as `machine "desk" dead_boards[0]`."""
+        text = ""
+        for end in range(1, len(path) + 1):
+            name = self._names.get(path[:end])
+            part = path[end - 1]
+            if name is not None:
+                text += f" {shown(name)}"
+            elif isinstance(part, int):
+                text += f"[{part}]"
+            else:
+                text += ("" if not text else " " if text[-1] == '"' else ".") + _key(part)
+        return text or "the file"
+
+
+def _key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else shown(key)
+
+
+def shown(value: object) -> str:
+    """Return a value as it is shown in a report: escaped, and not too long."""
+    try:
+        text = json.dumps(value, default=str).replace("\x7f", "\\u007f")
+    except ValueError:
+        text = "a number of very many digits"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return what to say about a word that isn't known: the nearest that is, or all that are."""
+    words = sorted(known)
+    close = get_close_matches(word[:_SHOWN_CHARACTERS], words, 1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known are {', '.join(words)}"

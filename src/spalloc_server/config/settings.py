@@ -1,0 +1,55 @@
+# What a configuration says, as values: the same whether it was read from a file or made by a command's options.
+#
+# No reading and no checking: that is document.py, sections.py and machines.py.
+"""A server's settings."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from spalloc_client.wire import DEFAULT_PORT
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.networks import EVERYWHERE, Networks
+from spalloc_server.core.trust import Trust
+from spalloc_server.fronts.v1.limits import Limits
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_METRICS_PORT = 22245
+DEFAULT_HISTORY_DAYS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a front waits for clients, and who may connect."""
+
+    port: int
+    """0 for any that is free."""
+    addresses: tuple[str, ...] = (LOOPBACK,)
+    allow: Networks = EVERYWHERE
+
+
+class Level(Enum):
+    """The least important lines that are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All that an administrator says about a site."""
+
+    state: Path | None
+    """The file of the server's records; None keeps them in memory."""
+    machines: tuple[Machine, ...] = ()
+    """Highest priority first."""
+    v1: Listening = field(default_factory=lambda: Listening(DEFAULT_PORT))
+    v1_limits: Limits = field(default_factory=Limits)
+    metrics: Listening | None = None
+    """Where metrics and readiness can be asked for; None for nowhere."""
+    history_days: float = DEFAULT_HISTORY_DAYS
+    """How long ended jobs are remembered in the records."""
+    trust: Trust = field(default_factory=Trust)
+    log_level: Level = Level.INFO

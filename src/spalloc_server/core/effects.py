@@ -1,0 +1,66 @@
+# What the core wants done after a batch of events: the only way anything leaves it.
+#
+# Values only; the engine carries them out, in this order: record, then reply, power and tell.
+"""Effects of a batch of events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.power import Order
+from spinnaker.geometry import Board
+
+
+@dataclass(frozen=True, slots=True)
+class BoardKey:
+    """A board of one of the site's machines."""
+
+    machine: str
+    board: Board
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRecord:
+    """What must be remembered of a board that no live job answers for; one with nothing to remember has no record."""
+
+    owed_off: bool = False
+    """The board may be on though no job holds it: it must be powered off before anyone else gets it."""
+    aside: str | None = None
+    """Why the board is not to be allocated for now; None if it may be."""
+    rest_seconds: float | None = None
+    """How long it is left alone before it is tried, where that does not follow from its failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something an administrator would want to read in the log."""
+
+    text: str
+    serious: bool = False
+    about: Mapping[str, str | int] = field(default_factory=dict)
+    """What it is about, for programs that read the log: `job`, `machine`, `board`, `frame`."""
+
+
+def about_board(key: BoardKey) -> dict[str, str | int]:
+    """Return what a notice about a board is about."""
+    return {"machine": key.machine, "board": str(key.board)}
+
+
+@dataclass(slots=True)
+class Effects:
+    """All that a batch of events leads to."""
+
+    jobs: Mapping[int, JobRecord] = field(default_factory=dict)
+    """Records to write."""
+    boards: dict[BoardKey, BoardRecord | None] = field(default_factory=dict)
+    """Records to write, or to remove where None."""
+    orders: list[Order] = field(default_factory=list)
+    """To be given to the hardware, in this order, and only after all records are on disk."""
+    jobs_changed: set[int] = field(default_factory=set)
+    machines_changed: set[str] = field(default_factory=set)
+    notices: list[Notice] = field(default_factory=list)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.jobs or self.boards)

@@ -1,0 +1,77 @@
+# One job as the core holds it, and as it is recorded.
+#
+# No rules: the states' table is life.py, and what happens to jobs is decided in site.py.
+"""Jobs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from spalloc_client.states import JobState
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.life import Happening, after
+from spalloc_server.core.requests import JobRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request in the words of its client, for listings."""
+
+    args: tuple[int, ...]
+    kwargs: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """All of a job that outlives the server's process."""
+
+    id: int
+    owner: str
+    created: float
+    """When the job was created, in seconds of Unix time."""
+    keepalive: float | None
+    """Seconds without a word after which the job is destroyed; None for never."""
+    request: JobRequest
+    asked: Asked
+    keepalive_host: str
+    """Whence the job was last kept alive."""
+    state: JobState = JobState.queued
+    power: bool | None = None
+    """The power wanted; None while there are no boards."""
+    allocation: Allocation | None = None
+    reason: str | None = None
+    """Why the job was destroyed, if it was and anyone said."""
+    ended: float | None = None
+    """When the job was destroyed, in seconds of Unix time."""
+    owner_host: str = ""
+    """Whence the job was created."""
+
+
+class Job:
+    """A job: its record, which is replaced at every change, and what is known of it only while the server runs."""
+
+    __slots__ = ("heard", "order", "record")
+
+    def __init__(self, record: JobRecord, heard: float) -> None:
+        """Hold `record`; the job was last heard of at `heard` (the core's time, seconds)."""
+        self.record = record
+        self.heard = heard
+        self.order: int | None = None
+        """The number of the power order that the job waits for."""
+
+    @property
+    def id(self) -> int:
+        """The job's ID."""
+        return self.record.id
+
+    @property
+    def live(self) -> bool:
+        """Whether the job is queued or has boards."""
+        return self.record.state is not JobState.destroyed
+
+    def happens(self, happening: Happening, **changes: object) -> None:
+        """Move on to the state that follows, with other parts of the record changed at the same time."""
+        self.record = replace(self.record, state=after(self.record.state, happening), **changes)  # type: ignore[arg-type]
+
+    def amend(self, **changes: object) -> None:
+        """Change parts of the record that are no part of the job's life."""
+        self.record = replace(self.record, **changes)  # type: ignore[arg-type]

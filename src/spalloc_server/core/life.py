@@ -1,0 +1,43 @@
+# A job's life: every state, everything that can happen to a job in it, and what it becomes.
+#
+# Everything that decides a job's state must stand in this table; the diagram in the docs is made from it.
+# What follows from a change (power, notifications, records) is site.py's subject.
+"""The states of a job and the happenings that lead from one to the next."""
+
+from enum import Enum
+
+from spalloc_client.states import JobState
+
+
+class Happening(Enum):
+    """What can happen to a job."""
+
+    ALLOCATED = "boards were allocated"
+    POWERED = "its boards are as powered as it wants them"
+    POWER_ASKED = "its owner asked for its boards to be powered on, off or reset"
+    LOST_BOARDS = "boards failed, and all of its boards were taken back"
+    DESTROYED = "it was destroyed"
+
+
+LIFE: dict[tuple[JobState, Happening], JobState] = {
+    (JobState.queued, Happening.ALLOCATED): JobState.power,
+    (JobState.queued, Happening.DESTROYED): JobState.destroyed,
+    (JobState.power, Happening.POWERED): JobState.ready,
+    (JobState.power, Happening.POWER_ASKED): JobState.power,
+    (JobState.power, Happening.LOST_BOARDS): JobState.queued,
+    (JobState.power, Happening.DESTROYED): JobState.destroyed,
+    (JobState.ready, Happening.POWER_ASKED): JobState.power,
+    (JobState.ready, Happening.DESTROYED): JobState.destroyed,
+}
+
+
+def after(state: JobState, happening: Happening) -> JobState:
+    """Return the state that follows.
+
+    Raises:
+        ValueError: `happening` can't happen to a job in `state`.
+    """
+    try:
+        return LIFE[state, happening]
+    except KeyError:
+        raise ValueError(f"a job that is {state.name} can't be told that {happening.value}") from None

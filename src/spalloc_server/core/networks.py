@@ -1,0 +1,54 @@
+# Sets of network addresses: who may connect, who is an administrator.
+#
+# Values only: where an address comes from, and what follows from its being in a set, is others' subject.
+"""Networks of the internet protocol."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Addresses that are in any of some networks."""
+
+    networks: tuple[Network, ...]
+
+    def __contains__(self, host: str) -> bool:
+        """Return whether the address `host` is in one of the networks; what is no address is in none."""
+        address = address_of(host)
+        return address is not None and any(address in network for network in self.networks)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.networks)) or "none"
+
+
+NOWHERE = Networks(())
+EVERYWHERE = Networks((IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
+
+
+def same_host(one: str, other: str) -> bool:
+    """Return whether two addresses are one host's: equal, or both this computer's own."""
+    if one == other:
+        return True
+    first, second = address_of(one), address_of(other)
+    if first is None or second is None:
+        return False
+    return first == second or (first.is_loopback and second.is_loopback)
+
+
+@lru_cache(4096)
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text names, or None if it names none.
+
+    An IPv4 address in IPv6's clothing, as a socket for both gives it, is returned as the IPv4 address it is.
+    """
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

@@ -1,0 +1,44 @@
+# Orders to the hardware: which boards are to be on, which links are cut, and what machines there are.
+#
+# Values only. When orders are given is decided in site.py; how BMPs are told is the subject of hardware/.
+"""Power orders, and the links that must be cut around a job."""
+
+from dataclasses import dataclass
+
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.machine import Machine
+from spinnaker.geometry import Board, BoardLink, Link, neighbour
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOrder:
+    """Boards of one machine to be powered on or off."""
+
+    number: int
+    """Answers carry it back; later orders have higher numbers."""
+    machine: str
+    boards: frozenset[Board]
+    on: bool
+    """Whether the boards are to be on. One that is on already is switched off first: that is what a reset is."""
+    cut: frozenset[BoardLink] = frozenset()
+    """Links of these boards that must carry nothing; all their other links are live after power-on."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMachines:
+    """All machines as they are configured from here on; orders given before are for the machines as they were."""
+
+    machines: tuple[Machine, ...]
+
+
+Order = PowerOrder | NewMachines
+
+
+def border(machine: Machine, allocation: Allocation) -> frozenset[BoardLink]:
+    """Return the links by which a job's boards could reach boards that aren't the job's."""
+    return frozenset(
+        BoardLink(board, link)
+        for board in allocation.boards
+        for link in Link
+        if neighbour(machine.size, board, link) not in allocation.boards
+    )

@@ -1,0 +1,35 @@
+# Boards that users say are sick: how many different users have said so.
+#
+# What is done with a board that enough users complain of is decided in site.py.
+"""Reports of sick boards."""
+
+from dataclasses import dataclass
+
+from spalloc_server.core.effects import BoardKey
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one user says of a board."""
+
+    reporter: str
+    """The owner of the job that had the board, or the host that the report came from."""
+    text: str
+
+
+class Reports:
+    """The latest report of each user on each board, until the board has been looked after."""
+
+    def __init__(self) -> None:
+        """Begin with no reports."""
+        self._reports: dict[BoardKey, dict[str, Report]] = {}
+
+    def add(self, key: BoardKey, report: Report) -> list[Report]:
+        """Note a report and return all there are on the board, one a user, first reporter first."""
+        theirs = self._reports.setdefault(key, {})
+        theirs[report.reporter] = report
+        return list(theirs.values())
+
+    def forget(self, key: BoardKey) -> None:
+        """Begin anew with a board."""
+        self._reports.pop(key, None)

@@ -1,0 +1,59 @@
+# Frames whose BMP does not answer: nothing can be done with their boards until it does.
+#
+# Jobs are unknown here: those that have boards in such a frame keep them. What is done about it stands in site.py.
+"""Silent frames."""
+
+from collections.abc import Mapping
+
+from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.machine import Machine
+from spinnaker.geometry import Board
+from spinnaker.places import Frame
+
+
+class SilentFrames:
+    """Which frames of a site are silent, and why."""
+
+    def __init__(self, machines: Mapping[str, Machine]) -> None:
+        """Take all frames of `machines` to be answering."""
+        self._machines = machines
+        self.why: dict[tuple[str, Frame], str] = {}
+        """Machine and frame of each silent BMP, and what is wrong with it."""
+
+    def note(self, machine: str, frame: Frame, why: str | None) -> tuple[Board, ...]:
+        """Note that a frame is silent, or with None that it answers; return its boards if that is news."""
+        if ((machine, frame) in self.why) == (why is not None) or machine not in self._machines:
+            return ()
+        if why is None:
+            del self.why[machine, frame]
+        else:
+            self.why[machine, frame] = why
+        return tuple(self._machines[machine].in_frame(frame))
+
+    def has(self, key: BoardKey) -> bool:
+        """Return whether a board is in a silent frame."""
+        machine = self._machines.get(key.machine)
+        place = None if machine is None else machine.places.get(key.board)
+        return place is not None and (key.machine, place.in_frame) in self.why
+
+    def machines_change(self, after: Mapping[str, Machine]) -> dict[str, tuple[Board, ...]]:
+        """Forget the silence of frames that will be gone or changed, and return their boards by machine.
+
+        What a changed frame's BMP does is found out anew.
+        """
+        boards: dict[str, tuple[Board, ...]] = {}
+        for name, frame in list(self.why):
+            before, new = self._machines[name], after.get(name)
+            if new is None or not same_frame(before, new, frame):
+                boards[name] = (*boards.get(name, ()), *self.note(name, frame, None))
+        return boards
+
+
+def same_frame(before: Machine | None, after: Machine, frame: Frame) -> bool:
+    """Return whether a frame is driven the same way before and after a change of its machine."""
+    return (
+        before is not None
+        and before.bmps.get(frame) == after.bmps.get(frame)
+        and before.bmp_check_seconds == after.bmp_check_seconds
+        and before.in_frame(frame) == after.in_frame(frame)
+    )

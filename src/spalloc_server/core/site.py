@@ -1,0 +1,517 @@
+# The whole site's state, and what every event does to it.
+#
+# Each method takes an event and the time, changes the state at once, and leaves what is to be done in the effects,
+# which the engine takes and carries out. Nothing here waits, so nothing is ever half decided.
+# How boards are found is the scheduler's subject, what is done with boards between jobs is upkeep's.
+"""The server's state: jobs on their way through their lives."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+
+from spalloc_client.states import JobState
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.changes import objection
+from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice, about_board
+from spalloc_server.core.jobs import Asked, Job, JobRecord
+from spalloc_server.core.life import Happening
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import NewMachines, PowerOrder, border
+from spalloc_server.core.reports import Report, Reports
+from spalloc_server.core.requests import JobRequest
+from spalloc_server.core.scheduler import Scheduler, Waiting
+from spalloc_server.core.silence import SilentFrames
+from spalloc_server.core.timers import Timers
+from spalloc_server.core.upkeep import Fault, Upkeep
+from spinnaker.geometry import Board
+from spinnaker.places import Frame
+
+TIMED_OUT = "Job timed out."
+STARTED_COLD = "The server was started afresh."
+REMEMBERED_JOBS = 10_000
+"""Destroyed jobs whose fate can still be asked for; older ones are unknown."""
+
+SWITCH_OFF_RETRY_SECONDS = 10.0
+"""How long boards that a job's owner wanted off, and that stayed on, are left before the next try."""
+
+
+class Site:
+    """All jobs and machines of a site.
+
+    `now` is always the core's own time in seconds: it never runs backwards, and means nothing outside the process.
+    """
+
+    def __init__(self, machines: Sequence[Machine]) -> None:
+        """Begin with all boards free and off; `machines` come in order of priority, highest first."""
+        self.machines: dict[str, Machine] = {machine.name: machine for machine in machines}
+        self.jobs: dict[int, Job] = {}
+        """Live jobs by ID, oldest first."""
+        self.ended: dict[int, JobRecord] = {}
+        """Destroyed jobs by ID, the longest ended first."""
+        self.changes = 0
+        """Goes up whenever there is something new to be recorded."""
+        self.holders: dict[BoardKey, int] = {}
+        """Which job holds a board."""
+        self.silent = SilentFrames(self.machines)
+        """Frames whose BMP does not answer."""
+        self._reports = Reports()
+        self._suspects: dict[BoardKey, Fault] = {}
+        """Boards to be set aside when the jobs that have them give them back."""
+        self._next_job = 1
+        self._orders = count(1)
+        self._scheduler = Scheduler(machines)
+        self._upkeep = Upkeep(self.machines, lambda: next(self._orders))
+        self._keepalives: Timers[int] = Timers()
+        self._settling: Timers[tuple[int, int]] = Timers()
+        self._retries: Timers[tuple[int, int]] = Timers()
+        self._awaited: dict[int, int] = {}
+        self._touched: set[int] = set()
+        self._effects = Effects()
+
+    # Commands
+
+    def create_job(
+        self,
+        request: JobRequest,
+        asked: Asked,
+        *,
+        owner: str,
+        keepalive: float | None,
+        host: str,
+        wall: float,
+        now: float,
+    ) -> int:
+        """Queue a new job and return its ID; one that can never run is destroyed at once, with the reason.
+
+        Args:
+            request: What is asked for.
+            asked: The same in the client's words.
+            owner: Whose job it is.
+            keepalive: Seconds without a word after which the job is destroyed; None for never.
+            host: Where the request came from.
+            wall: Unix time in seconds.
+            now: The core's time.
+        """
+        number = self._next_job
+        self._next_job += 1
+        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now)
+        self.jobs[number] = job
+        self._touch(job)
+        impossible = self._scheduler.submit(number, request, now)
+        if impossible is not None:
+            self._end(job, f"Cancelled: {impossible}", wall, now)
+        elif keepalive is not None:
+            self._keepalives.add(now + keepalive, number)
+        return number
+
+    def keep_alive(self, number: int, host: str, now: float) -> Job | None:
+        """Note that somebody still wants the job; return it if it is live."""
+        job = self.jobs.get(number)
+        if job is not None:
+            job.heard = now
+            if job.record.keepalive_host != host:
+                job.amend(keepalive_host=host)
+                self.changes += 1
+                self._touched.add(number)
+        return job
+
+    def set_power(self, number: int, *, on: bool) -> None:
+        """Switch a job's boards on (or reset them) or off; does nothing to a job without boards."""
+        job = self.jobs.get(number)
+        if job is not None and job.record.allocation is not None:
+            self._order(job, Happening.POWER_ASKED, job.record.allocation, on=on)
+
+    def destroy_job(self, number: int, reason: str | None, *, wall: float, now: float) -> None:
+        """End a job, whatever it is doing; does nothing to one that isn't live."""
+        job = self.jobs.get(number)
+        if job is not None:
+            if job.record.state is JobState.queued:
+                self._scheduler.withdraw(number)
+            self._end(job, reason, wall, now)
+
+    def report_problem(self, key: BoardKey, host: str, text: str, now: float) -> None:
+        """Take a user's report of a sick board; when enough users agree, it is set aside, after its job if it has one.
+
+        Args:
+            key: The board.
+            host: Where the report came from.
+            text: What the user says.
+            now: The core's time.
+        """
+        holder = self.holders.get(key)
+        reporter = host if holder is None else self.jobs[holder].record.owner
+        reports = self._reports.add(key, Report(reporter, text))
+        machine = self.machines[key.machine]
+        self._notice(
+            f"{key.machine} {key.board} is reported by {reporter}: {text}", about_board(key), serious=True
+        )
+        if len(reports) < machine.reports_to_set_aside:
+            return
+        self._reports.forget(key)
+        said = "; ".join(report.text for report in reports if report.text) or "no description"
+        fault = Fault(f"{len(reports)} users reported it: {said}", machine.report_rest_seconds)
+        if holder is not None:
+            self._suspects[key] = fault
+            return
+        self._scheduler.set_aside(key.machine, key.board)
+        if self._upkeep.has(key):
+            self._upkeep.doubt(key, fault)
+        else:
+            self._scheduler.occupy(key.machine, [key.board])
+            self._upkeep.receive(key.machine, [key.board], {key.board: fault})
+        self._effects.machines_changed.add(key.machine)
+        self._follow_upkeep(now)
+
+    # Events from the hardware and the clock
+
+    def power_done(self, number: int, failed: Mapping[Board, str], now: float) -> None:
+        """Take the hardware's answer to power order `number`: the boards that failed it, and why."""
+        if self._upkeep.answered(number, failed, now):
+            self._follow_upkeep(now)
+            return
+        job = self.jobs.get(self._awaited.pop(number, 0))
+        if job is None or job.order != number or job.record.allocation is None:
+            # The job was destroyed, or asked for another power, before the answer came.
+            return
+        if not failed:
+            settle = self.machines[job.record.allocation.machine].settle_seconds if job.record.power else 0.0
+            if settle > 0:
+                self._settling.add(now + settle, (job.id, number))
+            else:
+                self._powered(job)
+        elif job.record.power:
+            self._move(job, job.record.allocation, failed, now)
+        else:
+            self._notice(
+                f"job {job.id}: boards could not be switched off, will try again",
+                {"job": job.id},
+                serious=True,
+            )
+            self._retries.add(now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
+
+    def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
+        """Stop giving out the boards of a frame whose BMP is silent, for the reason given; go on with None."""
+        boards = self.silent.note(machine, frame, why)
+        if not boards:
+            return
+        if why is None:
+            self._notice(
+                f"{machine} {frame}: its BMP answers again", {"machine": machine, "frame": str(frame)}
+            )
+            aside = self._upkeep.set_aside()
+            for board in boards:
+                if BoardKey(machine, board) not in aside:
+                    self._scheduler.put_back(machine, board)
+            self._upkeep.hurry(BoardKey(machine, board) for board in boards)
+            self._follow_upkeep(now)
+        else:
+            self._notice(
+                f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}",
+                {"machine": machine, "frame": str(frame)},
+                serious=True,
+            )
+            for board in boards:
+                self._scheduler.set_aside(machine, board)
+        self._effects.machines_changed.add(machine)
+
+    def tick(self, now: float, *, wall: float) -> None:
+        """Do what is due at `now`: end jobs that were not kept alive, and see to boards."""
+        for number in self._keepalives.due(now):
+            self._check_keepalive(number, now, wall)
+        for number, order in self._settling.due(now):
+            job = self.jobs.get(number)
+            if job is not None and job.order == order:
+                self._powered(job)
+        for number, order in self._retries.due(now):
+            job = self.jobs.get(number)
+            if job is not None and job.order == order and job.record.allocation is not None:
+                self._order(job, Happening.POWER_ASKED, job.record.allocation, on=False)
+        self._upkeep.tick(now)
+        self._follow_upkeep(now)
+
+    def next_deadline(self) -> float | None:
+        """Return when `tick` has something to do, or None while only events can change anything."""
+        deadlines = (
+            self._keepalives.next(),
+            self._settling.next(),
+            self._retries.next(),
+            self._upkeep.next_deadline(),
+        )
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def decide(self, now: float) -> None:
+        """Start all jobs that can start; called once after a batch of events."""
+        for start in self._scheduler.decide(now):
+            job = self.jobs[start.job]
+            self._hold(job, start.allocation)
+            self._order(job, Happening.ALLOCATED, start.allocation, on=True)
+
+    def take_effects(self) -> Effects:
+        """Return what has come of all calls since the last time."""
+        effects, self._effects = self._effects, Effects()
+        touched, self._touched = self._touched, set()
+        effects.jobs = {number: self._record_of(number) for number in sorted(touched)}
+        return effects
+
+    # Configuration
+
+    def reconfigure(self, machines: Sequence[Machine], *, wall: float, now: float) -> None:
+        """Take over changed machines, all of them at once; `machines` come in order of priority, highest first.
+
+        A job whose boards the change touches is ended, with the reason, and a queued job that can never run now.
+        All others don't notice.
+        """
+        before = self.machines
+        after = {machine.name: machine for machine in machines}
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        if not changed and list(before) == list(after):
+            return
+        self._end_touched(after, wall, now)
+        self._effects.orders.append(NewMachines(tuple(machines)))
+        self._effects.machines_changed |= changed
+        for name, boards in self.silent.machines_change(after).items():
+            for board in boards:
+                self._scheduler.put_back(name, board)
+        # In place: upkeep and the fronts look at the same mapping.
+        self.machines.clear()
+        self.machines.update(after)
+        self._upkeep.machines_changed()
+        self._follow_upkeep(now)
+        for number, why in self._scheduler.reconfigure(machines, now):
+            self._end(self.jobs[number], f"Cancelled: {why}", wall, now)
+        # A machine that was away and is back may have boards in care that the scheduler has forgotten.
+        self._reserve(self._upkeep.in_care())
+
+    def _end_touched(self, after: Mapping[str, Machine] | None, wall: float, now: float) -> None:
+        """End the jobs that can't keep their boards under a configuration; None stands for the present one."""
+        for job in list(self.jobs.values()):
+            allocation = job.record.allocation
+            if allocation is not None:
+                present = self.machines.get(allocation.machine)
+                if after is None:
+                    why = objection(allocation, None, present)
+                else:
+                    why = objection(allocation, present, after.get(allocation.machine))
+                if why is not None:
+                    self._end(job, why, wall, now)
+
+    # Restart
+
+    def recall(
+        self,
+        jobs: Iterable[JobRecord],
+        boards: Mapping[BoardKey, BoardRecord],
+        next_job: int,
+        *,
+        wall: float,
+        now: float,
+        all_off: bool = False,
+    ) -> None:
+        """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`.
+
+        Args:
+            jobs: All jobs that are recorded.
+            boards: What is recorded of boards between jobs.
+            next_job: The next job's ID.
+            wall: Unix time in seconds.
+            now: The core's time.
+            all_off: Whether the boards lost their power meanwhile, as virtual ones do that end with the server.
+        """
+        self._next_job = next_job
+        records = sorted(jobs, key=lambda record: record.id)
+        for record in sorted(
+            (r for r in records if r.state is JobState.destroyed), key=lambda r: (r.ended or 0.0, r.id)
+        ):
+            self._remember(record)
+        self._recall_live([record for record in records if record.state is not JobState.destroyed], now)
+        self._recall_boards(boards, now)
+        self._end_touched(None, wall, now)
+        for job in list(self.jobs.values()):
+            if job.record.allocation is None:
+                impossible = self._scheduler.submit(job.id, job.record.request, now)
+                if impossible is not None:
+                    self._end(job, f"Cancelled: {impossible}", wall, now)
+            elif job.record.state is JobState.power or (all_off and job.record.power):
+                self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
+        self._follow_upkeep(now)
+
+    def _recall_live(self, records: Iterable[JobRecord], now: float) -> None:
+        for record in records:
+            job = self.jobs[record.id] = Job(record, now)
+            if record.keepalive is not None:
+                self._keepalives.add(now + record.keepalive, job.id)
+            allocation = record.allocation
+            if allocation is not None:
+                self._scheduler.restore_running(job.id, record.request, allocation)
+                for board in allocation.boards:
+                    self.holders[BoardKey(allocation.machine, board)] = job.id
+
+    def _recall_boards(self, boards: Mapping[BoardKey, BoardRecord], now: float) -> None:
+        self._reserve({key: condition.aside for key, condition in boards.items()})
+        self._upkeep.recall(boards, now)
+
+    def begin_afresh(
+        self,
+        jobs: Iterable[JobRecord],
+        boards: Iterable[BoardKey],
+        next_job: int,
+        *,
+        wall: float,
+        now: float,
+    ) -> None:
+        """End all recorded jobs and forget what is recorded of boards; all are switched off before a job gets them.
+
+        Ended jobs stay in the history, and no ID is given again.
+        """
+        self._next_job = next_job
+        perhaps_on = set(boards)
+        for record in sorted(jobs, key=lambda record: (record.ended or wall, record.id)):
+            if record.state is JobState.destroyed:
+                self._remember(record)
+            else:
+                job = self.jobs[record.id] = Job(record, now)
+                self._retire(job, STARTED_COLD, wall)
+                if record.allocation is not None:
+                    perhaps_on |= {
+                        BoardKey(record.allocation.machine, board) for board in record.allocation.boards
+                    }
+        for machine in self.machines.values():
+            perhaps_on |= {BoardKey(machine.name, board) for board in machine.places}
+        self._recall_boards(dict.fromkeys(perhaps_on, BoardRecord(owed_off=True)), now)
+        self._follow_upkeep(now)
+
+    # Questions
+
+    def waiting(self, number: int) -> Waiting | None:
+        """Return where a queued job stands and what it waits for; None for any other."""
+        job = self.jobs.get(number)
+        if job is None or job.record.state is not JobState.queued:
+            return None
+        return self._scheduler.waiting(number)
+
+    def boards_in_care(self) -> Mapping[BoardKey, str | None]:
+        """Return the boards that are neither free nor a job's, each with what is wrong with it, if anything is."""
+        return self._upkeep.in_care()
+
+    @property
+    def jobs_created(self) -> int:
+        """How many jobs there have ever been."""
+        return self._next_job - 1
+
+    def free_boards(self, machine: str) -> int:
+        """Return how many boards of a machine a job could get now."""
+        return self._scheduler.free_boards(machine)
+
+    # Parts of the above
+
+    def _knows(self, key: BoardKey) -> bool:
+        machine = self.machines.get(key.machine)
+        return machine is not None and key.board in machine.places
+
+    def _reserve(self, boards: Mapping[BoardKey, str | None]) -> None:
+        """Keep jobs from boards in care."""
+        for key, why in boards.items():
+            if self._knows(key):
+                self._scheduler.occupy(key.machine, [key.board])
+                if why is not None:
+                    self._scheduler.set_aside(key.machine, key.board)
+
+    def _record_of(self, number: int) -> JobRecord:
+        job = self.jobs.get(number)
+        return job.record if job is not None else self.ended[number]
+
+    def _touch(self, job: Job) -> None:
+        self.changes += 1
+        self._touched.add(job.id)
+        self._effects.jobs_changed.add(job.id)
+
+    def _notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:
+        self._effects.notices.append(Notice(text, serious, about))
+
+    def _hold(self, job: Job, allocation: Allocation) -> None:
+        for board in allocation.boards:
+            self.holders[BoardKey(allocation.machine, board)] = job.id
+        self._effects.machines_changed.add(allocation.machine)
+
+    def _order(self, job: Job, happening: Happening, allocation: Allocation, *, on: bool) -> None:
+        machine = self.machines[allocation.machine]
+        job.happens(happening, power=on, allocation=allocation)
+        job.order = next(self._orders)
+        self._awaited[job.order] = job.id
+        cut = border(machine, allocation) if on else frozenset()
+        self._effects.orders.append(PowerOrder(job.order, machine.name, allocation.boards, on, cut))
+        self._touch(job)
+
+    def _powered(self, job: Job) -> None:
+        job.order = None
+        job.happens(Happening.POWERED)
+        self._touch(job)
+
+    def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, str], now: float) -> None:
+        names = ", ".join(str(board) for board in sorted(failed))
+        self._notice(
+            f"job {job.id} is moved: {names} of {allocation.machine} failed",
+            {"job": job.id, "machine": allocation.machine},
+            serious=True,
+        )
+        self._give_back(allocation, {board: Fault(why) for board, why in failed.items()}, now)
+        job.order = None
+        job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
+        self._touch(job)
+        self._scheduler.submit(job.id, job.record.request, now)
+
+    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
+        faults = dict(faulty)
+        for board in allocation.boards:
+            key = BoardKey(allocation.machine, board)
+            del self.holders[key]
+            suspect = self._suspects.pop(key, None)
+            if suspect is not None:
+                faults.setdefault(board, suspect)
+        for board in faults:
+            self._scheduler.set_aside(allocation.machine, board)
+        self.changes += 1
+        self._upkeep.receive(allocation.machine, allocation.boards, faults)
+        self._effects.machines_changed.add(allocation.machine)
+        self._follow_upkeep(now)
+
+    def _end(self, job: Job, reason: str | None, wall: float, now: float) -> None:
+        allocation = job.record.allocation
+        if allocation is not None:
+            self._give_back(allocation, {}, now)
+        self._retire(job, reason, wall)
+
+    def _retire(self, job: Job, reason: str | None, wall: float) -> None:
+        job.order = None
+        job.happens(Happening.DESTROYED, power=None, reason=reason, ended=wall)
+        self._touch(job)
+        del self.jobs[job.id]
+        self._remember(job.record)
+
+    def _remember(self, record: JobRecord) -> None:
+        self.ended[record.id] = record
+        if len(self.ended) > REMEMBERED_JOBS:
+            del self.ended[next(iter(self.ended))]
+
+    def _check_keepalive(self, number: int, now: float, wall: float) -> None:
+        job = self.jobs.get(number)
+        if job is None or job.record.keepalive is None:
+            return
+        deadline = job.heard + job.record.keepalive
+        if deadline <= now:
+            self.destroy_job(number, TIMED_OUT, wall=wall, now=now)
+        else:
+            self._keepalives.add(deadline, number)
+
+    def _follow_upkeep(self, now: float) -> None:
+        findings = self._upkeep.take_findings()
+        self._effects.orders += findings.orders
+        self._effects.notices += findings.notices
+        if findings.records:
+            self.changes += 1
+            self._effects.boards.update(findings.records)
+        for key in findings.free:
+            if key.machine in self.machines:
+                if not self.silent.has(key):
+                    self._scheduler.put_back(key.machine, key.board)
+                self._scheduler.release(key.machine, [key.board], now)
+            self._effects.machines_changed.add(key.machine)

@@ -1,0 +1,41 @@
+# Things to be done later: a queue of values by time.
+#
+# No clock: the time is always an argument.
+"""A queue of things to do at a time."""
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from itertools import count
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Timers(Generic[T]):
+    """Values, each with the time (seconds) at which it is due; equals come out in the order they went in."""
+
+    __slots__ = ("_heap", "_order")
+
+    def __init__(self) -> None:
+        """Start with nothing to do."""
+        self._heap: list[tuple[float, int, T]] = []
+        self._order = count()
+
+    def add(self, when: float, what: T) -> None:
+        """Have `what` come due at `when`."""
+        heappush(self._heap, (when, next(self._order), what))
+
+    def __iter__(self) -> Iterator[T]:
+        """Go through all values, in no order."""
+        return (what for _, _, what in self._heap)
+
+    def next(self) -> float | None:
+        """Return when the next value is due, or None if there is none."""
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: float) -> list[T]:
+        """Take out all values that are due at `now`, soonest first."""
+        values = []
+        while self._heap and self._heap[0][0] <= now:
+            values.append(heappop(self._heap)[2])
+        return values

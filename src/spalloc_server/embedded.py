@@ -1,0 +1,154 @@
+# A server and virtual boards in one process: for demonstrations, for `--virtual`, and for other people's tests.
+#
+# The only place where the server meets spinnaker_virtual.
+"""A whole site without hardware: a server in front of virtual boards."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.core.machine import Machine
+from spalloc_server.loop import run
+from spalloc_server.service import Service
+from spinnaker.geometry import Size
+from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
+
+MACHINE_NAME = "virtual"
+
+
+def quick(size: Size) -> VirtualMachine:
+    """Return a virtual machine whose boards power up sooner than real ones, yet not at once: that is worth seeing."""
+    return VirtualMachine(size=size, timings=Timings(power_on=0.3, power_off=0.05, boot_ready=0.0, boot=0.1))
+
+
+def machine_of(site: VirtualSite, name: str = MACHINE_NAME) -> Machine:
+    """Return a started virtual machine as a server's configuration would describe it."""
+    return Machine(
+        name=name,
+        size=site.machine.size,
+        dead_boards=site.machine.dead_boards,
+        dead_links=site.machine.dead_links,
+        places=site.machine.places,
+        addresses=site.addresses,
+        bmps=site.bmps,
+        settle_seconds=0.0,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running_site(
+    virtual: VirtualMachine | Size, *, host: str, port: int, state: Path | None, cold: bool = False
+) -> AsyncIterator[tuple[str, int]]:
+    """Run virtual boards and a server for them; gives the address that clients can connect to."""
+    async with VirtualSite(virtual if isinstance(virtual, VirtualMachine) else quick(virtual)) as boards:
+        service = Service(
+            Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)))
+        )
+        address = await service.start(cold=cold, all_off=True)
+        try:
+            yield address
+        finally:
+            await service.stop()
+
+
+class EmbeddedSite:
+    """A server and its virtual boards, running in a thread of this process.
+
+    Example::
+
+        with EmbeddedSite(2, 2) as site:
+            with Job(3, hostname=site.hostname, port=site.port, owner="me") as job:
+                print(job.hostname)
+    """
+
+    def __init__(
+        self,
+        width: int = 1,
+        height: int = 1,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        state: Path | None = None,
+        machine: VirtualMachine | None = None,
+    ) -> None:
+        """Make a site of `width` by `height` triads, three boards each; it runs while it is entered.
+
+        Args:
+            width: Triads from left to right, 1 or more.
+            height: Triads from bottom to top, 1 or more.
+            host: Address for clients to connect to.
+            port: TCP port for clients; 0 takes any that is free.
+            state: File to keep jobs in; None keeps them in memory, gone at the end.
+            machine: The virtual machine in full, in place of `width` and `height`.
+        """
+        self._machine = machine or quick(Size(width, height))
+        self._state = state
+        self.hostname = host
+        """Address that clients connect to."""
+        self.port = port
+        """Port that clients connect to; known once the site runs."""
+        self._thread: threading.Thread | None = None
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._end: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        """Start the site; it accepts connections when this returns.
+
+        Raises:
+            OSError: An address is in use.
+        """
+        self._started.clear()
+        self._thread = threading.Thread(target=self._run, name="spalloc-site", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the site: all sockets are closed and its thread has ended when this returns."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the site, if it runs."""
+        if self._end is not None:
+            self._end()
+            self._end = None
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        try:
+            run(self._serve())
+        except BaseException as error:  # noqa: BLE001 — handed to the thread that waits for the start
+            self._failure = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        async with running_site(self._machine, host=self.hostname, port=self.port, state=self._state) as (
+            self.hostname,
+            self.port,
+        ):
+            self._end = partial(_call_soon, loop, ended.set)
+            self._started.set()
+            await ended.wait()
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    # The loop may have ended by itself, and then there is nothing left to be told.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback)

@@ -1,0 +1,1 @@
+"""The ways into the server from the network, one folder a protocol."""

@@ -1,0 +1,1 @@
+"""The v1 protocol: JSON lines over TCP."""

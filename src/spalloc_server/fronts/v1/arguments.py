@@ -1,0 +1,136 @@
+# What a v1 command may be given: names, kinds and defaults, and the sentences for what doesn't fit.
+#
+# What commands do is commands.py's subject.
+"""Arguments of v1 commands."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from spalloc_client.wire import Json
+
+
+class CommandError(ValueError):
+    """A command that can't be done as it was given; the message is for the client's user."""
+
+
+LARGEST_NUMBER = 2**53
+"""Numbers beyond this one are exact neither in every JSON reader nor in the records."""
+
+Check = Callable[[str, Json], object]
+
+
+class _Required:
+    """Stands for no default."""
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument: its name, a check that returns its value, and its default."""
+
+    name: str
+    check: Check
+    default: object = REQUIRED
+
+
+def bind(
+    command: str, parameters: Sequence[Parameter], args: Sequence[Json], kwargs: Mapping[str, Json]
+) -> list[object]:
+    """Return a value for each parameter, in order.
+
+    Raises:
+        CommandError: An argument is missing, unknown, given twice or of the wrong kind.
+    """
+    if len(args) > len(parameters):
+        raise CommandError(f"{command} was given {len(args)} arguments; it takes at most {len(parameters)}")
+    values: list[object] = []
+    used = 0
+    for position, parameter in enumerate(parameters):
+        if parameter.name in kwargs:
+            used += 1
+            if position < len(args):
+                raise CommandError(f"{command} was given {parameter.name} twice")
+            values.append(parameter.check(parameter.name, kwargs[parameter.name]))
+        elif position < len(args):
+            values.append(parameter.check(parameter.name, args[position]))
+        elif isinstance(parameter.default, _Required):
+            raise CommandError(f"{command} needs {parameter.name}")
+        else:
+            values.append(parameter.default)
+    if used != len(kwargs):
+        known = [parameter.name for parameter in parameters]
+        unknown = sorted(set(kwargs) - set(known))
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise CommandError(f"{command} has no argument {', '.join(map(repr, unknown))}; {takes}")
+    return values
+
+
+def a_whole_number(name: str, value: Json) -> int:
+    """Return `value` if it is a whole number."""
+    if type(value) is not int:
+        raise CommandError(f"{name} must be a whole number, not {_shown(value)}")
+    if abs(value) > LARGEST_NUMBER:
+        raise CommandError(f"{name} is out of range; it must be within ±{LARGEST_NUMBER}")
+    return value
+
+
+def a_number(name: str, value: Json) -> float:
+    """Return `value` if it is a number."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+        raise CommandError(f"{name} must be a number, not {_shown(value)}")
+    if abs(value) > LARGEST_NUMBER:
+        raise CommandError(f"{name} is out of range; it must be within ±{LARGEST_NUMBER}")
+    return value
+
+
+def a_text(name: str, value: Json) -> str:
+    """Return `value` if it is a text that can be written as UTF-8."""
+    if not isinstance(value, str):
+        raise CommandError(f"{name} must be a text, not {_shown(value)}")
+    if not _is_unicode(value):
+        raise CommandError(f"{name} must be Unicode text, not {_shown(value)}, which holds half a character")
+    return value
+
+
+def a_truth(name: str, value: Json) -> bool:
+    """Return `value` if it is true or false."""
+    if not isinstance(value, bool):
+        raise CommandError(f"{name} must be true or false, not {_shown(value)}")
+    return value
+
+
+def texts(name: str, value: Json) -> tuple[str, ...]:
+    """Return `value` if it is a list of texts."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise CommandError(f"{name} must be a list of texts, not {_shown(value)}")
+    return tuple(a_text(name, item) for item in value)
+
+
+def or_null(check: Check) -> Check:
+    """Return a check that lets null pass, too."""
+
+    def checked(name: str, value: Json) -> object:
+        return None if value is None else check(name, value)
+
+    return checked
+
+
+_SHOWN_CHARACTERS = 40
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON can say "\ud800"; neither UTF-8 nor a database can.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(value: Json) -> str:
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        return "a number out of range"
+    text = ascii(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."

@@ -1,0 +1,57 @@
+# Bytes that a client sent and that have not been looked at: cut into lines only when the next one is wanted.
+#
+# Cutting everything at once would let a client turn each two bytes it sends into an object of forty.
+"""Requests that wait their turn."""
+
+from spalloc_client.wire import WireError
+
+
+class Inbox:
+    """The bytes of one client that are still to be read, as lines."""
+
+    __slots__ = ("_at", "_data", "_limit", "_searched")
+
+    def __init__(self, limit: int) -> None:
+        """Start with nothing; a line may have `limit` bytes."""
+        self._data = b""
+        self._at = 0
+        self._searched = 0
+        self._limit = limit
+
+    def __len__(self) -> int:
+        """Return how many bytes wait."""
+        return len(self._data) - self._at
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        if self._at == len(self._data):
+            self._data = data
+            self._searched = 0
+        else:
+            self._data = self._data[self._at :] + data
+            self._searched -= self._at
+        self._at = 0
+
+    def next_line(self) -> bytes | None:
+        """Return the next whole line, without its newline, or None if there is none yet. Blank lines are dropped.
+
+        Raises:
+            WireError: The line is too long. What waits is let go: the stream can't be followed from there.
+        """
+        while True:
+            end = self._data.find(b"\n", self._searched)
+            self._searched = len(self._data) if end < 0 else end + 1
+            if (len(self._data) if end < 0 else end) - self._at > self._limit:
+                self.clear()
+                raise WireError(f"a line is longer than the {self._limit} bytes that are allowed")
+            if end < 0:
+                return None
+            line = self._data[self._at : end]
+            self._at = end + 1
+            if line and not line.isspace():
+                return line
+
+    def clear(self) -> None:
+        """Let everything go."""
+        self._data = b""
+        self._at = self._searched = 0

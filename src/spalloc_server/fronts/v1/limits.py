@@ -1,0 +1,34 @@
+# How much clients may take of the server: numbers only, filled from the configuration.
+#
+# What happens to those who go beyond is connection.py's and server.py's subject.
+"""Limits on clients of the v1 front."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What clients may do before they are held up, refused or cut off."""
+
+    connections: int = 16_384
+    """Connections in all, 1 or more."""
+    connections_from_one_address: int = 4_096
+    """Connections from one address, 1 or more."""
+    request_bytes: int = 64 * 1024
+    """Length of a request's line, 1 or more."""
+    first_request_seconds: float = 60.0
+    """How long a client may take over its first request, and over every request that it has begun."""
+    idle_seconds: float = 24 * 3600.0
+    """How long a client may stay connected without a word, unless it has asked to be told of changes. Clients that
+    hold a job may be quiet for as long as the job runs, so this should be longer than jobs are."""
+    slow_reader_seconds: float = 30.0
+    """How long a client may leave what was sent to it unread."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("connections", "connections_from_one_address", "request_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        for name in ("first_request_seconds", "idle_seconds", "slow_reader_seconds"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be more than 0 seconds")

@@ -1,0 +1,170 @@
+# The listening end of the v1 front: where clients connect, who may, and for how long they may do nothing.
+#
+# What one client asks and gets is connection.py's subject.
+"""The v1 front's server."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from spalloc_server.descriptors import allow_descriptors
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.v1.commands import Commands
+from spalloc_server.fronts.v1.connection import Connection
+from spalloc_server.fronts.v1.limits import Limits
+from spalloc_server.fronts.v1.watchers import Watchers
+
+_log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+LAST_WORDS_SECONDS = 1.0
+"""How long clients may take to read what is on its way to them when the server stops."""
+LONGEST_ROUND_SECONDS = 5.0
+"""How often clients are looked at to see whether they use their connections."""
+OTHER_DESCRIPTORS = 512
+"""Descriptors that the server needs beside those of clients: BMPs, records, metrics."""
+
+Admission = Callable[[str], str | None]
+"""Takes a client's address and returns why it may not connect, or None."""
+
+
+def anyone(_address: str) -> None:
+    """Admit clients from everywhere."""
+
+
+class V1Server:
+    """Listens for v1 clients and serves them."""
+
+    def __init__(self, engine: Engine, limits: Limits | None = None, admission: Admission = anyone) -> None:
+        """Serve the site that `engine` drives.
+
+        Args:
+            engine: What clients talk to.
+            limits: How much of the server they may take.
+            admission: Says which addresses may connect.
+        """
+        self.engine = engine
+        self.commands = Commands(engine.site, engine.clock, engine.ended_jobs)
+        self.watchers = Watchers(lambda job: job in engine.site.jobs)
+        self.limits = limits or Limits()
+        """May be replaced at any time; holds for what happens from then on."""
+        self.admission = admission
+        """May be replaced at any time; clients that are connected stay."""
+        self._connections: set[Connection] = set()
+        self._from_address: Counter[str] = Counter()
+        self._server: asyncio.Server | None = None
+        self._round: asyncio.TimerHandle | None = None
+        self._alone = asyncio.Event()
+        self._alone.set()
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    async def start(self, host: str | Sequence[str], port: int) -> tuple[str, int]:
+        """Listen on one host or several, on `port` (0 for any that is free), and return the first address in use.
+
+        Raises:
+            OSError: The address can't be listened on.
+        """
+        allow_descriptors(self.limits.connections + OTHER_DESCRIPTORS)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self, self.limits.request_bytes), host, port, backlog=BACKLOG
+        )
+        self.engine.listeners.add(self.watchers)
+        self._go_round_later()
+        address = self._server.sockets[0].getsockname()
+        return address[0], address[1]
+
+    def stop_listening(self) -> None:
+        """Take no new clients; those that are connected are still served."""
+        if self._server is not None:
+            self._server.close()
+
+    async def stop(self) -> None:
+        """End all connections; what is on its way to clients is still sent."""
+        self.stop_listening()
+        self.engine.listeners.discard(self.watchers)
+        self.watchers.stop()
+        if self._round is not None:
+            self._round.cancel()
+        for connection in list(self._connections):
+            connection.close()
+        try:
+            await asyncio.wait_for(self._alone.wait(), LAST_WORDS_SECONDS)
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()
+            await self._alone.wait()
+
+    # Who is connected
+
+    def opened(self, connection: Connection, address: str) -> str | None:
+        """Take note of a new connection; return why it may not stay, or None."""
+        self._connections.add(connection)
+        self._from_address[address] += 1
+        self._alone.clear()
+        refusal = self._refusal(address)
+        if refusal is not None:
+            _log.warning("a client at %s is refused: %s", address, refusal, extra={"client": address})
+        return refusal
+
+    def _refusal(self, address: str) -> str | None:
+        limits = self.limits
+        refusal = self.admission(address)
+        if refusal is not None:
+            return refusal
+        if len(self._connections) > limits.connections:
+            return f"the server has {limits.connections} connections and takes no more; try again later"
+        if self._from_address[address] > limits.connections_from_one_address:
+            return (
+                f"there are {limits.connections_from_one_address} connections from {address}, "
+                "and the server takes no more from one address; close some"
+            )
+        return None
+
+    def closed(self, connection: Connection, address: str) -> None:
+        """Forget a connection that has ended."""
+        self._connections.discard(connection)
+        self._from_address[address] -= 1
+        if not self._from_address[address]:
+            del self._from_address[address]
+        if not self._connections:
+            self._alone.set()
+
+    # Who does nothing with it
+
+    def _go_round_later(self) -> None:
+        limits = self.limits
+        shortest = min(limits.first_request_seconds, limits.idle_seconds, limits.slow_reader_seconds)
+        wait = min(shortest / 4, LONGEST_ROUND_SECONDS)
+        self._round = asyncio.get_running_loop().call_later(wait, self._go_round)
+
+    def _go_round(self) -> None:
+        limits = self.limits
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._connections):
+            why = self._fault(connection, now, limits)
+            if why is not None:
+                _log.warning(
+                    "a client at %s is cut off: %s",
+                    connection.address,
+                    why,
+                    extra={"client": connection.address},
+                )
+                connection.abort()
+        self._go_round_later()
+
+    def _fault(self, connection: Connection, now: float, limits: Limits) -> str | None:
+        if connection.stuck is not None:
+            if now - connection.stuck > limits.slow_reader_seconds:
+                return f"it did not read what was sent to it for {limits.slow_reader_seconds:g} s"
+        elif not connection.asked:
+            if now - connection.heard > limits.first_request_seconds:
+                return f"it began a request and did not end it for {limits.first_request_seconds:g} s"
+        elif now - connection.heard > limits.idle_seconds and connection not in self.watchers:
+            return f"it asked nothing for {limits.idle_seconds:g} s"
+        return None

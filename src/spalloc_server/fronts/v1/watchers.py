@@ -1,0 +1,247 @@
+# Who wants to be told of which changes, and telling them.
+#
+# A change that a thousand clients watch is put into bytes once. Those who watch single jobs are told at once: they
+# wait for something. Those who watch everything are told so seldom that telling takes a small part of the time,
+# however many they are; changes that come meanwhile are told together.
+"""Notifications of the v1 front."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from typing import NamedTuple, Protocol, TypeVar
+
+from spalloc_client.wire import JobsChanged, MachinesChanged, encode
+from spalloc_server.fronts.v1.arguments import CommandError
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+PAUSE_SECONDS_A_WATCHER = 50e-6
+"""How long all watchers of everything are left in peace after they were told, for each of them. Telling one takes
+about a fifth of it."""
+
+WATCHERS_A_TURN = 50
+"""How many are told before commands get their turn."""
+
+MAX_MACHINES_WATCHED = 1000
+"""Names of machines that one client may watch; more than any site has."""
+
+
+class Watcher(Protocol):
+    """A client that can be told of changes."""
+
+    __slots__ = ()
+
+    def tell(self, line: bytes) -> bool:
+        """Send a line to the client; return False if it does not read what it was sent before."""
+
+
+class _Missed:
+    """Changes that a client has not been told of."""
+
+    __slots__ = ("jobs", "machines")
+
+    def __init__(self) -> None:
+        self.jobs: set[int] = set()
+        self.machines: set[str] = set()
+
+
+class _News(NamedTuple):
+    """What watchers of everything are being told, and the same as lines."""
+
+    jobs: tuple[int, ...]
+    of_jobs: bytes
+    machines: tuple[str, ...]
+    of_machines: bytes
+
+
+class Watchers:
+    """All clients that watch something."""
+
+    def __init__(self, is_live: Callable[[int], bool]) -> None:
+        """Begin with nobody watching; `is_live` tells whether a job can still change."""
+        self._is_live = is_live
+        self._all_jobs: set[Watcher] = set()
+        self._all_machines: set[Watcher] = set()
+        self._of_job: dict[int, set[Watcher]] = {}
+        self._jobs_of: dict[Watcher, set[int]] = {}
+        self._of_machine: dict[str, set[Watcher]] = {}
+        self._machines_of: dict[Watcher, set[str]] = {}
+        self._missed: dict[Watcher, _Missed] = {}
+        self._untold = _Missed()
+        """Changes that the watchers of everything are to be told of next."""
+        self._news = _News((), b"", (), b"")
+        self._being_told: list[Watcher] = []
+        """Watchers of everything that have still to be told the news."""
+        self._next_telling: asyncio.Handle | None = None
+        self._peace_until = 0.0
+
+    def stop(self) -> None:
+        """Tell nobody anything any more."""
+        if self._next_telling is not None:
+            self._next_telling.cancel()
+            self._next_telling = None
+
+    def __contains__(self, watcher: Watcher) -> bool:
+        """Return whether a client watches anything."""
+        return (
+            watcher in self._all_jobs
+            or watcher in self._all_machines
+            or watcher in self._jobs_of
+            or watcher in self._machines_of
+        )
+
+    # What clients ask for
+
+    def watch_job(self, watcher: Watcher, job: int | None) -> None:
+        """Begin to tell a client of changes to a job, or with None to all jobs."""
+        if job is None:
+            self._all_jobs.add(watcher)
+        elif self._is_live(job):
+            self._of_job.setdefault(job, set()).add(watcher)
+            self._jobs_of.setdefault(watcher, set()).add(job)
+
+    def unwatch_job(self, watcher: Watcher, job: int | None) -> None:
+        """Stop telling a client of changes to a job, or with None to any job."""
+        if job is None:
+            self._all_jobs.discard(watcher)
+            for other in self._jobs_of.pop(watcher, ()):
+                _leave(self._of_job, other, watcher)
+        else:
+            _leave(self._jobs_of, watcher, job)
+            _leave(self._of_job, job, watcher)
+
+    def watch_machine(self, watcher: Watcher, machine: str | None) -> None:
+        """Begin to tell a client of changes to a machine, or with None to all machines.
+
+        Raises:
+            CommandError: It watches too many.
+        """
+        if machine is None:
+            self._all_machines.add(watcher)
+            return
+        watched = self._machines_of.setdefault(watcher, set())
+        if len(watched) >= MAX_MACHINES_WATCHED and machine not in watched:
+            raise CommandError(
+                f"{MAX_MACHINES_WATCHED} machines are watched already, no more can be; "
+                "notify_machine without a name watches all"
+            )
+        watched.add(machine)
+        self._of_machine.setdefault(machine, set()).add(watcher)
+
+    def unwatch_machine(self, watcher: Watcher, machine: str | None) -> None:
+        """Stop telling a client of changes to a machine, or with None to any machine."""
+        if machine is None:
+            self._all_machines.discard(watcher)
+            for other in self._machines_of.pop(watcher, ()):
+                _leave(self._of_machine, other, watcher)
+        else:
+            _leave(self._machines_of, watcher, machine)
+            _leave(self._of_machine, machine, watcher)
+
+    def forget(self, watcher: Watcher) -> None:
+        """Drop all that a client asked for: it has gone."""
+        self.unwatch_job(watcher, None)
+        self.unwatch_machine(watcher, None)
+        self._missed.pop(watcher, None)
+
+    # Changes
+
+    def jobs_changed(self, jobs: set[int]) -> None:
+        """Tell those who want to know that jobs changed."""
+        theirs: defaultdict[Watcher, list[int]] = defaultdict(list)
+        for job in sorted(jobs & self._of_job.keys() if len(jobs) > 1 else jobs):
+            for watcher in self._of_job.get(job, ()):
+                if watcher not in self._all_jobs:
+                    theirs[watcher].append(job)
+            if not self._is_live(job):
+                self._drop_job(job)
+        lines: dict[tuple[int, ...], bytes] = {}
+        for watcher, changed in theirs.items():
+            key = tuple(changed)
+            line = lines.get(key)
+            if line is None:
+                line = lines[key] = encode(JobsChanged(key))
+            self._tell(watcher, line, jobs=key)
+        if self._all_jobs:
+            self._untold.jobs |= jobs
+            self._tell_all_soon()
+
+    def machines_changed(self, machines: set[str]) -> None:
+        """Tell those who want to know that machines changed."""
+        for machine in sorted(machines):
+            line = encode(MachinesChanged((machine,)))
+            for watcher in self._of_machine.get(machine, ()):
+                if watcher not in self._all_machines:
+                    self._tell(watcher, line, machines=(machine,))
+        if self._all_machines:
+            self._untold.machines |= machines
+            self._tell_all_soon()
+
+    def catch_up(self, watcher: Watcher) -> None:
+        """Tell a client that reads again of what it missed."""
+        missed = self._missed.pop(watcher, None)
+        if missed is None:
+            return
+        if missed.jobs:
+            self._tell(watcher, encode(JobsChanged(sorted(missed.jobs))), jobs=missed.jobs)
+        if missed.machines:
+            self._tell(watcher, encode(MachinesChanged(sorted(missed.machines))), machines=missed.machines)
+
+    def _drop_job(self, job: int) -> None:
+        for watcher in self._of_job.pop(job, ()):
+            _leave(self._jobs_of, watcher, job)
+
+    def _tell_all_soon(self) -> None:
+        if self._next_telling is None and not self._being_told:
+            loop = asyncio.get_running_loop()
+            if self._peace_until <= loop.time():
+                self._tell_all()
+            else:
+                self._next_telling = loop.call_at(self._peace_until, self._tell_all)
+
+    def _tell_all(self) -> None:
+        untold, self._untold = self._untold, _Missed()
+        jobs, machines = sorted(untold.jobs), sorted(untold.machines)
+        self._news = _News(
+            tuple(jobs),
+            encode(JobsChanged(jobs)) if jobs else b"",
+            tuple(machines),
+            encode(MachinesChanged(machines)) if machines else b"",
+        )
+        self._being_told = list(self._all_jobs | self._all_machines)
+        watchers = len(self._being_told)
+        self._peace_until = asyncio.get_running_loop().time() + PAUSE_SECONDS_A_WATCHER * watchers
+        self._tell_some()
+
+    def _tell_some(self) -> None:
+        self._next_telling = None
+        news = self._news
+        for _ in range(min(WATCHERS_A_TURN, len(self._being_told))):
+            watcher = self._being_told.pop()
+            # One may have gone, or lost interest, since.
+            if news.of_jobs and watcher in self._all_jobs:
+                self._tell(watcher, news.of_jobs, jobs=news.jobs)
+            if news.of_machines and watcher in self._all_machines:
+                self._tell(watcher, news.of_machines, machines=news.machines)
+        if self._being_told:
+            self._next_telling = asyncio.get_running_loop().call_soon(self._tell_some)
+        elif self._untold.jobs or self._untold.machines:
+            self._tell_all_soon()
+
+    def _tell(
+        self, watcher: Watcher, line: bytes, *, jobs: Collection[int] = (), machines: Collection[str] = ()
+    ) -> None:
+        if not watcher.tell(line):
+            # Names pile up as sets, which are no larger than what there is to name.
+            missed = self._missed.setdefault(watcher, _Missed())
+            missed.jobs.update(jobs)
+            missed.machines.update(machines)
+
+
+def _leave(sets: dict[K, set[V]], key: K, value: V) -> None:
+    members = sets.get(key)
+    if members is not None:
+        members.discard(value)
+        if not members:
+            del sets[key]

@@ -1,0 +1,1 @@
+"""Drivers that tell BMPs to power boards and cut links."""

@@ -1,0 +1,180 @@
+# A conversation with one BMP over UDP: many questions under way at once, each asked again until it is answered.
+#
+# What is asked is frame.py's subject; what the bytes mean, spinnaker's.
+"""Reliable questions over unreliable datagrams."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from spinnaker.scp import Result, ScpReply
+from spinnaker.sdp import PacketError
+
+BMP_PORT = 17893
+WINDOW = 8
+"""Questions under way at once; a BMP holds only a few packets."""
+
+Question = Callable[[int], bytes]
+"""Makes the datagram, given its sequence number."""
+
+_TRANSIENT = frozenset(range(Result.NO_BUFFER, Result.TRANSMISSION + 1)) | {Result.TIMEOUT}
+"""Results that say "not now" rather than "no"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long answers are waited for."""
+
+    first_seconds: float
+    """From the first time a question is asked to the second; each further wait is twice as long."""
+    longest_seconds: float
+    """The longest wait."""
+    tries: int
+    """How often a question is asked, 1 or more."""
+
+    def after(self, tries: int) -> float:
+        """Return the seconds to wait for an answer once a question has been asked `tries` times."""
+        return min(self.first_seconds * 2.0 ** (tries - 1), self.longest_seconds)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question under way."""
+
+    place: int
+    datagram: bytes
+    tries: int
+    deadline: float
+    excuse: ScpReply | None = None
+    """The latest answer that said "not now"."""
+
+
+class Conversation(asyncio.DatagramProtocol):
+    """Talks with one BMP; one set of questions at a time."""
+
+    def __init__(self, address: str) -> None:
+        """Talk with the BMP at `address`, `HOST` or `HOST:PORT`."""
+        host, _, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
+        self.retries = 0
+        """Questions that had to be asked again, since the start."""
+        self.heard: float | None = None
+        """When the BMP last answered anything, in the event loop's time; None for never."""
+        self._remote = (host, int(port) if port else BMP_PORT)
+        self._transport: asyncio.DatagramTransport | None = None
+        self._sequence = 0
+        self._patience = Patience(1.0, 1.0, 1)
+        self._waiting: deque[tuple[int, Question]] = deque()
+        self._under_way: dict[int, _Asked] = {}
+        self._answers: list[ScpReply | None] = []
+        self._done: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def ask(self, questions: Sequence[Question], patience: Patience) -> list[ScpReply | None]:
+        """Ask all of `questions` and return an answer for each; None where none came.
+
+        An answer that says "not now" is returned only when the tries have run out.
+
+        Raises:
+            OSError: The host is unknown, or no socket is to be had.
+        """
+        if not questions:
+            return []
+        if self._transport is None:
+            await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, remote_addr=self._remote)
+        self._patience = patience
+        self._answers = [None] * len(questions)
+        self._waiting.extend(enumerate(questions))
+        self._done = asyncio.get_running_loop().create_future()
+        try:
+            self._send_more()
+            await self._done
+        finally:
+            self._waiting.clear()
+            self._under_way.clear()
+            self._stop_timer()
+        return self._answers
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._stop_timer()
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the socket."""
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Open another socket for the next question."""
+        self._transport = None
+
+    def error_received(self, exc: Exception) -> None:
+        """Take no note: a BMP that is down may be up by the next try, and if not, the tries run out."""
+
+    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
+        """Take an answer."""
+        try:
+            reply = ScpReply.decode(data)
+        except PacketError:
+            return
+        self.heard = asyncio.get_running_loop().time()
+        asked = self._under_way.get(reply.sequence)
+        if asked is None:
+            return  # late or doubled
+        if reply.result in _TRANSIENT:
+            asked.excuse = reply  # the question's own timer asks again
+            return
+        del self._under_way[reply.sequence]
+        self._answers[asked.place] = reply
+        self._send_more()
+
+    def _send_more(self) -> None:
+        if self._waiting and len(self._under_way) < WINDOW:
+            now = asyncio.get_running_loop().time()
+            deadline = now + self._patience.after(1)
+            while self._waiting and len(self._under_way) < WINDOW:
+                place, question = self._waiting.popleft()
+                self._sequence = (self._sequence + 1) & 0xFFFF
+                asked = _Asked(place, question(self._sequence), 1, deadline)
+                self._under_way[self._sequence] = asked
+                self._transmit(asked)
+            self._set_timer(deadline)
+        if not self._under_way and self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def _transmit(self, asked: _Asked) -> None:
+        if self._transport is not None:
+            self._transport.sendto(asked.datagram)
+
+    def _set_timer(self, deadline: float) -> None:
+        # An answer leaves the timer as it is: one that rings too early looks again, and most never ring.
+        if self._timer is None or self._timer.when() > deadline:
+            self._stop_timer()
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        """Ask again what has waited long enough, and give up what was asked often enough."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for sequence, asked in list(self._under_way.items()):
+            if asked.deadline > now:
+                continue
+            if asked.tries >= self._patience.tries:
+                del self._under_way[sequence]
+                self._answers[asked.place] = asked.excuse
+                continue
+            asked.tries += 1
+            asked.deadline = now + self._patience.after(asked.tries)
+            self.retries += 1
+            self._transmit(asked)
+        if self._under_way:
+            self._set_timer(min(asked.deadline for asked in self._under_way.values()))
+        self._send_more()

@@ -1,0 +1,54 @@
+# What a running server counts of itself, as plain numbers: cheap enough for the busiest paths.
+#
+# No exposition: that is operation/metrics.py's subject.
+"""Counts and durations."""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+BOUNDS_SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+)
+"""The longest duration that each bucket of a distribution takes; one more bucket takes all that are longer."""
+
+
+class Durations:
+    """How many durations fell into each bucket, and their sum."""
+
+    __slots__ = ("counts", "total_seconds")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.counts = [0] * (len(BOUNDS_SECONDS) + 1)
+        self.total_seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
+        self.total_seconds += seconds
+
+
+@dataclass(slots=True)
+class Measures:
+    """What the engine counts."""
+
+    decisions: Durations = field(default_factory=Durations)
+    """How long the core took over which jobs start, once for every batch of events."""
+    commits: Durations = field(default_factory=Durations)
+    """How long records took to get onto the disk."""
+    failed_commits: int = 0
+    """Writes that failed and were tried again."""

@@ -1,0 +1,144 @@
+# Answers to `GET /path` over HTTP/1.1, for monitoring: each connection is answered once and closed.
+#
+# What there is to be seen stands in pages given from outside (metrics.py). Bodies of requests, other methods and
+# connections that are kept are not for this.
+"""A small HTTP server for monitoring."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from spalloc_server.fronts.v1.server import Admission
+
+_log = logging.getLogger(__name__)
+
+LONGEST_REQUEST_BYTES = 8192
+REQUEST_SECONDS = 10.0
+"""How long a client may take over a request and over reading the answer."""
+MOST_CONNECTIONS = 64
+_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+            500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client gets."""
+
+    status: int
+    body: bytes
+    kind: str = "text/plain; charset=utf-8"
+    """The body's media type."""
+
+
+Page = Callable[[], Answer]
+
+
+class HttpServer:
+    """Serves pages by their paths."""
+
+    def __init__(self, pages: Mapping[str, Page], admission: Admission) -> None:
+        """Serve `pages` to those whom `admission` lets."""
+        self.pages = pages
+        self.admission = admission
+        """May be replaced at any time."""
+        self._connections: set[Callable[[], None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, addresses: Sequence[str], port: int) -> tuple[str, int]:
+        """Listen, and return the first address in use; port 0 takes any that is free.
+
+        Raises:
+            OSError: An address can't be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), list(addresses), port)
+        address = self._server.sockets[0].getsockname()
+        return address[0], address[1]
+
+    async def stop(self) -> None:
+        """Stop listening and end all connections."""
+        if self._server is not None:
+            self._server.close()
+            for abort in list(self._connections):
+                abort()
+            await self._server.wait_closed()
+
+    def opened(self, abort: Callable[[], None]) -> bool:
+        """Take note of a new connection, which `abort` ends, and return whether it may stay."""
+        room = len(self._connections) < MOST_CONNECTIONS
+        if room:
+            self._connections.add(abort)
+        return room
+
+    def closed(self, abort: Callable[[], None]) -> None:
+        """Forget a connection that has ended."""
+        self._connections.discard(abort)
+
+    def answer(self, head: bytes, address: str) -> Answer:
+        """Return the answer to a request's head, from a client at `address`."""
+        refusal = self.admission(address)
+        if refusal is not None:
+            return Answer(403, f"{refusal}\n".encode())
+        words = head.split(b"\r\n", 1)[0].split(b" ")
+        if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
+            return Answer(400, b"this is not an HTTP/1.1 request\n")
+        if words[0] not in (b"GET", b"HEAD"):
+            return Answer(405, b"only GET and HEAD are answered here\n")
+        page = self.pages.get(words[1].split(b"?", 1)[0].decode("latin-1"))
+        if page is None:
+            known = ", ".join(self.pages)
+            return Answer(404, f"there is no such page; there are {known}\n".encode())
+        try:
+            return page()
+        except Exception:  # noqa: BLE001
+            # Monitoring must not disturb what it monitors.
+            _log.exception("a page of the metrics server failed")
+            return Answer(500, b"the server failed to do this; its log says why\n")
+
+
+class _Connection(asyncio.Protocol):
+    """One client, who asks once."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._head = b""
+        self._transport: asyncio.Transport
+        self._timer: asyncio.TimerHandle | None = None
+        self._answered = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._server.opened(self.abort):
+            self._transport.abort()
+            return
+        self._timer = asyncio.get_running_loop().call_later(REQUEST_SECONDS, self.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._server.closed(self.abort)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._answered:
+            return
+        self._head += data
+        if b"\r\n\r\n" in self._head:
+            peer = self._transport.get_extra_info("peername")
+            self._send(self._server.answer(self._head, peer[0] if peer else ""))
+        elif len(self._head) > LONGEST_REQUEST_BYTES:
+            self._send(Answer(400, b"the request is too long\n"))
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def _send(self, answer: Answer) -> None:
+        self._answered = True
+        head = (
+            f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}\r\nContent-Type: {answer.kind}\r\n"
+            f"Content-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"
+        )
+        body = b"" if self._head.startswith(b"HEAD ") else answer.body
+        self._transport.write(head.encode() + body)
+        self._transport.close()

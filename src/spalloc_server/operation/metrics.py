@@ -1,0 +1,108 @@
+# A server's measures in Prometheus's words, and the pages that tell whether it is well.
+#
+# Counting is done where things happen (measures.py and the like); this only reads, when it is asked.
+"""Metrics and readiness."""
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from spalloc_client._version import __version__
+from spalloc_server.core.census import count_boards, count_jobs
+from spalloc_server.measures import BOUNDS_SECONDS, Durations
+from spalloc_server.operation.http import Answer, Page
+from spalloc_server.service import Service
+
+
+class SiteCollector(Collector):
+    """Reads a service's measures."""
+
+    def __init__(self, service: Service) -> None:
+        """Read the measures of `service`."""
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics."""
+        yield InfoMetricFamily("spalloc", "The server.", {"version": __version__})
+        yield from self._of_jobs()
+        yield from self._of_boards()
+        yield from self._of_work()
+
+    def _of_jobs(self) -> Iterator[Metric]:
+        site = self._service.engine.site
+        jobs = GaugeMetricFamily("spalloc_jobs", "Live jobs by state.", labels=["state"])
+        for state, count in count_jobs(site).items():
+            jobs.add_metric([state.name], count)
+        yield jobs
+        yield CounterMetricFamily("spalloc_jobs_created", "Jobs since the records began.", site.jobs_created)
+
+    def _of_boards(self) -> Iterator[Metric]:
+        site = self._service.engine.site
+        boards = GaugeMetricFamily("spalloc_boards", "Boards by condition.", labels=["machine", "condition"])
+        for machine, counts in count_boards(site).items():
+            for condition in ("free", "held", "switching_off", "aside", "silent", "dead"):
+                boards.add_metric([machine, condition], getattr(counts, condition))
+        yield boards
+        yield GaugeMetricFamily(
+            "spalloc_silent_bmps", "Frames whose BMP does not answer.", len(site.silent.why)
+        )
+        yield CounterMetricFamily(
+            "spalloc_bmp_retries", "Questions to BMPs that had to be asked again.", self._service.bmps.retries
+        )
+
+    def _of_work(self) -> Iterator[Metric]:
+        measures = self._service.engine.measures
+        yield _histogram(
+            "spalloc_decision_seconds",
+            "How long it took to decide which jobs start, for each batch of events.",
+            measures.decisions,
+        )
+        yield _histogram(
+            "spalloc_commit_seconds", "How long records took to get onto the disk.", measures.commits
+        )
+        yield CounterMetricFamily(
+            "spalloc_failed_commits",
+            "Writes of records that failed and were tried again.",
+            measures.failed_commits,
+        )
+        yield GaugeMetricFamily("spalloc_connections", "Connected clients.", self._service.v1.connections)
+        commands = CounterMetricFamily("spalloc_commands", "Commands by name.", labels=["command"])
+        for name, count in sorted(self._service.v1.commands.counts.items()):
+            commands.add_metric([name], count)
+        yield commands
+
+
+def _histogram(name: str, text: str, durations: Durations) -> HistogramMetricFamily:
+    bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
+    buckets = list(zip(bounds, map(float, accumulate(durations.counts)), strict=True))
+    return HistogramMetricFamily(name, text, buckets, durations.total_seconds)
+
+
+def pages(service: Service) -> Mapping[str, Page]:
+    """Return what can be asked for of `service`, by path."""
+    registry = CollectorRegistry()
+    registry.register(SiteCollector(service))
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+
+    def metrics() -> Answer:
+        return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+
+    def ready() -> Answer:
+        trouble = service.engine.trouble
+        return Answer(200, b"ready\n") if trouble is None else Answer(503, f"{trouble}\n".encode())
+
+    def healthy() -> Answer:
+        return Answer(200, b"alive\n")
+
+    return {"/metrics": metrics, "/ready": ready, "/healthz": healthy}

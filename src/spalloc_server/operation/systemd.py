@@ -1,0 +1,58 @@
+# Telling systemd how the server is, where systemd started it.
+#
+# The protocol is a datagram of KEY=VALUE lines to the socket that NOTIFY_SOCKET names (sd_notify(3)).
+"""Notifications to systemd."""
+
+import os
+import socket
+import time
+
+
+class Systemd:
+    """Whoever started the server and wants to know how it is; does nothing where nobody does."""
+
+    def __init__(self, path: str | None, watchdog_seconds: float | None = None) -> None:
+        """Notify the socket at `path`, if any.
+
+        Args:
+            path: The socket's path; a leading `@` stands for Linux's abstract ones.
+            watchdog_seconds: How often `alive` must be called, if at all.
+        """
+        self._address = None if path is None else "\0" + path[1:] if path.startswith("@") else path
+        self.watchdog_seconds = watchdog_seconds
+        """How often `alive` should be called: twice as often as asked for; None for never."""
+
+    @classmethod
+    def of_environment(cls) -> "Systemd":
+        """Return whoever the environment names."""
+        usec = os.environ.get("WATCHDOG_USEC", "")
+        ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        watchdog = int(usec) / 2e6 if usec.isdecimal() and int(usec) and ours else None
+        return cls(os.environ.get("NOTIFY_SOCKET"), watchdog)
+
+    def ready(self, status: str) -> None:
+        """Say that the server serves, and in a few words what."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def reloading(self) -> None:
+        """Say that the configuration is read again; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """Say that the server ends."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Say that the server is not stuck."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, text: str) -> None:
+        if self._address is None:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.setblocking(False)
+                sender.sendto(text.encode(), self._address)
+        except OSError:
+            # Being told is systemd's wish, not the site's need: without it, systemd decides by its own timeouts.
+            pass

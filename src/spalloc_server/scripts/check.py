@@ -1,0 +1,48 @@
+# The `spalloc-server check` command: reads a configuration as a server would, and says what it found.
+#
+# What is right and wrong is decided in config/.
+"""Check a configuration."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from spalloc_server.config.document import load
+from spalloc_server.config.mistakes import ConfigurationError
+from spalloc_server.config.settings import Configuration
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return 0 if the configuration can be used, 1 if not."""
+    parser = argparse.ArgumentParser(
+        prog="spalloc-server check", description="Say what is wrong with a configuration, or what it means."
+    )
+    parser.add_argument("configuration", type=Path, metavar="CONFIG.toml")
+    arguments = parser.parse_args(argv)
+    try:
+        configuration = load(arguments.configuration)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for line in describe(arguments.configuration, configuration):
+        print(line)
+    return 0
+
+
+def describe(path: Path, configuration: Configuration) -> Iterator[str]:
+    """Yield lines that say what a configuration means."""
+    machines = configuration.machines
+    yield f"{path} is right: {len(machines)} {'machine' if len(machines) == 1 else 'machines'}"
+    for machine in machines:
+        yield (
+            f"  {machine.name}: {machine.size} triads, {len(machine.places)} boards "
+            f"({len(machine.dead_boards)} dead), {len(machine.bmps)} BMPs, "
+            f"tags {', '.join(sorted(machine.tags)) or 'none'}"
+        )
+    v1 = configuration.v1
+    yield f"  clients: {', '.join(v1.addresses)} port {v1.port}, allowed from {v1.allow}"
+    if configuration.metrics is not None:
+        metrics = configuration.metrics
+        yield f"  metrics: {', '.join(metrics.addresses)} port {metrics.port}, allowed from {metrics.allow}"
+    yield f"  records: {configuration.state}, ended jobs for {configuration.history_days:g} days"

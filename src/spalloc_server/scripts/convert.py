@@ -1,0 +1,44 @@
+# The `spalloc-server convert` command: prints the TOML that says what a 2023 server's file says.
+#
+# How it is found out stands in config/migration/.
+"""Convert a configuration of the 2023 server."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from spalloc_server.config.document import parse
+from spalloc_server.config.migration.converting import convert
+from spalloc_server.config.mistakes import ConfigurationError
+from spalloc_server.config.writing import to_toml
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return 0 if the file could be converted, 1 if not."""
+    parser = argparse.ArgumentParser(
+        prog="spalloc-server convert",
+        description="Turn a configuration of the 2023 server, a Python file, into TOML on standard output. "
+        "The file is run, as that server ran it: convert only files that you trust.",
+    )
+    parser.add_argument("configuration", type=Path, metavar="OLD.cfg")
+    arguments = parser.parse_args(argv)
+    try:
+        converted = convert(arguments.configuration)
+        text = to_toml(converted.configuration)
+        parse(text, f"the conversion of {arguments.configuration}", Path.cwd())
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    sys.stdout.write(
+        f"# Converted from {json_safe(arguments.configuration.name)} by spalloc-server convert.\n\n"
+    )
+    sys.stdout.write(text)
+    for note in converted.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return 0
+
+
+def json_safe(name: str) -> str:
+    """Return a file's name as it can stand in a comment."""
+    return name if name.isprintable() else ascii(name)

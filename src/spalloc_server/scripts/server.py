@@ -1,0 +1,210 @@
+# The `spalloc-server` command: finds out what is wanted, and begins it.
+#
+# What is done stands elsewhere: serving in operation/running.py and embedded.py, configurations in config/, the
+# scheduler in simulated time in simulate/. Each is imported only when it is wanted, so that the others start fast.
+"""Run a spalloc server."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spalloc_client._version import __version__
+from spinnaker.geometry import Size
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from spalloc_server.config.settings import Configuration
+
+_LAST_PORT = 65535
+
+
+def size(text: str) -> Size:
+    """Return the size that WIDTHxHEIGHT names.
+
+    Raises:
+        argparse.ArgumentTypeError: It names none.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,3})[xX]([1-9]\d{0,3})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size in triads; write WIDTHxHEIGHT, such as 2x2")
+    return Size(int(match[1]), int(match[2]))
+
+
+def port(text: str) -> int:
+    """Return the port that a text names.
+
+    Raises:
+        argparse.ArgumentTypeError: It names none.
+    """
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; expected a number from 0 to {_LAST_PORT}")
+    return int(text)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments, when they name no other command."""
+    parser = argparse.ArgumentParser(
+        prog="spalloc-server",
+        description="Share a site's SpiNNaker boards among jobs.",
+        epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
+        "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE.csv",
+    )
+    site = parser.add_mutually_exclusive_group(required=True)
+    site.add_argument(
+        "configuration",
+        type=Path,
+        nargs="?",
+        metavar="CONFIG.toml",
+        help="serve the machines of this configuration",
+    )
+    site.add_argument(
+        "--virtual",
+        type=size,
+        metavar="WxH",
+        help="serve W by H triads of virtual boards, three boards each, on this computer's loopback addresses",
+    )
+    parser.add_argument("--host", help="address to listen on (default: as configured, else 127.0.0.1)")
+    parser.add_argument(
+        "--port", "-p", type=port, help="port to listen on, 0 for any (default: as configured, else 22244)"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep jobs in FILE, so that they outlive the server (default: as configured; with --virtual, nowhere)",
+    )
+    parser.add_argument(
+        "--cold-start",
+        "-c",
+        action="store_true",
+        help="end all jobs of an earlier run, and switch every board off before a job gets it",
+    )
+    parser.add_argument("--version", "-V", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--quiet", "-q", action="store_true", help="log only warnings and errors")
+    parser.add_argument("--debug", action="store_true", help="log more, and show the traceback of errors")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = _COMMANDS.get(words[0]) if words else None
+    if command is not None:
+        return command(words[1:])
+    arguments = make_parser().parse_args(words)
+    if arguments.virtual is not None:
+        return _serve_virtual(arguments)
+    return _serve_configuration(arguments)
+
+
+def _complain(error: Exception, *, debug: bool) -> int:
+    if debug:
+        raise error
+    print(f"spalloc-server: {error}", file=sys.stderr)
+    return 1
+
+
+def _serve_virtual(arguments: argparse.Namespace) -> int:
+    from spalloc_client.wire import DEFAULT_PORT
+    from spalloc_server.embedded import running_site
+    from spalloc_server.loop import run
+    from spalloc_server.operation import log
+    from spalloc_server.store.database import StoreError
+
+    log.begin("debug" if arguments.debug else "warning" if arguments.quiet else "info")
+    try:
+        run(
+            _until_told(
+                running_site(
+                    arguments.virtual,
+                    host=arguments.host or "127.0.0.1",
+                    port=DEFAULT_PORT if arguments.port is None else arguments.port,
+                    state=arguments.state,
+                    cold=arguments.cold_start,
+                )
+            )
+        )
+    except (OSError, StoreError) as error:
+        return _complain(error, debug=arguments.debug)
+    return 0
+
+
+async def _until_told(site: "AbstractAsyncContextManager[tuple[str, int]]") -> None:
+    """Run a virtual site until the process is told to end."""
+    import asyncio
+    import logging
+    import signal
+
+    log = logging.getLogger("spalloc_server")
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    async with site as (host, port):
+        log.info("listening on %s port %d", host, port)
+        await ended.wait()
+        log.info("stopping; jobs keep their boards")
+
+
+def _serve_configuration(arguments: argparse.Namespace) -> int:
+    from spalloc_server.config.document import load
+    from spalloc_server.config.mistakes import ConfigurationError
+
+    def read() -> "Configuration":
+        return _with_options(load(arguments.configuration), arguments)
+
+    try:
+        configuration = read()
+    except ConfigurationError as error:
+        return _complain(error, debug=arguments.debug)
+
+    from spalloc_server.loop import run
+    from spalloc_server.operation import log, running
+    from spalloc_server.store.database import StoreError
+
+    log.begin(configuration.log_level.value)
+    try:
+        run(running.serve(configuration, read, cold=arguments.cold_start))
+    except (OSError, StoreError) as error:
+        return _complain(error, debug=arguments.debug)
+    return 0
+
+
+def _with_options(configuration: "Configuration", arguments: argparse.Namespace) -> "Configuration":
+    """Let the command's options go before what the file says."""
+    from spalloc_server.config.settings import Level
+
+    v1 = configuration.v1
+    level = configuration.log_level
+    if arguments.debug or arguments.quiet:
+        level = Level.DEBUG if arguments.debug else Level.WARNING
+    return replace(
+        configuration,
+        v1=replace(
+            v1,
+            addresses=v1.addresses if arguments.host is None else (arguments.host,),
+            port=v1.port if arguments.port is None else arguments.port,
+        ),
+        state=configuration.state if arguments.state is None else arguments.state,
+        log_level=level,
+    )
+
+
+def _check(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.check import main as check
+
+    return check(words)
+
+
+def _convert(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.convert import main as convert
+
+    return convert(words)
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"check": _check, "convert": _convert}

@@ -1,0 +1,124 @@
+# A whole server, put together: core, store, hardware and fronts, started and stopped in the right order.
+#
+# No decisions and no options: those come in as values from embedded.py and scripts/.
+"""A server of one site."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+
+from spalloc_server.clock import Clock, SystemClock
+from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.core.site import Site
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.v1.server import Admission, V1Server
+from spalloc_server.hardware.bmps import Bmps
+from spalloc_server.store.database import Store
+
+_log = logging.getLogger(__name__)
+
+DAY_SECONDS = 86_400.0
+HISTORY_CHECK_SECONDS = 3600.0
+"""How often ended jobs are looked at to see whether they are old enough to be forgotten."""
+
+
+class Service:
+    """A server; lives in one event loop."""
+
+    def __init__(self, configuration: Configuration, *, clock: Clock | None = None) -> None:
+        """Make a server.
+
+        Args:
+            configuration: All that an administrator says about the site.
+            clock: Where the time is read; None for the computer's clocks.
+
+        Raises:
+            StoreError: The records can't be used.
+        """
+        self.configuration = configuration
+        self._store = Store(configuration.state)
+        self.bmps = Bmps(configuration.machines)
+        self.engine = Engine(Site(configuration.machines), self._store, self.bmps, clock or SystemClock())
+        self.v1 = V1Server(self.engine, configuration.v1_limits)
+        self._tidying: asyncio.Task[None] | None = None
+        self._follow(configuration)
+
+    async def start(self, *, cold: bool = False, all_off: bool = False) -> tuple[str, int]:
+        """Take up the recorded jobs, listen, and return the (first) address in use.
+
+        Args:
+            cold: Whether to end all recorded jobs and to switch all boards off instead.
+            all_off: Whether the boards lost their power since the records were written.
+
+        Raises:
+            OSError: An address can't be listened on.
+            StoreError: The records can't be read.
+        """
+        try:
+            self.engine.start(cold=cold, all_off=all_off)
+            address = await self.v1.start(self.configuration.v1.addresses, self.configuration.v1.port)
+        except BaseException:
+            await self.stop()
+            raise
+        self._tidying = asyncio.get_running_loop().create_task(self._tidy())
+        return address
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Take over a changed configuration, but for what `needs_restart` names."""
+        self._follow(configuration)
+        self.configuration = configuration
+        self.engine.reconfigure(configuration.machines)
+
+    async def stop(self) -> None:
+        """Stop serving; jobs stay in the records, their boards stay as they are."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tidying
+        self.v1.stop_listening()
+        await self.engine.stop()
+        await self.v1.stop()
+        self._store.close()
+
+    def _follow(self, configuration: Configuration) -> None:
+        self.v1.limits = configuration.v1_limits
+        self.v1.admission = admission(configuration.v1)
+        self.v1.commands.trust = configuration.trust
+
+    async def _tidy(self) -> None:
+        """Forget old jobs, now and from time to time."""
+        while True:
+            before = self.engine.clock.wall() - self.configuration.history_days * DAY_SECONDS
+            try:
+                forgotten = await self.engine.forget_ended(before)
+            except sqlite3.Error as error:
+                _log.error("old jobs can't be dropped from the records, will try again: %s", error)
+            else:
+                if forgotten:
+                    _log.info("%d ended jobs are old and forgotten", forgotten)
+            await asyncio.sleep(HISTORY_CHECK_SECONDS)
+
+
+def admission(listening: Listening) -> Admission:
+    """Return what says which addresses may connect where a front listens."""
+
+    def refusal(address: str) -> str | None:
+        return None if address in listening.allow else f"this server takes no connections from {address}"
+
+    return refusal
+
+
+def needs_restart(before: Configuration, after: Configuration) -> list[str]:
+    """Return the settings whose change takes effect only when the server is started again."""
+    settings = {
+        "v1.listen": (before.v1.addresses, after.v1.addresses),
+        "v1.port": (before.v1.port, after.v1.port),
+        "metrics": (_place(before.metrics), _place(after.metrics)),
+        "state.file": (before.state, after.state),
+    }
+    return [name for name, (old, new) in settings.items() if old != new]
+
+
+def _place(listening: Listening | None) -> object:
+    return None if listening is None else (listening.addresses, listening.port)

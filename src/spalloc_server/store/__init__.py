@@ -1,0 +1,1 @@
+"""Drivers that keep the core's records on disk."""

@@ -1,0 +1,29 @@
+# Jobs that have ended, in the store: found by owner and machine, and dropped when they are old.
+#
+# How jobs get there is database.py's subject.
+"""The history of ended jobs."""
+
+import sqlite3
+
+from spalloc_server.core.jobs import JobRecord
+from spalloc_server.store.records import from_text
+
+_LATEST = "SELECT record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
+_FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
+
+
+def ended_jobs(
+    database: sqlite3.Connection, owner: str | None, machine: str | None, limit: int
+) -> list[JobRecord]:
+    """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None)."""
+    wanted = [
+        (column, value) for column, value in (("owner", owner), ("machine", machine)) if value is not None
+    ]
+    where = "".join(f" AND {column} = ?" for column, _ in wanted)
+    rows = database.execute(_LATEST.format(where), (*(value for _, value in wanted), limit)).fetchall()
+    return [from_text(text) for (text,) in rows]
+
+
+def forget_ended(database: sqlite3.Connection, before: float, limit: int) -> int:
+    """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many."""
+    return database.execute(_FORGET, (before, limit)).rowcount

@@ -1,0 +1,155 @@
+# One board: its power, its FPGAs, what is dead on it, and what its chips run.
+#
+# No packets: BMP commands are read in bmp.py, boot packets in boot_rom.py, SCAMP's in scamp/.
+"""A virtual board."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spinnaker.fpga import FPGAS_PER_BOARD, IDENTITY_REGISTER, FpgaRegister, stop_register
+from spinnaker.geometry import BOARD_CHIPS, Board, Link
+from spinnaker.places import Place
+
+if TYPE_CHECKING:
+    from spinnaker_virtual.scamp.machine import BootedMachine
+
+_UNPOWERED = 0xFFFF_FFFF  # what a register reads as when nothing drives the wires
+_STOP_BIT = 1
+_STOP = tuple(stop_register(link) for link in Link)
+
+LOCAL = {chip: number for number, chip in enumerate(BOARD_CHIPS)}
+"""The number of a chip on its board, 0 to 47, in the order of `BOARD_CHIPS`; 0 is the Ethernet-connected one."""
+
+ALL_CHIPS = (1 << len(BOARD_CHIPS)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Defects:
+    """What is dead on a board, besides cables; by chip number."""
+
+    chips: frozenset[int] = frozenset()
+    cores: Mapping[int, int] = field(default_factory=dict)
+    """For each chip that has any, the physical numbers of its dead cores, one bit each."""
+    links: frozenset[tuple[int, Link]] = frozenset()
+    """Links of chips, one end or both."""
+
+
+NO_DEFECTS = Defects()
+
+
+class VirtualBoard:
+    """A board's power, FPGAs and chips."""
+
+    def __init__(self, board: Board, place: Place, host: str, defects: Defects = NO_DEFECTS) -> None:
+        self.board = board
+        self.place = place
+        self.host = host
+        """The address of the board's Ethernet-connected chip."""
+        self.defects = defects
+        self.live_chips = ALL_CHIPS & ~sum(1 << number for number in defects.chips)
+        """The chips that are not dead, one bit each."""
+        self.leds = 0
+        """Which of the BMP's eight LEDs are lit, one bit each."""
+        self.cables: list[VirtualBoard | None] = [None] * len(Link)
+        """For each link, the board at the other end; None where the cable or the board is dead."""
+        self.machine: BootedMachine | None = None
+        """What runs on the chips; None before boot."""
+        self.boot_from = 0.0
+        """When the board takes, or took, a boot image at the earliest."""
+        self.stuck = False
+        """Whether the chips run something that never answers: a broken image, or nothing after a crash."""
+        self.power_ons = 0
+        """How often the board has been powered on."""
+        self._on = False
+        self._loaded = [False] * FPGAS_PER_BOARD
+        self._registers: dict[FpgaRegister, int] = {}
+        self._flow = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether the board has power and is out of reset."""
+        return self._on
+
+    @property
+    def flow(self) -> int:
+        """The links that this end lets traffic through, one bit each: powered, FPGA loaded and not stopped."""
+        return self._flow
+
+    def power_on(self, boot_from: float, loaded: Iterable[bool] = (True,) * FPGAS_PER_BOARD) -> None:
+        """Give the board power; whatever ran on it is gone.
+
+        Args:
+            boot_from: The time in seconds from which the board takes a boot image.
+            loaded: For each FPGA, whether its bitfile loads.
+        """
+        self._reset()
+        self._on = True
+        self.power_ons += 1
+        self.boot_from = boot_from
+        self._loaded = list(loaded)
+        self._changed()
+
+    def power_off(self) -> None:
+        """Take the board's power away."""
+        self._reset()
+        self._changed()
+
+    def crash(self) -> None:
+        """Stop all chips until the board is powered again; BMP and FPGAs go on."""
+        if self._on:
+            self.stuck = True
+            self._forget_machine()
+
+    def awaits_boot(self, now: float) -> bool:
+        """Return whether the chips would take a boot image at `now`."""
+        return self._on and self.machine is None and not self.stuck and now >= self.boot_from
+
+    def read_fpga(self, register: FpgaRegister) -> int:
+        """Return a register's value, 32 bits; all ones when the FPGA doesn't run."""
+        if not self._loaded[register.fpga]:
+            return _UNPOWERED
+        if register.address == IDENTITY_REGISTER:
+            return register.fpga
+        return self._registers.get(register, 0)
+
+    def write_fpga(self, register: FpgaRegister, value: int) -> None:
+        """Set a register; lost when the FPGA doesn't run, or when the register can't be written."""
+        if self._loaded[register.fpga] and register.address != IDENTITY_REGISTER:
+            self._registers[register] = value
+            self._changed()
+
+    @property
+    def stopped_links(self) -> frozenset[Link]:
+        """The links whose STOP registers are set."""
+        return frozenset(link for link in Link if self._registers.get(_STOP[link], 0) & _STOP_BIT)
+
+    def across(self, link: int) -> "VirtualBoard | None":
+        """Return the board that packets reach over a link, or None when they can't cross it."""
+        other = self.cables[link]
+        if other is None or not self._flow >> link & 1 or not other.flow >> (link + 3) % 6 & 1:
+            return None
+        return other
+
+    def _reset(self) -> None:
+        self._on = False
+        self.stuck = False
+        self._loaded = [False] * FPGAS_PER_BOARD
+        self._registers.clear()
+        self._forget_machine()
+
+    def _forget_machine(self) -> None:
+        if self.machine is not None:
+            self.machine.check_links()
+            self.machine = None
+
+    def _changed(self) -> None:
+        flow = 0
+        for link in Link:
+            register = _STOP[link]
+            if self._loaded[register.fpga] and not self._registers.get(register, 0) & _STOP_BIT:
+                flow |= 1 << link
+        self._flow = flow
+        for board in (self, *self.cables):
+            if board is not None and board.machine is not None:
+                board.machine.check_links()

@@ -1,0 +1,213 @@
+# What can go wrong on purpose: how often, and, from a seed, when.
+#
+# Decides only; what a lost datagram or a board without power means is carried out in hardware.py and bmp.py.
+"""Faults on demand, repeatable from a seed."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from random import Random
+from typing import NamedTuple, Self
+
+from spinnaker.fpga import FPGAS_PER_BOARD
+from spinnaker.geometry import Board
+from spinnaker.places import Frame
+
+_SECONDS_AN_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """How often things go wrong. Shares are from 0 to 1; times are in seconds."""
+
+    lost: float = 0.0
+    """Share of datagrams, in each direction, that are lost."""
+    duplicated: float = 0.0
+    """Share of datagrams that arrive twice."""
+    late: float = 0.0
+    """Share of datagrams that are delayed by up to `late_by` seconds."""
+    late_by: float = 0.1
+    reordered: float = 0.0
+    """Share of datagrams that the next one overtakes."""
+    power: float = 0.0
+    """Share of power-ons after which a board has no power, although the BMP says that all went well."""
+    fpga: float = 0.0
+    """Share of power-ons after which one of a board's FPGAs has not loaded."""
+    slow_power: float = 0.0
+    """Share of power commands that take up to `slow_power_by` seconds longer."""
+    slow_power_by: float = 20.0
+    hang: float = 0.0
+    """Share of requests after which a BMP says nothing for `hang_for` seconds."""
+    hang_for: float = 30.0
+    crash: float = 0.0
+    """How often in an hour, on the average, a board that is on dies; it lives again after a power-on."""
+
+    def __post_init__(self) -> None:
+        for name in self.names():
+            value = getattr(self, name)
+            limit = float("inf") if name == "crash" or name.endswith(("_by", "_for")) else 1.0
+            if not 0 <= value <= limit:
+                allowed = "0 or more" if limit > 1 else "0 to 1"
+                raise ValueError(f"fault {name} can't be {value}; {allowed} is allowed")
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of all faults and of their times."""
+        return tuple(entry.name for entry in fields(cls))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the faults that `text` asks for, such as `lost=0.01,late=0.2,late_by=0.5`.
+
+        Raises:
+            ValueError: A fault is unknown, or its value is no number or out of range.
+        """
+        values = {}
+        for part in filter(None, (piece.strip() for piece in text.split(","))):
+            name, equals, number = (piece.strip() for piece in part.partition("="))
+            if name not in cls.names():
+                raise ValueError(f"there is no fault {name!r}; there are {', '.join(cls.names())}")
+            try:
+                values[name] = float(number)
+            except ValueError:
+                shown = number if equals else part
+                raise ValueError(f"fault {name} needs a number, as in {name}=0.01, not {shown!r}") from None
+        return cls(**values)
+
+    @property
+    def of_network(self) -> bool:
+        """Whether any datagram is to come to harm."""
+        return bool(self.lost or self.duplicated or self.late or self.reordered)
+
+
+class PowerOutcome(NamedTuple):
+    """What becomes of a board when it is powered on."""
+
+    on: bool = True
+    loaded: tuple[bool, ...] = (True,) * FPGAS_PER_BOARD
+    """For each FPGA, whether its bitfile loads."""
+
+
+class Delivery(NamedTuple):
+    """What becomes of a datagram."""
+
+    delays: tuple[float, ...] = (0.0,)
+    """Seconds until each of its arrivals; empty if it is lost."""
+    overtaken: bool = False
+    """Whether the next datagram goes first."""
+
+
+_SAFE = Delivery()
+_WELL = PowerOutcome()
+
+
+class FaultSource:
+    """Draws faults from a seed.
+
+    Each kind of fault of each board and BMP has random numbers of its own, so that what happens to one does not depend
+    on how the others are used.
+    """
+
+    def __init__(self, faults: Faults, seed: int) -> None:
+        self.faults = faults
+        self._seed = seed
+        self._randoms: dict[str, Random] = {}
+        self._planned: dict[Board, deque[PowerOutcome]] = defaultdict(deque)
+
+    def _random(self, kind: str, whose: object) -> Random:
+        key = f"{self._seed}/{kind}/{whose}"
+        if key not in self._randoms:
+            self._randoms[key] = Random(key)
+        return self._randoms[key]
+
+    def plan_power(self, board: Board, outcome: PowerOutcome, times: int = 1) -> None:
+        """Have the board's next power-ons end as told; later ones are drawn again."""
+        self._planned[board].extend([outcome] * times)
+
+    def power(self, board: Board) -> PowerOutcome:
+        """Return what becomes of a board that is powered on now."""
+        if self._planned[board]:
+            return self._planned[board].popleft()
+        if not self.faults.power and not self.faults.fpga:
+            return _WELL
+        random = self._random("power", board)
+        dead, unloaded, which = random.random(), random.random(), random.randrange(FPGAS_PER_BOARD)
+        if dead < self.faults.power:
+            return PowerOutcome(on=False, loaded=(False,) * FPGAS_PER_BOARD)
+        if unloaded < self.faults.fpga:
+            return PowerOutcome(loaded=tuple(number != which for number in range(FPGAS_PER_BOARD)))
+        return _WELL
+
+    def power_delay(self, frame: Frame) -> float:
+        """Return how many seconds longer than usual a power command takes."""
+        if not self.faults.slow_power:
+            return 0.0
+        random = self._random("slow power", frame)
+        chosen, share = random.random(), random.random()
+        return share * self.faults.slow_power_by if chosen < self.faults.slow_power else 0.0
+
+    def hang(self, frame: Frame) -> float:
+        """Return for how many seconds a BMP that got a request says nothing; mostly 0."""
+        if not self.faults.hang or self._random("hang", frame).random() >= self.faults.hang:
+            return 0.0
+        return self.faults.hang_for
+
+    def life(self, board: Board) -> float | None:
+        """Return how many seconds a board that was powered on lives; None for as long as it is on."""
+        if not self.faults.crash:
+            return None
+        return self._random("crash", board).expovariate(self.faults.crash / _SECONDS_AN_HOUR)
+
+    def deliver(self, way: str) -> Delivery:
+        """Return what becomes of the next datagram of a way, such as "to 127.1.0.0:17893"."""
+        faults = self.faults
+        if not faults.of_network:
+            return _SAFE
+        random = self._random("network", way)
+        lost, twice, late, late_by, again, overtaken = (random.random() for _ in range(6))
+        if lost < faults.lost:
+            return Delivery(())
+        delays = [late_by * faults.late_by if late < faults.late else 0.0]
+        if twice < faults.duplicated:
+            delays.append(delays[0] + again * faults.late_by)
+        return Delivery(tuple(delays), overtaken < faults.reordered)
+
+
+class Way:
+    """The datagrams that go one way through one socket, with what goes wrong among them."""
+
+    def __init__(
+        self, name: str, source: FaultSource, later: Callable[[float, Callable[[float], None]], None]
+    ) -> None:
+        """Begin a way.
+
+        Args:
+            name: Tells it from other ways; with the seed it settles what goes wrong.
+            source: Draws the faults.
+            later: Runs an action at a time, as `Agenda.at` does.
+        """
+        self._name = name
+        self._source = source
+        self._later = later
+        self._overtaken: list[Callable[[float], None]] = []
+
+    def pass_on(self, deliver: Callable[[float], None], now: float) -> None:
+        """Have a datagram delivered at `now`, later, twice or never."""
+        fate = self._source.deliver(self._name)
+        waiting, self._overtaken = self._overtaken, []
+        if fate.overtaken and fate.delays:
+            self._overtaken.append(deliver)
+            self._later(now + self._source.faults.late_by, self._release)
+        else:
+            for delay in fate.delays:
+                if delay:
+                    self._later(now + delay, deliver)
+                else:
+                    deliver(now)
+        for earlier in waiting:
+            earlier(now)
+
+    def _release(self, now: float) -> None:
+        waiting, self._overtaken = self._overtaken, []
+        for deliver in waiting:
+            deliver(now)

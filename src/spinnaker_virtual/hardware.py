@@ -1,0 +1,161 @@
+# A whole virtual machine without its sockets: datagrams and the time go in, datagrams come out.
+#
+# Puts BMPs and boards together. No clock, no sockets; those are in udp.py and site.py.
+"""The virtual hardware: all BMPs and boards of a machine."""
+
+from collections.abc import Callable
+
+from spinnaker.boot import BootImage
+from spinnaker.geometry import Board, BoardLink, Link, far_end
+from spinnaker.places import Frame
+from spinnaker.scp import ScpReply
+from spinnaker_virtual.agenda import Agenda
+from spinnaker_virtual.bmp import Bmp
+from spinnaker_virtual.board import NO_DEFECTS, VirtualBoard
+from spinnaker_virtual.boot_rom import BootRom
+from spinnaker_virtual.faults import FaultSource, Way
+from spinnaker_virtual.machine import VirtualMachine
+from spinnaker_virtual.network import FrameSockets, Network, Socket
+from spinnaker_virtual.region import Region
+from spinnaker_virtual.scamp.machine import BootedMachine, Crossed, ImageError
+from spinnaker_virtual.scamp.monitor import answer
+
+Transmit = Callable[[Socket, Socket, bytes], None]
+"""Sends a datagram from the first socket, one of the machine's, to the second."""
+
+Receiver = Callable[[bytes, Socket, float], None]
+"""Takes a datagram, its sender and the time."""
+
+
+class Hardware:
+    """The BMPs and boards of a machine, and their agenda."""
+
+    def __init__(
+        self, machine: VirtualMachine, network: Network, transmit: Transmit, crossed: Crossed | None = None
+    ) -> None:
+        """Build a machine's hardware; all boards are off.
+
+        Args:
+            machine: What the machine is.
+            network: Where BMPs and boards listen.
+            transmit: Sends their datagrams.
+            crossed: Is told of each packet between chips that leaves a board over one of its links.
+        """
+        self.machine = machine
+        self.agenda = Agenda()
+        self.faults = FaultSource(machine.faults, machine.seed)
+        self._transmit = transmit
+        self._crossed = crossed
+        self._boards = {
+            board: VirtualBoard(
+                board, place, network.boards[board].sdp.host, machine.defects.get(board, NO_DEFECTS)
+            )
+            for board, place in machine.places.items()
+        }
+        self.receivers: dict[Socket, Receiver] = {}
+        """Who takes the datagrams that arrive at each socket."""
+        for board in self._boards.values():
+            board.cables = [self._cable(board, link) for link in Link]
+            self.receivers[network.boards[board.board].sdp] = self._sdp_receiver(board, network)
+            self.receivers[network.boards[board.board].boot] = self._boot_receiver(board)
+        self.bmps: dict[Frame, Bmp] = {}
+        by_frame: dict[Frame, dict[int, VirtualBoard]] = {frame: {} for frame in machine.frames}
+        for board in self._boards.values():
+            by_frame[board.place.in_frame][board.place.board] = board
+        for frame, boards in by_frame.items():
+            sockets = {number: network.boards[board.board].sdp for number, board in boards.items()}
+            bmp = Bmp(
+                frame,
+                boards,
+                FrameSockets(network.bmps[frame], sockets),
+                self.agenda,
+                machine.timings,
+                machine.bmp_version,
+                self.faults,
+            )
+            self.bmps[frame] = bmp
+            self.receivers[network.bmps[frame]] = self._bmp_receiver(bmp, network.bmps[frame])
+        if machine.faults.of_network:
+            self._disturb()
+
+    def _disturb(self) -> None:
+        """Put the network's faults between the sockets and their receivers, and before what is sent."""
+        transmit = self._transmit
+        outward = {local: Way(f"from {local}", self.faults, self.agenda.at) for local in self.receivers}
+
+        def disturbed(source: Socket, destination: Socket, datagram: bytes) -> None:
+            outward[source].pass_on(lambda _: transmit(source, destination, datagram), self.agenda.now)
+
+        self._transmit = disturbed
+        for local, receive in self.receivers.items():
+            self.receivers[local] = self._disturbed(receive, Way(f"to {local}", self.faults, self.agenda.at))
+
+    def _disturbed(self, receive: Receiver, way: Way) -> Receiver:
+        def disturbed(datagram: bytes, sender: Socket, now: float) -> None:
+            def deliver(then: float) -> None:
+                self.agenda.now = max(then, self.agenda.now)
+                receive(datagram, sender, then)
+
+            way.pass_on(deliver, now)
+
+        return disturbed
+
+    def _bmp_receiver(self, bmp: Bmp, local: Socket) -> Receiver:
+        def receive(datagram: bytes, sender: Socket, now: float) -> None:
+            def send(reply: ScpReply) -> None:
+                self._transmit(local, sender, reply.encode())
+
+            bmp.receive(datagram, now, send)
+
+        return receive
+
+    def _cable(self, board: VirtualBoard, link: Link) -> VirtualBoard | None:
+        end = BoardLink(board.board, link)
+        if end in self.machine.dead_links:
+            return None
+        return self._boards.get(far_end(self.machine.size, end).board)
+
+    def _sdp_receiver(self, board: VirtualBoard, network: Network) -> Receiver:
+        local = network.boards[board.board].sdp
+
+        def receive(datagram: bytes, sender: Socket, now: float) -> None:
+            reply = answer(board, datagram, sender, now)
+            if reply is not None:
+                self._transmit(local, sender, reply)
+
+        return receive
+
+    def _boot_receiver(self, board: VirtualBoard) -> Receiver:
+        rom = BootRom()
+
+        def receive(datagram: bytes, _: Socket, now: float) -> None:
+            nonlocal rom
+            if not board.awaits_boot(now) or not board.live_chips & 1:
+                rom = BootRom()
+                return
+            image = rom.receive(datagram)
+            if image is not None:
+                self._boot(board, image, now)
+
+        return receive
+
+    def _boot(self, board: VirtualBoard, image: BootImage, now: float) -> None:
+        region = Region(board, self.machine.size, now)
+        try:
+            BootedMachine(region, image, now, now + self.machine.timings.boot, self._crossed)
+        except ImageError:
+            for reached in region.boards:
+                reached.crash()
+
+    def board(self, board: Board) -> VirtualBoard:
+        """Return a live board.
+
+        Raises:
+            KeyError: The machine has no such board, or it is dead.
+        """
+        return self._boards[board]
+
+    def link_works(self, end: BoardLink) -> bool:
+        """Return whether packets can cross a link: it is not dead, and both ends let them through."""
+        board = self._boards.get(end.board)
+        return board is not None and board.across(end.link) is not None

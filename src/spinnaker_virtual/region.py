@@ -1,0 +1,275 @@
+# Which chips a boot image reaches from a board, which coordinates they take, and how packets go between them.
+#
+# Chips are numbers here, 48 for each board, in the order in which the image reached the boards; what a chip is and does
+# is in scamp/chip.py.
+"""The chips that are booted together, and the ways between them."""
+
+from array import array
+from typing import NamedTuple
+
+from spinnaker.chips import HOPS, LINK_VECTORS
+from spinnaker.geometry import BOARD_CHIPS, Link, Size, chip_size
+from spinnaker.memory_map import P2P_HERE
+from spinnaker_virtual.board import LOCAL, VirtualBoard
+
+_CHIPS = len(BOARD_CHIPS)
+_NOT_BOARD = -1
+_LIMIT = 255
+_KEPT_TREES = 8
+_UNSEEN = 255
+
+_SAME_BOARD = -1
+_HOPS: tuple[tuple[tuple[int, int, int], ...], ...] = tuple(
+    tuple(
+        (link, _SAME_BOARD if hop.cable is None else hop.cable, LOCAL[hop.chip])
+        for link, hop in enumerate(HOPS[chip])
+    )
+    for chip in BOARD_CHIPS
+)
+"""For each chip number, for each link: the link, the cable it crosses or -1, and the chip number it leads to."""
+
+
+class ChipNumber(NamedTuple):
+    """A chip of a region: its board's position in the region, and its number on the board."""
+
+    slot: int
+    local: int
+
+
+class Exit(NamedTuple):
+    """A link of a chip that works."""
+
+    link: int
+    cable: Link | None
+    """The board's link that it crosses; None when it stays on the board."""
+    board: VirtualBoard
+    """The board it leads to."""
+    local: int
+    """The number of the chip, on that board, that it leads to."""
+
+
+class Region:
+    """The chips that one boot image reached, and their coordinates.
+
+    Coordinates are as SCAMP works them out: (0, 0) is the chip that was booted, unless chips lie to its left or below;
+    where the links go all the way around the machine, coordinates wrap around as they do.
+    """
+
+    def __init__(self, root: VirtualBoard, size: Size, now: float) -> None:
+        """Spread from a board over all boards that await an image at `now`, across the links that work then."""
+        self.boards = [root]
+        self._slots = {root.board: 0}
+        self._neighbours: list[list[int] | None] = [None]
+        self._live = [root.live_chips]
+        self._wraps = [False, False]
+        self._trees: dict[int, dict[int, tuple[int, int]]] = {}
+        places, self.parents = self._spread(now)
+        self._place(places, chip_size(size))
+
+    # How the image spreads.
+
+    def _spread(self, now: float) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
+        """Return, for each chip reached, its distance from the root in x and y, and the link towards it."""
+        places = {0: (0, 0)}
+        parents = {0: P2P_HERE}
+        queue = [0]
+        for chip in queue:
+            slot, local = divmod(chip, _CHIPS)
+            x, y = places[chip]
+            board = self.boards[slot]
+            neighbours = self._neighbours[slot]
+            if neighbours is None:
+                neighbours = self._neighbours[slot] = self._open_cables(board, now)
+            for link, cable, other_local in _HOPS[local]:
+                other_slot = slot if cable == _SAME_BOARD else neighbours[cable]
+                if other_slot == _NOT_BOARD or not self._live[other_slot] >> other_local & 1:
+                    continue
+                if self._broken(board, local, link, self.boards[other_slot], other_local):
+                    continue
+                other = other_slot * _CHIPS + other_local
+                vector = LINK_VECTORS[link]
+                place = (x + vector.x, y + vector.y)
+                known = places.get(other)
+                if known is not None:
+                    if known != place:
+                        self._wraps[0] |= known[0] != place[0]
+                        self._wraps[1] |= known[1] != place[1]
+                elif max(map(abs, place)) <= _LIMIT:
+                    places[other] = place
+                    parents[other] = (link + 3) % 6
+                    queue.append(other)
+        return places, parents
+
+    def _open_cables(self, board: VirtualBoard, now: float) -> list[int]:
+        slots = []
+        for link in Link:
+            other = board.across(link)
+            if other is None:
+                slots.append(_NOT_BOARD)
+                continue
+            slot = self._slots.get(other.board)
+            if slot is None and other.awaits_boot(now):
+                slot = self._slots[other.board] = len(self.boards)
+                self.boards.append(other)
+                self._live.append(other.live_chips)
+                self._neighbours.append(None)
+            slots.append(_NOT_BOARD if slot is None else slot)
+        return slots
+
+    @staticmethod
+    def _broken(board: VirtualBoard, local: int, link: int, other: VirtualBoard, other_local: int) -> bool:
+        if not board.defects.links and not other.defects.links:
+            return False
+        return (local, Link(link)) in board.defects.links or (
+            other_local,
+            Link((link + 3) % 6),
+        ) in other.defects.links
+
+    def _place(self, places: dict[int, tuple[int, int]], around: tuple[int, int]) -> None:
+        if self._wraps[0] or self._wraps[1]:
+            modulo = [side if wraps else 1 << 16 for side, wraps in zip(around, self._wraps, strict=True)]
+            places = {
+                chip: (x % modulo[0] if self._wraps[0] else x, y % modulo[1] if self._wraps[1] else y)
+                for chip, (x, y) in places.items()
+            }
+        left = min(x for x, _ in places.values())
+        bottom = min(y for _, y in places.values())
+        self.width = 1 + max(x for x, _ in places.values()) - left
+        self.height = 1 + max(y for _, y in places.values()) - bottom
+        self.root = -left << 8 | -bottom
+        """256x + y of the chip that was booted."""
+        self._address = array("H", bytes(2 * _CHIPS * len(self.boards)))
+        self.chips: dict[int, int] = {}
+        """For 256x + y of each chip, its number."""
+        for chip, (x, y) in places.items():
+            address = x - left << 8 | y - bottom
+            self._address[chip] = address
+            self.chips[address] = chip
+
+    # Where chips are.
+
+    def number(self, chip: int) -> ChipNumber:
+        """Return a chip's board and its number on it."""
+        return ChipNumber(*divmod(chip, _CHIPS))
+
+    def address(self, chip: int) -> int:
+        """Return 256x + y of a chip."""
+        return self._address[chip]
+
+    def on_board(self, slot: int) -> list[int]:
+        """Return the chips of a board that are in the region."""
+        first = slot * _CHIPS
+        return [chip for chip in range(first, first + _CHIPS) if chip in self.parents]
+
+    def board(self, chip: int) -> VirtualBoard:
+        """Return the board that a chip is on."""
+        return self.boards[chip // _CHIPS]
+
+    def find(self, board: VirtualBoard, local: int) -> int | None:
+        """Return the chip with a number on a board; None if it is not in the region."""
+        slot = self._slots.get(board.board)
+        if slot is None:
+            return None
+        chip = slot * _CHIPS + local
+        return chip if chip in self.parents else None
+
+    def ethernet(self, chip: int) -> int:
+        """Return 256x + y of the place where the Ethernet-connected chip of a chip's board is."""
+        local = BOARD_CHIPS[chip % _CHIPS]
+        address = self._address[chip]
+        x, y = (address >> 8) - local.x, (address & 0xFF) - local.y
+        return (x + self.width if x < 0 else x) << 8 | (y + self.height if y < 0 else y)
+
+    # Ways between chips, along the links that worked when the region was booted.
+
+    def routes(self, start: int) -> dict[int, int]:
+        """Return, for each chip, the link by which packets for it leave `start`; 7 for `start` itself."""
+        first = {start: P2P_HERE}
+        queue = [start]
+        for chip in queue:
+            slot, local = divmod(chip, _CHIPS)
+            for link, cable, other_local in _HOPS[local]:
+                other = self._neighbour(slot, local, link, cable, other_local)
+                if other is not None and other not in first:
+                    first[other] = link if chip == start else first[chip]
+                    queue.append(other)
+        return first
+
+    def crossings(self, start: int, end: int) -> list[tuple[int, Link]] | None:
+        """Return the cables that packets from one chip to another cross: board's slot and link, in order.
+
+        None if there is no way from `start` to `end`.
+        """
+        before = self._tree(start)
+        if end not in before:
+            return None
+        crossed = []
+        chip = end
+        while chip != start:
+            chip, cable = before[chip]
+            if cable != _SAME_BOARD:
+                crossed.append((chip // _CHIPS, Link(cable)))
+        return crossed[::-1]
+
+    def _tree(self, start: int) -> dict[int, tuple[int, int]]:
+        """Return, for each chip that packets from `start` reach, the chip before it and the cable between them."""
+        before = self._trees.get(start)
+        if before is None:
+            before = {start: (start, _SAME_BOARD)}
+            queue = [start]
+            for chip in queue:
+                slot, local = divmod(chip, _CHIPS)
+                for link, cable, other_local in _HOPS[local]:
+                    other = self._neighbour(slot, local, link, cable, other_local)
+                    if other is not None and other not in before:
+                        before[other] = (chip, cable)
+                        queue.append(other)
+            if len(self._trees) >= _KEPT_TREES:
+                self._trees.pop(next(iter(self._trees)))
+            self._trees[start] = before
+        return before
+
+    def _neighbour(self, slot: int, local: int, link: int, cable: int, other_local: int) -> int | None:
+        neighbours = self._neighbours[slot]
+        if neighbours is None:
+            return None
+        other_slot = slot if cable == _SAME_BOARD else neighbours[cable]
+        if other_slot == _NOT_BOARD:
+            return None
+        other = other_slot * _CHIPS + other_local
+        if other not in self.parents:
+            return None
+        if self._broken(self.boards[slot], local, link, self.boards[other_slot], other_local):
+            return None
+        return other
+
+    def links_at_boot(self, chip: int) -> int:
+        """Return the links of a chip that led to another of the region at boot, one bit each."""
+        slot, local = divmod(chip, _CHIPS)
+        return sum(
+            1 << link
+            for link, cable, other_local in _HOPS[local]
+            if self._neighbour(slot, local, link, cable, other_local) is not None
+        )
+
+    def exits(self, chip: int) -> list[Exit]:
+        """Return the links of a chip that work now."""
+        slot, local = divmod(chip, _CHIPS)
+        board = self.boards[slot]
+        working = []
+        for link, cable, other_local in _HOPS[local]:
+            other = board if cable == _SAME_BOARD else board.across(cable)
+            if other is None or not other.live_chips >> other_local & 1:
+                continue
+            if not self._broken(board, local, link, other, other_local):
+                working.append(Exit(link, None if cable == _SAME_BOARD else Link(cable), other, other_local))
+        return working
+
+    def intact(self) -> bool:
+        """Return whether all boards still run, and all links between them that worked at boot still do."""
+        for slot, neighbours in enumerate(self._neighbours):
+            board = self.boards[slot]
+            for link, other in enumerate(neighbours or ()):
+                if other != _NOT_BOARD and board.across(link) is not self.boards[other]:
+                    return False
+        return True

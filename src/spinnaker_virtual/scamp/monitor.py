@@ -1,0 +1,509 @@
+# What a chip's monitor does with a packet: finds the chip it is for, carries the command out, and answers.
+#
+# One function a command; how tables and heaps work is in the modules beside this one. No sockets and no clock.
+"""SCAMP's answers to a host."""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+
+from spinnaker.geometry import Link
+from spinnaker.memory_map import ROUTER_ENTRIES, ROUTER_ENTRY, SystemVariable
+from spinnaker.scamp import (
+    SARK_NAME,
+    SCAMP_NAME,
+    Allocation,
+    RouterOperation,
+    ScampCommand,
+    SignalRoute,
+    encode_information,
+)
+from spinnaker.scp import Result, SoftwareVersion
+from spinnaker.sdp import MAX_DATA_BYTES
+from spinnaker_virtual.board import VirtualBoard
+from spinnaker_virtual.network import Socket
+from spinnaker_virtual.scamp import applications
+from spinnaker_virtual.scamp.allocation import SdramHeap
+from spinnaker_virtual.scamp.chip import BusError, Chip
+from spinnaker_virtual.scamp.flood import in_area
+from spinnaker_virtual.scamp.heap import Heap
+from spinnaker_virtual.scamp.machine import BootedMachine
+from spinnaker_virtual.scamp.router import RouterTable
+from spinnaker_virtual.scamp.tags import tags_of
+
+_PACKET = Struct("<2x8B2H3I")
+_REPLY = Struct("<2x8B2H")
+_WORD = Struct("<I")
+_TWO_WORDS = Struct("<II")
+
+_REPLY_WANTED = 0x80
+_NOT_ROUTED = 0x20
+_NEAREST = 0xFFFF
+_CORE_MASK = 0x1F
+_PORT_SHIFT = 5
+_BUILD = 1_604_188_800
+_HIGHEST_TYPE = 2
+_LINKS = len(Link)
+_TOP_BIT = 1 << 31
+
+
+class Packet(NamedTuple):
+    """A command for a monitor, field by field as it comes."""
+
+    flags: int
+    tag: int
+    destination_port: int
+    source_port: int
+    destination_y: int
+    destination_x: int
+    source_y: int
+    source_x: int
+    command: int
+    sequence: int
+    argument_1: int
+    argument_2: int
+    argument_3: int
+
+
+Outcome = tuple[Result, bytes]
+_DONE: Outcome = (Result.OK, b"")
+_WRONG: Outcome = (Result.ARGUMENT, b"")
+
+
+class Task(NamedTuple):
+    """A command on its way to being carried out."""
+
+    machine: BootedMachine
+    chip: Chip
+    core: int
+    packet: Packet
+    data: bytes
+    sender: Socket
+    now: float
+
+
+def answer(board: VirtualBoard, datagram: bytes, sender: Socket, now: float) -> bytes | None:
+    """Return what a board answers to a datagram at its SDP port; None if it stays silent."""
+    machine = board.machine
+    if machine is None:
+        return None
+    if len(datagram) < _PACKET.size:
+        return None
+    packet = Packet._make(_PACKET.unpack_from(datagram))
+    heard = machine.ethernet_chip(board)
+    if heard is None:
+        return None
+    if now < machine.answers_from:
+        # Until SCAMP knows where it is, it tells its version only, and (255, 255) for its place.
+        if packet.command != ScampCommand.VERSION or not packet.flags & _REPLY_WANTED:
+            return None
+        return _reply(packet, heard, heard, (Result.OK, _version(machine, _NEAREST, heard.physical[0], 0)))
+    address = packet.destination_x << 8 | packet.destination_y
+    chip: Chip | None = heard
+    if address not in (_NEAREST, heard.address) and not packet.flags & _NOT_ROUTED:
+        number = machine.region.chips.get(address)
+        chip = None if number is None else machine.chip(number)
+    outcome: Outcome | None
+    if chip is None:
+        outcome = Result.NO_ROUTE, b""
+    elif chip is not heard and not machine.reaches(heard, chip):
+        outcome = Result.P2P_NO_REPLY, b""
+    else:
+        core = packet.destination_port & _CORE_MASK
+        outcome = _carry_out(Task(machine, chip, core, packet, datagram[_PACKET.size :], sender, now))
+    if outcome is None or not packet.flags & _REPLY_WANTED:
+        return None
+    return _reply(packet, heard, chip, outcome)
+
+
+def _reply(packet: Packet, heard: Chip, chip: Chip | None, outcome: Outcome) -> bytes:
+    to, origin = heard.address, packet.destination_x << 8 | packet.destination_y
+    if chip is not None:
+        origin = chip.address
+    head = _REPLY.pack(
+        packet.flags & ~_REPLY_WANTED,
+        packet.tag,
+        packet.source_port,
+        packet.destination_port,
+        to & 0xFF,
+        to >> 8,
+        origin & 0xFF,
+        origin >> 8,
+        outcome[0],
+        packet.sequence,
+    )
+    return head + outcome[1]
+
+
+def _carry_out(task: Task) -> Outcome | None:
+    chip, packet = task.chip, task.packet
+    if task.core >= chip.cores:
+        return Result.CORE, b""
+    if packet.destination_port >> _PORT_SHIFT:
+        # Other ports belong to applications; the monitor has none, and those on other cores never run here.
+        return None if task.core else (Result.PORT, b"")
+    command = (_CORE_COMMANDS if task.core else _COMMANDS).get(packet.command)
+    if command is None:
+        return Result.UNKNOWN_COMMAND, b""
+    try:
+        return command(task)
+    except BusError:
+        return None  # the core dies of a data abort, and nobody answers
+
+
+# What every core knows.
+
+
+def _version(machine: BootedMachine, address: int, physical: int, core: int) -> bytes:
+    name = SARK_NAME if core else SCAMP_NAME
+    place = address << 16 | physical << 8 | core
+    return SoftwareVersion(place, MAX_DATA_BYTES, _BUILD, name, machine.software).encode()
+
+
+def _tell_version(task: Task) -> Outcome:
+    chip = task.chip
+    return Result.OK, _version(task.machine, chip.address, chip.physical[task.core], task.core)
+
+
+def _read(task: Task) -> Outcome:
+    address, length, kind = task.packet[10:]
+    if length > MAX_DATA_BYTES or kind > _HIGHEST_TYPE:
+        return _WRONG
+    return Result.OK, task.chip.read(address, length, task.now, task.core)
+
+
+def _write(task: Task) -> Outcome:
+    address, length, kind = task.packet[10:]
+    if length > MAX_DATA_BYTES or kind > _HIGHEST_TYPE:
+        return _WRONG
+    if length > len(task.data):
+        return Result.LENGTH, b""
+    task.chip.write(address, task.data[:length], task.core)
+    return _DONE
+
+
+def _fill(task: Task) -> Outcome:
+    address, word, length = task.packet[10:]
+    task.chip.fill(address, word, length, task.core)
+    return _DONE
+
+
+# Neighbours.
+
+
+def _neighbour(task: Task, link: int) -> Chip | None:
+    return task.machine.across(task.chip.number, link)
+
+
+def _read_link(task: Task) -> Outcome:
+    address, length, link = task.packet[10:]
+    if length > MAX_DATA_BYTES or link >= _LINKS:
+        return _WRONG
+    other = _neighbour(task, link)
+    if other is None:
+        return Result.TIMEOUT, b""
+    try:
+        return Result.OK, other.read(address, length & ~3, task.now)
+    except BusError:
+        return Result.TIMEOUT, b""
+
+
+def _write_link(task: Task) -> Outcome:
+    address, length, link = task.packet[10:]
+    if length > MAX_DATA_BYTES or link >= _LINKS:
+        return _WRONG
+    if length > len(task.data):
+        return Result.LENGTH, b""
+    other = _neighbour(task, link)
+    if other is None:
+        return Result.TIMEOUT, b""
+    try:
+        other.write(address, task.data[: length & ~3])
+    except BusError:
+        return Result.TIMEOUT, b""
+    return _DONE
+
+
+# Applications.
+
+
+def _start(task: Task) -> Outcome:
+    if task.packet.argument_1 & 1:
+        return _WRONG  # the monitor can't be reset
+    applications.start(task.chip, task.packet.argument_1, task.machine.unix_time(task.now))
+    return _DONE
+
+
+def _start_at(task: Task) -> Outcome:
+    applications.start(task.chip, task.packet.argument_2 & ~1, task.machine.unix_time(task.now))
+    return _DONE
+
+
+def _copy_and_run(task: Task) -> Outcome:
+    first, length, cores = task.packet[10:]
+    link, checksum = first & 7, first >> 3
+    if cores & 1 or link >= _LINKS or length % 4:
+        return _WRONG
+    other = _neighbour(task, link)
+    if other is None:
+        return Result.TIMEOUT, b""
+    start = task.chip.layout.sdram_system
+    task.chip.copy(other, start, length)
+    if checksum:
+        total = _sum_words(task.chip.read(start, length, task.now))
+        if total & 0x1FFF_FFFF != checksum:
+            return Result.CHECKSUM, _WORD.pack(total)
+    applications.start(task.chip, cores, task.machine.unix_time(task.now))
+    return _DONE
+
+
+def _sum_words(data: bytes) -> int:
+    total: int = sum(word for (word,) in _WORD.iter_unpack(data))
+    return total & 0xFFFF_FFFF
+
+
+def _signal(task: Task) -> Outcome:
+    route, data, area = task.packet[10:]
+    if route == SignalRoute.MULTICAST:
+        if task.chip.address != task.machine.region.root:
+            return _WRONG
+        return _signal_all(task, data)
+    if route == SignalRoute.POINT_TO_POINT:
+        return _count_in_area(task, data, area)
+    if route == SignalRoute.NEAREST_NEIGHBOUR:
+        return _signal_all(task, data)
+    return _WRONG
+
+
+def _signal_all(task: Task, data: int) -> Outcome:
+    unix_time = task.machine.unix_time(task.now)
+    for chip in task.machine.running():
+        applications.signal(chip, data, unix_time)
+    return _DONE
+
+
+_STATISTICS, _SIGNALS = 1, 2
+_ANY, _ALL, _SUM = 0, 1, 2
+_VERDICT = 1 << 16
+
+
+def _count_in_area(task: Task, data: int, sixteenths: int) -> Outcome:
+    """Signal, or count cores in a state, in the sixteenths of this chip's square of some level."""
+    if not sixteenths:
+        return _WRONG
+    level, operation, mode = data >> 26 & 3, data >> 22 & 3, data >> 20 & 3
+    outside = ~((4 << 6 - 2 * level) - 1)
+    x, y = task.chip.address >> 8 & outside, task.chip.address & 0xFF & outside
+    area = (x << 8 | y + level) << 16 | sixteenths & 0xFFFF
+    chips = [chip for chip in task.machine.running() if in_area(chip.address, area)]
+    if not chips:
+        return Result.NO_ROUTE, b""
+    if operation == _SIGNALS:
+        for chip in chips:
+            applications.signal(chip, data, task.machine.unix_time(task.now))
+        return Result.OK, _WORD.pack(len(chips))
+    if operation != _STATISTICS:
+        return Result.OK, _WORD.pack(len(chips))
+    state, mask, number = data >> 16 & 0xF, data >> 8 & 0xFF, data & 0xFF
+    counts = [applications.count(chip, state, number, mask) for chip in chips]
+    if mode == _SUM:
+        return Result.OK, _WORD.pack(sum(found for _, found in counts))
+    verdict = (
+        any(found for _, found in counts) if mode == _ANY else all(cores == found for cores, found in counts)
+    )
+    return Result.OK, _WORD.pack(verdict * _VERDICT + len(chips))
+
+
+def _count(task: Task) -> Outcome:
+    number, state, _ = task.packet[10:]
+    chips = map(task.machine.chip, task.machine.region.on_board(task.chip.slot))
+    return Result.OK, _WORD.pack(sum(applications.count(chip, state, number)[1] for chip in chips))
+
+
+# Flood fill and what else goes from neighbour to neighbour.
+
+_SIGNAL_0, _FLOOD_START, _FLOOD_SELECT, _FLOOD_END = 0, 6, 7, 15
+_SET_LEDS, _SIGNAL_APPLICATION = 1, 5
+
+
+def _nearest_neighbour(task: Task) -> Outcome:
+    key, data, _ = task.packet[10:]
+    command = key >> 24 & 0xF
+    flood = task.machine.flood
+    if command == _SIGNAL_0:
+        operation = data >> 28
+        if operation == _SIGNAL_APPLICATION:
+            return _signal_all(task, data)
+        if operation == _SET_LEDS:
+            for chip in task.machine.running():
+                chip.leds = _switched(chip.leds, data & 0x0FFF_FFFF, task.machine)
+    elif command == _FLOOD_START:
+        flood.begin(key >> 17 & 0x7F, key >> 8 & 0xFF, data)
+    elif command == _FLOOD_SELECT:
+        flood.select(data, key & 0x3_FFFF)
+    elif command == _FLOOD_END:
+        unix_time = task.machine.unix_time(task.now)
+        for chip, cores in flood.end(key >> 1 & 0x7F, task.machine.running(), data):
+            applications.start(chip, cores, unix_time)
+    return _DONE
+
+
+def _flood_data(task: Task) -> Outcome:
+    first, second, address = task.packet[10:]
+    length = 4 * ((second >> 8 & 0xFF) + 1)
+    if length > len(task.data):
+        return Result.LENGTH, b""
+    task.machine.flood.block(first >> 1 & 0x7F, second >> 16 & 0xFF, address, task.data[:length])
+    return _DONE
+
+
+# LEDs, tags, allocation, router.
+
+
+def _switched(leds: int, actions: int, machine: BootedMachine) -> int:
+    """Return LEDs after actions of two bits each: 1 toggles, 2 turns off, 3 turns on."""
+    defined: int = SystemVariable.LED_0.format.unpack_from(
+        machine.layout.variables, SystemVariable.LED_0.offset
+    )[0]
+    for led in range(defined & 0xF):
+        bit, action = 1 << led, actions >> 2 * led & 3
+        if action == 1:
+            leds ^= bit
+        elif action:
+            leds = leds | bit if action & 1 else leds & ~bit
+    return leds
+
+
+def _set_leds(task: Task) -> Outcome:
+    task.chip.leds = _switched(task.chip.leds, task.packet.argument_1, task.machine)
+    return _DONE
+
+
+def _ip_tag(task: Task) -> Outcome:
+    packet = task.packet
+    return tags_of(task.chip).command((packet.argument_1, packet.argument_2, packet.argument_3), task.sender)
+
+
+def _allocate(task: Task) -> Outcome:
+    first, second, third = task.packet[10:]
+    application, flags = first >> 8 & 0xFF, first >> 16 & 0xFF
+    sdram, router = SdramHeap(task.chip), RouterTable(task.chip)
+    match first & 0xFF:
+        case Allocation.ALLOCATE_SDRAM:
+            value = sdram.allocate(second, third, application, flags)
+        case Allocation.FREE_SDRAM:
+            sdram.free(second)
+            return _DONE
+        case Allocation.FREE_SDRAM_OF_APPLICATION:
+            value = sdram.free_application(application)
+        case Allocation.ALLOCATE_ROUTER:
+            value = router.allocate(second, application)
+        case Allocation.FREE_ROUTER:
+            router.free(second, bool(third))
+            return _DONE
+        case Allocation.FREE_ROUTER_OF_APPLICATION:
+            value = router.free_application(application, bool(second))
+        case Allocation.SDRAM_SPACE:
+            return Result.OK, _TWO_WORDS.pack(sdram.heap.free_bytes, sdram.heap.largest)
+        case Allocation.SDRAM_BLOCK_OF_TAG:
+            value = sdram.find(second, application)
+        case _:
+            return _WRONG
+    return Result.OK, _WORD.pack(value)
+
+
+def _route(task: Task) -> Outcome:
+    first, second, third = task.packet[10:]
+    application, count = first >> 8 & 0xFF, first >> 16
+    router = RouterTable(task.chip)
+    match first & 0xFF:
+        case RouterOperation.INITIALISE:
+            router.initialise()
+            done = True
+        case RouterOperation.CLEAR:
+            done = router.clear(second, count)
+        case RouterOperation.LOAD:
+            if not count:
+                count = task.chip.read(second + 2, 1, task.now)[0]
+            if count > ROUTER_ENTRIES:
+                return _WRONG
+            table = task.chip.read(second, count * ROUTER_ENTRY.size, task.now)
+            done = router.load(table, count, third, application)
+        case RouterOperation.FIXED_ROUTE:
+            if second & _TOP_BIT:
+                return Result.OK, _WORD.pack(task.chip.get(SystemVariable.FIXED_ROUTE))
+            task.chip.set_fixed_route(second & 0x00FF_FFFF)
+            done = True
+        case _:
+            done = False
+    return _DONE if done else _WRONG
+
+
+def _remap(task: Task) -> Outcome:
+    core, flags, _ = task.packet[10:]
+    physical = task.chip.physical
+    if flags & 1:
+        wanted = core
+    elif core < task.chip.cores:
+        wanted = physical[core]
+    else:
+        return _WRONG
+    if wanted not in physical[1:]:
+        return _WRONG
+    task.chip.disable(wanted)
+    return _DONE
+
+
+def _inform(task: Task) -> Outcome:
+    chip, machine = task.chip, task.machine
+    region = machine.region
+    heap = Heap(chip.sdram, chip.layout.sdram_heap)
+    shared = Heap(chip.system_ram, chip.layout.system_ram_heap)
+    flags = (
+        chip.cores
+        | machine.links(chip.number) << 8
+        | RouterTable(chip).largest << 14
+        | chip.has_ethernet << 25
+    )
+    data = encode_information(
+        flags,
+        heap.largest,
+        shared.largest,
+        chip.states(),
+        region.ethernet(chip.number),
+        machine.ip_address(chip),
+        region.parents[chip.number],
+    )
+    return Result.OK, data
+
+
+def _synchronise(_: Task) -> Outcome:
+    return _DONE  # beacons go between chips only, where no host hears them
+
+
+_CORE_COMMANDS: dict[int, Callable[[Task], Outcome]] = {
+    ScampCommand.VERSION: _tell_version,
+    ScampCommand.READ: _read,
+    ScampCommand.WRITE: _write,
+    ScampCommand.FILL: _fill,
+}
+
+_COMMANDS: dict[int, Callable[[Task], Outcome]] = {
+    **_CORE_COMMANDS,
+    ScampCommand.COUNT: _count,
+    ScampCommand.REMAP: _remap,
+    ScampCommand.LINK_READ: _read_link,
+    ScampCommand.LINK_WRITE: _write_link,
+    ScampCommand.RESET_APPLICATION: _start,
+    ScampCommand.NEAREST_NEIGHBOUR: _nearest_neighbour,
+    ScampCommand.COPY_AND_RUN: _copy_and_run,
+    ScampCommand.SIGNAL: _signal,
+    ScampCommand.FLOOD_DATA: _flood_data,
+    ScampCommand.START_APPLICATION: _start_at,
+    ScampCommand.LED: _set_leds,
+    ScampCommand.IP_TAG: _ip_tag,
+    ScampCommand.ALLOCATE: _allocate,
+    ScampCommand.ROUTER: _route,
+    ScampCommand.INFORMATION: _inform,
+    ScampCommand.SYNCHRONISE: _synchronise,
+}

@@ -1,0 +1,184 @@
+# The `spinnaker-virtual` command: reads its arguments, runs a virtual machine, ends on a signal.
+#
+# What a machine is stands in machine.py, what may go wrong in faults.py.
+"""Run virtual SpiNNaker boards and BMPs on this computer's loopback addresses."""
+
+import argparse
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib.metadata import version
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+from typing import TextIO
+
+from spinnaker.geometry import Size
+from spinnaker_virtual.configuration import MachineFileError, parse
+from spinnaker_virtual.faults import Faults
+from spinnaker_virtual.loopback import AddressError
+from spinnaker_virtual.machine import Timings, VirtualMachine
+from spinnaker_virtual.site import VirtualSite
+
+_SIZE = re.compile(r"([1-9]\d{0,3})[xX]([1-9]\d{0,3})")
+_SOCKETS_A_BOARD = 2
+_SPARE_DESCRIPTORS = 256
+
+
+def _base(text: str) -> IPv4Address:
+    try:
+        address = IPv4Address(text)
+    except AddressValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IPv4 address, such as 127.1.0.0") from None
+    if not address.is_loopback:
+        raise argparse.ArgumentTypeError(f"{text} is not a loopback address; those start with 127")
+    return address
+
+
+def _faults(text: str) -> Faults:
+    try:
+        return Faults.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="spinnaker-virtual",
+        description="Run virtual SpiNNaker boards and their BMPs on this computer's loopback addresses.",
+        epilog="It runs until it is interrupted. All boards are off at first: use their BMPs, or --on.",
+    )
+    parser.add_argument(
+        "machine",
+        metavar="WxH|FILE",
+        help="width and height in triads, such as 2x1, or a TOML file that describes a machine",
+    )
+    parser.add_argument(
+        "--base",
+        type=_base,
+        metavar="ADDRESS",
+        help="address of the first frame's BMP (default: a block that is free)",
+    )
+    parser.add_argument(
+        "--ports",
+        type=int,
+        metavar="N",
+        help="put everything on 127.0.0.1, from port N on, instead of an address a board",
+    )
+    parser.add_argument("--on", action="store_true", help="power all boards on at the start")
+    parser.add_argument("--instant", action="store_true", help="take no time to power and boot boards")
+    parser.add_argument(
+        "--faults",
+        type=_faults,
+        metavar="LIST",
+        help="what goes wrong and how often, such as lost=0.01,power=0.1; "
+        "there are " + ", ".join(Faults.names()),
+    )
+    parser.add_argument("--seed", type=int, help="settles when the faults happen (default: 0)")
+    parser.add_argument(
+        "--log", metavar="FILE", help="write a line for every packet to FILE, - for the standard output"
+    )
+    parser.add_argument("--version", "-V", action="version", version=f"%(prog)s {version('spalloc')}")
+    return parser
+
+
+def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
+    """Return the machine that the command's arguments describe.
+
+    Raises:
+        MachineFileError: They describe none.
+        OSError: The file can't be read.
+    """
+    size = _SIZE.fullmatch(arguments.machine)
+    if size is not None:
+        machine = VirtualMachine(size=Size(int(size[1]), int(size[2])))
+    else:
+        try:
+            machine = parse(Path(arguments.machine).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise MachineFileError(
+                f"{arguments.machine!r} is neither a size in triads, such as 2x1, nor a file"
+            ) from None
+        except MachineFileError as error:
+            raise MachineFileError(f"{arguments.machine}: {error}") from None
+    if arguments.instant:
+        machine = replace(machine, timings=Timings.instant())
+    if arguments.faults is not None:
+        machine = replace(machine, faults=arguments.faults)
+    if arguments.seed is not None:
+        machine = replace(machine, seed=arguments.seed)
+    return machine
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    arguments = make_parser().parse_args(argv)
+    try:
+        machine = machine_of(arguments)
+        with ExitStack() as stack:
+            log = _log(arguments.log, stack)
+            _allow_sockets(_SOCKETS_A_BOARD * len(machine.places) + len(machine.frames))
+            site = VirtualSite(machine, arguments.base, first_port=arguments.ports, log=log)
+            asyncio.run(_serve(site, arguments.on))
+    except (MachineFileError, AddressError, OSError, ValueError) as error:
+        print(f"spinnaker-virtual: {_message(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename and not isinstance(error, AddressError) else ""
+        return where + error.strerror
+    return str(error)
+
+
+def _log(name: str | None, stack: ExitStack) -> Callable[[str], None] | None:
+    if name is None:
+        return None
+    stream: TextIO = sys.stdout
+    if name != "-":
+        stream = stack.enter_context(Path(name).open("w", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
+    return lambda line: print(line, file=stream, flush=True)
+
+
+def _allow_sockets(wanted: int) -> None:
+    """Raise the limit on open files to what the machine needs, as far as the system lets us."""
+    try:
+        import resource
+    except ImportError:  # systems without such limits
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _SPARE_DESCRIPTORS
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def _serve(site: VirtualSite, power: bool) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with site:
+        if power:
+            site.power_on_all()
+        _introduce(site)
+        await ended.wait()
+
+
+def _introduce(site: VirtualSite) -> None:
+    machine = site.machine
+    print(f"{machine.size} triads, {len(machine.places)} boards, {len(machine.frames)} BMPs")
+    for frame, address in site.bmps.items():
+        print(f"BMP of {frame}: {address}")
+    for board, address in site.addresses.items():
+        print(f"board {board}, {machine.places[board]}: {address}")
+    print("ready", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+# A virtual machine that runs: sockets, event loop and hardware put together.
+#
+# The face of this package to Python programs; decisions are in hardware.py and below.
+"""A virtual site: a machine of virtual boards that answers on this computer's loopback addresses."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address
+from types import TracebackType
+from typing import Self
+
+from spinnaker.fpga import FPGAS_PER_BOARD
+from spinnaker.geometry import Board, BoardLink, Link
+from spinnaker.places import Frame
+from spinnaker.sdp import SDP_PORT
+from spinnaker_virtual.faults import PowerOutcome
+from spinnaker_virtual.hardware import Hardware
+from spinnaker_virtual.log import PacketLog
+from spinnaker_virtual.loopback import ONE_HOST, BoundSockets, bind, bind_free
+from spinnaker_virtual.machine import VirtualMachine
+from spinnaker_virtual.network import Network, Socket
+from spinnaker_virtual.scamp.machine import Crossed
+from spinnaker_virtual.udp import UdpPump
+
+
+class VirtualSite:
+    """A machine of virtual boards that answers on loopback addresses, in the running event loop.
+
+    `async with VirtualSite(VirtualMachine(size=Size(1, 1))) as site:` starts and stops it.
+    """
+
+    def __init__(
+        self,
+        machine: VirtualMachine,
+        base: IPv4Address | None = None,
+        *,
+        first_port: int | None = None,
+        log: Callable[[str], None] | None = None,
+        crossed: Crossed | None = None,
+    ) -> None:
+        """Prepare a site; nothing is bound yet.
+
+        Args:
+            machine: What the machine is.
+            base: The address at which a standard installation's addresses start, such as 127.1.0.0; None to
+            find a
+                block that is free.
+            first_port: Put everything on 127.0.0.1, from this port on, instead of giving each board an address.
+            log: Gets a line for each packet.
+            crossed: Is told of each packet between chips that leaves a board over one of its links.
+        """
+        self.machine = machine
+        self._base = base
+        self._first_port = first_port
+        self._log = log
+        self._crossed = crossed
+        self._network: Network | None = None
+        self._hardware: Hardware | None = None
+        self._pump: UdpPump | None = None
+
+    async def start(self) -> None:
+        """Bind all addresses and begin to answer.
+
+        Raises:
+            AddressError: Addresses can't be bound.
+        """
+        if self._pump is not None:
+            raise RuntimeError("the site has been started already")
+        sockets: BoundSockets
+        if self._first_port is not None:
+            network = Network.one_host(self.machine, ONE_HOST, self._first_port)
+            sockets = bind(network)
+        elif self._base is not None:
+            network = Network.standard(self.machine, self._base)
+            sockets = bind(network)
+        else:
+            network, sockets = bind_free(self.machine)
+        self._network = network
+        self._pump = UdpPump(sockets, None if self._log is None else PacketLog(network, self._log))
+        self._hardware = Hardware(self.machine, network, self._pump.transmit, self._crossed)
+        self._pump.start(self._hardware.receivers, self._hardware.agenda)
+
+    async def stop(self) -> None:
+        """Stop answering and give the addresses back; harmless when the site does not run."""
+        if self._pump is not None:
+            self._pump.stop()
+        self._pump = self._hardware = self._network = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def network(self) -> Network:
+        """Where BMPs and boards listen; while the site runs."""
+        if self._network is None:
+            raise RuntimeError("the site has no addresses until it is started")
+        return self._network
+
+    @property
+    def hardware(self) -> Hardware:
+        """The BMPs and boards themselves; while the site runs."""
+        if self._hardware is None:
+            raise RuntimeError("the site has no boards until it is started")
+        return self._hardware
+
+    @property
+    def addresses(self) -> Mapping[Board, str]:
+        """The address of each live board's Ethernet-connected chip, with `:port` where that is not the standard one."""
+        return {board: _text(sockets.sdp) for board, sockets in self.network.boards.items()}
+
+    @property
+    def bmps(self) -> Mapping[Frame, str]:
+        """The address of each frame's BMP, with `:port` if the port is not the standard one."""
+        return {frame: _text(socket) for frame, socket in self.network.bmps.items()}
+
+    def is_on(self, board: Board) -> bool:
+        """Return whether a live board has power.
+
+        Raises:
+            KeyError: The machine has no such board, or it is dead.
+        """
+        return self.hardware.board(board).on
+
+    def stopped_links(self, board: Board) -> frozenset[Link]:
+        """Return the links of a live board whose STOP registers are set.
+
+        Raises:
+            KeyError: The machine has no such board, or it is dead.
+        """
+        return self.hardware.board(board).stopped_links
+
+    def power_on_all(self) -> None:
+        """Power all live boards on at once, as if their BMPs had been told to."""
+        for board in self.machine.places:
+            self.hardware.board(board).power_on(self._now())
+
+    def fail_power(self, board: Board, times: int = 1) -> None:
+        """Have the board's next power-ons leave it without power, although its BMP says that all went well."""
+        self.hardware.faults.plan_power(board, PowerOutcome(on=False), times)
+
+    def fail_fpgas(self, board: Board, fpgas: Iterable[int] = (0,), times: int = 1) -> None:
+        """Have some FPGAs not load on the board's next power-ons."""
+        failing = frozenset(fpgas)
+        loaded = tuple(number not in failing for number in range(FPGAS_PER_BOARD))
+        self.hardware.faults.plan_power(board, PowerOutcome(loaded=loaded), times)
+
+    def hang_bmp(self, frame: Frame, seconds: float) -> None:
+        """Have a frame's BMP take nothing in and say nothing for some seconds."""
+        self.hardware.bmps[frame].hang(self._now(), seconds)
+
+    def crash(self, board: Board) -> None:
+        """Stop all chips of a board until it is powered on again; its BMP goes on."""
+        self.hardware.board(board).crash()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def link_works(self, board: Board, link: Link) -> bool:
+        """Return whether packets can cross a link of a board: neither dead nor stopped, and both boards on."""
+        return self.hardware.link_works(BoardLink(board, link))
+
+
+def _text(socket: Socket) -> str:
+    return socket.host if socket.port == SDP_PORT else str(socket)

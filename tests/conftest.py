@@ -1,0 +1,25 @@
+# What holds for every test: where fixtures of all rooms come from, and that nothing of the developer's own leaks in.
+
+import os
+
+import hypothesis
+import pytest
+
+pytest_plugins = ["tests.peers.plugin"]
+
+# A machine under load is slow, which is no fault: no deadlines. CI tries the same examples each time, so that a
+# change is judged by itself; developers' runs go on looking for new ones.
+hypothesis.settings.register_profile("developer", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Code under test reads no configuration of the person who runs the tests, neither in this process nor in others.
+
+    Only where tests run, which with several processes is not here: installing published programs needs pip's settings,
+    which are in the same folder (see peers/plugin.py).
+    """
+    if config.getoption("dist", "no") == "no":
+        for variable in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
+            os.environ[variable] = str(config.rootpath / "tests" / "no-configuration")

@@ -1,0 +1,72 @@
+# A client in the simulated world: speaks the v1 protocol, and remembers what it was promised.
+"""Simulated clients."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from spalloc_client.wire import Failure, JobsChanged, Lines, Request, Return, decode_message, encode
+from tests.simulation.network import Network, StreamTransport
+from tests.simulation.process import Process
+
+
+class RefusedError(Exception):
+    """The server said no."""
+
+
+class GoneError(Exception):
+    """The connection ended before the reply came."""
+
+
+class Client(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        self._lines = Lines()
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self.changed: set[int] = set()
+        self.gone = False
+        self.transport: StreamTransport
+
+    @classmethod
+    def connect(cls, process: Process, network: Network) -> "Client":
+        client = cls()
+        network.connect(process, client)
+        return client
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone = True
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(GoneError())
+
+    def data_received(self, data: bytes) -> None:
+        for line in self._lines.feed(data):
+            message = decode_message(line)
+            if isinstance(message, JobsChanged):
+                self.changed |= set(message.jobs)
+            elif isinstance(message, Return | Failure) and self._waiting:
+                future = self._waiting.popleft()
+                if future.done():
+                    continue
+                if isinstance(message, Return):
+                    future.set_result(message.value)
+                else:
+                    future.set_exception(RefusedError(message.message))
+
+    def send(self, command: str, *args: Any, **kwargs: Any) -> "asyncio.Future[Any]":
+        """Ask without waiting; the future gets the reply."""
+        future = asyncio.get_running_loop().create_future()
+        if self.gone:
+            future.set_exception(GoneError())
+        else:
+            self._waiting.append(future)
+            self.transport.write(encode(Request(command, args, kwargs)))
+        return future
+
+    async def call(self, command: str, *args: Any, **kwargs: Any) -> Any:
+        return await self.send(command, *args, **kwargs)

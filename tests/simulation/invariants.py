@@ -1,0 +1,117 @@
+# What must hold: at every moment, and once everything has come to rest.
+"""The promises of a site, checked against the hardware and against what clients were told."""
+
+from spalloc_client.states import JobState
+from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.scheduler import Scheduler
+from spalloc_server.core.site import Site
+from spinnaker.geometry import Board
+from tests.simulation.site import SimulatedSite, links_out
+
+
+class Watch:
+    """Looks at a site after every event at which something changed."""
+
+    def __init__(self, site: SimulatedSite) -> None:
+        self._site = site
+        self._seen: tuple[object, ...] = ()
+        self.looks = 0
+        site.world.after_each = self.look
+
+    def look(self) -> None:
+        site = self._site
+        if site.engine is None or site.server is None:
+            return
+        seen = (id(site.engine), site.engine.site.changes, site.hardware_changes, site.happened["boot"])
+        if seen == self._seen:
+            return
+        restarted = self._seen[:1] != seen[:1]
+        self._seen = seen
+        self.looks += 1
+        core = site.engine.site
+        check_boards(site, core)
+        if restarted:
+            check_promises(site, core)
+
+
+def boards_in_care(core: Site) -> set[Board]:
+    return {key.board for key in core._upkeep._care}
+
+
+def check_boards(site: SimulatedSite, core: Site) -> None:
+    """No board is in two jobs; none is on without anybody knowing; jobs that are ready are so in truth."""
+    holder: dict[Board, int] = {}
+    for job in core.jobs.values():
+        allocation = job.record.allocation
+        if allocation is None:
+            assert job.record.state is JobState.queued, (
+                f"job {job.id} is {job.record.state.name}, without boards"
+            )
+            continue
+        for board in allocation.boards:
+            assert board not in holder, f"board {board} is in jobs {holder[board]} and {job.id}"
+            assert board in site.machine.places
+            holder[board] = job.id
+        if job.record.state is JobState.ready:
+            check_ready(site, job.id, allocation.boards, on=bool(job.record.power))
+    assert holder == {key.board: job for key, job in core.holders.items()}
+    care = boards_in_care(core)
+    for board in site.machine.places:
+        if site.hardware.board(board).on:
+            assert board in holder or board in care, f"board {board} is on, and nobody knows"
+    assert not care & holder.keys(), f"boards {care & holder.keys()} are in care, and jobs have them"
+
+
+def check_ready(site: SimulatedSite, job: int, boards: frozenset[Board], *, on: bool) -> None:
+    for board in boards:
+        assert site.hardware.board(board).on == on, f"job {job} is ready, its board {board} is not {on=}"
+    if on and not site.old:
+        for board, link in links_out(site.machine, boards):
+            assert link in site.cut_links(board), (
+                f"job {job} is ready, its border is open at {board} {link.name}"
+            )
+        for board in boards:
+            open_links = {link for end, link in links_out(site.machine, boards) if end == board}
+            assert site.cut_links(board) == open_links, f"job {job}: links inside it are cut at {board}"
+
+
+def check_promises(site: SimulatedSite, core: Site) -> None:
+    """Whatever was acknowledged is still so."""
+    for job in site.promises.created:
+        assert job in core.jobs or job in core.ended, f"job {job} was acknowledged and is lost"
+    for job in site.promises.destroyed:
+        assert job not in core.jobs, f"job {job} was destroyed, acknowledged, and lives"
+    for job in core.ended.keys() & site.promises.created - site.promises.maybe_destroyed:
+        reason = core.ended[job].reason or ""
+        assert reason.startswith("Cancelled:"), f"job {job} ended by itself: {reason!r}"
+
+
+def is_at_rest(site: SimulatedSite) -> bool:
+    """Whether nothing is left to be done."""
+    engine = site.engine
+    if engine is None or engine._settle_soon is not None or engine._recording is not None:
+        return False
+    core = engine.site
+    settled = all(
+        job.record.allocation is None or job.record.state is JobState.ready for job in core.jobs.values()
+    )
+    return settled and not boards_in_care(core) and not core.silent.why
+
+
+def check_rest(site: SimulatedSite) -> None:
+    """At rest, every job is ready or waits for a good reason, and no board is on without a job."""
+    assert site.engine is not None
+    core = site.engine.site
+    check_boards(site, core)
+    check_promises(site, core)
+    for board in site.machine.places:
+        if site.hardware.board(board).on:
+            job = core.jobs[core.holders[BoardKey("m", board)]]
+            assert job.record.power, f"board {board} is on, and its job {job.id} wants it off"
+    queue = sorted(job.id for job in core.jobs.values() if job.record.state is JobState.queued)
+    if queue:
+        fresh = Scheduler([site.machine])
+        fresh.occupy("m", [key.board for key in core.holders])
+        first = min(queue, key=lambda job: core.waiting(job).position)  # type: ignore[union-attr]
+        fresh.submit(first, core.jobs[first].record.request, 0.0)
+        assert not fresh.decide(0.0), f"job {first} waits at the head of the queue, and would fit"

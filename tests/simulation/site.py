@@ -1,0 +1,414 @@
+# One whole site in the simulated world: the real server over virtual boards, and everything that goes wrong.
+#
+# What must hold is invariants.py's subject; here things only happen.
+"""A simulated site, its clients and its misfortunes."""
+
+import asyncio
+import dataclasses
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from ipaddress import IPv4Address
+from typing import Any
+
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.site import Site
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.v1.limits import Limits
+from spalloc_server.fronts.v1.server import V1Server
+from spalloc_server.hardware.bmps import Bmps
+from spalloc_server.store.database import Store
+from spinnaker.geometry import Board, BoardLink, Link, Size, neighbour
+from spinnaker.places import Frame, Place
+from spinnaker.scp import SoftwareNumber
+from spinnaker_virtual import Timings, VirtualMachine
+from spinnaker_virtual.hardware import Hardware
+from spinnaker_virtual.network import Network as Addresses
+from spinnaker_virtual.network import Socket
+from tests.simulation.client import Client, GoneError, RefusedError
+from tests.simulation.disk import Disk
+from tests.simulation.network import LATENCY, Network, Trouble, Weather
+from tests.simulation.process import Process
+from tests.simulation.world import World
+
+SIZES = (Size(1, 1), Size(2, 1), Size(2, 2), Size(3, 2))
+BOARDS_IN_A_FRAME = 5
+"""Few, so that jobs span frames."""
+
+
+class SimulatedClock:
+    """The world's time, for the server."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self) -> float:
+        return self._world.now
+
+    def wall(self) -> float:
+        return 1e9 + self._world.now
+
+
+@dataclasses.dataclass
+class Promises:
+    """What clients were told, and so must hold."""
+
+    created: set[int] = dataclasses.field(default_factory=set)
+    destroyed: set[int] = dataclasses.field(default_factory=set)
+    maybe_destroyed: set[int] = dataclasses.field(default_factory=set)
+    """Jobs that a client asked to be destroyed, or that had a keepalive: they may end at any time."""
+
+
+class SimulatedSite:
+    """The server's process, its disk, the hardware and the clients."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = World(seed)
+        self.dice = self.world.dice("site")
+        self.network = Network(self.world)
+        self.disk = Disk()
+        self.clock = SimulatedClock(self.world)
+        self.promises = Promises()
+        self.happened: Counter[str] = Counter()
+        """How often each kind of thing happened, to see that it did."""
+        self.engine: Engine | None = None
+        self.server: Process | None = None
+        self.front: V1Server | None = None
+        self.bmps: Bmps | None = None
+        self.stopping = False
+        self.hardware_changes = 0
+        self.crowd = Process(self.world, self.network, "clients")
+        self.tasks: list[asyncio.Task[Any]] = []
+        self._make_hardware()
+
+    # Hardware
+
+    def _make_hardware(self) -> None:
+        dice = self.dice
+        size = dice.choice(SIZES)
+        boards = [Board(x, y, z) for x in range(size.width) for y in range(size.height) for z in range(3)]
+        dead = frozenset(dice.sample(boards, dice.choice((0, 0, 1))))
+        places = {
+            board: Place(0, index // BOARDS_IN_A_FRAME, index % BOARDS_IN_A_FRAME)
+            for index, board in enumerate(boards)
+            if board not in dead
+        }
+        self.old = dice.random() < 0.15
+        instant = dice.random() < 0.3
+        self.virtual = VirtualMachine(
+            size=size,
+            places=places,
+            dead_boards=dead,
+            timings=Timings.instant()
+            if instant
+            else Timings(power_on=dice.choice((0.3, 1.5)), power_off=0.1),
+            bmp_version=SoftwareNumber(1, 3, 6) if self.old else SoftwareNumber(2, 1, 1),
+        )
+        if not instant:
+            # A datagram is never later than another by as much as a board takes to change its power.
+            self.network.weather = Weather(
+                loss=dice.choice((0, 0, 0.1, 0.3)),
+                doubling=dice.choice((0, 0.1, 0.3)),
+                jitter=dice.choice((0, 0.001, 0.05)),
+            )
+        addresses = Addresses.standard(self.virtual, IPv4Address("127.1.0.0"))
+        self.hardware = Hardware(self.virtual, addresses, self._from_hardware)
+        self.network.to_hardware = self._to_hardware
+        self._hardware_dice = self.world.dice("hardware")
+        self.bad_boards: set[Board] = set()
+        """Boards whose FPGAs don't load just now."""
+        for board in places:
+            self._watch(board)
+        self.machine = Machine(
+            name="m",
+            size=size,
+            dead_boards=dead,
+            places=places,
+            addresses={board: str(sockets.sdp.host) for board, sockets in addresses.boards.items()},
+            bmps={frame: socket.host for frame, socket in addresses.bmps.items()},
+            settle_seconds=dice.choice((0.0, 5.0)),
+            cool_down_seconds=dice.choice((0.0, 2.0)),
+            board_retry_seconds=5.0,
+            bmp_check_seconds=dice.choice((5.0, 30.0)),
+        )
+        self._bmp_of: dict[Frame, Socket] = dict(addresses.bmps)
+
+    def _watch(self, board: Board) -> None:
+        virtual = self.hardware.board(board)
+        really_on, really_off = virtual.power_on, virtual.power_off
+
+        def power_on(boot_from: float, loaded: Iterable[bool]) -> None:
+            self.hardware_changes += 1
+            really_on(boot_from, [False] * 3 if board in self.bad_boards else loaded)
+
+        def power_off() -> None:
+            self.hardware_changes += 1
+            really_off()
+
+        virtual.power_on, virtual.power_off = power_on, power_off  # type: ignore[method-assign]
+
+    def _to_hardware(self, data: bytes, sender: Socket, to: Socket) -> None:
+        self.hardware.receivers[to](data, sender, self.world.now)
+        self._run_agenda()
+
+    def _from_hardware(self, sender: Socket, to: Socket, data: bytes) -> None:
+        self.network.reply(data, sender, to, self._hardware_dice)
+
+    def _run_agenda(self) -> None:
+        agenda = self.hardware.agenda
+        agenda.run(self.world.now)
+        if agenda.next is not None:
+            self.world.at(agenda.next, self._run_agenda)
+
+    def cut_links(self, board: Board) -> frozenset[Link]:
+        return self.hardware.board(board).stopped_links
+
+    # The server's process
+
+    def boot(self) -> None:
+        """Start the server, as it would be after whatever happened before."""
+        self.happened["boot"] += 1
+        self.stopping = False
+        process = Process(self.world, self.network, f"server-{self.happened['boot']}")
+        self.server = process
+        self.database = self.disk.open("/state")
+        process.on_death.append(self._died)
+        process.enter(self._begin, process)
+
+    def _begin(self, process: Process) -> None:
+        store = Store(None, self.database)  # type: ignore[arg-type]
+        bmps = Bmps([self.machine])
+        engine = Engine(Site([self.machine]), store, bmps, self.clock)
+        self.front = V1Server(engine, Limits(connections=50, slow_reader_seconds=20.0))
+        engine.start()
+        self.engine, self.bmps = engine, bmps
+        self.front_up = process.start(self.front.start("10.0.0.1", 22244))
+
+    def _died(self) -> None:
+        self.engine = self.front = None
+
+    def crash(self, *, power_loss: bool) -> None:
+        """End the server without warning, and start it again a little later."""
+        if self.server is None or not self.server.alive:
+            return
+        self.happened["power loss" if power_loss else "kill"] += 1
+        server, database = self.server, self.database
+        self.disk.die(power_loss=power_loss, dice=self.world.dice("disk", self.happened["boot"]))
+        server.kill()
+        self.check_no_faults(server)
+        # Not now: SQLite may be at work further up in this very call.
+        self.world.after(0.0, lambda: close(database))
+        self.world.after(self.dice.choice((0.01, 0.5, 20.0)), self.boot)
+
+    def restart(self) -> None:
+        """Stop the server cleanly, and start it again."""
+        if self.server is None or not self.server.alive or self.engine is None or self.stopping:
+            return
+        self.happened["clean restart"] += 1
+        self.stopping = True
+        self.server.enter(self._stop_cleanly, self.server)
+
+    def _stop_cleanly(self, process: Process) -> None:
+        engine, front, database = self.engine, self.front, self.database
+        assert engine is not None
+        assert front is not None
+
+        async def stop() -> None:
+            front.stop_listening()
+            await engine.stop()
+            await front.stop()
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            task.result()
+            if not process.alive:
+                return
+            process.kill()
+            self.check_no_faults(process)
+            close(database)
+            self.disk.die(power_loss=False, dice=self.dice)
+            self.world.after(0.1, self.boot)
+
+        process.start(stop()).add_done_callback(ended)
+
+    def check_no_faults(self, process: Process) -> None:
+        if process.faults:
+            raise AssertionError(f"nobody caught this in {process.name}: {process.faults[0]}")
+
+    # Misfortunes
+
+    def plan_misfortunes(self, seconds: float) -> None:
+        """Have things go wrong within the next `seconds`, until which everything is mended."""
+        dice = self.world.dice("misfortunes")
+        for _ in range(dice.choice((0, 1, 2, 3))):
+            when = dice.uniform(0, seconds)
+            power_loss = dice.random() < 0.5
+            if dice.random() < 0.5:
+                self.world.after(when, partial(self.crash, power_loss=power_loss))
+            else:
+                self.world.after(when, partial(self._crash_at, dice.randint(1, 25), power_loss))
+        if dice.random() < 0.2:
+            self.world.after(dice.uniform(0, seconds), self.restart)
+        for socket in sorted(self._bmp_of.values()):
+            if dice.random() < 0.25:
+                self._ail(socket, "dead", True, False, dice.uniform(0, seconds), 60.0)
+            if dice.random() < 0.2:
+                self._ail(socket, "slow", 8.0, 0.0, dice.uniform(0, seconds), 60.0)
+        for board in sorted(self.machine.places):
+            if dice.random() < 0.15:
+                begin = dice.uniform(0, seconds)
+                self.world.after(begin, lambda board=board: self._spoil(board))
+                self.world.after(begin + 60.0, lambda board=board: self.bad_boards.discard(board))
+        for fault in ("full", "broken"):
+            if dice.random() < 0.15:
+                begin = dice.uniform(0, seconds)
+                self.world.after(begin, lambda fault=fault: self._ail_disk(fault, True))
+                self.world.after(
+                    begin + dice.uniform(0.1, 20), lambda fault=fault: self._ail_disk(fault, False)
+                )
+
+    def mend(self) -> None:
+        """End all misfortunes."""
+        self.network.weather = Weather()
+        for trouble in self.network.troubles.values():
+            trouble.dead, trouble.slow = False, 0.0
+        self.bad_boards.clear()
+        self.disk.full = self.disk.broken = False
+        self.disk.before_each = lambda: None
+
+    def _crash_at(self, operation: int, power_loss: bool) -> None:
+        """Crash just before the disk is changed for the n-th time from now."""
+        target = self.disk.operations + operation
+
+        def look() -> None:
+            if self.disk.operations >= target:
+                self.disk.before_each = lambda: None
+                self.happened["crash in a write"] += 1
+                self.crash(power_loss=power_loss)
+
+        self.disk.before_each = look
+
+    def _spoil(self, board: Board) -> None:
+        self.happened["board that won't come up"] += 1
+        self.bad_boards.add(board)
+
+    def _ail(self, socket: Socket, what: str, ill: Any, well: Any, begin: float, seconds: float) -> None:
+        def set_to(value: Any) -> None:
+            self.happened[f"BMP {what}"] += bool(value)
+            setattr(self.network.troubles.setdefault(socket, Trouble()), what, value)
+
+        self.world.after(begin, lambda: set_to(ill))
+        self.world.after(begin + seconds, lambda: set_to(well))
+
+    def _ail_disk(self, fault: str, ill: bool) -> None:
+        self.happened[f"disk {fault}"] += ill
+        setattr(self.disk, fault, ill)
+
+    # Clients
+
+    def open_to_users(self, users: int, seconds: float) -> None:
+        """Let users come."""
+        self.end = self.world.now + seconds
+        for number in range(users):
+            self.crowd.enter(self._begin_user, number)
+
+    def _begin_user(self, number: int) -> None:
+        self.tasks.append(self.crowd.start(self._user(self.world.dice("user", number))))
+
+    async def _user(self, dice: random.Random) -> None:
+        mine: list[int] = []
+        while self.world.now < self.end:
+            try:
+                client = Client.connect(self.crowd, self.network)
+            except ConnectionRefusedError:
+                await self.crowd.passing(dice.uniform(0.1, 1.0))
+                continue
+            try:
+                await self._session(client, mine, dice)
+            except GoneError:
+                self.happened["connection lost"] += 1
+
+    async def _session(self, client: Client, mine: list[int], dice: random.Random) -> None:
+        if dice.random() < 0.3:
+            await client.call("notify_job")
+        while self.world.now < self.end:
+            await self.crowd.passing(dice.choice((0.0, 0.01, 1.0, 10.0)) * dice.random())
+            action = dice.random()
+            if action < 0.35 or not mine:
+                await self._create(client, mine, dice)
+            elif action < 0.6:
+                await self._destroy(client, mine.pop(dice.randrange(len(mine))))
+            elif action < 0.7:
+                command = dice.choice(("power_on_job_boards", "power_off_job_boards"))
+                await client.call(command, dice.choice(mine))
+            elif action < 0.8:
+                for job in mine:
+                    await client.call("job_keepalive", job)
+            elif action < 0.9:
+                await self._look(client, dice.choice(mine))
+            elif action < 0.95:
+                await self._misbehave(client, dice)
+            else:
+                client.transport.abort()
+                return
+
+    async def _create(self, client: Client, mine: list[int], dice: random.Random) -> None:
+        wishes: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (1, 1), (0, 0, 1), (2, 1), (6,), (999,)]
+        keepalive = dice.choice((None, None, 30.0))
+        pipelined = [
+            client.send("create_job", *dice.choice(wishes), owner="me", keepalive=keepalive)
+            for _ in range(dice.choice((1, 1, 3)))
+        ]
+        for reply in pipelined:
+            try:
+                job = await reply
+            except GoneError:
+                for other in pipelined:
+                    other.exception() if other.done() else other.cancel()
+                raise
+            assert job not in self.promises.created, f"job {job} was created twice"
+            self.promises.created.add(job)
+            if keepalive is not None:
+                self.promises.maybe_destroyed.add(job)
+            mine.append(job)
+
+    async def _destroy(self, client: Client, job: int) -> None:
+        self.promises.maybe_destroyed.add(job)
+        await client.call("destroy_job", job, "enough")
+        self.promises.destroyed.add(job)
+
+    async def _look(self, client: Client, job: int) -> None:
+        state = await client.call("get_job_state", job)
+        assert state["state"] != 0, f"job {job} was created and is unknown"
+        info = await client.call("get_job_machine_info", job)
+        assert (info["boards"] is None) == (info["machine_name"] is None)
+        jobs = await client.call("list_jobs")
+        assert len({entry["job_id"] for entry in jobs}) == len(jobs)
+
+    async def _misbehave(self, client: Client, dice: random.Random) -> None:
+        self.happened["bad input"] += 1
+        try:
+            await client.call("create_job", "three", owner=3)
+        except RefusedError:
+            pass
+        client.transport.write(dice.choice((b"{}\n", b"\xff\n", b"[" * 70_000, b'{"command":' * 99 + b"\n")))
+        client.transport.write_eof()
+        await self.crowd.passing(LATENCY * 50)
+
+
+def close(database: Any) -> None:
+    try:
+        database.close()
+    except sqlite3.Error:
+        pass
+
+
+def links_out(machine: Machine, boards: frozenset[Board]) -> set[BoardLink]:
+    """The links by which boards could reach boards that are not among them, worked out anew."""
+    return {
+        BoardLink(board, link)
+        for board in boards
+        for link in Link
+        if neighbour(machine.size, board, link) not in boards
+    }

@@ -1,0 +1,56 @@
+# Thousands of sites, each simulated from a seed of its own, with everything going wrong that can.
+#
+# What happens to a site stands in site.py, what must hold in invariants.py. One seed again, with its log:
+# `python -m tests.simulation.run SEED`.
+
+import logging
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.run import run
+
+# CI tries the same seeds each time, so that a change is judged by itself; developers' runs go on looking.
+FIRST_SEED = 0 if os.environ.get("CI") else random.randrange(10**6) * 10_000
+SEEDS_A_TEST = 50
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What the servers log of a hundred thousand misfortunes is of no interest."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def _run(first: int, count: int) -> Counter[str]:
+    happened: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        try:
+            happened += run(seed)
+        except AssertionError as broken:
+            pytest.fail(f"{broken}\nTo see it again: python -m tests.simulation.run {seed}", pytrace=False)
+        except Exception as error:
+            error.add_note(f"To see it again: python -m tests.simulation.run {seed}")
+            raise
+    return happened
+
+
+def test_a_site_keeps_its_promises_whatever_goes_wrong() -> None:
+    _run(FIRST_SEED, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", range(1, 41))
+def test_a_site_keeps_its_promises_whatever_goes_wrong_in_thousands_of_stories(batch: int) -> None:
+    happened = _run(FIRST_SEED + batch * SEEDS_A_TEST, SEEDS_A_TEST)
+    for misfortune in ("kill", "power loss", "crash in a write", "BMP dead", "BMP slow", "datagrams lost"):
+        assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_a_seed_tells_the_same_story_each_time(seed: int) -> None:
+    assert run(seed) == run(seed)

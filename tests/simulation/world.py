@@ -1,0 +1,47 @@
+# Simulated time: what happens next, one event after another.
+#
+# Knows nothing of processes, networks or disks; they put their events in here.
+"""A world in which nothing happens but what was planned."""
+
+import random
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+
+class World:
+    """The clock, the events to come, and the dice."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.now = 1000.0
+        self.events = 0
+        """How many events have happened."""
+        self.after_each: Callable[[], None] = lambda: None
+        """Called after every event."""
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+
+    def dice(self, *names: object) -> random.Random:
+        """Dice of one's own: what others throw, and in which order, makes no difference to them."""
+        return random.Random(f"{self.seed}/{'/'.join(map(str, names))}")
+
+    def at(self, when: float, event: Callable[[], None]) -> None:
+        """Have something happen at a time; events of one time happen in the order in which they were planned."""
+        self._order += 1
+        heappush(self._heap, (max(when, self.now), self._order, event))
+
+    def after(self, seconds: float, event: Callable[[], None]) -> None:
+        self.at(self.now + seconds, event)
+
+    def run(self, *, until: Callable[[], bool], limit: float) -> bool:
+        """Let things happen until a condition holds; return whether it came to hold within `limit` seconds."""
+        end = self.now + limit
+        while not until():
+            if not self._heap or self._heap[0][0] > end:
+                self.now = end
+                return until()
+            self.now, _, event = heappop(self._heap)
+            self.events += 1
+            event()
+            self.after_each()
+        return True

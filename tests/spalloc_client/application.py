@@ -1,0 +1,43 @@
+# An application with a job, as a process of its own: what happens to it is up to the test that runs it.
+#
+# Prints the job's ID and its keepalive helper's process, then does what its first argument says.
+"""`python application.py WHAT HOSTNAME PORT KEEPALIVE`."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+from spalloc_client import Job
+
+
+def main() -> None:
+    what, hostname, port, keepalive = sys.argv[1:]
+    inheritable = os.dup(2)
+    os.set_inheritable(inheritable, True)
+    job = Job(hostname=hostname, port=port, owner="me", keepalive=float(keepalive), config_filenames=[])
+    job.wait_until_ready()
+    helper = job._helper
+    assert helper is not None
+    print(job.id, helper._process.pid, flush=True)
+    if what == "hold":
+        # PyDLL, unlike CDLL, keeps the interpreter's lock during the call: no other thread of this process runs.
+        ctypes.PyDLL(None).usleep(int(3 * float(keepalive) * 1_000_000))
+        print("done", flush=True)
+    elif what == "fork":
+        if os.fork() == 0:
+            os.setsid()
+    elif what == "spawn":
+        # It ends with our input, as this process does.
+        subprocess.Popen(["cat"], stdout=subprocess.DEVNULL, close_fds=False, start_new_session=True)
+    elif what == "catch":
+        try:
+            sys.stdin.read()
+        except KeyboardInterrupt:
+            print("caught", flush=True)
+    sys.stdin.read()
+    print(job.state.name, flush=True)
+    job.destroy()
+
+
+main()

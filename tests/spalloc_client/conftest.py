@@ -1,0 +1,42 @@
+# Fixtures of the client's tests.
+"""Fixtures of the client's tests."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from spalloc_client import Job, ProtocolClient
+from spalloc_server.embedded import EmbeddedSite
+from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
+
+
+@pytest.fixture(params=[ProtocolClient, AwaitedClient], ids=["blocking", "asyncio"])
+def client_class(request: pytest.FixtureRequest) -> Any:
+    """Each client in turn, to be used as the blocking one."""
+    return request.param
+
+
+@pytest.fixture(params=[Job, AwaitedJob], ids=["blocking", "asyncio"])
+def job_class(request: pytest.FixtureRequest) -> Any:
+    """Each Job in turn, to be used as the blocking one."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[EmbeddedSite]:
+    """A server with 4 by 4 triads of virtual boards; tests free what they take."""
+    with EmbeddedSite(4, 4) as site:
+        yield site
+
+
+@pytest.fixture
+def small_site() -> Iterator[EmbeddedSite]:
+    """A server with three virtual boards, for this test alone."""
+    with EmbeddedSite(1, 1) as site:
+        yield site
+
+
+def arguments(server: Any, **more: Any) -> dict[str, Any]:
+    """What a Job needs to be asked of a server, and of no configuration file."""
+    return {"hostname": server.hostname, "port": server.port, "owner": "me", "config_filenames": [], **more}

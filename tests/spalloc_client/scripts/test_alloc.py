@@ -1,0 +1,196 @@
+# `spalloc`, run as a process against real servers with virtual boards.
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from spalloc_client.protocol_client import ProtocolClient
+from tests.spalloc_client.scripts.conftest import Commands
+
+OWNER = ("--owner", "jane")
+pytestmark = pytest.mark.slow
+
+
+def _unused_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_a_wrapped_shell_line_is_told_about_its_boards_and_its_status_is_ours(commands: Commands) -> None:
+    ended = commands.run(
+        "spalloc",
+        *OWNER,
+        "3",
+        "-c",
+        "echo {} {hostname} {w} {width} {h} {height} {id} && cat {ethernet_ips}; exit 7",
+    )
+    first, *rest = ended.stdout.splitlines()
+    hostname, again, *numbers = first.split()
+    assert hostname.startswith("127.")
+    assert again == hostname
+    assert numbers == ["16", "16", "16", "16", "1"]
+    assert rest[0] == "x,y,hostname"
+    assert rest[1] == f"0,0,{hostname}"
+    assert [line.rpartition(",")[0] for line in rest[2:]] == ["4,8", "8,4"]
+    assert ended.returncode == 7
+    assert "Job 1: Ready!" in ended.stderr
+
+
+def test_several_words_are_a_program_and_its_arguments_kept_from_the_shell(commands: Commands) -> None:
+    ended = commands.run("spalloc", *OWNER, "-c", "printf", "%s|", "a b", "$HOME", "{id}", "*", "a;b")
+    assert ended.stdout == "a b|$HOME|1|*|a;b|"
+
+
+def test_a_wrapped_command_finds_the_facts_in_its_environment(commands: Commands) -> None:
+    ended = commands.run(
+        "spalloc",
+        *OWNER,
+        "3",
+        "-c",
+        "echo $SPALLOC_ID $SPALLOC_WIDTH $SPALLOC_HEIGHT $SPALLOC_BOARDS $SPALLOC_MACHINE; "
+        'test "$SPALLOC_HOSTNAME" = {} && test "$SPALLOC_ETHERNET_IPS" = {ethernet_ips} && '
+        'test "$SPALLOC_SERVER_HOSTNAME:$SPALLOC_SERVER_PORT" = ' + ":".join(commands.server[1::2]),
+    )
+    assert ended.stdout == "1 16 16 3 virtual\n"
+    assert ended.returncode == 0
+
+
+def test_the_job_is_gone_and_its_file_too_when_the_command_has_ended(
+    commands: Commands, client: ProtocolClient
+) -> None:
+    ended = commands.run("spalloc", *OWNER, "-c", "echo {ethernet_ips}")
+    assert not Path(ended.stdout.strip()).exists()
+    assert client.list_jobs() == []
+
+
+def test_without_a_command_it_shows_the_machine_until_enter(
+    commands: Commands, client: ProtocolClient
+) -> None:
+    running = commands.start("spalloc", *OWNER, "3")
+    shown = running.until("<Press enter when done>", "output").splitlines()
+    assert [line.split(":")[0].strip() for line in shown[:-1]] == [
+        "Hostname",
+        "Width",
+        "Height",
+        "Num boards",
+        "All hostnames",
+        "Running on",
+    ]
+    assert len(client.list_jobs()) == 1
+    assert running.process.stdin is not None
+    running.process.stdin.write("\n")
+    running.process.stdin.flush()
+    assert running.end() == 0
+    assert client.list_jobs() == []
+
+
+# The loop is there because dash loses a SIGINT that comes in the moment in which it starts a program; it sees it when
+# the program has ended.
+@pytest.mark.parametrize(
+    "line", [("sleep", "600"), ("while sleep 0.1; do :; done && echo never",)], ids=["program", "shell line"]
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_command_and_frees_the_job(
+    commands: Commands, client: ProtocolClient, number: int, line: tuple[str, ...]
+) -> None:
+    running = commands.start("spalloc", *OWNER, "-c", *line)
+    running.until("Ready!")
+    assert running.end(number) == 128 + number
+    assert client.list_jobs() == []
+
+
+def test_ctrl_c_while_waiting_frees_the_job(commands: Commands, client: ProtocolClient) -> None:
+    client.create_job(4, 2, owner="first", keepalive=None)
+    running = commands.start("spalloc", *OWNER, "4", "2")
+    running.until("Waiting in queue")
+    assert running.end(signal.SIGINT) == 4
+    assert running.said["error"].endswith("Job 2: Keyboard interrupt.\n")
+    assert [job["job_id"] for job in client.list_jobs()] == [1]
+    assert client.get_job_state(2)["reason"] == "Keyboard interrupt."
+
+
+def test_sigterm_while_waiting_frees_the_job(commands: Commands, client: ProtocolClient) -> None:
+    client.create_job(4, 2, owner="first", keepalive=None)
+    running = commands.start("spalloc", *OWNER, "4", "2")
+    running.until("Waiting in queue")
+    assert running.end(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert [job["job_id"] for job in client.list_jobs()] == [1]
+
+
+def test_sigterm_at_the_prompt_frees_the_job_and_removes_the_file(
+    commands: Commands, client: ProtocolClient, tmp_path: Path
+) -> None:
+    import os
+
+    running = commands.start("spalloc", *OWNER, "3", env={**os.environ, "TMPDIR": str(tmp_path)})
+    running.until("<Press enter", "output")
+    assert len(list(tmp_path.glob("*.csv"))) == 1
+    assert running.end(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert client.list_jobs() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_no_machine_can_hold_says_why_with_status_1(commands: Commands) -> None:
+    ended = commands.run("spalloc", *OWNER, "1000")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Job 1: Destroyed: Cancelled:")
+
+
+def test_no_destroy_keeps_the_job_and_resume_takes_it_on(commands: Commands, client: ProtocolClient) -> None:
+    kept = commands.run("spalloc", *OWNER, "--no-destroy", "--keepalive", "-1", "-c", "echo {id} {hostname}")
+    assert [job["job_id"] for job in client.list_jobs()] == [1]
+    assert client.get_job_state(1)["keepalive"] is None
+    resumed = commands.run("spalloc", "--resume", "1", "-c", "echo {id} {hostname}")
+    assert resumed.stdout == kept.stdout
+    assert client.list_jobs() == []
+
+
+def test_a_server_that_is_not_there_is_one_line_and_status_6(commands: Commands) -> None:
+    port = _unused_port()
+    ended = commands.run("spalloc", *OWNER, "-H", "127.0.0.1", "-P", port, server=False)
+    assert ended.returncode == 6
+    assert ended.stderr.count("\n") == 1
+    assert f"127.0.0.1:{port}" in ended.stderr
+    assert "check" in ended.stderr
+
+
+def test_a_virtual_site_needs_no_server_and_no_owner(commands: Commands) -> None:
+    ended = commands.run(
+        "spalloc", "--virtual", "2x2", "3", "-c", "echo {} {w} {h} {id} {ethernet_ips}", server=False
+    )
+    hostname, *numbers, file = ended.stdout.split()
+    assert hostname.startswith("127.")
+    assert numbers == ["16", "16", "1"]
+    assert file.endswith(".csv")
+    assert ended.returncode == 0
+
+
+def test_a_program_that_does_not_exist_is_one_line_and_status_127(
+    commands: Commands, client: ProtocolClient
+) -> None:
+    ended = commands.run("spalloc", *OWNER, "--quiet", "-c", "no-such-program", "x")
+    assert ended.returncode == 127
+    assert ended.stderr == "spalloc: --command: there is no program 'no-such-program'\n"
+    assert client.list_jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["1", "2", "3", "4"], "expected either no arguments"),
+        (["--virtual", "2"], "expected WIDTHxHEIGHT"),
+        (["--virtual", "2x2", "--resume", "3"], "--virtual starts a site with no jobs"),
+        (["-c"], "--command needs the command to execute"),
+        (["x"], "invalid int value"),
+    ],
+)
+def test_mistaken_arguments_are_one_line_and_status_2(
+    commands: Commands, arguments: list[str], said: str
+) -> None:
+    ended = commands.run("spalloc", *OWNER, *arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert said in ended.stderr

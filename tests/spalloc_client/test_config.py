@@ -1,0 +1,238 @@
+# Configuration: where it is looked for, what it may say, and what is said about what it may not.
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import spalloc.config
+from spalloc_client import ConfigError, config
+from spalloc_client.config import DEFAULT_CONFIG, read_config
+from spalloc_client.spalloc_config import SpallocConfig
+
+DEFAULTS = {
+    "hostname": None,
+    "owner": None,
+    "port": 22244,
+    "keepalive": 60.0,
+    "reconnect_delay": 5.0,
+    "timeout": 5.0,
+    "machine": None,
+    "tags": None,
+    "min_ratio": 0.333,
+    "max_dead_boards": 0,
+    "max_dead_links": None,
+    "require_torus": False,
+    "ignore_version": False,
+}
+
+READINGS: list[tuple[str, str, Any]] = [
+    ("hostname", "spalloc.example.org", "spalloc.example.org"),
+    ("hostname", "::1", "::1"),
+    ("owner", "jdh@cs.man.ac.uk", "jdh@cs.man.ac.uk"),
+    ("owner", "J. D. H.", "J. D. H."),
+    ("port", "1234", 1234),
+    ("keepalive", "1.5", 1.5),
+    ("keepalive", "None", None),
+    ("reconnect_delay", "0", 0.0),
+    ("timeout", "0.5", 0.5),
+    ("timeout", "None", None),
+    ("machine", "m", "m"),
+    ("machine", "None", None),
+    ("tags", "a", ["a"]),
+    ("tags", "a, b ,c", ["a", "b", "c"]),
+    ("tags", "None", None),
+    ("min_ratio", "0.5", 0.5),
+    ("max_dead_boards", "3", 3),
+    ("max_dead_boards", "None", None),
+    ("max_dead_links", "3", 3),
+    ("max_dead_links", "None", None),
+    ("require_torus", "True", True),
+    ("require_torus", "no", False),
+    ("ignore_version", "yes", True),
+    ("ignore_version", "False", False),
+]
+
+MISTAKES = [
+    ("port", "0", "a whole number from 1 to 65535"),
+    ("port", "ssh", "a whole number from 1 to 65535"),
+    ("keepalive", "0", "a number of seconds above 0, or None"),
+    ("keepalive", "nan", "a number of seconds above 0, or None"),
+    ("keepalive", "soon", "a number of seconds above 0, or None"),
+    ("reconnect_delay", "-1", "a number of seconds, 0 or more"),
+    ("reconnect_delay", "None", "a number of seconds, 0 or more"),
+    ("timeout", "0", "a number of seconds above 0, or None"),
+    ("tags", "a,,b", "a list of tags"),
+    ("min_ratio", "square", "a number from 0.0"),
+    ("max_dead_boards", "-1", "a whole number, 0 or more, or None"),
+    ("max_dead_links", "1.5", "a whole number, 0 or more, or None"),
+    ("require_torus", "maybe", "True or False"),
+    ("hostname", "two words", "the server's name or address"),
+    ("owner", "", "a name, by convention an email address"),
+]
+
+
+def write(path: Path, **options: str) -> str:
+    path.write_text("[spalloc]\n" + "".join(f"{name} = {value}\n" for name, value in options.items()))
+    return str(path)
+
+
+def test_without_files_every_option_has_the_manual_s_default() -> None:
+    assert read_config([]) == DEFAULTS
+    assert {*DEFAULT_CONFIG, "hostname", "owner"} == set(DEFAULTS)
+
+
+@pytest.mark.parametrize(("name", "text", "value"), READINGS)
+def test_every_option_can_be_set(tmp_path: Path, name: str, text: str, value: Any) -> None:
+    filename = write(tmp_path / "a", **{name: text})
+    assert read_config([filename]) == {**DEFAULTS, name: value}
+    assert getattr(SpallocConfig([filename]), name) == value
+
+
+@pytest.mark.parametrize(("name", "text", "allowed"), MISTAKES)
+def test_a_value_that_can_not_be_is_refused_with_its_file_its_name_and_what_is_allowed(
+    tmp_path: Path, name: str, text: str, allowed: str
+) -> None:
+    filename = write(tmp_path / "a", **{name: text})
+    with pytest.raises(ConfigError) as raised:
+        read_config([filename])
+    assert str(raised.value).startswith(f"{filename}: {name} is ")
+    assert allowed in str(raised.value)
+
+
+def test_later_files_override_earlier_ones_option_by_option(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / "a", hostname="first", owner="first", port="1"),
+        write(tmp_path / "b", hostname="second", owner="second"),
+        write(tmp_path / "c", hostname="third"),
+    ]
+    read = read_config(files)
+    assert (read["hostname"], read["owner"], read["port"]) == ("third", "second", 1)
+
+
+def test_a_mistake_is_blamed_on_the_file_that_made_it(tmp_path: Path) -> None:
+    good, bad = write(tmp_path / "good", port="1"), write(tmp_path / "bad", port="x")
+    assert read_config([bad, good])["port"] == 1
+    with pytest.raises(ConfigError, match="bad: port"):
+        read_config([good, bad])
+
+
+def test_files_that_do_not_exist_and_directories_are_passed_over(tmp_path: Path) -> None:
+    there = write(tmp_path / "there", hostname="h")
+    assert read_config([str(tmp_path / "missing"), str(tmp_path), f"{there}/x", there])["hostname"] == "h"
+
+
+def test_a_file_that_can_not_be_read_is_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)  # what root can't read either
+    assert read_config([loop]) == DEFAULTS
+    assert "loop is passed over, it can't be read" in caplog.text
+
+
+def test_an_unknown_option_is_passed_over_with_a_warning_that_says_what_was_meant(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    filename = write(tmp_path / "a", hostnmae="h", colour="red")
+    assert read_config([filename]) == DEFAULTS
+    assert "there is no option hostnmae; did you mean hostname?" in caplog.text
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("hostname = h", "no section headers"), ("[spalloc]\n???", "pars"), ("[spalloc]\na = %(b)s", "b")],
+)
+def test_a_file_that_is_no_ini_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"^{path}: .*{message}"):
+        read_config([str(path)])
+
+
+def test_a_file_that_is_not_utf_8_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes("[spalloc]\nowner = é".encode("latin-1"))
+    with pytest.raises(ConfigError, match=f"{path}: is not UTF-8"):
+        read_config([path])
+
+
+def test_other_sections_are_none_of_our_business(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("[other]\nhostname = x\n")
+    assert read_config([path]) == DEFAULTS
+
+
+@given(st.binary(max_size=200))
+def test_any_file_is_read_or_refused_in_words(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(content)
+    said = None
+    try:
+        read_config([path])
+    except ConfigError as error:
+        said = str(error)
+    assert said is None or said.startswith(f"{path}: ")
+
+
+def test_the_default_search_path_is_system_then_user_then_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert config.SEARCH_PATH == [config.SYSTEM_CONFIG_FILE, config.USER_CONFIG_FILE, config.CWD_CONFIG_FILE]
+    files = [write(tmp_path / name, hostname=name) for name in ("system", "user", "cwd")]
+    monkeypatch.setattr(config, "SEARCH_PATH", files)
+    assert read_config()["hostname"] == "cwd"
+    Path(files[2]).unlink()
+    assert read_config()["hostname"] == "user"
+    Path(files[1]).unlink()
+    assert SpallocConfig().hostname == "system"
+
+
+ENVIRONMENTS: list[dict[str, str]] = [
+    {},
+    {"XDG_CONFIG_HOME": "/home/x/conf"},
+    {"XDG_CONFIG_DIRS": "/opt/etc:/usr/etc"},
+    {"XDG_CONFIG_HOME": "", "XDG_CONFIG_DIRS": ""},
+    {"XDG_CONFIG_HOME": "~/conf", "XDG_CONFIG_DIRS": "~/etc"},
+]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs itself is asked")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_places_are_those_that_platformdirs_says(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    for name in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    expected = (platformdirs.site_config_dir("spalloc"), platformdirs.user_config_dir("spalloc"))
+    assert config._config_directories() == expected
+
+
+@pytest.mark.parametrize("module", ["spalloc_client.config", "spalloc.config"])
+def test_a_command_prints_the_search_path(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        env={**os.environ, "XDG_CONFIG_HOME": "/u", "XDG_CONFIG_DIRS": "/s"},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout == "Default search path (lowest-priority first):\n/s/spalloc\n/u/spalloc\n./.spalloc\n"
+    assert not done.stderr
+
+
+def test_the_older_name_is_the_same_module() -> None:
+    assert spalloc.config is config

@@ -1,0 +1,143 @@
+# Connections are made to whichever address answers, and within the time allowed.
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
+
+REAL_LOOK_UP = socket.getaddrinfo
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this computer has no IPv6 on its loopback interface")
+
+
+def address(host: str, port: int) -> tuple[Any, ...]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[Any, ...]) -> None:
+    """Have the name `server.test` stand for these addresses."""
+
+    def look_up(host: str | bytes, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host not in ("server.test", b"server.test"):
+            return REAL_LOOK_UP(host, *args, flags=flags, **kwargs)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "not in digits")
+        return list(addresses)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[tuple[Any, ...]]:
+    """An address that answers no attempt to connect: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield address(*listener.getsockname())
+
+
+def closed() -> tuple[Any, ...]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return address(*listener.getsockname())
+
+
+@needs_ipv6
+def test_a_server_may_have_an_ipv6_address(client_class: Any) -> None:
+    with ScriptedServer(host="::1") as server, client_class("::1", server.port) as client:
+        assert client.version() == "1.0.0"
+
+
+@needs_ipv6
+@pytest.mark.parametrize("families", [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
+def test_whichever_family_the_server_listens_on_is_found(
+    client_class: Any, monkeypatch: pytest.MonkeyPatch, families: tuple[str, str]
+) -> None:
+    with ScriptedServer(host=families[0]) as server:
+        resolve_to(monkeypatch, *(address(host, server.port) for host in sorted(families)))
+        with client_class("server.test", server.port) as client:
+            assert client.version() == "1.0.0"
+
+
+def test_all_addresses_of_a_name_are_tried(client_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedServer() as server:
+        resolve_to(monkeypatch, closed(), closed(), address(server.hostname, server.port))
+        with client_class("server.test", server.port, timeout=PATIENCE) as client:
+            assert client.version() == "1.0.0"
+
+
+def test_an_address_that_does_not_answer_does_not_use_up_the_time(
+    client_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer() as server, black_hole() as nowhere:
+        resolve_to(monkeypatch, nowhere, address(server.hostname, server.port))
+        began = time.monotonic()
+        with client_class("server.test", server.port) as client:
+            assert client.version() == "1.0.0"
+        assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_no_answer_from_any_address_is_a_timeout_error_on_time(
+    client_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with black_hole() as nowhere, black_hole() as nowhere_else:
+        resolve_to(monkeypatch, nowhere, nowhere_else)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"could not connect to server\.test:1 within 0\.4 s"):
+            client_class("server.test", 1, timeout=0.4).connect()
+        assert 0.4 <= time.monotonic() - began < 5.0
+
+
+def test_a_timeout_given_to_connect_wins_over_the_constructor_s(client_class: Any) -> None:
+    with black_hole() as nowhere:
+        host, port = nowhere[4]
+        with pytest.raises(TimeoutError, match=r"within 0\.1 s"):
+            client_class(host, port, timeout=PATIENCE).connect(timeout=0.1)
+
+
+def test_a_name_service_that_does_not_answer_is_a_timeout_error_on_time(
+    client_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = threading.Event()
+
+    def look_up(*args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if not flags & socket.AI_NUMERICHOST:
+            answer.wait(PATIENCE)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"server\.test.* 0\.2 s"):
+            client_class("server.test").connect(timeout=0.2)
+        assert time.monotonic() - began < 5.0
+    finally:
+        answer.set()
+
+
+def test_an_error_says_why_each_address_failed(client_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, closed(), address("255.255.255.255", 1))
+    with pytest.raises(
+        ConnectionRefusedError, match=r"can't connect to server\.test:1: Connection refused; "
+    ):
+        client_class("server.test", 1).connect(timeout=PATIENCE)

@@ -1,0 +1,505 @@
+# The decisions in a job's life, played through on a simulated clock against a simulated server that may vanish.
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_client import job_steps
+from spalloc_client.config import read_config
+from spalloc_client.errors import (
+    JobDestroyedError,
+    ProtocolError,
+    ProtocolTimeoutError,
+    SpallocServerException,
+    StateChangeTimeoutError,
+)
+from spalloc_client.job_steps import JobSteps, Step
+from spalloc_client.requirements import gather
+from spalloc_client.states import JobState
+
+
+class World:
+    """A clock, a network that is up at some times and down at others, and a server that knows one job."""
+
+    def __init__(self, *, up: Callable[[float], bool] = lambda now: True) -> None:
+        self.now = 100.0
+        self.began = self.now
+        self.up = up
+        self.connected = False
+        self.states = [(0.0, JobState.ready)]
+        """From when on, in seconds since the beginning, the job is in which state."""
+        self.answers: dict[str, Any] = {"version": "1.0.0", "create_job": 7}
+        self.reason: str | None = None
+        self.asked: list[tuple[float, str]] = []
+        self.log: list[str] = []
+        self.helper = "none"
+        self.interrupt: BaseException | None = None
+        """Raised by the next command, once."""
+        self.salvaged: Any = None
+
+    @property
+    def elapsed(self) -> float:
+        return self.now - self.began
+
+    def state(self) -> JobState:
+        return [state for since, state in self.states if since <= self.elapsed][-1]
+
+    def run(self, steps: job_steps.Steps[Any]) -> Any:
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                step = steps.send(result) if error is None else steps.throw(error)
+                result = error = None
+                try:
+                    result = self.perform(step)
+                except BaseException as raised:  # noqa: BLE001  # the steps decide
+                    error = raised
+        except StopIteration as stop:
+            return stop.value
+
+    def perform(self, step: Step) -> Any:  # noqa: C901  # one case a step
+        within = getattr(step, "within", None)
+        assert within is None or within >= 0.0
+        match step:
+            case job_steps.Now():
+                return self.now
+            case job_steps.Connected():
+                self.connected = self.connected and self.up(self.elapsed)
+                return self.connected
+            case job_steps.Connect():
+                self.now += 0.001
+                new = not self.connected
+                if not self.up(self.elapsed):
+                    raise ConnectionRefusedError("refused")
+                self.connected = True
+                return new
+            case job_steps.Disconnect():
+                self.connected = False
+            case job_steps.Ask():
+                return self.answer(step)
+            case job_steps.Watch():
+                next_change = min(
+                    (since for since, _ in self.states if since > self.elapsed), default=math.inf
+                )
+                limit = math.inf if step.within is None else step.within
+                assert min(next_change, limit) < math.inf, "waits for ever"
+                early = next_change - self.elapsed > limit
+                self.now += limit if early else next_change - self.elapsed
+                if not self.up(self.elapsed):
+                    self.connected = False
+                    raise ProtocolError("lost")
+                if early:
+                    raise ProtocolTimeoutError("nothing came")
+            case job_steps.Arrived():
+                return 0
+            case job_steps.Sleep():
+                assert step.seconds >= 0.0
+                self.now += step.seconds
+            case job_steps.StartHelper():
+                self.helper = "started"
+            case job_steps.Adopt():
+                self.helper = f"keeps {step.job_id} every {step.keepalive}"
+            case job_steps.StopHelper():
+                self.helper = "none"
+            case job_steps.Log():
+                self.log.append(step.message)
+            case job_steps.Salvage():
+                return self.salvaged
+        return None
+
+    def answer(self, step: job_steps.Ask) -> Any:
+        self.now += 0.001
+        if not (self.connected and self.up(self.elapsed)):
+            self.connected = False
+            raise ProtocolError("lost")
+        self.asked.append((self.elapsed, step.command))
+        if self.interrupt is not None:
+            error, self.interrupt = self.interrupt, None
+            raise error
+        if step.command == "get_job_state":
+            state = self.state()
+            return {"state": int(state), "power": True, "keepalive": 60.0, "reason": self.reason}
+        answer = self.answers.get(step.command)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def commands(self) -> list[str]:
+        return [command for _, command in self.asked]
+
+
+def make(resume: int | None = None, **given: Any) -> JobSteps:
+    return JobSteps(gather((), {"hostname": "h", "owner": "me", **given}, read_config([]), resume))
+
+
+def started(world: World, **given: Any) -> JobSteps:
+    job = make(**given)
+    world.run(job.start())
+    world.asked.clear()
+    return job
+
+
+def test_a_job_is_created_once_the_server_s_version_is_known_and_then_kept_alive() -> None:
+    world = World()
+    job = make()
+    world.run(job.start())
+    assert world.commands() == ["version", "create_job"]
+    assert world.helper == "keeps 7 every 60.0"
+    assert job.job_id == 7
+
+
+def test_a_job_without_keepalive_needs_no_helper() -> None:
+    world = World()
+    started(world, keepalive=None)
+    assert world.helper == "none"
+
+
+def test_a_server_of_another_version_is_refused_unless_told_otherwise() -> None:
+    world = World()
+    world.answers["version"] = "99.0"
+    with pytest.raises(
+        ValueError, match=r"h:22244: the server's version is 99\.0; this client talks to servers of"
+    ):
+        world.run(make().start())
+    assert not world.connected
+    assert "create_job" not in world.commands()
+    world.asked.clear()
+    world.run(make(ignore_version=True).start())
+    assert world.commands() == ["create_job"]
+
+
+def test_a_job_is_not_asked_for_twice_when_the_connection_is_lost() -> None:
+    world = World()
+    world.answers["create_job"] = ProtocolError("lost")
+    with pytest.raises(ProtocolError):
+        world.run(make().start())
+    assert world.commands().count("create_job") == 1
+
+
+def test_a_server_that_is_away_when_a_job_is_requested_is_an_os_error() -> None:
+    with pytest.raises(ConnectionRefusedError):
+        World(up=lambda now: False).run(make().start())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()])
+def test_a_job_that_was_created_while_its_user_gave_up_is_destroyed(error: BaseException) -> None:
+    world = World()
+    world.salvaged = 9
+    job = make(ignore_version=True)
+    world.interrupt = error
+    with pytest.raises(type(error)):
+        world.run(job.start())
+    world.run(job.abandon())
+    assert world.commands() == ["create_job", "destroy_job"]
+    assert (world.helper, world.connected) == ("none", False)
+
+
+@pytest.mark.parametrize("reply", [None, "7", True, [7]])
+def test_a_reply_that_is_no_job_id_is_a_protocol_error(reply: Any) -> None:
+    world = World()
+    world.answers["create_job"] = reply
+    with pytest.raises(ProtocolError, match="is not a job's ID"):
+        world.run(make().start())
+
+
+def test_resuming_takes_the_keepalive_that_the_job_was_created_with() -> None:
+    world = World()
+    job = make(resume=3, keepalive=5.0)
+    world.run(job.start())
+    assert world.commands() == ["version", "get_job_state"]
+    assert world.helper == "keeps 3 every 60.0"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "message"),
+    [
+        (JobState.unknown, None, "Job 3 does not exist: unknown"),
+        (JobState.destroyed, None, "Job 3 does not exist: destroyed"),
+        (JobState.destroyed, "Too long.", "Job 3 does not exist: destroyed: Too long."),
+    ],
+)
+def test_a_job_that_is_no_more_can_not_be_resumed(state: JobState, reason: str | None, message: str) -> None:
+    world = World()
+    world.states = [(0.0, state)]
+    world.reason = reason
+    job = make(resume=3)
+    with pytest.raises(JobDestroyedError) as raised:
+        world.run(job.start())
+    assert str(raised.value) == message
+    world.salvaged = 9
+    world.run(job.abandon())
+    assert world.helper == "none"
+    assert world.commands() == ["version", "get_job_state"]
+
+
+def test_waiting_until_ready_follows_the_job_through_its_states() -> None:
+    world = World()
+    job = started(world)
+    world.states = [(0.0, JobState.queued), (50.0, JobState.power), (55.0, JobState.ready)]
+    world.run(job.wait_until_ready(None))
+    assert 55.0 <= world.elapsed < 55.1
+    assert "Job has been queued by the spalloc server." in world.log
+    assert "Waiting for board power commands to complete." in world.log
+
+
+def test_waiting_until_ready_gives_up_on_time_and_says_how_far_it_came() -> None:
+    world = World()
+    job = started(world)
+    world.states = [(0.0, JobState.queued)]
+    began = world.elapsed
+    with pytest.raises(
+        StateChangeTimeoutError, match=r"job 7 was not ready within 12\.5 s: it is in the state queued"
+    ):
+        world.run(job.wait_until_ready(12.5))
+    assert world.elapsed - began == pytest.approx(12.5, abs=0.01)
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0])
+def test_no_time_to_wait_asks_nothing(timeout: float) -> None:
+    world = World()
+    job = started(world)
+    with pytest.raises(StateChangeTimeoutError):
+        world.run(job.wait_until_ready(timeout))
+    assert world.run(job.wait_for_state_change(JobState.queued, timeout)) is None
+    assert not world.asked
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "message"),
+    [
+        (JobState.destroyed, "Cancelled: no such machine.", "Cancelled: no such machine."),
+        (JobState.destroyed, None, "job 7 was destroyed, no reason given"),
+        (JobState.unknown, None, "The spalloc server no longer recognises job 7."),
+    ],
+)
+def test_waiting_until_ready_ends_when_the_job_ends(
+    state: JobState, reason: str | None, message: str
+) -> None:
+    world = World()
+    job = started(world)
+    world.states = [(0.0, JobState.queued), (9.0, state)]
+    world.reason = reason
+    with pytest.raises(JobDestroyedError) as raised:
+        world.run(job.wait_until_ready(None))
+    assert str(raised.value) == message
+
+
+def test_a_state_that_has_changed_already_is_returned_at_once() -> None:
+    world = World()
+    job = started(world)
+    status = world.run(job.wait_for_state_change(JobState.queued, None))
+    assert status.state is JobState.ready
+    assert world.commands() == ["notify_job", "get_job_state"]
+
+
+def test_waiting_for_a_change_survives_the_server_and_says_so() -> None:
+    world = World(up=lambda now: not 10.0 < now < 40.0)
+    job = started(world)
+    world.states = [(0.0, JobState.queued), (20.0, JobState.power)]
+    status = world.run(job.wait_for_state_change(JobState.queued, None))
+    assert status.state is JobState.power
+    assert 40.0 <= world.elapsed <= 46.0  # found again within a reconnect_delay
+    assert any("unreachable" in line and "will keep trying" in line for line in world.log)
+    assert world.commands().count("version") == 1
+
+
+def test_waiting_for_a_change_is_bounded_also_while_the_server_is_away() -> None:
+    world = World(up=lambda now: now < 1.0)
+    job = started(world)
+    world.states = [(0.0, JobState.queued)]
+    assert world.run(job.wait_for_state_change(JobState.queued, 33.0)) is None
+    assert 32.9 <= world.elapsed <= 33.1
+
+
+def test_a_connection_that_died_unseen_is_found_out_while_waiting() -> None:
+    world = World()
+    job = started(world)
+    world.states = [(0.0, JobState.queued), (1000.0, JobState.ready)]
+    world.run(job.wait_for_state_change(JobState.queued, None))
+    gaps = [later - earlier for (earlier, _), (later, _) in zip(world.asked, world.asked[1:], strict=False)]
+    assert max(gaps) <= job_steps.CHECK_PERIOD + 0.1
+
+
+def test_a_question_is_asked_again_on_a_new_connection() -> None:
+    world = World()
+    job = started(world)
+    world.connected = False
+    assert world.run(job.status()).state is JobState.ready
+    assert world.commands() == ["version", "get_job_state"]
+
+
+def test_a_question_is_given_up_when_no_other_attempt_fits_the_timeout() -> None:
+    world = World(up=lambda now: now < 1.0)
+    job = started(world, timeout=12.0)
+    world.now += 2.0
+    with pytest.raises(ProtocolError, match="get_job_state could not be asked: refused"):
+        world.run(job.status())
+    assert world.elapsed < 14.1
+
+
+def test_without_a_timeout_a_question_is_asked_until_it_is_answered() -> None:
+    world = World(up=lambda now: not 1.0 < now < 5000.0)
+    job = started(world, timeout=None)
+    world.now += 2.0
+    assert world.run(job.status()).state is JobState.ready
+    assert 5000.0 <= world.elapsed <= 5006.0
+
+
+def test_boards_are_asked_for_until_there_are_some_and_then_never_again() -> None:
+    world = World()
+    job = started(world)
+    nothing = dict.fromkeys(("width", "height", "connections", "machine_name", "boards"))
+    world.answers["get_job_machine_info"] = nothing
+    for _ in range(2):
+        info = world.run(job.machine_info())
+        assert (info.hostname, info.width, info.connections_copy, info.boards_copy) == (
+            None,
+            None,
+            None,
+            None,
+        )
+    world.answers["get_job_machine_info"] = {
+        "width": 16, "height": 16, "connections": [[[0, 0], "a"], [[4, 8], "b"]], "machine_name": "m",
+        "boards": [[0, 0, 0], [0, 0, 1]],
+    }  # fmt: skip
+    for _ in range(3):
+        info = world.run(job.machine_info())
+    assert info.connections_copy == {(0, 0): "a", (4, 8): "b"}
+    assert info.boards_copy == [[0, 0, 0], [0, 0, 1]]
+    assert (info.hostname, info.width, info.height, info.machine_name) == ("a", 16, 16, "m")
+    assert world.commands().count("get_job_machine_info") == 3
+
+
+@pytest.mark.parametrize("reply", [None, [], {}, {"state": 9}, 7, "ready"])
+def test_a_state_that_is_not_the_protocol_s_is_a_protocol_error(
+    reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    job = started(world)
+    monkeypatch.setattr(World, "answer", lambda self, step: reply)
+    with pytest.raises(ProtocolError, match="get_job_state is not what the protocol says"):
+        world.run(job.status())
+
+
+@pytest.mark.parametrize(
+    "reply", [None, [], {}, {"width": 1, "height": 1, "machine_name": "m", "boards": 3, "connections": None}]
+)
+def test_machine_info_that_is_not_the_protocol_s_is_a_protocol_error(reply: Any) -> None:
+    world = World()
+    job = started(world)
+    world.answers["get_job_machine_info"] = reply
+    with pytest.raises(ProtocolError, match="get_job_machine_info is not what the protocol says"):
+        world.run(job.machine_info())
+
+
+@pytest.mark.parametrize(
+    ("state", "power", "reason"),
+    [
+        (JobState.queued, None, None),
+        (JobState.power, True, None),
+        (JobState.ready, True, None),
+        (JobState.destroyed, None, "why"),
+        (JobState.unknown, None, None),
+    ],
+)
+def test_power_is_told_with_boards_only_and_a_reason_after_the_end_only(
+    state: JobState, power: bool | None, reason: str | None
+) -> None:
+    world = World()
+    job = started(world)
+    world.states = [(0.0, state)]
+    world.reason = "why"
+    status = world.run(job.status())
+    assert (status.power, status.reason) == (power, reason)
+
+
+@pytest.mark.parametrize("reply", [{"physical": [1, 2]}, {"physical": None}, [1], {"physical": [1, 2, "x"]}])
+def test_a_place_that_is_not_the_protocol_s_is_a_protocol_error(reply: Any) -> None:
+    world = World()
+    job = started(world)
+    world.answers["where_is"] = reply
+    with pytest.raises(ProtocolError, match="where_is is not what the protocol says"):
+        world.run(job.where_is(1, 2))
+
+
+def test_a_chip_that_the_job_has_not_is_a_value_error() -> None:
+    world = World()
+    job = started(world)
+    with pytest.raises(ValueError, match=r"job 7 has no chip \(99, 2\), or no boards yet"):
+        world.run(job.where_is(99, 2))
+    world.answers["where_is"] = {"physical": [1, 2, 3]}
+    assert world.run(job.where_is(0, 2)) == (1, 2, 3)
+
+
+def test_destroying_lets_go_of_everything_and_happens_once() -> None:
+    world = World()
+    job = started(world)
+    world.run(job.destroy("done"))
+    world.run(job.destroy(None))
+    assert world.commands() == ["destroy_job"]
+    assert (world.helper, world.connected) == ("none", False)
+    with pytest.raises(ProtocolError, match=r"this Job, 7, was closed"):
+        world.run(job.status())
+
+
+@pytest.mark.parametrize(
+    "error", [SpallocServerException("no"), ProtocolTimeoutError("late"), ProtocolError("lost")]
+)
+def test_destroying_logs_what_it_can_not_do_and_still_lets_go(error: Exception) -> None:
+    world = World()
+    job = started(world, keepalive=None)
+    world.answers["destroy_job"] = error
+    world.run(job.destroy(None))
+    assert "Could not destroy spalloc job 7, which stays until it is destroyed" in world.log[-1]
+    assert (world.helper, world.connected) == ("none", False)
+
+
+def test_destroying_does_not_wait_for_a_server_that_is_away() -> None:
+    world = World(up=lambda now: now < 1.0)
+    job = started(world, timeout=None)
+    world.now += 2.0
+    before = world.elapsed
+    world.run(job.destroy(None))
+    assert world.elapsed - before < 1.0
+    assert "ends with its keepalive" in world.log[-1]
+
+
+def test_destroying_finds_a_new_connection_if_the_old_one_is_lost() -> None:
+    world = World()
+    job = started(world)
+    world.connected = False
+    world.run(job.destroy("done"))
+    assert world.commands() == ["version", "destroy_job"]
+
+
+def test_a_job_that_was_closed_can_still_be_destroyed() -> None:
+    world = World()
+    job = started(world)
+    world.run(job.close())
+    world.run(job.destroy("done"))
+    assert world.commands() == ["version", "destroy_job"]
+
+
+@given(st.integers(), st.floats(0.1, 300.0))
+def test_waits_end_on_time_whatever_the_network_does(seed: int, timeout: float) -> None:
+    """Any pattern of outages: the change is seen if the server is there for a while after it; nothing is late."""
+    draw = random.Random(seed)
+    turns = sorted(draw.uniform(1.0, 400.0) for _ in range(draw.randrange(8)))
+    world = World(up=lambda now: sum(turn < now for turn in turns) % 2 == 0)
+    job = started(world, reconnect_delay=draw.choice([0.1, 0.5, 5.0]))
+    world.states = [(0.0, JobState.queued), (draw.uniform(0.0, 300.0), JobState.ready)]
+    began = world.elapsed
+    status = world.run(job.wait_for_state_change(JobState.queued, timeout))
+    assert world.elapsed - began <= timeout + 0.1
+    if status is None:
+        assert world.elapsed - began >= timeout - 1e-6
+    else:
+        assert status.state is JobState.ready

@@ -1,0 +1,203 @@
+# The published server and ours give the same results to the same calls; the first one stands in front of virtual
+# BMPs, as ours does.
+
+import asyncio
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spalloc_client import JobDestroyedError, JobState, ProtocolClient, ProtocolError, SpallocServerException
+from spalloc_server.embedded import EmbeddedSite
+from spinnaker.geometry import Size
+from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
+from tests.peers.environments import PeerEnvironment
+from tests.spalloc_client.scripted import PATIENCE
+
+SIZE = Size(2, 2)
+CONFIGURATION = """
+from spalloc_server.configuration import Configuration, Machine
+configuration = Configuration(
+    seconds_before_free=0,
+    machines=[Machine(
+        name="virtual", width={width}, height={height},
+        board_locations={places}, bmp_ips={bmps}, spinnaker_ips={addresses})])
+"""
+
+
+@contextmanager
+def boards() -> Iterator[VirtualSite]:
+    """Virtual boards in an event loop of their own."""
+    site = VirtualSite(VirtualMachine(size=SIZE, timings=Timings.instant()))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(site.start(), loop).result(PATIENCE)
+    try:
+        yield site
+    finally:
+        asyncio.run_coroutine_threadsafe(site.stop(), loop).result(PATIENCE)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE)
+        loop.close()
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def published_server(environment: PeerEnvironment, folder: Path) -> Iterator[tuple[str, int]]:
+    """The published server, once it accepts connections."""
+    with boards() as site, socket.create_server(("127.0.0.1", 0)) as probe:
+        file = folder / "site.py"
+        file.write_text(
+            CONFIGURATION.format(
+                width=SIZE.width,
+                height=SIZE.height,
+                places={tuple(board): tuple(place) for board, place in site.machine.places.items()},
+                bmps={tuple(frame): address for frame, address in site.bmps.items()},
+                addresses={tuple(board): address for board, address in site.addresses.items()},
+            )
+        )
+        port = probe.getsockname()[1]
+        probe.close()
+        command = [str(environment.command("spalloc-server")), str(file), "--port", str(port), "--cold-start"]
+        with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE) as server:
+            assert server.stderr is not None
+            # It does not say when it is ready, but says something before and after.
+            while not accepts(port):
+                assert server.stderr.readline(), "the server has ended"
+            drain = threading.Thread(target=server.stderr.read, daemon=True)
+            drain.start()
+            try:
+                yield "127.0.0.1", port
+            finally:
+                server.kill()
+                server.wait()
+                drain.join(PATIENCE)
+
+
+def refusal(client: Any, *args: Any, **kwargs: Any) -> str:
+    """That the server refuses a command; in which words is its own affair, and whether it hangs up as well."""
+    with client:
+        try:
+            client.call(*args, timeout=PATIENCE, **kwargs)
+        except (SpallocServerException, ProtocolError):
+            return "refused"
+    return "done"
+
+
+def results(job_class: Any, client_class: Any, hostname: str, port: int) -> dict[str, Any]:
+    """What a server gives to the calls that users make, less what is its own choice."""
+    said: dict[str, Any] = {}
+    at: dict[str, Any] = {"hostname": hostname, "port": port, "config_filenames": [], "owner": "me"}
+
+    with client_class(hostname, port) as client, job_class(3, **at) as job:
+        said["job"] = (job.state, job.power, job.reason, job.width, job.height, job.machine_name)
+        said["boards"] = (len(job.boards), sorted(job.connections), job.hostname == job.connections[0, 0])
+        said["place"] = job.where_is_machine(0, 0)
+        x, y, z = job.boards[0]
+        ours = {"job_id": job.id}
+
+        def place(**kwargs: Any) -> Any:
+            found = client.where_is(**kwargs)
+            return found and {**found, "job_id": found["job_id"] and found["job_id"] - job.id}
+
+        by_board = place(machine="virtual", x=x, y=y, z=z)
+        cabinet, frame, board = by_board["physical"]
+        said["where is"] = [
+            by_board,
+            place(machine="virtual", cabinet=cabinet, frame=frame, board=board),
+            place(machine="virtual", chip_x=2, chip_y=3),
+            place(chip_x=5, chip_y=6, **ours),
+            place(machine="virtual", x=3, y=2, z=1),
+            place(machine="virtual", cabinet=9, frame=9, board=9),
+            place(machine="virtual", chip_x=500, chip_y=501),
+            place(chip_x=500, chip_y=6, **ours),
+            place(machine="none", x=0, y=0, z=0),
+            place(job_id=10**6, chip_x=0, chip_y=0),
+        ]
+        said["positions"] = [
+            client.get_board_position("virtual", 1, 1, 2),
+            client.get_board_position("virtual", 5, 5, 0),
+            client.get_board_position("none", 0, 0, 0),
+            client.get_board_at_position("virtual", 0, 0, 5),
+            client.get_board_at_position("virtual", 0, 9, 5),
+        ]
+        said["machines"] = client.list_machines()
+        (listed,) = client.list_jobs()
+        said["listed"] = {
+            key: listed[key]
+            for key in listed
+            if key not in ("job_id", "start_time", "boards", "keepalivehost")
+        }
+        said["keys"] = [sorted(listed), sorted(client.get_job_state(job.id))]
+        said["info"] = sorted(client.get_job_machine_info(job.id))
+        said["nothing"] = client.get_job_machine_info(10**6)
+        said["unknown"] = client.get_job_state(10**6)
+        said["nulls"] = [
+            client.job_keepalive(job.id),
+            client.job_keepalive(10**6),
+            client.notify_job(job.id),
+            client.no_notify_job(10**6),
+            client.notify_machine("virtual"),
+            client.no_notify_machine(),
+            client.power_on_job_boards(10**6),
+        ]
+        said["refused"] = [
+            refusal(client_class(hostname, port), *args, **kwargs)
+            for args, kwargs in (
+                (("no_such_command",), {}),
+                (("get_job_state",), {}),
+                (("create_job", 1), {"owner": "me", "tags": ["a"], "machine": "virtual"}),
+                (("create_job", 1), {"owner": "me", "require_torus": True}),
+            )
+        ]
+        job.set_power(False)
+        said["notified"] = client.wait_for_notification(PATIENCE) == {"jobs_changed": [job.id]}
+        job.wait_until_ready(PATIENCE)
+        said["off"] = (job.state, job.power)
+        number = job.id
+
+        waiting = job_class(2, 2, **at)
+        said["waiting"] = (waiting.state, waiting.power, waiting.boards, waiting.hostname, waiting.width)
+        said["no change"] = waiting.wait_for_state_change(JobState.queued, 0.05)
+        waiting.destroy("because")
+        said["because"] = client.get_job_state(waiting.id)["reason"].removeprefix("Cancelled: ")
+
+        never = job_class(1000, **at)
+        with pytest.raises(JobDestroyedError) as raised:
+            never.wait_until_ready(PATIENCE)
+        said["never"] = str(raised.value).split(":")[0]
+        never.destroy()
+
+        resumed = job_class(resume_job_id=number, **at)
+        said["resumed"] = (resumed.state, resumed.boards == job.boards)
+        resumed.close()
+    with client_class(hostname, port) as client:
+        said["ended"] = JobState(client.get_job_state(number)["state"])
+        said["after"] = [job for job in client.list_jobs() if job["job_id"] == number]
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.peer
+@pytest.mark.timeout(600)
+def test_the_published_server_and_ours_give_the_same_results_to_the_same_calls(
+    peer: Callable[[str], PeerEnvironment], tmp_path: Path, job_class: Any, client_class: Any
+) -> None:
+    if (job_class.__name__ == "Job") != (client_class is ProtocolClient):
+        pytest.skip("blocking with blocking, asyncio with asyncio")
+    with published_server(peer("spalloc-server==1!7.0.0"), tmp_path) as (hostname, port):
+        theirs = results(job_class, client_class, hostname, port)
+    with EmbeddedSite(SIZE.width, SIZE.height) as site:
+        ours = results(job_class, client_class, site.hostname, site.port)
+    for name, value in theirs.items():
+        assert ours[name] == value, name

@@ -1,0 +1,198 @@
+# A site in simulated time: carries out the core's effects at once, in the order that the engine promises.
+#
+# No sockets, disks or clocks: records are kept in dictionaries, and the hardware answers when a test says so.
+"""The core with the smallest possible world around it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spalloc_server.core.effects import BoardKey, BoardRecord, Notice
+from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.requests import JobRequest, args_of
+from spalloc_server.core.site import Site
+from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
+from spinnaker.places import sequential_places
+
+HOST = "198.51.100.7"
+
+
+def machine(
+    width: int = 2,
+    height: int = 2,
+    *,
+    name: str = "m",
+    dead_boards: frozenset[Board] = frozenset(),
+    settle_seconds: float = 0.0,
+    cool_down_seconds: float = 0.0,
+) -> Machine:
+    size = Size(width, height)
+    places = {board: place for board, place in sequential_places(size).items() if board not in dead_boards}
+    return Machine(
+        name,
+        size,
+        dead_boards=dead_boards,
+        places=places,
+        addresses={board: f"{name}-{board.x}-{board.y}-{board.z}" for board in places},
+        bmps={place.in_frame: f"{name}-bmp-{place.cabinet}-{place.frame}" for place in places.values()},
+        settle_seconds=settle_seconds,
+        cool_down_seconds=cool_down_seconds,
+        board_retry_seconds=60.0,
+    )
+
+
+@dataclass(slots=True)
+class Hardware:
+    """What boards really do, as far as power orders go."""
+
+    on: dict[BoardKey, int] = field(default_factory=dict)
+    """Boards that are on, and the number of the order that did it."""
+    cut: dict[BoardKey, frozenset[Link]] = field(default_factory=dict)
+
+    def obey(self, order: PowerOrder, failed: Mapping[Board, str]) -> None:
+        for board in order.boards - failed.keys():
+            key = BoardKey(order.machine, board)
+            if order.on:
+                self.on[key] = order.number
+                self.cut[key] = frozenset(end.link for end in order.cut if end.board == board)
+            else:
+                self.on.pop(key, None)
+
+
+class World:
+    """A site, its records, its hardware and a clock that only tests move."""
+
+    def __init__(self, *machines: Machine) -> None:
+        self.machines = machines or (machine(),)
+        self.now = 0.0
+        self.hardware = Hardware()
+        self.job_records: dict[int, JobRecord] = {}
+        self.board_records: dict[BoardKey, BoardRecord] = {}
+        self.orders: list[PowerOrder] = []
+        self.jobs_told: list[set[int]] = []
+        self.machines_told: list[set[str]] = []
+        self.notices: list[Notice] = []
+        self.site = Site(self.machines)
+
+    def settle(self) -> None:
+        """End the batch: decide, and carry out what came of it."""
+        self.site.decide(self.now)
+        effects = self.site.take_effects()
+        self.job_records.update(effects.jobs)
+        for key, record in effects.boards.items():
+            if record is None:
+                self.board_records.pop(key, None)
+            else:
+                self.board_records[key] = record
+        self.orders += [order for order in effects.orders if isinstance(order, PowerOrder)]
+        self.notices += effects.notices
+        if effects.jobs_changed:
+            self.jobs_told.append(effects.jobs_changed)
+        if effects.machines_changed:
+            self.machines_told.append(effects.machines_changed)
+
+    def create(self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me") -> int:
+        asked = Asked(args_of(request.shape), {})
+        number = self.site.create_job(
+            request,
+            asked,
+            owner=owner,
+            keepalive=keepalive,
+            host=HOST,
+            wall=self.wall,
+            now=self.now,
+        )
+        self.settle()
+        return number
+
+    def destroy(self, number: int, reason: str | None = None) -> None:
+        self.site.destroy_job(number, reason, wall=self.wall, now=self.now)
+        self.settle()
+
+    def power(self, number: int, *, on: bool) -> None:
+        self.site.set_power(number, on=on)
+        self.settle()
+
+    def answer(self, order: PowerOrder, failed: Mapping[Board, str] | None = None) -> None:
+        """Let the hardware carry out an order, but for the boards that fail."""
+        self.orders.remove(order)
+        self.hardware.obey(order, failed or {})
+        self.site.power_done(order.number, failed or {}, self.now)
+        self.settle()
+
+    def answer_all(self) -> None:
+        """Let the hardware carry out all orders, and those that follow from them."""
+        while self.orders:
+            self.answer(self.orders[0])
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, ringing whenever the site wants to be rung."""
+        end = self.now + seconds
+        while (deadline := self.site.next_deadline()) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
+            self.site.tick(self.now, wall=self.wall)
+            self.settle()
+        self.now = end
+
+    def reconfigure(self, *machines: Machine) -> None:
+        """Change the configuration while the site runs."""
+        self.machines = machines
+        self.site.reconfigure(machines, wall=self.wall, now=self.now)
+        self.settle()
+
+    def start_cold(self) -> None:
+        """Lose the process, and start another that is to forget everything."""
+        self.site = Site(self.machines)
+        self.orders.clear()
+        next_job = max(self.job_records, default=0) + 1
+        self.site.begin_afresh(
+            list(self.job_records.values()), list(self.board_records), next_job, wall=self.wall, now=self.now
+        )
+        self.settle()
+
+    def restart(self, *machines: Machine, all_off: bool = False) -> None:
+        """Lose the process: all that is left is what was recorded, and what the hardware does."""
+        self.machines = machines or self.machines
+        self.site = Site(self.machines)
+        self.orders.clear()
+        next_job = max(self.job_records, default=0) + 1
+        self.site.recall(
+            self.job_records.values(),
+            dict(self.board_records),
+            next_job,
+            wall=self.wall,
+            now=self.now,
+            all_off=all_off,
+        )
+        self.settle()
+
+    @property
+    def wall(self) -> float:
+        return 1_000_000.0 + self.now
+
+    def record(self, number: int) -> JobRecord:
+        job = self.site.jobs.get(number)
+        return job.record if job is not None else self.site.ended[number]
+
+
+def all_boards(*machines: Machine) -> set[BoardKey]:
+    return {
+        BoardKey(machine.name, board)
+        for machine in machines
+        for board in boards_of(machine.size)
+        if board in machine.places
+    }
+
+
+def is_carrying(world: World, key: BoardKey, link: Link) -> bool:
+    """Return whether packets could pass over a link: both ends are on and neither is stopped."""
+    size = next(machine.size for machine in world.machines if machine.name == key.machine)
+    other = far_end(size, BoardLink(key.board, link))
+    far = BoardKey(key.machine, other.board)
+    return (
+        key in world.hardware.on
+        and far in world.hardware.on
+        and link not in world.hardware.cut[key]
+        and other.link not in world.hardware.cut[far]
+    )

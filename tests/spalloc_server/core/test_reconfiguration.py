@@ -1,0 +1,305 @@
+# Machines that change while jobs run: who notices, who doesn't, and what becomes of the boards.
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from spalloc_client.states import JobState
+from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import NewMachines, PowerOrder
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spinnaker.geometry import Board, Size
+from tests.spalloc_server.core.driver import World, all_boards, machine
+
+ONE = JobRequest(AnyBoard())
+THREE = JobRequest(Boards(3))
+FAULTY = {Board(0, 0, 0): "it is broken"}
+
+
+def _without(whole: Machine, *dead: Board) -> Machine:
+    places = {board: place for board, place in whole.places.items() if board not in dead}
+    return replace(
+        whole,
+        dead_boards=whole.dead_boards | set(dead),
+        places=places,
+        addresses={board: whole.addresses[board] for board in places},
+    )
+
+
+def _ready(world: World, request: JobRequest = THREE) -> int:
+    job = world.create(request)
+    world.answer_all()
+    assert world.record(job).state is JobState.ready
+    return job
+
+
+def test_a_job_on_a_machine_that_did_not_change_does_not_notice() -> None:
+    world = World(machine(name="a"), machine(name="b"))
+    job = _ready(world)
+    before = world.record(job)
+    world.reconfigure(machine(name="a"), machine(3, 3, name="b"), machine(name="c"))
+    assert world.record(job) == before
+    assert not world.orders
+    assert world.machines_told[-1] == {"b", "c"}
+
+
+def test_a_job_does_not_notice_settings_that_don_t_concern_its_boards() -> None:
+    world = World(machine())
+    job = _ready(world)
+    before = world.record(job)
+    boards = before.allocation.boards if before.allocation else frozenset()
+    other = next(board for board in machine().places if board not in boards)
+    world.reconfigure(
+        replace(_without(machine(), other), tags=frozenset({"new"}), settle_seconds=9.0, bmps={})
+    )
+    assert world.record(job) == before
+
+
+def test_nothing_is_told_when_nothing_changed() -> None:
+    world = World(machine())
+    world.reconfigure(machine())
+    assert not world.machines_told
+
+
+def test_a_job_whose_machine_is_taken_away_is_ended_and_its_boards_are_switched_off_first() -> None:
+    world = World(machine(name="a"), machine(name="b"))
+    job = _ready(world)
+    world.site.reconfigure([machine(name="b")], wall=world.wall, now=world.now)
+    world.site.decide(world.now)
+    off, change = world.site.take_effects().orders
+    assert isinstance(off, PowerOrder)
+    assert not off.on
+    assert change == NewMachines((machine(name="b"),))
+    assert world.record(job).state is JobState.destroyed
+    assert world.record(job).reason == "Machine a is no longer in the server's configuration."
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda m: _without(m, Board(0, 0, 0)), "Board (0, 0, 0) of machine m was taken out of service."),
+        (lambda m: machine(3, 2), "Machine m is configured with another size now, 3x2 triads."),
+        (
+            lambda m: replace(m, addresses={**m.addresses, Board(0, 0, 0): "elsewhere"}),
+            "Board (0, 0, 0) of machine m is configured with another place or address now.",
+        ),
+    ],
+)
+def test_a_job_whose_boards_changed_is_ended_and_told_why(change: object, reason: str) -> None:
+    world = World(machine())
+    job = _ready(world, JobRequest(BoardAt(Board(0, 0, 0))))
+    world.reconfigure(change(machine()))  # type: ignore[operator]
+    assert world.record(job).reason == reason
+    world.answer_all()
+    assert not world.hardware.on
+    assert not world.board_records
+
+
+def test_a_queued_job_that_can_never_run_now_is_ended_and_one_that_can_starts() -> None:
+    world = World(machine(2, 2))
+    whole = _ready(world, JobRequest(Rectangle(Size(2, 2))))
+    large = world.create(JobRequest(Rectangle(Size(2, 2))))
+    small = world.create(ONE)
+    world.reconfigure(machine(1, 1, name="other"))
+    assert world.record(whole).state is JobState.destroyed
+    assert (world.record(large).reason or "").startswith("Cancelled: ")
+    assert world.record(small).state is JobState.power
+
+
+def test_all_changes_take_effect_together() -> None:
+    world = World(machine(1, 1, name="a"), machine(1, 1, name="b"))
+    queued = [world.create(THREE) for _ in range(3)]
+    world.answer_all()
+    assert world.record(queued[2]).state is JobState.queued
+    world.reconfigure(machine(1, 1, name="b"), machine(1, 1, name="c"))
+    allocation = world.record(queued[2]).allocation
+    assert allocation is not None
+    assert allocation.machine == "c"
+
+
+def test_a_faulty_board_that_is_taken_out_and_put_back_can_be_used_again() -> None:
+    world = World(machine(1, 1))
+    job = world.create(JobRequest(BoardAt(Board(0, 0, 0))))
+    world.answer(world.orders[0], FAULTY)
+    world.answer_all()
+    assert world.record(job).state is JobState.queued
+    world.reconfigure(_without(machine(1, 1), Board(0, 0, 0)))
+    assert (world.record(job).reason or "").startswith("Cancelled: ")
+    world.reconfigure(machine(1, 1))
+    _ready(world, JobRequest(BoardAt(Board(0, 0, 0))))
+
+
+def test_a_board_that_goes_and_comes_back_while_it_is_switched_off_is_not_given_away_before() -> None:
+    world = World(machine(1, 1))
+    world.destroy(_ready(world))
+    world.reconfigure()
+    world.reconfigure(machine(1, 1))
+    job = world.create(THREE)
+    assert world.record(job).state is JobState.queued
+    world.answer_all()
+    assert world.record(job).state is JobState.ready
+
+
+def test_a_restart_with_another_configuration_ends_the_jobs_that_it_touches() -> None:
+    world = World(machine(1, 1, name="a"), machine(2, 2, name="b"))
+    gone, kept = _ready(world, replace(THREE, machine="a")), _ready(world, replace(THREE, machine="b"))
+    world.restart(machine(2, 2, name="b"))
+    assert world.record(gone).reason == "Machine a is no longer in the server's configuration."
+    assert world.record(kept).state is JobState.ready
+    assert any("configured no more, and perhaps on" in notice.text for notice in world.notices)
+    dead = min(world.record(kept).allocation.boards)  # type: ignore[union-attr]
+    world.restart(_without(machine(2, 2, name="b"), dead))
+    assert world.record(kept).reason == f"Board {dead} of machine b was taken out of service."
+    world.answer_all()
+    assert {key.board for key in world.hardware.on if key.machine == "b"} == {dead}
+
+
+def test_a_cold_start_ends_all_jobs_and_gives_no_board_away_before_it_is_off() -> None:
+    world = World(machine(1, 1))
+    running, queued = _ready(world), world.create(THREE)
+    world.start_cold()
+    assert world.record(running).reason == world.record(queued).reason == "The server was started afresh."
+    job = world.create(THREE)
+    assert job == queued + 1
+    assert world.record(job).state is JobState.queued
+    assert set(world.board_records.values()) == {BoardRecord(owed_off=True)}
+    world.answer(world.orders[0])
+    assert not world.hardware.on
+    assert world.record(job).state is JobState.power
+
+
+def test_a_cold_start_forgets_that_boards_are_faulty_but_not_that_strange_ones_are_perhaps_on() -> None:
+    world = World(machine(1, 1))
+    world.create(JobRequest(BoardAt(Board(0, 0, 0))))
+    world.answer(world.orders[0], FAULTY)
+    gone = BoardKey("gone", Board(0, 0, 0))
+    world.board_records[gone] = BoardRecord(owed_off=True)
+    world.start_cold()
+    world.answer_all()
+    assert world.board_records == {gone: BoardRecord(owed_off=True)}
+    assert world.site.free_boards("m") == 3
+
+
+def test_a_board_that_is_perhaps_on_is_switched_off_once_it_is_configured_again() -> None:
+    world = World(machine(1, 1))
+    _ready(world)
+    world.restart(machine(1, 1, name="other"))
+    assert len(world.hardware.on) == 3
+    world.reconfigure(machine(1, 1))
+    assert world.site.free_boards("m") == 0
+    world.answer_all()
+    assert not world.hardware.on
+    assert world.site.free_boards("m") == 3
+
+
+MACHINES = [machine(2, 2), machine(1, 2), machine(2, 2, name="n"), machine(1, 1, name="n")]
+VARIANTS = [
+    *MACHINES,
+    *(_without(one, Board(0, 0, 0)) for one in MACHINES),
+    *(replace(one, addresses=dict.fromkeys(one.places, "moved"), cool_down_seconds=3.0) for one in MACHINES),
+]
+configurations = st.lists(
+    st.integers(0, len(VARIANTS) - 1), max_size=2, unique_by=lambda pick: VARIANTS[pick].name
+)
+"""By their places in VARIANTS, so that a failing history can be read."""
+shapes = st.one_of(st.just(AnyBoard()), st.builds(Boards, st.integers(2, 12)))
+
+
+class Reconfigurations(RuleBasedStateMachine):
+    """Any machines, changed at any moment, by reloading or by restarting."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World(MACHINES[0])
+        self.acknowledged: set[int] = set()
+
+    @rule(shape=shapes)
+    def create(self, shape: AnyBoard | Boards) -> None:
+        self.acknowledged.add(self.world.create(JobRequest(shape), keepalive=None))
+
+    @rule(pick=st.integers(0, 30))
+    def destroy(self, pick: int) -> None:
+        self.world.destroy(pick)
+
+    @precondition(lambda self: self.world.orders)
+    @rule(data=st.data())
+    def hardware_answers(self, data: st.DataObject) -> None:
+        order = self.world.orders[data.draw(st.integers(0, len(self.world.orders) - 1), "which order")]
+        if any(
+            order.machine == earlier.machine
+            and order.boards & earlier.boards
+            and earlier.number < order.number
+            for earlier in self.world.orders
+        ):
+            order = self.world.orders[0]
+        failed = data.draw(st.sets(st.sampled_from(sorted(order.boards))), "failed boards")
+        self.world.answer(order, dict.fromkeys(failed, "it is broken"))
+
+    @rule(picks=configurations)
+    def reconfigure(self, picks: list[int]) -> None:
+        self.world.reconfigure(*(VARIANTS[pick] for pick in picks))
+
+    @rule(picks=configurations)
+    def restart(self, picks: list[int]) -> None:
+        self.world.restart(*(VARIANTS[pick] for pick in picks))
+
+    @rule()
+    def start_cold(self) -> None:
+        self.world.start_cold()
+
+    @rule(seconds=st.sampled_from([0.0, 6.0, 4000.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.wait(seconds)
+
+    @rule()
+    def quieten(self) -> None:
+        """Healthy hardware, and time for it: all boards are jobs' or free."""
+        for _ in range(8):
+            self.world.answer_all()
+            self.world.wait(1000.0)
+        self.world.answer_all()
+        site = self.world.site
+        for one in self.world.machines:
+            held = {key for key in site.holders if key.machine == one.name}
+            assert site.free_boards(one.name) == len(one.places) - len(held)
+        for job in site.jobs.values():
+            assert job.record.state in (JobState.ready, JobState.queued)
+        for key in all_boards(*self.world.machines) & set(self.world.board_records):
+            raise AssertionError(f"{key} is still recorded though all is quiet")
+
+    @invariant()
+    def nothing_acknowledged_is_lost(self) -> None:
+        assert self.acknowledged == set(self.world.site.jobs) | set(self.world.site.ended)
+
+    @invariant()
+    def jobs_hold_boards_that_there_are_and_each_board_is_one_jobs(self) -> None:
+        site = self.world.site
+        held = [
+            BoardKey(job.record.allocation.machine, board)
+            for job in site.jobs.values()
+            if job.record.allocation is not None
+            for board in job.record.allocation.boards
+        ]
+        assert len(set(held)) == len(held)
+        assert set(held) == set(site.holders) <= all_boards(*self.world.machines)
+
+    @invariant()
+    def boards_that_are_on_are_a_jobs_or_owed(self) -> None:
+        owed = {key for key, record in self.world.board_records.items() if record.owed_off}
+        assert set(self.world.hardware.on) <= set(self.world.site.holders) | owed
+
+    @invariant()
+    def orders_are_for_boards_that_there_are_or_were(self) -> None:
+        for order in self.world.orders:
+            if order.on:
+                assert {BoardKey(order.machine, board) for board in order.boards} <= {
+                    BoardKey(one.name, board) for one in VARIANTS for board in one.places
+                }
+
+
+Reconfigurations.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
+TestReconfigurations = Reconfigurations.TestCase

@@ -1,0 +1,431 @@
+# What the v1 front promises to clients, and bears from them, over real sockets.
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from spalloc_client.wire import Lines
+from spalloc_server.clock import SystemClock
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.site import Site
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.v1 import connection
+from spalloc_server.fronts.v1.limits import Limits
+from spalloc_server.fronts.v1.server import V1Server, anyone
+from spalloc_server.store.database import Store
+from spinnaker.geometry import Size
+from spinnaker.places import sequential_places
+from tests.spalloc_server.fronts.fuzz import InstantHardware
+
+PATIENCE = 20.0
+
+
+class NoFailures:
+    def random(self) -> float:
+        return 1.0
+
+
+class Front:
+    """A front on a port of its own, and what is behind it."""
+
+    def __init__(self, limits: Limits, admission: Callable[[str], str | None]) -> None:
+        size = Size(2, 2)
+        places = sequential_places(size)
+        self.machine = Machine(
+            name="m",
+            size=size,
+            places=places,
+            addresses={board: f"board-{index}" for index, board in enumerate(places)},
+            settle_seconds=0.0,
+        )
+        self.store = Store(None)
+        hardware = InstantHardware(NoFailures())  # type: ignore[arg-type]
+        self.engine = Engine(Site([self.machine]), self.store, hardware, SystemClock())
+        self.front = V1Server(self.engine, limits, admission)
+        self.port = 0
+
+    async def connect(self) -> "Peer":
+        return Peer(*await asyncio.open_connection("127.0.0.1", self.port))
+
+
+class Peer:
+    """A client that shows every line it gets."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self._lines = Lines()
+        self._got: list[Any] = []
+
+    def send(self, *requests: Any) -> None:
+        lines = (
+            request if isinstance(request, bytes) else json.dumps(request).encode() for request in requests
+        )
+        self.writer.write(b"".join(line + b"\n" for line in lines))
+
+    async def line(self) -> Any:
+        """Return the next line, or None at the end."""
+        while not self._got:
+            data = await self.reader.read(1 << 16)
+            if not data:
+                return None
+            self._got += map(json.loads, self._lines.feed(data))
+        return self._got.pop(0)
+
+    async def lines(self) -> list[Any]:
+        """Return all lines until the server ends the connection."""
+        got = []
+        while (line := await self.line()) is not None:
+            got.append(line)
+        return got
+
+    async def call(self, command: str, *args: object, **kwargs: object) -> Any:
+        self.send({"command": command, "args": args, "kwargs": kwargs})
+        while "return" not in (line := await self.line()):
+            assert "exception" not in line, line
+        return line["return"]
+
+
+@asynccontextmanager
+async def _running(limits: Limits, admission: Callable[[str], str | None]) -> AsyncIterator[Front]:
+    front = Front(limits, admission)
+    front.engine.start()
+    _, front.port = await front.front.start("127.0.0.1", 0)
+    try:
+        yield front
+    finally:
+        front.front.stop_listening()
+        await front.engine.stop()
+        await front.front.stop()
+        front.store.close()
+
+
+def run(
+    test: Callable[[Front], Coroutine[Any, Any, None]],
+    *,
+    admission: Callable[[str], str | None] = anyone,
+    **limits: Any,
+) -> None:
+    async def main() -> None:
+        async with _running(Limits(**limits), admission) as front:
+            await asyncio.wait_for(test(front), PATIENCE)
+        # What a test left open must not warn.
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    asyncio.run(main())
+
+
+VERSION = {"command": "version"}
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        count = 1000
+        requests = [{"command": "create_job", "args": [999], "kwargs": {"owner": "me"}}, VERSION]
+        peer.send(*requests * count)
+        for number in range(1, count + 1):
+            assert await peer.line() == {"return": number}
+            assert await peer.line() == {"return": "1.0.0"}
+        peer.writer.close()
+
+    run(test)
+
+
+def test_a_request_may_come_in_pieces_and_blank_lines_mean_nothing() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        peer.writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (b"\n \r\n", b'{"comm', b'and": "ver', b'sion"}', b"\r\n\n"):
+            peer.writer.write(piece)
+            await peer.writer.drain()
+            await asyncio.sleep(0)
+        assert await peer.line() == {"return": "1.0.0"}
+        peer.writer.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "kwargs", "said"),
+    [
+        ("fly", [], {}, "there is no command 'fly'; there are "),
+        ("create_job", [3], {}, "create_job needs owner"),
+        ("create_job", ["3"], {"owner": "me"}, "create_job takes whole numbers"),
+        ("create_job", [10**30], {"owner": "me"}, "what to allocate is out of range"),
+        ("create_job", [1, 2, 3, 4], {"owner": "me"}, "create_job was given 4 numbers"),
+        ("create_job", [], {"owner": "me", "keepalive": 10**400}, "keepalive is out of range"),
+        ("create_job", [], {"owner": "me", "tags": "default"}, "tags must be a list of texts, not 'default'"),
+        ("create_job", [], {"owner": "\ud800"}, "owner must be Unicode text, not '\\ud800'"),
+        (
+            "create_job",
+            [],
+            {"owner": "me", "colour": 1},
+            "create_job has no argument 'colour'; it takes owner",
+        ),
+        ("get_job_state", [], {}, "get_job_state needs job_id"),
+        ("get_job_state", ["1"], {}, "job_id must be a whole number, not '1'"),
+        ("get_job_state", [1, 2], {}, "get_job_state was given 2 arguments; it takes at most 1"),
+        ("get_job_state", [True], {}, "job_id must be a whole number, not True"),
+        ("where_is", [], {"x": 1}, "where_is can't be asked by x; it takes "),
+    ],
+)
+def test_a_command_that_can_not_be_done_is_told_why_and_the_connection_goes_on(
+    command: str, args: list[object], kwargs: dict[str, object], said: str
+) -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        peer.send({"command": command, "args": args, "kwargs": kwargs}, VERSION)
+        reply = await peer.line()
+        assert reply["exception"].startswith(said), reply
+        assert await peer.line() == {"return": "1.0.0"}
+        peer.writer.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"hello", "it is not JSON"),
+        (b"[]", "it is not a JSON object"),
+        (b"{}", "a request needs a command, a string"),
+        (b"\xff{}", "it is not UTF-8"),
+        (b'{"command": "version", "args": 1}', "a request's args must be an array"),
+        (b"[" * 60_000, "it is nested too deeply"),
+        (b"x" * 70_000, "a line is longer than the 65536 bytes that are allowed"),
+    ],
+)
+def test_input_that_can_not_be_read_is_answered_with_the_reason_and_the_end(line: bytes, said: str) -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        peer.send(VERSION, line, VERSION)
+        first, second, *rest = await peer.lines()
+        assert first == {"return": "1.0.0"}
+        assert said in second["exception"]
+        assert not rest
+        peer.writer.close()
+
+    run(test)
+
+
+def test_null_where_the_newest_client_says_nothing_is_taken_for_nothing() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        nothing = dict.fromkeys(("machine", "tags", "min_ratio", "max_dead_links", "require_torus"))
+        job = await peer.call("create_job", 3, owner="me", max_dead_boards=0, **nothing)
+        while (await peer.call("get_job_state", job))["state"] != 3:
+            pass
+        peer.writer.close()
+
+    run(test)
+
+
+def test_a_client_that_stops_talking_gets_its_replies_and_then_the_end() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        peer.send({"command": "create_job", "kwargs": {"owner": "me"}}, VERSION)
+        peer.writer.write_eof()
+        assert await peer.lines() == [{"return": 1}, {"return": "1.0.0"}]
+        peer.writer.close()
+
+    run(test)
+
+
+def test_many_watchers_are_told_of_every_job_and_only_of_their_own() -> None:
+    async def test(front: Front) -> None:
+        watchers = [await front.connect() for _ in range(20)]
+        for watcher in watchers:
+            await watcher.call("notify_job")
+        user = await front.connect()
+        first = await user.call("create_job", owner="me")
+        single = await front.connect()
+        await single.call("notify_job", first)
+        second = await user.call("create_job", owner="me")
+        for watcher in watchers:
+            told: set[int] = set()
+            while not {first, second} <= told:
+                told |= set((await watcher.line())["jobs_changed"])
+        await user.call("destroy_job", first)
+        while (line := await single.line())["jobs_changed"] == [first]:
+            if (await single_state(single, first)) == 4:
+                break
+        assert line == {"jobs_changed": [first]}
+        await single.call("notify_machine", "m")
+        await user.call("destroy_job", second)
+        assert await single.line() == {"machines_changed": ["m"]}
+        for peer in (*watchers, user, single):
+            peer.writer.close()
+
+    async def single_state(peer: Peer, job: int) -> int:
+        return int((await peer.call("get_job_state", job))["state"])
+
+    run(test)
+
+
+def test_a_watcher_that_asked_to_be_left_alone_is() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        await peer.call("notify_job")
+        await peer.call("notify_machine")
+        await peer.call("no_notify_job")
+        await peer.call("no_notify_machine")
+        assert peer not in front.front.watchers
+        peer.send({"command": "create_job", "kwargs": {"owner": "me"}}, VERSION)
+        assert [await peer.line(), await peer.line()] == [{"return": 1}, {"return": "1.0.0"}]
+        peer.writer.close()
+
+    run(test)
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_others_are_served() -> None:
+    async def test(front: Front) -> None:
+        slow = socket.create_connection(("127.0.0.1", front.port))
+        slow.setblocking(False)
+        loop = asyncio.get_running_loop()
+        user = await front.connect()
+        for _ in range(100):
+            await user.call("create_job", 999, owner="x" * 1000)
+        asked = b'{"command": "list_machines"}\n' * 200_000
+        sending = asyncio.ensure_future(loop.sock_sendall(slow, asked))
+        while front.front.connections > 1:
+            assert await user.call("version") == "1.0.0"
+        # Whether all of it got into the system's buffers or not.
+        await asyncio.gather(sending, return_exceptions=True)
+        slow.close()
+        user.writer.close()
+
+    run(test, slow_reader_seconds=0.2)
+
+
+def test_one_client_with_much_to_ask_does_not_keep_others_waiting() -> None:
+    async def test(front: Front) -> None:
+        greedy, modest = await front.connect(), await front.connect()
+        greedy.send(*[VERSION] * 2000)
+        modest.send(VERSION)
+        assert await modest.line() == {"return": "1.0.0"}
+        # The greedy one's replies are still on their way.
+        assert len(greedy.reader._buffer) < 2000 * len(b'{"return":"1.0.0"}\n')  # type: ignore[attr-defined]
+        for _ in range(2000):
+            assert await greedy.line() == {"return": "1.0.0"}
+        for peer in (greedy, modest):
+            peer.writer.close()
+
+    run(test)
+
+
+def test_requests_wait_unread_while_the_disk_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_HELD", 4)
+
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        peer.send(*[{"command": "create_job", "args": [999], "kwargs": {"owner": "me"}}] * 100)
+        assert [await peer.line() for _ in range(100)] == [{"return": number} for number in range(1, 101)]
+        peer.writer.close()
+
+    run(test)
+
+
+def test_connections_in_all_and_from_one_address_are_limited() -> None:
+    async def test(front: Front) -> None:
+        first, second = await front.connect(), await front.connect()
+        assert await first.call("version") == await second.call("version")
+        third = await front.connect()
+        assert await third.lines() == [
+            {
+                "exception": "there are 2 connections from 127.0.0.1, and the server takes no more from one address; "
+                "close some"
+            }
+        ]
+        front.front.limits = Limits(connections=2)
+        fourth = await front.connect()
+        (refusal,) = await fourth.lines()
+        assert refusal["exception"] == "the server has 2 connections and takes no more; try again later"
+        first.writer.close()
+        await first.writer.wait_closed()
+        while front.front.connections > 1:
+            await second.call("version")
+        fifth = await front.connect()
+        assert await fifth.call("version") == "1.0.0"
+        for peer in (second, third, fourth, fifth):
+            peer.writer.close()
+
+    run(test, connections_from_one_address=2)
+
+
+def test_an_address_that_is_not_admitted_is_told_so() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        assert await peer.lines() == [{"exception": "127.0.0.1 is not welcome"}]
+        peer.writer.close()
+
+    run(test, admission=lambda address: f"{address} is not welcome")
+
+
+def test_a_client_that_never_ends_its_request_is_cut_off() -> None:
+    async def test(front: Front) -> None:
+        silent, unfinished = await front.connect(), await front.connect()
+        unfinished.writer.write(b'{"command": "vers')
+        assert await silent.lines() == []
+        assert await unfinished.lines() == []
+        for peer in (silent, unfinished):
+            peer.writer.close()
+
+    run(test, first_request_seconds=0.2)
+
+
+def test_an_idle_client_is_cut_off_unless_it_watches_something() -> None:
+    async def test(front: Front) -> None:
+        idle, watcher = await front.connect(), await front.connect()
+        await watcher.call("notify_machine", "m")
+        await idle.call("version")
+        assert await idle.lines() == []
+        assert front.front.connections == 1
+        assert await watcher.call("version") == "1.0.0"
+        for peer in (idle, watcher):
+            peer.writer.close()
+
+    run(test, idle_seconds=0.2)
+
+
+def test_a_fault_of_the_server_is_logged_answered_and_does_not_end_the_connection(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(front: Front) -> None:
+        monkeypatch.setattr(front.engine.site, "machines", None)
+        peer = await front.connect()
+        peer.send({"command": "list_machines"}, VERSION)
+        assert await peer.line() == {"exception": "the server failed to do this; its log says why"}
+        assert await peer.line() == {"return": "1.0.0"}
+        peer.writer.close()
+
+    run(test)
+    assert "the command 'list_machines' of a client at 127.0.0.1 failed" in caplog.text
+
+
+def test_listings_follow_every_change_and_are_ascii() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        jobs = [await peer.call("create_job", 999, owner=owner, keepalive=None) for owner in ("jäne", "joe")]
+        assert await peer.call("list_jobs") == []
+        jobs = [await peer.call("create_job", owner=owner, keepalive=None) for owner in ("jäne", "joe")]
+        for _ in range(2):
+            peer.writer.write(b'{"command": "list_jobs"}\n')
+            data = await peer.reader.readuntil(b"\n")
+            assert data.isascii()
+            assert [(job["job_id"], job["owner"]) for job in json.loads(data)["return"]] == list(
+                zip(jobs, ("jäne", "joe"), strict=True)
+            )
+        await peer.call("power_off_job_boards", jobs[1])
+        assert [job["power"] for job in await peer.call("list_jobs")] == [True, False]
+        await peer.call("destroy_job", jobs[0])
+        (left,) = await peer.call("list_jobs")
+        assert left["job_id"] == jobs[1]
+        peer.writer.close()
+
+    run(test)

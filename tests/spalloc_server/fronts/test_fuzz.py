@@ -1,0 +1,56 @@
+# The v1 front stands whatever bytes it is sent; fuzz.py makes them, and says what "stands" means.
+
+import asyncio
+import logging
+import os
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_client.wire import Lines, WireError
+from spalloc_server.fronts.v1.inbox import Inbox
+from tests.spalloc_server.fronts.fuzz import Fuzzer
+
+SEED = 0 if os.environ.get("CI") else random.randrange(10**9)
+
+
+@pytest.mark.parametrize(
+    "inputs", [pytest.param(2_000), pytest.param(60_000, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_nonsense_is_answered_and_leaves_nothing_behind(inputs: int) -> None:
+    logging.disable(logging.WARNING)
+    try:
+        asyncio.run(Fuzzer(SEED).run(inputs))
+    except BaseException as error:
+        error.add_note(f"To see it again: python -m tests.spalloc_server.fronts.fuzz {inputs} {SEED}")
+        raise
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@given(st.lists(st.binary(max_size=12)), st.integers(1, 8))
+def test_an_inbox_cuts_lines_as_the_wire_format_says_however_they_come(
+    pieces: list[bytes], limit: int
+) -> None:
+    lines, inbox = Lines(limit), Inbox(limit)
+    for piece in pieces:
+        expected, refused = [], False
+        try:
+            # One byte at a time, so that lines before one that is too long are not lost with it.
+            for byte in piece:
+                expected += lines.feed(bytes([byte]))
+        except WireError:
+            refused = True
+        inbox.feed(piece)
+        got = []
+        try:
+            while (line := inbox.next_line()) is not None:
+                got.append(line)
+        except WireError:
+            assert refused
+            assert got == expected
+            return
+        assert not refused
+        assert got == expected

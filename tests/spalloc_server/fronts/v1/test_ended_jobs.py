@@ -1,0 +1,142 @@
+# The history of ended jobs, as clients can ask for it, and who may end a job or switch its boards.
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+import pytest
+
+from spalloc_client.wire import Json
+from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.networks import Networks
+from spalloc_server.core.site import Site
+from spalloc_server.core.trust import Control, Trust
+from spalloc_server.fronts.v1.arguments import CommandError
+from spalloc_server.fronts.v1.commands import Caller, Commands
+from spalloc_server.store.database import Store
+from tests.spalloc_server.core.driver import machine
+
+
+class _Clock:
+    def now(self) -> float:
+        return 0.0
+
+    def wall(self) -> float:
+        return 1_000_000.0
+
+
+class _Watcher:
+    def watch_job(self, job: int | None) -> None: ...
+    def unwatch_job(self, job: int | None) -> None: ...
+    def watch_machine(self, machine: str | None) -> None: ...
+    def unwatch_machine(self, machine: str | None) -> None: ...
+
+
+@dataclass
+class Front:
+    """Commands in front of a site whose records are kept in memory."""
+
+    site: Site = field(default_factory=lambda: Site([machine(name="a"), machine(name="b")]))
+    store: Store = field(default_factory=lambda: Store(None))
+
+    def __post_init__(self) -> None:
+        self.commands = Commands(self.site, _Clock(), self._ended)
+
+    def _ended(self, owner: str | None, machine: str | None, limit: int) -> Sequence[JobRecord]:
+        self.site.decide(0.0)
+        self.store.write(self.site.take_effects().jobs, {})
+        return self.store.ended_jobs(owner, machine, limit)
+
+    def run(self, name: str, *args: Json, host: str = "10.0.0.1", **kwargs: Json) -> Json:
+        caller = Caller(host, _Watcher())
+        return self.commands.run(caller, name, args, kwargs)  # type: ignore[return-value]
+
+    def ended(self, **how: Json) -> list[Mapping[str, Json]]:
+        return self.run("list_ended_jobs", **how)  # type: ignore[return-value]
+
+
+def _ids(entries: Sequence[Mapping[str, Json]]) -> list[Json]:
+    return [entry["job_id"] for entry in entries]
+
+
+def test_ended_jobs_are_listed_latest_first_with_why_and_when() -> None:
+    front = Front()
+    for _ in range(3):
+        front.run("create_job", 3, owner="jane", keepalive=None)
+    front.site.decide(0.0)
+    for job in (2, 1):
+        front.run("destroy_job", job, f"enough of {job}")
+    assert _ids(front.ended()) == [2, 1]
+    entry = front.ended()[1]
+    assert entry["reason"] == "enough of 1"
+    assert entry["ended"] == entry["start_time"] == 1_000_000.0
+    assert entry["owner"] == "jane"
+    assert entry["state"] == 4
+    assert entry["allocated_machine_name"] == "a"
+    assert len(entry["boards"]) == 3  # type: ignore[arg-type]
+    assert entry["args"] == (3,)
+
+
+def test_ended_jobs_can_be_asked_for_by_owner_and_machine() -> None:
+    front = Front()
+    for owner, name in (("jane", "a"), ("joe", "a"), ("jane", "b"), ("joe", "b")):
+        front.run("create_job", 3, owner=owner, machine=name)
+    front.site.decide(0.0)
+    for job in (1, 2, 3, 4):
+        front.run("destroy_job", job)
+    assert _ids(front.ended(owner="jane")) == [3, 1]
+    assert _ids(front.ended(machine="b")) == [4, 3]
+    assert _ids(front.ended(owner="joe", machine="a")) == [2]
+    assert _ids(front.ended(limit=2)) == [4, 3]
+    assert front.ended(owner="nobody") == []
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001, None, "3", True])
+def test_a_limit_out_of_range_is_refused(limit: Json) -> None:
+    with pytest.raises(CommandError, match="limit"):
+        Front().ended(limit=limit)
+
+
+def test_old_jobs_are_forgotten_and_live_ones_never() -> None:
+    front = Front()
+    for _ in range(4):
+        front.run("create_job", owner="jane")
+    for job in (1, 2, 3):
+        front.run("destroy_job", job)
+    assert len(front.ended()) == 3
+    assert front.store.forget_ended(999_999.0, 10) == 0
+    assert front.store.forget_ended(2_000_000.0, 2) == 2
+    assert front.store.forget_ended(2_000_000.0, 10) == 1
+    assert front.ended() == []
+    assert [record.id for record in front.store.recall(ended_limit=10).jobs] == [4]
+
+
+def test_only_the_host_that_created_a_job_may_end_it_where_the_site_says_so() -> None:
+    front = Front()
+    front.commands.trust = Trust(Control.OWNER, Networks((ip_network("10.9.0.0/16"),)))
+    front.run("create_job", owner="jane")
+    front.site.decide(0.0)
+    # Looking at a job makes nobody its owner.
+    front.run("get_job_state", 1, host="10.0.0.2")
+    for command in ("destroy_job", "power_off_job_boards", "power_on_job_boards"):
+        with pytest.raises(
+            CommandError, match=r"job 1 was created from 10\.0\.0\.1, and this server lets only"
+        ):
+            front.run(command, 1, host="10.0.0.2")
+    front.run("power_off_job_boards", 1, host="10.9.1.1")
+    front.run("power_on_job_boards", 1)
+    front.run("destroy_job", 1, host="10.9.1.1")
+    assert front.ended()[0]["job_id"] == 1
+    # A job that is gone is nobody's.
+    front.run("destroy_job", 1, host="10.0.0.2")
+
+
+def test_commands_are_counted_by_name_and_unknown_ones_are_not() -> None:
+    front = Front()
+    front.run("version")
+    front.run("version")
+    with pytest.raises(CommandError):
+        front.run("version2")
+    with pytest.raises(CommandError):
+        front.run("create_job")
+    assert front.commands.counts == {"version": 2, "create_job": 1}

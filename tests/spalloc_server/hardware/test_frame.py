@@ -1,0 +1,250 @@
+# What a frame's driver promises, against a BMP that answers as each test says, in simulated time.
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_server.hardware.frame import POWER_TRIES, FrameDriver, Piece
+from spinnaker.bmp import BmpCommand
+from spinnaker.fpga import FpgaRegister, stopped_link
+from spinnaker.geometry import Link
+from spinnaker.scp import Result, ScpReply, ScpRequest, SoftwareNumber, SoftwareVersion
+from spinnaker_virtual.network import Socket
+from tests.simulation.network import Network, Trouble
+from tests.simulation.process import Process
+from tests.simulation.world import World
+
+ADDRESS = "127.1.0.0"
+MINUTES = 600.0
+NEW, OLD = SoftwareNumber(2, 1, 1), SoftwareNumber(1, 3, 6)
+
+
+class ScriptedBmp:
+    """A BMP that answers everything well, unless `misbehave` says otherwise."""
+
+    def __init__(self, network: Network, version: SoftwareNumber = NEW) -> None:
+        self.requests: list[ScpRequest] = []
+        self.misbehave: Callable[[ScpRequest], ScpReply | bytes | None] = self.well
+        self._network = network
+        self._version = version
+        self._dice = network.world.dice("bmp")
+        network.to_hardware = self._take
+
+    def _take(self, datagram: bytes, sender: Socket, to: Socket) -> None:
+        request = ScpRequest.decode(datagram)
+        self.requests.append(request)
+        reply = self.misbehave(request)
+        if reply is not None:
+            data = reply.encode() if isinstance(reply, ScpReply) else reply
+            self._network.reply(data, to, sender, self._dice)
+
+    def well(self, request: ScpRequest) -> ScpReply:
+        match request.command:
+            case BmpCommand.VERSION:
+                return request.reply(
+                    data=SoftwareVersion(0, 256, 0, "BC&MP/Spin5-BMP", self._version).encode()
+                )
+            case BmpCommand.READ_FPGA:
+                return request.reply(data=request.argument_3.to_bytes(4, "little"))
+            case _:
+                return request.reply()
+
+    def of(self, command: BmpCommand) -> list[ScpRequest]:
+        return [request for request in self.requests if request.command == command]
+
+    def powers(self) -> list[tuple[int, int]]:
+        """On or off, and the mask of boards, of each power command."""
+        return [(request.argument_1 & 1, request.argument_2) for request in self.of(BmpCommand.POWER)]
+
+
+class Bench:
+    """A driver and its BMP in a world of their own."""
+
+    def __init__(self, version: SoftwareNumber = NEW) -> None:
+        self.world = World(1)
+        self.network = Network(self.world)
+        self.bmp = ScriptedBmp(self.network, version)
+        self.process = Process(self.world, self.network, "driver")
+        self.silences: list[str | None] = []
+        self.driver = FrameDriver(ADDRESS, range(24), self.silences.append, 30.0)
+        self.done: dict[str, Mapping[int, str]] = {}
+
+    def ask(
+        self, name: str, slots: set[int], *, on: bool = True, cut: set[tuple[int, Link]] | None = None
+    ) -> None:
+        piece = Piece(
+            frozenset(slots), on, frozenset(cut or ()), lambda failed: self.done.__setitem__(name, failed)
+        )
+        self.process.enter(self.driver.add, piece)
+
+    def wait(self, *names: str, limit: float = MINUTES) -> None:
+        assert self.world.run(until=lambda: set(names) <= self.done.keys(), limit=limit), (
+            f"no answer: {self.done}"
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        self.world.run(until=lambda: False, limit=seconds)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_boards_are_powered_checked_and_have_their_links_stopped(bench: Bench) -> None:
+    bench.ask("job", {3, 4}, cut={(3, Link.NORTH), (4, Link.EAST)})
+    bench.wait("job")
+    assert bench.done["job"] == {}
+    assert bench.bmp.powers() == [(1, 0b11000)]
+    assert len(bench.bmp.of(BmpCommand.READ_FPGA)) == 2 * 3
+    stopped = {
+        (request.header.destination.core, stopped_link(FpgaRegister(request.argument_3, request.argument_1)))
+        for request in bench.bmp.of(BmpCommand.WRITE_FPGA)
+    }
+    assert stopped == {(3, Link.NORTH), (4, Link.EAST)}
+
+
+def test_jobs_that_come_while_the_frame_is_busy_share_one_power_command(bench: Bench) -> None:
+    bench.ask("first", {0})
+    bench.pass_time(0.00005)
+    for slot in range(1, 9):
+        bench.ask(f"job {slot}", {slot})
+    bench.ask("ended", {20}, on=False)
+    bench.ask("ended too", {21}, on=False)
+    bench.wait("first", "ended", "ended too", *(f"job {slot}" for slot in range(1, 9)))
+    assert bench.bmp.powers() == [(1, 0b1), (0, 0b11 << 20), (1, 0b111111110)]
+
+
+def test_a_board_whose_fpgas_do_not_load_is_powered_again_and_then_given_up(bench: Bench) -> None:
+    def bad(request: ScpRequest) -> ScpReply:
+        if request.command == BmpCommand.READ_FPGA and request.header.destination.core == 7:
+            return request.reply(data=b"\xff\xff\xff\xff")
+        return bench.bmp.well(request)
+
+    bench.bmp.misbehave = bad
+    bench.ask("job", {6, 7})
+    bench.wait("job")
+    assert bench.done["job"] == {7: "its FPGA 0 did not load"}
+    assert bench.bmp.powers() == [(1, 0b11000000)] + [(1, 0b10000000)] * (POWER_TRIES - 1)
+
+
+def test_a_bad_board_holds_up_no_other_job(bench: Bench) -> None:
+    def bad(request: ScpRequest) -> ScpReply:
+        if request.command == BmpCommand.READ_FPGA and request.header.destination.core == 7:
+            return request.reply(data=b"\xff\xff\xff\xff")
+        return bench.bmp.well(request)
+
+    bench.bmp.misbehave = bad
+    bench.ask("bad", {7})
+    bench.ask("good", {8})
+    bench.wait("good")
+    assert "bad" not in bench.done
+    bench.wait("bad")
+
+
+@pytest.mark.parametrize("result", [Result.TIMEOUT, Result.NO_BUFFER])
+def test_not_now_is_asked_again(bench: Bench, result: Result) -> None:
+    seen: set[int] = set()
+
+    def busy(request: ScpRequest) -> ScpReply:
+        if request.sequence in seen:
+            return bench.bmp.well(request)
+        seen.add(request.sequence)
+        return request.reply(result)
+
+    bench.bmp.misbehave = busy
+    bench.ask("job", {1}, cut={(1, Link.WEST)})
+    bench.wait("job")
+    assert bench.done["job"] == {}
+    assert bench.driver.conversation.retries == len(seen)
+
+
+def test_a_refusal_fails_the_board_with_the_result_in_words(bench: Bench) -> None:
+    bench.bmp.misbehave = lambda request: (
+        request.reply(Result.ARGUMENT) if request.command == BmpCommand.POWER else bench.bmp.well(request)
+    )
+    bench.ask("job", {1})
+    bench.wait("job")
+    assert bench.done["job"] == {1: f"its BMP at {ADDRESS} answers argument (0x84)"}
+
+
+def test_a_silent_bmp_is_reported_and_so_is_its_return(bench: Bench) -> None:
+    bench.bmp.misbehave = lambda request: None
+    bench.ask("job", {1, 2})
+    bench.wait("job")
+    why = f"its BMP at {ADDRESS} does not answer"
+    assert bench.done["job"] == {1: why, 2: why}
+    assert bench.silences == [why]
+    bench.bmp.misbehave = bench.bmp.well
+    bench.pass_time(30.0)
+    assert bench.silences == [why, None]
+
+
+def test_an_idle_bmp_that_dies_is_noticed_without_any_job(bench: Bench) -> None:
+    bench.process.enter(bench.driver.start)
+    bench.pass_time(100.0)
+    assert bench.silences == []
+    assert len(bench.bmp.requests) == 4
+    bench.bmp.misbehave = lambda request: None
+    bench.pass_time(60.0)
+    assert len(bench.silences) == 1
+
+
+def test_old_bmps_are_spared_what_they_do_not_know() -> None:
+    bench = Bench(OLD)
+    bench.ask("job", {1}, cut={(1, Link.WEST)})
+    bench.wait("job")
+    assert bench.done["job"] == {}
+    assert {request.command for request in bench.bmp.requests} == {BmpCommand.VERSION, BmpCommand.POWER}
+
+
+def test_what_is_wanted_last_is_what_is_done(bench: Bench) -> None:
+    bench.ask("first", {0})
+    bench.pass_time(0.00005)
+    bench.ask("on", {5})
+    bench.ask("off", {5}, on=False)
+    bench.wait("first", "on", "off")
+    assert bench.bmp.powers() == [(1, 1), (0, 1 << 5)]
+
+
+def test_a_bmp_that_answers_late_is_waited_for(bench: Bench) -> None:
+    bench.network.troubles[Socket(ADDRESS, 17893)] = Trouble(slow=8.0)
+    bench.ask("job", {1}, cut={(1, Link.WEST)})
+    bench.wait("job")
+    assert bench.done["job"] == {}
+    assert bench.silences == []
+
+
+@given(st.data())
+def test_whatever_a_bmp_answers_every_piece_is_answered_once(data: st.DataObject) -> None:
+    bench = Bench()
+    answers = st.one_of(
+        st.just("well"), st.just("nothing"), st.sampled_from(Result), st.binary(max_size=40), st.just("short")
+    )
+
+    def any_way(request: ScpRequest) -> ScpReply | bytes | None:
+        answer = data.draw(answers)
+        if answer == "well":
+            return bench.bmp.well(request)
+        if answer == "nothing":
+            return None
+        if answer == "short":
+            return request.reply(data=b"\1")
+        if isinstance(answer, Result):
+            return request.reply(answer)
+        return answer if isinstance(answer, bytes) else None
+
+    budget = [40]
+
+    def for_a_while(request: ScpRequest) -> ScpReply | bytes | None:
+        budget[0] -= 1
+        return any_way(request) if budget[0] > 0 else bench.bmp.well(request)
+
+    bench.bmp.misbehave = for_a_while
+    bench.ask("one", {0, 1}, cut={(0, Link.EAST)})
+    bench.ask("two", {2}, on=False)
+    bench.ask("three", {1, 3})
+    bench.wait("one", "two", "three", limit=3600.0)
+    assert not bench.process.faults

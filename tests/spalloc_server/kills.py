@@ -1,0 +1,222 @@
+# Kills a real server again and again while clients use it, and looks at what is left each time.
+#
+# The boards are virtual and stay where they are: they belong to this process, the server has its own.
+"""Kill a server under load: `python -m tests.spalloc_server.kills TIMES [SEED]`."""
+
+import asyncio
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from spalloc_client.states import JobState
+from spalloc_client.wire import Failure, Lines, Request, Return, decode_message, encode
+from spalloc_server.embedded import machine_of
+from spinnaker.geometry import Board, Link, Size, neighbour
+from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
+from tests.processes import described, server_arguments
+
+CLIENTS = 4
+PATIENCE_SECONDS = 30.0
+SIZE = Size(2, 2)
+
+
+class Session:
+    """One connection to the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._lines = Lines()
+        self._ready: list[bytes] = []
+
+    @classmethod
+    async def open(cls, port: int) -> "Session":
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def call(self, command: str, *args: object, **kwargs: object) -> object:
+        """Return the server's reply.
+
+        Raises:
+            ConnectionError: It went away before it answered.
+        """
+        self._writer.write(encode(Request(command, args, kwargs)))  # type: ignore[arg-type]
+        while True:
+            while self._ready:
+                message = decode_message(self._ready.pop(0))
+                if isinstance(message, Return):
+                    return message.value
+                assert not isinstance(message, Failure), message
+            data = await self._reader.read(65536)
+            if not data:
+                raise ConnectionResetError("the server has gone")
+            self._ready += self._lines.feed(data)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Promises:
+    """What the server acknowledged."""
+
+    def __init__(self) -> None:
+        self.live: set[int] = set()
+        self.ending: set[int] = set()
+        """Jobs whose end was asked for, and perhaps not acknowledged."""
+        self.ended: set[int] = set()
+        self.commands = 0
+
+
+@contextlib.asynccontextmanager
+async def running(machine: dict, state: Path) -> AsyncIterator[tuple["subprocess.Popen[bytes]", int, float]]:
+    """Run a server; gives its process, its port and how long it took to its first answer."""
+    begin = time.perf_counter()
+    command = [sys.executable, "-m", "tests.processes", *server_arguments(machine, state)]
+    process = subprocess.Popen(  # noqa: ASYNC220
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        said = await asyncio.get_running_loop().run_in_executor(None, process.stdout.readline)
+        port = json.loads(said)["port"]
+        session = await Session.open(port)
+        await session.call("version")
+        session.close()
+        yield process, port, time.perf_counter() - begin
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def use(port: int, promises: Promises, dice: random.Random) -> None:
+    """Be a client until the server goes away."""
+    try:
+        session = await Session.open(port)
+    except OSError:
+        return
+    try:
+        await _use(session, promises, dice)
+    except OSError:
+        pass
+    finally:
+        session.close()
+
+
+async def _use(session: Session, promises: Promises, dice: random.Random) -> None:
+    mine: list[int] = []
+    while True:
+        if dice.random() < 0.5 or not mine:
+            job = await session.call("create_job", dice.choice((1, 1, 3, 6)), owner="me", keepalive=None)
+            assert isinstance(job, int)
+            assert job not in promises.live | promises.ended, f"job {job} was created twice"
+            promises.live.add(job)
+            mine.append(job)
+        elif dice.random() < 0.8 or len(mine) > 20:
+            job = mine.pop(dice.randrange(len(mine)))
+            promises.ending.add(job)
+            await session.call("destroy_job", job)
+            promises.live.discard(job)
+            promises.ended.add(job)
+        else:
+            await session.call("power_on_job_boards", dice.choice(mine))
+        promises.commands += 1
+
+
+async def check(port: int, promises: Promises, boards: VirtualSite) -> None:
+    """Look whether every promise was kept, and clear the site for the next round.
+
+    Raises:
+        AssertionError: One was not.
+    """
+    session = await Session.open(port)
+    jobs = await session.call("list_jobs")
+    assert isinstance(jobs, list)
+    listed = {job["job_id"]: job for job in jobs}
+    lost = promises.live - promises.ending - listed.keys()
+    assert not lost, f"jobs {sorted(lost)} were acknowledged and are lost"
+    risen = promises.ended & listed.keys()
+    assert not risen, f"jobs {sorted(risen)} were destroyed, acknowledged, and live"
+    await _settled(session, boards)
+    for job in listed:
+        await session.call("destroy_job", job)
+    promises.live.clear()
+    promises.ended |= listed.keys()
+    for _ in range(round(PATIENCE_SECONDS / 0.01)):
+        if not any(boards.is_on(board) for board in boards.machine.places):
+            break
+        await session.call("version")
+        await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.01)
+    else:
+        raise AssertionError("boards are on, and there are no jobs")
+    session.close()
+
+
+async def _settled(session: Session, boards: VirtualSite) -> None:
+    """Wait until every job is queued or ready, and compare with the hardware."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        jobs = await session.call("list_jobs")
+        assert isinstance(jobs, list)
+        if all(job["state"] in (JobState.queued, JobState.ready) for job in jobs):
+            break
+        assert time.monotonic() < deadline, f"these jobs hang: {jobs}"
+    holder: dict[Board, int] = {}
+    for job in jobs:
+        theirs = {Board(*board) for board in job["boards"] or ()}
+        for board in theirs:
+            assert board not in holder, f"board {board} is in two jobs"
+            holder[board] = job["job_id"]
+            assert boards.is_on(board), f"job {job['job_id']} is ready, and its board {board} is off"
+            border = {link for link in Link if neighbour(SIZE, board, link) not in theirs}
+            assert boards.stopped_links(board) == border, (
+                f"the border of job {job['job_id']} is wrong at {board}"
+            )
+
+
+async def kill_again_and_again(times: int, seed: int, state: Path) -> list[float]:
+    """Kill a server `times` times; return how long each took to answer after its start.
+
+    Raises:
+        AssertionError: A promise was broken.
+    """
+    dice = random.Random(seed)
+    promises = Promises()
+    restarts = []
+    machine = VirtualMachine(size=SIZE, timings=Timings(power_on=0.02, power_off=0.005))
+    async with VirtualSite(machine) as boards:
+        description = described(machine_of(boards))
+        for _ in range(times):
+            async with running(description, state) as (process, port, took):
+                restarts.append(took)
+                await check(port, promises, boards)
+                users = [asyncio.ensure_future(use(port, promises, dice)) for _ in range(CLIENTS)]
+                await asyncio.wait(users, timeout=dice.uniform(0.0, 0.3))
+                process.kill()
+                await asyncio.gather(*users)
+        async with running(description, state) as (_, port, took):
+            restarts.append(took)
+            await check(port, promises, boards)
+    print(f"{promises.commands} commands were acknowledged")
+    return restarts
+
+
+def main(arguments: list[str]) -> int:
+    times = int(arguments[0])
+    seed = int(arguments[1]) if len(arguments) > 1 else random.randrange(10**6)
+    print(f"seed {seed}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        restarts = sorted(asyncio.run(kill_again_and_again(times, seed, Path(folder) / "state")))
+        print(
+            f"killed {times} times in {time.perf_counter() - begin:.0f} s, and nothing was lost; first answer after "
+            f"{restarts[len(restarts) // 2] * 1e3:.0f} ms (median), {restarts[-1] * 1e3:.0f} ms (longest)"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

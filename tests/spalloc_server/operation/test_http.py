@@ -1,0 +1,92 @@
+# The monitoring pages' HTTP server, on a real socket.
+
+import asyncio
+
+import pytest
+
+from spalloc_server.operation.http import LONGEST_REQUEST_BYTES, MOST_CONNECTIONS, Answer, HttpServer
+
+
+def _broken() -> Answer:
+    raise RuntimeError("no")
+
+
+PAGES = {"/a": lambda: Answer(200, b"hello\n"), "/broken": _broken}
+
+
+async def _asked(*requests: bytes, refusal: str | None = None) -> list[bytes]:
+    server = HttpServer(PAGES, lambda _address: refusal)
+    host, port = await server.start(["127.0.0.1"], 0)
+    answers = []
+    try:
+        for request in requests:
+            reader, writer = await asyncio.open_connection(host, port)
+            for part in (request[:5], request[5:]):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)
+            answers.append(await asyncio.wait_for(reader.read(), 10))
+            writer.close()
+        return answers
+    finally:
+        await server.stop()
+
+
+def _one(request: bytes, refusal: str | None = None) -> bytes:
+    return asyncio.run(_asked(request, refusal=refusal))[0]
+
+
+def test_a_page_is_answered_and_the_connection_closed() -> None:
+    assert _one(b"GET /a?x=1 HTTP/1.1\r\nHost: x\r\n\r\n") == (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n"
+        b"Connection: close\r\n\r\nhello\n"
+    )
+
+
+def test_head_is_answered_without_a_body() -> None:
+    answer = _one(b"HEAD /a HTTP/1.0\r\n\r\n")
+    assert b"Content-Length: 6" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /b HTTP/1.1\r\n\r\n", b"404 Not Found"),
+        (b"POST /a HTTP/1.1\r\n\r\n", b"405 Method Not Allowed"),
+        (b'{"command": "version"}\r\n\r\n', b"400 Bad Request"),
+        (b"\x00\xff\r\n\r\n", b"400 Bad Request"),
+        (b"GET /" + b"a" * LONGEST_REQUEST_BYTES, b"400 Bad Request"),
+        (b"GET /broken HTTP/1.1\r\n\r\n", b"500 Internal Server Error"),
+        (b"GET /\xff\xfe HTTP/1.1\r\n\r\n", b"404 Not Found"),
+    ],
+)
+def test_what_cannot_be_answered_is_told_so(request_bytes: bytes, status: bytes) -> None:
+    assert _one(request_bytes).startswith(b"HTTP/1.1 " + status)
+
+
+def test_who_may_not_connect_is_told_so() -> None:
+    assert _one(b"GET /a HTTP/1.1\r\n\r\n", refusal="not you").endswith(b"\r\n\r\nnot you\n")
+
+
+def test_the_server_goes_on_after_bad_requests() -> None:
+    good = b"GET /a HTTP/1.1\r\n\r\n"
+    assert asyncio.run(_asked(b"\r\n\r\n", good))[1].endswith(b"hello\n")
+
+
+def test_there_are_only_so_many_connections_at_once() -> None:
+    async def crowd() -> bytes:
+        server = HttpServer(PAGES, lambda _address: None)
+        host, port = await server.start(["127.0.0.1"], 0)
+        held = [await asyncio.open_connection(host, port) for _ in range(MOST_CONNECTIONS)]
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            return await asyncio.wait_for(reader.read(), 10)
+        except ConnectionError:
+            return b""
+        finally:
+            for _, other in [*held, (reader, writer)]:
+                other.close()
+            await server.stop()
+
+    assert asyncio.run(crowd()) == b""

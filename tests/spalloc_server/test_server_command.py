@@ -1,0 +1,100 @@
+# `spalloc-server` as an administrator runs it: what it serves, what it says, how it ends.
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.states import JobState
+from tests.spalloc_server.processes import SERVER, server
+
+pytestmark = pytest.mark.slow
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*SERVER, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def wait_until_ready(client: ProtocolClient, job: int) -> None:
+    client.notify_job(job)
+    while client.get_job_state(job)["state"] != JobState.ready:
+        client.wait_for_notification(timeout=30.0)
+
+
+def test_a_virtual_site_of_1200_boards_is_served() -> None:
+    with (
+        server(["--virtual", "20x20", "--port", "0"]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
+        (machine,) = client.list_machines()
+        assert (machine["width"], machine["height"]) == (20, 20)
+        job = client.create_job(3, owner="me")
+        wait_until_ready(client, job)
+        assert client.get_job_machine_info(job)["width"] == 16
+        assert client.get_board_position("virtual", 19, 19, 2) == [9, 4, 23]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_and_leaves_nothing_behind(number: signal.Signals) -> None:
+    with server(["--virtual", "2x2", "--port", "0"]) as running:
+        with ProtocolClient(running.host, running.port) as client:
+            client.create_job(owner="me")
+            status, log = running.end(number)
+        assert status == 0
+        assert "Traceback" not in log
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((running.host, running.port))
+
+
+def test_jobs_outlive_the_server_when_it_has_a_state_file(tmp_path: Path) -> None:
+    state = tmp_path / "jobs"
+    arguments = ["--virtual", "2x2", "--port", "0", "--state", str(state)]
+    with server(arguments) as running, ProtocolClient(running.host, running.port) as client:
+        job = client.create_job(3, owner="me")
+        wait_until_ready(client, job)
+        boards = client.get_job_machine_info(job)["boards"]
+        assert running.end()[0] == 0
+    with server(arguments) as running, ProtocolClient(running.host, running.port) as client:
+        wait_until_ready(client, job)
+        assert client.get_job_machine_info(job)["boards"] == boards
+        assert client.create_job(owner="me") == job + 1
+
+
+def test_a_state_file_that_another_server_uses_is_refused_in_one_line(tmp_path: Path) -> None:
+    arguments = ["--virtual", "1x1", "--port", "0", "--state", str(tmp_path / "jobs")]
+    with server(arguments):
+        second = run(*arguments)
+    assert second.returncode == 1
+    assert "is in use by another server" in second.stderr
+    assert second.stderr.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_line_that_names_it() -> None:
+    with server(["--virtual", "1x1", "--port", "0"]) as running:
+        second = run("--virtual", "1x1", "--port", str(running.port))
+    assert second.returncode == 1
+    assert str(running.port) in second.stderr
+    assert second.stderr.count("\n") == 1
+
+
+def test_a_size_that_is_none_is_explained() -> None:
+    refused = run("--virtual", "2by2")
+    assert refused.returncode == 2
+    assert "'2by2' is not a size in triads; write WIDTHxHEIGHT, such as 2x2" in refused.stderr
+
+
+def test_many_sites_can_run_side_by_side() -> None:
+    with (
+        server(["--virtual", "4x4", "--port", "0"]) as first,
+        server(["--virtual", "4x4", "--port", "0"]) as second,
+        ProtocolClient(first.host, first.port) as one,
+        ProtocolClient(second.host, second.port) as other,
+    ):
+        jobs = [(client, client.create_job(owner="me")) for client in (one, other)]
+        for client, job in jobs:
+            wait_until_ready(client, job)
+        hosts = {client.get_job_machine_info(job)["connections"][0][1] for client, job in jobs}  # type: ignore[index]
+    assert len(hosts) == 2

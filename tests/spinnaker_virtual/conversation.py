@@ -1,0 +1,37 @@
+# Talking to a BMP or a board from a test: a request out, its reply back, over a real socket.
+"""A conversation over UDP."""
+
+import asyncio
+import socket
+from typing import Self
+
+from spinnaker.scp import ScpReply
+from spinnaker.sdp import SDP_PORT
+
+PATIENCE = 10.0
+
+
+class Conversation:
+    """A connected socket in the running event loop."""
+
+    def __init__(self, host: str, port: int = SDP_PORT) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.connect((host, port))
+
+    async def ask(self, datagram: bytes) -> ScpReply:
+        await asyncio.get_running_loop().sock_sendall(self._socket, datagram)
+        return await self.hear()
+
+    async def hear(self) -> ScpReply:
+        loop = asyncio.get_running_loop()
+        return ScpReply.decode(await asyncio.wait_for(loop.sock_recv(self._socket, 1024), PATIENCE))
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,94 @@
+# Habits of the whole repository that no tool checks for us; what a tool can check stands in pyproject.toml.
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from spalloc_client._version import __version__
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = sorted(path.name for path in (ROOT / "src").iterdir() if (path / "__init__.py").exists())
+
+# Folders of one person's machine, and the places that packages come from: neither is part of the project.
+FOREIGN = re.compile(r"(?<![\w.])/(?:work|root)/\w|pypi[.]org|python[h]osted|-[-](?:extra-)?index-url[ =]")
+
+
+def _files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a clone: there is no list of the repository's files")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def test_no_file_names_a_folder_of_somebodys_machine_or_a_place_that_packages_come_from() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in _files()
+        for number, line in enumerate(_text(path).splitlines(), 1)
+        if FOREIGN.search(line)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_every_source_file_opens_by_saying_what_lives_there() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in _files()
+        if path.suffix == ".py" and _text(path).strip() and not _text(path).startswith(("#", '"""'))
+    ]
+    assert not silent
+
+
+def test_tests_wait_for_events_and_do_not_sleep() -> None:
+    asleep = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in _files()
+        if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")
+        for node in ast.walk(ast.parse(_text(path)))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"time.sleep", "asyncio.sleep", "sleep"}
+        if [ast.unparse(argument) for argument in node.args] != ["0"]
+    ]
+    assert not asleep, f"wait for what is to happen, not for time to pass: {', '.join(asleep)}"
+
+
+def test_every_package_is_built_covered_and_held_to_the_direction_of_imports() -> None:
+    tools = PROJECT["tool"]
+    assert sorted(tools["coverage"]["run"]["source_pkgs"]) == PACKAGES
+    assert sorted(tools["importlinter"]["root_packages"]) == PACKAGES
+    built = tools["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert sorted(Path(path).name for path in built) == PACKAGES
+
+
+def test_the_client_needs_two_other_packages() -> None:
+    names = {re.split(r"[^\w-]", requirement)[0] for requirement in PROJECT["project"]["dependencies"]}
+    assert names == {"packaging", "platformdirs"}
+
+
+def test_the_changelog_opens_with_this_version() -> None:
+    versions = re.findall(r"^## (\S+)", _text(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert versions[0] == __version__
+
+
+def test_the_commands_that_are_installed_are_those_there_are() -> None:
+    present = {
+        ".".join(path.relative_to(ROOT / "src").with_suffix("").parts) + ":main"
+        for path in (ROOT / "src").glob("*/scripts/*.py")
+        if re.search(r"^def main\(", _text(path), re.MULTILINE)
+    }
+    # `spalloc-server check` and the like: commands of a command.
+    within = {f"spalloc_server.scripts.{name}:main" for name in ("check", "convert")}
+    assert set(PROJECT["project"]["scripts"].values()) == present - within
+
+
+def test_decisions_are_named_by_their_date() -> None:
+    pages = {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")} - {"index.md"}
+    assert [name for name in pages if not re.fullmatch(r"20\d\d-\d\d-\d\d-[a-z0-9-]+\.md", name)] == []
