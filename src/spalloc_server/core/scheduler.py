@@ -10,7 +10,7 @@ when boards become free.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from spalloc_server.core.allocation import Allocation
