@@ -207,4 +207,14 @@ def _convert(words: Sequence[str]) -> int:
     return convert(words)
 
 
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"check": _check, "convert": _convert}
+def _simulate(words: Sequence[str]) -> int:
+    from spalloc_server.simulate.command import main as simulate
+
+    return simulate(words)
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "check": _check,
+    "convert": _convert,
+    "simulate": _simulate,
+}
