@@ -4,7 +4,6 @@
 """SCAMP's answers to a host."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
@@ -71,8 +70,7 @@ _DONE: Outcome = (Result.OK, b"")
 _WRONG: Outcome = (Result.ARGUMENT, b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A command on its way to being carried out."""
 
     machine: BootedMachine
@@ -102,7 +100,7 @@ def answer(board: VirtualBoard, datagram: bytes, sender: Socket, now: float) -> 
         return _reply(packet, heard, heard, (Result.OK, _version(machine, _NEAREST, heard.physical[0], 0)))
     address = packet.destination_x << 8 | packet.destination_y
     chip: Chip | None = heard
-    if address not in {heard.address, _NEAREST} and not packet.flags & _NOT_ROUTED:
+    if address not in (_NEAREST, heard.address) and not packet.flags & _NOT_ROUTED:
         number = machine.region.chips.get(address)
         chip = None if number is None else machine.chip(number)
     outcome: Outcome | None
