@@ -6,6 +6,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from spalloc_client import (
+        BootError,
         ConfigError,
         Job,
         JobDestroyedError,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BootError",
     "ConfigError",
     "Job",
     "JobDestroyedError",

@@ -9,6 +9,7 @@ from spalloc_client._version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from spalloc_client.errors import (
+        BootError,
         ConfigError,
         JobDestroyedError,
         ProtocolError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from spalloc_client.states import JobState
 
 __all__ = [
+    "BootError",
     "ConfigError",
     "Job",
     "JobDestroyedError",
@@ -37,6 +39,7 @@ _HOMES = {
     "Job": "job",
     "JobState": "states",
     "ProtocolClient": "protocol_client",
+    "BootError": "errors",
     "ConfigError": "errors",
     "JobDestroyedError": "errors",
     "ProtocolError": "errors",

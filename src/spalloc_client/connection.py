@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spalloc_client.conversation import Notification
     from spalloc_client.wire import Failure, Return
 
-CHUNK = 256 * 1024
+CHUNK = 64 * 1024
 """Bytes read at once."""
 
 _READ = select.POLLIN | select.POLLERR | select.POLLHUP
@@ -101,9 +101,10 @@ class Connection:
             ProtocolTimeoutError: The deadline passed; unless nothing had been sent, the connection is lost
                 too.
         """
-        left = time_left(deadline, time.monotonic())
-        if not self._sending.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX)):
-            raise self._too_late(call)
+        if not self._sending.acquire(blocking=False):
+            left = time_left(deadline, time.monotonic())
+            if not self._sending.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX)):
+                raise self._too_late(call)
         sent = 0
         try:
             with self._lock:
@@ -111,12 +112,12 @@ class Connection:
                 self._talk.ask(call)
             try:
                 while sent < len(line):
+                    self._check_whole()
                     try:
                         sent += self._sock.send(line[sent:] if sent else line)
                     except BlockingIOError:
                         if not self._wait_to_send(deadline):
                             raise self._too_late(call) from None
-                    self._check_whole()
             except BaseException as error:
                 self._give_up_sending(call, sent, error)
                 raise
@@ -124,7 +125,8 @@ class Connection:
             raise ProtocolError(self._sentence(f"sending failed: {error.strerror or error}")) from error
         finally:
             self._sending.release()
-            self._leave()
+            if self._talk.trouble is not None:
+                self._leave()
 
     def _give_up_sending(self, call: Call, sent: int, error: BaseException) -> None:
         if sent == 0 and isinstance(error, ProtocolTimeoutError):
@@ -185,7 +187,8 @@ class Connection:
                             self._sleepers.remove(sleeper)
         finally:
             # Also when this thread was woken to read on and then did not: the next one must.
-            self._leave()
+            if self._sleepers or self._talk.trouble is not None:
+                self._leave()
 
     def wait_for_news(self, notifications: deque[Notification], deadline: float | None) -> bool:
         """Wait until there is a notification to read, or trouble, or the deadline; whether before that."""

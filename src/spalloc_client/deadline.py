@@ -12,7 +12,7 @@ def check_timeout(timeout: object) -> None:
     Raises:
         ValueError: It is neither.
     """
-    if timeout is None:
+    if timeout is None or (type(timeout) is float and timeout == timeout):  # NaN is not equal to itself
         return
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
         raise ValueError(f"timeout is {timeout!r}; it must be a number of seconds, or None to wait forever")

@@ -22,5 +22,9 @@ class StateChangeTimeoutError(Exception):
     """Thrown when a state change takes too long to occur."""
 
 
+class BootError(Exception):
+    """A job's boards could not be booted; the message says why, and what to do."""
+
+
 class ConfigError(ValueError):
     """A configuration file says something that can't be used; the message names file, option and value."""

@@ -265,6 +265,19 @@ class Job:
         """
         self.set_power(True)
 
+    def boot(self) -> None:
+        """Boot the boards, which are powered on but not booted when a job is ready.
+
+        This takes some ten seconds, and needs SpiNNMan, which the extra `boot` installs: `pip install
+        'spalloc[boot]'`.
+
+        Raises:
+            BootError: They can't be booted, there are none yet, or there is no SpiNNMan.
+        """
+        from spalloc_client.booting import boot
+
+        boot(self.hostname)
+
     def wait_for_state_change(self, old_state: JobState, timeout: float | None = None) -> JobState:
         """Block until the job's state is another than the one given.
 

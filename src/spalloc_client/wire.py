@@ -65,20 +65,21 @@ class Lines:
             WireError: A line is longer than the limit. The stream can't be followed from there: the bytes
                 held are let go, and the connection they came from is best closed.
         """
-        first, newline, rest = data.partition(b"\n")
-        self._check(len(self._held) + len(first))
-        self._held += first
-        if not newline:
-            return []
-        lines = [bytes(self._held)]
-        # A new buffer, not an emptied one: clearing would keep the longest line's memory for good.
-        self._held = bytearray()
-        *whole, last = rest.split(b"\n")
-        for line in whole:
-            self._check(len(line))
-            lines.append(line)
-        self._check(len(last))
-        self._held += last
+        lines = data.split(b"\n")
+        if self._held:
+            self._check(len(self._held) + len(lines[0]))
+            self._held += lines[0]
+            if len(lines) == 1:
+                return []
+            lines[0] = bytes(self._held)
+            # A new buffer, not an emptied one: clearing would keep the longest line's memory for good.
+            self._held = bytearray()
+        if len(data) > self._limit:
+            for line in lines:
+                self._check(len(line))
+        last = lines.pop()
+        if last:
+            self._held += last
         return [line for line in lines if line and not line.isspace()]
 
     def _check(self, length: int) -> None:
@@ -227,12 +228,15 @@ def decode_message(line: bytes) -> Message:
         WireError: It is not a message.
     """
     body = _decode_object(line)
-    known = [key for key in _READERS if key in body]
-    if len(known) != 1:
-        raise _unreadable(f"a message has exactly one of the keys {', '.join(_READERS)}", line)
-    message = _READERS[known[0]](body[known[0]])
+    key = next(iter(body), "")
+    if len(body) != 1 or key not in _READERS:
+        known = [key for key in _READERS if key in body]
+        if len(known) != 1:
+            raise _unreadable(f"a message has exactly one of the keys {', '.join(_READERS)}", line)
+        key = known[0]
+    message = _READERS[key](body[key])
     if message is None:
-        raise _unreadable(f"{known[0]} has a value of the wrong kind", line)
+        raise _unreadable(f"{key} has a value of the wrong kind", line)
     return message
 
 
@@ -268,18 +272,21 @@ def _no_constant(name: str) -> NoReturn:
 
 # ASCII only, so that every peer reads it whatever it takes for its encoding; NaN and infinities are not JSON.
 _write = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_read = json.JSONDecoder(parse_constant=_no_constant).decode
+_read = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
 def _decode_object(line: bytes) -> dict[str, Json]:
     try:
-        body = _read(line.decode("utf-8"))
+        text = line.decode("utf-8").strip(" \t\r\n")
+        body, end = _read(text)
     except UnicodeDecodeError as error:
         raise _unreadable(f"it is not UTF-8 (byte {error.start})", line) from error
     except RecursionError as error:
         raise _unreadable("it is nested too deeply", line) from error
     except ValueError as error:
         raise _unreadable(f"it is not JSON ({error})", line) from error
+    if end != len(text):
+        raise _unreadable(f"it is not JSON (more follows at character {end})", line)
     if not isinstance(body, dict):
         raise _unreadable("it is not a JSON object", line)
     return body

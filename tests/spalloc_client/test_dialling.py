@@ -33,8 +33,8 @@ def address(host: str, port: int) -> tuple[Any, ...]:
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[Any, ...]) -> None:
     """Have the name `server.test` stand for these addresses."""
 
-    def look_up(host: str, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
-        if host != "server.test":
+    def look_up(host: str | bytes, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host not in ("server.test", b"server.test"):
             return REAL_LOOK_UP(host, *args, flags=flags, **kwargs)
         if flags & socket.AI_NUMERICHOST:
             raise socket.gaierror(socket.EAI_NONAME, "not in digits")

@@ -21,6 +21,8 @@ from spalloc_client import (
 )
 from spalloc_client.wire import Failure, JobsChanged, Request, Return, encode
 from spalloc_server.embedded import EmbeddedSite
+from spinnaker.geometry import Board, BoardLink, Link, Size
+from spinnaker_virtual import Timings, VirtualMachine
 from tests.spalloc_client.conftest import arguments
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
@@ -172,6 +174,74 @@ def test_what_is_handed_out_is_the_caller_s_own(job_class: Any, site: EmbeddedSi
         job.boards.clear()
         job.connections.clear()
         assert len(job.boards) == len(job.connections) == 3
+
+
+@pytest.mark.parametrize(
+    ("args", "given", "size", "count"),
+    [
+        ((), {}, (8, 8), 1),
+        ((1,), {}, (8, 8), 1),
+        ((3, 2, 1), {"machine": "virtual"}, (8, 8), 1),
+        ((4,), {}, None, 6),
+        ((27,), {"min_ratio": 1.0}, (40, 40), 27),
+        ((2, 3), {}, (28, 40), 18),
+        ((4, 4), {"require_torus": True}, (48, 48), 48),
+        ((3,), {"tags": ["default"]}, (16, 16), 3),
+    ],
+)
+def test_each_style_gives_the_boards_that_the_manual_says(
+    job_class: Any, site: EmbeddedSite, args: Any, given: Any, size: Any, count: int
+) -> None:
+    with job_class(*args, **arguments(site, **given)) as job:
+        assert size is None or (job.width, job.height) == size
+        assert len(job.boards) == count
+        assert len(args) < 3 or job.boards == [list(args)]
+
+
+@pytest.mark.parametrize(
+    ("args", "given"),
+    [
+        ((4, 2), {"require_torus": True}),
+        ((3,), {"tags": ["no-such-tag"]}),
+        ((3,), {"machine": "no-such-machine"}),
+        ((9, 9, 0), {}),
+        ((5, 1), {}),
+    ],
+)
+def test_what_no_machine_has_is_refused_by_name(site: EmbeddedSite, args: Any, given: Any) -> None:
+    job = Job(*args, **arguments(site, **given))
+    with pytest.raises(JobDestroyedError, match=r"^Cancelled:"):
+        job.wait_until_ready(PATIENCE)
+    job.destroy()
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        ({}, None),
+        ({"max_dead_boards": 0}, None),
+        ({"max_dead_boards": 1}, 2),
+        ({"max_dead_boards": None}, 2),
+        ({"max_dead_boards": None, "max_dead_links": 0}, None),
+        ({"max_dead_boards": None, "max_dead_links": 2}, 2),
+    ],
+)
+def test_dead_boards_and_links_are_put_up_with_as_far_as_asked(given: Any, count: int | None) -> None:
+    machine = VirtualMachine(
+        size=Size(1, 1),
+        dead_boards=frozenset({Board(0, 0, 2)}),
+        dead_links=frozenset({BoardLink(Board(0, 0, 0), Link.NORTH_EAST)}),
+        timings=Timings.instant(),
+    )
+    with EmbeddedSite(machine=machine) as site:
+        job = Job(1, 1, **arguments(site, **given))
+        if count is None:
+            with pytest.raises(JobDestroyedError, match=r"^Cancelled:"):
+                job.wait_until_ready(PATIENCE)
+        else:
+            job.wait_until_ready(PATIENCE)
+            assert len(job.boards or ()) == count
+        job.destroy()
 
 
 class MishapError(Exception):

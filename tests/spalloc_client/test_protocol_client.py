@@ -301,7 +301,7 @@ def test_a_name_that_can_not_be_found_is_an_os_error_that_says_it(client_class: 
     with pytest.raises(OSError, match=r"'no-such-host\.invalid'"):
         client_class("no-such-host.invalid").connect()
     with pytest.raises(OSError, match="can't be the name of a server"):
-        client_class("x" * 100 + ".invalid").connect()
+        client_class("\u00e9" * 100 + ".invalid").connect()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@
 from spalloc_client.aio.job import Job
 from spalloc_client.aio.protocol_client import ProtocolClient
 from spalloc_client.errors import (
+    BootError,
     ConfigError,
     JobDestroyedError,
     ProtocolError,
@@ -15,6 +16,7 @@ from spalloc_client.errors import (
 from spalloc_client.states import JobState
 
 __all__ = [
+    "BootError",
     "ConfigError",
     "Job",
     "JobDestroyedError",

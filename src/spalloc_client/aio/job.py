@@ -215,6 +215,16 @@ class Job:
         """Reset (power-cycle) the boards; does nothing if there are none yet."""
         await self.set_power(True)
 
+    async def boot(self) -> None:
+        """Boot the boards, with SpiNNMan (`pip install 'spalloc[boot]'`).
+
+        Raises:
+            BootError: They can't be booted, there are none yet, or there is no SpiNNMan.
+        """
+        from spalloc_client.booting import boot_async
+
+        await boot_async(await self.hostname)
+
     async def wait_for_state_change(self, old_state: JobState, timeout: float | None = None) -> JobState:
         """Wait until the job's state is another than the one given, or `timeout` seconds have passed.
 

@@ -128,13 +128,10 @@ class FrameDriver:
                 replaced.piece.settle(slot)
         self._begin()
 
-    async def retire(self) -> None:
-        """Finish what was asked for, then stop."""
-        try:
-            if self._turns is not None:
-                await asyncio.wait({self._turns})
-        finally:
-            await self.stop()
+    async def finish(self) -> None:
+        """Wait until all that was asked for is done."""
+        if self._turns is not None:
+            await asyncio.wait({self._turns})
 
     async def stop(self) -> None:
         """Drop everything and close the socket; nothing is called back any more."""
