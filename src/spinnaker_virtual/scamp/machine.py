@@ -22,7 +22,7 @@ Crossed = Callable[[BoardLink], None]
 _KEPT_TABLES = 4
 
 
-class BootError(ValueError):
+class ImageError(ValueError):
     """An image that is not SCAMP, or could not start; boards that take it never answer."""
 
 
@@ -47,15 +47,15 @@ class BootedMachine:
             crossed: Is told of packets between boards.
 
         Raises:
-            BootError: The image does not hold SCAMP, or variables with which it can't start.
+            ImageError: The image does not hold SCAMP, or variables with which it can't start.
         """
         software = image.software
         if software is None:
-            raise BootError("the boot image does not hold SCAMP")
+            raise ImageError("the boot image does not hold SCAMP")
         try:
             self.layout = Layout.of(image.variables, software)
         except LayoutError as error:
-            raise BootError(str(error)) from error
+            raise ImageError(str(error)) from error
         self.region = region
         self.software: SoftwareNumber = software
         self.answers_from = answers_from
