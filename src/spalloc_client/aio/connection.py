@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import cast
 
 from spalloc_client.conversation import Call, Conversation, Lost, Notification
 from spalloc_client.errors import ProtocolError
@@ -52,8 +53,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # A stream's transport, whatever its class says: uvloop's is none of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Settle the calls that these bytes answer, and wake those who watch for notifications."""
