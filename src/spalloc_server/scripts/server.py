@@ -207,4 +207,19 @@ def _convert(words: Sequence[str]) -> int:
     return convert(words)
 
 
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"check": _check, "convert": _convert}
+def _simulate(words: Sequence[str]) -> int:
+    from spalloc_server.simulate import command
+
+    parser = argparse.ArgumentParser(
+        prog="spalloc-server simulate",
+        description="Run the scheduler in simulated time over a trace of jobs.",
+    )
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(words))
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "check": _check,
+    "convert": _convert,
+    "simulate": _simulate,
+}
