@@ -1,83 +1,48 @@
-# What virtual boards cost: memory, start-up, and reads beside a bare UDP echo on the same machine.
+# What virtual boards cost: reads beside a bare UDP echo, and 1,200 booted boards beside the bounds they were built to.
 #
-# Run by hand: `python benchmarks/virtual_boards.py`. Ratios hold between machines; seconds do not.
-"""Measure 1,200 booted virtual boards, and memory reads from one of them beside a bare UDP echo."""
+# Every process that is measured, and the echo, is one of its own; this one only asks.
+"""Measure virtual boards: `python -m benchmarks.virtual_boards [--quick] [--json]`."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import median
+from typing import NamedTuple
 
-from spinnaker.bmp import power_request
-from spinnaker.boot import BOOT_PORT, BootImage
-from spinnaker.memory_map import SystemVariable
+from spinnaker.bmp import power_request, write_fpga_request
+from spinnaker.boot import BOOT_PORT
+from spinnaker.fpga import stop_register
+from spinnaker.geometry import BOARD_CHIPS, Link
 from spinnaker.scamp import ScampCommand
 from spinnaker.scp import ScpReply, ScpRequest
 from spinnaker.sdp import SDP_PORT, Endpoint, SdpHeader
+from tests.spinnaker_virtual.images import scamp_image
 
-READS = 20_000
-ROUNDS = 7
-
-
-def scamp_image() -> bytes:
-    """An image that boots: SCAMP's name and the variables of a usual boot, without its code."""
-    variables = bytearray(128)
-    for variable, value in (
-        (SystemVariable.HARDWARE, 5),
-        (SystemVariable.UNIX_TIME, 1_800_000_000),
-        (SystemVariable.LED_0, 1),
-        (SystemVariable.SHARED_MESSAGES, 7),
-        (SystemVariable.SYSTEM_RAM_HEAP, 1024),
-        (SystemVariable.SDRAM_BUFFERS, 8 << 20),
-        (SystemVariable.BUFFER_WORDS, 32768),
-    ):
-        variable.format.pack_into(variables, variable.offset, value)
-    return bytes(384) + bytes(variables) + b"SC&MP/SpiNNaker\x004.0.0\0".ljust(512, b"\0")
-
-
-class Host:
-    """A blocking client of one board or BMP."""
-
-    def __init__(self, address: str, port: int = SDP_PORT) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.settimeout(30)
-        self._socket.connect((address, port))
-
-    def ask(self, datagram: bytes) -> bytes:
-        self._socket.send(datagram)
-        return self._socket.recv(1024)
-
-    def tell(self, datagram: bytes) -> None:
-        self._socket.send(datagram)
-
-    def reads(self, datagram: bytes, count: int) -> float:
-        send, receive = self._socket.send, self._socket.recv
-        began = time.perf_counter()
-        for _ in range(count):
-            send(datagram)
-            receive(1024)
-        return time.perf_counter() - began
-
+TITLE = "Virtual boards"
+BOOT_SECONDS = 10.0
+MEMORY = 1536
+HERE = 255
+PATIENCE = 1.0
+TRIES = 30
 
 SITE = """
-import asyncio, json, sys, time
-began = time.perf_counter()
-from spinnaker.geometry import Board, Size, boards_of
+import asyncio, json, sys
+from spinnaker.geometry import Size
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
 async def main():
     size = Size(int(sys.argv[1]), int(sys.argv[2]))
-    site = VirtualSite(VirtualMachine(size=size, timings=Timings.instant()))
-    await site.start()
-    print(json.dumps({"bmps": list(site.bmps.values()), "boards": list(site.addresses.values()),
-        "seconds": time.perf_counter() - began}), flush=True)
-    await asyncio.Event().wait()
+    async with VirtualSite(VirtualMachine(size=size, timings=Timings.instant())) as site:
+        print(json.dumps([list(site.bmps.values()), list(site.addresses.values())]), flush=True)
+        await asyncio.Event().wait()
 asyncio.run(main())
 """
 
-ECHO = """
+BLOCKING_ECHO = """
 import socket
 echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 echo.bind(("127.0.0.1", 0))
@@ -87,7 +52,7 @@ while True:
     echo.sendto(datagram, sender)
 """
 
-LOOP_ECHO = """
+ASYNCIO_ECHO = """
 import asyncio
 class Echo(asyncio.DatagramProtocol):
     def connection_made(self, transport): self.transport = transport
@@ -100,111 +65,198 @@ asyncio.run(main())
 """
 
 
-def process(code: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+class Row(NamedTuple):
+    """A line of the table; a ratio below 1 is better."""
+
+    what: str
+    unit: str
+    ours: float
+    reference: float
+    against: str
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.reference
 
 
-def resident(pid: int) -> int:
-    """Peak bytes of memory of a process."""
-    with Path(f"/proc/{pid}/status").open() as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+class Host:
+    """A blocking client of one board, BMP or echo."""
+
+    def __init__(self, address: str, port: int = SDP_PORT) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.settimeout(PATIENCE)
+        self._socket.connect((address, port))
+
+    def ask(self, datagram: bytes) -> ScpReply:
+        # Asked again when nothing comes, as hosts do: a board may still be at the packets of its boot image.
+        for _ in range(TRIES):
+            self._socket.send(datagram)
+            try:
+                return ScpReply.decode(self._socket.recv(1024))
+            except TimeoutError:
+                pass
+        raise TimeoutError("no answer")
+
+    def tell(self, datagram: bytes) -> None:
+        self._socket.send(datagram)
+
+    def seconds_each(self, datagram: bytes, count: int) -> float:
+        send, receive = self._socket.send, self._socket.recv
+        began = time.perf_counter()
+        for _ in range(count):
+            send(datagram)
+            receive(1024)
+        return (time.perf_counter() - began) / count
+
+    def close(self) -> None:
+        self._socket.close()
 
 
-def first_line(running: subprocess.Popen[str]) -> str:
-    assert running.stdout is not None
-    return running.stdout.readline()
+@contextmanager
+def process(code: str, *arguments: str) -> Iterator[tuple[int, str]]:
+    """Run code until the block ends; give its number and the line that it says first."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        try:
+            yield running.pid, running.stdout.readline()
+        finally:
+            running.terminate()
+
+
+@contextmanager
+def one_processor() -> Iterator[None]:
+    """Keep this process, and those that it starts, on one processor until the block ends."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def peak_megabytes(pid: int) -> float:
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
 def request(x: int, y: int, command: ScampCommand, *arguments: int) -> bytes:
-    return ScpRequest(SdpHeader(Endpoint(x, y, 0)), command, 1, *arguments).encode()
+    return ScpRequest(SdpHeader(Endpoint(x, y, 0)), command, 1, *(*arguments, 0, 0, 0)[:3]).encode()
 
 
-def power_all(bmps: list[str]) -> None:
-    for bmp in bmps:
-        assert ScpReply.decode(Host(bmp).ask(power_request(range(24), True))).ok
+def ask_once(address: str, datagram: bytes) -> ScpReply:
+    host = Host(address)
+    try:
+        reply = host.ask(datagram)
+    finally:
+        host.close()
+    assert reply.ok
+    return reply
 
 
 def boot(board: str) -> None:
     host = Host(board, BOOT_PORT)
-    for packet in BootImage(scamp_image()).packets():
+    for packet in scamp_image().packets():
         host.tell(packet.encode())
+    host.close()
 
 
-def full_site(one_machine: bool) -> None:
-    running = process(SITE, "20", "20")
-    try:
-        began = time.perf_counter()
-        site = json.loads(first_line(running))
-        idle = resident(running.pid)
-        power_all(site["bmps"])
-        boards = site["boards"]
-        for board in boards[:1] if one_machine else boards:
-            boot(board)
-        for board in boards:
-            Host(board).ask(request(255, 255, ScampCommand.VERSION))
-        started = time.perf_counter() - began
-        booted = resident(running.pid)
-        if one_machine:
-            host = Host(boards[0])
-            chips = [(x, y) for x in range(240) for y in range(240)]
-            for x, y in chips:
-                assert ScpReply.decode(host.ask(request(x, y, ScampCommand.INFORMATION))).ok
-                assert ScpReply.decode(host.ask(request(x, y, ScampCommand.READ, 0xF5007F00, 256, 2))).ok
-        else:
-            for board in boards:
-                host = Host(board)
-                for x in range(8):
-                    for y in range(max(0, x - 4), min(7, x + 3) + 1):
-                        assert ScpReply.decode(host.ask(request(x, y, ScampCommand.INFORMATION))).ok
-        kind = "one machine of 240 x 240 chips" if one_machine else "1,200 machines of one board"
-        print(f"{kind}: addresses bound after {site['seconds']:.2f} s (with Python's start), all booted and")
-        print(
-            f"  answering after {started:.2f} s; memory {idle >> 20} MB idle, {booted >> 20} MB booted, ",
-            end="",
-        )
-        print(f"{resident(running.pid) >> 20} MB with every chip asked about itself")
-    finally:
-        running.terminate()
-        running.wait()
+def reads(rounds: int, count: int) -> Iterator[Row]:
+    """Read 256 bytes of one board's memory over and over, and have as many bytes echoed.
 
-
-def reads() -> None:
-    site_process, echo, loop_echo = process(SITE, "1", "1"), process(ECHO), process(LOOP_ECHO)
-    try:
-        site = json.loads(first_line(site_process))
-        power_all(site["bmps"])
-        boot(site["boards"][0])
-        board = Host(site["boards"][0])
+    All processes share one processor meanwhile: on two, waking the other one up takes longer than the answer, and how
+    long depends on where the system happened to put each process.
+    """
+    with (
+        one_processor(),
+        process(SITE, "1", "1") as (_, site),
+        process(BLOCKING_ECHO) as (_, blocking),
+        process(ASYNCIO_ECHO) as (_, in_loop),
+    ):
+        bmps, boards = json.loads(site)
+        ask_once(bmps[0], power_request([0], True))
+        boot(boards[0])
         read = request(0, 0, ScampCommand.READ, 0x6000_0000, 256, 2)
-        assert len(board.ask(read)) == 14 + 256
-        echo_host, loop_host = (
-            Host("127.0.0.1", int(first_line(echo))),
-            Host("127.0.0.1", int(first_line(loop_echo))),
-        )
-        payload = bytes(270)
-        ratios, loop_ratios, rates = [], [], []
-        for _ in range(ROUNDS):
-            taken, bare, loop = (
-                board.reads(read, READS),
-                echo_host.reads(payload, READS),
-                loop_host.reads(payload, READS),
-            )
-            ratios.append(bare / taken)
-            loop_ratios.append(loop / taken)
-            rates.append(READS / taken)
-        print(
-            f"reads of 256 bytes from one board: {median(rates):,.0f} a second, {median(ratios):.2f} of a bare blocking"
-        )
-        print(
-            f"  UDP echo in Python, {median(loop_ratios):.2f} of one in asyncio (medians of {ROUNDS} rounds)"
-        )
-    finally:
-        for running in (site_process, echo, loop_echo):
-            running.terminate()
-            running.wait()
+        assert len(ask_once(boards[0], read).data) == 256
+        hosts = [Host(boards[0]), Host("127.0.0.1", int(blocking)), Host("127.0.0.1", int(in_loop))]
+        times = [
+            [
+                host.seconds_each(datagram, count)
+                for host, datagram in zip(hosts, (read, bytes(270), bytes(270)), strict=True)
+            ]
+            for _ in range(rounds)
+        ]
+        for index, name in ((1, "a bare UDP echo in Python, blocking"), (2, "a UDP echo of asyncio's")):
+            ours = median(row[0] for row in times)
+            ratio = median(row[0] / row[index] for row in times)
+            yield Row("read 256 bytes of a board's memory", "µs", ours * 1e6, ours / ratio * 1e6, name)
+
+
+def full_site(together: bool, rounds: int) -> Iterator[Row]:
+    """Start 1,200 boards, boot them as one machine or each by itself, and ask every chip about itself."""
+    what = "1,200 boards booted as one machine" if together else "1,200 boards booted each by itself"
+    started, booted, asked = [], [], []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        with process(SITE, "20", "20") as (pid, site):
+            bmps, boards = json.loads(site)
+            for bmp in bmps:
+                ask_once(bmp, power_request(range(24), True))
+            if together:
+                boot(boards[0])
+            else:
+                apart = time.perf_counter()
+                cut_all(bmps)
+                began += time.perf_counter() - apart  # a server's work, not the boards'
+                for board in boards:
+                    boot(board)
+            for board in boards:
+                ask_once(board, request(HERE, HERE, ScampCommand.VERSION))
+            started.append(time.perf_counter() - began)
+            booted.append(peak_megabytes(pid))
+            ask_all(boards, together)
+            asked.append(peak_megabytes(pid))
+    yield Row(
+        f"{what}: from a process's start to the last answer", "s", median(started), BOOT_SECONDS, "the bound"
+    )
+    yield Row(f"{what}: memory", "MB", median(booted), MEMORY, "the bound")
+    yield Row(f"{what}: memory, every chip asked", "MB", median(asked), MEMORY, "the bound")
+
+
+def cut_all(bmps: list[str]) -> None:
+    for bmp in bmps:
+        host = Host(bmp)
+        for board in range(24):
+            for link in Link:
+                assert host.ask(write_fpga_request(board, *stop_register(link), 1)).ok
+        host.close()
+
+
+def ask_all(boards: list[str], together: bool) -> None:
+    corners = [(x, y) for x in range(240) for y in range(240)] if together else BOARD_CHIPS
+    for board in boards[:1] if together else boards:
+        host = Host(board)
+        for x, y in corners:
+            assert host.ask(request(x, y, ScampCommand.INFORMATION)).ok
+            assert host.ask(request(x, y, ScampCommand.READ, 0xF500_7F00, 256, 2)).ok
+        host.close()
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print a table."""
+    quick = "--quick" in arguments
+    rounds, count = (3, 5_000) if quick else (9, 20_000)
+    rows = [*reads(rounds, count), *full_site(True, 1 if quick else 3), *full_site(False, 1 if quick else 3)]
+    if "--json" in arguments:
+        shown = [row._asdict() | {"ratio": row.ratio} for row in rows]
+        print(json.dumps({"title": TITLE, "rows": shown}))
+        return
+    print(f"## {TITLE}\n\n| what | ours | reference | ratio | against |\n| --- | --- | --- | --- | --- |")
+    for row in rows:
+        ours, reference = f"{row.ours:.3g} {row.unit}", f"{row.reference:.4g} {row.unit}"
+        print(f"| {row.what} | {ours} | {reference} | {row.ratio:.2f} | {row.against} |")
 
 
 if __name__ == "__main__":
-    reads()
-    full_site(one_machine=True)
-    full_site(one_machine=False)
+    main(sys.argv[1:])

@@ -10,13 +10,15 @@ from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple, Self
 
-from spinnaker.memory_map import BOOT_VARIABLES_BYTES
+from spinnaker.memory_map import BOOT_VARIABLES_BYTES, SystemVariable
 from spinnaker.scp import SoftwareNumber
 from spinnaker.sdp import PacketError
 
 BOOT_PORT = 54321
 BLOCK_BYTES = 1024
 MAX_BLOCKS = 32
+SPINN_5 = 5
+_LEDS = 0x1
 
 _VERSION = 1
 _HEAD = Struct(">HIIII")
@@ -82,6 +84,27 @@ class BootImage(NamedTuple):
     def variables(self) -> bytes:
         """The system variables that the chips begin with; shorter than 128 bytes if the image ends in them."""
         return self.content[_VARIABLES]
+
+    def prepared(self, unix_time: int, hardware: int = SPINN_5) -> Self:
+        """Return the image as it is sent: with the variables that the first chip of a machine begins with.
+
+        The heap gets all of SDRAM that SCAMP leaves, as SpiNNMan has it.
+
+        Args:
+            unix_time: Seconds since 1970, for the chips' clocks.
+            hardware: Version of the boards, 5 for SpiNN-5.
+        """
+        content = bytearray(self.content)
+        for variable, value in (
+            (SystemVariable.HARDWARE, hardware),
+            (SystemVariable.UNIX_TIME, unix_time),
+            (SystemVariable.BOOT_SIGNATURE, unix_time),
+            (SystemVariable.IS_ROOT, 1),
+            (SystemVariable.LED_0, _LEDS),
+            (SystemVariable.SDRAM_HEAP, 0),
+        ):
+            variable.format.pack_into(content, _VARIABLES.start + variable.offset, value)
+        return type(self)(bytes(content))
 
     def packets(self) -> Iterator[BootPacket]:
         """Give the packets that bring the image to a board.

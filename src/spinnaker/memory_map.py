@@ -101,6 +101,7 @@ class SystemVariable(Enum):
     SDRAM_BUFFERS = 0x54, Struct("<I")
     """Before SCAMP runs: bytes of SDRAM that the system takes; then the buffers' address."""
     BUFFER_WORDS = 0x58, Struct("<I")
+    BOOT_SIGNATURE = 0x5C, Struct("<I")
     LINKS = 0x65, Struct("<B")
     SHARED_MESSAGES_FREE = 0x68, Struct("<I")
     PHYSICAL_TO_VIRTUAL = 0x94, Struct("<20s")

@@ -21,7 +21,7 @@ _TOP = ("width", "height", "seed", "bmp_version", "dead_boards", "dead_links", "
 _BOARD = ("at", "place", "dead_chips", "dead_cores", "dead_links")
 
 
-class ConfigurationError(ValueError):
+class MachineFileError(ValueError):
     """A configuration that describes no machine; says where, what was wrong and what is allowed."""
 
 
@@ -29,18 +29,18 @@ def parse(text: str) -> VirtualMachine:
     """Return the machine that a configuration describes.
 
     Raises:
-        ConfigurationError: It describes none.
+        MachineFileError: It describes none.
     """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"not TOML: {error}") from error
+        raise MachineFileError(f"not TOML: {error}") from error
     _known(table, _TOP, "the configuration")
     size = Size(_number(table, "width", 1), _number(table, "height", 1))
     boards = {}
     for entry in _list(table, "board"):
         if not isinstance(entry, dict):
-            raise ConfigurationError("board must be a table; write [[board]]")
+            raise MachineFileError("board must be a table; write [[board]]")
         _known(entry, _BOARD, "a [[board]]")
         boards[Board(*_numbers(entry.get("at"), 3, "at of a [[board]]", "[x, y, z]"))] = entry
     try:
@@ -60,29 +60,29 @@ def parse(text: str) -> VirtualMachine:
             faults=_faults(table.get("faults", {})),
             seed=_number(table, "seed", 0),
         )
-    except ConfigurationError:
+    except MachineFileError:
         raise
     except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+        raise MachineFileError(str(error)) from error
 
 
 def _known(table: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
     for name in table:
         if name not in names:
-            raise ConfigurationError(f"{where} has no setting {name!r}; it may have {', '.join(names)}")
+            raise MachineFileError(f"{where} has no setting {name!r}; it may have {', '.join(names)}")
 
 
 def _number(table: Mapping[str, Any], name: str, default: int) -> int:
     value = table.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ConfigurationError(f"{name} must be a whole number, 0 or more, not {value!r}")
+        raise MachineFileError(f"{name} must be a whole number, 0 or more, not {value!r}")
     return value
 
 
 def _list(table: Mapping[str, Any], name: str) -> list[Any]:
     value = table.get(name, [])
     if not isinstance(value, list):
-        raise ConfigurationError(f"{name} must be a list, not {value!r}")
+        raise MachineFileError(f"{name} must be a list, not {value!r}")
     return value
 
 
@@ -92,20 +92,20 @@ def _numbers(value: object, count: int, where: str, shape: str) -> tuple[int, ..
         or len(value) != count
         or not all(isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in value)
     ):
-        raise ConfigurationError(f"{where} must be {shape}, not {value!r}")
+        raise MachineFileError(f"{where} must be {shape}, not {value!r}")
     return tuple(value)
 
 
 def _link(value: object, where: str) -> Link:
     if not isinstance(value, str) or value not in _LINK_NAMES:
-        raise ConfigurationError(f"{where} names no link: {value!r}; there are {', '.join(_LINK_NAMES)}")
+        raise MachineFileError(f"{where} names no link: {value!r}; there are {', '.join(_LINK_NAMES)}")
     return _LINK_NAMES[value]
 
 
 def _board_link(value: object) -> BoardLink:
     where, shape = "an entry of dead_links", '[x, y, z, "north-east"]'
     if not isinstance(value, list) or len(value) != 4:
-        raise ConfigurationError(f"{where} must be {shape}, not {value!r}")
+        raise MachineFileError(f"{where} must be {shape}, not {value!r}")
     return BoardLink(Board(*_numbers(value[:3], 3, where, shape)), _link(value[3], where))
 
 
@@ -121,7 +121,7 @@ def _core(value: object) -> DeadCore:
 def _chip_link(value: object) -> DeadChipLink:
     where, shape = "an entry of a board's dead_links", '[x, y, "north-east"]'
     if not isinstance(value, list) or len(value) != 3:
-        raise ConfigurationError(f"{where} must be {shape}, not {value!r}")
+        raise MachineFileError(f"{where} must be {shape}, not {value!r}")
     return DeadChipLink(Chip(*_numbers(value[:2], 2, where, shape)), _link(value[2], where))
 
 
@@ -143,17 +143,17 @@ def _places(boards: Mapping[Board, Mapping[str, Any]]) -> dict[Board, Place]:
 def _version(value: object) -> SoftwareNumber:
     parts = value.split(".") if isinstance(value, str) else []
     if not 2 <= len(parts) <= 3 or not all(part.isdecimal() for part in parts):
-        raise ConfigurationError(f'bmp_version must be like "2.1.1", not {value!r}')
+        raise MachineFileError(f'bmp_version must be like "2.1.1", not {value!r}')
     return SoftwareNumber(*map(int, parts))
 
 
 def _values(table: object, kind: type[Timings] | type[Faults], where: str) -> dict[str, float]:
     if not isinstance(table, dict):
-        raise ConfigurationError(f"{where} must be a table; write [{where}]")
+        raise MachineFileError(f"{where} must be a table; write [{where}]")
     _known(table, tuple(entry.name for entry in fields(kind)), f"[{where}]")
     for name, value in table.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ConfigurationError(f"{name} of [{where}] must be a number, not {value!r}")
+            raise MachineFileError(f"{name} of [{where}] must be a number, not {value!r}")
     return {name: float(value) for name, value in table.items()}
 
 

@@ -17,7 +17,7 @@ from spinnaker_virtual.faults import FaultSource, Way
 from spinnaker_virtual.machine import VirtualMachine
 from spinnaker_virtual.network import FrameSockets, Network, Socket
 from spinnaker_virtual.region import Region
-from spinnaker_virtual.scamp.machine import BootedMachine, BootError, Crossed
+from spinnaker_virtual.scamp.machine import BootedMachine, Crossed, ImageError
 from spinnaker_virtual.scamp.monitor import answer
 
 Transmit = Callable[[Socket, Socket, bytes], None]
@@ -143,7 +143,7 @@ class Hardware:
         region = Region(board, self.machine.size, now)
         try:
             BootedMachine(region, image, now, now + self.machine.timings.boot, self._crossed)
-        except BootError:
+        except ImageError:
             for reached in region.boards:
                 reached.crash()
 

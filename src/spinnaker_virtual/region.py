@@ -15,6 +15,7 @@ from spinnaker_virtual.board import LOCAL, VirtualBoard
 _CHIPS = len(BOARD_CHIPS)
 _NOT_BOARD = -1
 _LIMIT = 255
+_KEPT_TREES = 8
 _UNSEEN = 255
 
 _SAME_BOARD = -1
@@ -61,6 +62,7 @@ class Region:
         self._neighbours: list[list[int] | None] = [None]
         self._live = [root.live_chips]
         self._wraps = [False, False]
+        self._trees: dict[int, dict[int, tuple[int, int]]] = {}
         places, self.parents = self._spread(now)
         self._place(places, chip_size(size))
 
@@ -198,17 +200,7 @@ class Region:
 
         None if there is no way from `start` to `end`.
         """
-        before = {start: (start, _SAME_BOARD)}
-        queue = [start]
-        for chip in queue:
-            if chip == end:
-                break
-            slot, local = divmod(chip, _CHIPS)
-            for link, cable, other_local in _HOPS[local]:
-                other = self._neighbour(slot, local, link, cable, other_local)
-                if other is not None and other not in before:
-                    before[other] = (chip, cable)
-                    queue.append(other)
+        before = self._tree(start)
         if end not in before:
             return None
         crossed = []
@@ -218,6 +210,24 @@ class Region:
             if cable != _SAME_BOARD:
                 crossed.append((chip // _CHIPS, Link(cable)))
         return crossed[::-1]
+
+    def _tree(self, start: int) -> dict[int, tuple[int, int]]:
+        """Return, for each chip that packets from `start` reach, the chip before it and the cable between them."""
+        before = self._trees.get(start)
+        if before is None:
+            before = {start: (start, _SAME_BOARD)}
+            queue = [start]
+            for chip in queue:
+                slot, local = divmod(chip, _CHIPS)
+                for link, cable, other_local in _HOPS[local]:
+                    other = self._neighbour(slot, local, link, cable, other_local)
+                    if other is not None and other not in before:
+                        before[other] = (chip, cable)
+                        queue.append(other)
+            if len(self._trees) >= _KEPT_TREES:
+                self._trees.pop(next(iter(self._trees)))
+            self._trees[start] = before
+        return before
 
     def _neighbour(self, slot: int, local: int, link: int, cable: int, other_local: int) -> int | None:
         neighbours = self._neighbours[slot]

@@ -37,6 +37,17 @@ def test_an_image_that_no_board_takes_is_refused(size: int) -> None:
         list(BootImage(bytes(size)).packets())
 
 
+def test_an_image_is_prepared_with_the_time_and_what_the_first_chip_is() -> None:
+    plain = BootImage(bytes(range(256)) * 4)
+    prepared = plain.prepared(unix_time=0x01020304)
+    assert len(prepared.content) == len(plain.content)
+    assert prepared.content[:384] == plain.content[:384]
+    assert prepared.content[512:] == plain.content[512:]
+    assert prepared.variables[0x0A] == 5
+    assert prepared.variables[0x1C:0x20] == prepared.variables[0x5C:0x60] == bytes((4, 3, 2, 1))
+    assert prepared.variables[0x40] == 1
+
+
 def test_an_image_says_which_scamp_it_holds() -> None:
     assert BootImage(b"..SC&MP/SpiNNaker\x004.0.1\0").software == (4, 0, 1)
     assert BootImage(b"..PS/MC&rekaNNipS..").software is None

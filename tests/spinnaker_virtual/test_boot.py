@@ -1,5 +1,6 @@
 # How boards take a boot image: whole, in pieces, twice, too early, broken.
 import random
+from collections.abc import Callable
 from struct import Struct
 
 import pytest
@@ -10,6 +11,7 @@ from spinnaker.memory_map import SYSTEM_VARIABLES, SystemVariable
 from spinnaker.scamp import CoreState, ScampCommand
 from spinnaker.scp import SoftwareVersion
 from spinnaker_virtual import Timings
+from tests.peers.environments import PeerEnvironment
 from tests.spinnaker_virtual.bench import ROOT, Bench
 from tests.spinnaker_virtual.images import UNIX_TIME, scamp_image
 
@@ -157,6 +159,20 @@ def test_scamp_does_not_know_where_it_is_until_it_has_looked_around() -> None:
     version = SoftwareVersion.decode(bench.command(ScampCommand.VERSION).data)
     assert version.place >> 16 == 0
     assert bench.information().cores == 18
+
+
+def test_the_image_that_spinnman_brings_boots_a_board_from_our_packets_too(
+    bench: Bench, peer: Callable[[str], PeerEnvironment]
+) -> None:
+    (file,) = peer("SpiNNMan==1!7.4.1").root.rglob("scamp.boot")
+    image = BootImage(file.read_bytes())
+    assert image.software == (4, 0, 0)
+    bench.boot(image=image.prepared(UNIX_TIME))
+    info = bench.information()
+    assert (info.cores, info.free_sdram) == (18, 123_469_792)
+    bench.pass_time(3.0)
+    clock = bench.read(SystemVariable.UNIX_TIME.address, 4)
+    assert int.from_bytes(clock, "little") == UNIX_TIME + 3
 
 
 def test_the_images_system_variables_are_honoured(bench: Bench) -> None:

@@ -4,7 +4,7 @@ import pytest
 from spinnaker.geometry import Board, BoardLink, Chip, Link, Size, far_end
 from spinnaker.places import Place
 from spinnaker_virtual import DeadChipLink, DeadCore, Faults, Timings
-from spinnaker_virtual.configuration import ConfigurationError, parse
+from spinnaker_virtual.configuration import MachineFileError, parse
 
 WHOLE = """
 width = 2
@@ -77,11 +77,11 @@ def test_an_empty_configuration_is_a_triad() -> None:
     ],
 )
 def test_what_describes_no_machine_is_refused_with_the_reason(text: str, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(MachineFileError, match=message):
         parse(text)
 
 
 def test_a_chip_whose_cores_are_all_dead_is_a_dead_chip() -> None:
     cores = ", ".join(f"[1, 1, {core}]" for core in range(18))
-    with pytest.raises(ConfigurationError, match=r"all cores of chip \(1, 1\)"):
+    with pytest.raises(MachineFileError, match=r"all cores of chip \(1, 1\)"):
         parse(f"[[board]]\nat = [0, 0, 0]\ndead_cores = [{cores}]")

@@ -55,10 +55,11 @@ def _answered(asked: Wanted, config: Config, current: str) -> tuple[str, list[st
     elsewhere = [kind for kind in asked.kinds if kind in _ASK]
     if elsewhere:
         found += _from_server(elsewhere, asked, config)
+    before = current.removesuffix(asked.typed)
     lines = [
-        f"{word}\t{description}" if description else word
+        f"{before}{word}\t{description}" if description else before + word
         for word, description in dict(found).items()
-        if word.startswith(current) and word.isprintable()
+        if word.startswith(asked.typed) and word.isprintable()
     ]
     return "words", lines
 

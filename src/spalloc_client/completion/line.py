@@ -44,21 +44,29 @@ _KINDS: dict[str, tuple[Kind, ...]] = {
 class Wanted:
     """What can stand at the cursor."""
 
-    __slots__ = ("command_at", "kinds", "options", "values")
+    __slots__ = ("command_at", "kinds", "options", "typed", "values")
     kinds: tuple[Kind, ...]
     options: dict[str, str]
     """The options that can stand here, each with its help."""
     values: dict[str, str]
     """Values given so far to options that take one, by name."""
+    typed: str
+    """What of the cursor's word is to be completed: all of it but the option of `--option=value`."""
     command_at: int
     """Where, among the words, the wrapped command begins, if the cursor is in it."""
 
     def __init__(
-        self, kinds: Sequence[Kind], options: dict[str, str], values: dict[str, str], command_at: int = 0
-    ):
+        self,
+        kinds: Sequence[Kind],
+        options: dict[str, str],
+        values: dict[str, str],
+        typed: str,
+        command_at: int = 0,
+    ) -> None:
         self.kinds = tuple(kinds)
         self.options = options
         self.values = values
+        self.typed = typed
         self.command_at = command_at
 
 
@@ -77,7 +85,7 @@ def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str)
     values: dict[str, str] = {}
     for index, word in enumerate(before):
         if reading is not None and reading.nargs == argparse.REMAINDER:
-            return Wanted([Kind.COMMANDS], {}, values, index)
+            return Wanted([Kind.COMMANDS], {}, values, current, index)
         name, equals, value = word.partition("=")
         if name in options:
             reading, taken = options[name], 0
@@ -91,15 +99,18 @@ def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str)
         if reading is not None and taken >= _most(reading):
             reading = None
     if reading is not None and reading.nargs == argparse.REMAINDER:
-        return Wanted([Kind.COMMANDS], {}, values, len(before))
+        return Wanted([Kind.COMMANDS], {}, values, current, len(before))
     offered = _offered(parser, used)
     if reading is not None and taken < _least(reading):
-        return Wanted([_kind(reading, taken)], {}, values)
+        return Wanted([_kind(reading, taken)], {}, values, current)
+    name, equals, typed = current.partition("=")
+    if equals and name in options:
+        return Wanted([_kind(options[name], 0)], {}, values, typed)
     if current.startswith("-"):
-        return Wanted([Kind.OPTIONS], offered, values)
+        return Wanted([Kind.OPTIONS], offered, values, current)
     kinds = [] if reading is None else [_kind(reading, taken)]
     kinds += [_kind(action, 0) for action in parser._actions if not action.option_strings]
-    return Wanted(kinds or [Kind.OPTIONS], offered, values)
+    return Wanted(kinds or [Kind.OPTIONS], offered, values, current)
 
 
 def _kind(action: argparse.Action, taken: int) -> Kind:

@@ -4,26 +4,15 @@
 # so every job has letters and a thick outline too, and whatever has an ID has the same one wherever it means the same.
 """Pictures of machines for browsers and notebooks."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import sqrt
 from typing import NamedTuple
 
 from spalloc_client.drawing.layout import Layout, in_one_piece, step, unfolded
+from spalloc_client.drawing.looks import Look, looks_of
 from spalloc_client.drawing.scene import Keyed, Scene, owners_of_boards
 from spinnaker.geometry import Board, Hexagon, Link, neighbour
-
-_COLOURS = ("#9ecae9", "#f7c873", "#8fd6bd", "#e8b3d1", "#e9a07c", "#b7b3e6", "#e6dc6c", "#b9c4cc")
-"""Light enough for black letters, and apart from each other in every common kind of colour blindness."""
-
-_PATTERNS = (
-    "",
-    "M0 0L6 6M-1 5L1 7M5 -1L7 1",
-    "M0 6L6 0M-1 1L1 -1M5 7L7 5",
-    "M0 3H6",
-    "M3 0V6",
-    "M0 0L6 6M0 6L6 0",
-)
-"""What is hatched over a colour; the first leaves it plain."""
 
 _ROOT_3 = sqrt(3)
 _MARGIN = 12.0
@@ -102,17 +91,39 @@ def job_svg(scene: Scene, job_id: int) -> str:
     return _picture(alone, layout, heading)
 
 
+def stacked(pictures: Sequence[str]) -> str:
+    """Return pictures of this module below each other as one."""
+    if len(pictures) == 1:
+        return pictures[0]
+    sizes = [tuple(map(int, _SIZE.findall(picture)[0])) for picture in pictures]
+    width, height = max(width for width, _ in sizes), sum(height for _, height in sizes)
+    top = 0
+    inner = []
+    for picture, (_, its_height) in zip(pictures, sizes, strict=True):
+        inner.append(picture.replace("<svg ", f'<svg y="{top}" ', 1))
+        top += its_height
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" style="max-width:100%;height:auto" role="img">'
+    )
+    return "\n".join([opening, *inner, "</svg>\n"])
+
+
+_SIZE = re.compile(r'<svg [^>]*width="(\d+)" height="(\d+)"')
+
+
 def _all_boards(scene: Scene) -> Iterable[Board]:
     return (*scene.live_boards, *scene.dead_boards)
 
 
 def _picture(scene: Scene, layout: Layout, heading: str) -> str:
     keyed = scene.keyed
+    looks = looks_of(tenant.job_id for tenant in scene.tenants)
     paper, width, map_end = _paper(layout)
     dead_links = [end for end in scene.dead_links if end.board in layout]
     legend = _Legend(map_end + _MARGIN, width)
     for who in keyed:
-        legend.job(who)
+        legend.job(who, looks[who.tenant.job_id])
     if scene.dead_boards & layout.keys():
         legend.dead_boards(len(scene.dead_boards & layout.keys()))
     if dead_links:
@@ -127,11 +138,11 @@ def _picture(scene: Scene, layout: Layout, heading: str) -> str:
         opening,
         f"<title>{_escaped(heading)}</title>",
         "<defs>",
-        *sorted({_pattern(who) for who in keyed}),
+        *sorted({look.definition() for look in looks.values()}),
         "</defs>",
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
         f'<text x="{_MARGIN}" y="{_MARGIN + 13}" font-size="15" font-weight="bold">{_escaped(heading)}</text>',
-        *_hexagons(scene, layout, paper, keyed),
+        *_hexagons(scene, layout, paper, looks),
         *_outlines(scene, layout, paper),
         *_dead_link_marks(dead_links, layout, paper),
         *legend.parts,
@@ -152,14 +163,14 @@ def _paper(layout: Layout) -> tuple[_Paper, float, float]:
     return paper, width, lowest + side * _ROOT_3 / 2
 
 
-def _hexagons(scene: Scene, layout: Layout, paper: _Paper, keyed: Iterable[Keyed]) -> Iterator[str]:
-    owners = owners_of_boards(keyed)
+def _hexagons(scene: Scene, layout: Layout, paper: _Paper, looks: Mapping[int, Look]) -> Iterator[str]:
+    owners = owners_of_boards(scene.keyed)
     yield '<g stroke="#8a8a8a" stroke-width="0.6" text-anchor="middle">'
     for board, place in sorted(layout.items()):
         who = owners.get(board)
         dead = board in scene.dead_boards
         what = "dead" if dead else "free" if who is None else f"job {who.tenant.job_id}, {who.tenant.owner}"
-        fill = "#3c3c3c" if dead else "#f6f6f6" if who is None else f"url(#{_pattern_id(who)})"
+        fill = "#3c3c3c" if dead else "#f6f6f6" if who is None else looks[who.tenant.job_id].fill
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in paper.corners(place))
         yield f'<polygon points="{points}" fill="{fill}"><title>Board {board}: {_escaped(what)}</title></polygon>'
         x, y = paper.centre(place)
@@ -235,12 +246,12 @@ class _Legend:
     def end(self) -> float:
         return self._top + -(-self._count // self._columns) * _LINE
 
-    def job(self, who: Keyed) -> None:
+    def job(self, who: Keyed, look: Look) -> None:
         tenant = who.tenant
         words = f"{who.key}: job {tenant.job_id}, {_counted(len(tenant.boards), 'board')}, {tenant.owner}"
         x, y = self._next()
         self.parts.append(
-            f'<rect x="{x:.0f}" y="{y - 11:.0f}" width="20" height="13" fill="url(#{_pattern_id(who)})" '
+            f'<rect x="{x:.0f}" y="{y - 11:.0f}" width="20" height="13" fill="{look.fill}" '
             'stroke="#111" stroke-width="1.4"/>'
         )
         self._words(x, y, words)
@@ -271,28 +282,6 @@ class _Legend:
 
 
 _LEGEND_LETTERS = 32
-
-
-def _look(who: Keyed) -> tuple[str, int]:
-    number, colour = divmod(who.tenant.job_id, len(_COLOURS))
-    return _COLOURS[colour], number % len(_PATTERNS)
-
-
-def _pattern_id(who: Keyed) -> str:
-    colour, pattern = _look(who)
-    return f"spalloc-{colour[1:]}-{pattern}"
-
-
-def _pattern(who: Keyed) -> str:
-    colour, pattern = _look(who)
-    hatching = _PATTERNS[pattern]
-    lines = (
-        f'<path d="{hatching}" stroke="#000" stroke-opacity="0.35" stroke-width="1.1"/>' if hatching else ""
-    )
-    return (
-        f'<pattern id="{_pattern_id(who)}" width="6" height="6" patternUnits="userSpaceOnUse">'
-        f'<rect width="6" height="6" fill="{colour}"/>{lines}</pattern>'
-    )
 
 
 def _counted(count: int, noun: str) -> str:

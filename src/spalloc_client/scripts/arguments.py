@@ -197,7 +197,7 @@ class _PlainReader:
         if nargs == REST and following:
             self._values[argument.target] = list(following)
             return len(following)
-        if nargs is not None or not following or following[0].startswith("-"):
+        if nargs not in (None, "?") or not following or following[0].startswith("-"):
             return None
         return 1 if self._store(argument, following[0]) else None
 

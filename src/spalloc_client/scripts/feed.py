@@ -89,7 +89,7 @@ class Feed(Generic[T]):
                 if not self._has_shown:
                     self._tell(Failed(error))
                     return
-                self._tell(Lost(str(error)))
+                self._tell(Lost((error.strerror if isinstance(error, OSError) else None) or str(error)))
                 time.sleep(_RETRY)
             except Exception as error:  # noqa: BLE001  # the main thread knows what to do about it
                 self._tell(Failed(error))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from spalloc_client.scripts.answers import Listed, Network, Status, listed, machines, state_name
 from spalloc_client.scripts.queue import Place, place_in_queue
 from spalloc_client.scripts.wording import job_json, local_time
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from spalloc_client.protocol_client import ProtocolClient
 
     Pairs = dict[str, Text | str | int | float | Sequence[Text] | None]
+
+
+_SENTENCE_WIDTH = 60
+"""Columns that a sentence takes beside its label."""
 
 
 class ShownJob:
@@ -93,7 +99,7 @@ class JobView:
 def _request(job: Listed, place: Place | None) -> Pairs:
     pairs: Pairs = {"Job ID": job.job_id, "Owner": printable(job.owner), "State": state_name(job.state)}
     if place is not None:
-        pairs["Queue"] = f"{place}\n{place.reason}" if place.reason else str(place)
+        pairs["Queue"] = "\n".join(wrap(place.reason, _SENTENCE_WIDTH)) if place.reason else str(place)
     if job.start_time is not None:
         pairs["Start time"] = local_time(job.start_time)
     pairs["Keepalive"] = job.keepalive

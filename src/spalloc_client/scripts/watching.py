@@ -67,7 +67,7 @@ def _in_blocks(view: View[T], feed: Feed[T], bell: _Bell, console: Console, *, a
     while True:
         for news in feed.take():
             if isinstance(news, Lost):
-                log.print([f"{printable(news.trouble)}; connecting again"])
+                log.print([f"connecting again: {printable(news.trouble)}"])
                 continue
             shown = _checked(news).shown
             if as_json:
@@ -99,7 +99,7 @@ def _checked(news: Shown[T] | Failed) -> Shown[T]:
 
 
 def _notice(lost: Lost, server: Server) -> Text:
-    return Text(f"Lost the server {server} ({printable(lost.trouble)}); connecting again...", Style.YELLOW)
+    return Text(f"Connecting again to {server}: {printable(lost.trouble)}", Style.YELLOW)
 
 
 class _Bell:

@@ -42,6 +42,15 @@ class Machine:
     bmp_check_seconds: float = 30.0
     """How often a BMP that has nothing to do is asked whether it still answers."""
 
-    def in_frame(self, frame: Frame) -> dict[Board, int]:
+    _frames: Mapping[Frame, Mapping[Board, int]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort the boards by frame, which is asked for often."""
+        frames: dict[Frame, dict[Board, int]] = {}
+        for board, place in self.places.items():
+            frames.setdefault(place.in_frame, {})[board] = place.board
+        object.__setattr__(self, "_frames", frames)
+
+    def in_frame(self, frame: Frame) -> Mapping[Board, int]:
         """Return the live boards of a frame, each with its number in it, 0 to 23."""
-        return {board: place.board for board, place in self.places.items() if place.in_frame == frame}
+        return self._frames.get(frame, {})

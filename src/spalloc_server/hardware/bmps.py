@@ -25,7 +25,7 @@ class Bmps:
         """Drive `machines`; no BMP is spoken to before `start` or the first order."""
         self._machines: dict[str, Machine] = {}
         self._frames: dict[tuple[str, Frame], FrameDriver] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[FrameDriver, asyncio.Task[None]] = {}
         self._silence: Silence = _nobody_told
         self._retries_of_retired = 0
         self._take_over(machines)
@@ -49,12 +49,15 @@ class Bmps:
         drivers = set(self._frames.values())
         for driver in self._take_over(machines):
             self._retries_of_retired += driver.conversation.retries
-            retiring = asyncio.get_running_loop().create_task(driver.retire())
-            self._retiring.add(retiring)
-            retiring.add_done_callback(self._retiring.discard)
+            self._retiring[driver] = asyncio.get_running_loop().create_task(self._retire(driver))
         for driver in self._frames.values():
             if driver not in drivers:
                 driver.start()
+
+    async def _retire(self, driver: FrameDriver) -> None:
+        await driver.finish()
+        await driver.stop()
+        del self._retiring[driver]
 
     @property
     def retries(self) -> int:
@@ -101,10 +104,11 @@ class Bmps:
 
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
-        for task in self._retiring:
+        retiring = dict(self._retiring)
+        for task in retiring.values():
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
-        await asyncio.gather(*(frame.stop() for frame in self._frames.values()))
+        await asyncio.gather(*retiring.values(), return_exceptions=True)
+        await asyncio.gather(*(frame.stop() for frame in (*self._frames.values(), *retiring)))
 
 
 def _nobody_told(_machine: str, _frame: Frame, _why: str | None) -> None:

@@ -132,30 +132,28 @@ class Conversation(asyncio.DatagramProtocol):
         self._send_more()
 
     def _send_more(self) -> None:
-        now = asyncio.get_running_loop().time()
-        while self._waiting and len(self._under_way) < WINDOW:
-            place, question = self._waiting.popleft()
-            self._sequence = (self._sequence + 1) & 0xFFFF
-            asked = _Asked(place, question(self._sequence), 1, now + self._patience.after(1))
-            self._under_way[self._sequence] = asked
-            self._transmit(asked)
-        if self._under_way:
-            self._set_timer()
-        elif self._done is not None and not self._done.done():
+        if self._waiting and len(self._under_way) < WINDOW:
+            now = asyncio.get_running_loop().time()
+            deadline = now + self._patience.after(1)
+            while self._waiting and len(self._under_way) < WINDOW:
+                place, question = self._waiting.popleft()
+                self._sequence = (self._sequence + 1) & 0xFFFF
+                asked = _Asked(place, question(self._sequence), 1, deadline)
+                self._under_way[self._sequence] = asked
+                self._transmit(asked)
+            self._set_timer(deadline)
+        if not self._under_way and self._done is not None and not self._done.done():
             self._done.set_result(None)
 
     def _transmit(self, asked: _Asked) -> None:
         if self._transport is not None:
             self._transport.sendto(asked.datagram)
 
-    def _set_timer(self) -> None:
-        earliest = min(asked.deadline for asked in self._under_way.values())
-        if self._timer is not None:
-            # One that rings too early looks again and is set anew; most answers come long before it does.
-            if self._timer.when() <= earliest:
-                return
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(earliest, self._check)
+    def _set_timer(self, deadline: float) -> None:
+        # An answer leaves the timer as it is: one that rings too early looks again, and most never ring.
+        if self._timer is None or self._timer.when() > deadline:
+            self._stop_timer()
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -177,4 +175,6 @@ class Conversation(asyncio.DatagramProtocol):
             asked.deadline = now + self._patience.after(asked.tries)
             self.retries += 1
             self._transmit(asked)
+        if self._under_way:
+            self._set_timer(min(asked.deadline for asked in self._under_way.values()))
         self._send_more()

@@ -43,7 +43,7 @@ class HttpServer:
         self.pages = pages
         self.admission = admission
         """May be replaced at any time."""
-        self.connections: set[_Connection] = set()
+        self._connections: set[Callable[[], None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, addresses: Sequence[str], port: int) -> tuple[str, int]:
@@ -61,9 +61,20 @@ class HttpServer:
         """Stop listening and end all connections."""
         if self._server is not None:
             self._server.close()
-            for connection in list(self.connections):
-                connection.abort()
+            for abort in list(self._connections):
+                abort()
             await self._server.wait_closed()
+
+    def opened(self, abort: Callable[[], None]) -> bool:
+        """Take note of a new connection, which `abort` ends, and return whether it may stay."""
+        room = len(self._connections) < MOST_CONNECTIONS
+        if room:
+            self._connections.add(abort)
+        return room
+
+    def closed(self, abort: Callable[[], None]) -> None:
+        """Forget a connection that has ended."""
+        self._connections.discard(abort)
 
     def answer(self, head: bytes, address: str) -> Answer:
         """Return the answer to a request's head, from a client at `address`."""
@@ -99,14 +110,13 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if len(self._server.connections) >= MOST_CONNECTIONS:
+        if not self._server.opened(self.abort):
             self._transport.abort()
             return
-        self._server.connections.add(self)
         self._timer = asyncio.get_running_loop().call_later(REQUEST_SECONDS, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._server.connections.discard(self)
+        self._server.closed(self.abort)
         if self._timer is not None:
             self._timer.cancel()
 

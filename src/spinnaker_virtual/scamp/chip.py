@@ -37,7 +37,6 @@ from spinnaker_virtual.scamp.layout import (
     SDRAM_PAGE_BITS,
     SYSTEM_RAM_PAGE_BITS,
     Layout,
-    software_word,
 )
 
 if TYPE_CHECKING:
@@ -240,7 +239,8 @@ class Chip:
 
     def states(self) -> bytes:
         """Return the states of all 18 cores, by virtual number."""
-        return bytes(map(self.state, range(CORES_PER_CHIP)))
+        blocks = self.system_ram.read(_core_block(0), CORE_BLOCK_BYTES * CORES_PER_CHIP)
+        return blocks[CORE_STATE::CORE_BLOCK_BYTES]
 
     def load(self, core: int, state: CoreState, application: int, unix_time: int) -> None:
         """Note that an application was loaded on a core, by virtual number."""
@@ -318,15 +318,9 @@ class Chip:
         return bytes(to_virtual + to_physical)
 
     def _fresh_core(self, core: int) -> bytes:
-        block = bytearray(CORE_BLOCK_BYTES)
-        if core < self.cores:
-            block[CORE_PHYSICAL] = self.physical[core]
-            block[CORE_STATE] = CoreState.IDLE if core else CoreState.RUNNING
-            name = b"sark" if core else b"scamp-3"
-            block[CORE_NAME : CORE_NAME + len(name)] = name
-            _WORD.pack_into(block, CORE_LOADED_AT, self._machine.booted_at_unix)
-            _WORD.pack_into(block, CORE_SOFTWARE, software_word(self._machine.software))
-        return bytes(block)
+        if core >= self.cores:
+            return bytes(CORE_BLOCK_BYTES)
+        return self._machine.fresh_core(self.physical[core], monitor=core == 0)
 
     @property
     def has_ethernet(self) -> bool:
@@ -394,6 +388,25 @@ def pack_p2p(routes: dict[int, int]) -> bytes:
             word |= entry << 3 * place
         words += _WORD.pack(word)
     return bytes(words)
+
+
+def fresh_core(physical: int, monitor: bool, unix_time: int, software: int) -> bytes:
+    """Return the block of a core that has booted: of the monitor, or of one that idles.
+
+    Args:
+        physical: Its physical number.
+        monitor: Whether it is the monitor.
+        unix_time: When it was booted, in seconds since 1970.
+        software: SCAMP's release in one word.
+    """
+    block = bytearray(CORE_BLOCK_BYTES)
+    block[CORE_PHYSICAL] = physical
+    block[CORE_STATE] = CoreState.RUNNING if monitor else CoreState.IDLE
+    name = b"scamp-3" if monitor else b"sark"
+    block[CORE_NAME : CORE_NAME + len(name)] = name
+    _WORD.pack_into(block, CORE_LOADED_AT, unix_time)
+    _WORD.pack_into(block, CORE_SOFTWARE, software)
+    return bytes(block)
 
 
 def _core_block(core: int) -> int:

@@ -12,9 +12,9 @@ from spinnaker.memory_map import SystemVariable
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual.board import VirtualBoard
 from spinnaker_virtual.region import Region
-from spinnaker_virtual.scamp.chip import Chip, pack_p2p
+from spinnaker_virtual.scamp.chip import Chip, fresh_core, pack_p2p
 from spinnaker_virtual.scamp.flood import FloodFill
-from spinnaker_virtual.scamp.layout import Layout, LayoutError
+from spinnaker_virtual.scamp.layout import Layout, LayoutError, software_word
 
 Crossed = Callable[[BoardLink], None]
 """Told of every packet that leaves a board over one of its links."""
@@ -22,7 +22,7 @@ Crossed = Callable[[BoardLink], None]
 _KEPT_TABLES = 4
 
 
-class BootError(ValueError):
+class ImageError(ValueError):
     """An image that is not SCAMP, or could not start; boards that take it never answer."""
 
 
@@ -47,15 +47,15 @@ class BootedMachine:
             crossed: Is told of packets between boards.
 
         Raises:
-            BootError: The image does not hold SCAMP, or variables with which it can't start.
+            ImageError: The image does not hold SCAMP, or variables with which it can't start.
         """
         software = image.software
         if software is None:
-            raise BootError("the boot image does not hold SCAMP")
+            raise ImageError("the boot image does not hold SCAMP")
         try:
             self.layout = Layout.of(image.variables, software)
         except LayoutError as error:
-            raise BootError(str(error)) from error
+            raise ImageError(str(error)) from error
         self.region = region
         self.software: SoftwareNumber = software
         self.answers_from = answers_from
@@ -66,6 +66,7 @@ class BootedMachine:
         self._crossed = crossed
         self._chips: dict[int, Chip] = {}
         self._tables: dict[int, bytes] = {}
+        self._fresh_cores: dict[tuple[int, bool], bytes] = {}
         self._intact = True
         self._checked = True
         for slot, board in enumerate(region.boards):
@@ -95,6 +96,14 @@ class BootedMachine:
     def runs(self, number: int) -> bool:
         """Return whether a chip's board still runs this machine: not powered again, not crashed."""
         return self.region.boards[self.region.number(number).slot].machine is self
+
+    def fresh_core(self, physical: int, monitor: bool) -> bytes:
+        """Return the block of a core that has just booted, as `chip.fresh_core` makes it."""
+        key = (physical, monitor)
+        if key not in self._fresh_cores:
+            software = software_word(self.software)
+            self._fresh_cores[key] = fresh_core(physical, monitor, self.booted_at_unix, software)
+        return self._fresh_cores[key]
 
     def ip_address(self, chip: Chip) -> bytes:
         """Return a chip's IP address, four bytes; zeros if it has no Ethernet."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from spinnaker.geometry import Size
-from spinnaker_virtual.configuration import ConfigurationError, parse
+from spinnaker_virtual.configuration import MachineFileError, parse
 from spinnaker_virtual.faults import Faults
 from spinnaker_virtual.loopback import AddressError
 from spinnaker_virtual.machine import Timings, VirtualMachine
@@ -90,7 +90,7 @@ def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
     """Return the machine that the command's arguments describe.
 
     Raises:
-        ConfigurationError: They describe none.
+        MachineFileError: They describe none.
         OSError: The file can't be read.
     """
     size = _SIZE.fullmatch(arguments.machine)
@@ -100,11 +100,11 @@ def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
         try:
             machine = parse(Path(arguments.machine).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ConfigurationError(
+            raise MachineFileError(
                 f"{arguments.machine!r} is neither a size in triads, such as 2x1, nor a file"
             ) from None
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{arguments.machine}: {error}") from None
+        except MachineFileError as error:
+            raise MachineFileError(f"{arguments.machine}: {error}") from None
     if arguments.instant:
         machine = replace(machine, timings=Timings.instant())
     if arguments.faults is not None:
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _allow_sockets(_SOCKETS_A_BOARD * len(machine.places) + len(machine.frames))
             site = VirtualSite(machine, arguments.base, first_port=arguments.ports, log=log)
             asyncio.run(_serve(site, arguments.on))
-    except (ConfigurationError, AddressError, OSError, ValueError) as error:
+    except (MachineFileError, AddressError, OSError, ValueError) as error:
         print(f"spinnaker-virtual: {_message(error)}", file=sys.stderr)
         return 1
     return 0

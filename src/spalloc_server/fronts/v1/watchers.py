@@ -8,7 +8,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from spalloc_client.wire import JobsChanged, MachinesChanged, encode
 from spalloc_server.fronts.v1.arguments import CommandError
@@ -19,6 +19,9 @@ V = TypeVar("V")
 PAUSE_SECONDS_A_WATCHER = 50e-6
 """How long all watchers of everything are left in peace after they were told, for each of them. Telling one takes
 about a fifth of it."""
+
+WATCHERS_A_TURN = 50
+"""How many are told before commands get their turn."""
 
 MAX_MACHINES_WATCHED = 1000
 """Names of machines that one client may watch; more than any site has."""
@@ -43,6 +46,15 @@ class _Missed:
         self.machines: set[str] = set()
 
 
+class _News(NamedTuple):
+    """What watchers of everything are being told, and the same as lines."""
+
+    jobs: tuple[int, ...]
+    of_jobs: bytes
+    machines: tuple[str, ...]
+    of_machines: bytes
+
+
 class Watchers:
     """All clients that watch something."""
 
@@ -58,7 +70,10 @@ class Watchers:
         self._missed: dict[Watcher, _Missed] = {}
         self._untold = _Missed()
         """Changes that the watchers of everything are to be told of next."""
-        self._next_telling: asyncio.TimerHandle | None = None
+        self._news = _News((), b"", (), b"")
+        self._being_told: list[Watcher] = []
+        """Watchers of everything that have still to be told the news."""
+        self._next_telling: asyncio.Handle | None = None
         self._peace_until = 0.0
 
     def stop(self) -> None:
@@ -178,7 +193,7 @@ class Watchers:
             _leave(self._jobs_of, watcher, job)
 
     def _tell_all_soon(self) -> None:
-        if self._next_telling is None:
+        if self._next_telling is None and not self._being_told:
             loop = asyncio.get_running_loop()
             if self._peace_until <= loop.time():
                 self._tell_all()
@@ -186,20 +201,33 @@ class Watchers:
                 self._next_telling = loop.call_at(self._peace_until, self._tell_all)
 
     def _tell_all(self) -> None:
-        self._next_telling = None
         untold, self._untold = self._untold, _Missed()
-        if untold.jobs:
-            jobs = sorted(untold.jobs)
-            line = encode(JobsChanged(jobs))
-            for watcher in list(self._all_jobs):
-                self._tell(watcher, line, jobs=jobs)
-        if untold.machines:
-            machines = sorted(untold.machines)
-            line = encode(MachinesChanged(machines))
-            for watcher in list(self._all_machines):
-                self._tell(watcher, line, machines=machines)
-        watchers = len(self._all_jobs) + len(self._all_machines)
+        jobs, machines = sorted(untold.jobs), sorted(untold.machines)
+        self._news = _News(
+            tuple(jobs),
+            encode(JobsChanged(jobs)) if jobs else b"",
+            tuple(machines),
+            encode(MachinesChanged(machines)) if machines else b"",
+        )
+        self._being_told = list(self._all_jobs | self._all_machines)
+        watchers = len(self._being_told)
         self._peace_until = asyncio.get_running_loop().time() + PAUSE_SECONDS_A_WATCHER * watchers
+        self._tell_some()
+
+    def _tell_some(self) -> None:
+        self._next_telling = None
+        news = self._news
+        for _ in range(min(WATCHERS_A_TURN, len(self._being_told))):
+            watcher = self._being_told.pop()
+            # One may have gone, or lost interest, since.
+            if news.of_jobs and watcher in self._all_jobs:
+                self._tell(watcher, news.of_jobs, jobs=news.jobs)
+            if news.of_machines and watcher in self._all_machines:
+                self._tell(watcher, news.of_machines, machines=news.machines)
+        if self._being_told:
+            self._next_telling = asyncio.get_running_loop().call_soon(self._tell_some)
+        elif self._untold.jobs or self._untold.machines:
+            self._tell_all_soon()
 
     def _tell(
         self, watcher: Watcher, line: bytes, *, jobs: Collection[int] = (), machines: Collection[str] = ()

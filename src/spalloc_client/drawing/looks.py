@@ -1,0 +1,63 @@
+# How the boards of each job are filled in a picture, so that jobs are told apart with and without colours.
+"""Colours and patterns of jobs in SVG."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_COLOURS = ("#9ecae9", "#f7c873", "#8fd6bd", "#e8b3d1", "#e9a07c", "#b7b3e6", "#e6dc6c", "#b9c4cc")
+"""Light enough for black letters, and apart from each other in every common kind of colour blindness."""
+
+_PATTERNS = (
+    "",
+    "M0 0L6 6M-1 5L1 7M5 -1L7 1",
+    "M0 6L6 0M-1 1L1 -1M5 7L7 5",
+    "M0 3H6",
+    "M3 0V6",
+    "M0 0L6 6M0 6L6 0",
+)
+"""What is hatched over a colour; the first leaves it plain."""
+
+
+class Look(NamedTuple):
+    """How a job's boards are filled."""
+
+    colour: str
+    pattern: int
+    """Which of the patterns lies over the colour."""
+
+    @property
+    def name(self) -> str:
+        """The ID of its definition: the same wherever it looks the same, for pages with several pictures."""
+        return f"spalloc-{self.colour[1:]}-{self.pattern}"
+
+    @property
+    def fill(self) -> str:
+        """What an element filled so has as its `fill`."""
+        return f"url(#{self.name})"
+
+    def definition(self) -> str:
+        """Return what a picture must define for it."""
+        hatching = _PATTERNS[self.pattern]
+        lines = (
+            f'<path d="{hatching}" stroke="#000" stroke-opacity="0.35" stroke-width="1.1"/>'
+            if hatching
+            else ""
+        )
+        return (
+            f'<pattern id="{self.name}" width="6" height="6" patternUnits="userSpaceOnUse">'
+            f'<rect width="6" height="6" fill="{self.colour}"/>{lines}</pattern>'
+        )
+
+
+_LOOKS = tuple(Look(colour, pattern) for pattern in range(len(_PATTERNS)) for colour in _COLOURS)
+
+
+def looks_of(jobs: Iterable[int]) -> dict[int, Look]:
+    """Return each job's look: its own, whoever else is there, unless another job has it already."""
+    looks: dict[int, Look] = {}
+    for job in sorted(jobs):
+        taken = set(looks.values())
+        own = job % len(_LOOKS)
+        inorder = _LOOKS[own:] + _LOOKS[:own]
+        looks[job] = next((look for look in inorder if look not in taken), inorder[0])
+    return looks

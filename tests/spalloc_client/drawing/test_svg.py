@@ -1,0 +1,61 @@
+# Pictures of machines as SVG.
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from spalloc_client.drawing.scene import scene, tenant
+from spalloc_client.drawing.svg import job_svg, machine_svg
+from tests.spalloc_client.drawing.machines import full, manual
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def picture() -> ET.Element:
+    return ET.fromstring(machine_svg(full()))
+
+
+def test_every_board_is_a_hexagon_that_says_whose_it_is(picture: ET.Element) -> None:
+    titles = [polygon.findtext(f"{SVG}title") or "" for polygon in picture.iter(f"{SVG}polygon")]
+    assert len(titles) == len(set(titles)) == 1200
+    assert sum("dead" in title for title in titles) == 9
+    assert sum("free" in title for title in titles) == 1200 - 9 - full().boards_in_use
+
+
+def test_jobs_are_told_apart_by_letters_patterns_and_outlines(picture: ET.Element) -> None:
+    letters = [text.text for group in picture.iter(f"{SVG}g") for text in group.iter(f"{SVG}text")]
+    assert len(set(letters)) == 30
+    assert len(letters) == full().boards_in_use
+    fills = {polygon.get("fill") for polygon in picture.iter(f"{SVG}polygon")}
+    assert len([fill for fill in fills if fill and fill.startswith("url(#")]) == 30
+
+
+def test_what_is_referred_to_is_there_and_means_the_same_in_every_picture(
+    picture: ET.Element,
+) -> None:
+    for source in (machine_svg(full()), machine_svg(manual())):
+        used = set(re.findall(r"url\(#([^)]+)\)", source))
+        assert used == set(re.findall(r'<pattern id="([^"]+)"', source))
+    definitions: dict[str, str] = {}
+    for source in (machine_svg(full()), machine_svg(manual())):
+        for name, whole in re.findall(r'<pattern id="([^"]+)"(.*?)</pattern>', source):
+            assert definitions.setdefault(name, whole) == whole
+
+
+def test_the_manuals_machine(snapshot: SnapshotAssertion) -> None:
+    assert machine_svg(manual()) == snapshot
+
+
+def test_a_jobs_picture_has_its_boards_alone() -> None:
+    root = ET.fromstring(job_svg(manual(), 2))
+    assert len(list(root.iter(f"{SVG}polygon"))) == 12
+    assert root.findtext(f"{SVG}title") == "Job 2: 12 boards of frame-4"
+
+
+def test_owners_can_be_called_anything() -> None:
+    jobs = [tenant(1, '<b>"&\x1b\x00', [(0, 0, 0)])]
+    root = ET.fromstring(machine_svg(scene("<m>", (1, 1), tenants=jobs)))
+    assert '<b>"&' in "".join(root.itertext())

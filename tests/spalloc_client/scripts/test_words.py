@@ -1,0 +1,89 @@
+# Substitutions, the CSV, progress in words, and places in the queue: values only.
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_client.scripts.progress import duration, sentence, waiting
+from spalloc_client.scripts.queue import Place, ordinal, place_among
+from spalloc_client.scripts.substitutions import csv, substituted
+from spalloc_client.states import JobState
+
+TOKENS: dict[str, object] = {
+    "": "host", "hostname": "host", "w": 16, "width": 16, "h": 8, "height": 8, "ethernet_ips": "f.csv", "id": 7
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("rig-boot {} {w} {h} && python my_app.py {}", "rig-boot host 16 8 && python my_app.py host"),
+        ("{hostname} {width}x{height} {ethernet_ips} {id}", "host 16x8 f.csv 7"),
+        ("{{}} {w:03d}", "{} 016"),
+        ("awk '{print $1}' {ethernet_ips}", "awk '{print $1}' f.csv"),
+        ("echo ${HOME} {id}", "echo ${HOME} 7"),
+        ('{"boards": {"x": 1}}', '{"boards": {"x": 1}}'),
+        ("f() { echo {w}; }; f", "f() { echo 16; }; f"),
+        ("{", "{"),
+        ("{0} {1}", "{0} {1}"),
+        ("{hostname.upper}{nothing}", "{hostname.upper}{nothing}"),
+    ],
+)
+def test_tokens_are_substituted_and_other_braces_stay(given: str, wanted: str) -> None:
+    assert substituted(given, TOKENS) == wanted
+
+
+@given(st.text())
+def test_any_text_can_be_substituted_in(text: str) -> None:
+    substituted(text, TOKENS)
+
+
+@given(st.text(st.characters(exclude_characters="{}")))
+def test_text_without_braces_stays_as_it_is(text: str) -> None:
+    assert substituted(text, TOKENS) == text
+
+
+def test_the_csv_is_sorted_under_its_heading() -> None:
+    assert csv([(8, 4, "c"), (0, 0, "a"), (0, 12, "b")]) == "x,y,hostname\n0,0,a\n0,12,b\n8,4,c\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00"), (7.9, "0:07"), (61, "1:01"), (3599, "59:59"), (3723, "1:02:03")]
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (1, "1st"),
+        (2, "2nd"),
+        (3, "3rd"),
+        (4, "4th"),
+        (11, "11th"),
+        (12, "12th"),
+        (113, "113th"),
+        (21, "21st"),
+    ],
+)
+def test_ordinals(number: int, shown: str) -> None:
+    assert ordinal(number) == shown
+
+
+def test_a_place_is_counted_among_queued_jobs() -> None:
+    place = place_among(9, [4, 9, 12])
+    assert str(place) == "2nd of 3"
+    assert place_among(5, [4, 9]) is None
+
+
+def test_what_is_said_of_each_state() -> None:
+    assert sentence(3, JobState.queued).plain == "Job 3: Waiting in queue..."
+    assert sentence(3, JobState.power).plain == "Job 3: Waiting for power on..."
+    assert sentence(3, JobState.ready).plain == "Job 3: Ready!"
+    assert sentence(3, JobState.destroyed).plain == "Job 3: Destroyed."
+    assert sentence(3, JobState.destroyed, "Because\x1b.").plain == "Job 3: Destroyed: Because\\x1b."
+    assert sentence(3, JobState.unknown).plain == "Job 3: Job not recognised by server."
+    assert sentence(3, 17).plain == "Job 3: Entered an unrecognised state 17."
+    assert waiting(3, JobState.queued, 42, Place(2, 5)).plain == "Job 3: Waiting in queue... 0:42 (2nd of 5)"
+    assert waiting(3, JobState.power, 42, None).plain == "Job 3: Waiting for power on... 0:42"

@@ -1,0 +1,55 @@
+# Machines that change while their BMPs are at work.
+
+import asyncio
+from dataclasses import replace
+
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import PowerOrder
+from spalloc_server.hardware.bmps import Bmps
+from spinnaker.places import Frame
+from spinnaker_virtual import VirtualSite
+from tests.spalloc_server.hardware.test_bmps import BOARDS, carry_out, on, run
+
+
+def test_an_order_given_before_a_machine_is_gone_is_finished() -> None:
+    async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        await carry_out(bmps, on(1, machine, *BOARDS))
+        off = asyncio.ensure_future(carry_out(bmps, PowerOrder(2, machine.name, frozenset(BOARDS), False)))
+        await asyncio.sleep(0)
+        bmps.reconfigure([])
+        assert await off == [{}]
+        assert not any(site.is_on(board) for board in BOARDS)
+
+    run(test)
+
+
+def test_frames_that_stay_as_they_are_go_on_with_their_conversations() -> None:
+    async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        await carry_out(bmps, on(1, machine, *BOARDS))
+        before = bmps.retries
+        bmps.reconfigure([replace(machine, settle_seconds=9.0), replace(machine, name="other", bmps={})])
+        assert await carry_out(bmps, PowerOrder(2, machine.name, frozenset(BOARDS), False)) == [{}]
+        assert bmps.retries >= before
+
+    run(test)
+
+
+def test_a_frame_with_another_bmp_is_driven_through_that_one() -> None:
+    async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        bmps.reconfigure([replace(machine, bmps=dict.fromkeys(machine.bmps, "127.255.255.1:9"))])
+        bmps.reconfigure([machine])
+        assert await carry_out(bmps, on(1, machine, *BOARDS)) == [{}]
+        assert all(site.is_on(board) for board in BOARDS)
+
+    run(test)
+
+
+def test_a_bmp_that_is_gone_is_spoken_of_no_more() -> None:
+    async def test(_site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        told: list[tuple[str, Frame, str | None]] = []
+        bmps.start(lambda *report: told.append(report))
+        bmps.reconfigure([])
+        await bmps.stop()
+        assert told == []
+
+    run(test)

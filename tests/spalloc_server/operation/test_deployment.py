@@ -1,0 +1,57 @@
+# That what deploy/ offers is what the server takes, and that the guide names every metric.
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from spalloc_server.config.document import load
+from spalloc_server.config.settings import Configuration
+from spalloc_server.operation.metrics import SiteCollector
+from spalloc_server.scripts.server import make_parser
+from spalloc_server.service import Service
+
+ROOT = Path(__file__).parents[3]
+UNIT = ROOT / "deploy" / "spalloc-server.service"
+
+
+def test_the_example_configuration_is_right() -> None:
+    configuration = load(ROOT / "deploy" / "site.toml")
+    assert [machine.name for machine in configuration.machines] == ["desk"]
+
+
+def test_the_unit_starts_the_server_with_options_that_it_has() -> None:
+    (command,) = re.findall(r"^ExecStart=(.*)$", UNIT.read_text(), re.MULTILINE)
+    program, *arguments = command.split()
+    assert program.endswith("/bin/spalloc-server")
+    parsed = make_parser().parse_args(arguments)
+    assert str(parsed.configuration) == "/etc/spalloc/site.toml"
+    assert str(parsed.state) == "/var/lib/spalloc/state"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/spalloc/bin/spalloc-server", shutil.which("true") or ""))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert UNIT.name not in done.stderr, done.stderr
+
+
+def test_the_image_copies_files_that_there_are() -> None:
+    text = (ROOT / "deploy" / "Containerfile").read_text()
+    for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE):
+        for name in line.split():
+            assert (ROOT / name).exists(), name
+    arguments = re.findall(r'"([^"]+)"', re.findall(r"^CMD (.*)$", text, re.MULTILINE)[0])
+    make_parser().parse_args(arguments)
+
+
+def test_the_guide_explains_every_metric() -> None:
+    guide = (ROOT / "docs" / "guides" / "administration.md").read_text()
+    service = Service(Configuration(state=None))
+    kinds = {"counter": "_total", "info": "_info"}
+    for metric in SiteCollector(service).collect():
+        assert f"`{metric.name}{kinds.get(metric.type, '')}`" in guide, metric.name

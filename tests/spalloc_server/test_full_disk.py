@@ -1,0 +1,80 @@
+# A disk without room: nothing is acknowledged that isn't on disk, and all goes on when there is room again.
+
+import json
+import resource
+import select
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spalloc_server.embedded import EmbeddedSite
+from tests import processes
+
+PATIENCE = 30.0
+MACHINE = {"size": [1, 1], "places": [], "addresses": [], "bmps": []}
+
+
+class Client:
+    def __init__(self, address: dict[str, Any]) -> None:
+        self._socket = socket.create_connection((address["host"], address["port"]), PATIENCE)
+        self._file = self._socket.makefile("rb")
+
+    def send(self, command: str, **kwargs: object) -> None:
+        self._socket.sendall(json.dumps({"command": command, "kwargs": kwargs}).encode() + b"\n")
+
+    def hear(self) -> Any:
+        return json.loads(self._file.readline())
+
+    def has_heard_nothing(self) -> bool:
+        return not select.select([self._socket], [], [], 0)[0]
+
+    def call(self, command: str, **kwargs: object) -> Any:
+        self.send(command, **kwargs)
+        return self.hear()["return"]
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+@pytest.fixture
+def clients(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Client, Client]]:
+    with processes.server(MACHINE, tmp_path / "state") as address:
+        first, second = Client(address), Client(address)
+        yield address, first, second
+        first.close()
+        second.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="needs Linux to take the room away from a process"
+)
+def test_commands_wait_for_room_and_questions_are_still_answered(
+    clients: tuple[dict[str, Any], Client, Client], tmp_path: Path
+) -> None:
+    address, writer, reader = clients
+    assert writer.call("create_job", owner="me") == 1
+    _, most = resource.prlimit(address["pid"], resource.RLIMIT_FSIZE)
+    # The write-ahead log may not grow any more.
+    size = (tmp_path / "state-wal").stat().st_size
+    resource.prlimit(address["pid"], resource.RLIMIT_FSIZE, (size, most))
+    writer.send("create_job", owner="me")
+    writer.send("version")
+    for _ in range(100):
+        assert reader.call("version") == "1.0.0"
+    assert reader.call("list_machines")
+    assert writer.has_heard_nothing()
+    resource.prlimit(address["pid"], resource.RLIMIT_FSIZE, (most, most))
+    assert writer.hear() == {"return": 2}
+    assert writer.hear() == {"return": "1.0.0"}
+
+
+def test_a_site_that_keeps_its_records_in_memory_needs_no_disk() -> None:
+    with EmbeddedSite(1, 1) as site:
+        client = Client({"host": site.hostname, "port": site.port})
+        assert client.call("create_job", owner="me") == 1
+        client.close()
