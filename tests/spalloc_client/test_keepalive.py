@@ -236,9 +236,10 @@ def test_a_helper_that_somebody_killed_is_started_anew(caplog: pytest.LogCapture
 
 
 def _use_and_close(job: Job) -> None:
-    assert job.state is JobState.ready
     assert job._helper is not None
-    assert job._helper._process.returncode is None, "another helper was started"
+    helper = job._helper._process.pid
+    assert job.state is JobState.ready
+    assert job._helper._process.pid == helper, "another helper was started"
     job.close()
 
 
