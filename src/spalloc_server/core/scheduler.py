@@ -1,7 +1,13 @@
 # Whose turn it is: the queue, and which jobs start where when something has changed.
 #
 # Where a job may be put on a machine is packing's subject; a job's life after it has started is the site's.
-"""The scheduler: jobs that wait, machines, and the rule that brings them together."""
+"""The scheduler: jobs that wait, machines, and the rule that brings them together.
+
+The rule: jobs are looked at in the order in which they came, and each starts as soon as there is a place for it. The
+job that has waited longest, once that is longer than `PATIENCE`, has a place kept for it, in which no other job may
+start. This is the place whose longest-running job has been running the shortest time, and a better one takes over
+when boards become free.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,9 +15,15 @@ from enum import Enum
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.packer import Packer
+from spalloc_server.core.packing.packer import Packer, Wish
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board
+
+PATIENCE = 3000.0
+"""Seconds after which the job that has waited longest has a place kept for it.
+
+Shorter, and the longest waits are shorter and the others longer: docs/guides/scheduling.md has the figures.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +38,13 @@ class Obstacle(Enum):
     """What a queued job waits for."""
 
     TURN = "turn"
-    """Nothing: it starts at the next decision."""
+    """To be looked at, which happens at the next decision."""
     BOARDS = "boards"
-    """More boards must become free."""
+    """More boards to become free."""
     PLACE = "place"
-    """Enough boards are free, but not together in a rectangle that would do."""
+    """Free boards that are together in a rectangle, and not kept for another job."""
+    KEPT = "kept"
+    """The last boards of the place that is kept for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,7 @@ class Waiting:
     """Where a queued job stands and what it waits for."""
 
     position: int
-    """1 at the head of the queue."""
+    """1 for the job that has waited longest."""
     queued: int
     """How many jobs wait, this one included."""
     obstacle: Obstacle
@@ -47,55 +61,79 @@ class Waiting:
 
 
 @dataclass(slots=True)
+class _Option:
+    """A machine that a job may run on."""
+
+    packer: Packer
+    wish: Wish
+    until: int = 0
+    """How many boards must have been gained there before there can be a place."""
+
+
+@dataclass(slots=True)
 class _Queued:
+    """A job that waits."""
+
     job: int
     request: JobRequest
     since: float
-    tried: bool = False
-    """Whether it has been found not to fit since boards last became free."""
+    options: list[_Option]
+    fewest: int
+    """How many boards it needs at the least."""
+    looked_at: bool = False
 
 
 class Scheduler:
     """The queue of all jobs and the boards of all machines."""
 
     def __init__(self, machines: Sequence[Machine]) -> None:
+        """Start with empty machines, those to be filled first in front."""
         self._packers = {machine.name: Packer(machine) for machine in machines}
         self._queue: dict[int, _Queued] = {}
-        self._set_aside: dict[str, set[Board]] = {}
+        self._keeping: dict[str, int] = {}
+        """For each machine that keeps a place, the job it is kept for."""
+        self._kept_until: dict[str, int] = {}
+        """For each machine that keeps a place, how many boards must have been gained before the job can start."""
         self._in_use: dict[str, set[Board]] = {}
+        self._set_aside: dict[str, set[Board]] = {}
 
     # The queue
 
     def submit(self, job: int, request: JobRequest, now: float) -> str | None:
-        """Queue a job, or return the sentence that says why it can never run and leave it out.
+        """Queue a job, or leave it out and return the sentence that says why it can never run.
 
         Args:
             job: the job's ID.
             request: what it asks for.
-            now: the time in seconds.
+            now: the time in seconds since which it has been waiting.
         """
-        refusal = self._refusal(request)
-        if refusal is None:
-            self._queue[job] = _Queued(job, request, now)
-        return refusal
+        options = self._options(request)
+        if not options:
+            return self._refusal(request)
+        self._queue[job] = _Queued(job, request, now, options, _fewest(request))
+        return None
 
     def withdraw(self, job: int) -> None:
         """Take a job out of the queue; one that is not there makes no difference."""
-        self._queue.pop(job, None)
+        if self._queue.pop(job, None) is not None:
+            self._stop_keeping(job)
 
-    def decide(self, now: float) -> list[Start]:  # noqa: ARG002
+    def decide(self, now: float) -> list[Start]:
         """Return the jobs that start now, and take their boards."""
-        starts = []
-        for queued in list(self._queue.values()):
-            if queued.tried:
-                continue
-            allocation = self._find(queued.request)
-            if allocation is None:
-                queued.tried = True
-            else:
-                del self._queue[queued.job]
-                self.occupy(allocation.machine, allocation.boards)
-                starts.append(Start(queued.job, allocation))
+        starts: list[Start] = []
+        settled = False
+        while not settled:
+            settled = True
+            for name in list(self._keeping):
+                self._start_kept(name, starts)
+            largest = max((packer.look() for packer in self._packers.values()), default=0)
+            for queued in list(self._queue.values()):
+                if queued.looked_at and queued.fewest > largest:
+                    continue
+                kept = queued.job in self._keeping.values()
+                if self._start(queued, starts) and kept:
+                    settled = False  # what was kept for it on another machine is now open
+            self._keep_places(now)
         return starts
 
     def waiting(self, job: int) -> Waiting:
@@ -105,33 +143,102 @@ class Scheduler:
             KeyError: the job is not in the queue.
         """
         queued = self._queue[job]
-        position = list(self._queue).index(job) + 1
-        place = f"It is number {position} of {len(self._queue)} in the queue"
-        if not queued.tried:
-            return Waiting(position, len(self._queue), Obstacle.TURN, f"{place} and about to be looked at.")
+        position, length = list(self._queue).index(job) + 1, len(self._queue)
+        obstacle, cause = self._obstacle(queued)
+        return Waiting(position, length, obstacle, f"Number {position} of {length} in the queue; {cause}.")
+
+    def _obstacle(self, queued: _Queued) -> tuple[Obstacle, str]:
+        for name, job in self._keeping.items():
+            if job == queued.job:
+                packer = self._packers[name]
+                return Obstacle.KEPT, (
+                    f"a place of {packer.kept_boards} boards is kept for it on {name}, "
+                    f"{packer.awaited} of which are still in use"
+                )
+        if not queued.looked_at:
+            return Obstacle.TURN, "about to be looked at"
         wanted = _boards(queued.request)
-        most = max(packer.free_boards for packer in self._suitable(queued.request))
-        if most < wanted:
-            sentence = f"{place} and waits for boards: it needs {wanted}, and {most} are free."
-            return Waiting(position, len(self._queue), Obstacle.BOARDS, sentence)
-        sentence = (
-            f"{place} and waits for a place: {most} boards are free, but not together as it needs them."
-        )
-        return Waiting(position, len(self._queue), Obstacle.PLACE, sentence)
+        most = max((option.packer for option in queued.options), key=lambda packer: packer.free_boards)
+        on = f"free on {most.machine.name}"
+        if most.free_boards < wanted:
+            return Obstacle.BOARDS, f"it needs {wanted} boards, and {most.free_boards} are {on}"
+        match queued.request.shape:
+            case BoardAt(board):
+                return Obstacle.PLACE, f"it needs board {board}, which is in use"
+            case _:
+                keeping = self._keeping.get(most.machine.name)
+                other = (
+                    f", or kept for job {keeping}, which has waited longest" if keeping is not None else ""
+                )
+                cause = f"{most.free_boards} boards are {on}, but not together as it needs them{other}"
+                return Obstacle.PLACE, cause
+
+    def _start_kept(self, name: str, starts: list[Start]) -> None:
+        packer = self._packers[name]
+        if packer.gained_for_kept >= self._kept_until[name]:
+            found = packer.find_for_kept()
+            if isinstance(found, Allocation):
+                self._begin(self._queue[self._keeping[name]], found, starts)
+                return
+            self._kept_until[name] = packer.gained_for_kept + found.boards
+        packer.keep_better()
+
+    def _start(self, queued: _Queued, starts: list[Start]) -> bool:
+        again, queued.looked_at = queued.looked_at, True
+        for option in queued.options:
+            packer = option.packer
+            if packer.gained < option.until or self._keeping.get(packer.machine.name) == queued.job:
+                continue
+            found = packer.find(option.wish, again=again)
+            if isinstance(found, Allocation):
+                self._begin(queued, found, starts)
+                return True
+            option.until = packer.gained + found.boards
+        return False
+
+    def _begin(self, queued: _Queued, allocation: Allocation, starts: list[Start]) -> None:
+        del self._queue[queued.job]
+        self._stop_keeping(queued.job)
+        self.occupy(allocation.machine, allocation.boards)
+        starts.append(Start(queued.job, allocation))
+
+    # Places that are kept
+
+    def _keep_places(self, now: float) -> None:
+        for name, packer in self._packers.items():
+            if name in self._keeping:
+                if packer.keeps:
+                    continue
+                del self._keeping[name]
+            for queued in self._queue.values():
+                if now - queued.since < PATIENCE:
+                    break
+                wish = next((option.wish for option in queued.options if option.packer is packer), None)
+                if wish is not None and queued.job not in self._keeping.values():
+                    packer.keep(wish)
+                    if packer.keeps:
+                        self._keeping[name] = queued.job
+                        self._kept_until[name] = 0
+                    break
+
+    def _stop_keeping(self, job: int) -> None:
+        for name, kept_for in list(self._keeping.items()):
+            if kept_for == job:
+                del self._keeping[name]
+                self._packers[name].keep_nothing()
 
     # Boards
 
     def free_boards(self, machine: str) -> int:
-        """Return how many boards of a machine could be given to a job now."""
+        """Return how many boards of a machine are free, the ones kept for a waiting job included."""
         return self._packers[machine].free_boards
 
     def release(self, machine: str, boards: Iterable[Board], now: float) -> None:  # noqa: ARG002
         """Note that boards are free again; a machine that is no longer configured makes no difference."""
-        gone = list(boards)
-        self._in_use.get(machine, set()).difference_update(gone)
+        freed = list(boards)
+        self._in_use.get(machine, set()).difference_update(freed)
         if machine in self._packers:
-            self._packers[machine].give_back(gone)
-            self._look_again()
+            self._packers[machine].give_back(freed)
 
     def occupy(self, machine: str, boards: Iterable[Board]) -> None:
         """Note that boards are not free, whatever the reason."""
@@ -141,19 +248,20 @@ class Scheduler:
             self._packers[machine].take(taken)
 
     def restore_running(self, job: int, request: JobRequest, allocation: Allocation) -> None:  # noqa: ARG002
-        """Note that a job runs already."""
+        """Note that a job runs already; the ones that have been running longest come first."""
         self.occupy(allocation.machine, allocation.boards)
 
     def set_aside(self, machine: str, board: Board) -> None:
         """Give a live board to no job until it is put back; the job that has it keeps it."""
-        self._set_aside.setdefault(machine, set()).add(board)
-        self._packers[machine].set_aside(board)
+        if machine in self._packers:
+            self._set_aside.setdefault(machine, set()).add(board)
+            self._packers[machine].set_aside(board)
 
     def put_back(self, machine: str, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
         self._set_aside.get(machine, set()).discard(board)
-        self._packers[machine].put_back(board)
-        self._look_again()
+        if machine in self._packers:
+            self._packers[machine].put_back(board)
 
     # Configuration
 
@@ -163,28 +271,26 @@ class Scheduler:
         These jobs leave the queue. Running jobs keep their boards on machines that stay.
         """
         self._packers = {machine.name: Packer(machine) for machine in machines}
+        self._keeping.clear()
+        for gone in (set(self._in_use) | set(self._set_aside)) - set(self._packers):
+            self._in_use.pop(gone, None)
+            self._set_aside.pop(gone, None)
         for name, packer in self._packers.items():
             packer.take(self._in_use.get(name, ()))
             for board in self._set_aside.get(name, ()):
                 packer.set_aside(board)
-        for gone in set(self._in_use) | set(self._set_aside):
-            if gone not in self._packers:
-                self._in_use.pop(gone, None)
-                self._set_aside.pop(gone, None)
         refused = []
         for queued in list(self._queue.values()):
-            refusal = self._refusal(queued.request)
-            if refusal is not None:
+            queued.options = self._options(queued.request)
+            queued.looked_at = False
+            if not queued.options:
                 del self._queue[queued.job]
-                refused.append((queued.job, refusal))
-        self._look_again()
+                refused.append((queued.job, self._refusal(queued.request)))
         return refused
 
-    # Inside
-
-    def _look_again(self) -> None:
-        for queued in self._queue.values():
-            queued.tried = False
+    def _options(self, request: JobRequest) -> list[_Option]:
+        wishes = ((packer, packer.wish(request)) for packer in self._suitable(request))
+        return [_Option(packer, wish) for packer, wish in wishes if wish is not None]
 
     def _suitable(self, request: JobRequest) -> list[Packer]:
         if request.machine is not None:
@@ -192,24 +298,15 @@ class Scheduler:
             return [] if packer is None else [packer]
         return [packer for packer in self._packers.values() if request.tags <= packer.machine.tags]
 
-    def _find(self, request: JobRequest) -> Allocation | None:
-        for packer in self._suitable(request):
-            allocation = packer.find(request)
-            if allocation is not None:
-                return allocation
-        return None
-
-    def _refusal(self, request: JobRequest) -> str | None:
+    def _refusal(self, request: JobRequest) -> str:
         suitable = self._suitable(request)
-        if any(packer.is_possible(request) for packer in suitable):
-            return None
         if request.machine is not None and not suitable:
             return f"There is no machine named {request.machine!r}; there are: {_names(self._packers)}."
         if not suitable:
             tags = ", ".join(sorted(request.tags))
             return f"No machine has all of the tags {tags}."
         names = _names(packer.machine.name for packer in suitable)
-        return f"{_wish(request)} can not be had on {names}."
+        return f"{_in_words(request)} can not be had on {names}."
 
 
 def _names(names: Iterable[str]) -> str:
@@ -226,7 +323,11 @@ def _boards(request: JobRequest) -> int:
             return 1
 
 
-def _wish(request: JobRequest) -> str:
+def _fewest(request: JobRequest) -> int:
+    return 1 if request.max_dead_boards is None else max(1, _boards(request) - request.max_dead_boards)
+
+
+def _in_words(request: JobRequest) -> str:
     match request.shape:
         case AnyBoard():
             return "A board"

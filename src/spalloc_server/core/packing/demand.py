@@ -1,19 +1,26 @@
-# A request as one machine sees it: which rectangles would do and how much of them may be missing.
+# A request for rectangles as one machine sees it: which sizes would do, and how much of them may be missing.
 #
 # Worked out once for each kind of request; nothing here changes with occupancy.
 """What a machine must provide for a request."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from math import ceil
 
-from spinnaker.geometry import Size
+from spalloc_server.core.packing.shapes import holds, outermost, rectangles
+from spalloc_server.core.requests import Boards, JobRequest, Rectangle
+from spinnaker.geometry import BOARDS_PER_TRIAD, Size
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """A request for rectangles of triads, made ready for one machine."""
 
-    rectangles: tuple[Size, ...]
-    """The sizes to try."""
+    rectangles: tuple[tuple[Size, ...], ...]
+    """The sizes to try, smallest area first; those of one area together."""
+    outermost: tuple[Size, ...]
+    """Those of the sizes that fit into no other: where these have too few boards, all have."""
     boards: int
     """How many boards are asked for."""
     fewest: int
@@ -24,3 +31,30 @@ class Demand:
     def spare(self, size: Size) -> int:
         """How many boards of a rectangle are more than asked for, so that other jobs may have them."""
         return max(0, size.boards - self.boards)
+
+
+def demands(request: JobRequest, limit: Size) -> Iterator[Demand]:
+    """Yield what a machine of `limit` triads may provide for a request, from the smallest rectangles to the largest."""
+    match request.shape:
+        case Rectangle(size):
+            if holds(limit, size):
+                yield _demand(request, size.boards, [size])
+        case Boards(count):
+            triads = ceil(count / BOARDS_PER_TRIAD)
+            while triads <= limit.width * limit.height:
+                yield _demand(
+                    request, count, _torus_only(request, rectangles(triads, request.min_ratio, limit), limit)
+                )
+                triads += ceil(triads / 4)
+        case _:
+            raise AssertionError(f"{request.shape} is not for rectangles")
+
+
+def _torus_only(request: JobRequest, sizes: Iterable[Size], limit: Size) -> list[Size]:
+    return [size for size in sizes if size == limit or not request.require_torus]
+
+
+def _demand(request: JobRequest, boards: int, sizes: list[Size]) -> Demand:
+    by_area = tuple(tuple(same) for _, same in groupby(sizes, key=lambda size: size.boards))
+    fewest = 1 if request.max_dead_boards is None else max(1, boards - request.max_dead_boards)
+    return Demand(by_area, outermost(sizes), boards, fewest, request.max_dead_links, request.require_torus)

@@ -1,12 +1,13 @@
 # Which boards of one machine are alive, and which of them live links connect.
 #
-# Facts of the hardware only, as bitmaps; which boards are in use is occupancy.py's.
-"""A machine's live boards and links as bitmaps, and what can be reached by them."""
+# Facts of the hardware only; which boards are in use is packer.py's.
+"""A machine's live boards and links, and what can be reached by them."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.packing.bitmaps import Bitmaps, Planes
+from spalloc_server.core.packing.grids import LANE_BITS, Grids
 from spinnaker.geometry import (
     BOARDS_PER_TRIAD,
     Board,
@@ -18,14 +19,6 @@ from spinnaker.geometry import (
     neighbour,
     wraps,
 )
-
-
-class Planes(NamedTuple):
-    """A set of boards: for each z, a bitmap of the triads, bit `y * width + x`, whose board z is in the set."""
-
-    z0: int
-    z1: int
-    z2: int
 
 
 class _Step(NamedTuple):
@@ -43,19 +36,23 @@ class Fabric:
 
     def __init__(self, machine: Machine) -> None:
         self.size = machine.size
+        self.bitmaps = Bitmaps(machine.size)
+        self._grids = [Grids(self.bitmaps, bits) for bits in LANE_BITS]
         self.live_boards = frozenset(boards_of(self.size)) - machine.dead_boards
+        self.live = self.bitmaps.planes(self.live_boards)
         self.dead_links = self._dead_links(machine)
         """Both ends of each dead link between live boards."""
         self.joined_x, self.joined_y = self._joined()
         """Whether any live link crosses the left and right, and the bottom and top edges."""
         self.flawed = self._flawed()
         """Bitmap of the triads that have a dead board or a dead link."""
-        self._every_triad = (1 << self.size.width * self.size.height) - 1
         self._steps = self._all_steps()
-        self._columns = {
-            x: sum(1 << (y * self.size.width + x) for y in range(self.size.height))
-            for x in range(self.size.width)
-        }
+        inner = Size(max(0, self.size.width - 2), max(0, self.size.height - 2))
+        easy = self.bitmaps.rectangle(1, 1, inner) & ~self.flawed
+        self._uneasy = self.bitmaps.every_triad & ~easy
+        """Bitmap of the triads at the machine's edges, where links may wrap around, and of the flawed ones."""
+        self._grids_for: dict[Size, Grids] = {}
+        self._places: dict[Size, int] = {}
 
     def _dead_links(self, machine: Machine) -> frozenset[BoardLink]:
         ends = machine.dead_links | {far_end(self.size, end) for end in machine.dead_links}
@@ -85,75 +82,144 @@ class Fabric:
         return joined_x, joined_y
 
     def _flawed(self) -> int:
-        flawed = 0
-        for board in boards_of(self.size):
-            if board not in self.live_boards:
-                flawed |= self.triad(board)
+        sound = self.live.z0 & self.live.z1 & self.live.z2
+        flawed = self.bitmaps.every_triad & ~sound
         for end in self.dead_links:
-            flawed |= self.triad(end.board)
+            flawed |= self.bitmaps.triad(end.board.x, end.board.y)
         return flawed
 
     def _all_steps(self) -> tuple[_Step, ...]:
         steps = []
-        middle = Board(1, 1, 0)
-        room = Size(3, 3)
+        middle, room = Board(1, 1, 0), Size(3, 3)
         for z in range(BOARDS_PER_TRIAD):
             for link in Link:
                 target = neighbour(room, middle._replace(z=z), link)
-                live = 0
-                for board in self.live_boards:
-                    if board.z == z and self.is_live(board, link):
-                        live |= self.triad(board)
-                steps.append(_Step(z, target.z, target.x - middle.x, target.y - middle.y, live))
+                x, y = target.x - middle.x, target.y - middle.y
+                live = self.live[z] & self.bitmaps.moved(self.live[target.z], -x, -y)
+                for end in self.dead_links:
+                    if end.board.z == z and end.link is link:
+                        live &= ~self.bitmaps.triad(end.board.x, end.board.y)
+                steps.append(_Step(z, target.z, x, y, live))
         return tuple(steps)
 
-    def triad(self, board: Board) -> int:
-        """Return the bit of the board's triad."""
-        return 1 << (board.y * self.size.width + board.x)
+    def grids(self, size: Size) -> Grids:
+        """Return the narrowest grids whose numbers go up to the boards of a rectangle."""
+        grids = self._grids_for.get(size)
+        if grids is None:
+            grids = self._grids_for[size] = next(grids for grids in self._grids if grids.most >= size.boards)
+        return grids
 
-    def planes(self, boards: Iterable[Board]) -> Planes:
-        """Return a set of boards as bitmaps."""
-        planes = [0, 0, 0]
-        for board in boards:
-            planes[board.z] |= self.triad(board)
-        return Planes(*planes)
+    def places(self, size: Size) -> int:
+        """Return the triads that a rectangle may have at its bottom left, as guards, as far as edges are joined."""
+        guards = self._places.get(size)
+        if guards is None:
+            width = self.size.width if self.joined_x else self.size.width - size.width + 1
+            height = self.size.height if self.joined_y else self.size.height - size.height + 1
+            corner = self.bitmaps.rectangle(0, 0, Size(width, height))
+            guards = self._places[size] = self.grids(size).guards_of(corner)
+        return guards
 
-    def rectangle(self, origin: Board, size: Size) -> int:
-        """Return the bitmap of the triads of a rectangle, around the machine's edges."""
-        width, height = self.size
-        row = 0
-        for x in range(origin.x, origin.x + size.width):
-            row |= 1 << x % width
-        triads = 0
-        for y in range(origin.y, origin.y + size.height):
-            triads |= row << (y % height) * width
-        return triads
+    def is_whole(self, triads: int, inside: Planes) -> bool:
+        """Return whether a set has all boards of a rectangle in which nothing is dead, so that all are connected."""
+        return inside.z0 & inside.z1 & inside.z2 == triads and not triads & self.flawed
 
-    def reachable(self, origin: Board, within: Planes) -> Planes:
-        """Return the boards of `within` that live links inside it connect to `origin`, one of them."""
-        reached = [0, 0, 0]
-        reached[origin.z] = self.triad(origin)
-        new = list(reached)
-        while any(new):
-            found = [0, 0, 0]
-            for step in self._steps:
-                leaving = new[step.source] & step.live
+    @property
+    def is_torus(self) -> bool:
+        """Whether live links join both pairs of the machine's edges."""
+        return self.joined_x and self.joined_y
+
+    def connected(self, origin: Board, size: Size, inside: Planes) -> Planes:
+        """Return those of a rectangle's boards that live links inside it connect to its origin.
+
+        Args:
+            origin: the rectangle's bottom-left board, one of `inside`.
+            size: the rectangle's size.
+            inside: boards in the rectangle.
+        """
+        flawless = not (inside.z0 | inside.z1 | inside.z2) & self.flawed
+        if flawless and origin.x + size.width < self.size.width and origin.y + size.height < self.size.height:
+            return _spread(self.bitmaps.planes([origin]), inside, self.bitmaps.stride)
+        return self.cluster(self.bitmaps.planes([origin]), inside)
+
+    def cluster(self, seed: Planes, among: Planes) -> Planes:
+        """Return the boards of a set that live links inside it connect to some of them, those included."""
+        sound = self.bitmaps.every_triad & ~self.flawed
+        easy = among.within(sound)
+        reached = seed
+        while True:
+            reached |= _spread(reached.within(sound), easy, self.bitmaps.stride)
+            if not (reached.z0 | reached.z1 | reached.z2) & self._uneasy:
+                return reached
+            further = [*reached]
+            for source, target, x, y, live in self._steps:
+                leaving = further[source] & live
                 if leaving:
-                    found[step.target] |= self._moved(leaving, step.x, step.y)
-            new = [found[z] & within[z] & ~reached[z] for z in range(BOARDS_PER_TRIAD)]
-            reached = [reached[z] | new[z] for z in range(BOARDS_PER_TRIAD)]
-        return Planes(*reached)
+                    arriving = self.bitmaps.moved(leaving, x, y) if x or y else leaving
+                    further[target] |= arriving & among[target]
+            after = Planes(*further)
+            if after == reached:
+                return reached
+            reached = after
 
-    def _moved(self, bits: int, x: int, y: int) -> int:
+    # Links inside an allocation
+
+    def wrapped(self, boards: frozenset[Board], origin: Board, size: Size) -> tuple[bool, bool]:
+        """Return whether live links between boards of a rectangle join its left and right, bottom and top edges."""
+        if size.width < self.size.width and size.height < self.size.height:
+            return False, False
+        wraps_x = wraps_y = False
+        for board in boards:
+            for link in Link:
+                over_x, over_y = self._around(board, link, origin)
+                if (
+                    (over_x or over_y)
+                    and neighbour(self.size, board, link) in boards
+                    and self.is_live(board, link)
+                ):
+                    wraps_x |= over_x
+                    wraps_y |= over_y
+        return wraps_x, wraps_y
+
+    def dead_links_between(self, boards: frozenset[Board], origin: Board, *, around: bool) -> int:
+        """Return how many ends of dead links there are between boards of a rectangle.
+
+        Args:
+            boards: the boards.
+            origin: the rectangle's bottom-left board.
+            around: whether links that join the rectangle's opposite edges count.
+        """
+        return sum(
+            end.board in boards
+            and neighbour(self.size, end.board, end.link) in boards
+            and (around or not any(self._around(end.board, end.link, origin)))
+            for end in self.dead_links
+        )
+
+    def _around(self, board: Board, link: Link, origin: Board) -> tuple[bool, bool]:
+        """Whether a link inside a rectangle leaves it at one side and comes back at the other, across and up."""
         width, height = self.size
-        if x == 1:
-            edge = bits & self._columns[width - 1]
-            bits = (bits ^ edge) << 1 | edge >> (width - 1)
-        elif x == -1:
-            edge = bits & self._columns[0]
-            bits = (bits ^ edge) >> 1 | edge << (width - 1)
-        if y == 1:
-            bits = bits << width | bits >> width * (height - 1)
-        elif y == -1:
-            bits = bits >> width | bits << width * (height - 1)
-        return bits & self._every_triad
+        inside = Board((board.x - origin.x) % width, (board.y - origin.y) % height, board.z)
+        return wraps(self.size, inside, link)
+
+
+def _spread(boards: Planes, among: Planes, row: int) -> Planes:
+    """Return the boards of a set that are connected to some of them, where no link is dead and none wraps around.
+
+    This is what `Fabric.cluster` does link by link, with all links written out: much of the time of a busy machine's
+    scheduler goes here.
+
+    Args:
+        boards: where to start, boards of `among`.
+        among: the boards to stay inside.
+        row: bits from one row of a bitmap to the next.
+    """
+    in0, in1, in2 = among
+    up = row + 1
+    r0, r1, r2 = boards
+    while True:
+        f1 = (r0 | r0 >> 1 | r0 >> up | r1 | r2 | r2 << row | r2 >> 1) & in1
+        f2 = (r0 | r0 >> row | r0 >> up | f1 | f1 << 1 | f1 >> row | r2) & in2
+        f0 = (r0 | f1 | f1 << 1 | f1 << up | f2 | f2 << up | f2 << row) & in0
+        if f0 == r0 and f1 == r1 and f2 == r2:
+            return Planes(r0, r1, r2)
+        r0, r1, r2 = f0, f1, f2

@@ -1,283 +1,309 @@
-# Finding places on one machine: every placement of every rectangle that would do, and the choice among them.
+# One machine's boards: who has which, which place is kept for a job that waits, and what can be had.
 #
-# Values in, values out. Whose turn it is and what a job is, is the scheduler's subject.
-"""Where requests can be met on one machine."""
+# Whose turn it is, is the scheduler's subject; how a place is found, search.py's.
+"""The boards of one machine, and places for jobs among them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.demand import Demand
-from spalloc_server.core.packing.fabric import Fabric, Planes
-from spalloc_server.core.packing.lanes import Lanes
-from spalloc_server.core.packing.occupancy import Occupancy
-from spalloc_server.core.packing.shapes import holds, rectangles
-from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
-from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Link, Size, neighbour, wraps
+from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
+from spalloc_server.core.packing.demand import Demand, demands
+from spalloc_server.core.packing.fabric import Fabric
+from spalloc_server.core.packing.search import (
+    Missing,
+    Place,
+    allocation,
+    find_board,
+    find_board_at,
+    find_rectangle,
+    fits,
+)
+from spalloc_server.core.packing.space import Space
+from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest
+from spinnaker.geometry import Board, contains
+
+Wish = AnyBoard | BoardAt | Demand
+"""A request as one machine sees it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Where one size of rectangle may be put, by counting boards, and how well each place would do."""
+@dataclass(slots=True)
+class _Kept:
+    """A place that is kept for a job."""
 
-    size: Size
-    snugness: float
-    """The share of the rectangle's edge that would touch what is in use, at the best places."""
-    best: int
-    """Guards of the best places."""
-    rest: int
-    """Guards of the others."""
+    wish: Wish
+    boards: Planes
+    latest: int
+    """No job that took boards later than this number may be in the place's way."""
+    oldest: int
+    """The first of those that were in the place's way when it was chosen."""
+    stale: bool = False
+    """Whether a better place may have appeared."""
 
 
 class Packer:
-    """One machine's boards, and the search for places among them."""
+    """One machine's boards.
+
+    Those who take boards are numbered in the order in which they do; a number says who has been running longest.
+    """
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.fabric = Fabric(machine)
-        self._lanes = Lanes(machine.size)
-        self._triads = [
-            tuple(Board(x, y, z) for z in range(BOARDS_PER_TRIAD))
-            for y in range(machine.size.height)
-            for x in range(machine.size.width)
-        ]
-        self._empty = Occupancy(self.fabric)
-        self._available = Occupancy(self.fabric)
+        self._fabric = Fabric(machine)
+        self._bitmaps = self._fabric.bitmaps
+        self._demands: dict[JobRequest, Demand | None] = {}
+        self._taken: dict[int, Planes] = {}
+        self._takers: dict[Board, int] = {}
+        self._number = 0
         self._set_aside: set[Board] = set()
-        self._in_use: set[Board] = set()
-        self._demands: dict[tuple[object, ...], Demand] = {}
-
-    # What is available
+        self._kept: _Kept | None = None
+        self._seen = self._looked = 0
+        self._free = self._fabric.live
+        self._all = Space(self._fabric, self._free)
+        """What is free."""
+        self._open = Space(self._fabric, self._free)
+        """What is free and not kept."""
+        self._up_to_date = True
+        self._hope = Space(self._fabric)
+        """What would be free soon, if a better place than the one that is kept is to be found."""
 
     @property
     def free_boards(self) -> int:
-        """How many boards could be given to a job now."""
-        return self._available.free_boards
+        """How many boards are free, kept ones included."""
+        return self._free.size
+
+    @property
+    def kept_boards(self) -> int:
+        """How many boards belong to the place that is kept, free or not."""
+        return 0 if self._kept is None else self._kept.boards.size
+
+    @property
+    def awaited(self) -> int:
+        """How many of the boards of the place that is kept are not free yet."""
+        return 0 if self._kept is None else (self._kept.boards - self._free).size
+
+    @property
+    def gained(self) -> int:
+        """How many boards have become available to jobs in general, counted anew each time."""
+        return self._open_to_all().gained
+
+    @property
+    def gained_for_kept(self) -> int:
+        """How many boards have become available to the job that a place is kept for, counted anew each time."""
+        return self._open_to_kept().gained
+
+    # Changes
 
     def take(self, boards: Iterable[Board]) -> None:
-        """Note that boards are in use; those that are already, or are not there, make no difference."""
-        new = {board for board in boards if board not in self._in_use}
-        self._in_use |= new
-        self._available.remove(board for board in new if self._usable(board))
+        """Note that boards are in use, together; those that are already, or do not exist, are left out."""
+        new = [board for board in boards if board not in self._takers and contains(self.machine.size, board)]
+        if not new:
+            return
+        self._number += 1
+        self._takers.update(dict.fromkeys(new, self._number))
+        taken = self._bitmaps.planes(new)
+        self._taken[self._number] = taken
+        self._free -= taken
+        self._changed()
 
     def give_back(self, boards: Iterable[Board]) -> None:
         """Note that boards are no longer in use."""
-        old = {board for board in boards if board in self._in_use}
-        self._in_use -= old
-        self._available.add(board for board in old if self._usable(board))
+        by_taker: dict[int, list[Board]] = {}
+        for board in boards:
+            taker = self._takers.pop(board, None)
+            if taker is not None:
+                by_taker.setdefault(taker, []).append(board)
+        for taker, returned in by_taker.items():
+            planes = self._bitmaps.planes(returned)
+            left = self._taken[taker] - planes
+            if left == NO_BOARDS:
+                del self._taken[taker]
+            else:
+                self._taken[taker] = left
+            self._free |= planes & self._fabric.live
+            kept = self._kept
+            if kept is not None and not kept.oldest < taker <= kept.latest:
+                kept.stale = True  # the others count as free already when a better place is looked for
+        if self._set_aside:
+            self._free -= self._bitmaps.planes(self._set_aside)
+        self._changed()
 
     def set_aside(self, board: Board) -> None:
-        """Stop giving a board to jobs, until it is put back."""
-        if board in self._set_aside:
-            return
-        if self._usable(board) and board not in self._in_use:
-            self._available.remove([board])
-        self._set_aside.add(board)
+        """Give a board to no job until it is put back; who has it keeps it."""
+        if contains(self.machine.size, board):
+            self._set_aside.add(board)
+            planes = self._bitmaps.planes([board])
+            self._free -= planes
+            if self._kept is not None and planes & self._kept.boards != NO_BOARDS:
+                self.keep_nothing()
+            self._changed()
 
     def put_back(self, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
-        if board not in self._set_aside:
-            return
-        self._set_aside.remove(board)
-        if self._usable(board) and board not in self._in_use:
-            self._available.add([board])
+        if board in self._set_aside:
+            self._set_aside.remove(board)
+            if board not in self._takers:
+                self._free |= self._bitmaps.planes([board]) & self._fabric.live
+            if self._kept is not None:
+                self._kept.stale = True
+            self._changed()
 
-    def _usable(self, board: Board) -> bool:
-        return board in self.fabric.live_boards and board not in self._set_aside
+    def _changed(self) -> None:
+        # Boards come back one by one: what follows from that is worked out when somebody asks.
+        self._up_to_date = False
+
+    def _open_to_all(self) -> Space:
+        self._update()
+        return self._open
+
+    def _open_to_kept(self) -> Space:
+        self._update()
+        return self._all
+
+    def _update(self) -> None:
+        if not self._up_to_date:
+            self._up_to_date = True
+            self._all.become(self._free)
+            self._open.become(self._free if self._kept is None else self._free - self._kept.boards)
 
     # What can be had
 
-    def is_possible(self, request: JobRequest) -> bool:
-        """Return whether the machine could meet the request if no job were running."""
+    def wish(self, request: JobRequest) -> Wish | None:
+        """Return what the request comes to on this machine; None if it could not be met were no board in use."""
         match request.shape:
             case AnyBoard():
-                return bool(self.fabric.live_boards)
+                return request.shape if self._fabric.live_boards else None
             case BoardAt(board):
-                return board in self.fabric.live_boards
-            case _:
-                return bool(self._demand(request).rectangles)
+                return request.shape if board in self._fabric.live_boards else None
+        if request not in self._demands:
+            empty = Space(self._fabric, self._fabric.live)
+            possible = (
+                demand
+                for demand in demands(request, self.machine.size)
+                if isinstance(find_rectangle(demand, empty, NO_BOARDS), Place)
+            )
+            self._demands[request] = next(possible, None)
+        return self._demands[request]
 
-    def find(self, request: JobRequest) -> Allocation | None:
-        """Return the boards that the request should be given now, or None; nothing is taken yet."""
-        return self._find(request, self._available)
+    def look(self) -> int:
+        """Take note of the boards that have become available since the last look.
 
-    def _find(self, request: JobRequest, occupancy: Occupancy) -> Allocation | None:
-        match request.shape:
+        Returns:
+            how many boards the largest cluster has that one of them is in. Who was found no place after the last look
+            can have none now with more boards than that.
+        """
+        self._seen, self._looked = self._looked, self.gained
+        if self._seen == self._looked:
+            return 0
+        return self._open.largest_cluster(self._open.opened_since(self._seen))
+
+    def find(self, wish: Wish, *, again: bool) -> Allocation | Missing:
+        """Return what a job can have now, outside the place that is kept; nothing is taken yet.
+
+        Args:
+            wish: what the job asks for.
+            again: whether no place was found for it after the look before the last.
+        """
+        return self._as_allocation(self._find(wish, self._open_to_all(), since=self._seen if again else 0))
+
+    def find_for_kept(self) -> Allocation | Missing:
+        """Return what the job that a place is kept for can have now, there or anywhere; nothing is taken yet."""
+        assert self._kept is not None
+        return self._as_allocation(self._find(self._kept.wish, self._open_to_kept()))
+
+    def _as_allocation(self, found: Place | Missing) -> Allocation | Missing:
+        return allocation(self.machine.name, self._fabric, found) if isinstance(found, Place) else found
+
+    def _find(
+        self, wish: Wish, space: Space, *, best_for: Space | None = None, since: int = 0
+    ) -> Place | Missing:
+        match wish:
             case AnyBoard():
-                return self._find_board(occupancy)
+                return find_board(space)
             case BoardAt(board):
-                if board in self.fabric.live_boards and occupancy.has(board):
-                    return self._single(board)
-                return None
-            case _:
-                return self._find_rectangle(self._demand(request), occupancy)
+                return find_board_at(space, board)
+            case Demand():
+                in_use = self._fabric.live - space.boards
+                return find_rectangle(wish, space, in_use, best_for=best_for, since=since)
 
-    def _single(self, board: Board) -> Allocation:
-        return Allocation(self.machine.name, board, None, frozenset([board]))
+    # The place that is kept
 
-    def _find_board(self, occupancy: Occupancy) -> Allocation | None:
-        if not occupancy.free_boards:
-            return None
-        counts = occupancy.counts
-        fewest = min(count for count in counts if count)
-        triad = counts.index(fewest)
-        if fewest == BOARDS_PER_TRIAD:
-            place = self._find_rectangle(Demand((Size(1, 1),), 3, 3, None, False), occupancy)
-            if place is not None:
-                triad = place.origin.y * self.machine.size.width + place.origin.x
-        return self._single(next(board for board in self._triads[triad] if occupancy.has(board)))
+    def keep(self, wish: Wish) -> None:
+        """Keep a place for a job: where the wait is likely to be shortest among the boards in use now.
 
-    # Rectangles
+        Most jobs are short and a few are very long, so one that has run for long is likely to run on. The place is
+        therefore where the job that has been running longest has been running the shortest time.
+        """
+        self._keep_best(wish, self._number, 0)
 
-    def _demand(self, request: JobRequest) -> Demand:
-        key = (
-            request.shape,
-            request.min_ratio,
-            request.max_dead_boards,
-            request.max_dead_links,
-            request.require_torus,
+    def keep_nothing(self) -> None:
+        """Open the place that is kept to everybody."""
+        if self._kept is not None:
+            self._kept = None
+            self._changed()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a place is kept."""
+        return self._kept is not None
+
+    def keep_better(self) -> bool:
+        """Move the place that is kept if there is a better one since boards were freed; return whether it moved."""
+        kept = self._kept
+        if kept is None or not kept.stale:
+            return False
+        kept.stale = False
+        self._hope.become(self._hoped_for(kept.oldest + 1, kept.latest))
+        if not self._fits(kept.wish, self._hope):
+            return False
+        self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
+        return True
+
+    def _hoped_for(self, first: int, last: int) -> Planes:
+        """Return the boards that are free, or were taken by those numbered from `first` to `last`."""
+        z0, z1, z2 = self._free
+        for number, boards in self._taken.items():
+            if first <= number <= last:
+                z0 |= boards[0]
+                z1 |= boards[1]
+                z2 |= boards[2]
+        return Planes(z0, z1, z2) & self._usable
+
+    def _keep_best(self, wish: Wish, latest: int, first: int) -> None:
+        """Keep the place in whose way the first is as late as can be, of those numbered from `first` to `latest`."""
+        numbers = [number for number in self._taken if first <= number <= latest]
+        numbers.append(latest + 1)
+        low, high = (
+            0,
+            len(numbers),
+        )  # there is a place with those from `low` on, not with those from `high` on
+        if not self._fits(wish, self._hope_from(numbers[0], latest)):
+            return
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._fits(wish, self._hope_from(numbers[middle], latest)):
+                low = middle
+            else:
+                high = middle
+        best = self._find(
+            wish, Space(self._fabric, self._hoped_for(numbers[low], latest)), best_for=self._all
         )
-        demand = self._demands.get(key)
-        if demand is None:
-            demand = self._demands[key] = self._smallest_possible(self._every_rectangle(request))
-        return demand
+        if isinstance(best, Place):
+            in_the_way = (number for number in numbers[:-1] if self._taken[number] & best.boards != NO_BOARDS)
+            self._kept = _Kept(wish, best.boards, latest, next(in_the_way, latest))
+            self._changed()
 
-    def _every_rectangle(self, request: JobRequest) -> Demand:
-        limit = self.machine.size
-        match request.shape:
-            case Rectangle(size):
-                sizes = [size] if holds(limit, size) else []
-                count = size.boards
-            case Boards(count):
-                sizes = rectangles(count, request.min_ratio, limit)
-            case _:
-                raise AssertionError(request.shape)
-        if request.require_torus:
-            sizes = [size for size in sizes if size == limit]
-        fewest = 1 if request.max_dead_boards is None else max(1, count - request.max_dead_boards)
-        return Demand(tuple(sizes), count, fewest, request.max_dead_links, request.require_torus)
+    def _hope_from(self, first: int, last: int) -> Space:
+        return Space(self._fabric, self._hoped_for(first, last))
 
-    def _smallest_possible(self, demand: Demand) -> Demand:
-        chosen: list[Size] = []
-        for size in demand.rectangles:
-            if not any(holds(size, smaller) for smaller in chosen):
-                one = Demand(
-                    (size,), demand.boards, demand.fewest, demand.max_dead_links, demand.require_torus
-                )
-                if self._find_rectangle(one, self._empty) is not None:
-                    chosen.append(size)
-        return Demand(
-            tuple(chosen), demand.boards, demand.fewest, demand.max_dead_links, demand.require_torus
-        )
+    def _fits(self, wish: Wish, space: Space) -> bool:
+        if isinstance(wish, Demand):
+            return fits(wish, space, self._fabric.live - space.boards)
+        return isinstance(self._find(wish, space), Place)
 
-    def _find_rectangle(self, demand: Demand, occupancy: Occupancy) -> Allocation | None:
-        candidates = [
-            found
-            for size in demand.rectangles
-            if (found := self._candidates(demand, size, occupancy)) is not None
-        ]
-        candidates.sort(key=lambda found: (-found.snugness, found.size.boards))
-        for guards in ("best", "rest"):
-            for found in candidates:
-                remaining = getattr(found, guards)
-                while remaining:
-                    x, y = self._lanes.first(remaining)
-                    allocation = self._verified(demand, Board(x, y, 0), found.size, occupancy)
-                    if allocation is not None:
-                        return allocation
-                    remaining &= remaining - 1
-        return None
-
-    def _candidates(self, demand: Demand, size: Size, occupancy: Occupancy) -> _Candidates | None:
-        lanes = self._lanes
-        free = lanes.grid(occupancy.counts)
-        in_rectangle = lanes.up(lanes.across(free, size.width), size.height)
-        places = lanes.at_least(in_rectangle, demand.fewest) & self._origins(size, occupancy)
-        if demand.fewest < demand.boards:
-            live = lanes.grid(self._empty.counts)
-            in_use = lanes.up(lanes.across(live - free, size.width), size.height)
-            places &= ~lanes.at_least(in_use, demand.spare(size) + 1)
-        if not places:
-            return None
-        touching, edge = self._touching(size, occupancy)
-        most, best = lanes.largest(touching, places, edge)
-        return _Candidates(size, most / edge, best, places ^ best)
-
-    def _origins(self, size: Size, occupancy: Occupancy) -> int:
-        """Guards of the triads that may be a rectangle's bottom-left one."""
-        lanes, machine = self._lanes, self.machine.size
-        columns = machine.width if self.fabric.joined_x else machine.width - size.width + 1
-        rows = machine.height if self.fabric.joined_y else machine.height - size.height + 1
-        bits = occupancy.planes.z0
-        free = lanes.grid([bits >> triad & 1 for triad in range(machine.width * machine.height)], twice=False)
-        return free << (lanes.bits - 1) & lanes.origins(columns, rows)
-
-    def _touching(self, size: Size, occupancy: Occupancy) -> tuple[int, int]:
-        """How much of a rectangle's edge touches triads in use, at each place; and how long the edge is."""
-        lanes, machine = self._lanes, self.machine.size
-        busy = lanes.grid([0 if count == BOARDS_PER_TRIAD else 1 for count in occupancy.counts])
-        across = lanes.across(busy, size.width)
-        up = lanes.up(busy, size.height)
-        touching = edge = 0
-        if size.height < machine.height:
-            touching += lanes.moved(across, 0, machine.height - 1) + lanes.moved(across, 0, size.height)
-            edge += 2 * size.width
-        if size.width < machine.width:
-            touching += lanes.moved(up, machine.width - 1, 0) + lanes.moved(up, size.width, 0)
-            edge += 2 * size.height
-        return touching, max(1, edge)
-
-    def _verified(self, demand: Demand, origin: Board, size: Size, occupancy: Occupancy) -> Allocation | None:
-        """Return what a job would get at a place, if that is enough."""
-        triads = self.fabric.rectangle(origin, size)
-        inside = Planes(*(plane & triads for plane in occupancy.planes))
-        whole = inside.z0 & inside.z1 & inside.z2 == triads and not triads & self.fabric.flawed
-        held = inside if whole else self.fabric.reachable(origin, inside)
-        boards = self._boards(held)
-        if len(boards) < demand.fewest:
-            return None
-        wraps_x, wraps_y = self._wraps(boards, origin, size)
-        if demand.require_torus and not (wraps_x and wraps_y):
-            return None
-        if demand.max_dead_links is not None:
-            dead = self._dead_links(boards, origin, around=demand.require_torus)
-            if dead > demand.max_dead_links:
-                return None
-        return Allocation(self.machine.name, origin, size, boards, wraps_x, wraps_y)
-
-    def _boards(self, planes: Planes) -> frozenset[Board]:
-        boards = []
-        for z, bits in enumerate(planes):
-            rest = bits
-            while rest:
-                triad = (rest & -rest).bit_length() - 1
-                boards.append(self._triads[triad][z])
-                rest &= rest - 1
-        return frozenset(boards)
-
-    def _around(self, board: Board, link: Link, origin: Board) -> tuple[bool, bool]:
-        """Whether a link inside a rectangle leaves it at one side and comes back at the other, across and up."""
-        width, height = self.machine.size
-        inside = Board((board.x - origin.x) % width, (board.y - origin.y) % height, board.z)
-        return wraps(self.machine.size, inside, link)
-
-    def _wraps(self, boards: frozenset[Board], origin: Board, size: Size) -> tuple[bool, bool]:
-        if size.width < self.machine.size.width and size.height < self.machine.size.height:
-            return False, False
-        wraps_x = wraps_y = False
-        for board in boards:
-            for link in Link:
-                if neighbour(self.machine.size, board, link) in boards and self.fabric.is_live(board, link):
-                    over_x, over_y = self._around(board, link, origin)
-                    wraps_x |= over_x
-                    wraps_y |= over_y
-        return wraps_x, wraps_y
-
-    def _dead_links(self, boards: frozenset[Board], origin: Board, *, around: bool) -> int:
-        return sum(
-            end.board in boards
-            and neighbour(self.machine.size, end.board, end.link) in boards
-            and (around or not any(self._around(end.board, end.link, origin)))
-            for end in self.fabric.dead_links
-        )
+    @property
+    def _usable(self) -> Planes:
+        if not self._set_aside:
+            return self._fabric.live
+        return self._fabric.live - self._bitmaps.planes(self._set_aside)

@@ -1,0 +1,110 @@
+# Sets of boards of one machine as integers with a bit for each triad.
+#
+# Set arithmetic only: what it means to be in a set is for the callers. Sums over rectangles are in grids.py.
+"""Sets of boards as bitmaps."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
+
+
+class Planes(NamedTuple):
+    """A set of boards: for each z, the bitmap of the triads whose board z is in the set."""
+
+    z0: int
+    z1: int
+    z2: int
+
+    def __and__(self, other: "Planes") -> "Planes":
+        return Planes(self[0] & other[0], self[1] & other[1], self[2] & other[2])
+
+    def __or__(self, other: "Planes") -> "Planes":
+        return Planes(self[0] | other[0], self[1] | other[1], self[2] | other[2])
+
+    def __sub__(self, other: "Planes") -> "Planes":
+        return Planes(self[0] & ~other[0], self[1] & ~other[1], self[2] & ~other[2])
+
+    def within(self, triads: int) -> "Planes":
+        """The boards of the set that are in these triads."""
+        return Planes(self[0] & triads, self[1] & triads, self[2] & triads)
+
+    @property
+    def size(self) -> int:
+        """How many boards there are in the set."""
+        return self[0].bit_count() + self[1].bit_count() + self[2].bit_count()
+
+
+NO_BOARDS = Planes(0, 0, 0)
+
+
+class Bitmaps:
+    """Bitmaps for machines of one size.
+
+    A bitmap has a bit for each triad, row by row from the bottom, and as many clear bits after each row as
+    the row is long.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.stride = 2 * size.width
+        """Bits from one row to the next."""
+        self._length = size.height * self.stride
+        self.every_triad = self.rectangle(0, 0, size)
+        self._boards = {
+            self.stride * y + x: tuple(Board(x, y, z) for z in range(BOARDS_PER_TRIAD))
+            for x in range(size.width)
+            for y in range(size.height)
+        }
+        self._first_column = sum(1 << y * self.stride for y in range(size.height))
+
+    def triad(self, x: int, y: int) -> int:
+        """Return the bit of a triad."""
+        return 1 << (self.stride * y + x)
+
+    def rectangle(self, x: int, y: int, size: Size) -> int:
+        """Return the bitmap of a rectangle of triads whose bottom-left one is (x, y), around the machine's edges."""
+        width, height = self.size
+        row = ((1 << size.width) - 1) << x
+        row = row & ((1 << width) - 1) | row >> width
+        triads = 0
+        for above in range(size.height):
+            triads |= row << (y + above) % height * self.stride
+        return triads
+
+    def planes(self, boards: Iterable[Board]) -> Planes:
+        """Return a set of boards as bitmaps."""
+        planes = [0, 0, 0]
+        for x, y, z in boards:
+            planes[z] |= 1 << (self.stride * y + x)
+        return Planes(*planes)
+
+    def boards(self, planes: Planes) -> list[Board]:
+        """Return the boards of a set."""
+        boards = []
+        for z, bits in enumerate(planes):
+            rest = bits
+            while rest:
+                lowest = rest & -rest
+                boards.append(self._boards[lowest.bit_length() - 1][z])
+                rest ^= lowest
+        return boards
+
+    def moved(self, triads: int, x: int, y: int) -> int:
+        """Return the bitmap moved by -1, 0 or 1 along each axis, around the machine's edges."""
+        width, _height = self.size
+        if x == 1:
+            triads <<= 1
+            over = triads & self._first_column << width
+            triads ^= over | over >> width
+        elif x == -1:
+            over = triads & self._first_column
+            triads = (triads ^ over | over << width) >> 1
+        if y == 1:
+            triads <<= self.stride
+            over = triads >> self._length
+            triads ^= over << self._length | over
+        elif y == -1:
+            over = triads & ((1 << self.stride) - 1)
+            triads = (triads ^ over | over << self._length) >> self.stride
+        return triads

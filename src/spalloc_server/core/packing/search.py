@@ -1,0 +1,270 @@
+# The search itself: every placement of every rectangle that would do, and the choice among them.
+#
+# Looks at spaces, changes none but for what they remember; who may have which space is packer.py's.
+"""Where a demand can be met in a space."""
+
+from dataclasses import dataclass
+
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
+from spalloc_server.core.packing.demand import Demand
+from spalloc_server.core.packing.fabric import Fabric
+from spalloc_server.core.packing.space import Space
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
+
+_TRIAD = Size(1, 1)
+_WHOLE_TRIAD = Demand(((_TRIAD,),), (_TRIAD,), BOARDS_PER_TRIAD, BOARDS_PER_TRIAD, None, require_torus=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Boards that would meet a request."""
+
+    origin: Board
+    size: Size | None
+    boards: Planes
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No place; and how many more boards must open up, at the least, before there can be one."""
+
+    boards: int
+
+
+def allocation(machine: str, fabric: Fabric, place: Place) -> Allocation:
+    """Return a place as what a job gets."""
+    boards = frozenset(fabric.bitmaps.boards(place.boards))
+    if place.size is None:
+        return Allocation(machine, place.origin, None, boards)
+    wraps_x, wraps_y = fabric.wrapped(boards, place.origin, place.size)
+    return Allocation(machine, place.origin, place.size, boards, wraps_x, wraps_y)
+
+
+def find_board(space: Space) -> Place | Missing:
+    """Find a single board: in the most broken triad there is, so that whole ones stay whole."""
+    z0, z1, z2 = space.boards
+    whole = z0 & z1 & z2
+    two = (z0 & z1 | z1 & z2 | z0 & z2) ^ whole
+    one = (z0 | z1 | z2) ^ two ^ whole
+    broken = one or two
+    if broken:
+        triad = broken & -broken
+    elif whole:
+        match find_rectangle(_WHOLE_TRIAD, space, NO_BOARDS):
+            case Place(origin, _, _):
+                triad = space.fabric.bitmaps.triad(origin.x, origin.y)
+            case _:
+                triad = whole & -whole
+    else:
+        return Missing(1)
+    # The board at z = 0 goes last: a rectangle needs the one at its bottom left.
+    return _single(space, next(z for z in (2, 1, 0) if space.boards[z] & triad), triad)
+
+
+def find_board_at(space: Space, board: Board) -> Place | Missing:
+    """Find the board at a coordinate of the machine."""
+    triad = space.fabric.bitmaps.triad(board.x, board.y)
+    return _single(space, board.z, triad) if space.boards[board.z] & triad else Missing(1)
+
+
+def _single(space: Space, z: int, triad: int) -> Place:
+    planes = [0, 0, 0]
+    planes[z] = triad
+    boards = Planes(*planes)
+    return Place(space.fabric.bitmaps.boards(boards)[0], None, boards)
+
+
+def find_rectangle(
+    demand: Demand, space: Space, in_use: Planes, *, best_for: Space | None = None, since: int = 0
+) -> Place | Missing:
+    """Find a rectangle: the smallest there is, and among equals the one whose edge touches the fewest open triads.
+
+    All boards asked for are had where that is possible at all; only then may dead ones be missing.
+
+    Args:
+        demand: what would do.
+        space: the boards that may be given.
+        in_use: boards that other jobs have; only the rectangle's surplus may be among them.
+        since: how many boards `space` had gained when the same demand was last found not to be met there.
+        best_for: instead of the smallest edge, prefer the most boards that are open there.
+    """
+    complete = _find(demand, demand.boards, space, in_use, best_for, since)
+    if demand.fewest == demand.boards or isinstance(complete, Place):
+        return complete
+    return _find(demand, demand.fewest, space, in_use, space, since)
+
+
+def fits(demand: Demand, space: Space, in_use: Planes) -> bool:
+    """Return whether there is a place, without choosing one."""
+    if demand.max_dead_links is not None or demand.require_torus or not space.fabric.is_torus:
+        return isinstance(find_rectangle(demand, space, in_use), Place)
+    return any(
+        not _missing(demand, fewest, space) and _may_connect(demand, fewest, space, in_use, 0)
+        for fewest in {demand.boards, demand.fewest}
+    )
+
+
+def _find(
+    demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: Space | None, since: int
+) -> Place | Missing:
+    missing = _missing(demand, fewest, space)
+    if missing:
+        return Missing(missing)
+    for at, sizes in enumerate(demand.rectangles):
+        if at == 1 and not _may_connect(demand, fewest, space, in_use, since):
+            break
+        rated = []
+        for size in sizes:
+            places = _places(demand, fewest, size, space, in_use)
+            if places:
+                rated.append((*_rated(size, places, space, best_for), size))
+        rated.sort(key=lambda rating: rating[0])
+        for best in (True, False):
+            for _, at_best, elsewhere, size in rated:
+                place = _first_good(demand, fewest, size, at_best if best else elsewhere, space)
+                if place is not None:
+                    return place
+    return Missing(1)
+
+
+def _missing(demand: Demand, fewest: int, space: Space) -> int:
+    """Return how many boards the fullest rectangle is short of; 0 if there are enough.
+
+    The outermost rectangles answer for all, as the others fit into them.
+    """
+    most = 0
+    for size in demand.outermost:
+        ceiling = space.ceiling(size)
+        if ceiling >= fewest:
+            ceiling = space.find_ceiling(size)
+            if ceiling >= fewest:
+                return 0
+        most = max(most, ceiling)
+    return fewest - most
+
+
+def _may_connect(demand: Demand, fewest: int, space: Space, in_use: Planes, since: int) -> bool:
+    """Return whether enough boards of any of the outermost rectangles are connected.
+
+    On a torus these answer for all, as each of the others fits into one of them that has the same origin.
+    """
+    if not space.fabric.is_torus:
+        return True
+    new = space.clusters_of(space.opened_since(since), fewest) if since else space.boards
+    if new == NO_BOARDS:
+        return False
+    for size in demand.outermost:
+        if space.find_ceiling(size) >= fewest:
+            places = _places(demand, fewest, size, space, in_use)
+            if since:
+                places &= space.fabric.grids(size).guards_of(new.z0)
+            if _any_connected(fewest, size, places, space):
+                return True
+    return False
+
+
+def _any_connected(fewest: int, size: Size, places: int, space: Space) -> bool:
+    grids = space.fabric.grids(size)
+    while places:
+        x, y = grids.first(places)
+        if _connected(fewest, Board(x, y, 0), size, space) is not None:
+            return True
+        places &= places - 1
+    return False
+
+
+def _connected(fewest: int, origin: Board, size: Size, space: Space) -> Planes | None:
+    """Return the open boards of a rectangle that are connected to its origin, if there are enough."""
+    triads = space.fabric.bitmaps.rectangle(origin.x, origin.y, size)
+    inside = space.boards.within(triads)
+    if space.fabric.is_whole(triads, inside):
+        return inside
+    inside &= space.cluster(origin)
+    if inside.size < fewest:
+        return None
+    inside = space.fabric.connected(origin, size, inside)
+    return inside if inside.size >= fewest else None
+
+
+def _places(demand: Demand, fewest: int, size: Size, space: Space, in_use: Planes) -> int:
+    """Guards of the places where counting boards gives no reason against."""
+    grids = space.fabric.grids(size)
+    places = grids.at_least(space.open_boards(size), fewest) & space.origins(size)
+    if places and fewest < demand.boards:
+        others = grids.up(grids.across(grids.counts(in_use), size.width), size.height)
+        places &= ~grids.at_least(others, demand.spare(size) + 1)
+    return places
+
+
+def _rated(size: Size, places: int, space: Space, best_for: Space | None) -> tuple[int, int, int]:
+    """How bad the best places are, and guards of these and of the others."""
+    if best_for is None:
+        rating, bound = space.shut_edge(size)
+    else:
+        rating, bound = best_for.open_boards(size), size.boards
+    most, best = space.fabric.grids(size).largest(rating, places, bound)
+    return bound - most, best, places ^ best
+
+
+def _first_good(demand: Demand, fewest: int, size: Size, places: int, space: Space) -> Place | None:
+    grids = space.fabric.grids(size)
+    while places:
+        x, y = grids.first(places)
+        place = _examined(demand, fewest, Board(x, y, 0), size, space)
+        if place is not None:
+            return place
+        places &= places - 1
+    return None
+
+
+def _examined(demand: Demand, fewest: int, origin: Board, size: Size, space: Space) -> Place | None:
+    """Return what a job would get at a place, if that is connected and enough."""
+    fabric = space.fabric
+    inside = _connected(fewest, origin, size, space)
+    if inside is None:
+        return None
+    held = _trimmed(demand, origin, size, space, inside)
+    if demand.require_torus or demand.max_dead_links is not None:
+        boards = frozenset(space.fabric.bitmaps.boards(held))
+        if demand.require_torus and not all(fabric.wrapped(boards, origin, size)):
+            return None
+        if demand.max_dead_links is not None:
+            dead = fabric.dead_links_between(boards, origin, around=demand.require_torus)
+            if dead > demand.max_dead_links:
+                return None
+    return Place(origin, size, held)
+
+
+def _trimmed(demand: Demand, origin: Board, size: Size, space: Space, inside: Planes) -> Planes:
+    """Return no more of a rectangle's boards than asked for, rounded up to triads, still connected.
+
+    Triads are dropped from the end of the longer side, so that what is left to others is in one piece.
+    """
+    surplus = inside.size - demand.boards
+    if surplus <= 0 or demand.require_torus:
+        return inside
+    if surplus < BOARDS_PER_TRIAD and inside.size == size.boards:
+        return inside  # whole triads, one of which could not go
+    bitmaps, (width, height) = space.fabric.bitmaps, space.fabric.size
+    order = (
+        ((x, y) for x in range(size.width) for y in range(size.height))
+        if size.width >= size.height
+        else ((x, y) for y in range(size.height) for x in range(size.width))
+    )
+    kept, count = 0, 0
+    while True:
+        for x, y in order:
+            triad = bitmaps.triad((origin.x + x) % width, (origin.y + y) % height)
+            kept |= triad
+            count += sum(bool(plane & triad) for plane in inside)
+            if count >= demand.boards:
+                break
+        else:
+            return inside
+        chosen = inside.within(kept)
+        if not space.fabric.is_whole(kept, chosen):
+            chosen = space.fabric.connected(origin, size, chosen)
+        if chosen.size >= demand.boards:
+            return chosen
+        count = chosen.size

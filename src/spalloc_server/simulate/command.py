@@ -1,0 +1,114 @@
+# The subcommand `spalloc-server simulate`: arguments in, text, JSON and SVG out.
+#
+# The simulation itself is in history.py.
+"""`spalloc-server simulate`: the scheduler in simulated time over a trace."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+from time import process_time
+
+from spalloc_server.core.machine import Machine
+from spalloc_server.simulate.figures import Figures, figures
+from spalloc_server.simulate.history import History, simulate
+from spalloc_server.simulate.picture import draw, occupancy
+from spalloc_server.simulate.trace import TraceError, read_trace
+from spinnaker.geometry import Board, Size, boards_of
+
+_LARGEST = 1000
+"""Triads along each side of the largest machine that is simulated."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments to its parser."""
+    parser.add_argument("trace", type=Path, metavar="TRACE.csv", help="jobs: columns submit,duration,boards")
+    parser.add_argument(
+        "--machine",
+        type=_size,
+        required=True,
+        metavar="WxH",
+        help="size of the machine in triads, such as 20x20",
+    )
+    parser.add_argument(
+        "--dead-boards",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="how many boards, drawn by lot, are dead (default 0)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="what the lot depends on, a whole number (default 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw occupancy over time into FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the subcommand.
+
+    Args:
+        arguments: what `add_arguments` asked for, parsed.
+
+    Returns:
+        the exit status: 0, or 1 when the trace cannot be read or the picture not be written.
+    """
+    machine = simulated_machine(arguments.machine, arguments.dead_boards, arguments.seed)
+    try:
+        history = simulate(machine, read_trace(arguments.trace), process_time)
+        if arguments.svg is not None:
+            _write(
+                arguments.svg, draw([occupancy(history, f"{arguments.trace.name} on {machine.size} triads")])
+            )
+    except TraceError as error:
+        print(f"spalloc-server simulate: {error}", file=sys.stderr)
+        return 1
+    found = figures(history)
+    print(json.dumps(asdict(found)) if arguments.json else _text(found, history))
+    return 0
+
+
+def simulated_machine(size: Size, dead_boards: int, seed: int) -> Machine:
+    """Return a machine with that many dead boards, drawn by lot, its edges joined up."""
+    boards = boards_of(size)
+    dead: list[Board] = Random(seed).sample(boards, min(dead_boards, len(boards)))
+    return Machine("simulated", size, dead_boards=frozenset(dead))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TraceError(f"{path}: {error.strerror or error}.") from error
+
+
+def _size(text: str) -> Size:
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size in triads, such as 20x20")
+    size = Size(int(width), int(height))
+    if not (1 <= size.width <= _LARGEST and 1 <= size.height <= _LARGEST):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size of 1 to {_LARGEST} triads along each side")
+    return size
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of boards, 0 or more")
+    return int(text)
+
+
+def _text(found: Figures, history: History) -> str:
+    lines = [
+        f"jobs started      {found.started} of {found.started + found.refused}",
+        f"mean wait         {found.mean_wait:,.0f} s",
+        f"median wait       {found.median_wait:,.0f} s",
+        f"95 % waited up to {found.p95_wait:,.0f} s",
+        f"longest wait      {found.max_wait:,.0f} s",
+        f"use of boards     {found.requested_use:.1%}",
+        f"deciding          {found.us_per_event:,.0f} µs an event",
+    ]
+    lines += [f"never: {sentence}" for sentence in dict.fromkeys(sentence for _, sentence in history.refused)]
+    return "\n".join(lines)

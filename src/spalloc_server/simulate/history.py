@@ -1,0 +1,97 @@
+# A trace run through the scheduler in simulated time, and what came of it.
+#
+# No files, no figures as text, no drawing.
+"""Simulated time."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
+from spalloc_server.core.scheduler import Scheduler
+from spalloc_server.simulate.trace import TraceJob
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One job that ran."""
+
+    job: TraceJob
+    started: float
+    allocation: Allocation
+
+    @property
+    def wait(self) -> float:
+        """Seconds between submission and start."""
+        return self.started - self.job.submit
+
+    @property
+    def ended(self) -> float:
+        """When the boards were free again."""
+        return self.started + self.job.duration
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What came of a trace."""
+
+    machine: Machine
+    runs: tuple[Run, ...]
+    """The jobs that ran, in the order in which they started."""
+    refused: tuple[tuple[TraceJob, str], ...]
+    """The jobs that could never run, and why."""
+    first_arrival: float
+    events: int
+    """Submissions and ends of jobs."""
+    deciding: float
+    """Seconds of the computer's time that the scheduler took for all events."""
+
+    @property
+    def last_end(self) -> float:
+        """When the last job ended."""
+        return max((run.ended for run in self.runs), default=self.first_arrival)
+
+
+def simulate(machine: Machine, trace: Sequence[TraceJob], clock: Callable[[], float]) -> History:
+    """Run a trace on one machine whose boards are free again as soon as a job ends.
+
+    Args:
+        machine: the machine.
+        trace: the jobs, in order of submission.
+        clock: the computer's own time in seconds, to see how long deciding takes.
+    """
+    scheduler = Scheduler([machine])
+    ends: list[tuple[float, int]] = []
+    running: dict[int, Run] = {}
+    runs: list[Run] = []
+    refused: list[tuple[TraceJob, str]] = []
+    submitted, deciding, events = 0, 0.0, 0
+    while submitted < len(trace) or ends:
+        events += 1
+        refusal = None
+        if submitted < len(trace) and (not ends or trace[submitted].submit < ends[0][0]):
+            number, submitted = submitted, submitted + 1
+            now = trace[number].submit
+            request = _request(trace[number])
+            began = clock()
+            refusal = scheduler.submit(number, request, now)
+        else:
+            now, number = heapq.heappop(ends)
+            freed = running.pop(number).allocation
+            began = clock()
+            scheduler.release(freed.machine, freed.boards, now)
+        starts = scheduler.decide(now)
+        deciding += clock() - began
+        if refusal is not None:
+            refused.append((trace[number], refusal))
+        for start in starts:
+            run = running[start.job] = Run(trace[start.job], now, start.allocation)
+            runs.append(run)
+            heapq.heappush(ends, (run.ended, start.job))
+    return History(machine, tuple(runs), tuple(refused), trace[0].submit, events, deciding)
+
+
+def _request(job: TraceJob) -> JobRequest:
+    return JobRequest(AnyBoard() if job.boards == 1 else Boards(job.boards))

@@ -1,0 +1,83 @@
+# Reading traces of jobs.
+#
+# What happens to the jobs is run.py's subject.
+"""Traces: who asked for how many boards when, and for how long."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+COLUMNS = ("submit", "duration", "boards")
+
+
+class TraceError(ValueError):
+    """A trace that cannot be read; the message names the file, the line, what is wrong and what is allowed."""
+
+
+class TraceJob(NamedTuple):
+    """One job of a trace."""
+
+    submit: float
+    """When it is submitted, in seconds from any start."""
+    duration: float
+    """How long it holds its boards once it has them, in seconds; no scheduler may know."""
+    boards: int
+    """How many boards it asks for, 1 or more."""
+
+
+def read_trace(path: Path) -> list[TraceJob]:
+    """Return the jobs of a CSV file with the columns submit, duration and boards, in order of submission.
+
+    Raises:
+        TraceError: the file is missing, not text, or has a line that is not such a job.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            return parse_trace(lines, str(path))
+    except OSError as error:
+        raise TraceError(f"{path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise TraceError(f"{path}: not a text file: {error}.") from error
+
+
+def parse_trace(lines: Iterable[str], name: str) -> list[TraceJob]:
+    """Return the jobs of a trace's lines, in order of submission.
+
+    Args:
+        lines: the lines of a CSV file with a header.
+        name: what to call the trace in messages.
+
+    Raises:
+        TraceError: a line is not a job.
+    """
+    rows = csv.DictReader(lines)
+    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+    if missing:
+        raise TraceError(
+            f"{name}: the first line does not name the column {missing[0]}; it must be {','.join(COLUMNS)}."
+        )
+    try:
+        jobs = [_job(row, f"{name}, line {rows.line_num}") for row in rows]
+    except csv.Error as error:
+        raise TraceError(f"{name}, line {rows.line_num}: {error}.") from error
+    if not jobs:
+        raise TraceError(f"{name}: there are no jobs in it.")
+    return sorted(jobs, key=lambda job: job.submit)
+
+
+def _job(row: dict[str, str], where: str) -> TraceJob:
+    boards = _number(row, "boards", where)
+    if boards != int(boards) or boards < 1:
+        raise TraceError(f"{where}: boards is {row['boards']!r}; it must be a whole number from 1 up.")
+    return TraceJob(_number(row, "submit", where), _number(row, "duration", where), int(boards))
+
+
+def _number(row: dict[str, str], column: str, where: str) -> float:
+    try:
+        number = float(row[column])
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise TraceError(f"{where}: {column} is {row[column]!r}; it must be a number from 0 up.")
+    return number
