@@ -235,11 +235,23 @@ def test_a_helper_that_somebody_killed_is_started_anew(caplog: pytest.LogCapture
         job.close()
 
 
+def _use_and_close(job: Job) -> None:
+    assert job._helper is not None
+    helper = job._helper._process.pid
+    assert job.state is JobState.ready
+    assert job._helper._process.pid == helper, "another helper was started"
+    job.close()
+
+
 def test_a_copy_of_the_process_that_closes_its_job_does_not_end_the_original_s_helper() -> None:
-    with ScriptedServer({"create_job": 7}) as server:
+    answers = {
+        "create_job": 7,
+        "get_job_state": {"state": 3, "power": True, "keepalive": 0.5, "reason": None},
+    }
+    with ScriptedServer(answers) as server:
         job = Job(**arguments(server, keepalive=0.5))
         server.wait_for_command("job_keepalive")
-        child = multiprocessing.get_context("fork").Process(target=job.close)
+        child = multiprocessing.get_context("fork").Process(target=_use_and_close, args=(job,))
         child.start()
         child.join(PATIENCE)
         assert child.exitcode == 0

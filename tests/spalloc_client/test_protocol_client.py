@@ -437,7 +437,7 @@ def test_a_thread_that_gives_up_reading_leaves_it_to_another(
     server.answers.update(quiet=b"", late=late)
     got: list[Any] = []
     with client_class(server.hostname, server.port) as client:
-        other = threading.Thread(target=lambda: got.append(client.call("late", timeout=PATIENCE)))
+        other = threading.Thread(target=lambda: got.append(client.call("late")), daemon=True)
 
         def start_other() -> None:
             server.wait_for_command("quiet")
