@@ -390,7 +390,7 @@ class Site:
 
     def boards_in_care(self) -> Mapping[BoardKey, str | None]:
         """Return the boards that are neither free nor a job's, each with what is wrong with it, if anything is."""
-        return self._upkeep.in_care()
+        return {key: why for key, why in self._upkeep.in_care().items() if self._knows(key)}
 
     @property
     def jobs_created(self) -> int:
