@@ -70,7 +70,7 @@ def _write_svg(name: str, shown: Shown) -> None:
     (machine,) = shown.machines
     picture = machine_svg(scene_of(machine, shown.jobs_on(machine)))
     if name == "-":
-        output().stream.write(picture)
+        output().write(picture)
         return
     from pathlib import Path
 

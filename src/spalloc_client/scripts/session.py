@@ -159,13 +159,12 @@ def _show(facts: Facts) -> None:
 
 def _await_enter() -> None:
     console = output()
-    console.stream.write(Text("<Press enter when done>", Style.DIM).coded(console.colour))
-    console.stream.flush()
+    console.write(Text("<Press enter when done>", Style.DIM).coded(console.colour))
     try:
         if not sys.stdin.readline():
-            console.stream.write("\n")
+            console.write("\n")
     except Stopped as stopped:
-        console.stream.write("\n")
+        console.write("\n")
         if stopped.number != 2:
             raise
 

@@ -16,7 +16,8 @@ from enum import Enum
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.packer import Packer, Wish
-from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.packing.reasons import in_words, why_not
+from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board
 
 PATIENCE = 3000.0
@@ -305,8 +306,8 @@ class Scheduler:
         if not suitable:
             tags = ", ".join(sorted(request.tags))
             return f"No machine has all of the tags {tags}."
-        names = _names(packer.machine.name for packer in suitable)
-        return f"{_in_words(request)} can not be had on {names}."
+        reasons = "; ".join(why_not(packer.machine, request) for packer in suitable)
+        return f"{in_words(request)} can never be had: {reasons}."
 
 
 def _names(names: Iterable[str]) -> str:
@@ -325,15 +326,3 @@ def _boards(request: JobRequest) -> int:
 
 def _fewest(request: JobRequest) -> int:
     return 1 if request.max_dead_boards is None else max(1, _boards(request) - request.max_dead_boards)
-
-
-def _in_words(request: JobRequest) -> str:
-    match request.shape:
-        case AnyBoard():
-            return "A board"
-        case BoardAt(board):
-            return f"Board {board}"
-        case Boards(count):
-            return f"A rectangle with {count} boards"
-        case Rectangle(size):
-            return f"A rectangle of {size} triads"

@@ -1,7 +1,7 @@
 # The `spalloc-server` command: finds out what is wanted, and begins it.
 #
-# What is done stands elsewhere: serving in operation/running.py and embedded.py, configurations in config/. Each is
-# imported only when it is wanted, so that the others start fast.
+# What is done stands elsewhere: serving in operation/running.py and embedded.py, configurations in config/, the
+# scheduler in simulated time in simulate/. Each is imported only when it is wanted, so that the others start fast.
 """Run a spalloc server."""
 
 import argparse
@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="spalloc-server",
         description="Share a site's SpiNNaker boards among jobs.",
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
-        "spalloc-server convert OLD.cfg",
+        "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE.csv",
     )
     site = parser.add_mutually_exclusive_group(required=True)
     site.add_argument(
@@ -208,14 +208,9 @@ def _convert(words: Sequence[str]) -> int:
 
 
 def _simulate(words: Sequence[str]) -> int:
-    from spalloc_server.simulate import command
+    from spalloc_server.simulate.command import main as simulate
 
-    parser = argparse.ArgumentParser(
-        prog="spalloc-server simulate",
-        description="Run the scheduler in simulated time over a trace of jobs.",
-    )
-    command.add_arguments(parser)
-    return command.run(parser.parse_args(words))
+    return simulate(words)
 
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

@@ -1,11 +1,12 @@
 # The subcommand `spalloc-server simulate`: arguments in, text, JSON and SVG out.
 #
 # The simulation itself is in history.py.
-"""`spalloc-server simulate`: the scheduler in simulated time over a trace."""
+"""`spalloc-server simulate`: Run a trace of jobs through the scheduler in simulated time."""
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -44,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw occupancy over time into FILE")
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command with these arguments; return its exit status."""
+    parser = argparse.ArgumentParser(prog="spalloc-server simulate", description=__doc__.partition(": ")[2])
+    add_arguments(parser)
+    return run(parser.parse_args(words))
 
 
 def run(arguments: argparse.Namespace) -> int:

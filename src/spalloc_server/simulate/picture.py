@@ -68,10 +68,8 @@ def draw(charts: Sequence[Occupancy]) -> str:
     top = max(1.0, *(used + wanted for column in columns for used, wanted in column))
     height = _TOP + len(charts) * (_CHART + _GAP)
     parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
-            f'font-family="sans-serif" font-size="13" fill="{_INK}">'
-        ),
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}"',
+        f' font-family="sans-serif" font-size="13" fill="{_INK}">',
         f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
     ]
     for at, (chart, column) in enumerate(zip(charts, columns, strict=True)):
@@ -122,10 +120,8 @@ def _chart(
         f'<text x="{_LEFT}" y="{y - 10}" font-weight="bold">{escape(chart.title)}</text>',
         area(used, [0.0] * len(used), _BUSY),
         area(wanted, used, _WANTED),
-        (
-            f'<line x1="{_LEFT}" y1="{bottom - scale:.1f}" x2="{_WIDTH - 20}" y2="{bottom - scale:.1f}" '
-            f'stroke="{_INK}" stroke-dasharray="4 3"/>'
-        ),
+        f'<line x1="{_LEFT}" y1="{bottom - scale:.1f}" x2="{_WIDTH - 20}" y2="{bottom - scale:.1f}"',
+        f' stroke="{_INK}" stroke-dasharray="4 3"/>',
         f'<text x="{_LEFT - 6}" y="{bottom - scale + 4:.1f}" text-anchor="end">100 %</text>',
         f'<text x="{_LEFT - 6}" y="{bottom + 4}" text-anchor="end">0</text>',
     ]

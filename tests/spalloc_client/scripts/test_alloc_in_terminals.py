@@ -76,7 +76,7 @@ def test_ctrl_c_ends_a_script_as_if_the_command_had_been_called_without_us(
         terminal.until("Ready!")
         terminal.type("started\r")
         # Once from the terminal, once from the command: it runs.
-        terminal.until(lambda rows: rows.count("started") == 2)
+        terminal.until(lambda rows: sum("started" in row for row in rows) == 2)
         assert terminal.end("\x03") == -signal.SIGINT
         assert not any("went on" in row for row in terminal.rows)
     assert client.list_jobs() == []

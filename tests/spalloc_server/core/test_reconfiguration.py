@@ -315,6 +315,13 @@ class Reconfigurations(RuleBasedStateMachine):
         assert set(self.world.hardware.on) <= set(self.world.site.holders) | owed
 
     @invariant()
+    def every_notice_says_what_it_is_about(self) -> None:
+        for notice in self.world.notices:
+            assert notice.about
+            assert notice.about.keys() <= {"job", "machine", "board", "frame"}
+            assert all(str(value) in notice.text for value in notice.about.values())
+
+    @invariant()
     def orders_are_for_boards_that_there_are_or_were(self) -> None:
         for order in self.world.orders:
             if order.on:

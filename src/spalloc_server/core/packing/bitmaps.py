@@ -92,7 +92,7 @@ class Bitmaps:
 
     def moved(self, triads: int, x: int, y: int) -> int:
         """Return the bitmap moved by -1, 0 or 1 along each axis, around the machine's edges."""
-        width, _height = self.size
+        width = self.size.width
         if x == 1:
             triads <<= 1
             over = triads & self._first_column << width

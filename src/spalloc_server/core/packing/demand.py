@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import ceil
 
-from spalloc_server.core.packing.shapes import holds, outermost, rectangles
+from spalloc_server.core.packing.shapes import every_rectangle, holds, outermost, rectangles
 from spalloc_server.core.requests import Boards, JobRequest, Rectangle
 from spinnaker.geometry import BOARDS_PER_TRIAD, Size
 
@@ -33,28 +33,33 @@ class Demand:
         return max(0, size.boards - self.boards)
 
 
-def demands(request: JobRequest, limit: Size) -> Iterator[Demand]:
-    """Yield what a machine of `limit` triads may provide for a request, from the smallest rectangles to the largest."""
+def demands(request: JobRequest, limit: Size, *, every_size: bool) -> Iterator[Demand]:
+    """Yield what a machine of `limit` triads may provide for a request, from the smallest rectangles to the largest.
+
+    Args:
+        request: for rectangles of triads.
+        limit: the machine's size.
+        every_size: whether to try each single size at last: where boards or links are dead, one may do of which no
+            other tells.
+    """
     match request.shape:
         case Rectangle(size):
             if holds(limit, size):
-                yield _demand(request, size.boards, [size])
+                yield _demand(request, size.boards, [size], limit)
         case Boards(count):
             triads = ceil(count / BOARDS_PER_TRIAD)
             while triads <= limit.width * limit.height:
-                yield _demand(
-                    request, count, _torus_only(request, rectangles(triads, request.min_ratio, limit), limit)
-                )
+                yield _demand(request, count, rectangles(triads, request.min_ratio, limit), limit)
                 triads += ceil(triads / 4)
+            if every_size:
+                for size in every_rectangle(ceil(count / BOARDS_PER_TRIAD), request.min_ratio, limit):
+                    yield _demand(request, count, [size], limit)
         case _:
             raise AssertionError(f"{request.shape} is not for rectangles")
 
 
-def _torus_only(request: JobRequest, sizes: Iterable[Size], limit: Size) -> list[Size]:
-    return [size for size in sizes if size == limit or not request.require_torus]
-
-
-def _demand(request: JobRequest, boards: int, sizes: list[Size]) -> Demand:
+def _demand(request: JobRequest, boards: int, sizes: Iterable[Size], limit: Size) -> Demand:
+    sizes = [size for size in sizes if size == limit or not request.require_torus]
     by_area = tuple(tuple(same) for _, same in groupby(sizes, key=lambda size: size.boards))
     fewest = 1 if request.max_dead_boards is None else max(1, boards - request.max_dead_boards)
     return Demand(by_area, outermost(sizes), boards, fewest, request.max_dead_links, request.require_torus)

@@ -110,11 +110,16 @@ class Fabric:
         return grids
 
     def places(self, size: Size) -> int:
-        """Return the triads that a rectangle may have at its bottom left, as guards, as far as edges are joined."""
+        """Return the triads that a rectangle may have at its bottom left, as guards.
+
+        It lies across edges only where links join them, or where it reaches all around.
+        """
         guards = self._places.get(size)
         if guards is None:
-            width = self.size.width if self.joined_x else self.size.width - size.width + 1
-            height = self.size.height if self.joined_y else self.size.height - size.height + 1
+            free_x = self.joined_x or size.width == self.size.width
+            free_y = self.joined_y or size.height == self.size.height
+            width = self.size.width if free_x else self.size.width - size.width + 1
+            height = self.size.height if free_y else self.size.height - size.height + 1
             corner = self.bitmaps.rectangle(0, 0, Size(width, height))
             guards = self._places[size] = self.grids(size).guards_of(corner)
         return guards
@@ -127,6 +132,11 @@ class Fabric:
     def is_torus(self) -> bool:
         """Whether live links join both pairs of the machine's edges."""
         return self.joined_x and self.joined_y
+
+    @property
+    def is_perfect(self) -> bool:
+        """Whether the machine is a torus in which nothing is dead."""
+        return self.is_torus and not self.flawed
 
     def connected(self, origin: Board, size: Size, inside: Planes) -> Planes:
         """Return those of a rectangle's boards that live links inside it connect to its origin.

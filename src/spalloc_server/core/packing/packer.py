@@ -180,7 +180,7 @@ class Packer:
             empty = Space(self._fabric, self._fabric.live)
             possible = (
                 demand
-                for demand in demands(request, self.machine.size)
+                for demand in demands(request, self.machine.size, every_size=not self._fabric.is_perfect)
                 if isinstance(find_rectangle(demand, empty, NO_BOARDS), Place)
             )
             self._demands[request] = next(possible, None)

@@ -227,7 +227,7 @@ def _examined(demand: Demand, fewest: int, origin: Board, size: Size, space: Spa
     held = _trimmed(demand, origin, size, space, inside)
     if demand.require_torus or demand.max_dead_links is not None:
         boards = frozenset(space.fabric.bitmaps.boards(held))
-        if demand.require_torus and not all(fabric.wrapped(boards, origin, size)):
+        if demand.require_torus and not (fabric.is_torus and all(fabric.wrapped(boards, origin, size))):
             return None
         if demand.max_dead_links is not None:
             dead = fabric.dead_links_between(boards, origin, around=demand.require_torus)

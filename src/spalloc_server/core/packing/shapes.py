@@ -48,7 +48,22 @@ def rectangles(triads: int, min_ratio: float, limit: Size) -> list[Size]:
         for looseness in LOOSENESS
     }
     fitting = (size for size in sizes if is_square_enough(size, min_ratio))
-    return sorted(fitting, key=lambda size: (size.boards, max(size), size))
+    return sorted(fitting, key=_by_area)
+
+
+def every_rectangle(triads: int, min_ratio: float, limit: Size) -> list[Size]:
+    """Return all rectangles up to `limit` that have room for `triads` triads, smallest area first."""
+    sizes = (
+        Size(width, height) for width in range(1, limit.width + 1) for height in range(1, limit.height + 1)
+    )
+    fitting = (
+        size for size in sizes if size.width * size.height >= triads and is_square_enough(size, min_ratio)
+    )
+    return sorted(fitting, key=_by_area)
+
+
+def _by_area(size: Size) -> tuple[int, int, Size]:
+    return size.boards, max(size), size
 
 
 def _spread(widths: list[int]) -> list[int]:

@@ -1,0 +1,226 @@
+# What a job is given on one machine: all that it asked for, and a place whenever there is one.
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.packing.demand import Demand
+from spalloc_server.core.packing.packer import Packer
+from spalloc_server.core.packing.shapes import every_rectangle
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
+from tests.spalloc_server.core.packing import naive
+
+
+def found(packer: Packer, request: JobRequest) -> Allocation | None:
+    wish = packer.wish(request)
+    if wish is None:
+        return None
+    allocation = packer.find(wish, again=False)
+    return allocation if isinstance(allocation, Allocation) else None
+
+
+def test_a_job_for_four_boards_is_given_two_whole_triads() -> None:
+    given = found(Packer(Machine("m", Size(4, 4))), JobRequest(Boards(4)))
+    assert given is not None
+    assert len(given.boards) == 6
+    assert given.size in {Size(1, 2), Size(2, 1)}
+
+
+def test_a_job_is_given_no_more_triads_than_it_needs() -> None:
+    given = found(Packer(Machine("m", Size(8, 8))), JobRequest(Boards(13)))
+    assert given is not None
+    assert given.size is not None
+    assert given.size.width * given.size.height == 6, "five in a row are too long for their width"
+    assert len(given.boards) == 15
+
+
+def test_a_rectangle_is_given_whole() -> None:
+    given = found(Packer(Machine("m", Size(8, 8))), JobRequest(Rectangle(Size(3, 2))))
+    assert given is not None
+    assert (given.size, len(given.boards)) == (Size(3, 2), 18)
+
+
+def test_single_boards_fill_a_broken_triad_before_they_break_another() -> None:
+    packer = Packer(Machine("m", Size(4, 4)))
+    triads = []
+    for _ in range(6):
+        given = found(packer, JobRequest(AnyBoard()))
+        assert given is not None
+        packer.take(given.boards)
+        triads.append(given.origin[:2])
+    assert [triads.count(triad) for triad in dict.fromkeys(triads)] == [3, 3]
+
+
+def test_a_job_fills_a_gap_of_its_size_and_leaves_the_larger_one_whole() -> None:
+    packer = Packer(Machine("m", Size(6, 6)))
+    gap = {(4, 4)} | {(x, y) for x in range(1, 4) for y in range(1, 4)}
+    packer.take(board for board in boards_of(Size(6, 6)) if board[:2] not in gap)
+    assert {board[:2] for board in found_boards(packer, JobRequest(Boards(3)))} == {(4, 4)}
+    assert {board[:2] for board in found_boards(packer, JobRequest(AnyBoard()))} == {(4, 4)}
+
+
+def found_boards(packer: Packer, request: JobRequest) -> frozenset[Board]:
+    given = found(packer, request)
+    assert given is not None
+    return given.boards
+
+
+def test_a_rectangle_may_lie_across_the_edges_of_a_torus() -> None:
+    packer = Packer(Machine("m", Size(4, 4)))
+    packer.take(board for board in boards_of(Size(4, 4)) if board.x in {1, 2} or board.y in {1, 2})
+    given = found(packer, JobRequest(Rectangle(Size(2, 2))))
+    assert given is not None
+    assert {board[:2] for board in given.boards} == {(0, 0), (3, 0), (0, 3), (3, 3)}
+    assert given.origin == Board(3, 3, 0)
+
+
+def test_a_rectangle_does_not_lie_across_edges_that_are_not_joined_up() -> None:
+    size = Size(4, 4)
+    seam = {
+        end
+        for board in boards_of(size)
+        for link in Link
+        if any(naive.crosses(Machine("", size), Board(0, 0, 0), size, *(end := BoardLink(board, link))))
+    }
+    packer = Packer(Machine("m", size, dead_links=frozenset(seam | {far_end(size, end) for end in seam})))
+    whole = found(packer, JobRequest(Rectangle(size)))
+    assert whole is not None
+    assert (whole.wraps_x, whole.wraps_y) == (False, False)
+    assert found(packer, JobRequest(Rectangle(size), require_torus=True)) is None
+    packer.take(board for board in boards_of(size) if board.x in {1, 2} or board.y in {1, 2})
+    assert found(packer, JobRequest(Rectangle(Size(2, 2)))) is None
+
+
+def test_another_jobs_boards_may_be_in_a_rectangle_only_as_its_surplus() -> None:
+    packer = Packer(Machine("m", Size(2, 1)))
+    packer.take([Board(1, 0, 2)])
+    assert found(packer, JobRequest(Boards(6))) is None
+    assert found(packer, JobRequest(Boards(6), max_dead_boards=None)) is None
+    given = found(packer, JobRequest(Boards(5)))
+    assert given is not None
+    assert len(given.boards) == 5
+
+
+def test_a_larger_rectangle_than_usual_does_when_dead_boards_leave_no_other() -> None:
+    dead = frozenset(board for board in boards_of(Size(4, 4)) if board.z == 2)
+    given = found(Packer(Machine("m", Size(4, 4), dead_boards=dead)), JobRequest(Boards(32)))
+    assert given is not None
+    assert given.size == Size(4, 4)
+
+
+def test_with_any_number_of_dead_boards_allowed_as_few_as_possible_are_missing() -> None:
+    machine = Machine("m", Size(4, 4), dead_boards=frozenset([Board(0, 0, 1), Board(1, 1, 2)]))
+    given = found(Packer(machine), JobRequest(Rectangle(Size(3, 3)), max_dead_boards=None))
+    assert given is not None
+    assert len(given.boards) == 27
+
+
+def test_boards_set_aside_go_to_nobody_until_they_are_put_back() -> None:
+    packer = Packer(Machine("m", Size(1, 1)))
+    packer.set_aside(Board(0, 0, 1))
+    assert found(packer, JobRequest(BoardAt(Board(0, 0, 1)))) is None
+    assert found(packer, JobRequest(Rectangle(Size(1, 1)))) is None
+    packer.take([Board(0, 0, 0)])
+    packer.set_aside(Board(0, 0, 0))
+    packer.give_back([Board(0, 0, 0)])
+    assert packer.free_boards == 1
+    packer.put_back(Board(0, 0, 0))
+    packer.put_back(Board(0, 0, 1))
+    assert found(packer, JobRequest(Rectangle(Size(1, 1)))) is not None
+
+
+@st.composite
+def _busy(draw: st.DrawFn) -> tuple[Machine, frozenset[Board]]:
+    machine = draw(naive.machines())
+    boards = boards_of(machine.size)
+    return machine, draw(
+        st.frozensets(st.sampled_from(boards), max_size=draw(st.sampled_from([0, 3, len(boards)])))
+    )
+
+
+@given(_busy(), naive.requests())
+@settings(max_examples=150, deadline=None)
+def test_what_is_found_satisfies_the_request(
+    busy: tuple[Machine, frozenset[Board]], request: JobRequest
+) -> None:
+    machine, taken = busy
+    packer = Packer(machine)
+    packer.take(taken)
+    given = found(packer, request)
+    if given is not None:
+        assert naive.faults(machine, request, given, naive.live_boards(machine) - taken) == []
+
+
+@given(_busy(), naive.requests())
+@settings(max_examples=150, deadline=None)
+def test_a_place_is_found_whenever_the_naive_search_finds_one(
+    busy: tuple[Machine, frozenset[Board]], request: JobRequest
+) -> None:
+    machine, taken = busy
+    packer = Packer(machine)
+    packer.take(taken)
+    free = naive.live_boards(machine) - taken
+    given = found(packer, request)
+    match request.shape, packer.wish(request):
+        case AnyBoard(), _:
+            assert (given is not None) == bool(free)
+        case BoardAt(board), _:
+            assert (given is not None) == (board in free)
+        case _, Demand(rectangles):
+            sizes = [size for same in rectangles for size in same]
+            assert given is not None or not naive.has_place(machine, request, sizes, free)
+        case _, _:
+            assert given is None
+
+
+@given(naive.machines(), naive.requests())
+@settings(max_examples=100, deadline=None)
+def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_machine(
+    machine: Machine, request: JobRequest
+) -> None:
+    free = naive.live_boards(machine)
+    possible = Packer(machine).wish(request) is not None
+    match request.shape:
+        case AnyBoard():
+            assert possible == bool(free)
+        case BoardAt(board):
+            assert possible == (board in free)
+        case Rectangle(size):
+            fits = size.width <= machine.size.width and size.height <= machine.size.height
+            sizes = [size] if fits and (size == machine.size or not request.require_torus) else []
+            assert possible == naive.has_place(machine, request, sizes, free)
+        case Boards(count):
+            sizes = every_rectangle(-(-count // 3), request.min_ratio, machine.size)
+            if naive.has_place(machine, request, sizes, free):
+                assert possible
+            elif request.max_dead_links is None:
+                assert not possible, "with fewer boards, dead links between them can be avoided"
+
+
+@given(_busy(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_second_search_after_boards_were_freed_finds_what_a_first_one_would(
+    busy: tuple[Machine, frozenset[Board]], data: st.DataObject
+) -> None:
+    machine, taken = busy
+    request = data.draw(naive.requests())
+    packer = Packer(machine)
+    wish = packer.wish(request)
+    packer.take(taken)
+    packer.look()
+    if wish is None or isinstance(packer.find(wish, again=False), Allocation) or not taken:
+        return
+    freed = data.draw(st.frozensets(st.sampled_from(sorted(taken)), min_size=1))
+    packer.give_back(freed)
+    largest = packer.look()
+    again = packer.find(wish, again=True)
+    fresh = Packer(machine)
+    fresh.take(taken - freed)
+    first = fresh.find(wish, again=False)
+    assert isinstance(again, Allocation) == isinstance(first, Allocation)
+    if isinstance(first, Allocation):
+        assert again == first
+        fewest = 1 if request.max_dead_boards is None else naive.wanted(request) - request.max_dead_boards
+        assert largest >= fewest

@@ -1,0 +1,367 @@
+# Whose turn it is: the rule of the guide, one promise at a time.
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.scheduler import PATIENCE, Obstacle, Scheduler, Start
+from spinnaker.geometry import Board, Link, Size, boards_of, neighbour
+from tests.spalloc_server.core.packing import naive
+
+ONE = JobRequest(AnyBoard())
+TRIAD = JobRequest(Boards(3))
+WHOLE = JobRequest(Rectangle(Size(4, 4)))
+
+
+def started(starts: list[Start]) -> list[int]:
+    return [start.job for start in starts]
+
+
+def free_all(scheduler: Scheduler, start: Start, now: float) -> None:
+    scheduler.release(start.allocation.machine, start.allocation.boards, now)
+
+
+def test_a_job_that_does_not_fit_does_not_hold_up_those_behind_it() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    scheduler.submit(1, JobRequest(Rectangle(Size(4, 2))), 0.0)
+    scheduler.submit(2, WHOLE, 0.0)
+    scheduler.submit(3, ONE, 0.0)
+    assert started(scheduler.decide(0.0)) == [1, 3]
+
+
+def test_of_equal_jobs_the_one_that_came_first_starts_first() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    for job in range(1, 6):
+        scheduler.submit(job, WHOLE, float(job))
+    order = []
+    starts = scheduler.decide(6.0)
+    while starts:
+        order += started(starts)
+        free_all(scheduler, starts[0], 6.0)
+        starts = scheduler.decide(6.0)
+    assert order == [1, 2, 3, 4, 5]
+
+
+def test_a_job_goes_to_the_machine_of_highest_priority_that_has_a_place() -> None:
+    scheduler = Scheduler([Machine("first", Size(2, 2)), Machine("second", Size(4, 4))])
+    for job in (1, 2):
+        scheduler.submit(job, JobRequest(Rectangle(Size(2, 2))), 0.0)
+    assert [start.allocation.machine for start in scheduler.decide(0.0)] == ["first", "second"]
+
+
+def test_a_job_goes_only_to_a_machine_that_it_names_or_that_has_all_its_tags() -> None:
+    machines = [Machine("a", Size(2, 2)), Machine("b", Size(2, 2), tags=frozenset({"x", "y"}))]
+    scheduler = Scheduler(machines)
+    assert scheduler.submit(1, JobRequest(AnyBoard(), tags=frozenset({"x"})), 0.0) is None
+    assert scheduler.submit(2, JobRequest(AnyBoard(), machine="b", tags=frozenset()), 0.0) is None
+    assert scheduler.submit(3, ONE, 0.0) is None
+    assert [start.allocation.machine for start in scheduler.decide(0.0)] == ["b", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (JobRequest(Boards(49)), "A rectangle with 49 boards"),
+        (JobRequest(Rectangle(Size(5, 1))), "A rectangle of 5x1 triads"),
+        (JobRequest(BoardAt(Board(0, 0, 1))), "Board (0, 0, 1)"),
+        (JobRequest(Rectangle(Size(2, 2)), require_torus=True), "A torus"),
+        (JobRequest(AnyBoard(), machine="n"), "no machine named 'n'"),
+        (JobRequest(AnyBoard(), tags=frozenset({"big", "fast"})), "big, fast"),
+    ],
+)
+def test_a_job_that_can_never_run_is_told_at_once_what_and_why(request_: JobRequest, said: str) -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4), dead_boards=frozenset([Board(0, 0, 1)]))])
+    refusal = scheduler.submit(1, request_, 0.0)
+    assert refusal is not None
+    assert said in refusal
+    assert refusal.endswith(".")
+    assert scheduler.decide(0.0) == []
+
+
+def test_a_queued_job_can_be_told_where_it_stands_and_what_it_waits_for() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    scheduler.submit(1, JobRequest(Rectangle(Size(4, 3))), 0.0)
+    starts = scheduler.decide(0.0)
+    scheduler.submit(2, WHOLE, 0.0)
+    scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
+    assert scheduler.waiting(3).obstacle is Obstacle.TURN
+    scheduler.decide(0.0)
+    second, third = scheduler.waiting(2), scheduler.waiting(3)
+    assert (second.position, second.queued, second.obstacle) == (1, 2, Obstacle.BOARDS)
+    assert "needs 48 boards" in second.sentence
+    assert (third.position, third.obstacle) == (2, Obstacle.PLACE)
+    scheduler.decide(PATIENCE)
+    kept = scheduler.waiting(2)
+    assert kept.obstacle is Obstacle.KEPT
+    assert "36 of which are still in use" in kept.sentence
+    assert "kept for job 2" in scheduler.waiting(3).sentence
+    free_all(scheduler, starts[0], PATIENCE)
+    assert started(scheduler.decide(PATIENCE)) == [2]
+
+
+def test_a_withdrawn_job_never_starts_and_what_was_kept_for_it_is_open_again() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    scheduler.submit(1, ONE, 0.0)
+    scheduler.decide(0.0)
+    scheduler.submit(2, WHOLE, 0.0)
+    scheduler.decide(PATIENCE)
+    scheduler.submit(3, ONE, PATIENCE)
+    assert scheduler.decide(PATIENCE) == []
+    scheduler.withdraw(2)
+    assert started(scheduler.decide(PATIENCE)) == [3]
+
+
+def test_a_place_is_kept_where_the_jobs_in_its_way_have_been_running_the_shortest_time() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    for job in range(1, 5):
+        scheduler.submit(job, JobRequest(Rectangle(Size(4, 1))), float(job))
+    rows = {start.job: start for start in scheduler.decide(5.0)}
+    scheduler.submit(5, JobRequest(Rectangle(Size(4, 1))), 6.0)
+    scheduler.decide(6.0 + PATIENCE)
+    scheduler.submit(6, TRIAD, 6.0 + PATIENCE)
+    free_all(scheduler, rows[4], 7.0 + PATIENCE)
+    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "the row that was taken last was kept for it"
+
+
+def test_a_place_moves_when_freed_boards_make_a_better_one() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    for job in range(1, 5):
+        scheduler.submit(job, JobRequest(Rectangle(Size(4, 1))), float(job))
+    rows = {start.job: start for start in scheduler.decide(5.0)}
+    scheduler.submit(5, JobRequest(Rectangle(Size(4, 1))), 6.0)
+    scheduler.decide(6.0 + PATIENCE)
+    free_all(scheduler, rows[1], 7.0 + PATIENCE)
+    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "it need not wait for the place it was kept"
+
+
+def _small_jobs(machine: Machine, load: float) -> Iterator[tuple[float, float, int]]:
+    """Submissions for ever, from a simple counter: time, duration and boards of small jobs."""
+    state, time = 1, 0.0
+    while True:
+        state = state * 1103515245 + 12345 & 0x7FFFFFFF
+        boards, duration = (1, 3, 6, 9)[state >> 16 & 3], 60.0 + (state >> 18) % 600
+        yield time, duration, boards
+        time += boards * duration / (load * machine.size.boards)
+
+
+def test_a_job_for_the_whole_machine_starts_while_small_jobs_keep_arriving_for_ever() -> None:
+    """The bound of the guide: patience, and then the longest time that a job runs that has started before."""
+    machine = Machine("m", Size(8, 8))
+    longest = 660.0
+    scheduler = Scheduler([machine])
+    ends: dict[int, float] = {}
+    held: dict[int, Start] = {}
+    submitted, whole = 10_000.0, 0
+    for job, (now, duration, boards) in enumerate(_small_jobs(machine, 0.95), 1):
+        for ended in sorted((j for j in ends if ends[j] <= now), key=lambda j: (ends[j], j)):
+            at = ends.pop(ended)
+            free_all(scheduler, held.pop(ended), at)
+            _begin(scheduler.decide(at), at, ends, held, duration)
+        if not whole and now >= submitted:
+            whole = -1
+            scheduler.submit(whole, JobRequest(Rectangle(Size(8, 8))), now)
+            submitted = now
+        scheduler.submit(job, ONE if boards == 1 else JobRequest(Boards(boards)), now)
+        _begin(scheduler.decide(now), now, ends, held, duration)
+        if whole in held:
+            break
+        assert not whole or now <= submitted + PATIENCE + 2 * longest, "the whole machine was never given"
+    assert len(held[-1].allocation.boards) == 192
+
+
+def _begin(
+    starts: list[Start], now: float, ends: dict[int, float], held: dict[int, Start], duration: float
+) -> None:
+    for start in starts:
+        held[start.job] = start
+        ends[start.job] = now + duration
+
+
+def test_running_jobs_keep_their_boards_through_a_restart() -> None:
+    machine = Machine("m", Size(4, 4))
+    before = Scheduler([machine])
+    before.submit(1, JobRequest(Rectangle(Size(4, 3))), 0.0)
+    (start,) = before.decide(0.0)
+    after = Scheduler([machine])
+    after.restore_running(1, JobRequest(Rectangle(Size(4, 3))), start.allocation)
+    assert after.free_boards("m") == 12
+    after.submit(2, JobRequest(Rectangle(Size(4, 1))), 0.0)
+    (second,) = after.decide(0.0)
+    assert not second.allocation.boards & start.allocation.boards
+
+
+def test_a_change_of_configuration_examines_the_queue_again() -> None:
+    small, large = Machine("small", Size(2, 2)), Machine("large", Size(4, 4))
+    scheduler = Scheduler([small, large])
+    scheduler.submit(1, WHOLE, 0.0)
+    scheduler.decide(0.0)
+    scheduler.submit(2, WHOLE, 1.0)
+    scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 1.0)
+    scheduler.submit(4, JobRequest(Rectangle(Size(2, 2))), 1.0)
+    assert started(scheduler.decide(1.0)) == [3]
+    ((job, why),) = scheduler.reconfigure([small], 2.0)
+    assert job == 2
+    assert "4x4" in why
+    assert scheduler.decide(2.0) == []
+    assert scheduler.reconfigure([small, Machine("new", Size(2, 2))], 3.0) == []
+    assert started(scheduler.decide(3.0)) == [4]
+
+
+def test_boards_of_running_jobs_and_boards_set_aside_stay_so_through_a_change_of_configuration() -> None:
+    machine = Machine("m", Size(1, 1))
+    scheduler = Scheduler([machine])
+    scheduler.submit(1, ONE, 0.0)
+    (start,) = scheduler.decide(0.0)
+    aside = next(board for board in boards_of(machine.size) if board not in start.allocation.boards)
+    scheduler.set_aside("m", aside)
+    scheduler.reconfigure([Machine("m", Size(1, 1), tags=frozenset({"default", "more"}))], 1.0)
+    assert scheduler.free_boards("m") == 1
+    free_all(scheduler, start, 2.0)
+    scheduler.put_back("m", aside)
+    assert scheduler.free_boards("m") == 3
+
+
+class _World:
+    """A scheduler, and beside it what it has done, checked after each step."""
+
+    def __init__(self, machines: list[Machine]) -> None:
+        self.machines = {machine.name: machine for machine in machines}
+        self.scheduler = Scheduler(machines)
+        self.running: dict[int, tuple[JobRequest, Allocation]] = {}
+        self.queued: dict[int, JobRequest] = {}
+        self.log: list[object] = []
+
+    def free(self, machine: str) -> set[Board]:
+        used = (a.boards for _, a in self.running.values() if a.machine == machine)
+        return naive.live_boards(self.machines[machine]).difference(*used)
+
+    def submit(self, job: int, request: JobRequest, now: float) -> None:
+        refusal = self.scheduler.submit(job, request, now)
+        self.log.append(refusal)
+        if refusal is None:
+            self.queued[job] = request
+
+    def end(self, job: int, now: float) -> None:
+        _, allocation = self.running.pop(job)
+        self.scheduler.release(allocation.machine, allocation.boards, now)
+
+    def decide(self, now: float) -> None:
+        starts = self.scheduler.decide(now)
+        self.log.append(starts)
+        for start in starts:
+            request, given = self.queued.pop(start.job), start.allocation
+            machine = self.machines[given.machine]
+            assert naive.faults(machine, request, given, self.free(given.machine)) == []
+            self.running[start.job] = request, given
+        for name in self.machines:
+            assert self.scheduler.free_boards(name) == len(self.free(name))
+        places = [self.scheduler.waiting(job) for job in self.queued]
+        assert sorted(place.position for place in places) == list(range(1, len(self.queued) + 1))
+        assert all(place.sentence for place in places)
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["submit", "submit", "end", "end", "withdraw", "wait"]),
+        st.integers(0, 99),
+        naive.requests(),
+    ),
+    max_size=40,
+)
+
+
+def _live(machines: list[Machine], steps: list[tuple[str, int, JobRequest]]) -> _World:
+    world = _World(machines)
+    now = 0.0
+    for job, (what, which, request) in enumerate(steps):
+        now += 1.0
+        if what == "submit":
+            world.submit(job, request, now)
+        elif what == "end" and world.running:
+            world.end(sorted(world.running)[which % len(world.running)], now)
+        elif what == "withdraw" and world.queued:
+            gone = sorted(world.queued)[which % len(world.queued)]
+            del world.queued[gone]
+            world.scheduler.withdraw(gone)
+        elif what == "wait":
+            now += PATIENCE / 2
+        world.decide(now)
+    return world
+
+
+@given(st.lists(naive.machines(), min_size=1, max_size=2), _STEPS)
+@settings(max_examples=120, deadline=None)
+def test_every_history_gives_each_job_what_it_asked_for_and_no_board_to_two(
+    machines: list[Machine], steps: list[tuple[str, int, JobRequest]]
+) -> None:
+    named = [
+        Machine(f"m{i}", m.size, dead_boards=m.dead_boards, dead_links=m.dead_links)
+        for i, m in enumerate(machines)
+    ]
+    world = _live(named, steps)
+    assert _live(named, steps).log == world.log, "the same events give the same decisions"
+    now = 1e9
+    while world.running:
+        for job in list(world.running):
+            world.end(job, now)
+        world.decide(now)
+    assert not world.queued, "all that was queued could run, and did"
+    for machine in named:
+        assert world.free(machine.name) == naive.live_boards(machine), "what is freed is whole again"
+
+
+@given(naive.machines(), _STEPS)
+@settings(max_examples=60, deadline=None)
+def test_no_job_waits_that_the_naive_search_has_a_place_for(
+    machine: Machine, steps: list[tuple[str, int, JobRequest]]
+) -> None:
+    world = _live([machine], [step for step in steps if step[0] != "wait"])
+    free = world.free(machine.name)
+    for request in world.queued.values():
+        match request.shape:
+            case AnyBoard():
+                assert not free
+            case BoardAt(board):
+                assert board not in free
+            case Rectangle(size):
+                assert not naive.has_place(machine, request, [size], free)
+            case Boards(count):
+                whole = Size(machine.size.width, machine.size.height)
+                tight = [
+                    Size(w, h)
+                    for w in range(1, whole.width + 1)
+                    for h in [next((h for h in range(1, whole.height + 1) if _fits(w, h, count, request)), 0)]
+                    if h
+                ]
+                possible = [
+                    size
+                    for size in tight
+                    if naive.has_place(machine, request, [size], naive.live_boards(machine))
+                ]
+                if request.max_dead_links is None and possible == tight:
+                    assert not naive.has_place(machine, request, tight, free)
+
+
+def _fits(width: int, height: int, count: int, request: JobRequest) -> bool:
+    return 3 * width * height >= count and min(width, height) / max(width, height) >= request.min_ratio
+
+
+def test_links_that_leave_a_job_are_never_links_of_its_own() -> None:
+    """The surplus that others have is cut off: no board of another job is needed on the way between two of ours."""
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    scheduler.submit(1, ONE, 0.0)
+    (single,) = scheduler.decide(0.0)
+    taken = {
+        board for board in boards_of(Size(4, 4)) if board.x > 1 or board.y > 0
+    } - single.allocation.boards
+    scheduler.occupy("m", taken)
+    scheduler.submit(2, JobRequest(Boards(5)), 1.0)
+    starts = scheduler.decide(1.0)
+    boards = starts[0].allocation.boards
+    assert len(boards) == 5
+    assert all(any(neighbour(Size(4, 4), board, link) in boards for link in Link) for board in boards)
