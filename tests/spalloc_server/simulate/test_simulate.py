@@ -3,7 +3,7 @@
 import json
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_dead_boards(trace: Path, capsys: pytest.Ca
 def test_the_picture_is_svg(trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "picture.svg"
     assert main(["simulate", str(trace), "--machine", "2x2", "--svg", str(picture)]) == 0
-    root = ElementTree.parse(picture).getroot()
+    root = ET.parse(picture).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert any(
         "trace.csv on 2x2 triads" in (text.text or "")
