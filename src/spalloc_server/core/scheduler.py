@@ -10,8 +10,10 @@ when boards become free.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from heapq import heapify, heappop, heapreplace
+from itertools import count
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
@@ -20,7 +22,7 @@ from spalloc_server.core.packing.reasons import in_words, why_not
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board
 
-PATIENCE = 3000.0
+PATIENCE = 3600.0
 """Seconds after which the job that has waited longest has a place kept for it.
 
 Shorter, and the longest waits are shorter and the others longer: docs/guides/scheduling.md has the figures.
@@ -72,25 +74,64 @@ class _Option:
 
 
 @dataclass(slots=True)
+class _Kind:
+    """The waiting jobs that ask for the same: when there is no place for one of them there is none for any."""
+
+    request: JobRequest
+    options: list[_Option]
+    fewest: int
+    """How many boards each needs at the least."""
+    jobs: dict[int, "_Queued"] = field(default_factory=dict)
+    """In the order in which they came."""
+    in_vain: bool = False
+    """Whether no place was found since boards were last seen to become available."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Queued:
     """A job that waits."""
 
     job: int
-    request: JobRequest
+    order: int
+    """Smaller than that of every job that came later."""
     since: float
-    options: list[_Option]
-    fewest: int
-    """How many boards it needs at the least."""
-    looked_at: bool = False
+    kind: _Kind
+
+
+class _Line:
+    """The jobs of one kind that are still to be looked at, as one of several lines to merge by order of arrival."""
+
+    def __init__(self, kind: _Kind) -> None:
+        self.kind = kind
+        self._jobs = iter(list(kind.jobs.values()))
+        self.queued = next(self._jobs)
+
+    def advance(self) -> bool:
+        """Go on to the next job, if there is one."""
+        following = next(self._jobs, None)
+        if following is not None:
+            self.queued = following
+        return following is not None
+
+    def __lt__(self, other: "_Line") -> bool:
+        return self.queued.order < other.queued.order
 
 
 class Scheduler:
     """The queue of all jobs and the boards of all machines."""
 
-    def __init__(self, machines: Sequence[Machine]) -> None:
-        """Start with empty machines, those to be filled first in front."""
+    def __init__(self, machines: Sequence[Machine], *, patience: float = PATIENCE) -> None:
+        """Start with empty machines.
+
+        Args:
+            machines: the machines, those to be filled first in front.
+            patience: seconds after which the job that has waited longest has a place kept for it.
+        """
         self._packers = {machine.name: Packer(machine) for machine in machines}
+        self._patience = patience
         self._queue: dict[int, _Queued] = {}
+        self._kinds: dict[JobRequest, _Kind] = {}
+        self._order = count(1)
         self._keeping: dict[str, int] = {}
         """For each machine that keeps a place, the job it is kept for."""
         self._kept_until: dict[str, int] = {}
@@ -108,34 +149,79 @@ class Scheduler:
             request: what it asks for.
             now: the time in seconds since which it has been waiting.
         """
-        options = self._options(request)
-        if not options:
-            return self._refusal(request)
-        self._queue[job] = _Queued(job, request, now, options, _fewest(request))
+        kind = self._kinds.get(request)
+        if kind is None:
+            options = self._options(request)
+            if not options:
+                return self._refusal(request)
+            kind = self._kinds[request] = _Kind(request, options, _fewest(request))
+        self._queue[job] = kind.jobs[job] = _Queued(job, next(self._order), now, kind)
         return None
 
     def withdraw(self, job: int) -> None:
         """Take a job out of the queue; one that is not there makes no difference."""
-        if self._queue.pop(job, None) is not None:
-            self._stop_keeping(job)
+        if job in self._queue:
+            self._leave(job)
+
+    def _leave(self, job: int) -> None:
+        kind = self._queue.pop(job).kind
+        del kind.jobs[job]
+        if not kind.jobs:
+            del self._kinds[kind.request]
+        for name, kept_for in list(self._keeping.items()):
+            if kept_for == job:
+                del self._keeping[name]
+                self._packers[name].keep_nothing()
 
     def decide(self, now: float) -> list[Start]:
         """Return the jobs that start now, and take their boards."""
         starts: list[Start] = []
         settled = False
         while not settled:
-            settled = True
             for name in list(self._keeping):
                 self._start_kept(name, starts)
-            largest = max((packer.look() for packer in self._packers.values()), default=0)
-            for queued in list(self._queue.values()):
-                if queued.looked_at and queued.fewest > largest:
-                    continue
-                kept = queued.job in self._keeping.values()
-                if self._start(queued, starts) and kept:
-                    settled = False  # what was kept for it on another machine is now open
+            settled = self._start_others(starts)
             self._keep_places(now)
         return starts
+
+    def _start_others(self, starts: list[Start]) -> bool:
+        """Start all jobs that can start outside the places that are kept, in the order in which they came.
+
+        Returns:
+            whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
+        """
+        largest = max((packer.look() for packer in self._packers.values()), default=0)
+        lines = [_Line(kind) for kind in self._kinds.values() if not kind.in_vain or kind.fewest <= largest]
+        heapify(lines)
+        settled = True
+        while lines:
+            line = lines[0]
+            queued = line.queued
+            kept = queued.job in self._keeping.values()
+            allocation = self._find(line.kind, queued.job)
+            if allocation is not None:
+                self._begin(queued.job, allocation, starts)
+                settled = settled and not kept
+            elif not kept:
+                line.kind.in_vain = True
+                heappop(lines)
+                continue
+            if line.advance():
+                heapreplace(lines, line)
+            else:
+                heappop(lines)
+        return settled
+
+    def _find(self, kind: _Kind, job: int) -> Allocation | None:
+        for option in kind.options:
+            packer = option.packer
+            if packer.gained < option.until or self._keeping.get(packer.machine.name) == job:
+                continue
+            found = packer.find(option.wish, again=kind.in_vain)
+            if isinstance(found, Allocation):
+                return found
+            option.until = packer.gained + found.boards
+        return None
 
     def waiting(self, job: int) -> Waiting:
         """Return where a queued job stands and what it waits for.
@@ -156,14 +242,14 @@ class Scheduler:
                     f"a place of {packer.kept_boards} boards is kept for it on {name}, "
                     f"{packer.awaited} of which are still in use"
                 )
-        if not queued.looked_at:
+        if not queued.kind.in_vain:
             return Obstacle.TURN, "about to be looked at"
-        wanted = _boards(queued.request)
-        most = max((option.packer for option in queued.options), key=lambda packer: packer.free_boards)
+        wanted = _boards(queued.kind.request)
+        most = max((option.packer for option in queued.kind.options), key=lambda packer: packer.free_boards)
         on = f"free on {most.machine.name}"
         if most.free_boards < wanted:
             return Obstacle.BOARDS, f"it needs {wanted} boards, and {most.free_boards} are {on}"
-        match queued.request.shape:
+        match queued.kind.request.shape:
             case BoardAt(board):
                 return Obstacle.PLACE, f"it needs board {board}, which is in use"
             case _:
@@ -174,59 +260,41 @@ class Scheduler:
                 cause = f"{most.free_boards} boards are {on}, but not together as it needs them{other}"
                 return Obstacle.PLACE, cause
 
+    def _begin(self, job: int, allocation: Allocation, starts: list[Start]) -> None:
+        self._leave(job)
+        self.occupy(allocation.machine, allocation.boards)
+        starts.append(Start(job, allocation))
+
+    # Places that are kept
+
     def _start_kept(self, name: str, starts: list[Start]) -> None:
+        """Start the job that a place is kept for, or keep it a better one."""
         packer = self._packers[name]
         if packer.gained_for_kept >= self._kept_until[name]:
             found = packer.find_for_kept()
             if isinstance(found, Allocation):
-                self._begin(self._queue[self._keeping[name]], found, starts)
+                self._begin(self._keeping[name], found, starts)
                 return
             self._kept_until[name] = packer.gained_for_kept + found.boards
         packer.keep_better()
 
-    def _start(self, queued: _Queued, starts: list[Start]) -> bool:
-        again, queued.looked_at = queued.looked_at, True
-        for option in queued.options:
-            packer = option.packer
-            if packer.gained < option.until or self._keeping.get(packer.machine.name) == queued.job:
-                continue
-            found = packer.find(option.wish, again=again)
-            if isinstance(found, Allocation):
-                self._begin(queued, found, starts)
-                return True
-            option.until = packer.gained + found.boards
-        return False
-
-    def _begin(self, queued: _Queued, allocation: Allocation, starts: list[Start]) -> None:
-        del self._queue[queued.job]
-        self._stop_keeping(queued.job)
-        self.occupy(allocation.machine, allocation.boards)
-        starts.append(Start(queued.job, allocation))
-
-    # Places that are kept
-
     def _keep_places(self, now: float) -> None:
+        """Have each machine keep a place for the job that has waited longest of those that may run there."""
         for name, packer in self._packers.items():
             if name in self._keeping:
                 if packer.keeps:
                     continue
                 del self._keeping[name]
             for queued in self._queue.values():
-                if now - queued.since < PATIENCE:
+                if now - queued.since < self._patience:
                     break
-                wish = next((option.wish for option in queued.options if option.packer is packer), None)
+                wish = next((option.wish for option in queued.kind.options if option.packer is packer), None)
                 if wish is not None and queued.job not in self._keeping.values():
                     packer.keep(wish)
                     if packer.keeps:
                         self._keeping[name] = queued.job
                         self._kept_until[name] = 0
                     break
-
-    def _stop_keeping(self, job: int) -> None:
-        for name, kept_for in list(self._keeping.items()):
-            if kept_for == job:
-                del self._keeping[name]
-                self._packers[name].keep_nothing()
 
     # Boards
 
@@ -280,14 +348,12 @@ class Scheduler:
             packer.take(self._in_use.get(name, ()))
             for board in self._set_aside.get(name, ()):
                 packer.set_aside(board)
-        refused = []
-        for queued in list(self._queue.values()):
-            queued.options = self._options(queued.request)
-            queued.looked_at = False
-            if not queued.options:
-                del self._queue[queued.job]
-                refused.append((queued.job, self._refusal(queued.request)))
-        return refused
+        for kind in self._kinds.values():
+            kind.options, kind.in_vain = self._options(kind.request), False
+        hopeless = [queued for queued in self._queue.values() if not queued.kind.options]
+        for queued in hopeless:
+            self._leave(queued.job)
+        return [(queued.job, self._refusal(queued.kind.request)) for queued in hopeless]
 
     def _options(self, request: JobRequest) -> list[_Option]:
         wishes = ((packer, packer.wish(request)) for packer in self._suitable(request))

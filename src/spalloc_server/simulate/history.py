@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
-from spalloc_server.core.scheduler import Scheduler
+from spalloc_server.core.scheduler import PATIENCE, Scheduler
 from spalloc_server.simulate.trace import TraceJob
 
 
@@ -54,15 +54,18 @@ class History:
         return max((run.ended for run in self.runs), default=self.first_arrival)
 
 
-def simulate(machine: Machine, trace: Sequence[TraceJob], clock: Callable[[], float]) -> History:
+def simulate(
+    machine: Machine, trace: Sequence[TraceJob], clock: Callable[[], float], *, patience: float = PATIENCE
+) -> History:
     """Run a trace on one machine whose boards are free again as soon as a job ends.
 
     Args:
         machine: the machine.
         trace: the jobs, in order of submission.
         clock: the computer's own time in seconds, to see how long deciding takes.
+        patience: the scheduler's, in seconds.
     """
-    scheduler = Scheduler([machine])
+    scheduler = Scheduler([machine], patience=patience)
     ends: list[tuple[float, int]] = []
     running: dict[int, Run] = {}
     runs: list[Run] = []

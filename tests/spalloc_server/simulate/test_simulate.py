@@ -3,7 +3,7 @@
 import json
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree as ET
+import xml.etree.ElementTree as ET
 
 import pytest
 

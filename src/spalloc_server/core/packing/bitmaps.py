@@ -50,13 +50,16 @@ class Bitmaps:
         self.stride = 2 * size.width
         """Bits from one row to the next."""
         self._length = size.height * self.stride
+        self._corners: dict[Size, int] = {}
+        rows = range(0, self._length, self.stride)
+        self._blank = sum((1 << size.width) - 1 << row + size.width for row in rows)
         self.every_triad = self.rectangle(0, 0, size)
         self._boards = {
             self.stride * y + x: tuple(Board(x, y, z) for z in range(BOARDS_PER_TRIAD))
             for x in range(size.width)
             for y in range(size.height)
         }
-        self._first_column = sum(1 << y * self.stride for y in range(size.height))
+        self._first_column = sum(1 << row for row in rows)
 
     def triad(self, x: int, y: int) -> int:
         """Return the bit of a triad."""
@@ -64,13 +67,15 @@ class Bitmaps:
 
     def rectangle(self, x: int, y: int, size: Size) -> int:
         """Return the bitmap of a rectangle of triads whose bottom-left one is (x, y), around the machine's edges."""
-        width, height = self.size
-        row = ((1 << size.width) - 1) << x
-        row = row & ((1 << width) - 1) | row >> width
-        triads = 0
-        for above in range(size.height):
-            triads |= row << (y + above) % height * self.stride
-        return triads
+        corner = self._corners.get(size)
+        if corner is None:
+            row = (1 << size.width) - 1
+            corner = self._corners[size] = sum(row << above * self.stride for above in range(size.height))
+        triads = corner << y * self.stride + x
+        over = triads >> self._length
+        triads ^= over << self._length | over
+        over = triads & self._blank
+        return triads ^ (over | over >> self.size.width)
 
     def planes(self, boards: Iterable[Board]) -> Planes:
         """Return a set of boards as bitmaps."""

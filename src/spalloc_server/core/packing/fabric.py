@@ -29,6 +29,9 @@ class _Step(NamedTuple):
     x: int
     y: int
     live: int
+    """Bitmap of the boards whose link is alive."""
+    hard: int
+    """Those of them whose link crosses an edge of the machine, or leads from or to a flawed triad."""
 
 
 class Fabric:
@@ -99,8 +102,20 @@ class Fabric:
                 for end in self.dead_links:
                     if end.board.z == z and end.link is link:
                         live &= ~self.bitmaps.triad(end.board.x, end.board.y)
-                steps.append(_Step(z, target.z, x, y, live))
+                flawed = self.flawed | self.bitmaps.moved(self.flawed, -x, -y)
+                steps.append(_Step(z, target.z, x, y, live, live & (flawed | self._leaving(x, y))))
         return tuple(steps)
+
+    def _leaving(self, x: int, y: int) -> int:
+        """Return the triads from which a step leads across the machine's edge."""
+        width, height = self.size
+        row, column = Size(width, 1), Size(1, height)
+        leaving = 0
+        if x:
+            leaving |= self.bitmaps.rectangle(width - 1 if x > 0 else 0, 0, column)
+        if y:
+            leaving |= self.bitmaps.rectangle(0, height - 1 if y > 0 else 0, row)
+        return leaving
 
     def grids(self, size: Size) -> Grids:
         """Return the narrowest grids whose numbers go up to the boards of a rectangle."""
@@ -161,8 +176,8 @@ class Fabric:
             if not (reached.z0 | reached.z1 | reached.z2) & self._uneasy:
                 return reached
             further = [*reached]
-            for source, target, x, y, live in self._steps:
-                leaving = further[source] & live
+            for source, target, x, y, _, hard in self._steps:
+                leaving = further[source] & hard
                 if leaving:
                     arriving = self.bitmaps.moved(leaving, x, y) if x or y else leaving
                     further[target] |= arriving & among[target]
@@ -173,21 +188,23 @@ class Fabric:
 
     # Links inside an allocation
 
-    def wrapped(self, boards: frozenset[Board], origin: Board, size: Size) -> tuple[bool, bool]:
+    def wrapped(self, boards: Planes, origin: Board, size: Size) -> tuple[bool, bool]:
         """Return whether live links between boards of a rectangle join its left and right, bottom and top edges."""
-        if size.width < self.size.width and size.height < self.size.height:
+        bitmaps, (width, height) = self.bitmaps, self.size
+        left = bitmaps.rectangle(origin.x, 0, Size(1, height)) if size.width == width else 0
+        bottom = bitmaps.rectangle(0, origin.y, Size(width, 1)) if size.height == height else 0
+        if not left and not bottom:
             return False, False
         wraps_x = wraps_y = False
-        for board in boards:
-            for link in Link:
-                over_x, over_y = self._around(board, link, origin)
-                if (
-                    (over_x or over_y)
-                    and neighbour(self.size, board, link) in boards
-                    and self.is_live(board, link)
-                ):
-                    wraps_x |= over_x
-                    wraps_y |= over_y
+        for source, target, x, y, live, _ in self._steps:
+            # Each link is a step from both its ends: it is enough to look at those that lead left or down.
+            out_left = left if x < 0 else 0
+            out_below = bottom if y < 0 else 0
+            leaving = boards[source] & live & (out_left | out_below)
+            if leaving:
+                arriving = bitmaps.moved(boards[target], -x, -y)
+                wraps_x |= bool(leaving & out_left & arriving)
+                wraps_y |= bool(leaving & out_below & arriving)
         return wraps_x, wraps_y
 
     def dead_links_between(self, boards: frozenset[Board], origin: Board, *, around: bool) -> int:

@@ -38,6 +38,8 @@ class _Kept:
     """No job that took boards later than this number may be in the place's way."""
     oldest: int
     """The first of those that were in the place's way when it was chosen."""
+    tried: int = 0
+    """What `gained_for_kept` was when no place was found for the job; 0 if that has not been tried."""
     stale: bool = False
     """Whether a better place may have appeared."""
 
@@ -181,7 +183,8 @@ class Packer:
             possible = (
                 demand
                 for demand in demands(request, self.machine.size, every_size=not self._fabric.is_perfect)
-                if isinstance(find_rectangle(demand, empty, NO_BOARDS), Place)
+                if demand.rectangles
+                and (self._fabric.is_perfect or isinstance(find_rectangle(demand, empty, NO_BOARDS), Place))
             )
             self._demands[request] = next(possible, None)
         return self._demands[request]
@@ -210,7 +213,8 @@ class Packer:
     def find_for_kept(self) -> Allocation | Missing:
         """Return what the job that a place is kept for can have now, there or anywhere; nothing is taken yet."""
         assert self._kept is not None
-        return self._as_allocation(self._find(self._kept.wish, self._open_to_kept()))
+        since, self._kept.tried = self._kept.tried, self.gained_for_kept
+        return self._as_allocation(self._find(self._kept.wish, self._open_to_kept(), since=since))
 
     def _as_allocation(self, found: Place | Missing) -> Allocation | Missing:
         return allocation(self.machine.name, self._fabric, found) if isinstance(found, Place) else found
@@ -290,8 +294,9 @@ class Packer:
             wish, Space(self._fabric, self._hoped_for(numbers[low], latest)), best_for=self._all
         )
         if isinstance(best, Place):
+            tried = 0 if self._kept is None else self._kept.tried
             in_the_way = (number for number in numbers[:-1] if self._taken[number] & best.boards != NO_BOARDS)
-            self._kept = _Kept(wish, best.boards, latest, next(in_the_way, latest))
+            self._kept = _Kept(wish, best.boards, latest, next(in_the_way, latest), tried)
             self._changed()
 
     def _hope_from(self, first: int, last: int) -> Space:

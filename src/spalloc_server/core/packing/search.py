@@ -37,7 +37,7 @@ def allocation(machine: str, fabric: Fabric, place: Place) -> Allocation:
     boards = frozenset(fabric.bitmaps.boards(place.boards))
     if place.size is None:
         return Allocation(machine, place.origin, None, boards)
-    wraps_x, wraps_y = fabric.wrapped(boards, place.origin, place.size)
+    wraps_x, wraps_y = fabric.wrapped(place.boards, place.origin, place.size)
     return Allocation(machine, place.origin, place.size, boards, wraps_x, wraps_y)
 
 
@@ -227,7 +227,7 @@ def _examined(demand: Demand, fewest: int, origin: Board, size: Size, space: Spa
     held = _trimmed(demand, origin, size, space, inside)
     if demand.require_torus or demand.max_dead_links is not None:
         boards = frozenset(space.fabric.bitmaps.boards(held))
-        if demand.require_torus and not (fabric.is_torus and all(fabric.wrapped(boards, origin, size))):
+        if demand.require_torus and not (fabric.is_torus and all(fabric.wrapped(held, origin, size))):
             return None
         if demand.max_dead_links is not None:
             dead = fabric.dead_links_between(boards, origin, around=demand.require_torus)

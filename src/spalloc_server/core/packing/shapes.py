@@ -21,9 +21,8 @@ hundreds, this keeps the time to decide in proportion to the number of triads.""
 
 
 def is_square_enough(size: Size, min_ratio: float) -> bool:
-    """Return whether short side over long side, in triads, is at least `min_ratio`; above 1, its reciprocal."""
-    ratio = min_ratio if min_ratio <= 1 else 1 / min_ratio
-    return min(size) / max(size) >= ratio
+    """Return whether short side over long side, in triads, is at least `min_ratio`, 0.0 to 1.0."""
+    return min(size) / max(size) >= min_ratio
 
 
 def holds(outer: Size, inner: Size) -> bool:
@@ -38,9 +37,8 @@ def rectangles(triads: int, min_ratio: float, limit: Size) -> list[Size]:
     """
     lowest = {}
     for width in range(1, limit.width + 1):
-        heights = range(ceil(triads / width), limit.height + 1)
-        height = next((h for h in heights if is_square_enough(Size(width, h), min_ratio)), None)
-        if height is not None:
+        height = _lowest(width, triads, min_ratio)
+        if height is not None and height <= limit.height:
             lowest[width] = height
     sizes = {
         Size(width, max(lowest[width], min(limit.height, int(looseness * triads / width))))
@@ -49,6 +47,17 @@ def rectangles(triads: int, min_ratio: float, limit: Size) -> list[Size]:
     }
     fitting = (size for size in sizes if is_square_enough(size, min_ratio))
     return sorted(fitting, key=_by_area)
+
+
+def _lowest(width: int, triads: int, min_ratio: float) -> int | None:
+    """Return the least height with which a rectangle has room and is square enough."""
+    height = ceil(triads / width)
+    while not is_square_enough(Size(width, height), min_ratio):
+        if height >= width:
+            return None
+        # The product may be off by a rounding error; the loop goes on until the quotient is right.
+        height = max(height + 1, int(min_ratio * width))
+    return height
 
 
 def every_rectangle(triads: int, min_ratio: float, limit: Size) -> list[Size]:
