@@ -55,6 +55,46 @@ def test_output_that_nobody_reads_is_no_traceback(query: tuple[str, ...], comman
     assert ended.stderr == b""
 
 
+@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
+def test_output_that_can_t_be_written_is_not_blamed_on_the_server(
+    query: tuple[str, ...], commands: Commands
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            commands.line(query[0], query[1:], server=True),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=60,
+        )
+    assert ended.stderr == f"{query[0]}: can't write the output: No space left on device\n"
+    assert ended.returncode == 74
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ("--port", "0"),
+        ("--port", "65536"),
+        ("--hostname", "a b"),
+        ("--timeout", "nan"),
+        ("--timeout", "inf"),
+        ("--timeout", "0"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("query", [*QUERIES, ("spalloc", "--owner", "me")], ids=" ".join)
+def test_a_server_that_can_t_be_meant_is_a_mistaken_argument(
+    query: tuple[str, ...], mistake: tuple[str, str]
+) -> None:
+    ended = Commands("127.0.0.1", 1).run(query[0], *mistake, *query[1:], server=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert f"argument {mistake[0]}" in ended.stderr
+    assert mistake[1] in ended.stderr
+    assert " must be " in ended.stderr or "expected" in ended.stderr
+
+
 @contextmanager
 def strange_server(reply: bytes) -> Iterator[int]:
     """A server that takes connections and answers every line with the same bytes; none for silence."""
