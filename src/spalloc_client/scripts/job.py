@@ -81,13 +81,14 @@ def _act(arguments: Arguments, server: Server) -> int:
     )
     if arguments.json and any(actions):
         raise CommandError(USAGE, "--json shows a job: it goes with --info or --watch only")
-    with server.connect() as client:
-        job_id = arguments.job_id
-        if job_id is None:
-            job_id = only_job(client, arguments.owner, server.timeout)
-        if any(actions):
-            _do(arguments, client, job_id, server.timeout)
-            return SUCCESS
+    job_id = arguments.job_id
+    if job_id is None or any(actions):
+        with server.connect() as client:
+            if job_id is None:
+                job_id = only_job(client, arguments.owner, server.timeout)
+            if any(actions):
+                _do(arguments, client, job_id, server.timeout)
+                return SUCCESS
     from spalloc_client.scripts.job_view import JobView
 
     return show(JobView(job_id), arguments, server)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spalloc_client.protocol_client import ProtocolClient
+from tests.spalloc_client.scripted import ScriptedServer
 from tests.spalloc_client.scripts.conftest import Commands
 
 pytestmark = pytest.mark.slow
@@ -93,6 +94,14 @@ def test_a_server_that_can_t_be_meant_is_a_mistaken_argument(
     assert f"argument {mistake[0]}" in ended.stderr
     assert mistake[1] in ended.stderr
     assert " must be " in ended.stderr or "expected" in ended.stderr
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
+def test_a_command_connects_once(query: tuple[str, ...]) -> None:
+    with ScriptedServer() as server:
+        Commands(server.hostname, server.port).run(*query)
+        asked = [request.command for request in server.requests]
+        assert (server.accepted, asked[0], len(asked) > 1) == (1, "version", True)
 
 
 @contextmanager
