@@ -225,7 +225,7 @@ def test_a_program_that_is_none_is_not_blamed_on_the_server(commands: Commands, 
 
 
 def test_a_temporary_file_that_can_t_be_made_is_not_blamed_on_the_server(commands: Commands) -> None:
-    # Files may be made and not written: mkstemp takes no folder where that is so.
+    # Files may be made but not written: a folder where that is so can hold no temporary file.
     ended = commands.run(
         "spalloc",
         *("--owner", "me", "--quiet", "--command", "true"),
