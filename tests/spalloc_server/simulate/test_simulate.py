@@ -1,9 +1,9 @@
 # `spalloc-server simulate`: what an administrator types and reads.
 
 import json
+import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
-import xml.etree.ElementTree as ET
 
 import pytest
 
