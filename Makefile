@@ -11,7 +11,7 @@ PYTEST := -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
 # What changed here, must be installed again.
 INSTALLED := pyproject.toml constraints.txt
 
-.PHONY: help demo check test static fast slow docs bench lock clean
+.PHONY: help demo check test static fast slow stories docs bench lock clean
 
 help: ## say what there is to type (what `make` alone does)
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
@@ -22,7 +22,7 @@ demo: .venv/server ## allocate three virtual boards, show them, use them, free t
 check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
 	$(BIN)/python $(PYTEST) -m "not slow and not peer"
 
-test: static fast slow docs ## every check that CI makes
+test: static fast slow stories docs ## every check that CI makes
 
 bench: .venv/dev ## measure side by side with the published programs
 	$(BIN)/python -m benchmarks
@@ -39,9 +39,13 @@ fast: .venv/dev
 	$(BIN)/coverage run $(PYTEST) -m "not slow and not peer"
 
 slow: .venv/dev fast
-	$(BIN)/coverage run $(PYTEST) -m "slow or peer"
+	$(BIN)/coverage run $(PYTEST) -m "slow or peer" --ignore tests/simulation
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# Thousands of sites in simulated time run what the other tests have covered; counting would double their time.
+stories: .venv/dev slow
+	$(BIN)/python $(PYTEST) -m "slow or peer" tests/simulation
 
 docs: .venv/dev ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky --keep-going --jobs auto docs docs/_build/html

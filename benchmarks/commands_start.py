@@ -34,9 +34,11 @@ def seconds(line: Sequence[str]) -> float:
 
 def installed(folder: Path) -> Path:
     """Install this repository into a new environment; return the folder of its commands."""
-    venv.create(folder, with_pip=True)
+    # Without pip, as the peers' environments are: what comes with it is looked at by every start of the interpreter.
+    venv.create(folder)
     commands = folder / "bin"
-    subprocess.run([commands / "pip", "install", "--quiet", "--disable-pip-version-check", ROOT], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", commands / "python", "install", "--quiet"]
+    subprocess.run([*pip, "--disable-pip-version-check", ROOT], check=True)
     return commands
 
 

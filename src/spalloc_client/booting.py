@@ -7,6 +7,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 
 from spalloc_client._boot_process import NOT_INSTALLED
 from spalloc_client.errors import BootError
@@ -20,10 +21,15 @@ def boot(hostname: str | None) -> None:
     Raises:
         BootError: It can't be booted, or there is no SpiNNMan to do it.
     """
-    command = _command(hostname)
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
-    )
+    with tempfile.TemporaryDirectory(prefix="spalloc-boot-") as folder:
+        done = subprocess.run(
+            _command(hostname),
+            cwd=folder,  # SpiNNMan writes reports into the folder it is run in
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
     _check(hostname, done.returncode, done.stderr)
 
 
@@ -33,18 +39,20 @@ async def boot_async(hostname: str | None) -> None:
     Raises:
         BootError: It can't be booted, or there is no SpiNNMan to do it.
     """
-    process = await asyncio.create_subprocess_exec(
-        *_command(hostname),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        _, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    with tempfile.TemporaryDirectory(prefix="spalloc-boot-") as folder:
+        process = await asyncio.create_subprocess_exec(
+            *_command(hostname),
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            _, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
     _check(hostname, process.returncode, errors)
 
 

@@ -198,6 +198,20 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.id} on {self._requirements.hostname}:{self._requirements.port}>"
 
+    def _repr_svg_(self) -> str | None:
+        """In a notebook: a picture of the job's boards, once it has some."""
+        from spalloc_client.drawing.pictures import job_picture
+        from spalloc_client.errors import ProtocolError
+
+        if self.id is None:
+            return None
+        try:
+            machines: Any = self._run(self._steps.ask("list_machines"))
+            jobs: Any = self._run(self._steps.ask("list_jobs"))
+        except (ProtocolError, ProtocolTimeoutError):
+            return None  # closed, or out of reach: its name will do
+        return job_picture(self.id, machines, jobs)
+
     @property
     def id(self) -> int | None:
         """The job's ID."""

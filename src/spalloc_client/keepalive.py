@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import weakref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ class Keepalive:
             OSError: It can't be started.
         """
         self._orders: bytes | None = None
+        self._owner = os.getpid()
         self._process = self._start()
-        _started.add(self)
 
     def _start(self) -> subprocess.Popen[bytes]:
         if not sys.executable:
@@ -74,7 +73,7 @@ class Keepalive:
 
     def ensure(self) -> bool:
         """Start another process if somebody has killed this one; whether that was needed."""
-        if self._orders is None or self._process.poll() is None:
+        if self._orders is None or os.getpid() != self._owner or self._process.poll() is None:
             return False
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -83,31 +82,16 @@ class Keepalive:
         return True
 
     def stop(self) -> None:
-        """End the process; once this returns it sends no more keepalives."""
+        """End the process; once this returns it sends no more keepalives.
+
+        In a copy of the application (a fork) this only lets go of it: the original goes on.
+        """
         self._orders = None
-        _started.discard(self)
         process = self._process
         if process.stdin is not None:
             process.stdin.close()
+        if os.getpid() != self._owner:
+            process.returncode = 0  # the original's child, not ours: nothing to end or to wait for
+            return
         process.kill()
         process.wait()
-
-    def forget(self) -> None:
-        """In a copy of the application: let go of the pipe, which belongs to the original."""
-        self._orders = None
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.returncode = 0  # it is no child of this process: there is nothing to wait for
-
-
-_started: weakref.WeakSet[Keepalive] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for keepalive in list(_started):
-        keepalive.forget()
-    _started.clear()
-
-
-# A fork (multiprocessing's, say) that lives on would hold the pipe open after the application's death.
-os.register_at_fork(after_in_child=_forget_all)

@@ -332,8 +332,13 @@ class ProtocolClient:
         return self.call("list_jobs", timeout=timeout)
 
     def list_machines(self, timeout: float | None = None) -> list[MachineDescription]:
-        """All machines, highest priority first."""
-        return self.call("list_machines", timeout=timeout)
+        """All machines, highest priority first; in a notebook, the list is shown as a picture of them."""
+        from spalloc_client.machine_list import MachineList
+
+        machines: list[MachineDescription] = self.call("list_machines", timeout=timeout)
+        if not isinstance(machines, list):
+            return machines  # a server of its own kind; what to make of that is the caller's to say
+        return MachineList(machines, lambda: self.list_jobs(timeout=timeout))
 
     def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: float | None = None

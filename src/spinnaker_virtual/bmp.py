@@ -17,6 +17,7 @@ from spinnaker.sdp import MAX_DATA_BYTES, PacketError
 from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.board import VirtualBoard
 from spinnaker_virtual.faults import FaultSource
+from spinnaker_virtual.leds import switched
 from spinnaker_virtual.machine import Timings
 from spinnaker_virtual.network import FrameSockets, Socket
 
@@ -29,6 +30,7 @@ _BOARD_STATUS = 0x2007_C000
 _BOARD_STATUS_BYTES = 48
 _BOOT_VECTOR = 0x0001_0000
 _HARDWARE = 5
+_LEDS = 8
 
 _WORD = Struct("<I")
 _ADDRESSES = Struct("<H6s4s4s4sH10x")  # flags, MAC address, address, gateway, mask, UDP port
@@ -177,7 +179,7 @@ class Bmp:
     def _set_leds(self, request: ScpRequest, _: VirtualBoard) -> ScpReply:
         for number, board in self._boards.items():
             if request.argument_2 >> number & 1:
-                board.leds = _switched(board.leds, request.argument_1)
+                board.leds = switched(board.leds, request.argument_1, _LEDS)
         return request.reply()
 
     def _inform(self, request: ScpRequest, board: VirtualBoard) -> ScpReply:
@@ -221,20 +223,6 @@ def _crash(board: VirtualBoard, power_ons: int, _: float) -> None:
 
 def _switch_off(board: VirtualBoard, _: float) -> None:
     board.power_off()
-
-
-def _switched(leds: int, actions: int) -> int:
-    """Return LEDs after actions of two bits each: 1 toggles, 2 turns off, 3 turns on."""
-    for led in range(8):
-        bit = 1 << led
-        match actions >> 2 * led & 3:
-            case 1:
-                leds ^= bit
-            case 2:
-                leds &= ~bit
-            case 3:
-                leds |= bit
-    return leds
 
 
 def _sensors(board: VirtualBoard) -> Adc:

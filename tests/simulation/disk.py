@@ -18,7 +18,7 @@ class _File:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.synced = b""
+        self.synced = bytearray()
         self.unsynced: list[tuple[int, bytes] | int] = []
         """Writes (offset and bytes) and truncations (size) since the last sync."""
         self.known = False
@@ -33,7 +33,11 @@ class _File:
         self.unsynced.append(size)
 
     def sync(self) -> None:
-        self.synced = bytes(self.data)
+        for change in self.unsynced:
+            if isinstance(change, int):
+                del self.synced[change:]
+            else:
+                _put(self.synced, *change)
         self.unsynced.clear()
         self.known = True
 
@@ -58,7 +62,8 @@ class _File:
             else:
                 _put(left, *change)
         self.data = left
-        self.sync()
+        self.synced = bytearray(left)
+        self.unsynced.clear()
 
 
 def _put(data: bytearray, offset: int, piece: bytes) -> None:

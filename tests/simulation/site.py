@@ -20,7 +20,7 @@ from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.store.database import Store
-from spinnaker.geometry import Board, BoardLink, Link, Size, neighbour
+from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker.places import Frame, Place
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual import Timings, VirtualMachine
@@ -81,6 +81,7 @@ class SimulatedSite:
         self.hardware_changes = 0
         self.crowd = Process(self.world, self.network, "clients")
         self.tasks: list[asyncio.Task[Any]] = []
+        self._borders: dict[frozenset[Board], dict[Board, frozenset[Link]]] = {}
         self._make_hardware()
 
     # Hardware
@@ -164,6 +165,17 @@ class SimulatedSite:
 
     def cut_links(self, board: Board) -> frozenset[Link]:
         return self.hardware.board(board).stopped_links
+
+    def border(self, boards: frozenset[Board]) -> dict[Board, frozenset[Link]]:
+        """The links by which boards could reach others, worked out anew for each set of boards."""
+        if boards not in self._borders:
+            self._borders[boards] = {
+                board: frozenset(
+                    link for link in Link if neighbour(self.machine.size, board, link) not in boards
+                )
+                for board in boards
+            }
+        return self._borders[boards]
 
     # The server's process
 
@@ -402,13 +414,3 @@ def close(database: Any) -> None:
         database.close()
     except sqlite3.Error:
         pass
-
-
-def links_out(machine: Machine, boards: frozenset[Board]) -> set[BoardLink]:
-    """The links by which boards could reach boards that are not among them, worked out anew."""
-    return {
-        BoardLink(board, link)
-        for board in boards
-        for link in Link
-        if neighbour(machine.size, board, link) not in boards
-    }

@@ -26,11 +26,14 @@ def test_a_job_s_boards_are_booted_by_spinnman(
     site: EmbeddedSite,
     peer: Callable[[str], PeerEnvironment],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     with job_class(3, **arguments(site)) as job:
         monkeypatch.setattr(sys, "executable", str(peer("SpiNNMan==1!7.4.1").python))
+        monkeypatch.chdir(tmp_path)
         job.boot()
         monkeypatch.undo()
+    assert not list(tmp_path.iterdir()), "SpiNNMan's reports are in the user's way"
 
 
 def test_without_spinnman_the_error_says_how_to_get_it(

@@ -1,6 +1,7 @@
 # Jobs live as long as their applications, whatever those do or suffer: with real processes.
 
 import itertools
+import multiprocessing
 import os
 import select
 import signal
@@ -232,6 +233,33 @@ def test_a_helper_that_somebody_killed_is_started_anew(caplog: pytest.LogCapture
         server.wait_for_command("job_keepalive", 2)
         assert "was gone; it has been started anew" in caplog.text
         job.close()
+
+
+def _use_and_close(job: Job) -> None:
+    assert job._helper is not None
+    helper = job._helper._process.pid
+    assert job.state is JobState.ready
+    assert job._helper._process.pid == helper, "another helper was started"
+    job.close()
+
+
+def test_a_copy_of_the_process_that_closes_its_job_does_not_end_the_original_s_helper() -> None:
+    answers = {
+        "create_job": 7,
+        "get_job_state": {"state": 3, "power": True, "keepalive": 0.5, "reason": None},
+    }
+    with ScriptedServer(answers) as server:
+        job = Job(**arguments(server, keepalive=0.5))
+        server.wait_for_command("job_keepalive")
+        child = multiprocessing.get_context("fork").Process(target=_use_and_close, args=(job,))
+        child.start()
+        child.join(PATIENCE)
+        assert child.exitcode == 0
+        server.wait_for_command("job_keepalive", server.count("job_keepalive") + 3)
+        assert job._helper is not None
+        assert job._helper._process.poll() is None
+        job.destroy()
+        assert server.requests[-1].command == "destroy_job"
 
 
 def test_nobody_waits_for_the_helper_to_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

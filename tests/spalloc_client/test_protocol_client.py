@@ -425,9 +425,38 @@ def test_eight_threads_get_their_own_replies_and_no_notification_is_lost(
     assert sorted(notified) == list(range(8 * calls))
 
 
+def test_a_thread_that_gives_up_reading_leaves_it_to_another(
+    client_class: Any, server: ScriptedServer
+) -> None:
+    given_up = threading.Event()
+
+    def late(request: Request) -> bytes:
+        given_up.wait(PATIENCE)
+        return encode(Return("quiet")) + encode(Return("late"))
+
+    server.answers.update(quiet=b"", late=late)
+    got: list[Any] = []
+    with client_class(server.hostname, server.port) as client:
+        other = threading.Thread(target=lambda: got.append(client.call("late")), daemon=True)
+
+        def start_other() -> None:
+            server.wait_for_command("quiet")
+            other.start()
+
+        starter = threading.Thread(target=start_other)
+        starter.start()
+        with pytest.raises(ProtocolTimeoutError):
+            client.call("quiet", timeout=0.3)
+        starter.join(PATIENCE)
+        server.wait_for_command("late")
+        given_up.set()
+        other.join(PATIENCE)
+    assert got == ["late"]
+
+
 def test_a_request_larger_than_any_buffer_is_sent_while_the_server_sends_too(client_class: Any) -> None:
     """A server that reads nothing before it has said all it has to say must not block both sides."""
-    said = encode(JobsChanged([1])) * 400_000
+    said = encode(JobsChanged([1] * 1_500_000)) * 4
     wanted = "x" * 8_000_000
     with ScriptedServer({"echo": echo}) as server:
         server.greeting = said

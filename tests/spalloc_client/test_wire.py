@@ -25,7 +25,7 @@ from spalloc_client.wire import (
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    max_leaves=8,
 )
 requests = st.builds(Request, st.text(), st.lists(json_values), st.dictionaries(st.text(), json_values))
 messages = (

@@ -189,7 +189,9 @@ async def kill_again_and_again(times: int, seed: int, state: Path) -> list[float
     machine = VirtualMachine(size=SIZE, timings=Timings(power_on=0.02, power_off=0.005))
     async with VirtualSite(machine) as boards:
         description = described(machine_of(boards))
-        for _ in range(times):
+        for number in range(times):
+            if number % 100 == 0:
+                print(f"killed {number} times, {promises.commands} commands acknowledged", flush=True)
             async with running(description, state) as (process, port, took):
                 restarts.append(took)
                 await check(port, promises, boards)

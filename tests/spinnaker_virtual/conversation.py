@@ -19,13 +19,16 @@ class Conversation:
         self._socket.setblocking(False)
         self._socket.connect((host, port))
 
-    async def ask(self, datagram: bytes) -> ScpReply:
+    async def tell(self, datagram: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self._socket, datagram)
-        return await self.hear()
 
-    async def hear(self) -> ScpReply:
+    async def ask(self, datagram: bytes, patience: float = PATIENCE) -> ScpReply:
+        await self.tell(datagram)
+        return await self.hear(patience)
+
+    async def hear(self, patience: float = PATIENCE) -> ScpReply:
         loop = asyncio.get_running_loop()
-        return ScpReply.decode(await asyncio.wait_for(loop.sock_recv(self._socket, 1024), PATIENCE))
+        return ScpReply.decode(await asyncio.wait_for(loop.sock_recv(self._socket, 1024), patience))
 
     def close(self) -> None:
         self._socket.close()

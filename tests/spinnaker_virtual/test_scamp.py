@@ -570,3 +570,94 @@ def test_leds_are_switched_as_far_as_the_image_defines_any(bench: Bench) -> None
     assert chip.chip(0).leds == 0b1
     assert bench.command(ScampCommand.LED, 0b01).ok
     assert chip.chip(0).leds == 0
+
+
+def test_a_signal_to_the_leds_reaches_the_whole_machine() -> None:
+    bench = booted()
+    assert bench.command(ScampCommand.NEAREST_NEIGHBOUR, 0, 1 << 28 | 0b11).ok
+    machine = bench.hardware.board(ROOT).machine
+    assert machine is not None
+    assert {chip.leds for chip in machine.running()} == {1}
+
+
+def test_cores_can_be_powered_down_and_made_ready_again(bench: Bench) -> None:
+    bench.command(ScampCommand.RESET_APPLICATION, 30 << 24 | 0b110)
+    signal(bench, 30, Signal.POWER_DOWN)
+    assert states(bench)[:4] == [
+        CoreState.RUNNING,
+        CoreState.POWERED_DOWN,
+        CoreState.POWERED_DOWN,
+        CoreState.IDLE,
+    ]
+    signal(bench, 0, Signal.INITIALISE)
+    assert states(bench)[1:3] == [CoreState.IDLE, CoreState.IDLE]
+
+
+def test_applications_start_by_the_older_command_too(bench: Bench) -> None:
+    assert bench.command(ScampCommand.START_APPLICATION, LOAD, 20 << 24 | 0b100).ok
+    assert states(bench)[1:4] == [CoreState.IDLE, CoreState.RUNNING, CoreState.IDLE]
+
+
+def test_user_words_of_a_core_outlive_its_applications(bench: Bench) -> None:
+    user_1 = CORE_BLOCKS + 2 * CORE_BLOCK_BYTES + 116
+    bench.write(user_1, b"kept")
+    bench.command(ScampCommand.RESET_APPLICATION, 30 << 24 | 0b100)
+    assert bench.read(user_1, 4) == b"kept"
+
+
+def test_a_flood_fill_can_select_cores_by_area() -> None:
+    bench = booted()
+    first_16 = 2 << 16 | 1 << 0  # level 2, the chips (0, 0) to (3, 3)
+    bench.command(ScampCommand.NEAREST_NEIGHBOUR, 6 << 24 | 3 << 17 | 1 << 8, first_16)
+    bench.command(ScampCommand.NEAREST_NEIGHBOUR, 7 << 24 | 0b1000, first_16)
+    bench.command(ScampCommand.FLOOD_DATA, 3 << 1, 63 << 8, LOAD, data=bytes(range(256)))
+    bench.command(ScampCommand.FLOOD_DATA, 4 << 1, 63 << 8, LOAD, data=bytes(256))
+    bench.command(ScampCommand.NEAREST_NEIGHBOUR, 15 << 24 | 3 << 1, 40 << 24)
+    assert states(bench, 3, 3)[3] == CoreState.RUNNING
+    assert bench.read(LOAD, 256, x=3, y=3) == bytes(range(256))
+    assert states(bench, 4, 4)[3] == CoreState.IDLE
+    assert bench.read(LOAD, 256, x=4, y=4) == bytes(256)
+    assert bench.command(ScampCommand.FLOOD_DATA, 0, 63 << 8, LOAD, data=b"short").result == Result.LENGTH
+
+
+@pytest.mark.parametrize("command", [ScampCommand.LINK_READ, ScampCommand.LINK_WRITE])
+def test_links_that_a_chip_does_not_have_are_refused(bench: Bench, command: ScampCommand) -> None:
+    assert bench.command(command, SDRAM, 4, 6, data=bytes(4)).result == Result.ARGUMENT
+    assert bench.command(command, SDRAM, 257, 0, data=bytes(4)).result == Result.ARGUMENT
+    assert bench.command(command, 0x9000_0000, 4, 0, data=bytes(4)).result == Result.TIMEOUT
+    assert bench.command(ScampCommand.LINK_WRITE, SDRAM, 8, 0, data=bytes(4)).result == Result.LENGTH
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 300)), max_size=40))
+@settings(max_examples=40)
+def test_router_blocks_never_overlap_and_all_entries_come_back(steps: list[tuple[bool, int]]) -> None:
+    bench = Bench.of()
+    bench.power(boards=[ROOT])
+    bench.boot()
+    held: dict[int, int] = {}
+    for allocate, number in steps:
+        if allocate:
+            entry = word(bench, 7 << 8 | Allocation.ALLOCATE_ROUTER, number)
+            if entry:
+                assert all(entry + number <= other or other + size <= entry for other, size in held.items())
+                assert entry + number <= 1024
+                held[entry] = number
+            else:
+                assert number > bench.information().free_router_entries
+        elif held:
+            entry = sorted(held)[number % len(held)]
+            del held[entry]
+            assert bench.command(ScampCommand.ALLOCATE, Allocation.FREE_ROUTER, entry, number % 2).ok
+            assert bench.command(ScampCommand.ALLOCATE, Allocation.FREE_ROUTER, entry, 1).ok
+    assert word(bench, 7 << 8 | Allocation.FREE_ROUTER_OF_APPLICATION, 1) == len(held)
+    assert bench.information().free_router_entries == 1023
+
+
+def test_free_space_is_told(bench: Bench) -> None:
+    reply = bench.command(ScampCommand.ALLOCATE, Allocation.SDRAM_SPACE)
+    assert int.from_bytes(reply.data[4:8], "little") == 123_469_792
+    assert bench.command(ScampCommand.ALLOCATE, 8).result == Result.ARGUMENT
+
+
+def test_synchronisation_is_acknowledged(bench: Bench) -> None:
+    assert bench.command(ScampCommand.SYNCHRONISE, 1).ok

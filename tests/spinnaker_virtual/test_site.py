@@ -1,5 +1,7 @@
 # A whole site over real sockets: it starts, answers on its addresses, keeps clear of other sites and stops.
 import asyncio
+import errno
+import socket
 from ipaddress import IPv4Address
 
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from spinnaker import bmp
 from spinnaker.geometry import Board, Link, Size
 from spinnaker.places import Frame
-from spinnaker_virtual import AddressError, Timings, VirtualMachine, VirtualSite
+from spinnaker_virtual import AddressError, Timings, VirtualMachine, VirtualSite, loopback
+from spinnaker_virtual.network import Socket
 from tests.spinnaker_virtual.conversation import Conversation
 
 QUICK = Timings.instant()
@@ -90,5 +93,71 @@ def test_a_stopped_site_gives_its_addresses_back_and_can_be_started_again() -> N
         await site.stop()
         with pytest.raises(RuntimeError, match="started"):
             _ = site.bmps
+
+    asyncio.run(scenario())
+
+
+def test_a_site_shows_what_happens_and_makes_things_go_wrong() -> None:
+    async def scenario() -> None:
+        lines: list[str] = []
+        board, frame = Board(0, 0, 1), Frame(0, 0)
+        async with VirtualSite(VirtualMachine(size=Size(1, 1), timings=QUICK), log=lines.append) as site:
+            with Conversation(site.bmps[frame]) as talk:
+                site.fail_power(board)
+                site.fail_fpgas(board, [2])
+                on, identities = [], []
+                for _ in range(3):
+                    assert (await talk.ask(bmp.power_request([1], True))).ok
+                    on.append(site.is_on(board))
+                    reply = await talk.ask(bmp.read_fpga_request(1, 2, 0x40004))
+                    identities.append(bmp.word_of(reply) & 3)
+                assert on == [False, True, True]
+                assert identities == [3, 3, 2]
+                site.crash(board)
+                assert site.is_on(board)
+                site.power_on_all()
+                assert all(map(site.is_on, site.machine.places))
+                site.hang_bmp(frame, 3600.0)
+                with pytest.raises(TimeoutError):
+                    await talk.ask(bmp.version_request(0), patience=0.05)
+        assert len(lines) == 13
+        assert "version board 0" in lines[-1]
+
+    asyncio.run(scenario())
+
+
+def test_datagrams_that_come_in_a_crowd_are_all_answered() -> None:
+    async def scenario() -> None:
+        async with VirtualSite(VirtualMachine(size=Size(1, 1), timings=QUICK)) as site:
+            with Conversation(site.bmps[Frame(0, 0)]) as talk:
+                for start in range(0, 400, 40):
+                    for sequence in range(start, start + 40):
+                        await talk.tell(bmp.version_request(0, sequence))
+                    heard = [(await talk.hear()).sequence for _ in range(40)]
+                    assert heard == list(range(start, start + 40))
+
+    asyncio.run(scenario())
+
+
+def test_a_system_with_one_loopback_address_gets_ports_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bind = loopback._bind
+
+    def only_127_0_0_1(address: Socket) -> socket.socket:
+        if address.host != "127.0.0.1":
+            raise OSError(errno.EADDRNOTAVAIL, "Can't assign requested address")
+        return bind(address)
+
+    monkeypatch.setattr(loopback, "_bind", only_127_0_0_1)
+
+    async def scenario() -> None:
+        machine = VirtualMachine(size=Size(1, 1), timings=QUICK)
+        async with VirtualSite(machine) as one, VirtualSite(machine) as two:
+            hosts = {*one.bmps.values(), *two.bmps.values(), *one.addresses.values(), *two.addresses.values()}
+            assert len(hosts) == 8
+            assert {host.partition(":")[0] for host in hosts} == {"127.0.0.1"}
+            with Conversation("127.0.0.1", one.network.bmps[Frame(0, 0)].port) as talk:
+                assert (await talk.ask(bmp.power_request([0], True))).ok
+            assert one.is_on(Board(0, 0, 0))
+            assert not two.is_on(Board(0, 0, 0))
 
     asyncio.run(scenario())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from spalloc_client.aio import Job
+from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.embedded import machine_of
 from spalloc_server.service import Service
 from spinnaker.geometry import Board, BoardLink, Size, neighbour
@@ -92,8 +93,8 @@ def test_three_boards_are_allocated_booted_discovered_filled_reset_and_freed(
 
         machine = VirtualMachine(size=SIZE, timings=TIMINGS)
         async with VirtualSite(machine, crossed=crossed) as boards:
-            service = Service([machine_of(boards)], state=None)
-            host, port = await service.start("127.0.0.1", 0, all_off=True)
+            service = Service(Configuration(state=None, machines=(machine_of(boards),), v1=Listening(0)))
+            host, port = await service.start(all_off=True)
             try:
                 at = {"hostname": host, "port": port, "owner": "test"}
                 async with Job(3, **at) as neighbours:

@@ -155,7 +155,7 @@ class Job:
 
     @property
     def connections(self) -> Coroutine[Any, Any, dict[tuple[int, int], str] | None]:
-        """The hostnames of all Ethernet-connected chips, `{(x, y): hostname, ...}`; None without boards."""
+        """The hostnames of all Ethernet-connected chips, ``{(x, y): hostname, ...}``; None without boards."""
 
         async def ask() -> dict[tuple[int, int], str] | None:
             return (await self._run(self._steps.machine_info())).connections_copy

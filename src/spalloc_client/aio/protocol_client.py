@@ -191,7 +191,7 @@ class ProtocolClient:
                 been received is returned, or None if that is nothing.
 
         Returns:
-            `{"jobs_changed": [id, ...]}` or `{"machines_changed": [name, ...]}`, as the server sent it.
+            ``{"jobs_changed": [id, ...]}`` or ``{"machines_changed": [name, ...]}``, as the server sent it.
 
         Raises:
             ProtocolTimeoutError: The time passed.

@@ -4,7 +4,8 @@
 # so every job has letters and a thick outline too, and whatever has an ID has the same one wherever it means the same.
 """Pictures of machines for browsers and notebooks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import sqrt
 from typing import NamedTuple
 
@@ -88,6 +89,27 @@ def job_svg(scene: Scene, job_id: int) -> str:
     layout = in_one_piece(scene.size, tenant.boards)
     heading = f"Job {job_id}: {_counted(len(tenant.boards), 'board')} of {scene.name}"
     return _picture(alone, layout, heading)
+
+
+def stacked(pictures: Sequence[str]) -> str:
+    """Return pictures of this module below each other as one."""
+    if len(pictures) == 1:
+        return pictures[0]
+    sizes = [tuple(map(int, _SIZE.findall(picture)[0])) for picture in pictures]
+    width, height = max(width for width, _ in sizes), sum(height for _, height in sizes)
+    top = 0
+    inner = []
+    for picture, (_, its_height) in zip(pictures, sizes, strict=True):
+        inner.append(picture.replace("<svg ", f'<svg y="{top}" ', 1))
+        top += its_height
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" style="max-width:100%;height:auto" role="img">'
+    )
+    return "\n".join([opening, *inner, "</svg>\n"])
+
+
+_SIZE = re.compile(r'<svg [^>]*width="(\d+)" height="(\d+)"')
 
 
 def _all_boards(scene: Scene) -> Iterable[Board]:

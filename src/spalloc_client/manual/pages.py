@@ -144,6 +144,7 @@ def pages() -> list[Page]:
                     "the arguments or a configuration file are mistaken, or the server does not know the job",
                 ),
                 (4, "Ctrl-C while waiting for boards"),
+                (5, "the boards could not be booted"),
                 (6, "the server could not be reached, did not answer in time, or refused"),
                 (70, "a mistake in the command itself"),
                 (126, "the program of --command may not be executed"),

@@ -27,6 +27,12 @@ def parser(config: Config) -> Parser:
     made.add_argument("--quiet", "-q", action="store_true", help="suppress informational messages")
     add_debug(made)
     made.add_argument(
+        "--boot",
+        "-B",
+        action="store_true",
+        help="boot the machine once powered on (needs SpiNNMan: pip install 'spalloc[boot]')",
+    )
+    made.add_argument(
         "--completion",
         choices=("bash", "zsh"),
         help="write the script by which a shell completes spalloc's commands, and exit; "
@@ -226,6 +232,13 @@ def check(arguments: Arguments) -> None:
             "expected either no arguments, one argument, NUM, two arguments, WIDTH HEIGHT, or three arguments, "
             f"X Y Z, not {len(arguments.what)}",
         )
+    if arguments.boot:
+        from importlib.util import find_spec
+
+        if find_spec("spinnman") is None:
+            raise CommandError(
+                USAGE, "--boot needs SpiNNMan, which is not installed: pip install 'spalloc[boot]'"
+            )
     if arguments.command is not None and not arguments.command:
         raise CommandError(USAGE, "--command needs the command to execute")
 

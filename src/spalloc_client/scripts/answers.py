@@ -84,7 +84,7 @@ class Listed:
 class MachineAnswer:
     """A machine, as `list_machines` describes it."""
 
-    __slots__ = ("dead_boards", "dead_links", "height", "name", "tags", "width")
+    __slots__ = ("dead_boards", "dead_links", "height", "name", "set_aside_boards", "tags", "width")
     name: str
     tags: tuple[str, ...]
     width: int
@@ -94,6 +94,8 @@ class MachineAnswer:
     dead_boards: frozenset[BoardTuple]
     dead_links: frozenset[tuple[int, int, int, int]]
     """x, y and z of a board, and the number of one of its links."""
+    set_aside_boards: dict[BoardTuple, str]
+    """Boards that jobs don't get for now, and why; servers of others don't tell."""
 
     def __init__(self, answer: Answer) -> None:
         """Read it.
@@ -108,6 +110,8 @@ class MachineAnswer:
             self.height = int(answer["height"])
             self.dead_boards = frozenset(_board(board) for board in answer["dead_boards"])
             self.dead_links = frozenset((x, y, z, link) for x, y, z, link in answer["dead_links"])
+            aside = answer.get("set_aside_boards", ())
+            self.set_aside_boards = {_board((x, y, z)): str(why) for x, y, z, why in aside}
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable("a machine", error) from error
 

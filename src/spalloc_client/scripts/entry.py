@@ -38,6 +38,7 @@ def enter(
         make_parser: Makes the command's parser from the configuration.
         act: Does what the arguments say, and returns the exit status.
     """
+    _open_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == [COMPLETE]:
         from spalloc_client.completion.answer import answer
@@ -54,6 +55,13 @@ def enter(
         return act(arguments)
 
     return endings.status_of(action)
+
+
+def _open_streams() -> None:
+    """Give the process its standard streams, should it have been started with some of them closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def leave(status: int) -> NoReturn:

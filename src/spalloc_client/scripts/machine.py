@@ -70,7 +70,7 @@ def _write_svg(name: str, shown: Shown) -> None:
     (machine,) = shown.machines
     picture = machine_svg(scene_of(machine, shown.jobs_on(machine)))
     if name == "-":
-        output().stream.write(picture)
+        output().write(picture)
         return
     from pathlib import Path
 
@@ -182,6 +182,7 @@ def machine_json(machine: MachineAnswer, jobs: Sequence[Listed]) -> dict[str, ob
         "boards_in_use": _in_use(jobs),
         "dead_boards": sorted(machine.dead_boards),
         "dead_links": sorted(machine.dead_links),
+        "set_aside_boards": [[*board, why] for board, why in sorted(machine.set_aside_boards.items())],
         "jobs": [job_json(job) for job in jobs],
     }
 
@@ -205,7 +206,7 @@ def _in_use(jobs: Iterable[Listed]) -> int:
 
 
 def _head(machine: MachineAnswer, jobs: Sequence[Listed], scene: Scene) -> list[Text]:
-    pairs: dict[str, str | int] = {
+    pairs: dict[str, str | int | list[Text]] = {
         "Name": printable(machine.name),
         "Tags": ", ".join(map(printable, machine.tags)),
         "In-use": f"{_in_use(jobs)} of {machine.live_boards}",
@@ -218,6 +219,10 @@ def _head(machine: MachineAnswer, jobs: Sequence[Listed], scene: Scene) -> list[
         faults.append(f"{_counted(scene.dead_cables, 'link')} (X)")
     if faults:
         pairs["Dead"] = ", ".join(faults)
+    if machine.set_aside_boards:
+        pairs["Set aside"] = [
+            Text(f"{board}: {printable(why)}") for board, why in sorted(machine.set_aside_boards.items())
+        ]
     return definitions(pairs)
 
 

@@ -10,6 +10,7 @@ import sys
 
 from spalloc_client.errors import ConfigError, ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.scripts.answers import AnswerError
+from spalloc_client.terminal.console import ReaderGoneError
 from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
@@ -72,12 +73,10 @@ class Endings:
         """Do `action`, report what it raises, and return the command's exit status."""
         try:
             status = action()
-            sys.stdout.flush()
-        except BrokenPipeError as error:
-            # BrokenPipeError is also what a lost server looks like; only one without words is about our own output.
-            if error.filename is None and _output_is_closed():
-                return BROKEN_PIPE
-            return self._report(error)
+            _flush()
+        except ReaderGoneError:
+            _silence()
+            return BROKEN_PIPE
         except KeyboardInterrupt:
             return INTERRUPTED
         except Exception as error:  # noqa: BLE001  # no traceback reaches a user who has not asked for it
@@ -123,14 +122,14 @@ class Endings:
         )
 
 
-def _output_is_closed() -> bool:
-    """Return whether nobody reads standard output any more; then silence what is left to be written to it."""
+def _flush() -> None:
+    """Write out what argparse and the like have printed."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes once more at its end; it must find something that takes the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    except (OSError, ValueError):
-        return True
-    return False
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
+
+
+def _silence() -> None:
+    """Let what is left to be written go nowhere: the interpreter will try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

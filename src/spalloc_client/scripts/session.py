@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spalloc_client.scripts.outcome import Endings
 
 INTERRUPTED_WAITING = 4
+NOT_BOOTED = 5
 _INTERRUPTED = "Keyboard interrupt."
 
 _GRACE = 5.0
@@ -84,6 +85,8 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     server = (arguments.hostname, arguments.port)
     try:
         status = wait_for_boards(job, job.id, server, status_line)
+        if status == SUCCESS and arguments.boot:
+            _boot(job, job.id, status_line)
     except Stopped as stopped:
         word = _INTERRUPTED if stopped.number == 2 else f"Stopped by signal {stopped.number}."
         held.reason = word
@@ -101,6 +104,16 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     _show(facts)
     _await_enter()
     return Ended(SUCCESS, interrupted=False)
+
+
+def _boot(job: Job, job_id: int, status_line: StatusLine) -> None:
+    from spalloc_client.errors import BootError
+
+    status_line.show(Text(f"Job {job_id}: Booting...", Style.YELLOW))
+    try:
+        job.boot()
+    except BootError as error:
+        raise CommandError(NOT_BOOTED, str(error)) from error
 
 
 def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) -> Facts:
@@ -146,13 +159,12 @@ def _show(facts: Facts) -> None:
 
 def _await_enter() -> None:
     console = output()
-    console.stream.write(Text("<Press enter when done>", Style.DIM).coded(console.colour))
-    console.stream.flush()
+    console.write(Text("<Press enter when done>", Style.DIM).coded(console.colour))
     try:
         if not sys.stdin.readline():
-            console.stream.write("\n")
+            console.write("\n")
     except Stopped as stopped:
-        console.stream.write("\n")
+        console.write("\n")
         if stopped.number != 2:
             raise
 

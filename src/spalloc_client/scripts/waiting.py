@@ -62,8 +62,7 @@ class StatusLine:
             self._console.print([text])
             return
         width = self._console.size[0]
-        self._console.stream.write("\r" + text.cropped(width - 1).coded(self._console.colour) + "\033[K")
-        self._console.stream.flush()
+        self._console.write("\r" + text.cropped(width - 1).coded(self._console.colour) + "\033[K")
         self._open = True
 
     def last(self, text: Text) -> None:
@@ -80,8 +79,7 @@ class StatusLine:
 
     def _end(self) -> None:
         if self._open:
-            self._console.stream.write("\n")
-            self._console.stream.flush()
+            self._console.write("\n")
             self._open = False
 
 

@@ -76,8 +76,7 @@ def _in_blocks(view: View[T], feed: Feed[T], bell: _Bell, console: Console, *, a
                 block = [*view.draw(shown, console.columns, None), Text()]
             text = "".join([line.coded(console.colour) + "\n" for line in block])
             if text != earlier:
-                console.stream.write(text)
-                console.stream.flush()
+                console.write(text)
                 earlier = text
         if not bell.wait():
             return

@@ -29,6 +29,10 @@ def wants_colour(environment: Mapping[str, str], is_terminal: bool) -> bool:
     return is_terminal and environment.get("TERM") != "dumb"
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our output has gone: not an error of the command, yet no use going on."""
+
+
 class Console:
     """One of the standard streams."""
 
@@ -45,16 +49,31 @@ class Console:
         self.is_terminal = stream.isatty()
         self.colour = wants_colour(os.environ, self.is_terminal)
         # A name that the locale's encoding lacks is written as an escape: better than no table at all.
-        if getattr(stream, "errors", None) == "strict":
+        if getattr(stream, "errors", "backslashreplace") != "backslashreplace":
             stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
 
     def print(self, lines: Iterable[Text | str]) -> None:
-        """Write lines."""
+        """Write lines.
+
+        Raises:
+            ReaderGoneError: Nobody reads them any more.
+        """
         colour = self.colour
-        self.stream.write(
+        self.write(
             "".join([(line.coded(colour) if isinstance(line, Text) else line) + "\n" for line in lines])
         )
-        self.stream.flush()
+
+    def write(self, text: str) -> None:
+        """Write text as it is, at once.
+
+        Raises:
+            ReaderGoneError: Nobody reads it any more.
+        """
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
 
     @property
     def columns(self) -> int | None:

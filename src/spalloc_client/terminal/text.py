@@ -29,11 +29,11 @@ class Style(str):
     BLUE: ClassVar[Style]
     MAGENTA: ClassVar[Style]
     CYAN: ClassVar[Style]
-    DIM_GREEN: ClassVar[Style]
-    DIM_YELLOW: ClassVar[Style]
-    DIM_BLUE: ClassVar[Style]
-    DIM_MAGENTA: ClassVar[Style]
-    DIM_CYAN: ClassVar[Style]
+    BRIGHT_GREEN: ClassVar[Style]
+    BRIGHT_YELLOW: ClassVar[Style]
+    BRIGHT_BLUE: ClassVar[Style]
+    BRIGHT_MAGENTA: ClassVar[Style]
+    BRIGHT_CYAN: ClassVar[Style]
     BOLD_GREEN: ClassVar[Style]
     BOLD_YELLOW: ClassVar[Style]
     BOLD_BLUE: ClassVar[Style]
@@ -52,11 +52,11 @@ for _name, _code in {
     "BLUE": "34",
     "MAGENTA": "35",
     "CYAN": "36",
-    "DIM_GREEN": "2;32",
-    "DIM_YELLOW": "2;33",
-    "DIM_BLUE": "2;34",
-    "DIM_MAGENTA": "2;35",
-    "DIM_CYAN": "2;36",
+    "BRIGHT_GREEN": "92",
+    "BRIGHT_YELLOW": "93",
+    "BRIGHT_BLUE": "94",
+    "BRIGHT_MAGENTA": "95",
+    "BRIGHT_CYAN": "96",
     "BOLD_GREEN": "1;32",
     "BOLD_YELLOW": "1;33",
     "BOLD_BLUE": "1;34",

@@ -61,8 +61,7 @@ class Window:
         self._write(self._screen.redraw(shown, colour=self._console.colour))
 
     def _write(self, codes: str) -> None:
-        self._console.stream.write(codes)
-        self._console.stream.flush()
+        self._console.write(codes)
 
     def _resized(self, _: int, __: FrameType | None) -> None:
         self._screen.forget()

@@ -3,7 +3,6 @@
 # A machine is returned only when nothing is wrong with it; what is wrong is noted, all of it.
 """Machines in a configuration."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,8 +10,16 @@ from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path as Folder
 from typing import TypeVar
 
+from spalloc_server.config.coordinates import (
+    LARGEST_SIDE_TRIADS,
+    a_board,
+    a_frame,
+    a_link,
+    a_place,
+    a_size,
+    an_ipv4_address,
+)
 from spalloc_server.config.reading import (
-    Entry,
     InFolder,
     Table,
     a_duration,
@@ -24,14 +31,9 @@ from spalloc_server.config.reading import (
 )
 from spalloc_server.config.spinner import Layout, read_places
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
-from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, contains, far_end
+from spinnaker.geometry import Board, Size, boards_of, contains, far_end
 from spinnaker.places import BOARDS_PER_FRAME, Frame, Place, bmp_address, board_address
 
-LARGEST_SIDE_TRIADS = 21
-"""A chip's x and y have 8 bits each: 256 chips, or 21 triads, to a side."""
-_LARGEST_CABINET = 255
-_LARGEST_FRAME = 255
-_LINK_NAMES = {link.name.lower(): link for link in Link}
 _MOST_REPORTS = 1000
 _NAMED_AT_ONCE = 5
 """Boards that one mistake names; of more, only the number is told."""
@@ -117,15 +119,15 @@ class _Reader:
         layout = self._layout()
         self._size = self._its_size(layout)
         dead_boards = frozenset(
-            self._table.take("dead_boards", list_of(self._a_board, "boards, each [x, y, z]"), ())
+            self._table.take("dead_boards", list_of(a_board(self._size), "boards, each [x, y, z]"), ())
         )
         dead_links = self._table.take(
-            "dead_links", list_of(self._a_link, 'links, each [x, y, z, "north"]'), ()
+            "dead_links", list_of(a_link(self._size), 'links, each [x, y, z, "north"]'), ()
         )
         by_hand = self._boards()
         places = {**(layout.places if layout else {}), **{board: one.place for board, one in by_hand.items()}}
         bmps = self._bmps()
-        base = self._table.take("base_address", _an_ipv4_address, None)
+        base = self._table.take("base_address", an_ipv4_address, None)
         care = read_care(self._table, self._care)
         self._table.finish()
         size = self._size
@@ -175,9 +177,9 @@ class _Reader:
 
     def _its_size(self, layout: Layout | None) -> Size | None:
         if not self._table.has("size") and self._table.has("places"):
-            self._table.take("size", _a_size, None)
+            self._table.take("size", a_size, None)
             return layout.size if layout is not None and self._fits(layout.size) else None
-        size = self._table.need("size", _a_size, 'a size in triads, such as size = "20x20"')
+        size = self._table.need("size", a_size, 'a size in triads, such as size = "20x20"')
         if size is not None and layout is not None:
             outside = [board for board in layout.places if not contains(size, board)]
             if outside:
@@ -199,8 +201,10 @@ class _Reader:
     def _boards(self) -> "dict[Board, _ByHand]":
         boards: dict[Board, _ByHand] = {}
         for table in self._table.tables("boards"):
-            board = table.need("board", self._a_board, "a logical coordinate, such as board = [0, 0, 0]")
-            place = table.need("place", _a_place, "a cabinet, frame and board, such as place = [0, 0, 0]")
+            board = table.need(
+                "board", a_board(self._size), "a logical coordinate, such as board = [0, 0, 0]"
+            )
+            place = table.need("place", a_place, "a cabinet, frame and board, such as place = [0, 0, 0]")
             address = table.take("address", a_host, None)
             table.finish()
             if board is not None and board in boards:
@@ -212,7 +216,7 @@ class _Reader:
     def _bmps(self) -> dict[Frame, str]:
         bmps: dict[Frame, str] = {}
         for table in self._table.tables("bmps"):
-            frame = table.need("frame", _a_frame, "a cabinet and frame, such as frame = [0, 0]")
+            frame = table.need("frame", a_frame, "a cabinet and frame, such as frame = [0, 0]")
             address = table.need("address", a_host_or_host_with_port, "the BMP's address")
             table.finish()
             if frame is not None and frame in bmps:
@@ -220,31 +224,6 @@ class _Reader:
             if frame is not None and address is not None:
                 bmps[frame] = address
         return bmps
-
-    def _a_board(self, entry: Entry) -> Board | None:
-        numbers = _numbers(entry.value, 3)
-        if numbers is not None and (self._size is None or contains(self._size, Board(*numbers))):
-            return Board(*numbers)
-        entry.wrong(f"a board's [x, y, z]{self._inside()}")
-        return None
-
-    def _a_link(self, entry: Entry) -> BoardLink | None:
-        if isinstance(entry.value, list) and len(entry.value) == len(("x", "y", "z", "link")):
-            numbers = _numbers(entry.value[:3], 3)
-            link = _a_link_name(entry.value[3])
-            if numbers is not None and link is not None:
-                board = Board(*numbers)
-                if self._size is None or contains(self._size, board):
-                    return BoardLink(board, link)
-        entry.wrong(
-            f"a board and a link, [x, y, z, LINK]{self._inside()}, LINK one of {', '.join(_LINK_NAMES)}"
-        )
-        return None
-
-    def _inside(self) -> str:
-        if self._size is None:
-            return ""
-        return f" with x below {self._size.width}, y below {self._size.height} and z below 3"
 
     # What must fit together
 
@@ -338,57 +317,3 @@ def _some(things: list[K]) -> str:
     named = ", ".join(map(str, things[:_NAMED_AT_ONCE]))
     more = len(things) - _NAMED_AT_ONCE
     return f"{named} and {more} more" if more > 0 else named
-
-
-def _numbers(value: object, count: int) -> list[int] | None:
-    if isinstance(value, list) and len(value) == count and all(type(number) is int for number in value):
-        return value
-    return None
-
-
-def _a_size(entry: Entry) -> Size | None:
-    found = re.fullmatch(r"([0-9]{1,3})x([0-9]{1,3})", entry.value) if isinstance(entry.value, str) else None
-    if found is not None and all(1 <= int(side) <= LARGEST_SIDE_TRIADS for side in found.groups()):
-        return Size(int(found[1]), int(found[2]))
-    entry.wrong(
-        f'a size in triads, "WIDTHxHEIGHT", from "1x1" to "{LARGEST_SIDE_TRIADS}x{LARGEST_SIDE_TRIADS}"'
-    )
-    return None
-
-
-def _a_place(entry: Entry) -> Place | None:
-    numbers = _numbers(entry.value, 3)
-    if numbers is not None:
-        place = Place(*numbers)
-        if _is_frame(place.in_frame) and 0 <= place.board < BOARDS_PER_FRAME:
-            return place
-    entry.wrong(f"[cabinet, frame, board] with a board from 0 to {BOARDS_PER_FRAME - 1}")
-    return None
-
-
-def _a_frame(entry: Entry) -> Frame | None:
-    numbers = _numbers(entry.value, 2)
-    if numbers is not None and _is_frame(Frame(*numbers)):
-        return Frame(*numbers)
-    entry.wrong("[cabinet, frame]")
-    return None
-
-
-def _is_frame(frame: Frame) -> bool:
-    return 0 <= frame.cabinet <= _LARGEST_CABINET and 0 <= frame.frame <= _LARGEST_FRAME
-
-
-def _a_link_name(value: object) -> Link | None:
-    if isinstance(value, str):
-        return _LINK_NAMES.get(value)
-    return Link(value) if type(value) is int and 0 <= value < len(Link) else None
-
-
-def _an_ipv4_address(entry: Entry) -> IPv4Address | None:
-    if isinstance(entry.value, str):
-        try:
-            return IPv4Address(entry.value)
-        except AddressValueError:
-            pass
-    entry.wrong('an IPv4 address, such as "10.11.0.0"')
-    return None

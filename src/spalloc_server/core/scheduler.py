@@ -324,7 +324,11 @@ class Scheduler:
         """Give a live board to no job until it is put back; the job that has it keeps it."""
         if machine in self._packers:
             self._set_aside.setdefault(machine, set()).add(board)
-            self._packers[machine].set_aside(board)
+            packer = self._packers[machine]
+            packer.set_aside(board)
+            if not packer.keeps:
+                # The place that was kept had the board in it: whoever waited for it gets another at the next decision.
+                self._keeping.pop(machine, None)
 
     def put_back(self, machine: str, board: Board) -> None:
         """Let jobs have a board again that was set aside."""

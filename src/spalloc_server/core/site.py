@@ -147,7 +147,7 @@ class Site:
         if len(reports) < machine.reports_to_set_aside:
             return
         self._reports.forget(key)
-        said = "; ".join(report.text for report in reports if report.text) or "no description"
+        said = "; ".join(dict.fromkeys(report.text for report in reports if report.text)) or "no description"
         fault = Fault(f"{len(reports)} users reported it: {said}", machine.report_rest_seconds)
         if holder is not None:
             self._suspects[key] = fault
@@ -390,7 +390,20 @@ class Site:
 
     def boards_in_care(self) -> Mapping[BoardKey, str | None]:
         """Return the boards that are neither free nor a job's, each with what is wrong with it, if anything is."""
-        return self._upkeep.in_care()
+        return {key: why for key, why in self._upkeep.in_care().items() if self._knows(key)}
+
+    def set_aside(self, machine: str) -> dict[Board, str]:
+        """Return a machine's boards that are not given to jobs for now, each with the reason."""
+        silent = {
+            board: why
+            for (name, frame), why in self.silent.why.items()
+            if name == machine
+            for board in self.machines[name].in_frame(frame)
+        }
+        faulty = {
+            key.board: why for key, why in self.boards_in_care().items() if key.machine == machine and why
+        }
+        return silent | faulty
 
     @property
     def jobs_created(self) -> int:

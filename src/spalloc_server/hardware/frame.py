@@ -113,6 +113,7 @@ class FrameDriver:
         self._turns: asyncio.Task[None] | None = None
         self._next_check: asyncio.TimerHandle | None = None
         self._has_fpgas: bool | None = None
+        """Whether the BMP is new enough for that; while it is not known, it is taken to be."""
 
     def start(self) -> None:
         """Begin to check that the BMP answers, now and from time to time."""
@@ -262,7 +263,7 @@ class FrameDriver:
 
     async def _prepare(self, goals: _Goals) -> dict[int, str]:
         """Check the FPGAs of boards that are on and stop their links; return the boards that failed."""
-        if not self._has_fpgas:
+        if self._has_fpgas is False:
             # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
             await self._ask([lambda sequence: version_request(min(goals), sequence)], REGISTER_PATIENCE)
             return {}
@@ -305,14 +306,14 @@ def _identified(fpga: int, reply: ScpReply) -> bool:
         return False
 
 
-def _has_fpgas(reply: ScpReply | None) -> bool:
-    """Return whether a BMP is new enough to have FPGA registers; one that can't be understood is taken to be."""
+def _has_fpgas(reply: ScpReply | None) -> bool | None:
+    """Return whether a BMP is new enough to have FPGA registers, or None if its answer doesn't tell."""
     try:
         if reply is not None and reply.ok:
             return version_of(reply).number.major >= FIRST_MAJOR_WITH_FPGAS
     except PacketError:
         pass
-    return True
+    return None
 
 
 def _reading(slot: int, fpga: int) -> Question:

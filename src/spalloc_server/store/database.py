@@ -18,14 +18,16 @@ from spalloc_server.store.records import from_text, to_text
 from spinnaker.geometry import Board
 
 _PUT_JOB = """
-INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES {rows}
 ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
 """
 _PUT_BOARD = """
-INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES {rows}
 ON CONFLICT (machine, x, y, z) DO UPDATE
 SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds
 """
+_ROWS_A_STATEMENT = 100
+_DROP_BOARDS = "DELETE FROM boards WHERE (machine, x, y, z) IN (VALUES {rows})"
 _COUNT_JOBS = "UPDATE counters SET value = max(value, ?) WHERE name = 'next_job'"
 
 
@@ -154,25 +156,36 @@ class Store:
         database = self._database
         database.execute("BEGIN")
         try:
-            database.executemany(_PUT_JOB, [_job_row(record) for record in jobs.values()])
+            self._run(_PUT_JOB, [_job_row(record) for record in jobs.values()])
             if jobs:
                 database.execute(_COUNT_JOBS, (max(jobs) + 1,))
-            for key, record in boards.items():
-                if record is None:
-                    database.execute(
-                        "DELETE FROM boards WHERE machine = ? AND x = ? AND y = ? AND z = ?",
-                        (key.machine, *key.board),
-                    )
-                else:
-                    database.execute(
-                        _PUT_BOARD,
-                        (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds),
-                    )
+            self._run(
+                _DROP_BOARDS,
+                [(key.machine, *key.board) for key, record in boards.items() if record is None],
+            )
+            self._run(
+                _PUT_BOARD,
+                [
+                    (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds)
+                    for key, record in boards.items()
+                    if record is not None
+                ],
+            )
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
+
+    def _run(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        # One statement for many rows: after each statement this thread would have to wait for the interpreter, which
+        # the event loop keeps busy.
+        for start in range(0, len(rows), _ROWS_A_STATEMENT):
+            some = rows[start : start + _ROWS_A_STATEMENT]
+            row = f"({', '.join('?' * len(some[0]))})"
+            self._database.execute(
+                statement.format(rows=", ".join([row] * len(some))), [value for row in some for value in row]
+            )
 
     def forget_ended(self, before: float, limit: int) -> int:
         """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many.

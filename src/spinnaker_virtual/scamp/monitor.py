@@ -21,6 +21,7 @@ from spinnaker.scamp import (
 from spinnaker.scp import Result, SoftwareVersion
 from spinnaker.sdp import MAX_DATA_BYTES
 from spinnaker_virtual.board import VirtualBoard
+from spinnaker_virtual.leds import switched
 from spinnaker_virtual.network import Socket
 from spinnaker_virtual.scamp import applications
 from spinnaker_virtual.scamp.allocation import SdramHeap
@@ -336,7 +337,7 @@ def _nearest_neighbour(task: Task) -> Outcome:
             return _signal_all(task, data)
         if operation == _SET_LEDS:
             for chip in task.machine.running():
-                chip.leds = _switched(chip.leds, data & 0x0FFF_FFFF, task.machine)
+                _switch(chip, data & 0x0FFF_FFFF, task.machine)
     elif command == _FLOOD_START:
         flood.begin(key >> 17 & 0x7F, key >> 8 & 0xFF, data)
     elif command == _FLOOD_SELECT:
@@ -360,22 +361,14 @@ def _flood_data(task: Task) -> Outcome:
 # LEDs, tags, allocation, router.
 
 
-def _switched(leds: int, actions: int, machine: BootedMachine) -> int:
-    """Return LEDs after actions of two bits each: 1 toggles, 2 turns off, 3 turns on."""
-    defined: int = SystemVariable.LED_0.format.unpack_from(
-        machine.layout.variables, SystemVariable.LED_0.offset
-    )[0]
-    for led in range(defined & 0xF):
-        bit, action = 1 << led, actions >> 2 * led & 3
-        if action == 1:
-            leds ^= bit
-        elif action:
-            leds = leds | bit if action & 1 else leds & ~bit
-    return leds
+def _switch(chip: Chip, actions: int, machine: BootedMachine) -> None:
+    variable = SystemVariable.LED_0
+    defined: int = variable.format.unpack_from(machine.layout.variables, variable.offset)[0]
+    chip.leds = switched(chip.leds, actions, defined & 0xF)
 
 
 def _set_leds(task: Task) -> Outcome:
-    task.chip.leds = _switched(task.chip.leds, task.packet.argument_1, task.machine)
+    _switch(task.chip, task.packet.argument_1, task.machine)
     return _DONE
 
 

@@ -74,7 +74,8 @@ class Commands:
         """Run a command to its end; for `spalloc`, --command must come last."""
         return subprocess.run(
             self.line(name, arguments, server),
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             capture_output=True,
             timeout=_PATIENCE,
             stdin=options.pop("stdin", subprocess.DEVNULL),

@@ -194,3 +194,19 @@ def test_mistaken_arguments_are_one_line_and_status_2(
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert said in ended.stderr
+
+
+def test_boot_without_spinnman_says_how_to_get_it_before_boards_are_taken(
+    commands: Commands, client: ProtocolClient
+) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("spinnman") is not None:
+        pytest.skip("SpiNNMan is installed here")
+    ended = commands.run("spalloc", *OWNER, "--boot", "3")
+    assert ended.returncode == 2
+    assert (
+        ended.stderr
+        == "spalloc: --boot needs SpiNNMan, which is not installed: pip install 'spalloc[boot]'\n"
+    )
+    assert client.create_job(1, owner="next", keepalive=None) == 1

@@ -16,12 +16,22 @@ from spalloc_server.core.machine import Machine
 from spinnaker.geometry import Board, BoardLink, Link, far_end
 from tests.peers.environments import PeerEnvironment
 from tests.spalloc_server.config.examples import CSV
+from tests.spalloc_server.processes import SERVER
 
 pytestmark = pytest.mark.slow
 
 MANUALLY = """
 import os
 from spalloc_server.links import Links as L
+
+computed = set(
+    str([int(number) for number in numbers])
+    for numbers in (
+        [board_to_chip(1, 1, 2), board_to_chip(0, 0, 1), chip_to_board(20, 4, 24, 24), chip_to_board(3, 9, 24, 24)]
+        + [triad_dimensions_to_chips(2, 3, wrap) for wrap in WrapAround]
+        + [board_down_link(x, y, z, link, 2, 2) for x in range(2) for y in range(2) for z in range(3) for link in L]
+    )
+)
 
 def rows(width):
     return {(x, 0, z): (0, x, 2 * z) for x in range(width) for z in range(3)}
@@ -30,7 +40,7 @@ print("standard output belongs to nobody")
 machines = [
     Machine(
         name="three",
-        tags=set(["three", "default"]),
+        tags=set(["three", "default"]) | computed,
         board_locations=rows(1),
         bmp_ips={(0, 0): "192.168.240.0"},
         spinnaker_ips={(0, 0, 0): "192.168.240.1", (0, 0, 1): "192.168.240.17", (0, 0, 2): "192.168.240.41"},
@@ -110,6 +120,33 @@ def test_a_converted_file_says_what_the_2023_server_read(
             expected[key] = [pair for pair in expected[key] if pair[0] not in expected["dead_boards"]]
         assert _told(ours) == expected
         assert ours.cool_down_seconds == theirs["seconds_before_free"]
+
+
+def test_the_command_writes_what_check_accepts(tmp_path: Path) -> None:
+    (tmp_path / "boards.csv").write_text(CSV)
+    (tmp_path / "old.cfg").write_text(MANUALLY)
+    # From elsewhere: the CSV file is found beside the configuration.
+    done = subprocess.run([*SERVER, "convert", str(tmp_path / "old.cfg")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("# Converted from old.cfg by spalloc-server convert.\n")
+    assert "note: max_retired_jobs = 7 was left out" in done.stderr
+    assert [machine.name for machine in parse(done.stdout, "new.toml", tmp_path).machines] == [
+        "three",
+        "single",
+        "room",
+        "strides",
+        "csv",
+    ]
+
+
+def test_a_file_whose_machines_make_no_sense_is_reported_by_the_command(tmp_path: Path) -> None:
+    (tmp_path / "old.cfg").write_text(
+        "configuration = Configuration(machines=[Machine('a', width=1, height=1)])"
+    )
+    done = subprocess.run([*SERVER, "convert", str(tmp_path / "old.cfg")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert 'machine "a" says of (0, 0, 0), (0, 0, 1), (0, 0, 2) neither where it stands' in done.stderr
 
 
 def _convert(tmp_path: Path, text: str) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from spalloc_client.states import JobState
+from spalloc_server.core.census import count_boards
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder
@@ -251,6 +252,14 @@ class Reconfigurations(RuleBasedStateMachine):
     def start_cold(self) -> None:
         self.world.start_cold()
 
+    @precondition(lambda self: any(one.bmps for one in self.world.machines))
+    @rule(data=st.data(), silent=st.booleans())
+    def bmp_falls_silent_or_answers(self, data: st.DataObject, *, silent: bool) -> None:
+        frames = [(one.name, frame) for one in self.world.machines for frame in one.bmps]
+        name, frame = data.draw(st.sampled_from(sorted(frames)), "which frame")
+        self.world.site.frame_silent(name, frame, "it is silent" if silent else None, self.world.now)
+        self.world.settle()
+
     @rule(seconds=st.sampled_from([0.0, 6.0, 4000.0]))
     def wait(self, seconds: float) -> None:
         self.world.wait(seconds)
@@ -258,6 +267,9 @@ class Reconfigurations(RuleBasedStateMachine):
     @rule()
     def quieten(self) -> None:
         """Healthy hardware, and time for it: all boards are jobs' or free."""
+        for name, frame in list(self.world.site.silent.why):
+            self.world.site.frame_silent(name, frame, None, self.world.now)
+        self.world.settle()
         for _ in range(8):
             self.world.answer_all()
             self.world.wait(1000.0)
@@ -270,6 +282,16 @@ class Reconfigurations(RuleBasedStateMachine):
             assert job.record.state in (JobState.ready, JobState.queued)
         for key in all_boards(*self.world.machines) & set(self.world.board_records):
             raise AssertionError(f"{key} is still recorded though all is quiet")
+
+    @invariant()
+    def no_board_is_counted_twice_or_not_at_all(self) -> None:
+        for one in self.world.machines:
+            counts = count_boards(self.world.site)[one.name]
+            conditions = (counts.free, counts.held, counts.switching_off, counts.aside, counts.silent)
+            assert all(count >= 0 for count in conditions)
+            assert sum(conditions) == len(one.places)
+            if not any(name == one.name for name, _ in self.world.site.silent.why):
+                assert counts.silent == 0
 
     @invariant()
     def nothing_acknowledged_is_lost(self) -> None:
@@ -291,6 +313,13 @@ class Reconfigurations(RuleBasedStateMachine):
     def boards_that_are_on_are_a_jobs_or_owed(self) -> None:
         owed = {key for key, record in self.world.board_records.items() if record.owed_off}
         assert set(self.world.hardware.on) <= set(self.world.site.holders) | owed
+
+    @invariant()
+    def every_notice_says_what_it_is_about(self) -> None:
+        for notice in self.world.notices:
+            assert notice.about
+            assert notice.about.keys() <= {"job", "machine", "board", "frame"}
+            assert all(str(value) in notice.text for value in notice.about.values())
 
     @invariant()
     def orders_are_for_boards_that_there_are_or_were(self) -> None:

@@ -182,6 +182,23 @@ def _begin(
         ends[start.job] = now + duration
 
 
+def test_a_kept_place_that_loses_a_board_is_kept_no_more_and_its_job_still_starts() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    scheduler.submit(1, ONE, 0.0)
+    (first,) = scheduler.decide(0.0)
+    scheduler.submit(2, WHOLE, 0.0)
+    scheduler.decide(0.0)
+    scheduler.decide(PATIENCE + 1.0)
+    assert scheduler.waiting(2).obstacle is Obstacle.KEPT
+    sick = Board(3, 3, 2)
+    scheduler.set_aside("m", sick)
+    assert scheduler.decide(PATIENCE + 2.0) == []
+    free_all(scheduler, first, PATIENCE + 3.0)
+    assert scheduler.decide(PATIENCE + 3.0) == []
+    scheduler.put_back("m", sick)
+    assert started(scheduler.decide(PATIENCE + 4.0)) == [2]
+
+
 def test_running_jobs_keep_their_boards_through_a_restart() -> None:
     machine = Machine("m", Size(4, 4))
     before = Scheduler([machine])

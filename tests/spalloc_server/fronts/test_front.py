@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 
 from spalloc_client.wire import Lines
 from spalloc_server.clock import SystemClock
@@ -117,7 +118,10 @@ def run(
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
 
+    # Servers run in uvloop's event loop where there is one, and in Python's where there is none.
     asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 VERSION = {"command": "version"}

@@ -200,6 +200,21 @@ def test_old_bmps_are_spared_what_they_do_not_know() -> None:
     assert {request.command for request in bench.bmp.requests} == {BmpCommand.VERSION, BmpCommand.POWER}
 
 
+def test_an_old_bmp_is_not_mistaken_for_a_new_one_because_it_was_busy() -> None:
+    bench = Bench(OLD)
+    bench.bmp.misbehave = lambda request: (
+        request.reply(Result.TIMEOUT) if request.command == BmpCommand.VERSION else bench.bmp.well(request)
+    )
+    bench.ask("busy", {1})
+    bench.wait("busy")
+    bench.bmp.misbehave = bench.bmp.well
+    bench.bmp.requests.clear()
+    bench.ask("job", {1})
+    bench.wait("job")
+    assert bench.done["job"] == {}
+    assert {request.command for request in bench.bmp.requests} == {BmpCommand.VERSION, BmpCommand.POWER}
+
+
 def test_what_is_wanted_last_is_what_is_done(bench: Bench) -> None:
     bench.ask("first", {0})
     bench.pass_time(0.00005)

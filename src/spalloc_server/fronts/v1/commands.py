@@ -320,6 +320,9 @@ class Commands:
                 "height": machine.size.height,
                 "dead_boards": sorted(machine.dead_boards),
                 "dead_links": [[*end.board, end.link.value] for end in sorted(machine.dead_links)],
+                "set_aside_boards": [
+                    [*board, why] for board, why in sorted(self._site.set_aside(machine.name).items())
+                ],
             }
             for machine in self._site.machines.values()
         ]

@@ -1,0 +1,164 @@
+# The commands in surroundings that are not a terminal with UTF-8 and a server that answers.
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from spalloc_client.protocol_client import ProtocolClient
+from tests.spalloc_client.scripts.conftest import Commands
+
+pytestmark = pytest.mark.slow
+
+QUERIES = [
+    ("spalloc-ps",),
+    ("spalloc-job", "1"),
+    ("spalloc-machine",),
+    ("spalloc-machine", "virtual", "--detailed"),
+    ("spalloc-where-is", "--board", "virtual", "0", "0", "0"),
+]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C.UTF-8"},
+    ],
+    ids=["C", "latin-1", "UTF-8"],
+)
+@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
+def test_any_locale_shows_any_owner(
+    query: tuple[str, ...], variables: dict[str, str], commands: Commands, make_job: Callable[..., int]
+) -> None:
+    make_job(1, owner="日本 \x1b[2J ü")
+    ended = commands.run(*query, env={**os.environ, **variables})
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+    assert "\x1b" not in ended.stdout
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
+def test_output_that_nobody_reads_is_no_traceback(query: tuple[str, ...], commands: Commands) -> None:
+    line = " ".join(commands.line(query[0], query[1:], server=True))
+    ended = subprocess.run(
+        ["bash", "-c", f"{line} | true; {line} >&-; {line} 2>&-"], capture_output=True, timeout=60
+    )
+    assert ended.stderr == b""
+
+
+@contextmanager
+def strange_server(reply: bytes) -> Iterator[int]:
+    """A server that takes connections and answers every line with the same bytes; none for silence."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            try:
+                while True:
+                    connection, _ = listening.accept()
+                    with connection, connection.makefile("rb") as lines:
+                        for _ in lines:
+                            connection.sendall(reply)
+            except OSError:
+                return
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    "query", [*QUERIES, ("spalloc-ps", "--watch"), ("spalloc", "--owner", "me")], ids=" ".join
+)
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n",
+        b'{"return": "1.0.0"}\n',
+        b'{"exception": "No."}\n',
+        b'{"return": {}}\n',
+        b"",
+    ],
+    ids=["http", "always a version", "always no", "always an object", "silence"],
+)
+def test_a_server_that_makes_no_sense_is_one_line(query: tuple[str, ...], reply: bytes) -> None:
+    with strange_server(reply) as port:
+        commands = Commands("127.0.0.1", port)
+        ended = commands.run(query[0], "--timeout", "0.5", *query[1:])
+    assert ended.returncode in (1, 2, 6)
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert ended.stderr.startswith(query[0] + ": ")
+    assert str(port) in ended.stderr or "version" in ended.stderr
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
+def test_no_server_is_one_line_that_says_what_to_check_and_status_1(query: tuple[str, ...]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        commands = Commands("127.0.0.1", probe.getsockname()[1])
+        ended = commands.run(*query)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "check --hostname and --port" in ended.stderr
+
+
+def test_debug_adds_the_traceback() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        ended = Commands("127.0.0.1", probe.getsockname()[1]).run("spalloc-ps", "--debug")
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("spalloc-ps: ")
+
+
+def test_ctrl_c_while_the_server_is_silent_is_quiet_with_status_130() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        commands = Commands("127.0.0.1", listening.getsockname()[1])
+        running = commands.start("spalloc-ps", "--timeout", "-1")
+        connection, _ = listening.accept()
+        assert connection.recv(100)
+        assert running.end(signal.SIGINT) == 130
+        connection.close()
+    assert running.said == {"error": "", "output": ""}
+
+
+def test_json_is_one_object_with_what_the_documentation_says(
+    commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
+) -> None:
+    job = make_job(3, owner="jane")
+    (listed,) = json.loads(commands.run("spalloc-ps", "--json").stdout)["jobs"]
+    shown = json.loads(commands.run("spalloc-job", str(job), "--json").stdout)
+    (machine,) = json.loads(commands.run("spalloc-machine", "--json").stdout)["machines"]
+    place = json.loads(commands.run("spalloc-where-is", "--json", "-j", str(job), "8", "4").stdout)
+    assert listed.items() <= shown.items()
+    assert machine["jobs"] == [listed]
+    assert (machine["boards"], machine["boards_in_use"]) == (24, 3)
+    assert [place["logical"], place["job_chip"]] == [[0, 0, 1], [8, 4]]
+    assert shown["connections"][0] == {"x": 0, "y": 0, "hostname": shown["hostname"]}
+    assert (shown["width"], shown["height"], shown["queue"], shown["reason"]) == (16, 16, None, None)
+    client.destroy_job(job, "Enough.")
+    gone = json.loads(commands.run("spalloc-job", str(job), "--json").stdout)
+    assert gone.keys() == shown.keys()
+    assert (gone["state"], gone["reason"]) == ("destroyed", "Enough.")
+    documented = (
+        "job_id owner host state power start_time keepalive machine boards args kwargs "
+        "reason hostname width height connections queue"
+    )
+    assert sorted(shown) == sorted(documented.split())
+
+
+def test_a_picture_goes_to_a_file_or_to_standard_output(commands: Commands, tmp_path: Path) -> None:
+    file = f"{tmp_path}/machine.svg"
+    assert commands.run("spalloc-machine", "virtual", "--svg", file).stdout == ""
+    assert commands.run("spalloc-machine", "virtual", "--svg", "-").stdout == Path(file).read_text("utf-8")
+    ended = commands.run("spalloc-machine", "virtual", "--svg", f"{tmp_path}/no/such.svg")
+    assert ended.returncode == 5
+    assert ended.stderr.count("\n") == 1

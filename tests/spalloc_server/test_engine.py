@@ -1,0 +1,179 @@
+# The engine's promise: on disk first, then replies, hardware and watchers; in simulated time, with disks that dawdle.
+
+import sqlite3
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
+from spalloc_server.core.site import Site
+from spalloc_server.engine import RECORD_RETRY_SECONDS, Engine
+from spalloc_server.store.database import Recalled
+from spinnaker.geometry import Board
+from tests.simulation.network import Network
+from tests.simulation.process import Process
+from tests.simulation.world import World
+from tests.spalloc_server.core.driver import machine
+
+
+class Records:
+    """A store that keeps everything in dictionaries, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, JobRecord] = {}
+        self.boards: dict[BoardKey, BoardRecord] = {}
+        self.writes: list[set[int]] = []
+        self.failing = False
+
+    def recall(self, *, ended_limit: int) -> Recalled:
+        return Recalled(list(self.jobs.values()), dict(self.boards), max(self.jobs, default=0) + 1)
+
+    def write(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+        if self.failing:
+            raise sqlite3.OperationalError("disk I/O error")
+        self.writes.append(set(jobs))
+        self.jobs.update(jobs)
+
+
+class Hardware:
+    """Hardware that notes what it was told, and what was on disk then."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self.orders: list[PowerOrder] = []
+
+    def start(self, silence: object) -> None:
+        pass
+
+    def carry_out(self, order: PowerOrder, done: Callable[[int, Mapping[Board, str]], None]) -> None:
+        recorded = {
+            board
+            for job in self._records.jobs.values()
+            if job.allocation is not None
+            for board in job.allocation.boards
+        }
+        assert order.boards <= recorded, "boards were powered before anything was on disk about them"
+        self.orders.append(order)
+
+    async def stop(self) -> None:
+        pass
+
+
+class Bench:
+    def __init__(self, seed: int = 0) -> None:
+        self.world = World(seed)
+        self.process = Process(self.world, Network(self.world), "engine")
+        self.records = Records()
+        self.hardware = Hardware(self.records)
+        self.acknowledged: list[int] = []
+        self.process.enter(self._start)
+
+    def _start(self) -> None:
+        self.engine = Engine(Site([machine()]), self.records, self.hardware, self)  # type: ignore[arg-type]
+        self.engine.start()
+
+    def now(self) -> float:
+        return self.world.now
+
+    def wall(self) -> float:
+        return 1e9 + self.world.now
+
+    def create(self, boards: int = 1) -> None:
+        """Create a job as a front does, and note when it may be acknowledged."""
+
+        def create() -> None:
+            job = self.engine.site.create_job(
+                JobRequest(AnyBoard() if boards == 1 else Boards(boards)),
+                Asked((boards,), {}),
+                owner="me",
+                keepalive=None,
+                host="here",
+                wall=self.wall(),
+                now=self.now(),
+            )
+            self.engine.when_recorded(lambda: self._acknowledge(job))
+
+        self.process.enter(create)
+
+    def _acknowledge(self, job: int) -> None:
+        assert job in self.records.jobs, f"job {job} was acknowledged before it was on disk"
+        self.acknowledged.append(job)
+
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        tasks: list[Any] = []
+        self.process.enter(lambda: tasks.append(self.process.start(main)))
+        assert self.world.run(until=tasks[0].done, limit=100.0), "it never ended"
+        tasks[0].result()
+
+    def pass_time(self, seconds: float) -> None:
+        self.world.run(until=lambda: False, limit=seconds)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.004), st.sampled_from([1, 3, 99])), max_size=30), st.integers(0, 99))
+def test_nothing_is_acknowledged_or_powered_before_it_is_on_disk(
+    commands: list[tuple[float, int]], seed: int
+) -> None:
+    bench = Bench(seed)
+    for pause, boards in commands:
+        bench.pass_time(pause)
+        bench.create(boards)
+    bench.pass_time(60.0)
+    assert bench.acknowledged == list(range(1, len(commands) + 1))
+    assert not bench.process.faults
+
+
+@given(st.lists(st.floats(0, 0.002), max_size=20), st.floats(0, 0.01), st.booleans(), st.integers(0, 99))
+def test_a_stop_acknowledges_only_what_is_on_disk_and_always_ends(
+    pauses: list[float], when: float, failing: bool, seed: int
+) -> None:
+    bench = Bench(seed)
+    bench.world.after(when, lambda: setattr(bench.records, "failing", failing))
+    for pause in pauses:
+        bench.world.after(pause, bench.create)
+    bench.pass_time(when)
+    bench.run(bench.engine.stop())
+    assert set(bench.acknowledged) <= bench.records.jobs.keys()
+    assert not bench.process.faults
+
+
+def test_what_arrives_together_shares_one_commit(bench: Bench) -> None:
+    bench.pass_time(1.0)
+    bench.records.writes.clear()
+    for _ in range(20):
+        bench.create()
+    bench.pass_time(1.0)
+    assert bench.records.writes == [set(range(1, 21))]
+
+
+def test_a_write_that_fails_is_tried_again_until_it_works(bench: Bench) -> None:
+    bench.records.failing = True
+    bench.create()
+    bench.pass_time(10 * RECORD_RETRY_SECONDS)
+    bench.create()
+    assert bench.acknowledged == []
+    assert bench.hardware.orders == []
+    bench.records.failing = False
+    bench.pass_time(3 * RECORD_RETRY_SECONDS)
+    assert bench.acknowledged == [1, 2]
+    assert len(bench.hardware.orders) == 2
+
+
+def test_an_event_without_anything_to_record_is_acknowledged_without_a_commit(bench: Bench) -> None:
+    bench.pass_time(1.0)
+    bench.records.writes.clear()
+    called = []
+    bench.process.enter(lambda: bench.engine.when_recorded(lambda: called.append(True)))
+    bench.pass_time(1.0)
+    assert called
+    assert bench.records.writes == []
