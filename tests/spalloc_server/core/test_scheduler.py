@@ -205,7 +205,7 @@ def test_a_place_is_kept_for_the_next_job_while_none_can_be_for_the_first() -> N
     scheduler.decide(0.0)
     scheduler.set_aside("m", Board(3, 3, 2))
     scheduler.submit(2, WHOLE, 0.0)
-    scheduler.submit(3, JobRequest(Boards(46)), 0.0)
+    scheduler.submit(3, JobRequest(Boards(47)), 0.0)
     scheduler.decide(PATIENCE)
     assert scheduler.waiting(2).obstacle is Obstacle.BOARDS
     assert scheduler.waiting(3).obstacle is Obstacle.KEPT
