@@ -71,6 +71,8 @@ class _Option:
     wish: Wish
     until: int = 0
     """How many boards must have been gained there before there can be a place."""
+    no_place_with: frozenset[Board] | None = None
+    """The boards that were set aside when it was found that no place could be kept for their sake."""
 
 
 @dataclass(slots=True)
@@ -288,13 +290,16 @@ class Scheduler:
             for queued in self._queue.values():
                 if now - queued.since < self._patience:
                     break
-                wish = next((option.wish for option in queued.kind.options if option.packer is packer), None)
-                if wish is not None and queued.job not in self._keeping.values():
-                    packer.keep(wish)
+                option = next((option for option in queued.kind.options if option.packer is packer), None)
+                if option is None or queued.job in self._keeping.values():
+                    continue
+                if option.no_place_with != packer.set_aside_boards:
+                    packer.keep(option.wish)
                     if packer.keeps:
                         self._keeping[name] = queued.job
                         self._kept_until[name] = 0
-                    break
+                        break
+                    option.no_place_with = packer.set_aside_boards
 
     # Boards
 

@@ -11,7 +11,9 @@ from itertools import accumulate
 
 from spalloc_server.simulate.history import History
 
-_WIDTH, _CHART, _LEFT, _TOP, _GAP = 960, 180, 64, 34, 58
+_WIDTH, _LEFT, _RIGHT, _TOP, _GAP = 960, 88, 20, 34, 58
+_QUEUE, _BETWEEN, _USE = 110, 8, 80
+_CHART = _QUEUE + _BETWEEN + _USE
 _COLUMNS = 480
 _BUSY, _WANTED, _INK, _LINE = "#3b6ea5", "#e0a458", "#333", "#ccc"
 _HOUR = 3600.0
@@ -59,13 +61,14 @@ def occupancy_of(title: str, boards: int, jobs: Sequence[tuple[float, float, flo
 def draw(charts: Sequence[Occupancy]) -> str:
     """Return an SVG document with one chart below the other, all to the same scale of time.
 
-    Each shows the boards in use, and above them the boards that jobs wait for, as a share of the machine.
+    Each shows the boards that waiting jobs ask for, as so many times the machine, and below the share of its boards in
+    use.
     """
     start = min(chart.changes[0][0] for chart in charts)
     end = max(chart.changes[-1][0] for chart in charts)
     span = max(end - start, 1.0)
     columns = [_columns(chart, start, span) for chart in charts]
-    top = max(1.0, *(used + wanted for column in columns for used, wanted in column))
+    most = max(1.0, *(wanted for column in columns for _, wanted in column))
     height = _TOP + len(charts) * (_CHART + _GAP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}"',
@@ -73,7 +76,7 @@ def draw(charts: Sequence[Occupancy]) -> str:
         f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
     ]
     for at, (chart, column) in enumerate(zip(charts, columns, strict=True)):
-        parts += _chart(chart, column, _TOP + at * (_CHART + _GAP), span, top)
+        parts += _chart(chart, column, _TOP + at * (_CHART + _GAP), span, most)
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 
@@ -100,42 +103,46 @@ def _columns(chart: Occupancy, start: float, span: float) -> list[tuple[float, f
 
 
 def _chart(
-    chart: Occupancy, columns: Sequence[tuple[float, float]], y: float, span: float, top: float
+    chart: Occupancy, columns: Sequence[tuple[float, float]], y: int, span: float, most: float
 ) -> list[str]:
-    bottom = y + _CHART
-    scale = _CHART / top
-    step = (_WIDTH - _LEFT - 20) / _COLUMNS
-
-    def area(heights: Sequence[float], base: Sequence[float], colour: str) -> str:
-        upper = [
-            f"{_LEFT + i * step:.1f},{bottom - (b + h) * scale:.1f}"
-            for i, (h, b) in enumerate(zip(heights, base, strict=True))
-        ]
-        lower = [f"{_LEFT + i * step:.1f},{bottom - b * scale:.1f}" for i, b in enumerate(base)]
-        return f'<polygon points="{" ".join(upper + lower[::-1])}" fill="{colour}"/>'
-
-    used = [use for use, _ in columns]
-    wanted = [want for _, want in columns]
-    parts = [
-        f'<text x="{_LEFT}" y="{y - 10}" font-weight="bold">{escape(chart.title)}</text>',
-        area(used, [0.0] * len(used), _BUSY),
-        area(wanted, used, _WANTED),
-        f'<line x1="{_LEFT}" y1="{bottom - scale:.1f}" x2="{_WIDTH - 20}" y2="{bottom - scale:.1f}"',
-        f' stroke="{_INK}" stroke-dasharray="4 3"/>',
-        f'<text x="{_LEFT - 6}" y="{bottom - scale + 4:.1f}" text-anchor="end">100 %</text>',
-        f'<text x="{_LEFT - 6}" y="{bottom + 4}" text-anchor="end">0</text>',
-    ]
-    hours = span / _HOUR
-    every = max(1, round(hours / 10))
-    for hour in range(0, int(hours) + 1, every):
-        x = _LEFT + hour * _HOUR / span * (_WIDTH - _LEFT - 20)
-        parts.append(f'<line x1="{x:.1f}" y1="{bottom}" x2="{x:.1f}" y2="{bottom + 4}" stroke="{_LINE}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{hour} h</text>')
+    floor, bottom = y + _QUEUE, y + _CHART
     legend = _WIDTH - 330
-    parts += [
-        f'<rect x="{legend}" y="{y - 20}" width="11" height="11" fill="{_BUSY}"/>',
-        f'<text x="{legend + 16}" y="{y - 10}">boards in use</text>',
-        f'<rect x="{legend + 130}" y="{y - 20}" width="11" height="11" fill="{_WANTED}"/>',
-        f'<text x="{legend + 146}" y="{y - 10}">asked for by waiting jobs</text>',
+    return [
+        f'<text x="{_LEFT}" y="{y - 10}" font-weight="bold">{escape(chart.title)}</text>',
+        f'<rect x="{legend}" y="{y - 20}" width="11" height="11" fill="{_WANTED}"/>',
+        f'<text x="{legend + 16}" y="{y - 10}">asked for by waiting jobs</text>',
+        f'<rect x="{legend + 190}" y="{y - 20}" width="11" height="11" fill="{_BUSY}"/>',
+        f'<text x="{legend + 206}" y="{y - 10}">boards in use</text>',
+        *_area([wanted / most for _, wanted in columns], floor, _QUEUE, _WANTED),
+        *_area([used for used, _ in columns], bottom, _USE, _BUSY),
+        _label(f"{most:.0f} machine{'' if most == 1 else 's'}", y + 10),
+        _label("100 %", bottom - _USE + 10),
+        _label("0", bottom),
+        *_hours(bottom, span),
     ]
+
+
+def _area(shares: Sequence[float], floor: int, height: int, colour: str) -> list[str]:
+    """Draw shares, 0 to 1, as heights above a line, and the line at 1."""
+    step = (_WIDTH - _LEFT - _RIGHT) / len(shares)
+    points = [f"{_LEFT + at * step:.1f},{floor - share * height:.1f}" for at, share in enumerate(shares)]
+    right = _WIDTH - _RIGHT
+    return [
+        f'<polygon points="{_LEFT},{floor} {" ".join(points)} {right},{floor}" fill="{colour}"/>',
+        f'<line x1="{_LEFT}" y1="{floor}" x2="{right}" y2="{floor}" stroke="{_LINE}"/>',
+        f'<line x1="{_LEFT}" y1="{floor - height}" x2="{right}" y2="{floor - height}" stroke="{_LINE}"/>',
+    ]
+
+
+def _label(text: str, y: int) -> str:
+    return f'<text x="{_LEFT - 6}" y="{y}" text-anchor="end" font-size="11">{text}</text>'
+
+
+def _hours(bottom: int, span: float) -> list[str]:
+    hours = span / _HOUR
+    parts = []
+    for hour in range(0, int(hours) + 1, max(1, round(hours / 10))):
+        x = _LEFT + hour / hours * (_WIDTH - _LEFT - _RIGHT)
+        parts.append(f'<line x1="{x:.1f}" y1="{bottom}" x2="{x:.1f}" y2="{bottom + 4}" stroke="{_INK}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{hour} h</text>')
     return parts

@@ -199,6 +199,18 @@ def test_a_kept_place_that_loses_a_board_is_kept_no_more_and_its_job_still_start
     assert started(scheduler.decide(PATIENCE + 4.0)) == [2]
 
 
+def test_a_place_is_kept_for_the_next_job_while_none_can_be_for_the_first() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    scheduler.submit(1, ONE, 0.0)
+    scheduler.decide(0.0)
+    scheduler.set_aside("m", Board(3, 3, 2))
+    scheduler.submit(2, WHOLE, 0.0)
+    scheduler.submit(3, JobRequest(Boards(47)), 0.0)
+    scheduler.decide(PATIENCE)
+    assert scheduler.waiting(2).obstacle is Obstacle.BOARDS
+    assert scheduler.waiting(3).obstacle is Obstacle.KEPT
+
+
 def test_running_jobs_keep_their_boards_through_a_restart() -> None:
     machine = Machine("m", Size(4, 4))
     before = Scheduler([machine])

@@ -58,7 +58,7 @@ class Packer:
         self._taken: dict[int, Planes] = {}
         self._takers: dict[Board, int] = {}
         self._number = 0
-        self._set_aside: set[Board] = set()
+        self._set_aside: frozenset[Board] = frozenset()
         self._kept: _Kept | None = None
         self._seen = self._looked = 0
         self._free = self._fabric.live
@@ -74,6 +74,11 @@ class Packer:
     def free_boards(self) -> int:
         """How many boards are free, kept ones included."""
         return self._free.size
+
+    @property
+    def set_aside_boards(self) -> frozenset[Board]:
+        """The boards that are given to no job until they are put back."""
+        return self._set_aside
 
     @property
     def kept_boards(self) -> int:
@@ -134,7 +139,7 @@ class Packer:
     def set_aside(self, board: Board) -> None:
         """Give a board to no job until it is put back; who has it keeps it."""
         if contains(self.machine.size, board):
-            self._set_aside.add(board)
+            self._set_aside |= {board}
             planes = self._bitmaps.planes([board])
             self._free -= planes
             if self._kept is not None and planes & self._kept.boards != NO_BOARDS:
@@ -144,7 +149,7 @@ class Packer:
     def put_back(self, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
         if board in self._set_aside:
-            self._set_aside.remove(board)
+            self._set_aside -= {board}
             if board not in self._takers:
                 self._free |= self._bitmaps.planes([board]) & self._fabric.live
             if self._kept is not None:

@@ -4,20 +4,20 @@
 """Rectangles that have room for a number of triads and are square enough."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from math import ceil
 
 from spinnaker.geometry import Size
 
-LOOSENESS = (1.0, 1.25, 1.5, 2.0)
+LOOSENESS = (1.0, 1.4, 2.0)
 """How many times the area that is needed a rectangle may have.
 
 A looser rectangle lets a job bend around its neighbours; what it does not need is left to them. How much that
 saves is measured in docs/guides/scheduling.md.
 """
 
-_MOST_WIDTHS = 24
-"""Widths tried for one request. There are no more on the largest machine built; on still larger ones, which have
-hundreds, this keeps the time to decide in proportion to the number of triads."""
+_WIDER = 1.4
+"""How much wider the next width may be than the last: so many, at the most, stand for all."""
 
 
 def is_square_enough(size: Size, min_ratio: float) -> bool:
@@ -33,20 +33,35 @@ def holds(outer: Size, inner: Size) -> bool:
 def rectangles(triads: int, min_ratio: float, limit: Size) -> list[Size]:
     """Return rectangles up to `limit` that have room for `triads` triads and are square enough, smallest area first.
 
-    For each width there is the lowest one that has room, and some that are higher, up to twice the area needed.
+    Not all there are: for each width, the lowest one is at least inside one of these, if it is not out of proportion.
+    So a job that fits into any of those fits into one of these, and they are few, however large the machine.
     """
     lowest = {}
     for width in range(1, limit.width + 1):
         height = _lowest(width, triads, min_ratio)
         if height is not None and height <= limit.height:
             lowest[width] = height
-    sizes = {
-        Size(width, max(lowest[width], min(limit.height, int(looseness * triads / width))))
-        for width in _spread(list(lowest))
-        for looseness in LOOSENESS
-    }
-    fitting = (size for size in sizes if is_square_enough(size, min_ratio))
-    return sorted(fitting, key=_by_area)
+    smallest = min((width * height for width, height in lowest.items()), default=0)
+    lowest = {width: height for width, height in lowest.items() if width * height <= LOOSENESS[-1] * smallest}
+    sizes = set()
+    last = 0
+    for width in _some_of(list(lowest)):
+        passed_over = lowest.get(last + 1, 0)
+        for looseness in LOOSENESS:
+            height = max(lowest[width], min(limit.height, int(looseness * triads / width)))
+            sizes.add(Size(width, height))
+        sizes.add(Size(width, max(lowest[width], passed_over)))
+        last = width
+    return sorted((size for size in sizes if is_square_enough(size, min_ratio)), key=_by_area)
+
+
+def _some_of(widths: list[int]) -> list[int]:
+    """Return some of a row of widths, the first and the last among them."""
+    chosen = widths[:1]
+    for width, following in pairwise([*widths, 0]):
+        if following == 0 or following > max(chosen[-1] + 1, _WIDER * chosen[-1]):
+            chosen.append(width)
+    return list(dict.fromkeys(chosen))
 
 
 def _lowest(width: int, triads: int, min_ratio: float) -> int | None:
@@ -73,14 +88,6 @@ def every_rectangle(triads: int, min_ratio: float, limit: Size) -> list[Size]:
 
 def _by_area(size: Size) -> tuple[int, int, Size]:
     return size.boards, max(size), size
-
-
-def _spread(widths: list[int]) -> list[int]:
-    """Return at most `_MOST_WIDTHS` of the widths, the first and the last among them, evenly spread."""
-    if len(widths) <= _MOST_WIDTHS:
-        return widths
-    step = (len(widths) - 1) / (_MOST_WIDTHS - 1)
-    return [widths[round(at * step)] for at in range(_MOST_WIDTHS)]
 
 
 def outermost(sizes: Iterable[Size]) -> tuple[Size, ...]:

@@ -175,6 +175,33 @@ def test_a_place_is_found_whenever_the_naive_search_finds_one(
             assert given is None
 
 
+@st.composite
+def _busy_torus(draw: st.DrawFn) -> tuple[Size, frozenset[Board]]:
+    size = Size(draw(st.integers(2, 7)), draw(st.integers(2, 7)))
+    triads = [board for board in boards_of(size) if board.z == 0]
+    taken = draw(st.frozensets(st.sampled_from(triads), max_size=len(triads)))
+    return size, frozenset(Board(x, y, z) for x, y, _ in taken for z in range(3))
+
+
+@given(_busy_torus(), st.integers(2, 60), st.sampled_from([0.0, 0.333, 1.0]))
+@settings(max_examples=100, deadline=None)
+def test_a_job_that_fits_into_the_smallest_rectangle_of_any_width_is_given_a_place(
+    busy: tuple[Size, frozenset[Board]], count: int, min_ratio: float
+) -> None:
+    size, taken = busy
+    machine = Machine("m", size)
+    packer = Packer(machine)
+    packer.take(taken)
+    request = JobRequest(Boards(count), min_ratio=min_ratio)
+    lowest: dict[int, Size] = {}
+    for smallest in every_rectangle(-(-count // 3), min_ratio, size):
+        lowest.setdefault(smallest.width, smallest)
+    least = min((smallest.boards for smallest in lowest.values()), default=0)
+    proportionate = [smallest for smallest in lowest.values() if smallest.boards <= 2 * least]
+    if naive.has_place(machine, request, proportionate, naive.live_boards(machine) - taken):
+        assert found(packer, request) is not None
+
+
 @given(naive.machines(), naive.requests())
 @settings(max_examples=100, deadline=None)
 def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_machine(
