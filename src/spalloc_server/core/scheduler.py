@@ -272,6 +272,8 @@ class Scheduler:
     def _start_kept(self, name: str, starts: list[Start]) -> None:
         """Start the job that a place is kept for, or keep it a better one."""
         packer = self._packers[name]
+        if not packer.keeps:
+            return  # boards of the place were set aside since; another is looked for in the end
         if packer.gained_for_kept >= self._kept_until[name]:
             found = packer.find_for_kept()
             if isinstance(found, Allocation):

@@ -377,6 +377,54 @@ def test_a_free_board_that_enough_hosts_report_is_set_aside_at_once() -> None:
     assert world.board_records[BoardKey("m", Board(0, 0, 0))].aside == "3 users reported it: no description"
 
 
+def test_a_board_that_is_reported_while_it_cools_down_is_not_given_to_jobs_either() -> None:
+    world = World(machine(1, 1, cool_down_seconds=30.0))
+    key = BoardKey("m", Board(0, 0, 0))
+    world.destroy(world.create(THREE))
+    world.answer_all()
+    for host in ("a", "b", "c"):
+        world.site.report_problem(key, host, "smoke", world.now)
+        world.settle()
+    waiting = world.create(THREE, keepalive=None)
+    world.wait(31.0)
+    assert world.record(waiting).state is JobState.queued
+    assert world.site.boards_in_care() == {key: "3 users reported it: smoke"}
+    world.restart()
+    assert world.record(waiting).state is JobState.queued, "the fault is recorded, too"
+    world.wait(86_000.0)
+    assert not world.orders, "it rests for a day"
+    world.wait(1_000.0)
+    world.answer_all()
+    world.wait(31.0)
+    assert world.record(waiting).state is JobState.power, "it passed its test"
+
+
+def test_a_reported_board_rests_its_time_whatever_its_bmp_does() -> None:
+    world = World(machine(1, 1))
+    key = BoardKey("m", Board(0, 0, 0))
+    for host in ("a", "b", "c"):
+        world.site.report_problem(key, host, "smoke", world.now)
+    world.settle()
+    world.answer_all()
+    frame = world.machines[0].places[key.board].in_frame
+    for why in ("no answer", None):
+        world.site.frame_silent("m", frame, why, world.now)
+        world.settle()
+    assert not world.orders
+    assert key in world.site.boards_in_care()
+
+
+def test_jobs_that_ended_early_leave_no_keepalive_clocks_behind() -> None:
+    world = World()
+    living = world.create(ONE, keepalive=1e9)
+    for _ in range(1_000):
+        world.destroy(world.create(ONE, keepalive=1e9))
+        world.answer_all()
+    assert len(world.site._keepalives) < 100
+    world.wait(2e9)
+    assert world.record(living).state is JobState.destroyed
+
+
 def test_only_the_latest_destroyed_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spalloc_server.core.site.REMEMBERED_JOBS", 2)
     world = World()
