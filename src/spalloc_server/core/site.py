@@ -96,7 +96,7 @@ class Site:
         """
         number = self._next_job
         self._next_job += 1
-        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now)
+        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now, now)
         self.jobs[number] = job
         self._touch(job)
         impossible = self._scheduler.submit(number, request, now)
@@ -325,21 +325,21 @@ class Site:
             (r for r in records if r.state is JobState.destroyed), key=lambda r: (r.ended or 0.0, r.id)
         ):
             self._remember(record)
-        self._recall_live([record for record in records if record.state is not JobState.destroyed], now)
+        self._recall_live([record for record in records if record.state is not JobState.destroyed], wall, now)
         self._recall_boards(boards, now)
         self._end_touched(None, wall, now)
         for job in list(self.jobs.values()):
             if job.record.allocation is None:
-                impossible = self._scheduler.submit(job.id, job.record.request, now)
+                impossible = self._scheduler.submit(job.id, job.record.request, job.since)
                 if impossible is not None:
                     self._end(job, f"Cancelled: {impossible}", wall, now)
             elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
         self._follow_upkeep(now)
 
-    def _recall_live(self, records: Iterable[JobRecord], now: float) -> None:
+    def _recall_live(self, records: Iterable[JobRecord], wall: float, now: float) -> None:
         for record in records:
-            job = self.jobs[record.id] = Job(record, now)
+            job = self.jobs[record.id] = Job(record, now, since=now - max(0.0, wall - record.created))
             if record.keepalive is not None:
                 self._keepalives.add(now + record.keepalive, job.id)
             allocation = record.allocation
@@ -371,7 +371,7 @@ class Site:
             if record.state is JobState.destroyed:
                 self._remember(record)
             else:
-                job = self.jobs[record.id] = Job(record, now)
+                job = self.jobs[record.id] = Job(record, now, since=now - max(0.0, wall - record.created))
                 self._retire(job, STARTED_COLD, wall)
                 if record.allocation is not None:
                     perhaps_on |= {
@@ -475,7 +475,7 @@ class Site:
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
-        impossible = self._scheduler.submit(job.id, job.record.request, now)
+        impossible = self._scheduler.submit(job.id, job.record.request, job.since)
         if impossible is not None:
             # It could keep its boards when the machines were changed, and can't have others now.
             self._end(job, f"Cancelled: {impossible}", wall, now)

@@ -219,6 +219,35 @@ def test_a_moved_job_waits_in_the_queue_when_there_is_no_other_place() -> None:
     assert world.record(job).state is JobState.ready, "the board passed its test and was given back"
 
 
+def test_a_moved_job_keeps_its_turn() -> None:
+    world = World(machine(1, 1))
+    first = world.create(JobRequest(Boards(3)), keepalive=None)
+    world.wait(1.0)
+    second = world.create(JobRequest(Boards(3)), keepalive=None)
+    world.wait(1.0)
+    world.answer(world.orders[0], {Board(0, 0, 0): "dead"})
+    waiting = [world.site.waiting(job) for job in (first, second)]
+    assert [one.position for one in waiting if one is not None] == [1, 2]
+    world.answer_all()
+    world.wait(61.0)
+    world.answer_all()
+    assert world.record(first).state is JobState.ready
+    assert world.record(second).state is JobState.queued
+
+
+def test_how_long_a_job_has_waited_is_remembered_through_a_restart() -> None:
+    world = World()
+    blocker = world.create(WHOLE, keepalive=None)
+    world.answer_all()
+    waiting = world.create(WHOLE, keepalive=None)
+    world.wait(500.0)
+    world.restart()
+    assert world.site.jobs[waiting].since == world.now - 500.0
+    world.destroy(blocker)
+    world.answer_all()
+    assert world.record(waiting).state is JobState.ready
+
+
 def test_a_sick_board_is_tried_again_later_each_time_after_a_longer_rest() -> None:
     world = World(machine(1, 1))
     job = world.create(JobRequest(BoardAt(Board(0, 0, 0))))
