@@ -339,7 +339,8 @@ class JobSteps:
                     raise ProtocolError(f"{command} could not be asked: {error}") from error
             else:
                 return answer
-            yield Disconnect()
+            # The connection that failed is of no use any more; another thread may have made a new one by now, so
+            # nothing is closed here.
             yield Sleep(pause)
 
     def status(self) -> Steps[Status]:
@@ -390,7 +391,9 @@ class JobSteps:
                     raise
                 failures += 1
                 pause = 0.0 if failures == 1 else self._requirements.reconnect_delay
-                yield Disconnect()
+                if isinstance(error, ProtocolTimeoutError):
+                    # The connection looks well, and nothing comes over it.
+                    yield Disconnect()
                 if failures > 1:
                     yield Log(
                         f"The spalloc server is unreachable ({error}), will keep trying...", warning=True
