@@ -138,8 +138,6 @@ class Scheduler:
         """For each machine that keeps a place, the job it is kept for."""
         self._kept_until: dict[str, int] = {}
         """For each machine that keeps a place, how many boards must have been gained before the job can start."""
-        self._in_use: dict[str, set[Board]] = {}
-        self._set_aside: dict[str, set[Board]] = {}
 
     # The queue
 
@@ -309,17 +307,13 @@ class Scheduler:
 
     def release(self, machine: str, boards: Iterable[Board], now: float) -> None:  # noqa: ARG002
         """Note that boards are free again; a machine that is no longer configured makes no difference."""
-        freed = list(boards)
-        self._in_use.get(machine, set()).difference_update(freed)
         if machine in self._packers:
-            self._packers[machine].give_back(freed)
+            self._packers[machine].give_back(boards)
 
     def occupy(self, machine: str, boards: Iterable[Board]) -> None:
         """Note that boards are not free, whatever the reason."""
-        taken = list(boards)
-        self._in_use.setdefault(machine, set()).update(taken)
         if machine in self._packers:
-            self._packers[machine].take(taken)
+            self._packers[machine].take(boards)
 
     def restore_running(self, job: int, request: JobRequest, allocation: Allocation) -> None:  # noqa: ARG002
         """Note that a job runs already; the ones that have been running longest come first."""
@@ -328,7 +322,6 @@ class Scheduler:
     def set_aside(self, machine: str, board: Board) -> None:
         """Give a live board to no job until it is put back; the job that has it keeps it."""
         if machine in self._packers:
-            self._set_aside.setdefault(machine, set()).add(board)
             packer = self._packers[machine]
             packer.set_aside(board)
             if not packer.keeps:
@@ -337,7 +330,6 @@ class Scheduler:
 
     def put_back(self, machine: str, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
-        self._set_aside.get(machine, set()).discard(board)
         if machine in self._packers:
             self._packers[machine].put_back(board)
 
@@ -348,15 +340,11 @@ class Scheduler:
 
         These jobs leave the queue. Running jobs keep their boards on machines that stay.
         """
-        self._packers = {machine.name: Packer(machine) for machine in machines}
+        before, self._packers = self._packers, {machine.name: Packer(machine) for machine in machines}
         self._keeping.clear()
-        for gone in (set(self._in_use) | set(self._set_aside)) - set(self._packers):
-            self._in_use.pop(gone, None)
-            self._set_aside.pop(gone, None)
         for name, packer in self._packers.items():
-            packer.take(self._in_use.get(name, ()))
-            for board in self._set_aside.get(name, ()):
-                packer.set_aside(board)
+            if name in before:
+                packer.take_over(before[name])
         for kind in self._kinds.values():
             kind.options, kind.in_vain = self._options(kind.request), False
         hopeless = [queued for queued in self._queue.values() if not queued.kind.options]

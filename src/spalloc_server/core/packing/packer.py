@@ -22,7 +22,7 @@ from spalloc_server.core.packing.search import (
 )
 from spalloc_server.core.packing.space import Space
 from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest
-from spinnaker.geometry import Board, contains
+from spinnaker.geometry import Board, boards_of
 
 Wish = AnyBoard | BoardAt | Demand
 """A request as one machine sees it."""
@@ -54,6 +54,7 @@ class Packer:
         self.machine = machine
         self._fabric = Fabric(machine)
         self._bitmaps = self._fabric.bitmaps
+        self._every_board = frozenset(boards_of(machine.size))
         self._demands: dict[JobRequest, Demand | None] = {}
         self._taken: dict[int, Planes] = {}
         self._takers: dict[Board, int] = {}
@@ -104,7 +105,7 @@ class Packer:
 
     def take(self, boards: Iterable[Board]) -> None:
         """Note that boards are in use, together; those that are already, or do not exist, are left out."""
-        new = [board for board in boards if board not in self._takers and contains(self.machine.size, board)]
+        new = [board for board in boards if board not in self._takers and board in self._every_board]
         if not new:
             return
         self._number += 1
@@ -136,9 +137,16 @@ class Packer:
             self._free -= self._bitmaps.planes(self._set_aside)
         self._changed()
 
+    def take_over(self, earlier: "Packer") -> None:
+        """Note what was in use and set aside while the machine was configured otherwise."""
+        for boards in earlier._taken.values():
+            self.take(earlier._bitmaps.boards(boards))
+        for board in earlier.set_aside_boards:
+            self.set_aside(board)
+
     def set_aside(self, board: Board) -> None:
         """Give a board to no job until it is put back; who has it keeps it."""
-        if contains(self.machine.size, board):
+        if board in self._every_board:
             self._set_aside |= {board}
             planes = self._bitmaps.planes([board])
             self._free -= planes
