@@ -38,6 +38,8 @@ class _Kept:
     """No job that took boards later than this number may be in the place's way."""
     oldest: int
     """The first of those that were in the place's way when it was chosen."""
+    hoped: Planes
+    """What the others of those up to `latest` have: it counts as free when a better place is looked for."""
     tried: int = 0
     """What `gained_for_kept` was when no place was found for the job; 0 if that has not been tried."""
     stale: bool = False
@@ -131,8 +133,11 @@ class Packer:
                 self._taken[taker] = left
             self._free |= planes & self._fabric.live
             kept = self._kept
-            if kept is not None and not kept.oldest < taker <= kept.latest:
-                kept.stale = True  # the others count as free already when a better place is looked for
+            if kept is not None:
+                if kept.oldest < taker <= kept.latest:
+                    kept.hoped -= planes
+                else:
+                    kept.stale = True
         if self._set_aside:
             self._free -= self._bitmaps.planes(self._set_aside)
         self._changed()
@@ -271,7 +276,7 @@ class Packer:
         if kept is None or not kept.stale:
             return False
         kept.stale = False
-        self._hope.become(self._hoped_for(kept.oldest + 1, kept.latest))
+        self._hope.become((self._free | kept.hoped) & self._usable)
         if not self._fits(kept.wish, self._hope):
             return False
         self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
@@ -309,7 +314,9 @@ class Packer:
         if isinstance(best, Place):
             tried = 0 if self._kept is None else self._kept.tried
             in_the_way = (number for number in numbers[:-1] if self._taken[number] & best.boards != NO_BOARDS)
-            self._kept = _Kept(wish, best.boards, latest, next(in_the_way, latest), tried)
+            oldest = next(in_the_way, latest)
+            hoped = self._hoped_for(oldest + 1, latest) - self._free
+            self._kept = _Kept(wish, best.boards, latest, oldest, hoped, tried)
             self._changed()
 
     def _hope_from(self, first: int, last: int) -> Space:
