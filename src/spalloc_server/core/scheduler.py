@@ -190,7 +190,8 @@ class Scheduler:
         Returns:
             whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
         """
-        largest = max((packer.look() for packer in self._packers.values()), default=0)
+        least = min((kind.fewest for kind in self._kinds.values() if kind.in_vain), default=None)
+        largest = max((packer.look(least) for packer in self._packers.values()), default=0)
         lines = [_Line(kind) for kind in self._kinds.values() if not kind.in_vain or kind.fewest <= largest]
         heapify(lines)
         settled = True

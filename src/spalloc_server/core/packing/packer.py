@@ -207,15 +207,18 @@ class Packer:
             self._demands[request] = next(possible, None)
         return self._demands[request]
 
-    def look(self) -> int:
+    def look(self, least: int | None) -> int:
         """Take note of the boards that have become available since the last look.
 
+        Args:
+            least: the fewest boards that do for any of those who were found no place after the last look.
+
         Returns:
-            how many boards the largest cluster has that one of them is in. Who was found no place after the last look
-            can have none now with more boards than that.
+            how many boards the largest cluster has that one of them is in; less if that is less than `least` anyway.
+            Who was found no place after the last look can have none now with more boards than that.
         """
         self._seen, self._looked = self._looked, self.gained
-        if self._seen == self._looked:
+        if least is None or self._seen == self._looked or self._open.boards.size < least:
             return 0
         return self._open.largest_cluster(self._open.opened_since(self._seen))
 
