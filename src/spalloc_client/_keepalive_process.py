@@ -18,6 +18,8 @@ import time
 SENDS_PER_KEEPALIVE = 3
 # A server that was away for most of a short keepalive must still be found in time.
 TRIES_PER_KEEPALIVE = 10
+# Seconds of a single wait: systems refuse some weeks.
+LONGEST_WAIT = 86_400.0
 
 
 class Orders:
@@ -40,12 +42,12 @@ class Orders:
     @property
     def period(self) -> float:
         """Seconds between keepalives."""
-        return self.keepalive / SENDS_PER_KEEPALIVE
+        return min(self.keepalive / SENDS_PER_KEEPALIVE, LONGEST_WAIT)
 
     @property
     def retry(self) -> float:
         """Seconds between attempts to connect."""
-        return min(self.reconnect_delay, self.keepalive / TRIES_PER_KEEPALIVE)
+        return min(self.reconnect_delay, self.keepalive / TRIES_PER_KEEPALIVE, LONGEST_WAIT)
 
     @property
     def patience(self) -> float:

@@ -24,6 +24,9 @@ Address: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, A
 HEAD_START = 0.25
 """Seconds an address has to itself before the next one is tried beside it (RFC 8305, section 5)."""
 
+_LONGEST_WAIT = 86_400.0
+"""Seconds of a single wait, at most: systems refuse some weeks, and infinity."""
+
 
 def dial(hostname: str, port: int, timeout: float | None) -> socket.socket:
     """Connect to a server, whichever of its addresses answers first.
@@ -74,8 +77,9 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
             done.set()
 
     threading.Thread(target=resolve, name="spalloc-look-up", daemon=True).start()
-    if not done.wait(time_left(deadline, time.monotonic())):
-        return None
+    while not done.wait(_one_wait(left := time_left(deadline, time.monotonic()))):
+        if left == 0.0:
+            return None
     (result,) = found
     if isinstance(result, OSError):
         raise result
@@ -122,9 +126,8 @@ def _race(untried: deque[Address], deadline: float | None, server: str) -> socke
                     if begun is None:
                         continue
                     selector.register(begun, selectors.EVENT_WRITE)
-                left = time_left(deadline, time.monotonic())
-                wait = left if not untried else HEAD_START if left is None else min(left, HEAD_START)
-                for key, _ in selector.select(wait):
+                wait = _one_wait(time_left(deadline, time.monotonic()))
+                for key, _ in selector.select(min(wait, HEAD_START) if untried else wait):
                     sock = key.fileobj
                     assert isinstance(sock, socket.socket)
                     selector.unregister(sock)
@@ -140,6 +143,10 @@ def _race(untried: deque[Address], deadline: float | None, server: str) -> socke
                 assert isinstance(key.fileobj, socket.socket)
                 key.fileobj.close()
     raise summary(failures, server)
+
+
+def _one_wait(left: float | None) -> float:
+    return _LONGEST_WAIT if left is None else min(left, _LONGEST_WAIT)
 
 
 def _start(address: Address, failures: list[OSError]) -> socket.socket | None:

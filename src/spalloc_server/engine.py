@@ -251,7 +251,7 @@ class Engine:
                 listener.machines_changed(machines)
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
-        self.site.power_done(number, failed, self.clock.now())
+        self.site.power_done(number, failed, wall=self.clock.wall(), now=self.clock.now())
         self.event()
 
     def _frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:

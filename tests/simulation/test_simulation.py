@@ -51,6 +51,11 @@ def test_a_site_keeps_its_promises_whatever_goes_wrong_in_thousands_of_stories(b
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
 
 
+@pytest.mark.parametrize("seed", [4238960606])
+def test_a_story_that_once_ended_badly_ends_well(seed: int) -> None:
+    run(seed)
+
+
 @pytest.mark.parametrize("seed", [3, 11])
 def test_a_seed_tells_the_same_story_each_time(seed: int) -> None:
     assert run(seed) == run(seed)

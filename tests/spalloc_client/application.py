@@ -19,7 +19,13 @@ def main() -> None:
     job.wait_until_ready()
     helper = job._helper
     assert helper is not None
-    print(job.id, helper._process.pid, flush=True)
+    try:
+        # Whoever reads this may send us Ctrl-C before it is even written out.
+        print(job.id, helper._process.pid, flush=True)
+        if what == "catch":
+            sys.stdin.read()
+    except KeyboardInterrupt:
+        print("caught", flush=True)
     if what == "hold":
         # PyDLL, unlike CDLL, keeps the interpreter's lock during the call: no other thread of this process runs.
         ctypes.PyDLL(None).usleep(int(3 * float(keepalive) * 1_000_000))
@@ -30,11 +36,6 @@ def main() -> None:
     elif what == "spawn":
         # It ends with our input, as this process does.
         subprocess.Popen(["cat"], stdout=subprocess.DEVNULL, close_fds=False, start_new_session=True)
-    elif what == "catch":
-        try:
-            sys.stdin.read()
-        except KeyboardInterrupt:
-            print("caught", flush=True)
     sys.stdin.read()
     print(job.state.name, flush=True)
     job.destroy()

@@ -25,6 +25,8 @@ class ScriptedServer:
         self.answers: dict[str, Answer] = {"version": "1.0.0", **(answers or {})}
         self.hostname = host
         self.requests: list[Request] = []
+        self.accepted = 0
+        """How many connections there have ever been."""
         self.greeting = b""
         """What is sent as soon as somebody connects."""
         self._changed = threading.Condition()
@@ -101,6 +103,7 @@ class ScriptedServer:
                 return
             with self._changed:
                 self._connections.append(connection)
+                self.accepted += 1
                 self._changed.notify_all()
             self._start(self._serve, connection)
 

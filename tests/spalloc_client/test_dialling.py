@@ -141,3 +141,13 @@ def test_an_error_says_why_each_address_failed(client_class: Any, monkeypatch: p
         ConnectionRefusedError, match=r"can't connect to server\.test:1: Connection refused; "
     ):
         client_class("server.test", 1).connect(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("timeout", [1e7, 1e300, float("inf")])
+def test_a_timeout_may_be_as_long_as_one_likes(client_class: Any, timeout: float) -> None:
+    with ScriptedServer() as server:
+        for name in (server.hostname, "localhost"):
+            client = client_class(name, server.port, timeout=timeout)
+            client.connect()
+            assert client.version(timeout=timeout) == "1.0.0"
+            client.close()

@@ -301,6 +301,8 @@ def test_the_helper_s_patience_follows_from_the_job_s_keepalive() -> None:
     assert (orders.period, orders.retry, orders.patience) == (20.0, 5.0, 20.0)
     short = Orders("7 3.0 0.5 5.0 123 h 1")
     assert (short.period, short.retry, short.patience) == (1.0, 0.3, 0.5)
+    endless = Orders("7 1e300 None 1e300 1 localhost 22244")
+    assert max(endless.period, endless.retry, endless.patience) <= 86_400.0
 
 
 def test_a_job_and_its_application_go_on_when_the_server_is_killed_and_started_again(tmp_path: Path) -> None:

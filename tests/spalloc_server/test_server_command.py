@@ -37,7 +37,7 @@ def test_a_virtual_site_of_1200_boards_is_served() -> None:
         assert client.get_board_position("virtual", 19, 19, 2) == [9, 4, 23]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_and_leaves_nothing_behind(number: signal.Signals) -> None:
     with server(["--virtual", "2x2", "--port", "0"]) as running:
         with ProtocolClient(running.host, running.port) as client:

@@ -16,6 +16,7 @@ SERVER_STATUSES = (
 )
 COMMON_STATUSES = (
     (70, "a mistake in the command itself"),
+    (74, "the output could not be written"),
     (130, "ended by Ctrl-C"),
     (141, "whoever read the output stopped reading it"),
 )
@@ -147,6 +148,7 @@ def pages() -> list[Page]:
                 (5, "the boards could not be booted"),
                 (6, "the server could not be reached, did not answer in time, or refused"),
                 (70, "a mistake in the command itself"),
+                (74, "the output could not be written"),
                 (126, "the program of --command may not be executed"),
                 (127, "there is no such program as --command names"),
                 (141, "whoever read the output stopped reading it"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, or_none
+from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, or_none, seconds
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.sites import size
@@ -147,7 +147,7 @@ def _add_server(made: Parser, config: Config) -> None:
     )
     group.add_argument(
         "--keepalive",
-        type=float,
+        type=seconds,
         metavar="SECONDS",
         default=-1 if config["keepalive"] is None else config["keepalive"],
         help="the interval at which to require keepalive messages to be sent to prevent the server cancelling the "

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from spalloc_client import checks
 from spalloc_client._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TypeVar
 
     from spalloc_client.config import Config
+
+    T = TypeVar("T")
 
 USAGE_STATUS = 2
 
@@ -246,19 +249,20 @@ def add_server(parser: Parser, config: Config) -> Group:
     group.add_argument(
         "--hostname",
         "-H",
+        type=hostname,
         default=config["hostname"],
         help="hostname or IP of the spalloc server (default: %(default)s)",
     )
     group.add_argument(
         "--port",
         "-P",
-        type=int,
+        type=port,
         default=config["port"],
         help="port number of the spalloc server (default: %(default)s)",
     )
     group.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         metavar="SECONDS",
         default=config["timeout"],
         help="seconds to wait for a response from the server, or -1 to wait forever (default: %(default)s)",
@@ -275,6 +279,51 @@ def add_server(parser: Parser, config: Config) -> Group:
         help="talk to the server whatever its version (WARNING: could result in errors; default: %(default)s)",
     )
     return group
+
+
+def hostname(text: str) -> str:
+    """Read a server's name or address.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    return _checked(checks.hostname, text)
+
+
+def port(text: str) -> int:
+    """Read a TCP port.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    return _checked(checks.port, text)
+
+
+def _checked(check: Callable[[object], T], text: str) -> T:
+    try:
+        return check(text)
+    except ValueError as error:
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(str(error)) from None
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds above 0; one below says that there is no limit.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    # Neither infinity nor NaN, which is not equal to itself.
+    if number != 0.0 and number - number == 0.0:
+        return number
+    from argparse import ArgumentTypeError
+
+    raise ArgumentTypeError(f"expected a number of seconds above 0, or -1 for no limit, not {text!r}")
 
 
 def truth(text: str) -> bool:

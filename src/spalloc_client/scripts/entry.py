@@ -10,6 +10,7 @@ import os
 import sys
 
 from spalloc_client.config import read_config
+from spalloc_client.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 COMPLETE = "--complete"
 """The first argument by which a shell's script asks what can stand at the cursor."""
+
+_QUESTIONS = ("--help", "-h", "--version", "-V")
+"""First arguments that the configuration has nothing to say to, but for defaults that help shows."""
 
 
 def enter(
@@ -46,7 +50,7 @@ def enter(
         return answer(make_parser, words[1:])
 
     def action() -> int:
-        arguments = make_parser(read_config()).parse_args(words)
+        arguments = make_parser(_config(words)).parse_args(words)
         endings.debug = arguments.debug
         if arguments.debug:
             import logging
@@ -55,6 +59,16 @@ def enter(
         return act(arguments)
 
     return endings.status_of(action)
+
+
+def _config(words: Sequence[str]) -> Config:
+    try:
+        return read_config()
+    except ConfigError:
+        # Who asks for help may be about to mend just that. First only: later words may be a wrapped command's.
+        if words[:1] and words[0] in _QUESTIONS:
+            return read_config([])
+        raise
 
 
 def _open_streams() -> None:

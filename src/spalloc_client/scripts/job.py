@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from spalloc_client.errors import ProtocolTimeoutError
 from spalloc_client.scripts.answers import Network, Status, listed, state_name
 from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
@@ -26,6 +27,9 @@ WHICH_JOB = 3
 POWER_INTERRUPTED = 7
 NOT_POWERED = 8
 NO_BOARDS = 9
+
+_CHECK_EVERY = 30.0
+"""Seconds without news after which the server is asked, which shows whether it is still there."""
 
 
 def parser(config: Config) -> Parser:
@@ -81,13 +85,14 @@ def _act(arguments: Arguments, server: Server) -> int:
     )
     if arguments.json and any(actions):
         raise CommandError(USAGE, "--json shows a job: it goes with --info or --watch only")
-    with server.connect() as client:
-        job_id = arguments.job_id
-        if job_id is None:
-            job_id = only_job(client, arguments.owner, server.timeout)
-        if any(actions):
-            _do(arguments, client, job_id, server.timeout)
-            return SUCCESS
+    job_id = arguments.job_id
+    if job_id is None or any(actions):
+        with server.connect() as client:
+            if job_id is None:
+                job_id = only_job(client, arguments.owner, server.timeout)
+            if any(actions):
+                _do(arguments, client, job_id, server.timeout)
+                return SUCCESS
     from spalloc_client.scripts.job_view import JobView
 
     return show(JobView(job_id), arguments, server)
@@ -140,7 +145,9 @@ def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on:
             word = "on" if on else "off"
             raise CommandError(NOT_POWERED, f"cannot power {word} job {job_id} in state {state_name(state)}")
         try:
-            client.wait_for_notification()
+            client.wait_for_notification(_CHECK_EVERY)
+        except ProtocolTimeoutError:
+            continue
         except KeyboardInterrupt:
             raise CommandError(
                 POWER_INTERRUPTED,

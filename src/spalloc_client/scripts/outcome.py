@@ -10,7 +10,7 @@ import sys
 
 from spalloc_client.errors import ConfigError, ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.scripts.answers import AnswerError
-from spalloc_client.terminal.console import ReaderGoneError
+from spalloc_client.terminal.console import NotWrittenError, ReaderGoneError
 from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
@@ -23,6 +23,8 @@ USAGE = 2
 BOARDS_UNREACHABLE = 6
 INTERNAL_ERROR = 70
 """A mistake in the command itself (`EX_SOFTWARE` of sysexits.h)."""
+NOT_WRITTEN = 74
+"""Its output could not be written (`EX_IOERR` of sysexits.h)."""
 SIGNALLED = 128
 """Plus the number of the signal that ended the command."""
 INTERRUPTED = SIGNALLED + 2
@@ -77,6 +79,9 @@ class Endings:
         except ReaderGoneError:
             _silence()
             return BROKEN_PIPE
+        except NotWrittenError as error:
+            _silence()
+            return self._report(error)
         except KeyboardInterrupt:
             return INTERRUPTED
         except Exception as error:  # noqa: BLE001  # no traceback reaches a user who has not asked for it
@@ -105,6 +110,8 @@ class Endings:
     def _explain(self, error: Exception) -> tuple[int, str]:
         if isinstance(error, CommandError):
             return error.status, str(error)
+        if isinstance(error, NotWrittenError):
+            return NOT_WRITTEN, f"can't write the output: {error}"
         if isinstance(error, ConfigError):
             return USAGE, str(error)
         if isinstance(error, SpallocServerException):
@@ -128,6 +135,8 @@ def _flush() -> None:
         sys.stdout.flush()
     except BrokenPipeError as error:
         raise ReaderGoneError from error
+    except OSError as error:
+        raise NotWrittenError(error.strerror or str(error)) from error
 
 
 def _silence() -> None:

@@ -15,6 +15,7 @@ from spalloc_client.versions import complaint
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Self
 
     from spalloc_client.config import Config
     from spalloc_client.scripts.arguments import Parser
@@ -55,18 +56,32 @@ class Server:
     def __str__(self) -> str:
         return f"{self.hostname}:{self.port}"
 
-    def connect(self) -> ProtocolClient:
-        """Return a connection to the server, its version checked.
+    def connect(self) -> CheckedClient:
+        """Return a connection to the server, to be entered."""
+        return CheckedClient(self)
 
-        Raises:
-            CommandError: The server's version is not one that this client knows.
-            OSError: The server can't be reached.
-        """
-        client = ProtocolClient(self.hostname, self.port, timeout=self.timeout)
-        client.connect()
-        if not self.ignore_version:
-            check_version(client, self.timeout)
-        return client
+
+class CheckedClient(ProtocolClient):
+    """One connection to a server; entering it makes it, and checks the server's version.
+
+    Raises:
+        CommandError: On entering: the server's version is not one that this client knows.
+        OSError: On entering: the server can't be reached.
+    """
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server.hostname, server.port, timeout=server.timeout)
+        self._chosen = server
+
+    def __enter__(self) -> Self:
+        self.connect()
+        try:
+            if not self._chosen.ignore_version:
+                check_version(self, self._chosen.timeout)
+        except BaseException:
+            self.close()
+            raise
+        return self
 
 
 def run(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spalloc_client.errors import JobDestroyedError
 from spalloc_client.scripts.interruption import Interruptions, Stopped
-from spalloc_client.scripts.outcome import SIGNALLED, SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.outcome import NOT_WRITTEN, SIGNALLED, SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.progress import sentence
 from spalloc_client.scripts.substitutions import Facts, csv, substituted
 from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
@@ -142,6 +142,10 @@ def _run(command: list[str], facts: Facts) -> Ended:
         raise CommandError(NOT_FOUND, f"--command: there is no program {words[0]!r}") from error
     except PermissionError as error:
         raise CommandError(NOT_EXECUTABLE, f"--command: {words[0]!r} may not be executed") from error
+    except OSError as error:
+        raise CommandError(
+            NOT_EXECUTABLE, f"--command: {words[0]!r} can't be executed: {error.strerror}"
+        ) from error
 
 
 def _show(facts: Facts) -> None:
@@ -175,7 +179,12 @@ class _TemporaryCsv:
     def __enter__(self) -> Self:
         from tempfile import mkstemp
 
-        descriptor, self.name = mkstemp(".csv", "spinnaker_ips_")
+        try:
+            descriptor, self.name = mkstemp(".csv", "spinnaker_ips_")
+        except OSError as error:
+            raise CommandError(
+                NOT_WRITTEN, f"can't make a temporary file: {error.strerror}; TMPDIR says where to"
+            ) from error
         os.close(descriptor)
         return self
 
@@ -185,11 +194,11 @@ class _TemporaryCsv:
 
     def write(self, job: Job) -> None:
         connections = job.connections or {}
-        Path(self.name).write_text(
-            csv([(x, y, hostname) for (x, y), hostname in connections.items()]),
-            encoding="utf-8",
-            newline="\n",
-        )
+        text = csv([(x, y, hostname) for (x, y), hostname in connections.items()])
+        try:
+            Path(self.name).write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise CommandError(NOT_WRITTEN, f"can't write {self.name}: {error.strerror}") from error
 
 
 class _Held:

@@ -33,6 +33,10 @@ class ReaderGoneError(Exception):
     """Whoever read our output has gone: not an error of the command, yet no use going on."""
 
 
+class NotWrittenError(Exception):
+    """Our output can't be written, for a reason of the system's such as a full disk."""
+
+
 class Console:
     """One of the standard streams."""
 
@@ -57,6 +61,7 @@ class Console:
 
         Raises:
             ReaderGoneError: Nobody reads them any more.
+            NotWrittenError: They can't be written.
         """
         colour = self.colour
         self.write(
@@ -68,12 +73,15 @@ class Console:
 
         Raises:
             ReaderGoneError: Nobody reads it any more.
+            NotWrittenError: It can't be written.
         """
         try:
             self.stream.write(text)
             self.stream.flush()
         except BrokenPipeError as error:
             raise ReaderGoneError from error
+        except OSError as error:
+            raise NotWrittenError(error.strerror or str(error)) from error
 
     @property
     def columns(self) -> int | None:

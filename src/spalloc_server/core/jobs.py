@@ -49,12 +49,14 @@ class JobRecord:
 class Job:
     """A job: its record, which is replaced at every change, and what is known of it only while the server runs."""
 
-    __slots__ = ("heard", "order", "record")
+    __slots__ = ("heard", "order", "record", "since")
 
-    def __init__(self, record: JobRecord, heard: float) -> None:
-        """Hold `record`; the job was last heard of at `heard` (the core's time, seconds)."""
+    def __init__(self, record: JobRecord, heard: float, since: float) -> None:
+        """Hold `record`; the job was last heard of at `heard`, and came at `since` (the core's time, seconds)."""
         self.record = record
         self.heard = heard
+        self.since = since
+        """When the job came, which is its place in the queue; before the core's time began if it outlived a restart."""
         self.order: int | None = None
         """The number of the power order that the job waits for."""
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heapify, heappop, heapreplace
-from itertools import count
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
@@ -94,10 +93,23 @@ class _Queued:
     """A job that waits."""
 
     job: int
-    order: int
-    """Smaller than that of every job that came later."""
     since: float
     kind: _Kind
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """Smaller than that of every job that came later."""
+        return self.since, self.job
+
+
+def _line_up(jobs: dict[int, _Queued], queued: _Queued) -> None:
+    """Put a job in its place among those that wait, nearly always the last."""
+    late = bool(jobs) and queued.order < next(reversed(jobs.values())).order
+    jobs[queued.job] = queued
+    if late:
+        in_order = sorted(jobs.items(), key=lambda item: item[1].order)
+        jobs.clear()
+        jobs.update(in_order)
 
 
 class _Line:
@@ -133,7 +145,6 @@ class Scheduler:
         self._patience = patience
         self._queue: dict[int, _Queued] = {}
         self._kinds: dict[JobRequest, _Kind] = {}
-        self._order = count(1)
         self._keeping: dict[str, int] = {}
         """For each machine that keeps a place, the job it is kept for."""
         self._kept_until: dict[str, int] = {}
@@ -141,13 +152,14 @@ class Scheduler:
 
     # The queue
 
-    def submit(self, job: int, request: JobRequest, now: float) -> str | None:
+    def submit(self, job: int, request: JobRequest, since: float) -> str | None:
         """Queue a job, or leave it out and return the sentence that says why it can never run.
 
         Args:
             job: the job's ID.
             request: what it asks for.
-            now: the time in seconds since which it has been waiting.
+            since: the time in seconds at which it came. A job that had boards and lost them came when it was created:
+                it stands before all that came later.
         """
         kind = self._kinds.get(request)
         if kind is None:
@@ -155,7 +167,9 @@ class Scheduler:
             if not options:
                 return self._refusal(request)
             kind = self._kinds[request] = _Kind(request, options, _fewest(request))
-        self._queue[job] = kind.jobs[job] = _Queued(job, next(self._order), now, kind)
+        queued = _Queued(job, since, kind)
+        _line_up(self._queue, queued)
+        _line_up(kind.jobs, queued)
         return None
 
     def withdraw(self, job: int) -> None:
@@ -271,6 +285,8 @@ class Scheduler:
     def _start_kept(self, name: str, starts: list[Start]) -> None:
         """Start the job that a place is kept for, or keep it a better one."""
         packer = self._packers[name]
+        if not packer.keeps:
+            return  # boards of the place were set aside since; another is looked for in the end
         if packer.gained_for_kept >= self._kept_until[name]:
             found = packer.find_for_kept()
             if isinstance(found, Allocation):

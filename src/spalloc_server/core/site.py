@@ -30,6 +30,9 @@ STARTED_COLD = "The server was started afresh."
 REMEMBERED_JOBS = 10_000
 """Destroyed jobs whose fate can still be asked for; older ones are unknown."""
 
+ENDED_CLOCKS = 64
+"""How many keepalive clocks of ended jobs may run on beyond the number of live jobs."""
+
 SWITCH_OFF_RETRY_SECONDS = 10.0
 """How long boards that a job's owner wanted off, and that stayed on, are left before the next try."""
 
@@ -93,7 +96,7 @@ class Site:
         """
         number = self._next_job
         self._next_job += 1
-        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now)
+        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now, now)
         self.jobs[number] = job
         self._touch(job)
         impossible = self._scheduler.submit(number, request, now)
@@ -154,7 +157,7 @@ class Site:
             return
         self._scheduler.set_aside(key.machine, key.board)
         if self._upkeep.has(key):
-            self._upkeep.doubt(key, fault)
+            self._upkeep.doubt(key, fault, now)
         else:
             self._scheduler.occupy(key.machine, [key.board])
             self._upkeep.receive(key.machine, [key.board], {key.board: fault})
@@ -163,7 +166,7 @@ class Site:
 
     # Events from the hardware and the clock
 
-    def power_done(self, number: int, failed: Mapping[Board, str], now: float) -> None:
+    def power_done(self, number: int, failed: Mapping[Board, str], *, wall: float, now: float) -> None:
         """Take the hardware's answer to power order `number`: the boards that failed it, and why."""
         if self._upkeep.answered(number, failed, now):
             self._follow_upkeep(now)
@@ -179,7 +182,7 @@ class Site:
             else:
                 self._powered(job)
         elif job.record.power:
-            self._move(job, job.record.allocation, failed, now)
+            self._move(job, job.record.allocation, failed, wall, now)
         else:
             self._notice(
                 f"job {job.id}: boards could not be switched off, will try again",
@@ -322,21 +325,21 @@ class Site:
             (r for r in records if r.state is JobState.destroyed), key=lambda r: (r.ended or 0.0, r.id)
         ):
             self._remember(record)
-        self._recall_live([record for record in records if record.state is not JobState.destroyed], now)
+        self._recall_live([record for record in records if record.state is not JobState.destroyed], wall, now)
         self._recall_boards(boards, now)
         self._end_touched(None, wall, now)
         for job in list(self.jobs.values()):
             if job.record.allocation is None:
-                impossible = self._scheduler.submit(job.id, job.record.request, now)
+                impossible = self._scheduler.submit(job.id, job.record.request, job.since)
                 if impossible is not None:
                     self._end(job, f"Cancelled: {impossible}", wall, now)
             elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
         self._follow_upkeep(now)
 
-    def _recall_live(self, records: Iterable[JobRecord], now: float) -> None:
+    def _recall_live(self, records: Iterable[JobRecord], wall: float, now: float) -> None:
         for record in records:
-            job = self.jobs[record.id] = Job(record, now)
+            job = self.jobs[record.id] = Job(record, now, since=now - max(0.0, wall - record.created))
             if record.keepalive is not None:
                 self._keepalives.add(now + record.keepalive, job.id)
             allocation = record.allocation
@@ -368,7 +371,7 @@ class Site:
             if record.state is JobState.destroyed:
                 self._remember(record)
             else:
-                job = self.jobs[record.id] = Job(record, now)
+                job = self.jobs[record.id] = Job(record, now, since=now - max(0.0, wall - record.created))
                 self._retire(job, STARTED_COLD, wall)
                 if record.allocation is not None:
                     perhaps_on |= {
@@ -459,7 +462,9 @@ class Site:
         job.happens(Happening.POWERED)
         self._touch(job)
 
-    def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, str], now: float) -> None:
+    def _move(
+        self, job: Job, allocation: Allocation, failed: Mapping[Board, str], wall: float, now: float
+    ) -> None:
         names = ", ".join(str(board) for board in sorted(failed))
         self._notice(
             f"job {job.id} is moved: {names} of {allocation.machine} failed",
@@ -470,7 +475,10 @@ class Site:
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
-        self._scheduler.submit(job.id, job.record.request, now)
+        impossible = self._scheduler.submit(job.id, job.record.request, job.since)
+        if impossible is not None:
+            # It could keep its boards when the machines were changed, and can't have others now.
+            self._end(job, f"Cancelled: {impossible}", wall, now)
 
     def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
         faults = dict(faulty)
@@ -499,6 +507,9 @@ class Site:
         self._touch(job)
         del self.jobs[job.id]
         self._remember(job.record)
+        if len(self._keepalives) > 2 * len(self.jobs) + ENDED_CLOCKS:
+            # A keepalive may be years; the clocks of ended jobs would fill the memory until then.
+            self._keepalives.keep(self.jobs.__contains__)
 
     def _remember(self, record: JobRecord) -> None:
         self.ended[record.id] = record

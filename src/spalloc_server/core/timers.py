@@ -3,8 +3,8 @@
 # No clock: the time is always an argument.
 """A queue of things to do at a time."""
 
-from collections.abc import Iterator
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -25,6 +25,10 @@ class Timers(Generic[T]):
         """Have `what` come due at `when`."""
         heappush(self._heap, (when, next(self._order), what))
 
+    def __len__(self) -> int:
+        """Return how many values there are."""
+        return len(self._heap)
+
     def __iter__(self) -> Iterator[T]:
         """Go through all values, in no order."""
         return (what for _, _, what in self._heap)
@@ -39,3 +43,8 @@ class Timers(Generic[T]):
         while self._heap and self._heap[0][0] <= now:
             values.append(heappop(self._heap)[2])
         return values
+
+    def keep(self, wanted: Callable[[T], bool]) -> None:
+        """Drop all values but those that are wanted."""
+        self._heap = [entry for entry in self._heap if wanted(entry[2])]
+        heapify(self._heap)

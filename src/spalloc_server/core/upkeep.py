@@ -95,15 +95,25 @@ class Upkeep:
             self._care[key] = _Care()
             fault = faulty.get(key.board)
             if fault is not None:
-                self.doubt(key, fault)
+                self._blame(key, fault)
         self._begin(_Task.OFF, keys)
 
     def has(self, key: BoardKey) -> bool:
         """Return whether a board is in care."""
         return key in self._care
 
-    def doubt(self, key: BoardKey, fault: Fault) -> None:
+    def doubt(self, key: BoardKey, fault: Fault, now: float) -> None:
         """Note that something is wrong with a board in care: it must rest and pass a test before it is free."""
+        self._blame(key, fault)
+        for task, keys in self._timers:
+            if task is _Task.COOL and key in keys:
+                # It is off already, so nothing else is going to lead on to the rest.
+                keys.remove(key)
+                self._record(key, owed_off=False)
+                self._rest(key, _Task.TEST, now + self._rest_seconds(key))
+                break
+
+    def _blame(self, key: BoardKey, fault: Fault) -> None:
         self._care[key] = _Care(fault.why, 1, proven=False, rest_seconds=fault.rest_seconds)
         self._findings.notices.append(
             Notice(
@@ -181,8 +191,11 @@ class Upkeep:
         self._end_rest(rested)
 
     def hurry(self, boards: Iterable[BoardKey]) -> None:
-        """Begin at once what was put off because boards had failed: there is reason to hope that it works now."""
-        self._end_rest(boards)
+        """Begin at once what was put off because boards had failed: there is reason to hope that it works now.
+
+        Boards that rest for as long as was asked for, as those do that users reported, go on resting.
+        """
+        self._end_rest(key for key in boards if key in self._resting and self._care[key].rest_seconds is None)
 
     def _end_rest(self, boards: Iterable[BoardKey]) -> None:
         # A timer of a rest that was cut short finds nothing to do here.

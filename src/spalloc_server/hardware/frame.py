@@ -185,7 +185,10 @@ class FrameDriver:
             _settle(goals, await self._power(off, on=False), off)
         on = {slot: goal for slot, goal in goals.items() if goal.piece.on}
         if on:
-            failed = await self._power(on, on=True) or await self._prepare(on)
+            failed = await self._power(on, on=True)
+            up = {slot: goal for slot, goal in on.items() if slot not in failed}
+            if up:
+                failed |= await self._prepare(up)
             self._try_again(on, failed)
 
     def _try_again(self, goals: _Goals, failed: Mapping[int, str]) -> None:
@@ -252,14 +255,20 @@ class FrameDriver:
         return None
 
     async def _power(self, slots: Iterable[int], *, on: bool) -> dict[int, str]:
-        """Switch boards, and return those that failed: all or none."""
-        boards = frozenset(slots)
-        (reply,) = await self._ask(
-            [lambda sequence: power_request(boards, on, sequence=sequence)],
-            ON_PATIENCE if on else OFF_PATIENCE,
-        )
-        failure = self._failure(reply)
-        return {} if failure is None else dict.fromkeys(boards, failure)
+        """Switch boards, and return those that failed.
+
+        All at once; only if the BMP refuses that, one by one, so that a board that it refuses fails alone.
+        """
+        boards = sorted(slots)
+        patience = ON_PATIENCE if on else OFF_PATIENCE
+        (reply,) = await self._ask([_powering(boards, on=on)], patience)
+        if self._failure(reply) is None:
+            return {}
+        replies = [reply]
+        if len(boards) > 1:
+            replies = await self._ask([_powering([board], on=on) for board in boards], patience)
+        failures = {slot: self._failure(each) for slot, each in zip(boards, replies, strict=True)}
+        return {slot: failure for slot, failure in failures.items() if failure is not None}
 
     async def _prepare(self, goals: _Goals) -> dict[int, str]:
         """Check the FPGAs of boards that are on and stop their links; return the boards that failed."""
@@ -314,6 +323,10 @@ def _has_fpgas(reply: ScpReply | None) -> bool | None:
     except PacketError:
         pass
     return None
+
+
+def _powering(slots: Iterable[int], *, on: bool) -> Question:
+    return lambda sequence: power_request(slots, on, sequence=sequence)
 
 
 def _reading(slot: int, fpga: int) -> Question:

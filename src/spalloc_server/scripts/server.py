@@ -143,8 +143,11 @@ async def _until_told(site: "AbstractAsyncContextManager[tuple[str, int]]") -> N
     log = logging.getLogger("spalloc_server")
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+    # Without a file there is nothing to read again: a terminal that is closed ends the server like any other end,
+    # unless it was started by nohup.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
+            loop.add_signal_handler(number, ended.set)
     async with site as (host, port):
         log.info("listening on %s port %d", host, port)
         await ended.wait()

@@ -28,6 +28,9 @@ SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = exclude
 """
 _ROWS_A_STATEMENT = 100
 _DROP_BOARDS = "DELETE FROM boards WHERE (machine, x, y, z) IN (VALUES {rows})"
+_COUNT_STARTS = """
+INSERT INTO counters (name, value) VALUES ('starts', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
+"""
 _COUNT_JOBS = "UPDATE counters SET value = max(value, ?) WHERE name = 'next_job'"
 
 
@@ -61,6 +64,8 @@ class Store:
         self._name = "memory" if path is None else str(path)
         self._path = path
         self._reader: sqlite3.Connection | None = None
+        self._written = False
+        """Whether this process has written anything."""
         self._lock = None if path is None else _lock(path)
         try:
             self._open(path, database)
@@ -156,6 +161,11 @@ class Store:
         database = self._database
         database.execute("BEGIN")
         try:
+            if not self._written:
+                # A server that was killed may have left its last commit unsynced: it can be read, and still be lost
+                # with the power. Records that are already as they should be would write, and so sync, nothing; this
+                # does, and takes all that came before along.
+                database.execute(_COUNT_STARTS)
             self._run(_PUT_JOB, [_job_row(record) for record in jobs.values()])
             if jobs:
                 database.execute(_COUNT_JOBS, (max(jobs) + 1,))
@@ -176,6 +186,7 @@ class Store:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
+        self._written = True
 
     def _run(self, statement: str, rows: list[tuple[object, ...]]) -> None:
         # One statement for many rows: after each statement this thread would have to wait for the interpreter, which

@@ -162,5 +162,9 @@ def test_spalloc_ends_with_the_same_status_and_says_the_same(
         text = re.sub(r"Job \d+", "Job N", re.sub(r"127\.\d+\.\d+\.\d+", "127.x.x.x", text))
         return [line for line in re.sub(r"\S+\.csv", "CSV", text).splitlines() if line.startswith("Job N: ")]
 
-    assert said(ours.stderr) == said(published.stderr)
+    # How long a state lasts is the boards' doing: one that is over before a command looks is not shown.
+    passing = "Job N: Waiting for power on..."
+    assert [line for line in said(ours.stderr) if line != passing] == [
+        line for line in said(published.stderr) if line != passing
+    ]
     assert len(ours.stdout.splitlines()) == len(published.stdout.splitlines())

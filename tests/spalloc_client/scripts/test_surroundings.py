@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.scripts import job as job_command
+from tests.spalloc_client.scripted import ScriptedServer
 from tests.spalloc_client.scripts.conftest import Commands
 
 pytestmark = pytest.mark.slow
@@ -53,6 +56,54 @@ def test_output_that_nobody_reads_is_no_traceback(query: tuple[str, ...], comman
         ["bash", "-c", f"{line} | true; {line} >&-; {line} 2>&-"], capture_output=True, timeout=60
     )
     assert ended.stderr == b""
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
+def test_output_that_can_t_be_written_is_not_blamed_on_the_server(
+    query: tuple[str, ...], commands: Commands
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            commands.line(query[0], query[1:], server=True),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=60,
+        )
+    assert ended.stderr == f"{query[0]}: can't write the output: No space left on device\n"
+    assert ended.returncode == 74
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ("--port", "0"),
+        ("--port", "65536"),
+        ("--hostname", "a b"),
+        ("--timeout", "nan"),
+        ("--timeout", "inf"),
+        ("--timeout", "0"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("query", [*QUERIES, ("spalloc", "--owner", "me")], ids=" ".join)
+def test_a_server_that_can_t_be_meant_is_a_mistaken_argument(
+    query: tuple[str, ...], mistake: tuple[str, str]
+) -> None:
+    ended = Commands("127.0.0.1", 1).run(query[0], *mistake, *query[1:], server=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert f"argument {mistake[0]}" in ended.stderr
+    assert mistake[1] in ended.stderr
+    assert " must be " in ended.stderr or "expected" in ended.stderr
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
+def test_a_command_connects_once(query: tuple[str, ...]) -> None:
+    with ScriptedServer() as server:
+        Commands(server.hostname, server.port).run(*query)
+        asked = [request.command for request in server.requests]
+        assert (server.accepted, asked[0], len(asked) > 1) == (1, "version", True)
 
 
 @contextmanager
@@ -162,3 +213,56 @@ def test_a_picture_goes_to_a_file_or_to_standard_output(commands: Commands, tmp_
     ended = commands.run("spalloc-machine", "virtual", "--svg", f"{tmp_path}/no/such.svg")
     assert ended.returncode == 5
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_program_that_is_none_is_not_blamed_on_the_server(commands: Commands, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("no program")
+    program.chmod(0o700)
+    ended = commands.run("spalloc", "--owner", "me", "--quiet", "--command", str(program), "word")
+    assert ended.stderr == f"spalloc: --command: '{program}' can't be executed: Exec format error\n"
+    assert ended.returncode == 126
+
+
+def test_a_temporary_file_that_can_t_be_made_is_not_blamed_on_the_server(commands: Commands) -> None:
+    # Files may be made but not written: a folder where that is so can hold no temporary file.
+    ended = commands.run(
+        "spalloc",
+        *("--owner", "me", "--quiet", "--command", "true"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert ended.stderr.startswith("spalloc: can't ")
+    assert "check --hostname" not in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert ended.returncode == 74
+
+
+def test_waiting_for_power_notices_without_notifications_that_it_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_command, "_CHECK_EVERY", 0.05)
+    states = iter([2, 2, 3])
+    answers = {
+        "get_job_state": lambda _: {
+            "state": next(states),
+            "power": True,
+            "keepalive": None,
+            "reason": None,
+            "start_time": 0.0,
+            "keepalivehost": None,
+        }
+    }
+    with ScriptedServer(answers) as server, ProtocolClient(server.hostname, server.port) as client:
+        job_command.set_power(client, 7, 5.0, on=True)
+        assert server.count("get_job_state") == 3
+
+
+@pytest.mark.parametrize("question", ["--help", "-h", "--version", "-V"])
+def test_help_is_there_also_when_the_configuration_is_mistaken(question: str, tmp_path: Path) -> None:
+    (tmp_path / ".spalloc").write_text("[spalloc]\nport = none\n")
+    commands = Commands("127.0.0.1", 1)
+    ended = commands.run("spalloc", question, server=False, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    refused = commands.run("spalloc", "--owner", "me", "--command", "true", question, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "port is 'none'" in refused.stderr

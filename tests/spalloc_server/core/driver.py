@@ -118,7 +118,7 @@ class World:
         """Let the hardware carry out an order, but for the boards that fail."""
         self.orders.remove(order)
         self.hardware.obey(order, failed or {})
-        self.site.power_done(order.number, failed or {}, self.now)
+        self.site.power_done(order.number, failed or {}, wall=self.wall, now=self.now)
         self.settle()
 
     def answer_all(self) -> None:

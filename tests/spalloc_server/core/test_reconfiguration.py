@@ -111,6 +111,21 @@ def test_a_queued_job_that_can_never_run_now_is_ended_and_one_that_can_starts() 
     assert world.record(small).state is JobState.power
 
 
+def test_a_job_that_loses_its_boards_and_can_never_have_others_is_ended_and_told_why() -> None:
+    world = World()
+    job = _ready(world)
+    world.reconfigure(replace(world.machines[0], tags=frozenset({"other"})))
+    assert world.record(job).state is JobState.ready, "the change does not touch its boards"
+    world.power(job, on=True)
+    (order,) = world.orders
+    world.answer(order, {min(order.boards): "its FPGA 1 did not load"})
+    assert world.record(job).state is JobState.destroyed
+    assert world.record(job).reason == "Cancelled: No machine has all of the tags default."
+    assert world.site.waiting(job) is None
+    world.answer_all()
+    assert not world.hardware.on
+
+
 def test_all_changes_take_effect_together() -> None:
     world = World(machine(1, 1, name="a"), machine(1, 1, name="b"))
     queued = [world.create(THREE) for _ in range(3)]

@@ -219,6 +219,35 @@ def test_a_moved_job_waits_in_the_queue_when_there_is_no_other_place() -> None:
     assert world.record(job).state is JobState.ready, "the board passed its test and was given back"
 
 
+def test_a_moved_job_keeps_its_turn() -> None:
+    world = World(machine(1, 1))
+    first = world.create(JobRequest(Boards(3)), keepalive=None)
+    world.wait(1.0)
+    second = world.create(JobRequest(Boards(3)), keepalive=None)
+    world.wait(1.0)
+    world.answer(world.orders[0], {Board(0, 0, 0): "dead"})
+    waiting = [world.site.waiting(job) for job in (first, second)]
+    assert [one.position for one in waiting if one is not None] == [1, 2]
+    world.answer_all()
+    world.wait(61.0)
+    world.answer_all()
+    assert world.record(first).state is JobState.ready
+    assert world.record(second).state is JobState.queued
+
+
+def test_how_long_a_job_has_waited_is_remembered_through_a_restart() -> None:
+    world = World()
+    blocker = world.create(WHOLE, keepalive=None)
+    world.answer_all()
+    waiting = world.create(WHOLE, keepalive=None)
+    world.wait(500.0)
+    world.restart()
+    assert world.site.jobs[waiting].since == world.now - 500.0
+    world.destroy(blocker)
+    world.answer_all()
+    assert world.record(waiting).state is JobState.ready
+
+
 def test_a_sick_board_is_tried_again_later_each_time_after_a_longer_rest() -> None:
     world = World(machine(1, 1))
     job = world.create(JobRequest(BoardAt(Board(0, 0, 0))))
@@ -375,6 +404,54 @@ def test_a_free_board_that_enough_hosts_report_is_set_aside_at_once() -> None:
     whole = world.create(JobRequest(Boards(3)))
     assert world.record(whole).state is JobState.queued
     assert world.board_records[BoardKey("m", Board(0, 0, 0))].aside == "3 users reported it: no description"
+
+
+def test_a_board_that_is_reported_while_it_cools_down_is_not_given_to_jobs_either() -> None:
+    world = World(machine(1, 1, cool_down_seconds=30.0))
+    key = BoardKey("m", Board(0, 0, 0))
+    world.destroy(world.create(THREE))
+    world.answer_all()
+    for host in ("a", "b", "c"):
+        world.site.report_problem(key, host, "smoke", world.now)
+        world.settle()
+    waiting = world.create(THREE, keepalive=None)
+    world.wait(31.0)
+    assert world.record(waiting).state is JobState.queued
+    assert world.site.boards_in_care() == {key: "3 users reported it: smoke"}
+    world.restart()
+    assert world.record(waiting).state is JobState.queued, "the fault is recorded, too"
+    world.wait(86_000.0)
+    assert not world.orders, "it rests for a day"
+    world.wait(1_000.0)
+    world.answer_all()
+    world.wait(31.0)
+    assert world.record(waiting).state is JobState.power, "it passed its test"
+
+
+def test_a_reported_board_rests_its_time_whatever_its_bmp_does() -> None:
+    world = World(machine(1, 1))
+    key = BoardKey("m", Board(0, 0, 0))
+    for host in ("a", "b", "c"):
+        world.site.report_problem(key, host, "smoke", world.now)
+    world.settle()
+    world.answer_all()
+    frame = world.machines[0].places[key.board].in_frame
+    for why in ("no answer", None):
+        world.site.frame_silent("m", frame, why, world.now)
+        world.settle()
+    assert not world.orders
+    assert key in world.site.boards_in_care()
+
+
+def test_jobs_that_ended_early_leave_no_keepalive_clocks_behind() -> None:
+    world = World()
+    living = world.create(ONE, keepalive=1e9)
+    for _ in range(1_000):
+        world.destroy(world.create(ONE, keepalive=1e9))
+        world.answer_all()
+    assert len(world.site._keepalives) < 100
+    world.wait(2e9)
+    assert world.record(living).state is JobState.destroyed
 
 
 def test_only_the_latest_destroyed_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

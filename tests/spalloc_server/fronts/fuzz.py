@@ -105,6 +105,7 @@ class Line(asyncio.Transport):
         self.connection = connection
         self.written = bytearray()
         self.closing = False
+        self.ended = False
         self._reading = True
         self.lost = asyncio.get_running_loop().create_future()
         connection.connection_made(self)
@@ -113,7 +114,11 @@ class Line(asyncio.Transport):
         return ("127.0.0.1", 1) if name == "peername" else default
 
     def write(self, data: Any) -> None:
+        assert not self.ended, "nothing can be written after the end"
         self.written += data
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def close(self) -> None:
         if not self.closing:
@@ -266,7 +271,7 @@ class Fuzzer:
                 line.connection.pause_writing()
                 await asyncio.sleep(0)
                 line.connection.resume_writing()
-            if line.closing:
+            if line.closing or (line.ended and dice.random() < 0.9):
                 break
         if (not line.closing and dice.random() < 0.3) or (
             not line.closing and not line.connection.eof_received()

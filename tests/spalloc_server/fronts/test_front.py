@@ -218,6 +218,35 @@ def test_input_that_can_not_be_read_is_answered_with_the_reason_and_the_end(line
     run(test)
 
 
+def test_a_line_much_too_long_is_answered_with_the_reason_although_it_is_not_read_to_its_end() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        peer.writer.write(b"x" * 8_000_000)
+        said = await peer.line()
+        assert "longer than the 65536 bytes" in said["exception"]
+        assert await peer.line() is None
+        peer.writer.close()
+
+    run(test)
+
+
+def test_a_client_that_is_refused_and_goes_on_sending_is_cut_off() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        peer.send({"command": "notify_job"}, b"nonsense", b"more")
+        assert await peer.line() == {"return": None}
+        assert "can't be read" in (await peer.line())["exception"]
+        assert await peer.line() is None
+        with pytest.raises(ConnectionError):
+            while True:
+                peer.send(b"more")
+                await peer.writer.drain()
+                await asyncio.sleep(0.01)
+        peer.writer.close()
+
+    run(test, slow_reader_seconds=0.1)
+
+
 def test_null_where_the_newest_client_says_nothing_is_taken_for_nothing() -> None:
     async def test(front: Front) -> None:
         peer = await front.connect()

@@ -170,6 +170,21 @@ def test_a_refusal_fails_the_board_with_the_result_in_words(bench: Bench) -> Non
     assert bench.done["job"] == {1: f"its BMP at {ADDRESS} answers argument (0x84)"}
 
 
+def test_a_board_that_the_bmp_refuses_to_power_fails_alone(bench: Bench) -> None:
+    def refuse(request: ScpRequest) -> ScpReply:
+        if request.command == BmpCommand.POWER and request.argument_2 & 1 << 5:
+            return request.reply(Result.ARGUMENT)
+        return bench.bmp.well(request)
+
+    bench.bmp.misbehave = refuse
+    bench.ask("bad", {5})
+    bench.ask("good", {6, 7}, cut={(6, Link.WEST)})
+    bench.wait("bad", "good")
+    assert bench.done["bad"] == {5: f"its BMP at {ADDRESS} answers argument (0x84)"}
+    assert bench.done["good"] == {}
+    assert [request.header.destination.core for request in bench.bmp.of(BmpCommand.WRITE_FPGA)] == [6]
+
+
 def test_a_silent_bmp_is_reported_and_so_is_its_return(bench: Bench) -> None:
     bench.bmp.misbehave = lambda request: None
     bench.ask("job", {1, 2})

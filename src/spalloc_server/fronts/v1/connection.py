@@ -57,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_host",
         "_inbox",
         "_lifted",
+        "_refused",
         "_transport",
         "_turn",
         "address",
@@ -85,6 +86,8 @@ class Connection(asyncio.Protocol):
         self._lifted = 0
         self._clogged = False
         self._ending = False
+        self._refused = False
+        """Whether the client may still be sending what is not listened to any more."""
 
     # The client's side
 
@@ -96,7 +99,8 @@ class Connection(asyncio.Protocol):
         self.heard = asyncio.get_running_loop().time()
         refusal = self._host.opened(self, self.address)
         if refusal is not None:
-            self._refuse(refusal)
+            self._send(encode(Failure(refusal)), hold=False)
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forget everything about the client; its jobs go on."""
@@ -122,6 +126,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer what was asked before the client stopped talking, then end."""
         self._ending = True
+        self._refused = False
         if self._turn is None:
             self._work()
         return not self._transport.is_closing()
@@ -143,6 +148,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """End the connection once what is on its way has gone."""
         self._ending = True
+        self._refused = False
         self._inbox.clear()
         self._finish()
 
@@ -155,7 +161,7 @@ class Connection(asyncio.Protocol):
         """Send a notification; return False if the client does not read what it was sent before."""
         if self._clogged:
             return False
-        if not self._transport.is_closing():
+        if not (self._ending or self._transport.is_closing()):
             self._transport.write(line)
         return True
 
@@ -224,6 +230,8 @@ class Connection(asyncio.Protocol):
         """Say what was wrong with a client that can't be listened to any further, and end."""
         self._inbox.clear()
         self._send(encode(Failure(why)), hold=False)
+        # One that has said all it had to say, or that the server ends anyway, need not be heard out.
+        self._refused = not self._ending
         self._ending = True
         self._finish()
 
@@ -233,7 +241,14 @@ class Connection(asyncio.Protocol):
             # However little is left to be sent, the client must read it some day.
             if self.stuck is None:
                 self.stuck = asyncio.get_running_loop().time()
-            self._transport.close()
+            if not self._refused:
+                self._transport.close()
+                return
+            # With bytes of the client's unread, closing resets the connection, and the client might never see what
+            # was wrong. What it still sends is read and dropped until it ends, or is cut off.
+            self._transport.write_eof()
+            if not self._transport.is_reading():
+                self._transport.resume_reading()
 
     def _send(self, data: bytes, *, hold: bool) -> None:
         if hold:
