@@ -149,8 +149,6 @@ class Scheduler:
         """For each machine that keeps a place, the job it is kept for."""
         self._kept_until: dict[str, int] = {}
         """For each machine that keeps a place, how many boards must have been gained before the job can start."""
-        self._in_use: dict[str, set[Board]] = {}
-        self._set_aside: dict[str, set[Board]] = {}
 
     # The queue
 
@@ -206,7 +204,8 @@ class Scheduler:
         Returns:
             whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
         """
-        largest = max((packer.look() for packer in self._packers.values()), default=0)
+        least = min((kind.fewest for kind in self._kinds.values() if kind.in_vain), default=None)
+        largest = max((packer.look(least) for packer in self._packers.values()), default=0)
         lines = [_Line(kind) for kind in self._kinds.values() if not kind.in_vain or kind.fewest <= largest]
         heapify(lines)
         settled = True
@@ -325,17 +324,13 @@ class Scheduler:
 
     def release(self, machine: str, boards: Iterable[Board], now: float) -> None:  # noqa: ARG002
         """Note that boards are free again; a machine that is no longer configured makes no difference."""
-        freed = list(boards)
-        self._in_use.get(machine, set()).difference_update(freed)
         if machine in self._packers:
-            self._packers[machine].give_back(freed)
+            self._packers[machine].give_back(boards)
 
     def occupy(self, machine: str, boards: Iterable[Board]) -> None:
         """Note that boards are not free, whatever the reason."""
-        taken = list(boards)
-        self._in_use.setdefault(machine, set()).update(taken)
         if machine in self._packers:
-            self._packers[machine].take(taken)
+            self._packers[machine].take(boards)
 
     def restore_running(self, job: int, request: JobRequest, allocation: Allocation) -> None:  # noqa: ARG002
         """Note that a job runs already; the ones that have been running longest come first."""
@@ -344,7 +339,6 @@ class Scheduler:
     def set_aside(self, machine: str, board: Board) -> None:
         """Give a live board to no job until it is put back; the job that has it keeps it."""
         if machine in self._packers:
-            self._set_aside.setdefault(machine, set()).add(board)
             packer = self._packers[machine]
             packer.set_aside(board)
             if not packer.keeps:
@@ -353,7 +347,6 @@ class Scheduler:
 
     def put_back(self, machine: str, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
-        self._set_aside.get(machine, set()).discard(board)
         if machine in self._packers:
             self._packers[machine].put_back(board)
 
@@ -364,15 +357,11 @@ class Scheduler:
 
         These jobs leave the queue. Running jobs keep their boards on machines that stay.
         """
-        self._packers = {machine.name: Packer(machine) for machine in machines}
+        before, self._packers = self._packers, {machine.name: Packer(machine) for machine in machines}
         self._keeping.clear()
-        for gone in (set(self._in_use) | set(self._set_aside)) - set(self._packers):
-            self._in_use.pop(gone, None)
-            self._set_aside.pop(gone, None)
         for name, packer in self._packers.items():
-            packer.take(self._in_use.get(name, ()))
-            for board in self._set_aside.get(name, ()):
-                packer.set_aside(board)
+            if name in before:
+                packer.take_over(before[name])
         for kind in self._kinds.values():
             kind.options, kind.in_vain = self._options(kind.request), False
         hopeless = [queued for queued in self._queue.values() if not queued.kind.options]

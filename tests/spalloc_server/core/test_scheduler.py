@@ -139,6 +139,25 @@ def test_a_place_moves_when_freed_boards_make_a_better_one() -> None:
     assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "it need not wait for the place it was kept"
 
 
+def test_a_place_does_not_move_to_boards_of_jobs_that_started_after_it_was_first_kept() -> None:
+    """Or it could follow ever new jobs about the machine, and the wait would have no bound."""
+    row = JobRequest(Rectangle(Size(4, 1)))
+    scheduler = Scheduler([Machine("m", Size(4, 6))])
+    for job in range(1, 7):
+        scheduler.submit(job, row, float(job))
+    rows = {start.job: start for start in scheduler.decide(6.0)}
+    assert [rows[job].allocation.origin.y for job in range(1, 7)] == [0, 1, 2, 3, 4, 5]
+    scheduler.submit(7, JobRequest(Rectangle(Size(4, 2))), 7.0)
+    now = 7.0 + PATIENCE
+    scheduler.decide(now)
+    free_all(scheduler, rows[2], now)
+    scheduler.submit(8, row, now)
+    assert started(scheduler.decide(now)) == [8]
+    free_all(scheduler, rows[3], now + 1)
+    scheduler.submit(9, row, now + 1)
+    assert started(scheduler.decide(now + 1)) == [9], "the rows that jobs 8 and 3 had were not kept"
+
+
 def _small_jobs(machine: Machine, load: float) -> Iterator[tuple[float, float, int]]:
     """Submissions for ever, from a simple counter: time, duration and boards of small jobs."""
     state, time = 1, 0.0
@@ -258,9 +277,9 @@ def test_boards_of_running_jobs_and_boards_set_aside_stay_so_through_a_change_of
 class _World:
     """A scheduler, and beside it what it has done, checked after each step."""
 
-    def __init__(self, machines: list[Machine]) -> None:
+    def __init__(self, machines: list[Machine], kind: type[Scheduler] = Scheduler) -> None:
         self.machines = {machine.name: machine for machine in machines}
-        self.scheduler = Scheduler(machines)
+        self.scheduler = kind(machines)
         self.running: dict[int, tuple[JobRequest, Allocation]] = {}
         self.queued: dict[int, JobRequest] = {}
         self.log: list[object] = []
@@ -304,8 +323,10 @@ _STEPS = st.lists(
 )
 
 
-def _live(machines: list[Machine], steps: list[tuple[str, int, JobRequest]]) -> _World:
-    world = _World(machines)
+def _live(
+    machines: list[Machine], steps: list[tuple[str, int, JobRequest]], kind: type[Scheduler] = Scheduler
+) -> _World:
+    world = _World(machines, kind)
     now = 0.0
     for job, (what, which, request) in enumerate(steps):
         now += 1.0
@@ -342,6 +363,31 @@ def test_every_history_gives_each_job_what_it_asked_for_and_no_board_to_two(
     assert not world.queued, "all that was queued could run, and did"
     for machine in named:
         assert world.free(machine.name) == naive.live_boards(machine), "what is freed is whole again"
+
+
+class _Forgetful(Scheduler):
+    """A scheduler that does not remember where it has looked in vain."""
+
+    def decide(self, now: float) -> list[Start]:
+        for kind in self._kinds.values():
+            kind.in_vain = False
+            for option in kind.options:
+                option.until = 0
+        for name in self._kept_until:
+            self._kept_until[name] = 0
+        return super().decide(now)
+
+
+@given(st.lists(naive.machines(), min_size=1, max_size=2), _STEPS)
+@settings(max_examples=100, deadline=None)
+def test_remembering_where_it_looked_in_vain_changes_no_decision(
+    machines: list[Machine], steps: list[tuple[str, int, JobRequest]]
+) -> None:
+    named = [
+        Machine(f"m{i}", m.size, dead_boards=m.dead_boards, dead_links=m.dead_links)
+        for i, m in enumerate(machines)
+    ]
+    assert _live(named, steps).log == _live(named, steps, _Forgetful).log
 
 
 @given(naive.machines(), _STEPS)

@@ -22,7 +22,7 @@ from spalloc_server.core.packing.search import (
 )
 from spalloc_server.core.packing.space import Space
 from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest
-from spinnaker.geometry import Board, contains
+from spinnaker.geometry import Board, boards_of
 
 Wish = AnyBoard | BoardAt | Demand
 """A request as one machine sees it."""
@@ -38,6 +38,8 @@ class _Kept:
     """No job that took boards later than this number may be in the place's way."""
     oldest: int
     """The first of those that were in the place's way when it was chosen."""
+    hoped: Planes
+    """What the others of those up to `latest` have: it counts as free when a better place is looked for."""
     tried: int = 0
     """What `gained_for_kept` was when no place was found for the job; 0 if that has not been tried."""
     stale: bool = False
@@ -54,6 +56,7 @@ class Packer:
         self.machine = machine
         self._fabric = Fabric(machine)
         self._bitmaps = self._fabric.bitmaps
+        self._every_board = frozenset(boards_of(machine.size))
         self._demands: dict[JobRequest, Demand | None] = {}
         self._taken: dict[int, Planes] = {}
         self._takers: dict[Board, int] = {}
@@ -104,7 +107,7 @@ class Packer:
 
     def take(self, boards: Iterable[Board]) -> None:
         """Note that boards are in use, together; those that are already, or do not exist, are left out."""
-        new = [board for board in boards if board not in self._takers and contains(self.machine.size, board)]
+        new = [board for board in boards if board not in self._takers and board in self._every_board]
         if not new:
             return
         self._number += 1
@@ -130,15 +133,25 @@ class Packer:
                 self._taken[taker] = left
             self._free |= planes & self._fabric.live
             kept = self._kept
-            if kept is not None and not kept.oldest < taker <= kept.latest:
-                kept.stale = True  # the others count as free already when a better place is looked for
+            if kept is not None:
+                if kept.oldest < taker <= kept.latest:
+                    kept.hoped -= planes
+                else:
+                    kept.stale = True
         if self._set_aside:
             self._free -= self._bitmaps.planes(self._set_aside)
         self._changed()
 
+    def take_over(self, earlier: "Packer") -> None:
+        """Note what was in use and set aside while the machine was configured otherwise."""
+        for boards in earlier._taken.values():
+            self.take(earlier._bitmaps.boards(boards))
+        for board in earlier.set_aside_boards:
+            self.set_aside(board)
+
     def set_aside(self, board: Board) -> None:
         """Give a board to no job until it is put back; who has it keeps it."""
-        if contains(self.machine.size, board):
+        if board in self._every_board:
             self._set_aside |= {board}
             planes = self._bitmaps.planes([board])
             self._free -= planes
@@ -194,15 +207,18 @@ class Packer:
             self._demands[request] = next(possible, None)
         return self._demands[request]
 
-    def look(self) -> int:
+    def look(self, least: int | None) -> int:
         """Take note of the boards that have become available since the last look.
 
+        Args:
+            least: the fewest boards that do for any of those who were found no place after the last look.
+
         Returns:
-            how many boards the largest cluster has that one of them is in. Who was found no place after the last look
-            can have none now with more boards than that.
+            how many boards the largest cluster has that one of them is in; less if that is less than `least` anyway.
+            Who was found no place after the last look can have none now with more boards than that.
         """
         self._seen, self._looked = self._looked, self.gained
-        if self._seen == self._looked:
+        if least is None or self._seen == self._looked or self._open.boards.size < least:
             return 0
         return self._open.largest_cluster(self._open.opened_since(self._seen))
 
@@ -263,7 +279,7 @@ class Packer:
         if kept is None or not kept.stale:
             return False
         kept.stale = False
-        self._hope.become(self._hoped_for(kept.oldest + 1, kept.latest))
+        self._hope.become((self._free | kept.hoped) & self._usable)
         if not self._fits(kept.wish, self._hope):
             return False
         self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
@@ -301,7 +317,9 @@ class Packer:
         if isinstance(best, Place):
             tried = 0 if self._kept is None else self._kept.tried
             in_the_way = (number for number in numbers[:-1] if self._taken[number] & best.boards != NO_BOARDS)
-            self._kept = _Kept(wish, best.boards, latest, next(in_the_way, latest), tried)
+            oldest = next(in_the_way, latest)
+            hoped = self._hoped_for(oldest + 1, latest) - self._free
+            self._kept = _Kept(wish, best.boards, latest, oldest, hoped, tried)
             self._changed()
 
     def _hope_from(self, first: int, last: int) -> Space:

@@ -137,9 +137,9 @@ def _missing(demand: Demand, fewest: int, space: Space) -> int:
     for size in demand.outermost:
         ceiling = space.ceiling(size)
         if ceiling >= fewest:
-            ceiling = space.find_ceiling(size)
-            if ceiling >= fewest:
+            if space.has_place(size, fewest):
                 return 0
+            ceiling = space.find_ceiling(size)
         most = max(most, ceiling)
     return fewest - most
 
@@ -155,7 +155,7 @@ def _may_connect(demand: Demand, fewest: int, space: Space, in_use: Planes, sinc
     if new == NO_BOARDS:
         return False
     for size in demand.outermost:
-        if space.find_ceiling(size) >= fewest:
+        if space.ceiling(size) >= fewest:
             places = _places(demand, fewest, size, space, in_use)
             if since:
                 places &= space.fabric.grids(size).guards_of(new.z0)
@@ -253,11 +253,12 @@ def _trimmed(demand: Demand, origin: Board, size: Size, space: Space, inside: Pl
         else ((x, y) for y in range(size.height) for x in range(size.width))
     )
     kept, count = 0, 0
+    z0, z1, z2 = inside
     while True:
         for x, y in order:
             triad = bitmaps.triad((origin.x + x) % width, (origin.y + y) % height)
             kept |= triad
-            count += sum(bool(plane & triad) for plane in inside)
+            count += bool(z0 & triad) + bool(z1 & triad) + bool(z2 & triad)
             if count >= demand.boards:
                 break
         else:

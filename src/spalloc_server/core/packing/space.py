@@ -90,6 +90,12 @@ class Space:
             self._most[size] = most, self.gained
         return most
 
+    def has_place(self, size: Size, boards: int) -> bool:
+        """Return whether so many open boards are in some rectangle of a size."""
+        return bool(
+            self.fabric.grids(size).at_least(self.open_boards(size), boards) & self.fabric.places(size)
+        )
+
     def open_boards(self, size: Size) -> int:
         """Return the grid of the open boards in the rectangle that has each triad at its bottom left."""
         sums = self._sums.get(size)

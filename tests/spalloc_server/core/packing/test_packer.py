@@ -140,6 +140,32 @@ def _busy(draw: st.DrawFn) -> tuple[Machine, frozenset[Board]]:
     )
 
 
+@st.composite
+def _ragged(draw: st.DrawFn) -> tuple[Machine, frozenset[Board]]:
+    """Machines on which whole triads, and single boards, are in use here and there: what is free is in odd shapes."""
+    size = Size(draw(st.integers(4, 6)), draw(st.integers(4, 6)))
+    use = draw(
+        st.lists(st.sampled_from(["", "", "", "012", "012", "0", "12", "2"]), min_size=36, max_size=36)
+    )
+    taken = {board for board in boards_of(size) if str(board.z) in use[6 * board.x + board.y]}
+    dead = draw(st.sampled_from([frozenset(), frozenset(), frozenset({Board(1, 1, 0), Board(2, 3, 1)})]))
+    return Machine("m", size, dead_boards=dead), frozenset(taken)
+
+
+@given(_ragged(), st.integers(2, 30), st.sampled_from([0, 0, 2]))
+@settings(max_examples=300, deadline=None)
+def test_what_is_found_among_odd_shapes_is_connected_and_enough(
+    busy: tuple[Machine, frozenset[Board]], count: int, max_dead_boards: int
+) -> None:
+    machine, taken = busy
+    packer = Packer(machine)
+    packer.take(taken)
+    request = JobRequest(Boards(count), max_dead_boards=max_dead_boards)
+    given = found(packer, request)
+    if given is not None:
+        assert naive.faults(machine, request, given, naive.live_boards(machine) - taken) == []
+
+
 @given(_busy(), naive.requests())
 @settings(max_examples=150, deadline=None)
 def test_what_is_found_satisfies_the_request(
@@ -236,12 +262,12 @@ def test_a_second_search_after_boards_were_freed_finds_what_a_first_one_would(
     packer = Packer(machine)
     wish = packer.wish(request)
     packer.take(taken)
-    packer.look()
+    packer.look(1)
     if wish is None or isinstance(packer.find(wish, again=False), Allocation) or not taken:
         return
     freed = data.draw(st.frozensets(st.sampled_from(sorted(taken)), min_size=1))
     packer.give_back(freed)
-    largest = packer.look()
+    largest = packer.look(1)
     again = packer.find(wish, again=True)
     fresh = Packer(machine)
     fresh.take(taken - freed)
