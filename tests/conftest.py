@@ -1,6 +1,7 @@
 # What holds for every test: where fixtures of all rooms come from, and that nothing of the developer's own leaks in.
 
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -20,6 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
     Only where tests run, which with several processes is not here: installing published programs needs pip's settings,
     which are in the same folder (see peers/plugin.py).
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Whoever starts the tests in the background has Ctrl-C ignored; here it means what it means at a terminal.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("dist", "no") == "no":
         for variable in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
             os.environ[variable] = str(config.rootpath / "tests" / "no-configuration")
