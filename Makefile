@@ -38,8 +38,11 @@ fast: .venv/dev
 	$(BIN)/coverage erase
 	$(BIN)/coverage run $(PYTEST) -m "not slow and not peer"
 
+# These start programs of others and wait for real time: one that fails beside its neighbours is run once more alone.
 slow: .venv/dev fast
-	$(BIN)/coverage run $(PYTEST) -m "slow or peer" --ignore tests/simulation
+	$(BIN)/coverage run $(PYTEST) -m "slow or peer" --ignore tests/simulation || \
+		$(BIN)/coverage run -m pytest --quiet --last-failed --last-failed-no-failures none \
+			-m "slow or peer" --ignore tests/simulation
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
