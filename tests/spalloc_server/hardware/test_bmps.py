@@ -16,7 +16,7 @@ from spinnaker.places import Frame, Place
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 SIZE = Size(2, 2)
 BOARDS = tuple(Board(x, y, z) for x in range(2) for y in range(2) for z in range(3))
 
