@@ -15,26 +15,20 @@ END = "<!-- generated: end -->"
 ROOMS: Mapping[str, tuple[str, str]] = {
     "client": (
         "The client",
-        (
-            "Each client is alone in an environment of its own, as its users install it. Round trips, threads and "
-            "notifications go to a bare server on uvloop, so that no server's work is in them."
-        ),
+        """Each client is alone in an environment of its own, as its users install it. Round trips, threads and
+notifications go to a bare server on uvloop, so that no server's work is in them.""",
     ),
     "server": (
         "The server",
-        (
-            "Both servers run for the same 1,200 virtual boards behind 50 BMPs that answer at once, each in a process of "
-            "its own; ours keeps its records on disk. The bare server sends back what it is sent, and knows nothing of jobs."
-        ),
+        """Both servers run for the same 1,200 virtual boards behind 50 BMPs that answer at once, each in a process of
+its own; ours keeps its records on disk. The bare server sends back what it is sent, and knows nothing of jobs.""",
     ),
     "scheduling": (
         "Scheduling",
-        (
-            "Simulated time, with the traces of `benchmarks/traces/`. Without geometry, a job may start as soon as enough "
-            "boards are free anywhere: no scheduler that gives jobs connected boards can do better than the better one of the "
-            "two bounds. Use is boards asked for times the time they were held, over all boards times the time from first "
-            "arrival to last end."
-        ),
+        """Simulated time, with the traces of `benchmarks/traces/`. Without geometry, a job may start as soon as enough
+boards are free anywhere, so the two bounds show what could be had if boards needed no neighbours: the shortest mean
+wait, and the shortest longest wait. Use is boards asked for times the time they were held, over all boards times the
+time from first arrival to last end.""",
     ),
     "boards": (
         "Virtual boards",
@@ -42,6 +36,13 @@ ROOMS: Mapping[str, tuple[str, str]] = {
     ),
 }
 """What each room's part of the page is called, and what a reader must know of how it was measured."""
+
+
+HOW_TO_READ = """\
+All subjects of a line do the same work in turn, forwards and backwards, in one run. A figure is the median; behind it
+stand the quartiles. **Bold** is how many times better spalloc is than the subject of that column: above 1 it is better,
+below 1 worse. Ratios are taken turn by turn, so that what disturbs the machine for a while disturbs both sides. Times
+belong to the machine; ratios travel. All samples are in `results.json` beside this page's source."""
 
 
 def readme(text: str, results: Results) -> str:
@@ -71,13 +72,7 @@ def measured(results: Results) -> str:
         GENERATED,
         "# Measured",
         f"`make bench` took these figures on {' and '.join(days)}, on {results.machine}.",
-        (
-            "All subjects of a line do the same work in turn, forwards and backwards, in one run; a figure is the median, "
-            "and behind it stand the quartiles. **Bold** is how many times better spalloc is than the subject of that column: "
-            "above 1 it is better, below 1 worse. Ratios are taken turn by turn, so that what disturbs the machine for a "
-            "while disturbs both sides. Times belong to the machine; ratios travel. All samples are in "
-            "[results.json](results.json)."
-        ),
+        HOW_TO_READ,
         "```{toctree}\n:maxdepth: 1\n\ninteroperation\nprofiles\n```",
         "## What was demanded",
         tables.demands(results),
