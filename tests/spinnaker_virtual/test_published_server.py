@@ -85,7 +85,7 @@ async def drain(stream: asyncio.StreamReader) -> None:
         pass
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_published_server_runs_1200_boards(
     peer: Callable[[str], PeerEnvironment], tmp_path: Path

@@ -78,7 +78,7 @@ async def boot(host: str) -> None:
     assert version.ok
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_three_boards_are_allocated_booted_discovered_filled_reset_and_freed(
     peer: Callable[[str], PeerEnvironment],
