@@ -12,7 +12,7 @@ from struct import Struct
 from spinnaker.bmp import BMP_NAME, FIRST_MAJOR_WITH_FPGAS, Adc, BmpCommand, Information, Serial
 from spinnaker.fpga import FPGAS_PER_BOARD, FpgaRegister
 from spinnaker.places import BOARDS_PER_FRAME, Frame, Place
-from spinnaker.scp import Result, ScpReply, ScpRequest, SoftwareNumber, SoftwareVersion
+from spinnaker.scp import REQUEST_BYTES, Result, ScpReply, ScpRequest, SoftwareNumber, SoftwareVersion
 from spinnaker.sdp import MAX_DATA_BYTES, PacketError
 from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.board import VirtualBoard
@@ -101,21 +101,24 @@ class Bmp:
             return
         if not request.header.reply_wanted:
             send = _nowhere
-        if request.command == BmpCommand.POWER:
+        whole = len(datagram) >= REQUEST_BYTES
+        if whole and request.command == BmpCommand.POWER:
             self._power(request, max(now, self._free_at), send)
         elif now < self._free_at:
-            self._agenda.at(self._free_at, lambda _: send(self._answer(request)))
+            self._agenda.at(self._free_at, lambda _: send(self._answer(request, whole)))
         else:
-            send(self._answer(request))
+            send(self._answer(request, whole))
 
     def hang(self, now: float, seconds: float) -> None:
         """Take nothing in and say nothing for some seconds from `now`; what is under way goes on."""
         self._hangs_until = max(self._hangs_until, now + seconds)
 
-    def _answer(self, request: ScpRequest) -> ScpReply:
+    def _answer(self, request: ScpRequest, whole: bool) -> ScpReply:
         board = self._boards.get(request.header.destination.core)
         if board is None:
             return request.reply(Result.TIMEOUT)
+        if not whole:
+            return request.reply(Result.LENGTH)
         command = self._commands.get(request.command)
         if command is None:
             return request.reply(Result.UNKNOWN_COMMAND)

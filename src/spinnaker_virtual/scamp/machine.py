@@ -65,6 +65,7 @@ class BootedMachine:
         self.booted_at_unix: int = unix_time.format.unpack_from(self.layout.variables, unix_time.offset)[0]
         self._crossed = crossed
         self._chips: dict[int, Chip] = {}
+        self._ethernet_chips: dict[VirtualBoard, Chip] = {}
         self._tables: dict[int, bytes] = {}
         self._fresh_cores: dict[tuple[int, bool], bytes] = {}
         self._intact = True
@@ -84,8 +85,13 @@ class BootedMachine:
 
     def ethernet_chip(self, board: VirtualBoard) -> Chip | None:
         """Return a board's Ethernet-connected chip, if it is one of the machine's."""
-        number = self.region.find(board, 0)
-        return None if number is None else self.chip(number)
+        chip = self._ethernet_chips.get(board)
+        if chip is None:
+            number = self.region.find(board, 0)
+            if number is None:
+                return None
+            chip = self._ethernet_chips[board] = self.chip(number)
+        return chip
 
     def running(self) -> Iterator[Chip]:
         """Give all chips whose boards still run this machine."""
