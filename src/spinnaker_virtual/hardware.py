@@ -15,15 +15,15 @@ from spinnaker_virtual.board import NO_DEFECTS, VirtualBoard
 from spinnaker_virtual.boot_rom import BootRom
 from spinnaker_virtual.faults import FaultSource, Way
 from spinnaker_virtual.machine import VirtualMachine
-from spinnaker_virtual.network import FrameSockets, Network, Socket
+from spinnaker_virtual.network import Address, FrameSockets, Network, Socket
 from spinnaker_virtual.region import Region
 from spinnaker_virtual.scamp.machine import BootedMachine, Crossed, ImageError
 from spinnaker_virtual.scamp.monitor import answer
 
-Transmit = Callable[[Socket, Socket, bytes], None]
+Transmit = Callable[[Socket, Address, bytes], None]
 """Sends a datagram from the first socket, one of the machine's, to the second."""
 
-Receiver = Callable[[bytes, Socket, float], None]
+Receiver = Callable[[bytes, Address, float], None]
 """Takes a datagram, its sender and the time."""
 
 
@@ -83,7 +83,7 @@ class Hardware:
         transmit = self._transmit
         outward = {local: Way(f"from {local}", self.faults, self.agenda.at) for local in self.receivers}
 
-        def disturbed(source: Socket, destination: Socket, datagram: bytes) -> None:
+        def disturbed(source: Socket, destination: Address, datagram: bytes) -> None:
             outward[source].pass_on(lambda _: transmit(source, destination, datagram), self.agenda.now)
 
         self._transmit = disturbed
@@ -91,7 +91,7 @@ class Hardware:
             self.receivers[local] = self._disturbed(receive, Way(f"to {local}", self.faults, self.agenda.at))
 
     def _disturbed(self, receive: Receiver, way: Way) -> Receiver:
-        def disturbed(datagram: bytes, sender: Socket, now: float) -> None:
+        def disturbed(datagram: bytes, sender: Address, now: float) -> None:
             def deliver(then: float) -> None:
                 self.agenda.now = max(then, self.agenda.now)
                 receive(datagram, sender, then)
@@ -101,7 +101,7 @@ class Hardware:
         return disturbed
 
     def _bmp_receiver(self, bmp: Bmp, local: Socket) -> Receiver:
-        def receive(datagram: bytes, sender: Socket, now: float) -> None:
+        def receive(datagram: bytes, sender: Address, now: float) -> None:
             def send(reply: ScpReply) -> None:
                 self._transmit(local, sender, reply.encode())
 
@@ -118,7 +118,7 @@ class Hardware:
     def _sdp_receiver(self, board: VirtualBoard, network: Network) -> Receiver:
         local = network.boards[board.board].sdp
 
-        def receive(datagram: bytes, sender: Socket, now: float) -> None:
+        def receive(datagram: bytes, sender: Address, now: float) -> None:
             reply = answer(board, datagram, sender, now)
             if reply is not None:
                 self._transmit(local, sender, reply)
@@ -128,7 +128,7 @@ class Hardware:
     def _boot_receiver(self, board: VirtualBoard) -> Receiver:
         rom = BootRom()
 
-        def receive(datagram: bytes, _: Socket, now: float) -> None:
+        def receive(datagram: bytes, _: Address, now: float) -> None:
             nonlocal rom
             if not board.awaits_boot(now) or not board.live_chips & 1:
                 rom = BootRom()

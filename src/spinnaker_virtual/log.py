@@ -11,7 +11,7 @@ from spinnaker.boot import BootOperation, BootPacket
 from spinnaker.scamp import ScampCommand
 from spinnaker.scp import ScpReply, ScpRequest, describe_result
 from spinnaker.sdp import PacketError
-from spinnaker_virtual.network import Network, Socket
+from spinnaker_virtual.network import Address, Network, Socket
 
 _SHOWN_BYTES = 16
 
@@ -40,13 +40,15 @@ class PacketLog:
             self._listeners[board.sdp], self._listeners[board.boot] = Listener.BOARD, Listener.BOOT
         self._began: float | None = None
 
-    def received(self, local: Socket, host: Socket, datagram: bytes, now: float) -> None:
+    def received(self, local: Socket, host: Address, datagram: bytes, now: float) -> None:
         """Note a packet that came from a host."""
-        self._line(now, f"{host} > {local} {describe_request(self._listeners[local], datagram)}")
+        self._line(
+            now, f"{Socket._make(host)} > {local} {describe_request(self._listeners[local], datagram)}"
+        )
 
-    def sent(self, local: Socket, host: Socket, datagram: bytes, now: float) -> None:
+    def sent(self, local: Socket, host: Address, datagram: bytes, now: float) -> None:
         """Note a packet that goes to a host."""
-        self._line(now, f"{host} < {local} {describe_reply(datagram)}")
+        self._line(now, f"{Socket._make(host)} < {local} {describe_reply(datagram)}")
 
     def _line(self, now: float, text: str) -> None:
         if self._began is None:

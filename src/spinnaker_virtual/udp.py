@@ -10,7 +10,7 @@ from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.hardware import Receiver
 from spinnaker_virtual.log import PacketLog
 from spinnaker_virtual.loopback import BoundSockets, close_all
-from spinnaker_virtual.network import Socket
+from spinnaker_virtual.network import Address, Socket
 
 _MAX_DATAGRAM = 2048
 _DATAGRAMS_A_TURN = 32
@@ -54,7 +54,7 @@ class UdpPump:
                 self._loop.remove_reader(opened)
         close_all(self._sockets)
 
-    def transmit(self, source: Socket, destination: Socket, datagram: bytes) -> None:
+    def transmit(self, source: Socket, destination: Address, datagram: bytes) -> None:
         """Send a datagram; like the network, it may be lost."""
         opened = self._sockets.get(source)
         if opened is None or self._loop is None:
@@ -91,12 +91,11 @@ class UdpPump:
         loop = self._loop
         assert loop is not None
         try:
-            datagram, sender = opened.recvfrom(_MAX_DATAGRAM)
+            datagram, host = opened.recvfrom(_MAX_DATAGRAM)
         except BlockingIOError:
             return False
         except OSError:
             return True  # an earlier reply could not be delivered; the next datagram may be fine
-        host = Socket._make(sender)
         now = loop.time()
         if self._log is not None:
             self._log.received(address, host, datagram, now)

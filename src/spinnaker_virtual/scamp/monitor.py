@@ -4,8 +4,8 @@
 """SCAMP's answers to a host."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from struct import Struct
-from typing import NamedTuple
 
 from spinnaker.geometry import Link
 from spinnaker.memory_map import ROUTER_ENTRIES, ROUTER_ENTRY, SystemVariable
@@ -22,7 +22,7 @@ from spinnaker.scp import Result, SoftwareVersion
 from spinnaker.sdp import MAX_DATA_BYTES
 from spinnaker_virtual.board import VirtualBoard
 from spinnaker_virtual.leds import switched
-from spinnaker_virtual.network import Socket
+from spinnaker_virtual.network import Address
 from spinnaker_virtual.scamp import applications
 from spinnaker_virtual.scamp.allocation import SdramHeap
 from spinnaker_virtual.scamp.chip import BusError, Chip
@@ -58,7 +58,8 @@ _DONE: Outcome = (Result.OK, b"")
 _WRONG: Outcome = (Result.ARGUMENT, b"")
 
 
-class Task(NamedTuple):
+@dataclass(slots=True)
+class Task:
     """A command on its way to being carried out."""
 
     machine: BootedMachine
@@ -66,14 +67,14 @@ class Task(NamedTuple):
     core: int
     arguments: tuple[int, int, int]
     data: bytes
-    sender: Socket
+    sender: Address
     now: float
 
 
 Command = Callable[[Task], Outcome]
 
 
-def answer(board: VirtualBoard, datagram: bytes, sender: Socket, now: float) -> bytes | None:
+def answer(board: VirtualBoard, datagram: bytes, sender: Address, now: float) -> bytes | None:
     """Return what a board answers to a datagram at its SDP port; None if it stays silent."""
     # A host reads memory packet by packet and waits for each answer, so this is where the time of a large read goes:
     # a packet's fields stay in plain variables, as objects for packet and reply took a third of it.
