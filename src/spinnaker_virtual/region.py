@@ -266,7 +266,7 @@ class Region:
         return working
 
     def intact(self) -> bool:
-        """Return whether all boards still run, and all links between them that worked at boot still do."""
+        """Return whether all links between boards that worked at boot still do."""
         for slot, neighbours in enumerate(self._neighbours):
             board = self.boards[slot]
             for link, other in enumerate(neighbours or ()):
