@@ -141,6 +141,9 @@ class Hardware:
 
     def _boot(self, board: VirtualBoard, image: BootImage, now: float) -> None:
         region = Region(board, self.machine.size, now)
+        if self._crossed is not None:
+            for end in region.crossed:
+                self._crossed(end)
         try:
             BootedMachine(region, image, now, now + self.machine.timings.boot, self._crossed)
         except ImageError:

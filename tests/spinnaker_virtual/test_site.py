@@ -2,6 +2,8 @@
 import asyncio
 import errno
 import socket
+import subprocess
+import sys
 from ipaddress import IPv4Address
 
 import pytest
@@ -57,6 +59,24 @@ def test_the_largest_machine_has_a_bmp_for_each_frame_and_an_address_for_each_bo
                     ) == frame.frame
 
     asyncio.run(scenario())
+
+
+MANY_SOCKETS = """
+import asyncio, resource
+from spinnaker.geometry import Size
+from spinnaker_virtual import VirtualMachine, VirtualSite
+async def main():
+    machine = VirtualMachine(size=Size(6, 6))
+    async with VirtualSite(machine) as one, VirtualSite(machine) as two:
+        print(len(one.addresses) + len(two.addresses))
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+asyncio.run(main())
+"""
+
+
+def test_sites_take_more_sockets_than_a_process_usually_may_have() -> None:
+    done = subprocess.run([sys.executable, "-c", MANY_SOCKETS], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "216\n", done.stderr
 
 
 def test_sites_side_by_side_have_addresses_of_their_own() -> None:
