@@ -83,8 +83,12 @@ class VirtualSite:
         if self._log is not None:
             log = PacketLog(network, self.machine.size, self._log, self._log_only)
         self._pump = UdpPump(sockets, log)
-        self._hardware = Hardware(self.machine, network, self._pump.transmit, self._watcher(log))
-        self._pump.start(self._hardware.receivers, self._hardware.agenda)
+        try:
+            self._hardware = Hardware(self.machine, network, self._pump.transmit, self._watcher(log))
+            self._pump.start(self._hardware.receivers, self._hardware.agenda)
+        except BaseException:
+            await self.stop()
+            raise
 
     def _watcher(self, log: PacketLog | None) -> Crossed | None:
         """Return what is to be told of packets that go from board to board; None if nobody wants to know."""

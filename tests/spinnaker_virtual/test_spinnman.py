@@ -34,7 +34,12 @@ async def spinnman(peer: Peer, task: str, **arguments: object) -> Any:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await process.communicate()
+    try:
+        output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
     assert process.returncode == 0, errors.decode()
     return json.loads(output.splitlines()[-1])
 
