@@ -58,6 +58,10 @@ def _explained(error: OSError) -> AddressError:
         advice = "; another site may use it: choose another base address or port"
     elif error.errno in {errno.EMFILE, errno.ENFILE}:
         advice = "; each board takes two sockets: raise the limit, as `ulimit -n 8192` does"
+    elif error.errno == errno.EADDRNOTAVAIL:
+        advice = (
+            f"; this computer does not have that address: choose another base address, or ports of {ONE_HOST}"
+        )
     return AddressError(error.errno, f"can't listen on {error.filename}: {error.strerror}{advice}")
 
 

@@ -160,6 +160,8 @@ def test_faults_are_read_from_text() -> None:
         ("lost=1.5", "lost can't be 1.5; 0 to 1 is allowed"),
         ("hang_for=-1", "hang_for can't be -1.0; 0 or more is allowed"),
         ("power=nan", "power can't be nan"),
+        ("late_by=inf", "late_by can't be inf"),
+        ("lost=0.1,lost=0.2", "lost is given twice"),
     ],
 )
 def test_faults_that_make_no_sense_are_refused_with_the_reason(text: str, message: str) -> None:

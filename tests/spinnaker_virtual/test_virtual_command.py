@@ -116,6 +116,10 @@ def test_one_address_and_many_ports_do_too() -> None:
         (("1x1", "--log-only", "bmp"), "say where to with --log FILE"),
         (("1x1", "--base", "10.0.0.1"), "10.0.0.1 is not a loopback address"),
         (("1x1", "--ports", "65530"), "would need ports up to 65593"),
+        (("1x1", "--ports", "0"), "'0' is not a port; expected a number from 1 to 65535"),
+        (("1x1", "--ports", "3000", "--base", "127.1.0.0"), "not allowed with argument"),
+        (("1x1", "--base", "127.255.255.255"), "can't listen on 128.0.0.0:17893"),
+        (("9999x9999",), "more boards than the 1560576 that there are loopback addresses for"),
         (("1x1", "--log", "/no/such/folder/log"), "/no/such/folder/log: No such file or directory"),
     ],
 )
@@ -132,6 +136,12 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     status, errors = failing(str(file))
     assert status == 1
     assert errors.startswith(f"spinnaker-virtual: {file}: the configuration has no setting 'heigth'")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "machine.toml"
+    file.write_bytes(b"\xff")
+    assert failing(str(file)) == (1, f"spinnaker-virtual: {file}: not UTF-8 text: invalid start byte\n")
 
 
 def test_the_same_address_can_not_be_had_twice() -> None:

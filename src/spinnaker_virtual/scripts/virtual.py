@@ -23,6 +23,7 @@ from spinnaker_virtual.loopback import AddressError
 from spinnaker_virtual.machine import Timings, VirtualMachine
 from spinnaker_virtual.site import VirtualSite
 
+_LAST_PORT = 65535
 _SIZE = re.compile(r"([1-9]\d{0,3})[xX]([1-9]\d{0,3})")
 
 
@@ -34,6 +35,12 @@ def _base(text: str) -> IPv4Address:
     if not address.is_loopback:
         raise argparse.ArgumentTypeError(f"{text} is not a loopback address; those start with 127")
     return address
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,4}", text) or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; expected a number from 1 to {_LAST_PORT}")
+    return int(text)
 
 
 def _faults(text: str) -> Faults:
@@ -62,15 +69,16 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="WxH|FILE",
         help="width and height in triads, such as 2x1, or a TOML file that describes a machine",
     )
-    parser.add_argument(
+    addresses = parser.add_mutually_exclusive_group()
+    addresses.add_argument(
         "--base",
         type=_base,
         metavar="ADDRESS",
         help="address of the first frame's BMP (default: a block that is free)",
     )
-    parser.add_argument(
+    addresses.add_argument(
         "--ports",
-        type=int,
+        type=_port,
         metavar="N",
         help="put everything on 127.0.0.1, from port N on, instead of an address a board",
     )
@@ -111,6 +119,8 @@ def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
     else:
         try:
             machine = parse(Path(arguments.machine).read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise MachineFileError(f"{arguments.machine}: not UTF-8 text: {error.reason}") from None
         except FileNotFoundError:
             raise MachineFileError(
                 f"{arguments.machine!r} is neither a size in triads, such as 2x1, nor a file"
