@@ -109,6 +109,11 @@ class Bmp:
         else:
             send(self._answer(request, whole))
 
+    def power_on_all(self, now: float) -> None:
+        """Switch all boards of the frame on at once, and ready for a boot image, with whatever goes wrong then."""
+        for board in self._boards.values():
+            self._switch_on(board, now, settles=0.0)
+
     def hang(self, now: float, seconds: float) -> None:
         """Take nothing in and say nothing for some seconds from `now`; what is under way goes on."""
         self._hangs_until = max(self._hangs_until, now + seconds)
@@ -141,17 +146,19 @@ class Bmp:
             end = max(end, begin + takes)
             if action:
                 self._agenda.at(begin, partial(_switch_off, board))
-                self._agenda.at(begin + takes, partial(self._switch_on, board))
+                self._agenda.at(
+                    begin + takes, partial(self._switch_on, board, settles=self._timings.boot_ready)
+                )
             else:
                 self._agenda.at(begin + takes, partial(_switch_off, board))
         self._free_at = end
         self._agenda.at(end, lambda _: send(request.reply()))
 
-    def _switch_on(self, board: VirtualBoard, now: float) -> None:
+    def _switch_on(self, board: VirtualBoard, now: float, settles: float) -> None:
         outcome = self._faults.power(board.board)
         if not outcome.on:
             return
-        board.power_on(now + self._timings.boot_ready, outcome.loaded)
+        board.power_on(now + settles, outcome.loaded)
         life = self._faults.life(board.board)
         if life is not None:
             self._agenda.at(now + life, partial(_crash, board, board.power_ons))

@@ -76,19 +76,26 @@ class Hardware:
             self.bmps[frame] = bmp
             self.receivers[network.bmps[frame]] = self._bmp_receiver(bmp, network.bmps[frame])
         if machine.faults.of_network:
-            self._disturb()
+            self._disturb(network)
 
-    def _disturb(self) -> None:
+    def _disturb(self, network: Network) -> None:
         """Put the network's faults between the sockets and their receivers, and before what is sent."""
         transmit = self._transmit
-        outward = {local: Way(f"from {local}", self.faults, self.agenda.at) for local in self.receivers}
+        # By what they are, not by address: which addresses are free differs from run to run, faults must not.
+        names = {socket: f"BMP of {frame}" for frame, socket in network.bmps.items()}
+        names |= {sockets.sdp: f"board {board}" for board, sockets in network.boards.items()}
+        names |= {sockets.boot: f"boot of board {board}" for board, sockets in network.boards.items()}
+        outward = {
+            local: Way(f"from {names[local]}", self.faults, self.agenda.at) for local in self.receivers
+        }
 
         def disturbed(source: Socket, destination: Address, datagram: bytes) -> None:
             outward[source].pass_on(lambda _: transmit(source, destination, datagram), self.agenda.now)
 
         self._transmit = disturbed
         for local, receive in self.receivers.items():
-            self.receivers[local] = self._disturbed(receive, Way(f"to {local}", self.faults, self.agenda.at))
+            way = Way(f"to {names[local]}", self.faults, self.agenda.at)
+            self.receivers[local] = self._disturbed(receive, way)
 
     def _disturbed(self, receive: Receiver, way: Way) -> Receiver:
         def disturbed(datagram: bytes, sender: Address, now: float) -> None:

@@ -160,8 +160,10 @@ class VirtualSite:
 
     def power_on_all(self) -> None:
         """Power all live boards on at once, as if their BMPs had been told to."""
-        for board in self.machine.places:
-            self.hardware.board(board).power_on(self._now())
+        for bmp in self.hardware.bmps.values():
+            bmp.power_on_all(self._now())
+        if self._pump is not None:
+            self._pump.run_due()
 
     def fail_power(self, board: Board, times: int = 1) -> None:
         """Have the board's next power-ons leave it without power, although its BMP says that all went well."""

@@ -26,9 +26,9 @@ ROOT = Board(0, 0, 0)
 class Bench:
     """Hardware, and whatever it has sent since one last listened."""
 
-    def __init__(self, machine: VirtualMachine, watched: bool = True) -> None:
+    def __init__(self, machine: VirtualMachine, watched: bool = True, base: str = "127.9.0.0") -> None:
         self.machine = machine
-        self.network = Network.standard(machine, IPv4Address("127.9.0.0"))
+        self.network = Network.standard(machine, IPv4Address(base))
         self.crossings: list[BoardLink] = []
         self.replies: list[ScpReply] = []
         self.hardware = Hardware(

@@ -47,6 +47,26 @@ def test_replies_that_take_time_come_when_it_has_passed() -> None:
     asyncio.run(scenario())
 
 
+def test_what_was_due_before_a_request_has_happened_when_it_is_answered() -> None:
+    async def scenario() -> None:
+        slow = Timings(power_on=0.05, power_off=0, boot_ready=0, boot=0)
+        async with VirtualSite(VirtualMachine(size=Size(1, 1), timings=slow)) as site:
+            with Conversation(site.bmps[Frame(0, 0)]) as frame:
+                loop = asyncio.get_running_loop()
+                receive = site.hardware.receivers[site.network.bmps[Frame(0, 0)]]
+                receive(bmp.power_request([0], True, sequence=1), frame.address, loop.time())
+                on_from = site.hardware.agenda.next
+                assert on_from is not None
+                await frame.tell(bmp.read_fpga_request(0, 2, 0x40004, sequence=2))
+                # While this program does something else, power comes on and the request arrives.
+                while loop.time() < on_from:
+                    pass
+                assert [(await frame.hear()).sequence for _ in range(2)] == [1, 2]
+                assert site.is_on(Board(0, 0, 0))
+
+    asyncio.run(scenario())
+
+
 def test_the_largest_machine_has_a_bmp_for_each_frame_and_an_address_for_each_board() -> None:
     async def scenario() -> None:
         async with VirtualSite(VirtualMachine(size=Size(20, 20), timings=QUICK)) as site:
