@@ -43,18 +43,38 @@ def machine_of(site: VirtualSite, name: str = MACHINE_NAME) -> Machine:
 
 @contextlib.asynccontextmanager
 async def running_site(
-    virtual: VirtualMachine | Size, *, host: str, port: int, state: Path | None, cold: bool = False
+    virtual: VirtualMachine | Size,
+    *,
+    host: str,
+    port: int,
+    state: Path | None,
+    cold: bool = False,
+    on_failure: Callable[[], None],
 ) -> AsyncIterator[tuple[str, int]]:
-    """Run virtual boards and a server for them; gives the address that clients can connect to."""
+    """Run virtual boards and a server for them; gives the address that clients can connect to.
+
+    Args:
+        virtual: The boards.
+        host: The address to listen on.
+        port: The port to listen on, 0 for any that is free.
+        state: The file of the records, None for none.
+        cold: Whether to end all jobs of an earlier run.
+        on_failure: Called if the server fails: the block should be left then.
+
+    Raises:
+        EngineFailedError: The server failed, and the block was left.
+    """
     async with VirtualSite(virtual if isinstance(virtual, VirtualMachine) else quick(virtual)) as boards:
         service = Service(
             Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)))
         )
+        service.engine.on_failure = on_failure
         address = await service.start(cold=cold, all_off=True)
         try:
             yield address
         finally:
             await service.stop()
+        service.engine.check()
 
 
 class EmbeddedSite:
@@ -110,14 +130,22 @@ class EmbeddedSite:
         self._started.wait()
         if self._failure is not None:
             self._thread.join()
-            raise self._failure
+            failure, self._failure = self._failure, None
+            raise failure
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the site: all sockets are closed and its thread has ended when this returns."""
+        """Stop the site: all sockets are closed and its thread has ended when this returns.
+
+        Raises:
+            EngineFailedError: The server failed meanwhile, and the block knows of nothing worse.
+        """
         self.stop()
+        failure, self._failure = self._failure, None
+        if failure is not None and error is None:
+            raise failure
 
     def stop(self) -> None:
         """Stop the site, if it runs."""
@@ -131,7 +159,7 @@ class EmbeddedSite:
     def _run(self) -> None:
         try:
             run(self._serve())
-        except BaseException as error:  # noqa: BLE001 — handed to the thread that waits for the start
+        except BaseException as error:  # noqa: BLE001 — handed to the thread that waits
             self._failure = error
         finally:
             self._started.set()
@@ -139,10 +167,9 @@ class EmbeddedSite:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        async with running_site(self._machine, host=self.hostname, port=self.port, state=self._state) as (
-            self.hostname,
-            self.port,
-        ):
+        async with running_site(
+            self._machine, host=self.hostname, port=self.port, state=self._state, on_failure=ended.set
+        ) as (self.hostname, self.port):
             self._end = partial(_call_soon, loop, ended.set)
             self._started.set()
             await ended.wait()

@@ -142,10 +142,15 @@ class Database:
             self._connection = apsw.Connection(name, vfs=vfs)
         except apsw.Error as error:
             raise sqlite3.OperationalError(str(error)) from error
+        self.fault: Exception | None = None
+        """Raised once, by the next statement that adds anything: a mistake of ours, not the disk's."""
         # This binding offers no memory shared between processes; what is written, and when, is the same.
         self.execute("PRAGMA locking_mode = EXCLUSIVE")
 
     def execute(self, statement: str, values: Any = ()) -> Any:
+        if self.fault is not None and "INSERT" in statement:
+            fault, self.fault = self.fault, None
+            raise fault
         try:
             return self._connection.execute(statement, values)
         except apsw.Error as error:

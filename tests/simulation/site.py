@@ -212,6 +212,7 @@ class SimulatedSite:
         bmps = Bmps(machines)
         engine = Engine(Site(machines), store, bmps, self.clock)
         self.front = V1Server(engine, Limits(connections=50, slow_reader_seconds=20.0))
+        engine.on_failure = self._failed
         cold = self.happened["boot"] > 1 and self.administrator.wants_cold_start()
         engine.start(cold=cold)
         if cold:
@@ -224,7 +225,7 @@ class SimulatedSite:
         self.happened["cold start"] += 1
         ended = frozenset(self.promises.created)
         self.promises.maybe_destroyed |= ended
-        engine.when_recorded(lambda: self.promises.destroyed.update(ended))
+        engine.when_recorded(lambda recorded: recorded and self.promises.destroyed.update(ended))
 
     def _reload(self) -> None:
         """Have the server read its configuration again, if it is there; else it will find it when it starts."""
@@ -254,6 +255,15 @@ class SimulatedSite:
         if self.server is None or not self.server.alive or self.engine is None or self.stopping:
             return
         self.happened["clean restart"] += 1
+        self._stop_and_boot()
+
+    def _failed(self) -> None:
+        self.happened["server failed"] += 1
+        if not self.stopping:
+            self._stop_and_boot()
+
+    def _stop_and_boot(self) -> None:
+        assert self.server is not None
         self.stopping = True
         self.server.enter(self._stop_cleanly, self.server)
 
@@ -308,6 +318,8 @@ class SimulatedSite:
                 begin = dice.uniform(0, seconds)
                 self.world.after(begin, lambda board=board: self._spoil(board))
                 self.world.after(begin + 60.0, lambda board=board: self.bad_boards.discard(board))
+        if dice.random() < 0.15:
+            self.world.after(dice.uniform(0, seconds), self._blunder)
         for fault in ("full", "broken"):
             if dice.random() < 0.15:
                 begin = dice.uniform(0, seconds)
@@ -337,6 +349,12 @@ class SimulatedSite:
                 self.crash(power_loss=power_loss)
 
         self.disk.before_each = look
+
+    def _blunder(self) -> None:
+        """Have a mistake in the server show itself."""
+        if self.server is not None and self.server.alive:
+            self.happened["server's mistake"] += 1
+            self.database.fault = ValueError("nobody foresaw this")
 
     def _spoil(self, board: Board) -> None:
         self.happened["board that won't come up"] += 1
@@ -391,7 +409,7 @@ class SimulatedSite:
                 await self._destroy(client, mine.pop(dice.randrange(len(mine))))
             elif action < 0.7:
                 command = dice.choice(("power_on_job_boards", "power_off_job_boards"))
-                await client.call(command, dice.choice(mine))
+                await self._switch(client, command, dice.choice(mine))
             elif action < 0.8:
                 for job in mine:
                     await client.call("job_keepalive", job)
@@ -415,6 +433,9 @@ class SimulatedSite:
         for reply in pipelined:
             try:
                 job = await reply
+            except RefusedError as refusal:
+                self._excuse(refusal)
+                continue
             except GoneError:
                 for other in pipelined:
                     other.exception() if other.done() else other.cancel()
@@ -427,8 +448,25 @@ class SimulatedSite:
 
     async def _destroy(self, client: Client, job: int) -> None:
         self.promises.maybe_destroyed.add(job)
-        await client.call("destroy_job", job, "enough")
-        self.promises.destroyed.add(job)
+        try:
+            await client.call("destroy_job", job, "enough")
+        except RefusedError as refusal:
+            self._excuse(refusal)
+        else:
+            self.promises.destroyed.add(job)
+
+    def _excuse(self, refusal: RefusedError) -> None:
+        """A command may be refused only while the server can't record it."""
+        self.happened["change refused"] += 1
+        assert "record" in str(refusal), refusal
+        ill = self.happened["disk full"] + self.happened["disk broken"] + self.happened["server's mistake"]
+        assert ill or self.happened["clean restart"], f"{refusal}, and nothing had gone wrong"
+
+    async def _switch(self, client: Client, command: str, job: int) -> None:
+        try:
+            await client.call(command, job)
+        except RefusedError as refusal:
+            self._excuse(refusal)
 
     async def _look(self, client: Client, job: int) -> None:
         state = await client.call("get_job_state", job)

@@ -57,6 +57,7 @@ def test_a_site_keeps_its_promises_whatever_goes_wrong_in_thousands_of_stories(b
         "reload",
         "cold start",
         "report",
+        "server failed",
     ):
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
 

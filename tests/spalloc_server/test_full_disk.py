@@ -4,6 +4,7 @@ import json
 import resource
 import select
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ class Client:
     def call(self, command: str, **kwargs: object) -> Any:
         self.send(command, **kwargs)
         return self.hear()["return"]
+
+    def hear_of_refusal(self, command: str, **kwargs: object) -> str:
+        """Ask until the server says no, and return what it says."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            self.send(command, **kwargs)
+            reply = self.hear()
+            if "exception" in reply:
+                return str(reply["exception"])
+        raise AssertionError(f"{command} was not refused")
 
     def close(self) -> None:
         self._file.close()
@@ -67,10 +78,15 @@ def test_commands_wait_for_room_and_questions_are_still_answered(
     for _ in range(100):
         assert reader.call("version") == "1.0.0"
     assert reader.call("list_machines")
+    # Whoever comes later is told why, and does not wait; had it been created, a client that asks again had two jobs.
+    refusal = reader.hear_of_refusal("destroy_job", job_id=999)
+    assert "records can't be written" in refusal
+    assert "try again later" in reader.hear_of_refusal("create_job", owner="me")
     assert writer.has_heard_nothing()
     resource.prlimit(address["pid"], resource.RLIMIT_FSIZE, (most, most))
     assert writer.hear() == {"return": 2}
     assert writer.hear() == {"return": "1.0.0"}
+    assert reader.call("create_job", owner="me") == 3
 
 
 def test_a_site_that_keeps_its_records_in_memory_needs_no_disk() -> None:

@@ -16,8 +16,6 @@ from spalloc_client._version import __version__
 from spinnaker.geometry import Size
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from spalloc_server.config.settings import Configuration
 
 _LAST_PORT = 65535
@@ -111,7 +109,7 @@ def _complain(error: Exception, *, debug: bool) -> int:
 
 def _serve_virtual(arguments: argparse.Namespace) -> int:
     from spalloc_client.wire import DEFAULT_PORT
-    from spalloc_server.embedded import running_site
+    from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log
     from spalloc_server.store.database import StoreError
@@ -119,26 +117,28 @@ def _serve_virtual(arguments: argparse.Namespace) -> int:
     log.begin("debug" if arguments.debug else "warning" if arguments.quiet else "info")
     try:
         run(
-            _until_told(
-                running_site(
-                    arguments.virtual,
-                    host=arguments.host or "127.0.0.1",
-                    port=DEFAULT_PORT if arguments.port is None else arguments.port,
-                    state=arguments.state,
-                    cold=arguments.cold_start,
-                )
+            _serve_virtual_until_told(
+                arguments.virtual,
+                arguments.host or "127.0.0.1",
+                DEFAULT_PORT if arguments.port is None else arguments.port,
+                arguments.state,
+                cold=arguments.cold_start,
             )
         )
-    except (OSError, StoreError) as error:
+    except (OSError, StoreError, EngineFailedError) as error:
         return _complain(error, debug=arguments.debug)
     return 0
 
 
-async def _until_told(site: "AbstractAsyncContextManager[tuple[str, int]]") -> None:
+async def _serve_virtual_until_told(
+    virtual: Size, host: str, port: int, state: Path | None, *, cold: bool
+) -> None:
     """Run a virtual site until the process is told to end."""
     import asyncio
     import logging
     import signal
+
+    from spalloc_server.embedded import running_site
 
     log = logging.getLogger("spalloc_server")
     ended = asyncio.Event()
@@ -148,7 +148,10 @@ async def _until_told(site: "AbstractAsyncContextManager[tuple[str, int]]") -> N
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
             loop.add_signal_handler(number, ended.set)
-    async with site as (host, port):
+    async with running_site(virtual, host=host, port=port, state=state, cold=cold, on_failure=ended.set) as (
+        host,
+        port,
+    ):
         log.info("listening on %s port %d", host, port)
         await ended.wait()
         log.info("stopping; jobs keep their boards")
@@ -166,6 +169,7 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return _complain(error, debug=arguments.debug)
 
+    from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log, running
     from spalloc_server.store.database import StoreError
@@ -173,7 +177,7 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
     log.begin(configuration.log_level.value)
     try:
         run(running.serve(configuration, read, cold=arguments.cold_start))
-    except (OSError, StoreError) as error:
+    except (OSError, StoreError, EngineFailedError) as error:
         return _complain(error, debug=arguments.debug)
     return 0
 

@@ -50,6 +50,9 @@ DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
 """Ended jobs that one listing may have; a listing of them takes the loop's time."""
 
+_CHANGES = frozenset({"create_job", "destroy_job", "power_on_job_boards", "power_off_job_boards"})
+"""Commands that are worth nothing before they are recorded."""
+
 EndedJobs = Callable[[str | None, str | None, int], Sequence[JobRecord]]
 """Returns the jobs that ended last: of an owner, on a machine, and how many at most."""
 
@@ -89,13 +92,16 @@ class Command:
 class Commands:
     """All commands, bound to one site."""
 
-    def __init__(self, site: Site, clock: Clock, ended_jobs: EndedJobs) -> None:
+    def __init__(
+        self, site: Site, clock: Clock, ended_jobs: EndedJobs, trouble: Callable[[], str | None]
+    ) -> None:
         """Serve `site`.
 
         Args:
             site: Whose jobs and machines the commands are about.
             clock: Where the time is read.
             ended_jobs: Where records of ended jobs are found.
+            trouble: Returns why nothing can be recorded just now, or None.
         """
         self.trust = Trust()
         """May be replaced at any time."""
@@ -104,6 +110,7 @@ class Commands:
         self._site = site
         self._clock = clock
         self._ended_jobs = ended_jobs
+        self._trouble = trouble
         self._listing = Listing()
         job = (Parameter("job_id", a_whole_number),)
         any_job = (Parameter("job_id", or_null(a_whole_number), None),)
@@ -153,6 +160,8 @@ class Commands:
         """
         if name in self._names:
             self.counts[name] += 1
+        if name in _CHANGES:
+            self._check_records()
         if name == "create_job":
             return self._create_job(caller, args, kwargs)
         if name == "where_is":
@@ -163,6 +172,12 @@ class Commands:
                 f"there is no command {name[:60]!r}; there are {', '.join(sorted(self._names))}"
             )
         return command.run(caller, *bind(name, command.parameters, args, kwargs))
+
+    def _check_records(self) -> None:
+        # Whoever gives up waiting and asks again would get a second job once there is room again.
+        trouble = self._trouble()
+        if trouble is not None:
+            raise CommandError(f"the server takes no changes for now, try again later: {trouble}")
 
     def _version(self, _caller: Caller) -> Json:
         return PROTOCOL_VERSION

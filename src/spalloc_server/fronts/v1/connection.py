@@ -32,6 +32,11 @@ MAX_HELD = 256
 """Replies that wait for the disk; no more commands of their client are done until some have gone."""
 
 
+_NOT_DONE = encode(
+    Failure("the server stops before it could record this, so it is not done; ask again when it is back")
+)
+
+
 class Host(Protocol):
     """Whoever takes connections in, and what they share."""
 
@@ -212,6 +217,9 @@ class Connection(asyncio.Protocol):
         engine = self._host.engine
         changes = engine.site.changes
         request = decode_request(line)
+        if engine.failure is not None:
+            self._send(_NOT_DONE, hold=False)
+            return len(_NOT_DONE)
         try:
             value = self._host.commands.run(
                 Caller(self.address, self), request.command, request.args, request.kwargs
@@ -219,9 +227,11 @@ class Connection(asyncio.Protocol):
             reply = value.reply if isinstance(value, Encoded) else encode(Return(value))
         except CommandError as error:
             reply = encode(Failure(str(error)))
-        except Exception:  # noqa: BLE001
+        except Exception as fault:  # noqa: BLE001
             # Not the client's fault, and nobody else's trouble: they get an answer, we get to know.
             _log.exception("the command %.60r of a client at %s failed", request.command, self.address)
+            if engine.site.changes != changes:
+                engine.fail(fault)
             reply = encode(Failure("the server failed to do this; its log says why"))
         self._send(reply, hold=engine.site.changes != changes)
         return len(reply)
@@ -261,14 +271,16 @@ class Connection(asyncio.Protocol):
             self._held = deque()
         self._held.append((self._holds, data))
 
-    def _lift(self) -> None:
+    def _lift(self, recorded: bool) -> None:
         self._lifted += 1
         if not self._held or self._transport.is_closing():
             return
         ready = []
         waited = self._waits()
         while self._held and self._held[0][0] <= self._lifted:
-            ready.append(self._held.popleft()[1])
+            reply = self._held.popleft()[1]
+            # What was asked after a change that is lost was answered as if it had been made.
+            ready.append(reply if recorded else _NOT_DONE)
         if not self._held:
             self._held = None
         if ready:

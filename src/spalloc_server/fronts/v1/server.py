@@ -45,7 +45,7 @@ class V1Server:
             admission: Says which addresses may connect.
         """
         self.engine = engine
-        self.commands = Commands(engine.site, engine.clock, engine.ended_jobs)
+        self.commands = Commands(engine.site, engine.clock, engine.ended_jobs, lambda: engine.trouble)
         self.watchers = Watchers(lambda job: job in engine.site.jobs)
         self.limits = limits or Limits()
         """May be replaced at any time; holds for what happens from then on."""
