@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from spalloc_client import SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
 from spalloc_server.core.machine import Machine
@@ -151,12 +152,14 @@ def test_a_reload_sets_limits_networks_and_trust_at_once(machines: list[Machine]
         job = _ready(client, 1)
         configuration.write_text(
             configuration.read_text().replace("port = 0", 'port = 1\nallow = ["127.0.0.2"]')
-            + '[trust]\ncontrol = "owner"\n'
+            + '[trust]\ncontrol = "owner"\n[jobs]\nof_one_owner = 1\n'
         )
         log = _reload(running)
         assert any(
             "a changed v1.port takes effect only when the server is started again" in line for line in log
         )
+        with pytest.raises(SpallocServerException, match=r"allows 1 \(its setting jobs.of_one_owner\)"):
+            client.create_job(owner="me")
         client.destroy_job(job)
         with socket.create_connection((running.host, running.port), 10) as refused:
             reply = json.loads(refused.makefile().readline())

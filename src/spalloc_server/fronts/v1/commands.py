@@ -225,6 +225,9 @@ class Commands:
             )
         except RequestError as error:
             raise CommandError(str(error)) from error
+        refusal = self._site.refusal(owner, caller.host)
+        if refusal is not None:
+            raise CommandError(refusal)
         asked = Asked(
             tuple(cast("Sequence[int]", args)),
             {name: value for name, value in kwargs.items() if name not in ("owner", "keepalive")},
