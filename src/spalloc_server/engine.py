@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
@@ -27,6 +27,8 @@ from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
@@ -109,6 +111,7 @@ class Engine:
         self._hardware = hardware
         # A thread of its own, so that the loop serves others while the disk works. One: commits are in order.
         self._disk = ThreadPoolExecutor(1, "spalloc-store")
+        self._reading = ThreadPoolExecutor(1, "spalloc-history")
         self._gathering = _Batch()
         self._news = False
         """Whether the site was told anything since its effects were last taken."""
@@ -157,6 +160,7 @@ class Engine:
         # Empty, unless the disk did not take what it was to take.
         self._gathering.answer(recorded=False)
         self._disk.shutdown()
+        self._reading.shutdown()
 
     async def forget_ended(self, before: float) -> int:
         """Drop the records of jobs that ended before a moment of Unix time, and return how many there were."""
@@ -172,18 +176,27 @@ class Engine:
                 break
         return forgotten
 
-    def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
-        """Return the records of jobs that ended last, the latest first.
+    async def ended_jobs(
+        self, owner: str | None, machine: str | None, limit: int, use: Callable[[Sequence[JobRecord]], T]
+    ) -> T:
+        """Return what comes of the records of jobs that ended last, the latest first.
 
         Args:
             owner: Only jobs of this owner.
             machine: Only jobs that had boards of this machine.
-            limit: How many at most.
+            limit: How many at most; fewer where they are long.
+            use: What to make of them, in a thread.
 
         Raises:
             sqlite3.Error: They can't be read.
         """
-        return self._store.ended_jobs(owner, machine, limit)
+
+        def read() -> T:
+            return use(self._store.ended_jobs(owner, machine, limit))
+
+        # Beside the thread that writes: nobody's commit waits for somebody's curiosity.
+        reader = self._reading if self._store.reads_beside else self._disk
+        return await asyncio.get_running_loop().run_in_executor(reader, read)
 
     def check(self) -> None:
         """Do nothing, unless the engine has failed.

@@ -3,8 +3,9 @@
 # No bytes and no sockets: connections are connection.py's subject. Values returned here can be written as JSON.
 """The commands of the v1 protocol."""
 
+import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -36,7 +37,7 @@ from spalloc_server.fronts.v1.arguments import (
     or_null,
     texts,
 )
-from spalloc_server.fronts.v1.listing import Encoded, Listing, Reply, ended_entry
+from spalloc_server.fronts.v1.listing import Encoded, Later, Listing, Reply, ended_listing
 from spinnaker.geometry import Board, Chip, first_chip
 from spinnaker.places import Place
 
@@ -48,13 +49,24 @@ DEFAULT_KEEPALIVE_SECONDS = 60.0
 
 DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
-"""Ended jobs that one listing may have; a listing of them takes the loop's time."""
+"""Ended jobs that one listing may have."""
 
 _CHANGES = frozenset({"create_job", "destroy_job", "power_on_job_boards", "power_off_job_boards"})
 """Commands that are worth nothing before they are recorded."""
 
-EndedJobs = Callable[[str | None, str | None, int], Sequence[JobRecord]]
-"""Returns the jobs that ended last: of an owner, on a machine, and how many at most."""
+
+class EndedJobs(Protocol):
+    """Reads the history."""
+
+    def __call__(
+        self,
+        owner: str | None,
+        machine: str | None,
+        limit: int,
+        use: Callable[[Sequence[JobRecord]], Encoded],
+        /,
+    ) -> Awaitable[Encoded]:
+        """Return what `use` makes of the jobs that ended last: of an owner, on a machine, `limit` at most."""
 
 
 class Watcher(Protocol):
@@ -111,7 +123,8 @@ class Commands:
         self._clock = clock
         self._ended_jobs = ended_jobs
         self._trouble = trouble
-        self._listing = Listing()
+        self.listing = Listing()
+        """What `list_jobs` returns."""
         job = (Parameter("job_id", a_whole_number),)
         any_job = (Parameter("job_id", or_null(a_whole_number), None),)
         any_machine = (Parameter("machine_name", or_null(a_text), None),)
@@ -314,12 +327,18 @@ class Commands:
         return None
 
     def _list_jobs(self, _caller: Caller) -> Encoded:
-        return self._listing.of(self._site.jobs)
+        return self.listing.of(self._site.jobs)
 
-    def _list_ended_jobs(self, _caller: Caller, owner: str | None, machine: str | None, limit: int) -> Json:
+    def _list_ended_jobs(self, _caller: Caller, owner: str | None, machine: str | None, limit: int) -> Later:
         if not 1 <= limit <= MOST_ENDED_JOBS:
             raise CommandError(f"limit is {limit}; it must be 1 to {MOST_ENDED_JOBS}")
-        return [ended_entry(record) for record in self._ended_jobs(owner, machine, limit)]
+        return Later(lambda: self._read_ended_jobs(owner, machine, limit))
+
+    async def _read_ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> Encoded:
+        try:
+            return await self._ended_jobs(owner, machine, limit, ended_listing)
+        except sqlite3.Error as error:
+            raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
     def _job_queue_position(self, _caller: Caller, number: int) -> Json:
         waiting = self._site.waiting(number)

@@ -11,6 +11,7 @@ from math import inf
 
 from spalloc_server.descriptors import allow_descriptors
 from spalloc_server.engine import Engine
+from spalloc_server.fronts.v1.ahead import Ahead
 from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import Connection
 from spalloc_server.fronts.v1.limits import Limits
@@ -49,6 +50,7 @@ class V1Server:
         self.engine = engine
         self.commands = Commands(engine.site, engine.clock, engine.ended_jobs, lambda: engine.trouble)
         self.watchers = Watchers(lambda job: job in engine.site.jobs)
+        self._ahead = Ahead(self.commands.listing, engine.site)
         self.limits = limits or Limits()
         """May be replaced at any time; holds for what happens from then on."""
         self.admission = admission
@@ -82,7 +84,8 @@ class V1Server:
         self._server = await loop.create_server(
             lambda: Connection(self, self.limits.request_bytes), host, port, backlog=BACKLOG
         )
-        self.engine.listeners.add(self.watchers)
+        self.engine.listeners |= {self.watchers, self._ahead}
+        self._ahead.jobs_changed(self.engine.site.jobs)
         self._go_round_later()
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
@@ -95,8 +98,9 @@ class V1Server:
     async def stop(self) -> None:
         """End all connections; what is on its way to clients is still sent."""
         self.stop_listening()
-        self.engine.listeners.discard(self.watchers)
+        self.engine.listeners -= {self.watchers, self._ahead}
         self.watchers.stop()
+        self._ahead.stop()
         if self._round is not None:
             self._round.cancel()
         self._sum_up(inf)
