@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from spalloc_server.embedded import EmbeddedSite
-from tests import processes
+from tests.processes import spalloc_server
 
 PATIENCE = 30.0
-MACHINE = {"size": [1, 1], "places": [], "addresses": [], "bmps": []}
 
 
 class Client:
@@ -53,7 +52,10 @@ class Client:
 
 @pytest.fixture
 def clients(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Client, Client]]:
-    with processes.server(MACHINE, tmp_path / "state") as address:
+    configuration = tmp_path / "site.toml"
+    configuration.write_text("[v1]\nport = 0\n")
+    with spalloc_server([str(configuration), "--state", str(tmp_path / "state")]) as running:
+        address = {"host": running.host, "port": running.port, "pid": running.process.pid}
         first, second = Client(address), Client(address)
         yield address, first, second
         first.close()
@@ -77,7 +79,7 @@ def test_commands_wait_for_room_and_questions_are_still_answered(
     writer.send("version")
     for _ in range(100):
         assert reader.call("version") == "1.0.0"
-    assert reader.call("list_machines")
+    assert reader.call("list_machines") == []
     # Whoever comes later is told why, and does not wait; had it been created, a client that asks again had two jobs.
     refusal = reader.hear_of_refusal("destroy_job", job_id=999)
     assert "records can't be written" in refusal
