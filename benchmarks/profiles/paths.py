@@ -101,8 +101,8 @@ class ProfiledServer(OurServer):
     """Our server under a profiler."""
 
     def __init__(self, machine: dict[str, Any], folder: Path, written: Path) -> None:
-        super().__init__(machine, folder)
-        self._command[:1] = [sys.executable, "-m", "benchmarks.profiles.server", str(written)]
+        program = [sys.executable, "-m", "benchmarks.profiles.server", str(written)]
+        super().__init__(machine, folder, program)
         # The server works in a folder of its own; the benchmarks are found from here.
         self._variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,15 @@ from benchmarks.programs.process import ServerProcess
 from tests import processes
 
 ROOT = Path(__file__).parents[2]
-CONFIGURATION = "site.toml"
-CONNECTIONS = 16_384
 
 
 class OurServer(ServerProcess):
     """Our server for some virtual boards; it keeps its records in `folder`."""
 
-    def __init__(self, machine: dict[str, Any], folder: Path) -> None:
-        (folder / CONFIGURATION).write_text(_configuration(machine))
-        command = [str(Path(sys.executable).with_name("spalloc-server")), CONFIGURATION, "--quiet"]
-        super().__init__("our server", command, folder)
+    def __init__(
+        self, machine: dict[str, Any], folder: Path, program: Sequence[str] = processes.SERVER
+    ) -> None:
+        super().__init__("our server", [*program, *processes.configured(machine, folder), "--quiet"], folder)
 
 
 @contextlib.contextmanager
@@ -34,22 +32,6 @@ def our_server(machine: dict[str, Any], folder: Path) -> Iterator[dict[str, Any]
     """Run our server for some virtual boards, with its records on disk; gives `host`, `port` and `pid`."""
     with OurServer(machine, folder).running() as address:
         yield address
-
-
-def _configuration(machine: dict[str, Any]) -> str:
-    addresses = {tuple(board): address for board, address in machine["addresses"]}
-    width, height = machine["size"]
-    lines = [
-        f'state.file = "records"\nv1.limits.connections_from_one_address = {CONNECTIONS}',
-        "boards.settle_seconds = 0.0",
-        f'[[machine]]\nname = "virtual"\nsize = "{width}x{height}"\ncool_down_seconds = 0.0',
-    ]
-    for board, place in machine["places"]:
-        at = addresses[tuple(board)]
-        lines.append(f'[[machine.boards]]\nboard = {board}\nplace = {place}\naddress = "{at}"')
-    for frame, at in machine["bmps"]:
-        lines.append(f'[[machine.bmps]]\nframe = {frame}\naddress = "{at}"')
-    return "\n".join(lines) + "\n"
 
 
 @functools.cache
