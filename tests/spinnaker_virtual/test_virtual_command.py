@@ -37,7 +37,7 @@ def running(*arguments: str) -> Iterator[tuple[list[str], subprocess.Popen[str]]
             yield lines, process
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(10)
+            process.wait(60)
 
 
 def ask(host: str, datagram: bytes, port: int = SDP_PORT) -> ScpReply:
