@@ -19,7 +19,7 @@ from spinnaker.scamp import ScampCommand
 from spinnaker.scp import Result, ScpReply, ScpRequest
 from spinnaker.sdp import SDP_PORT, Endpoint, SdpHeader
 from tests.peers.environments import PeerEnvironment
-from tests.spalloc_server.processes import server
+from tests.processes import spalloc_server
 from tests.spinnaker import oracle
 from tests.spinnaker_virtual.images import scamp_image
 
@@ -179,7 +179,7 @@ def test_three_boards_are_allocated_booted_discovered_filled_reset_and_freed(
     python = peer("SpiNNMan==1!7.4.1").python
     log = tmp_path / "packets"
     options = ["--port", "0", "--log-packets", str(log), "--log-only", "bmp,boot,crossing"]
-    with server(["--virtual", str(SIZE), *options]) as running:
+    with spalloc_server(["--virtual", str(SIZE), *options]) as running:
         at = {"hostname": running.host, "port": running.port, "owner": "test"}
         # Of two neighbours one uses its boards, and the other's await an image, which the job's must not bring them.
         with Job(3, **at) as neighbours, Job(3, **at) as waiting:

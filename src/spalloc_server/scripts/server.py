@@ -128,6 +128,7 @@ def _complain(error: Exception, *, debug: bool) -> int:
 def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from spalloc_client.wire import DEFAULT_PORT
     from spalloc_server.embedded import ALL_TRAFFIC, Traffic, opened_log, running_site
+    from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log
     from spalloc_server.store.database import StoreError
@@ -142,25 +143,28 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     try:
         with opened_log(arguments.log_packets) as log_packets:
             run(
-                _until_told(
-                    running_site(
+                _serve_until_told(
+                    lambda failed: running_site(
                         arguments.virtual,
                         host=arguments.host or "127.0.0.1",
                         port=DEFAULT_PORT if arguments.port is None else arguments.port,
                         state=arguments.state,
                         cold=arguments.cold_start,
+                        on_failure=failed,
                         log_packets=log_packets,
                         log_only=traffic,
                     )
                 )
             )
-    except (OSError, StoreError) as error:
+    except (OSError, StoreError, EngineFailedError) as error:
         return _complain(error, debug=arguments.debug)
     return 0
 
 
-async def _until_told(site: "AbstractAsyncContextManager[tuple[str, int]]") -> None:
-    """Run a virtual site until the process is told to end."""
+async def _serve_until_told(
+    site: "Callable[[Callable[[], None]], AbstractAsyncContextManager[tuple[str, int]]]",
+) -> None:
+    """Run a virtual site, which is given what to call should it fail, until the process is told to end."""
     import asyncio
     import logging
     import signal
@@ -173,7 +177,7 @@ async def _until_told(site: "AbstractAsyncContextManager[tuple[str, int]]") -> N
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
             loop.add_signal_handler(number, ended.set)
-    async with site as (host, port):
+    async with site(ended.set) as (host, port):
         log.info("listening on %s port %d", host, port)
         await ended.wait()
         log.info("stopping; jobs keep their boards")
@@ -191,6 +195,7 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return _complain(error, debug=arguments.debug)
 
+    from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log, running
     from spalloc_server.store.database import StoreError
@@ -198,7 +203,7 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
     log.begin(configuration.log_level.value)
     try:
         run(running.serve(configuration, read, cold=arguments.cold_start))
-    except (OSError, StoreError) as error:
+    except (OSError, StoreError, EngineFailedError) as error:
         return _complain(error, debug=arguments.debug)
     return 0
 
