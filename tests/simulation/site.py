@@ -81,6 +81,7 @@ class SimulatedSite:
         self.bmps: Bmps | None = None
         self.stopping = False
         self.hardware_changes = 0
+        self._agenda_planned: float | None = None
         self.stirred: set[Board] = set()
         """Boards that were switched, or whose links were, since somebody last looked."""
         self.crowd = Process(self.world, self.network, "clients")
@@ -177,7 +178,8 @@ class SimulatedSite:
     def _run_agenda(self) -> None:
         agenda = self.hardware.agenda
         agenda.run(self.world.now)
-        if agenda.next is not None:
+        if agenda.next is not None and agenda.next != self._agenda_planned:
+            self._agenda_planned = agenda.next
             self.world.at(agenda.next, self._run_agenda)
 
     def cut_links(self, board: Board) -> frozenset[Link]:
@@ -318,7 +320,7 @@ class SimulatedSite:
                 begin = dice.uniform(0, seconds)
                 self.world.after(begin, lambda board=board: self._spoil(board))
                 self.world.after(begin + 60.0, lambda board=board: self.bad_boards.discard(board))
-        if dice.random() < 0.15:
+        if dice.random() < 0.3:
             self.world.after(dice.uniform(0, seconds), self._blunder)
         for fault in ("full", "broken"):
             if dice.random() < 0.15:
@@ -456,7 +458,7 @@ class SimulatedSite:
             self.promises.destroyed.add(job)
 
     def _excuse(self, refusal: RefusedError) -> None:
-        """A command may be refused only while the server can't record it."""
+        """A command that is right may be refused only while the server can't record it."""
         self.happened["change refused"] += 1
         assert "record" in str(refusal), refusal
         ill = self.happened["disk full"] + self.happened["disk broken"] + self.happened["server's mistake"]
@@ -481,8 +483,9 @@ class SimulatedSite:
         board = dice.choice(sorted(self.machine.places))
         try:
             await client.call("report_problem", self.machine.addresses[board], description="it is sick")
-        except RefusedError:
-            assert board in self.administrator.taken_out, f"nobody took {board} out, yet it is not known"
+        except RefusedError as refusal:
+            if board not in self.administrator.taken_out:
+                self._excuse(refusal)
 
     async def _misbehave(self, client: Client, dice: random.Random) -> None:
         self.happened["bad input"] += 1
