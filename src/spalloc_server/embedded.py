@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,11 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.loop import run
 from spalloc_server.service import Service
 from spinnaker.geometry import Size
-from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
+from spinnaker_virtual import Timings, Traffic, VirtualMachine, VirtualSite
+from spinnaker_virtual.log import ALL_TRAFFIC
+from spinnaker_virtual.log_file import opened_log
+
+__all__ = ["ALL_TRAFFIC", "EmbeddedSite", "Traffic", "machine_of", "opened_log", "quick", "running_site"]
 
 MACHINE_NAME = "virtual"
 
@@ -49,22 +53,27 @@ async def running_site(
     port: int,
     state: Path | None,
     cold: bool = False,
+    log_packets: Callable[[str], None] | None = None,
+    log_only: Collection[Traffic] = ALL_TRAFFIC,
     on_failure: Callable[[], None],
 ) -> AsyncIterator[tuple[str, int]]:
     """Run virtual boards and a server for them; gives the address that clients can connect to.
 
     Args:
-        virtual: The boards.
-        host: The address to listen on.
-        port: The port to listen on, 0 for any that is free.
-        state: The file of the records, None for none.
-        cold: Whether to end all jobs of an earlier run.
+        virtual: The virtual machine, or its size.
+        host: Address for clients to connect to.
+        port: TCP port for clients; 0 takes any that is free.
+        state: File to keep jobs in; None keeps them in memory.
+        cold: End all jobs of an earlier run.
+        log_packets: Gets a line for each packet of BMPs and boards.
+        log_only: The kinds of packets that `log_packets` is to get.
         on_failure: Called if the server fails: the block should be left then.
 
     Raises:
         EngineFailedError: The server failed, and the block was left.
     """
-    async with VirtualSite(virtual if isinstance(virtual, VirtualMachine) else quick(virtual)) as boards:
+    machine = virtual if isinstance(virtual, VirtualMachine) else quick(virtual)
+    async with VirtualSite(machine, log=log_packets, log_only=log_only) as boards:
         service = Service(
             Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)))
         )

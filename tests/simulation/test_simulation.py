@@ -43,7 +43,7 @@ def test_a_site_keeps_its_promises_whatever_goes_wrong() -> None:
     _run(FIRST_SEED, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("batch", range(1, 41))
 def test_a_site_keeps_its_promises_whatever_goes_wrong_in_thousands_of_stories(batch: int) -> None:
     happened = _run(FIRST_SEED + batch * SEEDS_A_TEST, SEEDS_A_TEST)

@@ -86,6 +86,43 @@ def test_a_size_that_is_none_is_explained() -> None:
     assert "'2by2' is not a size in triads; write WIDTHxHEIGHT, such as 2x2" in refused.stderr
 
 
+def test_the_packets_of_virtual_boards_are_logged_as_they_come(tmp_path: Path) -> None:
+    log = tmp_path / "packets"
+    with (
+        spalloc_server(
+            ["--virtual", "1x1", "--port", "0", "--log-packets", str(log), "--log-only", "bmp"]
+        ) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
+        wait_until_ready(client, client.create_job(owner="me"))
+        lines = log.read_text().splitlines()
+    assert any("> 127." in line and "power board 0" in line for line in lines)
+    assert any("write fpga board" in line for line in lines)
+    assert any("OK (0x80)" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["site.toml", "--log-packets", "-"], 2, "are for virtual boards: give --virtual WxH"),
+        (["--virtual", "1x1", "--log-only", "bmp"], 2, "say where to with --log-packets FILE"),
+        (
+            ["--virtual", "1x1", "--log-packets", "-", "--log-only", "bpm"],
+            2,
+            "no kind of packets 'bpm'; there are bmp,",
+        ),
+        (["--virtual", "1x1", "--log-packets", "/no/such/log"], 1, "/no/such/log: No such file or directory"),
+    ],
+)
+def test_a_log_that_can_not_be_written_is_refused_with_the_reason(
+    arguments: list[str], status: int, message: str
+) -> None:
+    refused = run(*arguments)
+    assert refused.returncode == status
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_many_sites_can_run_side_by_side() -> None:
     with (
         spalloc_server(["--virtual", "4x4", "--port", "0"]) as first,
