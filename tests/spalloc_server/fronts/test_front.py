@@ -245,6 +245,8 @@ def test_a_client_that_is_refused_and_goes_on_sending_is_cut_off() -> None:
             while True:
                 peer.send(b"more")
                 await peer.writer.drain()
+                # The server runs in this very loop.
+                await asyncio.sleep(0)
         peer.writer.close()
 
     run(test, slow_reader_seconds=0.1)
