@@ -63,10 +63,10 @@ class EndedJobs(Protocol):
         owner: str | None,
         machine: str | None,
         limit: int,
-        use: Callable[[Sequence[JobRecord]], Encoded],
+        write: Callable[[Sequence[JobRecord]], bytes],
         /,
-    ) -> Awaitable[Encoded]:
-        """Return what `use` makes of the jobs that ended last: of an owner, on a machine, `limit` at most."""
+    ) -> Awaitable[bytes]:
+        """Return what `write` makes of the jobs that ended last: of an owner, on a machine, `limit` at most."""
 
 
 class Watcher(Protocol):
@@ -336,7 +336,7 @@ class Commands:
 
     async def _read_ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> Encoded:
         try:
-            return await self._ended_jobs(owner, machine, limit, ended_listing)
+            return Encoded(await self._ended_jobs(owner, machine, limit, ended_listing))
         except sqlite3.Error as error:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
