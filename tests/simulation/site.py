@@ -337,6 +337,7 @@ class SimulatedSite:
             trouble.dead, trouble.slow = False, 0.0
         self.bad_boards.clear()
         self.disk.full = self.disk.broken = False
+        self.database.fault = None
         self.disk.before_each = lambda: None
         self.administrator.restore()
 
@@ -398,6 +399,8 @@ class SimulatedSite:
                 await self._session(client, mine, dice)
             except GoneError:
                 self.happened["connection lost"] += 1
+            except RefusedError as refusal:
+                self._excuse(refusal)
 
     async def _session(self, client: Client, mine: list[int], dice: random.Random) -> None:
         if dice.random() < 0.3:
@@ -477,6 +480,9 @@ class SimulatedSite:
         assert (info["boards"] is None) == (info["machine_name"] is None)
         jobs = await client.call("list_jobs")
         assert len({entry["job_id"] for entry in jobs}) == len(jobs)
+        destroyed = frozenset(self.promises.destroyed)
+        ended = {entry["job_id"] for entry in await client.call("list_ended_jobs", limit=1000)}
+        assert destroyed <= ended, f"jobs {sorted(destroyed - ended)} have ended, and the history lacks them"
 
     async def _report(self, client: Client, dice: random.Random) -> None:
         self.happened["report"] += 1
