@@ -447,6 +447,41 @@ def test_a_fault_of_the_server_is_logged_answered_and_does_not_end_the_connectio
     assert "the command 'list_machines' of a client at 127.0.0.1 failed" in caplog.text
 
 
+def test_a_fault_in_the_middle_of_a_change_is_told_to_all_and_nothing_more_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(front: Front) -> None:
+        peer, other = await front.connect(), await front.connect()
+        job = await peer.call("create_job", owner="me", keepalive=None)
+        with monkeypatch.context() as patch:
+            # The job has given its boards back by then, and does not know that it has ended.
+            patch.setattr(front.engine.site, "_retire", None)
+            peer.send({"command": "destroy_job", "args": [job]}, VERSION)
+            for _ in range(2):
+                assert "so it is not done" in (await peer.line())["exception"]
+        other.send({"command": "create_job", "kwargs": {"owner": "me"}})
+        assert "so it is not done" in (await other.line())["exception"]
+        assert [record.id for record in front.store.recall(ended_limit=9).jobs if record.ended is None] == [
+            job
+        ]
+        assert isinstance(front.engine.failure, TypeError)
+        peer.writer.close()
+        other.writer.close()
+
+    run(test)
+
+
+def test_a_report_may_be_as_long_as_can_be_read() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        assert await peer.call("report_problem", "board-0", description="x" * 1000) is None
+        peer.send({"command": "report_problem", "args": ["board-0"], "kwargs": {"description": "x" * 1001}})
+        assert await peer.line() == {"exception": "description has 1001 characters; it may have 1000"}
+        peer.writer.close()
+
+    run(test)
+
+
 def test_listings_follow_every_change_and_are_ascii() -> None:
     async def test(front: Front) -> None:
         peer = await front.connect()

@@ -47,6 +47,8 @@ PROTOCOL_VERSION = "1.0.0"
 DEFAULT_KEEPALIVE_SECONDS = 60.0
 
 
+LONGEST_DESCRIPTION = 1000
+"""Characters of what a user says of a sick board; it is kept, logged and shown."""
 DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
 """Ended jobs that one listing may have."""
@@ -383,6 +385,10 @@ class Commands:
         p: int | None,
         description: str | None,
     ) -> Json:
+        if description is not None and len(description) > LONGEST_DESCRIPTION:
+            raise CommandError(
+                f"description has {len(description)} characters; it may have {LONGEST_DESCRIPTION}"
+            )
         key = next(
             (
                 BoardKey(machine.name, board)
