@@ -53,9 +53,9 @@ async def running_site(
     port: int,
     state: Path | None,
     cold: bool = False,
+    on_failure: Callable[[], None],
     log_packets: Callable[[str], None] | None = None,
     log_only: Collection[Traffic] = ALL_TRAFFIC,
-    on_failure: Callable[[], None],
 ) -> AsyncIterator[tuple[str, int]]:
     """Run virtual boards and a server for them; gives the address that clients can connect to.
 
@@ -65,9 +65,9 @@ async def running_site(
         port: TCP port for clients; 0 takes any that is free.
         state: File to keep jobs in; None keeps them in memory.
         cold: End all jobs of an earlier run.
+        on_failure: Called if the server fails: the block should be left then.
         log_packets: Gets a line for each packet of BMPs and boards.
         log_only: The kinds of packets that `log_packets` is to get.
-        on_failure: Called if the server fails: the block should be left then.
 
     Raises:
         EngineFailedError: The server failed, and the block was left.

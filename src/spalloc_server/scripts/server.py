@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,14 +143,14 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     try:
         with opened_log(arguments.log_packets) as log_packets:
             run(
-                _until_told(
-                    partial(
-                        running_site,
+                _serve_until_told(
+                    lambda failed: running_site(
                         arguments.virtual,
                         host=arguments.host or "127.0.0.1",
                         port=DEFAULT_PORT if arguments.port is None else arguments.port,
                         state=arguments.state,
                         cold=arguments.cold_start,
+                        on_failure=failed,
                         log_packets=log_packets,
                         log_only=traffic,
                     )
@@ -162,8 +161,10 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     return 0
 
 
-async def _until_told(site: "Callable[..., AbstractAsyncContextManager[tuple[str, int]]]") -> None:
-    """Run a virtual site until it fails or the process is told to end; it is made with what to call if it fails."""
+async def _serve_until_told(
+    site: "Callable[[Callable[[], None]], AbstractAsyncContextManager[tuple[str, int]]]",
+) -> None:
+    """Run a virtual site, which is given what to call should it fail, until the process is told to end."""
     import asyncio
     import logging
     import signal
@@ -176,7 +177,7 @@ async def _until_told(site: "Callable[..., AbstractAsyncContextManager[tuple[str
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
             loop.add_signal_handler(number, ended.set)
-    async with site(on_failure=ended.set) as (host, port):
+    async with site(ended.set) as (host, port):
         log.info("listening on %s port %d", host, port)
         await ended.wait()
         log.info("stopping; jobs keep their boards")
