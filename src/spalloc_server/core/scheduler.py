@@ -9,6 +9,7 @@ start. This is the place whose longest-running job has been running the shortest
 when boards become free.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -74,7 +75,7 @@ class _Option:
     """The boards that were set aside when it was found that no place could be kept for their sake."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Kind:
     """The waiting jobs that ask for the same: when there is no place for one of them there is none for any."""
 
@@ -85,7 +86,7 @@ class _Kind:
     jobs: dict[int, "_Queued"] = field(default_factory=dict)
     """In the order in which they came."""
     in_vain: bool = False
-    """Whether no place was found since boards were last seen to become available."""
+    """Whether one was found no place; there can be one for another only when more boards become available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,12 @@ class _Queued:
     job: int
     since: float
     kind: _Kind
+    order: tuple[float, int]
+    """Smaller than that of every job that came later."""
 
-    @property
-    def order(self) -> tuple[float, int]:
-        """Smaller than that of every job that came later."""
-        return self.since, self.job
+
+def _needs(kind: _Kind) -> int:
+    return kind.fewest
 
 
 def _line_up(jobs: dict[int, _Queued], queued: _Queued) -> None:
@@ -117,18 +119,19 @@ class _Line:
 
     def __init__(self, kind: _Kind) -> None:
         self.kind = kind
-        self._jobs = iter(list(kind.jobs.values()))
-        self.queued = next(self._jobs)
+        self.queued = next(iter(kind.jobs.values()))
+        self.order = self.queued.order
 
     def advance(self) -> bool:
-        """Go on to the next job, if there is one."""
-        following = next(self._jobs, None)
-        if following is not None:
-            self.queued = following
-        return following is not None
+        """Go on to the next job, if there is one; the last may have left the queue since, none else."""
+        for queued in self.kind.jobs.values():
+            if queued.order > self.order:
+                self.queued, self.order = queued, queued.order
+                return True
+        return False
 
     def __lt__(self, other: "_Line") -> bool:
-        return self.queued.order < other.queued.order
+        return self.order < other.order
 
 
 class Scheduler:
@@ -145,6 +148,10 @@ class Scheduler:
         self._patience = patience
         self._queue: dict[int, _Queued] = {}
         self._kinds: dict[JobRequest, _Kind] = {}
+        self._fresh: dict[JobRequest, _Kind] = {}
+        """The kinds that are to be looked at in any case."""
+        self._in_vain: list[_Kind] = []
+        """The others, those that need the fewest boards first."""
         self._keeping: dict[str, int] = {}
         """For each machine that keeps a place, the job it is kept for."""
         self._kept_until: dict[str, int] = {}
@@ -166,8 +173,8 @@ class Scheduler:
             options = self._options(request)
             if not options:
                 return self._refusal(request)
-            kind = self._kinds[request] = _Kind(request, options, _fewest(request))
-        queued = _Queued(job, since, kind)
+            kind = self._kinds[request] = self._fresh[request] = _Kind(request, options, _fewest(request))
+        queued = _Queued(job, since, kind, (since, job))
         _line_up(self._queue, queued)
         _line_up(kind.jobs, queued)
         return None
@@ -182,8 +189,14 @@ class Scheduler:
         del kind.jobs[job]
         if not kind.jobs:
             del self._kinds[kind.request]
-        for name, kept_for in list(self._keeping.items()):
-            if kept_for == job:
+            if kind.in_vain:
+                del self._in_vain[
+                    self._in_vain.index(kind, bisect_left(self._in_vain, kind.fewest, key=_needs))
+                ]
+            else:
+                del self._fresh[kind.request]
+        if job in self._keeping.values():
+            for name in [name for name, kept_for in self._keeping.items() if kept_for == job]:
                 del self._keeping[name]
                 self._packers[name].keep_nothing()
 
@@ -204,9 +217,12 @@ class Scheduler:
         Returns:
             whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
         """
-        least = min((kind.fewest for kind in self._kinds.values() if kind.in_vain), default=None)
-        largest = max((packer.look(least) for packer in self._packers.values()), default=0)
-        lines = [_Line(kind) for kind in self._kinds.values() if not kind.in_vain or kind.fewest <= largest]
+        least = self._in_vain[0].fewest if self._in_vain else None
+        largest = max([packer.look(least) for packer in self._packers.values()], default=0)
+        lines = [_Line(kind) for kind in self._fresh.values()]
+        if largest:
+            again = self._in_vain[: bisect_right(self._in_vain, largest, key=_needs)]
+            lines += [_Line(kind) for kind in again]
         heapify(lines)
         settled = True
         while lines:
@@ -218,7 +234,7 @@ class Scheduler:
                 self._begin(queued.job, allocation, starts)
                 settled = settled and not kept
             elif not kept:
-                line.kind.in_vain = True
+                self._was_in_vain(line.kind)
                 heappop(lines)
                 continue
             if line.advance():
@@ -226,6 +242,12 @@ class Scheduler:
             else:
                 heappop(lines)
         return settled
+
+    def _was_in_vain(self, kind: _Kind) -> None:
+        if not kind.in_vain:
+            kind.in_vain = True
+            del self._fresh[kind.request]
+            insort(self._in_vain, kind, key=_needs)
 
     def _find(self, kind: _Kind, job: int) -> Allocation | None:
         for option in kind.options:
@@ -364,6 +386,7 @@ class Scheduler:
                 packer.take_over(before[name])
         for kind in self._kinds.values():
             kind.options, kind.in_vain = self._options(kind.request), False
+        self._fresh, self._in_vain = dict(self._kinds), []
         hopeless = [queued for queued in self._queue.values() if not queued.kind.options]
         for queued in hopeless:
             self._leave(queued.job)

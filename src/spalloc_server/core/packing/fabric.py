@@ -50,6 +50,7 @@ class Fabric:
         self.flawed = self._flawed()
         """Bitmap of the triads that have a dead board or a dead link."""
         self._steps = self._all_steps()
+        self._hard_steps = self._as_shifts()
         inner = Size(max(0, self.size.width - 2), max(0, self.size.height - 2))
         easy = self.bitmaps.rectangle(1, 1, inner) & ~self.flawed
         self._uneasy = self.bitmaps.every_triad & ~easy
@@ -105,6 +106,20 @@ class Fabric:
                 flawed = self.flawed | self.bitmaps.moved(self.flawed, -x, -y)
                 steps.append(_Step(z, target.z, x, y, live, live & (flawed | self._leaving(x, y))))
         return tuple(steps)
+
+    def _as_shifts(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        """Return the hard steps in parts, each a plain shift: z from and to, from which triads, bits left and right."""
+        width, height = self.size
+        parts = []
+        for source, target, x, y, _, hard in self._steps:
+            over_x, over_y = self._leaving(x, 0), self._leaving(0, y)
+            for across, around_x in ((over_x, -x * width), (~over_x, 0)):
+                for up, around_y in ((over_y, -y * height), (~over_y, 0)):
+                    part = hard & across & up
+                    if part:
+                        bits = (y + around_y) * self.bitmaps.stride + x + around_x
+                        parts.append((source, target, part, max(0, bits), max(0, -bits)))
+        return tuple(parts)
 
     def _leaving(self, x: int, y: int) -> int:
         """Return the triads from which a step leads across the machine's edge."""
@@ -176,11 +191,10 @@ class Fabric:
             if not (reached.z0 | reached.z1 | reached.z2) & self._uneasy:
                 return reached
             further = [*reached]
-            for source, target, x, y, _, hard in self._steps:
+            for source, target, hard, left, right in self._hard_steps:
                 leaving = further[source] & hard
                 if leaving:
-                    arriving = self.bitmaps.moved(leaving, x, y) if x or y else leaving
-                    further[target] |= arriving & among[target]
+                    further[target] |= leaving << left >> right & among[target]
             after = Planes(*further)
             if after == reached:
                 return reached

@@ -18,7 +18,7 @@ from spalloc_server.core.packing.search import (
     find_board,
     find_board_at,
     find_rectangle,
-    fits,
+    is_missing,
 )
 from spalloc_server.core.packing.space import Space
 from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest
@@ -42,6 +42,10 @@ class _Kept:
     """What the others of those up to `latest` have: it counts as free when a better place is looked for."""
     tried: int = 0
     """What `gained_for_kept` was when no place was found for the job; 0 if that has not been tried."""
+    hoped_until: int = 0
+    """How many boards the hope must have gained before there can be a better place."""
+    hoped_in_vain: int = 0
+    """How many it had gained when none was found; 0 if that has not been tried."""
     stale: bool = False
     """Whether a better place may have appeared."""
 
@@ -60,16 +64,20 @@ class Packer:
         self._demands: dict[JobRequest, Demand | None] = {}
         self._taken: dict[int, Planes] = {}
         self._takers: dict[Board, int] = {}
+        """Who took a board last; it may be free again."""
         self._number = 0
+        self._in_use = NO_BOARDS
         self._set_aside: frozenset[Board] = frozenset()
         self._kept: _Kept | None = None
         self._seen = self._looked = 0
-        self._free = self._fabric.live
+        self._usable = self._fabric.live
+        """The boards that are alive and not set aside."""
+        self._free = self._usable
         self._all = Space(self._fabric, self._free)
-        """What is free."""
+        """What is free, as of when somebody last asked."""
         self._open = Space(self._fabric, self._free)
-        """What is free and not kept."""
-        self._up_to_date = True
+        """What is free and not kept, likewise."""
+        self._open_up_to_date = True
         self._hope = Space(self._fabric)
         """What would be free soon, if a better place than the one that is kept is to be found."""
 
@@ -96,7 +104,7 @@ class Packer:
     @property
     def gained(self) -> int:
         """How many boards have become available to jobs in general, counted anew each time."""
-        return self._open_to_all().gained
+        return self._open_to_others().gained
 
     @property
     def gained_for_kept(self) -> int:
@@ -107,40 +115,48 @@ class Packer:
 
     def take(self, boards: Iterable[Board]) -> None:
         """Note that boards are in use, together; those that are already, or do not exist, are left out."""
-        new = [board for board in boards if board not in self._takers and board in self._every_board]
-        if not new:
+        new = self._every_board.intersection(boards)
+        taken = self._bitmaps.planes(new) - self._in_use
+        if taken == NO_BOARDS:
             return
+        if taken.size < len(new):
+            new = frozenset(self._bitmaps.boards(taken))
         self._number += 1
         self._takers.update(dict.fromkeys(new, self._number))
-        taken = self._bitmaps.planes(new)
         self._taken[self._number] = taken
+        self._in_use |= taken
         self._free -= taken
-        self._changed()
+        self._open_up_to_date = False
 
     def give_back(self, boards: Iterable[Board]) -> None:
         """Note that boards are no longer in use."""
-        by_taker: dict[int, list[Board]] = {}
-        for board in boards:
-            taker = self._takers.pop(board, None)
-            if taker is not None:
-                by_taker.setdefault(taker, []).append(board)
-        for taker, returned in by_taker.items():
-            planes = self._bitmaps.planes(returned)
-            left = self._taken[taker] - planes
-            if left == NO_BOARDS:
+        known = self._every_board.intersection(boards)
+        rest = self._bitmaps.planes(known) & self._in_use
+        if rest == NO_BOARDS:
+            return
+        self._in_use -= rest
+        self._free |= rest & self._usable
+        for board in known:
+            # Nearly always all of them are one taker's.
+            taker = self._takers.get(board, 0)
+            held = self._taken.get(taker, NO_BOARDS)
+            planes = held & rest
+            if planes == NO_BOARDS:
+                continue
+            if planes == held:
                 del self._taken[taker]
             else:
-                self._taken[taker] = left
-            self._free |= planes & self._fabric.live
+                self._taken[taker] = held - planes
             kept = self._kept
             if kept is not None:
                 if kept.oldest < taker <= kept.latest:
                     kept.hoped -= planes
                 else:
                     kept.stale = True
-        if self._set_aside:
-            self._free -= self._bitmaps.planes(self._set_aside)
-        self._changed()
+            rest -= planes
+            if rest == NO_BOARDS:
+                break
+        self._open_up_to_date = False
 
     def take_over(self, earlier: "Packer") -> None:
         """Note what was in use and set aside while the machine was configured otherwise."""
@@ -154,38 +170,33 @@ class Packer:
         if board in self._every_board:
             self._set_aside |= {board}
             planes = self._bitmaps.planes([board])
+            self._usable -= planes
             self._free -= planes
             if self._kept is not None and planes & self._kept.boards != NO_BOARDS:
                 self.keep_nothing()
-            self._changed()
+            self._open_up_to_date = False
 
     def put_back(self, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
         if board in self._set_aside:
             self._set_aside -= {board}
-            if board not in self._takers:
-                self._free |= self._bitmaps.planes([board]) & self._fabric.live
+            self._usable |= self._bitmaps.planes([board]) & self._fabric.live
+            self._free = self._usable - self._in_use
             if self._kept is not None:
                 self._kept.stale = True
-            self._changed()
+            self._open_up_to_date = False
 
-    def _changed(self) -> None:
-        # Boards come back one by one: what follows from that is worked out when somebody asks.
-        self._up_to_date = False
+    # Boards come back one by one: what follows from that is worked out when somebody asks.
 
-    def _open_to_all(self) -> Space:
-        self._update()
+    def _open_to_others(self) -> Space:
+        if not self._open_up_to_date:
+            self._open_up_to_date = True
+            self._open.become(self._free if self._kept is None else self._free - self._kept.boards)
         return self._open
 
     def _open_to_kept(self) -> Space:
-        self._update()
+        self._all.become(self._free)
         return self._all
-
-    def _update(self) -> None:
-        if not self._up_to_date:
-            self._up_to_date = True
-            self._all.become(self._free)
-            self._open.become(self._free if self._kept is None else self._free - self._kept.boards)
 
     # What can be had
 
@@ -229,7 +240,7 @@ class Packer:
             wish: what the job asks for.
             again: whether no place was found for it after the look before the last.
         """
-        return self._as_allocation(self._find(wish, self._open_to_all(), since=self._seen if again else 0))
+        return self._as_allocation(self._find(wish, self._open_to_others(), since=self._seen if again else 0))
 
     def find_for_kept(self) -> Allocation | Missing:
         """Return what the job that a place is kept for can have now, there or anywhere; nothing is taken yet."""
@@ -266,7 +277,7 @@ class Packer:
         """Open the place that is kept to everybody."""
         if self._kept is not None:
             self._kept = None
-            self._changed()
+            self._open_up_to_date = False
 
     @property
     def keeps(self) -> bool:
@@ -279,8 +290,13 @@ class Packer:
         if kept is None or not kept.stale:
             return False
         kept.stale = False
-        self._hope.become((self._free | kept.hoped) & self._usable)
-        if not self._fits(kept.wish, self._hope):
+        hope = self._hope
+        hope.become((self._free | kept.hoped) & self._usable)
+        if hope.gained < kept.hoped_until:
+            return False
+        missing = self._is_missing(kept.wish, hope, since=kept.hoped_in_vain)
+        if missing is not None:
+            kept.hoped_until, kept.hoped_in_vain = hope.gained + missing.boards, hope.gained
             return False
         self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
         return True
@@ -312,7 +328,7 @@ class Packer:
             else:
                 high = middle
         best = self._find(
-            wish, Space(self._fabric, self._hoped_for(numbers[low], latest)), best_for=self._all
+            wish, Space(self._fabric, self._hoped_for(numbers[low], latest)), best_for=self._open_to_kept()
         )
         if isinstance(best, Place):
             tried = 0 if self._kept is None else self._kept.tried
@@ -320,18 +336,16 @@ class Packer:
             oldest = next(in_the_way, latest)
             hoped = self._hoped_for(oldest + 1, latest) - self._free
             self._kept = _Kept(wish, best.boards, latest, oldest, hoped, tried)
-            self._changed()
+            self._open_up_to_date = False
 
     def _hope_from(self, first: int, last: int) -> Space:
         return Space(self._fabric, self._hoped_for(first, last))
 
     def _fits(self, wish: Wish, space: Space) -> bool:
-        if isinstance(wish, Demand):
-            return fits(wish, space, self._fabric.live - space.boards)
-        return isinstance(self._find(wish, space), Place)
+        return self._is_missing(wish, space) is None
 
-    @property
-    def _usable(self) -> Planes:
-        if not self._set_aside:
-            return self._fabric.live
-        return self._fabric.live - self._bitmaps.planes(self._set_aside)
+    def _is_missing(self, wish: Wish, space: Space, *, since: int = 0) -> Missing | None:
+        if isinstance(wish, Demand):
+            return is_missing(wish, space, self._fabric.live - space.boards, since=since)
+        found = self._find(wish, space)
+        return found if isinstance(found, Missing) else None

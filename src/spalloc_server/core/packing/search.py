@@ -3,6 +3,7 @@
 # Looks at spaces, changes none but for what they remember; who may have which space is packer.py's.
 """Where a demand can be met in a space."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spalloc_server.core.allocation import Allocation
@@ -95,37 +96,79 @@ def find_rectangle(
     return _find(demand, demand.fewest, space, in_use, space, since)
 
 
-def fits(demand: Demand, space: Space, in_use: Planes) -> bool:
-    """Return whether there is a place, without choosing one."""
+def is_missing(demand: Demand, space: Space, in_use: Planes, *, since: int = 0) -> Missing | None:
+    """Return None if there is a place, without choosing one.
+
+    Args:
+        demand: what would do.
+        space: the boards that may be given.
+        in_use: boards that other jobs have.
+        since: how many boards `space` had gained when the same demand was last found not to be met there.
+    """
     if demand.max_dead_links is not None or demand.require_torus or not space.fabric.is_torus:
-        return isinstance(find_rectangle(demand, space, in_use), Place)
-    return any(
-        not _missing(demand, fewest, space) and _may_connect(demand, fewest, space, in_use, 0)
-        for fewest in {demand.boards, demand.fewest}
-    )
+        found = find_rectangle(demand, space, in_use, since=since)
+        return found if isinstance(found, Missing) else None
+    short = 1
+    for fewest in {demand.boards, demand.fewest}:
+        missing = _missing(demand, fewest, space)
+        if not missing and _may_connect(demand, fewest, space, in_use, since):
+            return None
+        # Fewer boards would do before all would: the last answer is the one that counts.
+        short = max(missing, 1) if fewest == demand.fewest else short
+    return Missing(short)
 
 
 def _find(
     demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: Space | None, since: int
 ) -> Place | Missing:
+    sizes = demand.outermost
+    if max(map(space.ceiling, sizes)) < fewest:
+        return Missing(_missing(demand, fewest, space))
+    if not since:
+        # A job that has just come mostly finds a place: the smallest rectangles tell sooner than the outermost.
+        place = _best_of(demand, fewest, demand.rectangles[0], space, in_use, best_for)
+        if place is not None:
+            return place
     missing = _missing(demand, fewest, space)
     if missing:
         return Missing(missing)
     for at, sizes in enumerate(demand.rectangles):
+        if at == 0 and not since:
+            continue
         if at == 1 and not _may_connect(demand, fewest, space, in_use, since):
             break
-        rated = []
-        for size in sizes:
-            places = _places(demand, fewest, size, space, in_use)
-            if places:
-                rated.append((*_rated(size, places, space, best_for), size))
-        rated.sort(key=lambda rating: rating[0])
-        for best in (True, False):
-            for _, at_best, elsewhere, size in rated:
-                place = _first_good(demand, fewest, size, at_best if best else elsewhere, space)
-                if place is not None:
-                    return place
+        place = _best_of(demand, fewest, sizes, space, in_use, best_for)
+        if place is not None:
+            return place
     return Missing(1)
+
+
+def _best_of(
+    demand: Demand,
+    fewest: int,
+    sizes: Iterable[Size],
+    space: Space,
+    in_use: Planes,
+    best_for: Space | None,
+) -> Place | None:
+    """Return the best place among rectangles of equal area."""
+    possible = []
+    for size in sizes:
+        places = _places(demand, fewest, size, space, in_use)
+        if places:
+            possible.append((places, size))
+    if not possible:
+        return None
+    if len(possible) == 1 and not possible[0][0] & (possible[0][0] - 1):
+        return _first_good(demand, fewest, possible[0][1], possible[0][0], space)
+    rated = [(*_rated(size, places, space, best_for), size) for places, size in possible]
+    rated.sort(key=lambda rating: rating[0])
+    for best in (True, False):
+        for _, at_best, elsewhere, size in rated:
+            place = _first_good(demand, fewest, size, at_best if best else elsewhere, space)
+            if place is not None:
+                return place
+    return None
 
 
 def _missing(demand: Demand, fewest: int, space: Space) -> int:
