@@ -10,10 +10,12 @@ when boards become free.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
@@ -68,11 +70,20 @@ class _Option:
     """A machine that a job may run on."""
 
     packer: Packer
-    wish: Wish
+    request: JobRequest
     until: int = 0
     """How many boards must have been gained there before there can be a place."""
     no_place_with: frozenset[Board] | None = None
     """The boards that were set aside when it was found that no place could be kept for their sake."""
+    _wish: Wish | None = None
+
+    @property
+    def wish(self) -> Wish:
+        """The request as the machine sees it: worked out when there are enough boards to look at."""
+        if self._wish is None:
+            self._wish = self.packer.wish(self.request)
+            assert self._wish is not None
+        return self._wish
 
 
 @dataclass(slots=True, eq=False)
@@ -88,9 +99,15 @@ class _Kind:
     in_vain: bool = False
     """Whether one was found no place; there can be one for another only when more boards become available."""
 
+    def is_hopeful(self) -> bool:
+        """Return whether there can be a place by the number of boards that have become available."""
+        for option in self.options:  # noqa: SIM110 - asked for every kind at every event
+            if option.packer.gained >= option.until:
+                return True
+        return False
 
-@dataclass(frozen=True, slots=True)
-class _Queued:
+
+class _Queued(NamedTuple):
     """A job that waits."""
 
     job: int
@@ -148,7 +165,7 @@ class Scheduler:
         self._patience = patience
         self._queue: dict[int, _Queued] = {}
         self._kinds: dict[JobRequest, _Kind] = {}
-        self._fresh: dict[JobRequest, _Kind] = {}
+        self._fresh: dict[_Kind, None] = {}
         """The kinds that are to be looked at in any case."""
         self._in_vain: list[_Kind] = []
         """The others, those that need the fewest boards first."""
@@ -173,7 +190,8 @@ class Scheduler:
             options = self._options(request)
             if not options:
                 return self._refusal(request)
-            kind = self._kinds[request] = self._fresh[request] = _Kind(request, options, _fewest(request))
+            kind = self._kinds[request] = _Kind(request, options, _fewest(request))
+            self._fresh[kind] = None
         queued = _Queued(job, since, kind, (since, job))
         _line_up(self._queue, queued)
         _line_up(kind.jobs, queued)
@@ -194,7 +212,7 @@ class Scheduler:
                     self._in_vain.index(kind, bisect_left(self._in_vain, kind.fewest, key=_needs))
                 ]
             else:
-                del self._fresh[kind.request]
+                del self._fresh[kind]
         if job in self._keeping.values():
             for name in [name for name, kept_for in self._keeping.items() if kept_for == job]:
                 del self._keeping[name]
@@ -217,12 +235,14 @@ class Scheduler:
         Returns:
             whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
         """
-        least = self._in_vain[0].fewest if self._in_vain else None
-        largest = max([packer.look(least) for packer in self._packers.values()], default=0)
-        lines = [_Line(kind) for kind in self._fresh.values()]
-        if largest:
-            again = self._in_vain[: bisect_right(self._in_vain, largest, key=_needs)]
-            lines += [_Line(kind) for kind in again]
+        lines = [_Line(kind) for kind in self._fresh]
+        most = max([packer.look() for packer in self._packers.values()], default=0)
+        if most and self._in_vain:
+            hopeful = [kind for kind in self._up_to(most) if kind.is_hopeful()]
+            if hopeful:
+                least = hopeful[0].fewest
+                largest = max([packer.largest_gain(least) for packer in self._packers.values()])
+                lines += [_Line(kind) for kind in hopeful if kind.fewest <= largest]
         heapify(lines)
         settled = True
         while lines:
@@ -243,10 +263,14 @@ class Scheduler:
                 heappop(lines)
         return settled
 
+    def _up_to(self, boards: int) -> list[_Kind]:
+        """Return the kinds in vain that could do with so many boards."""
+        return self._in_vain[: bisect_right(self._in_vain, boards, key=_needs)]
+
     def _was_in_vain(self, kind: _Kind) -> None:
         if not kind.in_vain:
             kind.in_vain = True
-            del self._fresh[kind.request]
+            del self._fresh[kind]
             insort(self._in_vain, kind, key=_needs)
 
     def _find(self, kind: _Kind, job: int) -> Allocation | None:
@@ -254,10 +278,13 @@ class Scheduler:
             packer = option.packer
             if packer.gained < option.until or self._keeping.get(packer.machine.name) == job:
                 continue
-            found = packer.find(option.wish, again=kind.in_vain)
-            if isinstance(found, Allocation):
-                return found
-            option.until = packer.gained + found.boards
+            short = kind.fewest - packer.open_boards
+            if short <= 0:
+                found = packer.find(option.wish, again=kind.in_vain)
+                if isinstance(found, Allocation):
+                    return found
+                short = found.boards
+            option.until = packer.gained + short
         return None
 
     def waiting(self, job: int) -> Waiting:
@@ -281,21 +308,34 @@ class Scheduler:
                 )
         if not queued.kind.in_vain:
             return Obstacle.TURN, "about to be looked at"
+        shape = queued.kind.request.shape
+        if isinstance(shape, BoardAt):
+            where = "; on ".join(
+                f"{option.packer.machine.name} it {self._hindrance(option.packer, shape.board)}"
+                for option in queued.kind.options
+            )
+            return Obstacle.PLACE, f"it needs board {shape.board}: on {where}"
         wanted = _boards(queued.kind.request)
         most = max((option.packer for option in queued.kind.options), key=lambda packer: packer.free_boards)
         on = f"free on {most.machine.name}"
         if most.free_boards < wanted:
-            return Obstacle.BOARDS, f"it needs {wanted} boards, and {most.free_boards} are {on}"
-        match queued.kind.request.shape:
-            case BoardAt(board):
-                return Obstacle.PLACE, f"it needs board {board}, which is in use"
-            case _:
-                keeping = self._keeping.get(most.machine.name)
-                other = (
-                    f", or kept for job {keeping}, which has waited longest" if keeping is not None else ""
-                )
-                cause = f"{most.free_boards} boards are {on}, but not together as it needs them{other}"
-                return Obstacle.PLACE, cause
+            aside = len(most.set_aside_boards)
+            other = f", where {aside} {'is' if aside == 1 else 'are'} set aside" if aside else ""
+            return Obstacle.BOARDS, f"it needs {wanted} boards, and {most.free_boards} are {on}{other}"
+        keeping = self._keeping.get(most.machine.name)
+        other = f", or kept for job {keeping}, which has waited longest" if keeping is not None else ""
+        return (
+            Obstacle.PLACE,
+            f"{most.free_boards} boards are {on}, but not together as it needs them{other}",
+        )
+
+    def _hindrance(self, packer: Packer, board: Board) -> str:
+        """Return why a board is not to be had, as the end of a sentence about it."""
+        if board in packer.set_aside_boards:
+            return "is set aside, and goes to no job until it is put back"
+        if packer.is_free(board):
+            return f"is kept for job {self._keeping[packer.machine.name]}, which has waited longest"
+        return "is in use"
 
     def _begin(self, job: int, allocation: Allocation, starts: list[Start]) -> None:
         self._leave(job)
@@ -384,17 +424,24 @@ class Scheduler:
         for name, packer in self._packers.items():
             if name in before:
                 packer.take_over(before[name])
-        for kind in self._kinds.values():
-            kind.options, kind.in_vain = self._options(kind.request), False
-        self._fresh, self._in_vain = dict(self._kinds), []
-        hopeless = [queued for queued in self._queue.values() if not queued.kind.options]
+        kinds = sorted(self._kinds.values(), key=_needs)
+        for kind in _halving(kinds):
+            kind.options = self._options(kind.request)
+        self._look_anew()
+        why = {kind: self._refusal(kind.request) for kind in kinds if not kind.options}
+        hopeless = [queued for queued in self._queue.values() if queued.kind in why]
         for queued in hopeless:
             self._leave(queued.job)
-        return [(queued.job, self._refusal(queued.kind.request)) for queued in hopeless]
+        return [(queued.job, why[queued.kind]) for queued in hopeless]
+
+    def _look_anew(self) -> None:
+        """Forget which jobs were found no place."""
+        for kind in self._in_vain:
+            kind.in_vain = False
+        self._fresh, self._in_vain = dict.fromkeys(self._kinds.values()), []
 
     def _options(self, request: JobRequest) -> list[_Option]:
-        wishes = ((packer, packer.wish(request)) for packer in self._suitable(request))
-        return [_Option(packer, wish) for packer, wish in wishes if wish is not None]
+        return [_Option(packer, request) for packer in self._suitable(request) if packer.could_meet(request)]
 
     def _suitable(self, request: JobRequest) -> list[Packer]:
         if request.machine is not None:
@@ -411,6 +458,20 @@ class Scheduler:
             return f"No machine has all of the tags {tags}."
         reasons = "; ".join(why_not(packer.machine, request) for packer in suitable)
         return f"{in_words(request)} can never be had: {reasons}."
+
+
+def _halving(kinds: Sequence[_Kind]) -> Iterator[_Kind]:
+    """Yield the kind in the middle, then those in the middle of each half, and so on.
+
+    A machine that could meet a request could meet it with fewer boards: in this order most answers follow from others.
+    """
+    spans = deque([(0, len(kinds))])
+    while spans:
+        first, last = spans.popleft()
+        if first < last:
+            middle = (first + last) // 2
+            yield kinds[middle]
+            spans += (first, middle), (middle + 1, last)
 
 
 def _names(names: Iterable[str]) -> str:

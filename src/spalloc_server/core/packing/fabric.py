@@ -258,9 +258,11 @@ def _spread(boards: Planes, among: Planes, row: int) -> Planes:
     up = row + 1
     r0, r1, r2 = boards
     while True:
-        f1 = (r0 | r0 >> 1 | r0 >> up | r1 | r2 | r2 << row | r2 >> 1) & in1
-        f2 = (r0 | r0 >> row | r0 >> up | f1 | f1 << 1 | f1 >> row | r2) & in2
-        f0 = (r0 | f1 | f1 << 1 | f1 << up | f2 | f2 << up | f2 << row) & in0
-        if f0 == r0 and f1 == r1 and f2 == r2:
-            return Planes(r0, r1, r2)
+        near = r0 | r0 >> up
+        f1 = (near | r0 >> 1 | r1 | r2 | r2 << row | r2 >> 1) & in1
+        f2 = (near | r0 >> row | f1 | f1 << 1 | f1 >> row | r2) & in2
+        near = f1 | f2
+        f0 = (r0 | near | near << up | f1 << 1 | f2 << row) & in0
+        if (f0 == r0 and f1 == r1 and f2 == r2) or (f0 == in0 and f1 == in1 and f2 == in2):
+            return Planes(f0, f1, f2)
         r0, r1, r2 = f0, f1, f2

@@ -4,7 +4,7 @@
 """The boards of one machine, and places for jobs among them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
@@ -18,14 +18,17 @@ from spalloc_server.core.packing.search import (
     find_board,
     find_board_at,
     find_rectangle,
-    is_missing,
+    fits,
 )
 from spalloc_server.core.packing.space import Space
-from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest
 from spinnaker.geometry import Board, boards_of
 
 Wish = AnyBoard | BoardAt | Demand
 """A request as one machine sees it."""
+
+_KNOWN_REQUESTS = 4096
+"""How many requests a machine knows its answer to; then it begins anew, as no one knows how many more will come."""
 
 
 @dataclass(slots=True)
@@ -42,10 +45,8 @@ class _Kept:
     """What the others of those up to `latest` have: it counts as free when a better place is looked for."""
     tried: int = 0
     """What `gained_for_kept` was when no place was found for the job; 0 if that has not been tried."""
-    hoped_until: int = 0
-    """How many boards the hope must have gained before there can be a better place."""
     hoped_in_vain: int = 0
-    """How many it had gained when none was found; 0 if that has not been tried."""
+    """How many boards the hope had gained when no better place was found; 0 if that has not been tried."""
     stale: bool = False
     """Whether a better place may have appeared."""
 
@@ -62,11 +63,18 @@ class Packer:
         self._bitmaps = self._fabric.bitmaps
         self._every_board = frozenset(boards_of(machine.size))
         self._demands: dict[JobRequest, Demand | None] = {}
+        self._limits: dict[JobRequest, tuple[int, int]] = {}
+        """For requests alike but for the number of boards, the most known to be possible and the fewest not to be."""
         self._taken: dict[int, Planes] = {}
+        self._given: dict[int, frozenset[Board]] = {}
+        """What those who have given back nothing so far took."""
         self._takers: dict[Board, int] = {}
         """Who took a board last; it may be free again."""
         self._number = 0
         self._in_use = NO_BOARDS
+        self._found: frozenset[Board] = frozenset()
+        """What was found last, mostly to be taken next, and the same in planes."""
+        self._found_planes = NO_BOARDS
         self._set_aside: frozenset[Board] = frozenset()
         self._kept: _Kept | None = None
         self._seen = self._looked = 0
@@ -86,6 +94,10 @@ class Packer:
         """How many boards are free, kept ones included."""
         return self._free.size
 
+    def is_free(self, board: Board) -> bool:
+        """Return whether a board is free, kept or not."""
+        return self._bitmaps.planes([board]) & self._free != NO_BOARDS
+
     @property
     def set_aside_boards(self) -> frozenset[Board]:
         """The boards that are given to no job until they are put back."""
@@ -102,6 +114,11 @@ class Packer:
         return 0 if self._kept is None else (self._kept.boards - self._free).size
 
     @property
+    def open_boards(self) -> int:
+        """How many boards are available to jobs in general: free, and not kept."""
+        return self._open_to_others().boards.size
+
+    @property
     def gained(self) -> int:
         """How many boards have become available to jobs in general, counted anew each time."""
         return self._open_to_others().gained
@@ -115,15 +132,20 @@ class Packer:
 
     def take(self, boards: Iterable[Board]) -> None:
         """Note that boards are in use, together; those that are already, or do not exist, are left out."""
-        new = self._every_board.intersection(boards)
-        taken = self._bitmaps.planes(new) - self._in_use
-        if taken == NO_BOARDS:
-            return
-        if taken.size < len(new):
+        if boards is self._found:
+            new, taken = self._found, self._found_planes
+        else:
+            new = self._every_board.intersection(boards)
+            taken = self._bitmaps.planes(new)
+        if taken & self._in_use != NO_BOARDS:
+            taken -= self._in_use
             new = frozenset(self._bitmaps.boards(taken))
+        if not new:
+            return
         self._number += 1
         self._takers.update(dict.fromkeys(new, self._number))
         self._taken[self._number] = taken
+        self._given[self._number] = new
         self._in_use |= taken
         self._free -= taken
         self._open_up_to_date = False
@@ -131,31 +153,38 @@ class Packer:
     def give_back(self, boards: Iterable[Board]) -> None:
         """Note that boards are no longer in use."""
         known = self._every_board.intersection(boards)
-        rest = self._bitmaps.planes(known) & self._in_use
-        if rest == NO_BOARDS:
+        if not known:
             return
-        self._in_use -= rest
-        self._free |= rest & self._usable
+        taker = self._takers.get(next(iter(known)), 0)
+        if self._given.get(taker) == known:
+            # Nearly always a job gives back all that it was given, and at once.
+            self._give_back(taker, self._taken[taker])
+            return
+        rest = self._bitmaps.planes(known) & self._in_use
         for board in known:
-            # Nearly always all of them are one taker's.
-            taker = self._takers.get(board, 0)
-            held = self._taken.get(taker, NO_BOARDS)
-            planes = held & rest
-            if planes == NO_BOARDS:
-                continue
-            if planes == held:
-                del self._taken[taker]
-            else:
-                self._taken[taker] = held - planes
-            kept = self._kept
-            if kept is not None:
-                if kept.oldest < taker <= kept.latest:
-                    kept.hoped -= planes
-                else:
-                    kept.stale = True
-            rest -= planes
             if rest == NO_BOARDS:
-                break
+                return
+            taker = self._takers.get(board, 0)
+            returned = self._taken.get(taker, NO_BOARDS) & rest
+            if returned != NO_BOARDS:
+                self._give_back(taker, returned)
+                rest -= returned
+
+    def _give_back(self, taker: int, returned: Planes) -> None:
+        held = self._taken[taker]
+        self._given.pop(taker, None)
+        if returned == held:
+            del self._taken[taker]
+        else:
+            self._taken[taker] = held - returned
+        self._in_use -= returned
+        self._free |= returned & self._usable
+        kept = self._kept
+        if kept is not None:
+            if kept.oldest < taker <= kept.latest:
+                kept.hoped -= returned
+            else:
+                kept.stale = True
         self._open_up_to_date = False
 
     def take_over(self, earlier: "Packer") -> None:
@@ -200,6 +229,23 @@ class Packer:
 
     # What can be had
 
+    def could_meet(self, request: JobRequest) -> bool:
+        """Return whether the request could be met were no board in use."""
+        if not isinstance(request.shape, Boards) or request.max_dead_links is not None:
+            return self.wish(request) is not None
+        # What does for some boards does for fewer: of all counts, those at the limit alone are to be worked out.
+        count, alike = request.shape.count, replace(request, shape=AnyBoard(), machine=None, tags=frozenset())
+        possible, impossible = self._limits.get(alike, (0, self.machine.size.boards + 1))
+        if possible < count < impossible:
+            if self.wish(request) is not None:
+                possible = count
+            else:
+                impossible = count
+            if len(self._limits) >= _KNOWN_REQUESTS:
+                self._limits.clear()
+            self._limits[alike] = possible, impossible
+        return count <= possible
+
     def wish(self, request: JobRequest) -> Wish | None:
         """Return what the request comes to on this machine; None if it could not be met were no board in use."""
         match request.shape:
@@ -207,29 +253,41 @@ class Packer:
                 return request.shape if self._fabric.live_boards else None
             case BoardAt(board):
                 return request.shape if board in self._fabric.live_boards else None
-        if request not in self._demands:
-            empty = Space(self._fabric, self._fabric.live)
-            possible = (
-                demand
-                for demand in demands(request, self.machine.size, every_size=not self._fabric.is_perfect)
-                if demand.rectangles
-                and (self._fabric.is_perfect or isinstance(find_rectangle(demand, empty, NO_BOARDS), Place))
-            )
-            self._demands[request] = next(possible, None)
-        return self._demands[request]
+        try:
+            return self._demands[request]
+        except KeyError:
+            pass
+        if len(self._demands) >= _KNOWN_REQUESTS:
+            self._demands.clear()
+        empty = Space(self._fabric, self._fabric.live)
+        possible = (
+            demand
+            for demand in demands(request, self.machine.size, every_size=not self._fabric.is_perfect)
+            if demand.rectangles
+            and (self._fabric.is_perfect or isinstance(find_rectangle(demand, empty), Place))
+        )
+        demand = self._demands[request] = next(possible, None)
+        return demand
 
-    def look(self, least: int | None) -> int:
+    def look(self) -> int:
         """Take note of the boards that have become available since the last look.
 
-        Args:
-            least: the fewest boards that do for any of those who were found no place after the last look.
-
         Returns:
-            how many boards the largest cluster has that one of them is in; less if that is less than `least` anyway.
-            Who was found no place after the last look can have none now with more boards than that.
+            how many boards are available now; 0 if none has become so.
         """
-        self._seen, self._looked = self._looked, self.gained
-        if least is None or self._seen == self._looked or self._open.boards.size < least:
+        space = self._open_to_others()
+        self._seen, self._looked = self._looked, space.gained
+        return space.boards.size if self._seen < self._looked else 0
+
+    def largest_gain(self, least: int) -> int:
+        """Return how many boards the largest cluster has with one in it that became available before the last look.
+
+        Who was found no place after the look before can have none now with more boards than that.
+
+        Args:
+            least: fewer boards than these are not worth counting: the answer may be too small then.
+        """
+        if self._seen == self._looked or self._open.boards.size < least:
             return 0
         return self._open.largest_cluster(self._open.opened_since(self._seen))
 
@@ -249,7 +307,11 @@ class Packer:
         return self._as_allocation(self._find(self._kept.wish, self._open_to_kept(), since=since))
 
     def _as_allocation(self, found: Place | Missing) -> Allocation | Missing:
-        return allocation(self.machine.name, self._fabric, found) if isinstance(found, Place) else found
+        if isinstance(found, Missing):
+            return found
+        given = allocation(self.machine.name, self._fabric, found)
+        self._found, self._found_planes = given.boards, found.boards
+        return given
 
     def _find(
         self, wish: Wish, space: Space, *, best_for: Space | None = None, since: int = 0
@@ -260,8 +322,7 @@ class Packer:
             case BoardAt(board):
                 return find_board_at(space, board)
             case Demand():
-                in_use = self._fabric.live - space.boards
-                return find_rectangle(wish, space, in_use, best_for=best_for, since=since)
+                return find_rectangle(wish, space, best_for=best_for, since=since)
 
     # The place that is kept
 
@@ -292,11 +353,8 @@ class Packer:
         kept.stale = False
         hope = self._hope
         hope.become((self._free | kept.hoped) & self._usable)
-        if hope.gained < kept.hoped_until:
-            return False
-        missing = self._is_missing(kept.wish, hope, since=kept.hoped_in_vain)
-        if missing is not None:
-            kept.hoped_until, kept.hoped_in_vain = hope.gained + missing.boards, hope.gained
+        if not self._fits(kept.wish, hope, since=kept.hoped_in_vain):
+            kept.hoped_in_vain = hope.gained
             return False
         self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
         return True
@@ -341,11 +399,7 @@ class Packer:
     def _hope_from(self, first: int, last: int) -> Space:
         return Space(self._fabric, self._hoped_for(first, last))
 
-    def _fits(self, wish: Wish, space: Space) -> bool:
-        return self._is_missing(wish, space) is None
-
-    def _is_missing(self, wish: Wish, space: Space, *, since: int = 0) -> Missing | None:
+    def _fits(self, wish: Wish, space: Space, *, since: int = 0) -> bool:
         if isinstance(wish, Demand):
-            return is_missing(wish, space, self._fabric.live - space.boards, since=since)
-        found = self._find(wish, space)
-        return found if isinstance(found, Missing) else None
+            return fits(wish, space, since=since)
+        return isinstance(self._find(wish, space), Place)
