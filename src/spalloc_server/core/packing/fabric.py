@@ -51,6 +51,7 @@ class Fabric:
         """Bitmap of the triads that have a dead board or a dead link."""
         self._steps = self._all_steps()
         self._hard_steps = self._as_shifts()
+        self._sound = self.bitmaps.every_triad & ~self.flawed
         inner = Size(max(0, self.size.width - 2), max(0, self.size.height - 2))
         easy = self.bitmaps.rectangle(1, 1, inner) & ~self.flawed
         self._uneasy = self.bitmaps.every_triad & ~easy
@@ -183,22 +184,25 @@ class Fabric:
 
     def cluster(self, seed: Planes, among: Planes) -> Planes:
         """Return the boards of a set that live links inside it connect to some of them, those included."""
-        sound = self.bitmaps.every_triad & ~self.flawed
-        easy = among.within(sound)
+        flawed, row = self.flawed, self.bitmaps.stride
+        easy = among.within(self._sound) if flawed else among
         reached = seed
         while True:
-            reached |= _spread(reached.within(sound), easy, self.bitmaps.stride)
-            if not (reached.z0 | reached.z1 | reached.z2) & self._uneasy:
+            if flawed:
+                reached |= _spread(reached.within(self._sound), easy, row)
+            else:
+                reached = _spread(reached, easy, row)
+            z0, z1, z2 = reached
+            if not (z0 | z1 | z2) & self._uneasy or reached == among:
                 return reached
-            further = [*reached]
+            further = [z0, z1, z2]
             for source, target, hard, left, right in self._hard_steps:
                 leaving = further[source] & hard
                 if leaving:
                     further[target] |= leaving << left >> right & among[target]
-            after = Planes(*further)
-            if after == reached:
+            if further[0] == z0 and further[1] == z1 and further[2] == z2:
                 return reached
-            reached = after
+            reached = Planes(*further)
 
     # Links inside an allocation
 

@@ -116,7 +116,7 @@ class Packer:
     @property
     def open_boards(self) -> int:
         """How many boards are available to jobs in general: free, and not kept."""
-        return self._open_to_others().boards.size
+        return self._open_to_others().size
 
     @property
     def gained(self) -> int:
@@ -277,7 +277,7 @@ class Packer:
         """
         space = self._open_to_others()
         self._seen, self._looked = self._looked, space.gained
-        return space.boards.size if self._seen < self._looked else 0
+        return space.size if self._seen < self._looked else 0
 
     def largest_gain(self, least: int) -> int:
         """Return how many boards the largest cluster has with one in it that became available before the last look.
@@ -287,7 +287,7 @@ class Packer:
         Args:
             least: fewer boards than these are not worth counting: the answer may be too small then.
         """
-        if self._seen == self._looked or self._open.boards.size < least:
+        if self._seen == self._looked or self._open.size < least:
             return 0
         return self._open.largest_cluster(self._open.opened_since(self._seen))
 

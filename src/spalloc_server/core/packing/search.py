@@ -110,27 +110,23 @@ def fits(demand: Demand, space: Space, *, since: int = 0) -> bool:
 
 
 def _find(demand: Demand, fewest: int, space: Space, best_for: Space | None, since: int) -> Place | Missing:
-    few = fewest - space.boards.size
+    few = fewest - space.size
     if few > 0:
         return Missing(few)
     if max(map(space.ceiling, demand.outermost)) < fewest:
         return Missing(_missing(demand, fewest, space))
-    if not since:
-        # A job that has just come mostly finds a place: the smallest rectangles tell sooner than the outermost.
-        place = _best_of(demand, fewest, demand.rectangles[0], space, best_for)
-        if place is not None:
-            return place
+    # Who finds a place mostly finds it in one of the smallest rectangles: they are asked before the outermost are.
+    place = _best_of(demand, fewest, demand.rectangles[0], space, best_for)
+    if place is not None:
+        return place
     missing = _missing(demand, fewest, space)
     if missing:
         return Missing(missing)
-    for at, sizes in enumerate(demand.rectangles):
-        if at == 0 and not since:
-            continue
-        if at == 1 and not _may_connect(demand, fewest, space, since):
-            break
-        place = _best_of(demand, fewest, sizes, space, best_for)
-        if place is not None:
-            return place
+    if len(demand.rectangles) > 1 and _may_connect(demand, fewest, space, since):
+        for sizes in demand.rectangles[1:]:
+            place = _best_of(demand, fewest, sizes, space, best_for)
+            if place is not None:
+                return place
     return Missing(1)
 
 
@@ -163,9 +159,13 @@ def _best_of(
 
 def _may_fit(demand: Demand, fewest: int, space: Space) -> bool:
     """Return whether any rectangle has enough boards: what `_missing` says in more detail."""
-    if space.boards.size < fewest:
+    if space.size < fewest:
         return False
-    return any(space.ceiling(size) >= fewest and space.has_place(size, fewest) for size in demand.outermost)
+    return any(_has_place(size, fewest, space) for size in demand.outermost)
+
+
+def _has_place(size: Size, fewest: int, space: Space) -> bool:
+    return space.ceiling(size) >= fewest and space.has_place(size, fewest)
 
 
 def _missing(demand: Demand, fewest: int, space: Space) -> int:
