@@ -11,7 +11,7 @@ PYTEST := -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
 # What changed here, must be installed again.
 INSTALLED := pyproject.toml constraints.txt
 
-.PHONY: help demo check test static fast slow stories docs bench lock clean
+.PHONY: help demo check test static fast slow long docs bench lock clean
 
 help: ## say what there is to type (what `make` alone does)
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
@@ -20,9 +20,9 @@ demo: .venv/server ## allocate three virtual boards, show them, use them, free t
 	@$(BIN)/python demo/three_boards.py
 
 check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
-	$(BIN)/python $(PYTEST) -m "not slow and not peer"
+	$(BIN)/python $(PYTEST) -m "not slow and not long and not peer"
 
-test: static fast slow stories docs ## every check that CI makes
+test: static fast slow long docs ## every check that CI makes
 
 bench: .venv/dev ## measure side by side with the published programs
 	$(BIN)/python -m benchmarks
@@ -33,22 +33,18 @@ static: .venv/dev ## format, lint, types, direction of imports
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-logo
 
-# Coverage is counted over both layers, and in the processes that tests start.
+# Coverage is counted over two layers, and in the processes that tests start; it doubles their time.
 fast: .venv/dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(PYTEST) -m "not slow and not peer"
+	$(BIN)/coverage run $(PYTEST) -m "not slow and not long and not peer"
 
-# These start programs of others and wait for real time: one that fails beside its neighbours is run once more alone.
 slow: .venv/dev fast
-	$(BIN)/coverage run $(PYTEST) -m "slow or peer" --ignore tests/simulation || \
-		$(BIN)/coverage run -m pytest --quiet --last-failed --last-failed-no-failures none \
-			-m "slow or peer" --ignore tests/simulation
+	$(BIN)/coverage run $(PYTEST) -m "(slow or peer) and not long"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# Thousands of sites in simulated time run what the other tests have covered; counting would double their time.
-stories: .venv/dev slow
-	$(BIN)/python $(PYTEST) -m "slow or peer" tests/simulation
+long: .venv/dev
+	$(BIN)/python $(PYTEST) -m long
 
 docs: .venv/dev ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky --keep-going --jobs auto docs docs/_build/html

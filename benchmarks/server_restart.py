@@ -1,9 +1,6 @@
 # How soon a server answers after it was killed, with many jobs in its records.
 """Measure restarts: `python -m benchmarks.server_restart`."""
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,40 +13,29 @@ from tests import processes
 JOBS = 10_000
 
 
-def _start(machine: dict[str, Any], state: Path) -> tuple["subprocess.Popen[str]", dict[str, Any], float]:
+def _start(arguments: list[str]) -> tuple[processes.ServerProcess, dict[str, Any], float]:
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.processes", *processes.server_arguments(machine, state)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    address = json.loads(process.stdout.readline())
+    server = processes.started(arguments)
+    address = {"host": server.host, "port": server.port}
     with Client(address) as client:
         client.call("version")
-    return process, address, time.perf_counter() - began
-
-
-def _kill(process: "subprocess.Popen[str]") -> None:
-    process.kill()
-    process.communicate()
+    return server, address, time.perf_counter() - began
 
 
 def _measure(machine: dict[str, Any], jobs: int, times: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state"
-        process, address, _ = _start(machine, state)
+        arguments = processes.configured(machine, Path(folder))
+        server, address, _ = _start(arguments)
         with Client(address) as client:
             client.call_many([line("create_job", 3, owner="me", keepalive=None)] * jobs)
         taken = []
         for _ in range(times):
-            _kill(process)
-            process, address, seconds = _start(machine, state)
+            processes.kill(server)
+            server, address, seconds = _start(arguments)
             taken.append(seconds)
         with Client(address) as client:
             assert len(client.call("list_jobs")) == jobs
-        _kill(process)
+        processes.kill(server)
     return median(taken)
 
 

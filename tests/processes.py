@@ -1,61 +1,151 @@
-# Processes that tests and benchmarks of the server talk to: virtual boards in one, the server in another.
+# Processes that tests and benchmarks of the server talk to: virtual boards in one, `spalloc-server` in another.
 #
-# The server has a process to itself, as at a site, so that it can be killed and measured without the boards.
-"""Run a part of a site in this process: `python -m tests.processes boards|server OPTIONS`."""
+# The server is started as an administrator starts it, and has a process to itself, so that it can be killed and
+# measured without the boards.
+"""Run virtual boards in this process: `python -m tests.processes WIDTH HEIGHT`."""
 
-import argparse
 import asyncio
 import contextlib
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from spalloc_server.clock import SystemClock
+from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.config.writing import to_toml
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.site import Site
 from spalloc_server.embedded import machine_of
-from spalloc_server.engine import Engine
-from spalloc_server.fronts.v1.limits import Limits
-from spalloc_server.fronts.v1.server import V1Server
-from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.loop import run
-from spalloc_server.store.database import Store
 from spinnaker.geometry import Board, Size
 from spinnaker.places import Frame, Place
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
 
+SERVER = (sys.executable, "-c", "from spalloc_server.scripts.server import main; raise SystemExit(main())")
+
+# All clients of a test or benchmark are on this computer.
+_LIMITS = "\n[v1.limits]\nconnections_from_one_address = 16384\n"
+
+
+# Servers
+
+
+@dataclass(slots=True)
+class ServerProcess:
+    """A server that accepts connections."""
+
+    process: "subprocess.Popen[str]"
+    host: str
+    port: int
+    before: "dict[str, str]"
+    """Ports that the log named before the one for clients, by what they are for."""
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal and return the exit status and the rest of the log."""
+        self.process.send_signal(number)
+        _, log = self.process.communicate()
+        return self.process.returncode, log
+
+
+def started(arguments: Sequence[str]) -> ServerProcess:
+    """Start `spalloc-server` with `arguments`, and return it when it accepts connections."""
+    process = subprocess.Popen(
+        [*SERVER, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        found = re.search(r"listening on (\S+) port (\d+)", line)
+        if found:
+            before = re.findall(r"(\w+) are served on \S+ port (\d+)", "".join(lines))
+            return ServerProcess(process, found[1], int(found[2]), dict(before))
+    process.wait()
+    process.stderr.close()
+    raise AssertionError("the server ended before it listened:\n" + "".join(lines))
+
+
+def kill(server: ServerProcess) -> None:
+    """End a server at once, if it has not ended."""
+    if server.process.poll() is None:
+        server.process.kill()
+    server.process.wait()
+    assert server.process.stderr is not None
+    server.process.stderr.close()
+
 
 @contextlib.contextmanager
-def _process(*arguments: str) -> Iterator[dict]:
-    """Start this module in a process; gives what it says of itself, and ends it afterwards."""
-    command = [sys.executable, "-m", "tests.processes", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
-        try:
-            yield json.loads(process.stdout.readline()) | {"pid": process.pid}
-        finally:
-            process.stdin.close()
-            process.wait()
+def spalloc_server(arguments: Sequence[str]) -> Iterator[ServerProcess]:
+    """Run `spalloc-server` with `arguments` until the block ends."""
+    server = started(arguments)
+    try:
+        yield server
+    finally:
+        kill(server)
+
+
+def configured(machine: dict, folder: Path, state: Path | None = None, port: int = 0) -> list[str]:
+    """Write a configuration of a machine into a folder; return the arguments of `spalloc-server` that serve it."""
+    path = folder / "site.toml"
+    configuration = Configuration(state=None, machines=(_machine(machine),), v1=Listening(port))
+    path.write_text(to_toml(configuration) + _LIMITS)
+    return [str(path), "--state", str(state or folder / "state")]
+
+
+@contextlib.contextmanager
+def server(machine: dict, state: Path | None = None, port: int = 0) -> Iterator[dict]:
+    """Run our server for a machine that `boards` gave; gives `host`, `port` and `pid`."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        spalloc_server(configured(machine, Path(folder), state, port)) as running,
+    ):
+        assert running.process.stderr is not None
+        threading.Thread(target=_drain, args=(running.process.stderr,), daemon=True).start()
+        yield {"host": running.host, "port": running.port, "pid": running.process.pid}
+        running.process.terminate()
+        running.process.wait()
+
+
+def _drain(log: IO[str]) -> None:
+    """Read a log to its end, so that its writer never waits."""
+    with contextlib.suppress(ValueError):
+        for _ in log:
+            pass
+
+
+def open_sockets(process: int) -> list[str]:
+    """Return what the process's open sockets are called in /proc."""
+    directory = f"/proc/{process}/fd"
+    links = [os.readlink(f"{directory}/{name}") for name in os.listdir(directory)]  # noqa: PTH115, PTH208
+    return [link for link in links if link.startswith("socket:")]
+
+
+# Boards
 
 
 @contextlib.contextmanager
 def boards(width: int, height: int) -> Iterator[dict]:
     """Run virtual boards that do everything at once; gives a machine for `server`."""
-    with _process("boards", str(width), str(height)) as machine:
-        yield machine
-
-
-@contextlib.contextmanager
-def server(machine: dict, state: Path | None = None, port: int = 0) -> Iterator[dict]:
-    """Run our server for a machine; gives `host`, `port` and `pid`."""
-    with _process(*server_arguments(machine, state, port)) as address:
-        yield address
-
-
-def server_arguments(machine: dict, state: Path | None = None, port: int = 0) -> list[str]:
-    """Return the arguments of this module that run our server for a machine."""
-    return ["server", json.dumps(machine), str(state or ""), str(port)]
+    command = [sys.executable, "-m", "tests.processes", str(width), str(height)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
 
 
 def described(machine: Machine) -> dict:
@@ -79,52 +169,11 @@ def _machine(description: dict) -> Machine:
     )
 
 
-async def _told_to_end() -> None:
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-
-
-async def _boards(width: int, height: int) -> None:
+async def _run_boards(width: int, height: int) -> None:
     async with VirtualSite(VirtualMachine(size=Size(width, height), timings=Timings.instant())) as site:
         print(json.dumps(described(machine_of(site))), flush=True)
-        await _told_to_end()
-
-
-async def _server(description: dict, state: Path | None, port: int) -> None:
-    machine = _machine(description)
-    store = Store(state)
-    engine = Engine(Site([machine]), store, Bmps([machine]), SystemClock())
-    # All clients of a test or benchmark are on this computer.
-    front = V1Server(engine, Limits(connections_from_one_address=Limits().connections))
-    engine.start()
-    host, port = await front.start("127.0.0.1", port)
-    print(json.dumps({"host": host, "port": port}), flush=True)
-    try:
-        await _told_to_end()
-    finally:
-        front.stop_listening()
-        await engine.stop()
-        await front.stop()
-        store.close()
-
-
-def main() -> None:
-    """Run the part that is named."""
-    parser = argparse.ArgumentParser()
-    parts = parser.add_subparsers(dest="part", required=True)
-    part = parts.add_parser("boards")
-    part.add_argument("width", type=int)
-    part.add_argument("height", type=int)
-    part = parts.add_parser("server")
-    part.add_argument("machine")
-    part.add_argument("state")
-    part.add_argument("port", type=int)
-    arguments = parser.parse_args()
-    if arguments.part == "boards":
-        run(_boards(arguments.width, arguments.height))
-    else:
-        state = Path(arguments.state) if arguments.state else None
-        run(_server(json.loads(arguments.machine), state, arguments.port))
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    main()
+    run(_run_boards(int(sys.argv[1]), int(sys.argv[2])))

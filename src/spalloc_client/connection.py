@@ -6,8 +6,10 @@
 #
 # Rules that hold here:
 # - Everything but the socket's reads and writes happens under `_lock`.
-# - Only the thread that set `_reading` reads; only the holder of `_sending` writes. The socket is closed by
-#   whoever is the last to leave it, so that its number is never reused under a thread that still polls it.
+# - Only the call that `_reader` names reads; only the one that `_sender` names writes. They are names and not
+#   locks, so that a thread interrupted at any moment can tell whether it has a turn to give up. The socket is
+#   closed by whoever is the last to leave it, so that its number is never reused under a thread that still
+#   polls it.
 # - A thread interrupted (Ctrl-C) half-way through reading or writing a line ends the conversation: the
 #   stream can't be followed from there.
 """A connection that threads share."""
@@ -71,10 +73,12 @@ class Connection:
         self._process = os.getpid()
         self._talk = Conversation(notifications)
         self._lock = threading.Lock()
-        self._sending = threading.Lock()
-        self._reading = False
+        self._sender: object | None = None
+        self._reader: object | None = None
         self._half_sent: str | None = None
         self._sleepers: list[_Sleeper] = []
+        self._queued: list[_Sleeper] = []
+        """Threads that wait for their turn to send."""
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -101,16 +105,11 @@ class Connection:
             ProtocolTimeoutError: The deadline passed; unless nothing had been sent, the connection is lost
                 too.
         """
-        if not self._sending.acquire(blocking=False):
-            left = time_left(deadline, time.monotonic())
-            if not self._sending.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX)):
-                raise self._too_late(call)
         sent = 0
         try:
-            with self._lock:
-                self._check_usable()
-                self._talk.ask(call)
             try:
+                while not self._take_turn(call):
+                    self._wait_for_turn(call, deadline)
                 while sent < len(line):
                     self._check_whole()
                     try:
@@ -124,11 +123,46 @@ class Connection:
         except OSError as error:
             raise ProtocolError(self._sentence(f"sending failed: {error.strerror or error}")) from error
         finally:
-            self._sending.release()
+            with self._lock:
+                if self._sender is call:
+                    self._sender = None
+                if self._queued and self._sender is None:
+                    self._queued.pop(0).wake()
             if self._talk.trouble is not None:
                 self._leave()
 
+    def _take_turn(self, call: Call) -> bool:
+        """Put the call in the row and have this thread send it, unless another one is sending."""
+        with self._lock:
+            if self._sender is not None:
+                return False
+            self._check_usable()
+            self._sender = call
+            self._talk.ask(call)
+            return True
+
+    def _wait_for_turn(self, call: Call, deadline: float | None) -> None:
+        """Wait until no other thread is sending; ProtocolTimeoutError at the deadline."""
+        sleeper = _Sleeper()
+        with self._lock:
+            if self._sender is None:
+                return
+            self._queued.append(sleeper)
+        try:
+            left = time_left(deadline, time.monotonic())
+            if left != 0.0:
+                sleeper.sleep(left)
+        finally:
+            with self._lock:
+                waits_yet = sleeper in self._queued
+                if waits_yet:
+                    self._queued.remove(sleeper)
+        if waits_yet:
+            raise self._too_late(call)
+
     def _give_up_sending(self, call: Call, sent: int, error: BaseException) -> None:
+        if self._sender is not call:
+            return  # it was never this thread's turn
         if sent == 0 and isinstance(error, ProtocolTimeoutError):
             with self._lock:
                 self._talk.unask(call)
@@ -144,10 +178,12 @@ class Connection:
         A server that is itself stuck sending to us makes room only once somebody reads, so this reads as
         well.
         """
-        with self._lock:
-            reads = not self._reading
-            self._reading = True
+        me = object()
         try:
+            with self._lock:
+                reads = self._reader is None
+                if reads:
+                    self._reader = me
             poll = select.poll()
             poll.register(self._sock, select.POLLOUT | (select.POLLIN if reads else 0))
             events = poll.poll(_milliseconds(time_left(deadline, time.monotonic())))
@@ -155,25 +191,27 @@ class Connection:
                 self._take_bytes()
             return bool(events)
         finally:
-            if reads:
-                self._stop_reading()
+            with self._lock:
+                if self._reader is me:
+                    self._reader = None
 
     def wait(self, done: Callable[[], bool], deadline: float | None) -> bool:
         """Wait until `done()` or the deadline; whether it is done.
 
         `done` must become true when the conversation meets trouble.
         """
+        me = object()
         try:
             while True:
                 with self._lock:
                     if done():
                         return True
                     sleeper = None
-                    if self._reading:
+                    if self._reader is not None:
                         sleeper = _Sleeper()
                         self._sleepers.append(sleeper)
                     else:
-                        self._reading = True
+                        self._reader = me
                 if sleeper is None:
                     return self._read_until(done, deadline)
                 try:
@@ -186,6 +224,10 @@ class Connection:
                         if sleeper in self._sleepers:
                             self._sleepers.remove(sleeper)
         finally:
+            # Here and not in a function: entering one is a moment to be interrupted in.
+            with self._lock:
+                if self._reader is me:
+                    self._reader = None
             # Also when this thread was woken to read on and then did not: the next one must.
             if self._sleepers or self._talk.trouble is not None:
                 self._leave()
@@ -195,17 +237,14 @@ class Connection:
         return self.wait(lambda: bool(notifications) or not self.alive, deadline)
 
     def _read_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
-        try:
-            while not done():
-                # A deadline that has passed still gets what is there already.
-                left = time_left(deadline, time.monotonic())
-                if self._poll.poll(_milliseconds(left)):
-                    self._take_bytes()
-                elif time_left(deadline, time.monotonic()) == 0.0:
-                    return False
-            return True
-        finally:
-            self._stop_reading()
+        while not done():
+            # A deadline that has passed still gets what is there already.
+            left = time_left(deadline, time.monotonic())
+            if self._poll.poll(_milliseconds(left)):
+                self._take_bytes()
+            elif time_left(deadline, time.monotonic()) == 0.0:
+                return False
+        return True
 
     def _take_bytes(self) -> None:
         """Read what there is; only for the thread that reads."""
@@ -230,18 +269,14 @@ class Connection:
             if not whole:
                 self._lose("interrupted while receiving")
 
-    def _stop_reading(self) -> None:
-        with self._lock:
-            self._reading = False
-
     def _leave(self) -> None:
         """Let another thread read on, or close the socket if all is over and nobody uses it."""
         with self._lock:
-            if self._reading:
+            if self._reader is not None:
                 return
             if self._talk.trouble is not None:
                 self._wake_all()
-                if not self._sending.locked():
+                if self._sender is None:
                     self._sock.close()
             elif self._sleepers:
                 self._sleepers.pop(0).wake()

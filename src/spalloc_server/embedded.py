@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,11 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.loop import run
 from spalloc_server.service import Service
 from spinnaker.geometry import Size
-from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
+from spinnaker_virtual import Timings, Traffic, VirtualMachine, VirtualSite
+from spinnaker_virtual.log import ALL_TRAFFIC
+from spinnaker_virtual.log_file import opened_log
+
+__all__ = ["ALL_TRAFFIC", "EmbeddedSite", "Traffic", "machine_of", "opened_log", "quick", "running_site"]
 
 MACHINE_NAME = "virtual"
 
@@ -43,18 +47,43 @@ def machine_of(site: VirtualSite, name: str = MACHINE_NAME) -> Machine:
 
 @contextlib.asynccontextmanager
 async def running_site(
-    virtual: VirtualMachine | Size, *, host: str, port: int, state: Path | None, cold: bool = False
+    virtual: VirtualMachine | Size,
+    *,
+    host: str,
+    port: int,
+    state: Path | None,
+    cold: bool = False,
+    on_failure: Callable[[], None],
+    log_packets: Callable[[str], None] | None = None,
+    log_only: Collection[Traffic] = ALL_TRAFFIC,
 ) -> AsyncIterator[tuple[str, int]]:
-    """Run virtual boards and a server for them; gives the address that clients can connect to."""
-    async with VirtualSite(virtual if isinstance(virtual, VirtualMachine) else quick(virtual)) as boards:
+    """Run virtual boards and a server for them; gives the address that clients can connect to.
+
+    Args:
+        virtual: The virtual machine, or its size.
+        host: Address for clients to connect to.
+        port: TCP port for clients; 0 takes any that is free.
+        state: File to keep jobs in; None keeps them in memory.
+        cold: End all jobs of an earlier run.
+        on_failure: Called if the server fails: the block should be left then.
+        log_packets: Gets a line for each packet of BMPs and boards.
+        log_only: The kinds of packets that `log_packets` is to get.
+
+    Raises:
+        EngineFailedError: The server failed, and the block was left.
+    """
+    machine = virtual if isinstance(virtual, VirtualMachine) else quick(virtual)
+    async with VirtualSite(machine, log=log_packets, log_only=log_only) as boards:
         service = Service(
             Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)))
         )
+        service.engine.on_failure = on_failure
         address = await service.start(cold=cold, all_off=True)
         try:
             yield address
         finally:
             await service.stop()
+        service.engine.check()
 
 
 class EmbeddedSite:
@@ -110,14 +139,22 @@ class EmbeddedSite:
         self._started.wait()
         if self._failure is not None:
             self._thread.join()
-            raise self._failure
+            failure, self._failure = self._failure, None
+            raise failure
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the site: all sockets are closed and its thread has ended when this returns."""
+        """Stop the site: all sockets are closed and its thread has ended when this returns.
+
+        Raises:
+            EngineFailedError: The server failed meanwhile, and the block knows of nothing worse.
+        """
         self.stop()
+        failure, self._failure = self._failure, None
+        if failure is not None and error is None:
+            raise failure
 
     def stop(self) -> None:
         """Stop the site, if it runs."""
@@ -131,7 +168,7 @@ class EmbeddedSite:
     def _run(self) -> None:
         try:
             run(self._serve())
-        except BaseException as error:  # noqa: BLE001 — handed to the thread that waits for the start
+        except BaseException as error:  # noqa: BLE001 — handed to the thread that waits
             self._failure = error
         finally:
             self._started.set()
@@ -139,10 +176,9 @@ class EmbeddedSite:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        async with running_site(self._machine, host=self.hostname, port=self.port, state=self._state) as (
-            self.hostname,
-            self.port,
-        ):
+        async with running_site(
+            self._machine, host=self.hostname, port=self.port, state=self._state, on_failure=ended.set
+        ) as (self.hostname, self.port):
             self._end = partial(_call_soon, loop, ended.set)
             self._started.set()
             await ended.wait()

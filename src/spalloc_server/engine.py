@@ -2,15 +2,18 @@
 #
 # The order is the server's promise: records are on disk before a reply is sent, before hardware is touched, and
 # before anyone is told. What is decided stands in core/; who talks to whom, in fronts/ and hardware/.
+# A fault that nobody foresaw leaves what is in memory in doubt, while what is on disk is right: then everyone who waits
+# is told, nothing more is done, and whoever runs the engine ends, to be started again from the records.
 """The engine between the core and its drivers."""
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
@@ -25,10 +28,16 @@ from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
 RECORD_RETRY_SECONDS = 1.0
 """How long a failed write waits before it is tried again."""
+
+
+class EngineFailedError(Exception):
+    """The engine met a fault that nobody foresaw; the records are right, and a new start takes up from them."""
 
 
 class Hardware(Protocol):
@@ -62,7 +71,7 @@ class _Batch:
     """Events that were taken together, and what came of them."""
 
     effects: list[Effects] = field(default_factory=list)
-    callbacks: list[Callable[[], None]] = field(default_factory=list)
+    callbacks: list[Callable[[bool], None]] = field(default_factory=list)
 
     def records(self) -> tuple[dict[int, JobRecord], dict[BoardKey, BoardRecord | None]]:
         """Return the latest record of everything that changed."""
@@ -72,6 +81,15 @@ class _Batch:
             jobs.update(effects.jobs)
             boards.update(effects.boards)
         return jobs, boards
+
+    def answer(self, *, recorded: bool) -> None:
+        """Tell all who wait whether what they wait for is on disk; each is told once."""
+        callbacks, self.callbacks = self.callbacks, []
+        for callback in callbacks:
+            try:
+                callback(recorded)
+            except Exception:  # noqa: BLE001 — the others have a right to their answers
+                _log.exception("a client could not be answered")
 
 
 class Engine:
@@ -85,10 +103,15 @@ class Engine:
         self.measures = Measures()
         self.trouble: str | None = None
         """Why nothing can be recorded just now; None while all is well."""
+        self.failure: Exception | None = None
+        """The fault that ended the engine's work; None while all is well."""
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called once when there is a `failure`: the engine should be stopped then."""
         self._store = store
         self._hardware = hardware
         # A thread of its own, so that the loop serves others while the disk works. One: commits are in order.
         self._disk = ThreadPoolExecutor(1, "spalloc-store")
+        self._reading = ThreadPoolExecutor(1, "spalloc-history")
         self._gathering = _Batch()
         self._news = False
         """Whether the site was told anything since its effects were last taken."""
@@ -96,6 +119,7 @@ class Engine:
         self._alarm: asyncio.TimerHandle | None = None
         self._recording: asyncio.Task[None] | None = None
         self._stopping = False
+        self._stopped = False
 
     def start(self, *, cold: bool = False, all_off: bool = False) -> None:
         """Take up where the records leave off.
@@ -117,7 +141,8 @@ class Engine:
 
     def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines, highest priority first."""
-        self.site.reconfigure(machines, wall=self.clock.wall(), now=self.clock.now())
+        with self._deciding():
+            self.site.reconfigure(machines, wall=self.clock.wall(), now=self.clock.now())
         self.event()
 
     async def stop(self) -> None:
@@ -127,11 +152,15 @@ class Engine:
             if handle is not None:
                 handle.cancel()
         await self._hardware.stop()
-        self._news = True
+        self._news = self.failure is None
         self._settle()
         if self._recording is not None:
             await self._recording
+        self._stopped = True
+        # Empty, unless the disk did not take what it was to take.
+        self._gathering.answer(recorded=False)
         self._disk.shutdown()
+        self._reading.shutdown()
 
     async def forget_ended(self, before: float) -> int:
         """Drop the records of jobs that ended before a moment of Unix time, and return how many there were."""
@@ -147,34 +176,85 @@ class Engine:
                 break
         return forgotten
 
-    def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
-        """Return the records of jobs that ended last, the latest first.
+    async def ended_jobs(
+        self, owner: str | None, machine: str | None, limit: int, use: Callable[[Sequence[JobRecord]], T]
+    ) -> T:
+        """Return what comes of the records of jobs that ended last, the latest first.
 
         Args:
             owner: Only jobs of this owner.
             machine: Only jobs that had boards of this machine.
-            limit: How many at most.
+            limit: How many at most; fewer where they are long.
+            use: What to make of them, in a thread.
 
         Raises:
             sqlite3.Error: They can't be read.
         """
-        return self._store.ended_jobs(owner, machine, limit)
+
+        def read() -> T:
+            return use(self._store.ended_jobs(owner, machine, limit))
+
+        # Beside the thread that writes: nobody's commit waits for somebody's curiosity.
+        reader = self._reading if self._store.reads_beside else self._disk
+        return await asyncio.get_running_loop().run_in_executor(reader, read)
+
+    def check(self) -> None:
+        """Do nothing, unless the engine has failed.
+
+        Raises:
+            EngineFailedError: It has.
+        """
+        if self.failure is not None:
+            raise EngineFailedError(
+                f"the server failed ({self.failure!r}); start it again, it takes up from its records"
+            ) from self.failure
 
     def event(self) -> None:
         """Say that the site was given an event: what comes of it is carried out soon, with others of the moment."""
         self._news = True
-        if self._settle_soon is None and not self._stopping:
+        if self._settle_soon is None and not self._stopping and self.failure is None:
             self._settle_soon = asyncio.get_running_loop().call_soon(self._settle)
 
-    def when_recorded(self, callback: Callable[[], None]) -> None:
-        """Call back when all that the site was told until now is on disk."""
+    def when_recorded(self, callback: Callable[[bool], None]) -> None:
+        """Call back when all that the site was told until now is on disk, or will not be.
+
+        Args:
+            callback: Called once, with whether it is on disk; False only if the engine stops or has failed.
+        """
+        if self._stopped or self.failure is not None:
+            asyncio.get_running_loop().call_soon(callback, False)
+            return
         self._gathering.callbacks.append(callback)
         self.event()
 
+    @contextlib.contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Make a fault in the block the engine's failure."""
+        try:
+            yield
+        except Exception as fault:  # noqa: BLE001 — half a decision can't be taken back, but what is on disk is whole
+            self.fail(fault)
+
+    def fail(self, fault: Exception) -> None:
+        """End all work: `fault` left in doubt what is in memory. Everyone who waits is told."""
+        if self.failure is not None:
+            return
+        _log.critical(
+            "the server failed and ends; started again, it takes up from its records", exc_info=fault
+        )
+        self.failure = fault
+        self.trouble = f"the server failed: {fault!r}"
+        for handle in (self._settle_soon, self._alarm):
+            if handle is not None:
+                handle.cancel()
+        self._gathering.answer(recorded=False)
+        self.on_failure()
+
     def _settle(self) -> None:
         self._settle_soon = None
-        self._gather()
-        if self._recording is None:
+        with self._deciding():
+            self._gather()
+        if self._recording is None and self.failure is None:
             self._recording = asyncio.get_running_loop().create_task(self._record())
 
     def _gather(self) -> None:
@@ -187,8 +267,9 @@ class Engine:
             self._set_alarm()
 
     async def _record(self) -> None:
+        batch = _Batch()
         try:
-            while True:
+            while self.failure is None:
                 # A callback must never be in an earlier batch than the effects of the event that it waits for.
                 self._gather()
                 if not (self._gathering.effects or self._gathering.callbacks):
@@ -198,8 +279,12 @@ class Engine:
                 if (jobs or boards) and not await self._write(jobs, boards):
                     break
                 self._carry_out(batch)
+        except Exception as fault:  # noqa: BLE001 — what is in memory may never get onto the disk now
+            self.fail(fault)
         finally:
             self._recording = None
+            # None, unless it could not be recorded.
+            batch.answer(recorded=False)
 
     async def _write(
         self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
@@ -210,12 +295,12 @@ class Engine:
         while True:
             try:
                 await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
-            except sqlite3.Error as error:
-                if self._stopping:
+            except sqlite3.OperationalError as error:
+                if self._stopping or self.failure is not None:
                     _log.critical("records can't be written, commands not yet answered are lost: %s", error)
                     return False
                 # Nothing may be acknowledged or powered before it is on disk, so everything waits for the disk.
-                _log.critical("records can't be written, clients wait: %s", error)
+                _log.critical("records can't be written, nothing is changed until they can: %s", error)
                 self.measures.failed_commits += 1
                 self.trouble = f"records can't be written: {error}"
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
@@ -225,8 +310,7 @@ class Engine:
                 return True
 
     def _carry_out(self, batch: _Batch) -> None:
-        for callback in batch.callbacks:
-            callback()
+        batch.answer(recorded=True)
         jobs: set[int] = set()
         machines: set[str] = set()
         for effects in batch.effects:
@@ -243,19 +327,36 @@ class Engine:
                     if isinstance(order, NewMachines):
                         self._hardware.reconfigure(order.machines)
                     else:
-                        self._hardware.carry_out(order, self._power_done)
+                        self._power(order)
+        self._tell(jobs, machines)
+
+    def _power(self, order: PowerOrder) -> None:
+        try:
+            self._hardware.carry_out(order, self._power_done)
+        except Exception as fault:  # noqa: BLE001 — to the job, its boards failed: it is moved, and does not wait for ever
+            _log.exception("power order %d for %s could not be begun", order.number, order.machine)
+            why = f"the order could not be begun: {fault!r}"
+            failed = dict.fromkeys(order.boards, why)
+            asyncio.get_running_loop().call_soon(self._power_done, order.number, failed)
+
+    def _tell(self, jobs: set[int], machines: set[str]) -> None:
         for listener in list(self.listeners):
-            if jobs:
-                listener.jobs_changed(jobs)
-            if machines:
-                listener.machines_changed(machines)
+            try:
+                if jobs:
+                    listener.jobs_changed(jobs)
+                if machines:
+                    listener.machines_changed(machines)
+            except Exception:  # noqa: BLE001 — what changed is on disk and done, and can be asked for
+                _log.exception("changes could not be told")
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
-        self.site.power_done(number, failed, wall=self.clock.wall(), now=self.clock.now())
+        with self._deciding():
+            self.site.power_done(number, failed, wall=self.clock.wall(), now=self.clock.now())
         self.event()
 
     def _frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
-        self.site.frame_silent(machine, frame, why, self.clock.now())
+        with self._deciding():
+            self.site.frame_silent(machine, frame, why, self.clock.now())
         self.event()
 
     def _set_alarm(self) -> None:
@@ -263,13 +364,14 @@ class Engine:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if deadline is not None and not self._stopping:
+        if deadline is not None and not self._stopping and self.failure is None:
             delay = max(0.0, deadline - self.clock.now())
             self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        self.site.tick(self.clock.now(), wall=self.clock.wall())
+        with self._deciding():
+            self.site.tick(self.clock.now(), wall=self.clock.wall())
         self.event()
 
 

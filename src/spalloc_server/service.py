@@ -85,6 +85,7 @@ class Service:
         self.v1.limits = configuration.v1_limits
         self.v1.admission = admission(configuration.v1)
         self.v1.commands.trust = configuration.trust
+        self.engine.site.limits = configuration.job_limits
 
     async def _tidy(self) -> None:
         """Forget old jobs, now and from time to time."""

@@ -13,7 +13,8 @@ _START = UDP_PADDING + HEADER_BYTES
 _COMMAND = Struct("<HH")
 _ARGUMENTS = Struct("<III")
 _PADDED_ARGUMENTS = bytes(_ARGUMENTS.size)
-_DATA = _START + _COMMAND.size + _ARGUMENTS.size
+REQUEST_BYTES = _START + _COMMAND.size + _ARGUMENTS.size
+"""The shortest datagram that processors take for a request: one with all three arguments."""
 _REPLY_DATA = _START + _COMMAND.size
 
 
@@ -74,12 +75,12 @@ class ScpRequest(NamedTuple):
                 f"a datagram of {len(datagram)} bytes holds no SCP command; the shortest has {_REPLY_DATA}"
             )
         command, sequence = _COMMAND.unpack_from(datagram, _START)
-        if len(datagram) < _DATA:
+        if len(datagram) < REQUEST_BYTES:
             padded = datagram[_REPLY_DATA:] + _PADDED_ARGUMENTS
             first, second, third = _ARGUMENTS.unpack_from(padded)
             return cls(header, command, sequence, first, second, third)
         first, second, third = _ARGUMENTS.unpack_from(datagram, _REPLY_DATA)
-        return cls(header, command, sequence, first, second, third, datagram[_DATA:])
+        return cls(header, command, sequence, first, second, third, datagram[REQUEST_BYTES:])
 
     def reply(self, result: Result = Result.OK, data: bytes = b"") -> "ScpReply":
         """Return an answer to this request."""

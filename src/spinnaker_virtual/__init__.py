@@ -5,6 +5,7 @@ async with VirtualSite(VirtualMachine(size=Size(1, 1), timings=Timings.instant()
 """
 
 from spinnaker_virtual.faults import Faults
+from spinnaker_virtual.log import Traffic
 from spinnaker_virtual.loopback import AddressError
 from spinnaker_virtual.machine import DeadChipLink, DeadCore, Timings, VirtualMachine
 from spinnaker_virtual.site import VirtualSite
@@ -15,6 +16,7 @@ __all__ = [
     "DeadCore",
     "Faults",
     "Timings",
+    "Traffic",
     "VirtualMachine",
     "VirtualSite",
 ]

@@ -12,7 +12,7 @@ from struct import Struct
 from spinnaker.bmp import BMP_NAME, FIRST_MAJOR_WITH_FPGAS, Adc, BmpCommand, Information, Serial
 from spinnaker.fpga import FPGAS_PER_BOARD, FpgaRegister
 from spinnaker.places import BOARDS_PER_FRAME, Frame, Place
-from spinnaker.scp import Result, ScpReply, ScpRequest, SoftwareNumber, SoftwareVersion
+from spinnaker.scp import REQUEST_BYTES, Result, ScpReply, ScpRequest, SoftwareNumber, SoftwareVersion
 from spinnaker.sdp import MAX_DATA_BYTES, PacketError
 from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.board import VirtualBoard
@@ -101,21 +101,29 @@ class Bmp:
             return
         if not request.header.reply_wanted:
             send = _nowhere
-        if request.command == BmpCommand.POWER:
+        whole = len(datagram) >= REQUEST_BYTES
+        if whole and request.command == BmpCommand.POWER:
             self._power(request, max(now, self._free_at), send)
         elif now < self._free_at:
-            self._agenda.at(self._free_at, lambda _: send(self._answer(request)))
+            self._agenda.at(self._free_at, lambda _: send(self._answer(request, whole)))
         else:
-            send(self._answer(request))
+            send(self._answer(request, whole))
+
+    def power_on_all(self, now: float) -> None:
+        """Switch all boards of the frame on at once, and ready for a boot image, with whatever goes wrong then."""
+        for board in self._boards.values():
+            self._switch_on(board, now, settles=0.0)
 
     def hang(self, now: float, seconds: float) -> None:
         """Take nothing in and say nothing for some seconds from `now`; what is under way goes on."""
         self._hangs_until = max(self._hangs_until, now + seconds)
 
-    def _answer(self, request: ScpRequest) -> ScpReply:
+    def _answer(self, request: ScpRequest, whole: bool) -> ScpReply:
         board = self._boards.get(request.header.destination.core)
         if board is None:
             return request.reply(Result.TIMEOUT)
+        if not whole:
+            return request.reply(Result.LENGTH)
         command = self._commands.get(request.command)
         if command is None:
             return request.reply(Result.UNKNOWN_COMMAND)
@@ -138,17 +146,19 @@ class Bmp:
             end = max(end, begin + takes)
             if action:
                 self._agenda.at(begin, partial(_switch_off, board))
-                self._agenda.at(begin + takes, partial(self._switch_on, board))
+                self._agenda.at(
+                    begin + takes, partial(self._switch_on, board, settles=self._timings.boot_ready)
+                )
             else:
                 self._agenda.at(begin + takes, partial(_switch_off, board))
         self._free_at = end
         self._agenda.at(end, lambda _: send(request.reply()))
 
-    def _switch_on(self, board: VirtualBoard, now: float) -> None:
+    def _switch_on(self, board: VirtualBoard, now: float, settles: float) -> None:
         outcome = self._faults.power(board.board)
         if not outcome.on:
             return
-        board.power_on(now + self._timings.boot_ready, outcome.loaded)
+        board.power_on(now + settles, outcome.loaded)
         life = self._faults.life(board.board)
         if life is not None:
             self._agenda.at(now + life, partial(_crash, board, board.power_ons))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from spinnaker.geometry import Board, BoardLink, Chip, Link, Size
+from spinnaker.geometry import Board, BoardLink, Chip, Link, Size, boards_of
 from spinnaker.places import Place
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual.faults import Faults
@@ -42,15 +42,19 @@ def parse(text: str) -> VirtualMachine:
         if not isinstance(entry, dict):
             raise MachineFileError("board must be a table; write [[board]]")
         _known(entry, _BOARD, "a [[board]]")
-        boards[Board(*_numbers(entry.get("at"), 3, "at of a [[board]]", "[x, y, z]"))] = entry
+        board = Board(*_numbers(entry.get("at"), 3, "at of a [[board]]", "[x, y, z]"))
+        if board in boards:
+            raise MachineFileError(f"board {board} is described twice; put all of it into one [[board]]")
+        boards[board] = entry
+    dead = frozenset(
+        Board(*_numbers(entry, 3, "an entry of dead_boards", "[x, y, z]"))
+        for entry in _list(table, "dead_boards")
+    )
     try:
         return VirtualMachine(
             size=size,
-            places=_places(boards),
-            dead_boards=frozenset(
-                Board(*_numbers(entry, 3, "an entry of dead_boards", "[x, y, z]"))
-                for entry in _list(table, "dead_boards")
-            ),
+            places=_places(size, boards, dead),
+            dead_boards=dead,
             dead_links=frozenset(_board_link(entry) for entry in _list(table, "dead_links")),
             dead_chips=_of_boards(boards, "dead_chips", _chip),
             dead_cores=_of_boards(boards, "dead_cores", _core),
@@ -132,12 +136,21 @@ def _of_boards(
     return {board: values for board, values in found.items() if values}
 
 
-def _places(boards: Mapping[Board, Mapping[str, Any]]) -> dict[Board, Place]:
-    return {
+def _places(
+    size: Size, boards: Mapping[Board, Mapping[str, Any]], dead: frozenset[Board]
+) -> dict[Board, Place]:
+    places = {
         board: Place(*_numbers(entry["place"], 3, "place of a [[board]]", "[cabinet, frame, board]"))
         for board, entry in boards.items()
         if "place" in entry
     }
+    for board in boards_of(size) if places else ():
+        if board not in places and board not in dead:
+            raise MachineFileError(
+                f"board {board} has no place, and others have: give every live board one, or none, "
+                "to have them stand one after another"
+            )
+    return places
 
 
 def _version(value: object) -> SoftwareNumber:

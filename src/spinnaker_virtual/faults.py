@@ -46,7 +46,7 @@ class Faults:
         for name in self.names():
             value = getattr(self, name)
             limit = float("inf") if name == "crash" or name.endswith(("_by", "_for")) else 1.0
-            if not 0 <= value <= limit:
+            if not 0 <= value <= limit or value == float("inf"):
                 allowed = "0 or more" if limit > 1 else "0 to 1"
                 raise ValueError(f"fault {name} can't be {value}; {allowed} is allowed")
 
@@ -60,13 +60,15 @@ class Faults:
         """Return the faults that `text` asks for, such as `lost=0.01,late=0.2,late_by=0.5`.
 
         Raises:
-            ValueError: A fault is unknown, or its value is no number or out of range.
+            ValueError: A fault is unknown or given twice, or its value is no number or out of range.
         """
         values = {}
         for part in filter(None, (piece.strip() for piece in text.split(","))):
             name, equals, number = (piece.strip() for piece in part.partition("="))
             if name not in cls.names():
                 raise ValueError(f"there is no fault {name!r}; there are {', '.join(cls.names())}")
+            if name in values:
+                raise ValueError(f"fault {name} is given twice")
             try:
                 values[name] = float(number)
             except ValueError:

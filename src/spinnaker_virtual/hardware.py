@@ -15,15 +15,15 @@ from spinnaker_virtual.board import NO_DEFECTS, VirtualBoard
 from spinnaker_virtual.boot_rom import BootRom
 from spinnaker_virtual.faults import FaultSource, Way
 from spinnaker_virtual.machine import VirtualMachine
-from spinnaker_virtual.network import FrameSockets, Network, Socket
+from spinnaker_virtual.network import Address, FrameSockets, Network, Socket
 from spinnaker_virtual.region import Region
 from spinnaker_virtual.scamp.machine import BootedMachine, Crossed, ImageError
 from spinnaker_virtual.scamp.monitor import answer
 
-Transmit = Callable[[Socket, Socket, bytes], None]
+Transmit = Callable[[Socket, Address, bytes], None]
 """Sends a datagram from the first socket, one of the machine's, to the second."""
 
-Receiver = Callable[[bytes, Socket, float], None]
+Receiver = Callable[[bytes, Address, float], None]
 """Takes a datagram, its sender and the time."""
 
 
@@ -76,22 +76,29 @@ class Hardware:
             self.bmps[frame] = bmp
             self.receivers[network.bmps[frame]] = self._bmp_receiver(bmp, network.bmps[frame])
         if machine.faults.of_network:
-            self._disturb()
+            self._disturb(network)
 
-    def _disturb(self) -> None:
+    def _disturb(self, network: Network) -> None:
         """Put the network's faults between the sockets and their receivers, and before what is sent."""
         transmit = self._transmit
-        outward = {local: Way(f"from {local}", self.faults, self.agenda.at) for local in self.receivers}
+        # By what they are, not by address: which addresses are free differs from run to run, faults must not.
+        names = {socket: f"BMP of {frame}" for frame, socket in network.bmps.items()}
+        names |= {sockets.sdp: f"board {board}" for board, sockets in network.boards.items()}
+        names |= {sockets.boot: f"boot of board {board}" for board, sockets in network.boards.items()}
+        outward = {
+            local: Way(f"from {names[local]}", self.faults, self.agenda.at) for local in self.receivers
+        }
 
-        def disturbed(source: Socket, destination: Socket, datagram: bytes) -> None:
+        def disturbed(source: Socket, destination: Address, datagram: bytes) -> None:
             outward[source].pass_on(lambda _: transmit(source, destination, datagram), self.agenda.now)
 
         self._transmit = disturbed
         for local, receive in self.receivers.items():
-            self.receivers[local] = self._disturbed(receive, Way(f"to {local}", self.faults, self.agenda.at))
+            way = Way(f"to {names[local]}", self.faults, self.agenda.at)
+            self.receivers[local] = self._disturbed(receive, way)
 
     def _disturbed(self, receive: Receiver, way: Way) -> Receiver:
-        def disturbed(datagram: bytes, sender: Socket, now: float) -> None:
+        def disturbed(datagram: bytes, sender: Address, now: float) -> None:
             def deliver(then: float) -> None:
                 self.agenda.now = max(then, self.agenda.now)
                 receive(datagram, sender, then)
@@ -101,7 +108,7 @@ class Hardware:
         return disturbed
 
     def _bmp_receiver(self, bmp: Bmp, local: Socket) -> Receiver:
-        def receive(datagram: bytes, sender: Socket, now: float) -> None:
+        def receive(datagram: bytes, sender: Address, now: float) -> None:
             def send(reply: ScpReply) -> None:
                 self._transmit(local, sender, reply.encode())
 
@@ -118,7 +125,7 @@ class Hardware:
     def _sdp_receiver(self, board: VirtualBoard, network: Network) -> Receiver:
         local = network.boards[board.board].sdp
 
-        def receive(datagram: bytes, sender: Socket, now: float) -> None:
+        def receive(datagram: bytes, sender: Address, now: float) -> None:
             reply = answer(board, datagram, sender, now)
             if reply is not None:
                 self._transmit(local, sender, reply)
@@ -128,7 +135,7 @@ class Hardware:
     def _boot_receiver(self, board: VirtualBoard) -> Receiver:
         rom = BootRom()
 
-        def receive(datagram: bytes, _: Socket, now: float) -> None:
+        def receive(datagram: bytes, _: Address, now: float) -> None:
             nonlocal rom
             if not board.awaits_boot(now) or not board.live_chips & 1:
                 rom = BootRom()
@@ -141,6 +148,9 @@ class Hardware:
 
     def _boot(self, board: VirtualBoard, image: BootImage, now: float) -> None:
         region = Region(board, self.machine.size, now)
+        if self._crossed is not None:
+            for end in region.crossed:
+                self._crossed(end)
         try:
             BootedMachine(region, image, now, now + self.machine.timings.boot, self._crossed)
         except ImageError:

@@ -1,52 +1,96 @@
 # Packets in words, one line each.
 #
-# Decodes what hosts, BMPs and boards say to one another; where the lines go is the caller's business.
+# Decodes what hosts, BMPs and boards say to one another, and says where packets go from board to board; where the lines
+# go is the caller's business.
 """A log of every packet, decoded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
+from typing import Self
 
 from spinnaker.bmp import BmpCommand
 from spinnaker.boot import BootOperation, BootPacket
+from spinnaker.geometry import BoardLink, Size, far_end
 from spinnaker.scamp import ScampCommand
 from spinnaker.scp import ScpReply, ScpRequest, describe_result
 from spinnaker.sdp import PacketError
-from spinnaker_virtual.network import Network, Socket
+from spinnaker_virtual.network import Address, Network, Socket
 
 _SHOWN_BYTES = 16
 
 
-class Listener(Enum):
-    """Who has a socket of a virtual machine."""
+class Traffic(Enum):
+    """A kind of packets."""
 
-    BMP = "BMP"
-    BOARD = "board"
+    BMP = "bmp"
+    """What hosts and BMPs say to each other."""
     BOOT = "boot"
+    """Boot images."""
+    BOARD = "board"
+    """What hosts and booted boards say to each other."""
+    CROSSING = "crossing"
+    """Packets, of the machine's own, that go from board to board."""
+
+    @classmethod
+    def parse(cls, text: str) -> frozenset[Self]:
+        """Return the kinds that a text names, such as `bmp,crossing`.
+
+        Raises:
+            ValueError: There is no such kind.
+        """
+        known = {kind.value: kind for kind in cls}
+        names = [piece.strip() for piece in text.split(",")]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"there is no kind of packets {name!r}; there are {', '.join(known)}")
+        return frozenset(known[name] for name in names)
+
+
+ALL_TRAFFIC = frozenset(Traffic)
 
 
 class PacketLog:
-    """Writes a line for each packet that hosts and a virtual machine exchange."""
+    """Writes a line for each packet that hosts and a virtual machine exchange, or that goes from board to board."""
 
-    def __init__(self, network: Network, write: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        size: Size,
+        write: Callable[[str], None],
+        traffic: Collection[Traffic] = ALL_TRAFFIC,
+    ) -> None:
         """Begin a log.
 
         Args:
             network: Whose packets they are.
+            size: The machine's, in triads.
             write: Takes each line, without its end.
+            traffic: The kinds of packets to write down.
         """
+        self._size = size
         self._write = write
-        self._listeners = dict.fromkeys(network.bmps.values(), Listener.BMP)
+        self._traffic = frozenset(traffic)
+        self._sockets = dict.fromkeys(network.bmps.values(), Traffic.BMP)
         for board in network.boards.values():
-            self._listeners[board.sdp], self._listeners[board.boot] = Listener.BOARD, Listener.BOOT
+            self._sockets[board.sdp], self._sockets[board.boot] = Traffic.BOARD, Traffic.BOOT
         self._began: float | None = None
 
-    def received(self, local: Socket, host: Socket, datagram: bytes, now: float) -> None:
+    def received(self, local: Socket, host: Address, datagram: bytes, now: float) -> None:
         """Note a packet that came from a host."""
-        self._line(now, f"{host} > {local} {describe_request(self._listeners[local], datagram)}")
+        kind = self._sockets[local]
+        if kind in self._traffic:
+            self._line(now, f"{Socket._make(host)} > {local} {describe_request(kind, datagram)}")
 
-    def sent(self, local: Socket, host: Socket, datagram: bytes, now: float) -> None:
+    def sent(self, local: Socket, host: Address, datagram: bytes, now: float) -> None:
         """Note a packet that goes to a host."""
-        self._line(now, f"{host} < {local} {describe_reply(datagram)}")
+        if self._sockets[local] in self._traffic:
+            self._line(now, f"{Socket._make(host)} < {local} {describe_reply(datagram)}")
+
+    def crossed(self, end: BoardLink, now: float) -> None:
+        """Note a packet that leaves a board over one of its links."""
+        if Traffic.CROSSING in self._traffic:
+            link = end.link.name.lower().replace("_", "-")
+            self._line(now, f"crossing: board {end.board} {link} to board {far_end(self._size, end).board}")
 
     def _line(self, now: float, text: str) -> None:
         if self._began is None:
@@ -54,21 +98,21 @@ class PacketLog:
         self._write(f"{now - self._began:12.6f} {text}")
 
 
-def describe_request(listener: Listener, datagram: bytes) -> str:
+def describe_request(kind: Traffic, datagram: bytes) -> str:
     """Return in words what a host asks of a BMP or a board."""
     try:
-        if listener is Listener.BOOT:
+        if kind is Traffic.BOOT:
             return _describe_boot(BootPacket.decode(datagram))
         request = ScpRequest.decode(datagram)
     except PacketError as error:
         return f"unreadable: {error}"
-    names = BmpCommand if listener is Listener.BMP else ScampCommand
+    names = BmpCommand if kind is Traffic.BMP else ScampCommand
     try:
         command = names(request.command).name.lower().replace("_", " ")
     except ValueError:
         command = f"command {request.command}"
     to = request.header.destination
-    where = f"board {to.core}" if listener is Listener.BMP else f"chip ({to.x}, {to.y}) core {to.core}"
+    where = f"board {to.core}" if kind is Traffic.BMP else f"chip ({to.x}, {to.y}) core {to.core}"
     if to.port:
         where += f" port {to.port}"
     arguments = f"{request.argument_1:#x} {request.argument_2:#x} {request.argument_3:#x}"

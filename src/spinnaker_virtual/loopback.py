@@ -5,9 +5,11 @@
 """Free loopback addresses for virtual machines."""
 
 import errno
+import os
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from spinnaker_virtual.machine import VirtualMachine
 from spinnaker_virtual.network import Network, Socket
@@ -19,6 +21,8 @@ _FRAME_ADDRESSES = 256
 ONE_HOST = "127.0.0.1"
 _FIRST_PORT = 20_480
 _PORT_STEP = 64
+_SOCKETS_A_BOARD = 2
+_SPARE_DESCRIPTORS = 256
 
 BoundSockets = dict[Socket, socket.socket]
 
@@ -54,7 +58,26 @@ def _explained(error: OSError) -> AddressError:
         advice = "; another site may use it: choose another base address or port"
     elif error.errno in {errno.EMFILE, errno.ENFILE}:
         advice = "; each board takes two sockets: raise the limit, as `ulimit -n 8192` does"
+    elif error.errno == errno.EADDRNOTAVAIL:
+        advice = (
+            f"; this computer does not have that address: choose another base address, or ports of {ONE_HOST}"
+        )
     return AddressError(error.errno, f"can't listen on {error.filename}: {error.strerror}{advice}")
+
+
+def allow_sockets(machine: VirtualMachine) -> None:
+    """Raise this process's limit on open files, as far as the system lets it, so that the machine's sockets fit."""
+    try:
+        import resource
+    except ImportError:  # systems without such limits
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as lowest_free:
+        in_use = lowest_free.fileno()
+    needed = in_use + len(machine.frames) + _SOCKETS_A_BOARD * len(machine.places) + _SPARE_DESCRIPTORS
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def close_all(bound: BoundSockets) -> None:

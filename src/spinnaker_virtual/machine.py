@@ -18,12 +18,15 @@ from spinnaker.geometry import (
     contains,
     far_end,
 )
-from spinnaker.places import Frame, Place, sequential_places
+from spinnaker.places import BOARDS_PER_FRAME, FRAMES_PER_CABINET, Frame, Place, sequential_places
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual.board import LOCAL, Defects
 from spinnaker_virtual.faults import Faults
 
 CURRENT_BMP = SoftwareNumber(2, 1, 1)
+
+MOST_BOARDS = BOARDS_PER_FRAME * 254 * 256
+"""The boards whose frames, with 256 addresses each, find room in 127.0.0.0/8 beside what other programs use of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +97,23 @@ class VirtualMachine:
     def __post_init__(self) -> None:
         if self.size.width < 1 or self.size.height < 1:
             raise ValueError(f"a machine of {self.size} triads has no boards; each side must be 1 or more")
+        if 3 * self.size.width * self.size.height > MOST_BOARDS:
+            raise ValueError(
+                f"a machine of {self.size} triads has more boards than the {MOST_BOARDS} that there are loopback "
+                "addresses for"
+            )
         for board in self.dead_boards | {end.board for end in self.dead_links}:
             if not contains(self.size, board):
                 raise ValueError(f"board {board} is outside a machine of {self.size} triads")
         if not self.places:
             object.__setattr__(self, "places", sequential_places(self.size))
         live = {board: self.places[board] for board in boards_of(self.size) if self._has(board)}
+        for board, place in live.items():
+            if not _exists(place):
+                raise ValueError(
+                    f"board {board} can't stand at {place}: cabinets count from 0, a cabinet's frames are 0 to "
+                    f"{FRAMES_PER_CABINET - 1}, and a frame's boards 0 to {BOARDS_PER_FRAME - 1}"
+                )
         if len(set(live.values())) != len(live):
             raise ValueError("two boards stand at the same place; each place holds one board")
         object.__setattr__(self, "places", live)
@@ -155,3 +169,9 @@ class VirtualMachine:
     def frames(self) -> tuple[Frame, ...]:
         """The frames that hold boards, in order; each has a BMP address."""
         return tuple(sorted({place.in_frame for place in self.places.values()}))
+
+
+def _exists(place: Place) -> bool:
+    return (
+        place.cabinet >= 0 and 0 <= place.frame < FRAMES_PER_CABINET and 0 <= place.board < BOARDS_PER_FRAME
+    )

@@ -27,6 +27,10 @@ class Socket(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
+Address = tuple[str, int]
+"""A socket's host and port, as the system gives and takes them; a `Socket` is one."""
+
+
 class BoardSockets(NamedTuple):
     """Where a board listens."""
 

@@ -8,7 +8,7 @@ from array import array
 from typing import NamedTuple
 
 from spinnaker.chips import HOPS, LINK_VECTORS
-from spinnaker.geometry import BOARD_CHIPS, Link, Size, chip_size
+from spinnaker.geometry import BOARD_CHIPS, BoardLink, Link, Size, chip_size
 from spinnaker.memory_map import P2P_HERE
 from spinnaker_virtual.board import LOCAL, VirtualBoard
 
@@ -58,6 +58,8 @@ class Region:
     def __init__(self, root: VirtualBoard, size: Size, now: float) -> None:
         """Spread from a board over all boards that await an image at `now`, across the links that work then."""
         self.boards = [root]
+        self.crossed: dict[BoardLink, None] = {}
+        """The links, by the ends that were left, over which the image came to chips of other boards; in order."""
         self._slots = {root.board: 0}
         self._neighbours: list[list[int] | None] = [None]
         self._live = [root.live_chips]
@@ -96,6 +98,8 @@ class Region:
                         self._wraps[1] |= known[1] != place[1]
                 elif max(map(abs, place)) <= _LIMIT:
                     places[other] = place
+                    if cable != _SAME_BOARD:
+                        self.crossed[BoardLink(board.board, Link(cable))] = None
                     parents[other] = (link + 3) % 6
                     queue.append(other)
         return places, parents
@@ -266,7 +270,7 @@ class Region:
         return working
 
     def intact(self) -> bool:
-        """Return whether all boards still run, and all links between them that worked at boot still do."""
+        """Return whether all links between boards that worked at boot still do."""
         for slot, neighbours in enumerate(self._neighbours):
             board = self.boards[slot]
             for link, other in enumerate(neighbours or ()):

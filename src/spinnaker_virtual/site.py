@@ -4,7 +4,7 @@
 """A virtual site: a machine of virtual boards that answers on this computer's loopback addresses."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Self
@@ -15,8 +15,8 @@ from spinnaker.places import Frame
 from spinnaker.sdp import SDP_PORT
 from spinnaker_virtual.faults import PowerOutcome
 from spinnaker_virtual.hardware import Hardware
-from spinnaker_virtual.log import PacketLog
-from spinnaker_virtual.loopback import ONE_HOST, BoundSockets, bind, bind_free
+from spinnaker_virtual.log import ALL_TRAFFIC, PacketLog, Traffic
+from spinnaker_virtual.loopback import ONE_HOST, BoundSockets, allow_sockets, bind, bind_free
 from spinnaker_virtual.machine import VirtualMachine
 from spinnaker_virtual.network import Network, Socket
 from spinnaker_virtual.scamp.machine import Crossed
@@ -36,23 +36,25 @@ class VirtualSite:
         *,
         first_port: int | None = None,
         log: Callable[[str], None] | None = None,
+        log_only: Collection[Traffic] = ALL_TRAFFIC,
         crossed: Crossed | None = None,
     ) -> None:
         """Prepare a site; nothing is bound yet.
 
         Args:
             machine: What the machine is.
-            base: The address at which a standard installation's addresses start, such as 127.1.0.0; None to
-            find a
+            base: The address at which a standard installation's addresses start, such as 127.1.0.0; None to find a
                 block that is free.
             first_port: Put everything on 127.0.0.1, from this port on, instead of giving each board an address.
-            log: Gets a line for each packet.
+            log: Gets a line for each packet, also for those that go from board to board.
+            log_only: The kinds of packets that `log` is to get.
             crossed: Is told of each packet between chips that leaves a board over one of its links.
         """
         self.machine = machine
         self._base = base
         self._first_port = first_port
         self._log = log
+        self._log_only = log_only
         self._crossed = crossed
         self._network: Network | None = None
         self._hardware: Hardware | None = None
@@ -66,6 +68,7 @@ class VirtualSite:
         """
         if self._pump is not None:
             raise RuntimeError("the site has been started already")
+        allow_sockets(self.machine)
         sockets: BoundSockets
         if self._first_port is not None:
             network = Network.one_host(self.machine, ONE_HOST, self._first_port)
@@ -76,9 +79,29 @@ class VirtualSite:
         else:
             network, sockets = bind_free(self.machine)
         self._network = network
-        self._pump = UdpPump(sockets, None if self._log is None else PacketLog(network, self._log))
-        self._hardware = Hardware(self.machine, network, self._pump.transmit, self._crossed)
-        self._pump.start(self._hardware.receivers, self._hardware.agenda)
+        log = None
+        if self._log is not None:
+            log = PacketLog(network, self.machine.size, self._log, self._log_only)
+        self._pump = UdpPump(sockets, log)
+        try:
+            self._hardware = Hardware(self.machine, network, self._pump.transmit, self._watcher(log))
+            self._pump.start(self._hardware.receivers, self._hardware.agenda)
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _watcher(self, log: PacketLog | None) -> Crossed | None:
+        """Return what is to be told of packets that go from board to board; None if nobody wants to know."""
+        tell = self._crossed
+        if log is None or Traffic.CROSSING not in self._log_only:
+            return tell
+
+        def crossed(end: BoardLink) -> None:
+            log.crossed(end, self._now())
+            if tell is not None:
+                tell(end)
+
+        return crossed
 
     async def stop(self) -> None:
         """Stop answering and give the addresses back; harmless when the site does not run."""
@@ -137,8 +160,10 @@ class VirtualSite:
 
     def power_on_all(self) -> None:
         """Power all live boards on at once, as if their BMPs had been told to."""
-        for board in self.machine.places:
-            self.hardware.board(board).power_on(self._now())
+        for bmp in self.hardware.bmps.values():
+            bmp.power_on_all(self._now())
+        if self._pump is not None:
+            self._pump.run_due()
 
     def fail_power(self, board: Board, times: int = 1) -> None:
         """Have the board's next power-ons leave it without power, although its BMP says that all went well."""

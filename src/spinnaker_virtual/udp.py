@@ -10,7 +10,7 @@ from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.hardware import Receiver
 from spinnaker_virtual.log import PacketLog
 from spinnaker_virtual.loopback import BoundSockets, close_all
-from spinnaker_virtual.network import Socket
+from spinnaker_virtual.network import Address, Socket
 
 _MAX_DATAGRAM = 2048
 _DATAGRAMS_A_TURN = 32
@@ -54,7 +54,7 @@ class UdpPump:
                 self._loop.remove_reader(opened)
         close_all(self._sockets)
 
-    def transmit(self, source: Socket, destination: Socket, datagram: bytes) -> None:
+    def transmit(self, source: Socket, destination: Address, datagram: bytes) -> None:
         """Send a datagram; like the network, it may be lost."""
         opened = self._sockets.get(source)
         if opened is None or self._loop is None:
@@ -76,7 +76,7 @@ class UdpPump:
         self._turns += 1
         crowded = address in self._crowded
         if not self._take(address, opened, receive) or not (crowded or self._turns % _LOOK_EVERY == 0):
-            self._run_due()
+            self.run_due()
             return
         for taken in range(1, _DATAGRAMS_A_TURN):
             if not self._take(address, opened, receive):
@@ -84,38 +84,43 @@ class UdpPump:
                     self._crowded.discard(address)
                 break
             self._crowded.add(address)
-        self._run_due()
+        self.run_due()
 
     def _take(self, address: Socket, opened: socket, receive: Receiver) -> bool:
         """Deliver one datagram; return whether there was one."""
         loop = self._loop
         assert loop is not None
         try:
-            datagram, sender = opened.recvfrom(_MAX_DATAGRAM)
+            datagram, host = opened.recvfrom(_MAX_DATAGRAM)
         except BlockingIOError:
             return False
         except OSError:
             return True  # an earlier reply could not be delivered; the next datagram may be fine
-        host = Socket._make(sender)
         now = loop.time()
         if self._log is not None:
             self._log.received(address, host, datagram, now)
+        self._catch_up(now)
         receive(datagram, host, now)
         return True
 
-    def run_agenda(self) -> None:
-        """Run what is due, and wait for what comes next."""
-        self._timer = None
-        self._timer_at = None
-        self._run_due()
-
-    def _run_due(self) -> None:
+    def run_due(self) -> None:
+        """Run what is due, and wait for what comes next; to be called when actions were added from outside."""
         loop, agenda = self._loop, self._agenda
         if loop is None or agenda.next is None:
             return
-        if agenda.next <= loop.time():
-            agenda.run(loop.time())
+        self._catch_up(loop.time())
         self._wait_until(agenda.next, loop)
+
+    def _catch_up(self, now: float) -> None:
+        """Run what is due before a datagram is looked at, should the loop come to the datagram first."""
+        due = self._agenda.next
+        if due is not None and due <= now:
+            self._agenda.run(now)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._timer_at = None
+        self.run_due()
 
     def _wait_until(self, time: float | None, loop: asyncio.AbstractEventLoop) -> None:
         if time == self._timer_at:
@@ -123,4 +128,4 @@ class UdpPump:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = time
-        self._timer = None if time is None else loop.call_at(time, self.run_agenda)
+        self._timer = None if time is None else loop.call_at(time, self._wake)

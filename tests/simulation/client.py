@@ -29,9 +29,9 @@ class Client(asyncio.Protocol):
         self.transport: StreamTransport
 
     @classmethod
-    def connect(cls, process: Process, network: Network) -> "Client":
+    def connect(cls, process: Process, network: Network, host: str) -> "Client":
         client = cls()
-        network.connect(process, client)
+        network.connect(process, client, host)
         return client
 
     def connection_made(self, transport: Any) -> None:

@@ -18,35 +18,37 @@ class _File:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.synced = bytearray()
-        self.unsynced: list[tuple[int, bytes] | int] = []
-        """Writes (offset and bytes) and truncations (size) since the last sync."""
+        self._synced = bytearray()
+        """What was on the disk for good when that was last worked out."""
+        self._changes: list[tuple[int, bytes] | int] = []
+        """Writes (offset and bytes) and truncations (size) since then."""
+        self._safe = 0
+        """How many of the changes were synced."""
         self.known = False
         """Whether its name would be found after the power has gone."""
 
     def write(self, offset: int, data: bytes) -> None:
         _put(self.data, offset, data)
-        self.unsynced.append((offset, data))
+        self._changes.append((offset, data))
 
     def truncate(self, size: int) -> None:
         del self.data[size:]
-        self.unsynced.append(size)
+        self._changes.append(size)
 
     def sync(self) -> None:
-        for change in self.unsynced:
-            if isinstance(change, int):
-                del self.synced[change:]
-            else:
-                _put(self.synced, *change)
-        self.unsynced.clear()
+        # Only counted: what is left after a power loss is worked out when there is one.
+        self._safe = len(self._changes)
         self.known = True
 
     def lose_power(self, dice: random.Random) -> None:
         """Keep what was synced, and whatever else the dice leave."""
-        left = bytearray(self.synced)
+        left = self._synced
+        for change in self._changes[: self._safe]:
+            _make(left, change)
+        unsynced = self._changes[self._safe :]
         manner = dice.choice(("none", "some", "first", "torn"))
-        until = dice.randint(0, len(self.unsynced))
-        for index, change in enumerate(self.unsynced):
+        until = dice.randint(0, len(unsynced))
+        for index, change in enumerate(unsynced):
             keep = {
                 "none": False,
                 "some": dice.random() < 0.5,
@@ -55,21 +57,26 @@ class _File:
             }
             if not keep[manner]:
                 continue
-            if isinstance(change, int):
-                del left[change:]
-            elif manner == "torn" and index == until:
+            if manner == "torn" and index == until and not isinstance(change, int):
                 _put(left, *_torn(*change, dice))
             else:
-                _put(left, *change)
-        self.data = left
-        self.synced = bytearray(left)
-        self.unsynced.clear()
+                _make(left, change)
+        self.data = bytearray(left)
+        self._changes.clear()
+        self._safe = 0
 
 
 def _put(data: bytearray, offset: int, piece: bytes) -> None:
     if len(data) < offset:
         data.extend(bytes(offset - len(data)))
     data[offset : offset + len(piece)] = piece
+
+
+def _make(data: bytearray, change: tuple[int, bytes] | int) -> None:
+    if isinstance(change, int):
+        del data[change:]
+    else:
+        _put(data, *change)
 
 
 def _torn(offset: int, data: bytes, dice: random.Random) -> tuple[int, bytes]:
@@ -135,10 +142,15 @@ class Database:
             self._connection = apsw.Connection(name, vfs=vfs)
         except apsw.Error as error:
             raise sqlite3.OperationalError(str(error)) from error
+        self.fault: Exception | None = None
+        """Raised once, by the next statement that adds anything: a mistake of ours, not the disk's."""
         # This binding offers no memory shared between processes; what is written, and when, is the same.
         self.execute("PRAGMA locking_mode = EXCLUSIVE")
 
     def execute(self, statement: str, values: Any = ()) -> Any:
+        if self.fault is not None and "INSERT" in statement:
+            fault, self.fault = self.fault, None
+            raise fault
         try:
             return self._connection.execute(statement, values)
         except apsw.Error as error:

@@ -3,8 +3,10 @@
 
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.site import Site
+from spalloc_server.engine import Engine
 from spinnaker.geometry import Board
 from tests.simulation.site import SimulatedSite
 
@@ -14,32 +16,55 @@ class Watch:
 
     def __init__(self, site: SimulatedSite) -> None:
         self._site = site
-        self._seen: tuple[object, ...] = ()
+        self._engine: Engine | None = None
+        self._changes = self._hardware_changes = -1
+        self._found_ready: dict[int, JobRecord] = {}
+        """Jobs that were found to be ready in truth, as they were recorded then."""
         self.looks = 0
         site.world.after_each = self.look
 
     def look(self) -> None:
         site = self._site
-        if site.engine is None or site.server is None:
+        engine = site.engine
+        if engine is None:
             return
-        seen = (id(site.engine), site.engine.site.changes, site.hardware_changes, site.happened["boot"])
-        if seen == self._seen:
+        changes = engine.site.changes
+        if (
+            changes == self._changes
+            and site.hardware_changes == self._hardware_changes
+            and engine is self._engine
+        ):
             return
-        restarted = self._seen[:1] != seen[:1]
-        self._seen = seen
+        self._changes, self._hardware_changes = changes, site.hardware_changes
         self.looks += 1
-        core = site.engine.site
-        check_boards(site, core)
-        if restarted:
+        core = engine.site
+        check_holders(site, core)
+        self._check_ready(core)
+        if engine is not self._engine:
+            self._engine = engine
             check_promises(site, core)
+
+    def _check_ready(self, core: Site) -> None:
+        """Look at the jobs that changed since the last look, and at those whose boards did."""
+        stirred, found = self._site.stirred, self._found_ready
+        for job in core.jobs.values():
+            record = job.record
+            if record.state is not JobState.ready or record.allocation is None:
+                continue
+            if found.get(job.id) is not record or not stirred.isdisjoint(record.allocation.boards):
+                check_ready(self._site, job.id, record.allocation.boards, on=bool(record.power))
+                found[job.id] = record
+        stirred.clear()
 
 
 def boards_in_care(core: Site) -> set[Board]:
     return {key.board for key in core._upkeep._care}
 
 
-def check_boards(site: SimulatedSite, core: Site) -> None:
-    """No board is in two jobs; none is on without anybody knowing; jobs that are ready are so in truth."""
+def check_holders(site: SimulatedSite, core: Site) -> None:
+    """No board is in two jobs; none is on without anybody knowing."""
+    machine = core.machines.get("m")
+    places = {} if machine is None else machine.places
     holder: dict[Board, int] = {}
     for job in core.jobs.values():
         allocation = job.record.allocation
@@ -50,15 +75,16 @@ def check_boards(site: SimulatedSite, core: Site) -> None:
             continue
         for board in allocation.boards:
             assert board not in holder, f"board {board} is in jobs {holder[board]} and {job.id}"
-            assert board in site.machine.places
+            assert board in places, f"job {job.id} has {board}, which is out of service"
             holder[board] = job.id
-        if job.record.state is JobState.ready:
-            check_ready(site, job.id, allocation.boards, on=bool(job.record.power))
     assert holder == {key.board: job for key, job in core.holders.items()}
     care = boards_in_care(core)
-    for board in site.machine.places:
-        if site.hardware.board(board).on:
-            assert board in holder or board in care, f"board {board} is on, and nobody knows"
+    # Those that are out of service can't be switched; that they are perhaps on is remembered.
+    known = care | {key.board for key in core._upkeep._owed_by_strangers}
+    for board, virtual in site.hardware_boards.items():
+        if virtual.on:
+            assert board in holder or board in known, f"board {board} is on, and nobody knows"
+    assert {key.board for key in core._suspects} <= holder.keys()
     assert not care & holder.keys(), f"boards {care & holder.keys()} are in care, and jobs have them"
 
 
@@ -79,8 +105,12 @@ def check_promises(site: SimulatedSite, core: Site) -> None:
     for job in site.promises.destroyed:
         assert job not in core.jobs, f"job {job} was destroyed, acknowledged, and lives"
     for job in core.ended.keys() & site.promises.created - site.promises.maybe_destroyed:
-        reason = core.ended[job].reason or ""
-        assert reason.startswith("Cancelled:"), f"job {job} ended by itself: {reason!r}"
+        record = core.ended[job]
+        reason = record.reason or ""
+        boards = frozenset() if record.allocation is None else record.allocation.boards
+        assert reason.startswith("Cancelled:") or boards & site.administrator.taken_out, (
+            f"job {job} ended by itself: {reason!r}"
+        )
 
 
 def is_at_rest(site: SimulatedSite) -> bool:
@@ -99,7 +129,10 @@ def check_rest(site: SimulatedSite) -> None:
     """At rest, every job is ready or waits for a good reason, and no board is on without a job."""
     assert site.engine is not None
     core = site.engine.site
-    check_boards(site, core)
+    check_holders(site, core)
+    for job in core.jobs.values():
+        if job.record.state is JobState.ready and job.record.allocation is not None:
+            check_ready(site, job.id, job.record.allocation.boards, on=bool(job.record.power))
     check_promises(site, core)
     for board in site.machine.places:
         if site.hardware.board(board).on:

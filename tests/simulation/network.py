@@ -4,9 +4,9 @@
 """TCP and UDP between simulated processes and virtual hardware."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from spinnaker_virtual.network import Socket
@@ -54,7 +54,7 @@ class Network:
     def __init__(self, world: World) -> None:
         self.world = world
         self.weather = Weather()
-        self.troubles: dict[Socket, Trouble] = {}
+        self.troubles: defaultdict[Socket, Trouble] = defaultdict(Trouble)
         self.counts = Counts()
         self.to_hardware: Callable[[bytes, Socket, Socket], None] = lambda data, sender, to: None
         self._listener: tuple[Any, Any] | None = None
@@ -71,8 +71,8 @@ class Network:
         if self._listener is not None and self._listener[0] is process:
             self._listener = None
 
-    def connect(self, client: Any, protocol: asyncio.Protocol) -> "StreamTransport":
-        """Connect a client to whoever listens.
+    def connect(self, client: Any, protocol: asyncio.Protocol, host: str) -> "StreamTransport":
+        """Connect a client at `host` to whoever listens.
 
         Raises:
             ConnectionRefusedError: Nobody does.
@@ -86,10 +86,11 @@ class Network:
         near = StreamTransport(self.world, client, dice)
         far = StreamTransport(self.world, process, dice)
         near.peer, far.peer = far, near
+        far.peer_host = host
         near.protocol = protocol
         far.protocol = factory()
         client.enter(near.begin)
-        self.world.after(LATENCY, lambda: process.enter(far.begin))
+        self.world.after(LATENCY, process.enter, far.begin)
         process.on_death.append(far.die)
         return near
 
@@ -105,14 +106,14 @@ class Network:
     def request(self, data: bytes, sender: Socket, to: Socket, dice: Any) -> None:
         """Carry a datagram to a BMP."""
         for delay in self._journeys(dice):
-            trouble = self.troubles.setdefault(to, Trouble())
+            trouble = self.troubles[to]
             arrival = self.world.now + delay
             if trouble.slow or trouble.last > arrival:
                 arrival = trouble.last = max(trouble.last, arrival + trouble.slow)
-            self.world.at(arrival, lambda: self._arrive(data, sender, to))
+            self.world.at(arrival, self._arrive, data, sender, to)
 
     def _arrive(self, data: bytes, sender: Socket, to: Socket) -> None:
-        if self.troubles.setdefault(to, Trouble()).dead:
+        if self.troubles[to].dead:
             self.counts.swallowed += 1
         else:
             self.to_hardware(data, sender, to)
@@ -123,7 +124,7 @@ class Network:
         if endpoint is None:
             return
         for delay in self._journeys(dice):
-            self.world.after(delay, lambda: endpoint.deliver(data, sender))
+            self.world.after(delay, endpoint.deliver, data, sender)
 
     def _journeys(self, dice: Any) -> list[float]:
         weather = self.weather
@@ -156,6 +157,7 @@ class StreamTransport(asyncio.Transport):
     """One end of a connection."""
 
     peer: "StreamTransport"
+    peer_host = "10.0.0.1"
     protocol: Any
 
     def __init__(self, world: World, process: Any, dice: Any) -> None:
@@ -179,7 +181,7 @@ class StreamTransport(asyncio.Transport):
         self._pass_on()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("10.0.0.2", 1) if name == "peername" else default
+        return (self.peer_host, 1) if name == "peername" else default
 
     # Out
 
@@ -200,21 +202,27 @@ class StreamTransport(asyncio.Transport):
         """Send bytes, or with None the end."""
         self._in_flight += len(piece or b"")
         self._arrival = max(self._arrival, self._world.now) + self._dice.uniform(0, LATENCY)
-        self._world.at(self._arrival, lambda: self._deliver(piece))
+        self._world.at(self._arrival, self._deliver, piece)
 
     def _deliver(self, piece: bytes | None) -> None:
         if self.peer.process.alive and not self.peer._gone:
             self.peer.process.enter(self.peer._take, piece)
         else:
             # Nobody is there to read it, and the sender is told so.
-            self._world.after(LATENCY, lambda: self.process.enter(self._lose, ConnectionResetError()))
+            self._world.after(LATENCY, self.process.enter, self._lose, ConnectionResetError())
 
-    def _acknowledge(self, size: int) -> None:
+    def _note_read(self, size: int) -> None:
+        """The other side has read so many bytes more."""
         self._in_flight -= size
+        if self._paused or self._closing:
+            # Not now: what follows happens in the process of this side.
+            self._world.at(self._world.now, self.process.enter, self._make_room)
+
+    def _make_room(self) -> None:
         if self._paused and self._in_flight <= LOW_WATER and not self._gone:
             self._paused = False
             self.protocol.resume_writing()
-        if self._closing and not self._in_flight:
+        if self._closing and self._in_flight <= 0:
             self._lose(None)
 
     def write_eof(self) -> None:
@@ -225,20 +233,18 @@ class StreamTransport(asyncio.Transport):
             self._closing = True
             self._send(None)
             if not self._in_flight:
-                self._world.at(self._world.now, lambda: self.process.enter(self._lose, None))
+                self._world.at(self._world.now, self.process.enter, self._lose, None)
 
     def abort(self) -> None:
         self._closing = True
-        self._world.at(self._world.now, lambda: self.process.enter(self._lose, None))
-        self._world.after(LATENCY, lambda: self.peer.process.enter(self.peer._lose, ConnectionResetError()))
+        self._world.at(self._world.now, self.process.enter, self._lose, None)
+        self._world.after(LATENCY, self.peer.process.enter, self.peer._lose, ConnectionResetError())
 
     def die(self) -> None:
         """End with the process: the other side is told, in time."""
         if not self._gone:
             self._gone = True
-            self._world.after(
-                LATENCY, lambda: self.peer.process.enter(self.peer._lose, ConnectionResetError())
-            )
+            self._world.after(LATENCY, self.peer.process.enter, self.peer._lose, ConnectionResetError())
 
     def _lose(self, error: Exception | None) -> None:
         if not self._gone:
@@ -259,7 +265,7 @@ class StreamTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._reading = True
-        self._world.at(self._world.now, lambda: self.process.enter(self._pass_on))
+        self._world.at(self._world.now, self.process.enter, self._pass_on)
 
     def _take(self, piece: bytes | None) -> None:
         if piece is None:
@@ -272,8 +278,7 @@ class StreamTransport(asyncio.Transport):
     def _pass_on(self) -> None:
         while self._unread and self._reading and not self._gone:
             piece = self._unread.pop(0)
-            acknowledge = partial(self.peer._acknowledge, len(piece))
-            self._world.after(0.0, partial(self.peer.process.enter, acknowledge))
+            self.peer._note_read(len(piece))
             if not self._closing:
                 self.protocol.data_received(piece)
         if self._ended and not self._unread and not self._gone:

@@ -86,7 +86,7 @@ class Process(asyncio.AbstractEventLoop):
         self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
-        self.world.at(self.world.now, lambda: self._run(handle))
+        self.world.at(self.world.now, self._run, handle)
         return handle
 
     def call_at(
@@ -97,7 +97,7 @@ class Process(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self.world.at(when, lambda: self._run(handle))
+        self.world.at(when, self._run, handle)
         return handle
 
     def call_later(
@@ -110,7 +110,7 @@ class Process(asyncio.AbstractEventLoop):
         return self.call_at(self.world.now + delay, callback, *args, context=context)
 
     def _run(self, handle: asyncio.Handle) -> None:
-        if not handle.cancelled():
+        if self.alive and not handle._cancelled:
             self.enter(handle._run)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -141,7 +141,7 @@ class Process(asyncio.AbstractEventLoop):
                 result, error = func(*args), None
             except Exception as raised:  # noqa: BLE001
                 result, error = None, raised
-            self.world.after(self._dice.uniform(0, 0.002), lambda: self.enter(finish, result, error))
+            self.world.after(self._dice.uniform(0, 0.002), self.enter, finish, result, error)
 
         def finish(result: object, error: Exception | None) -> None:
             if future.cancelled():

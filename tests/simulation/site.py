@@ -20,6 +20,7 @@ from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.store.database import Store
+from spinnaker.fpga import FpgaRegister
 from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker.places import Frame, Place
 from spinnaker.scp import SoftwareNumber
@@ -27,6 +28,7 @@ from spinnaker_virtual import Timings, VirtualMachine
 from spinnaker_virtual.hardware import Hardware
 from spinnaker_virtual.network import Network as Addresses
 from spinnaker_virtual.network import Socket
+from tests.simulation.administrator import Administrator
 from tests.simulation.client import Client, GoneError, RefusedError
 from tests.simulation.disk import Disk
 from tests.simulation.network import LATENCY, Network, Trouble, Weather
@@ -79,6 +81,8 @@ class SimulatedSite:
         self.bmps: Bmps | None = None
         self.stopping = False
         self.hardware_changes = 0
+        self.stirred: set[Board] = set()
+        """Boards that were switched, or whose links were, since somebody last looked."""
         self.crowd = Process(self.world, self.network, "clients")
         self.tasks: list[asyncio.Task[Any]] = []
         self._borders: dict[frozenset[Board], dict[Board, frozenset[Link]]] = {}
@@ -120,6 +124,7 @@ class SimulatedSite:
         self._hardware_dice = self.world.dice("hardware")
         self.bad_boards: set[Board] = set()
         """Boards whose FPGAs don't load just now."""
+        self.hardware_boards = {board: self.hardware.board(board) for board in places}
         for board in places:
             self._watch(board)
         self.machine = Machine(
@@ -132,23 +137,35 @@ class SimulatedSite:
             settle_seconds=dice.choice((0.0, 5.0)),
             cool_down_seconds=dice.choice((0.0, 2.0)),
             board_retry_seconds=5.0,
+            reports_to_set_aside=dice.choice((1, 2)),
+            report_rest_seconds=dice.choice((3.0, 30.0)),
             bmp_check_seconds=dice.choice((5.0, 30.0)),
         )
         self._bmp_of: dict[Frame, Socket] = dict(addresses.bmps)
+        self.administrator = Administrator(self.world, self.machine, self._reload)
 
     def _watch(self, board: Board) -> None:
         virtual = self.hardware.board(board)
-        really_on, really_off = virtual.power_on, virtual.power_off
+        really_on, really_off, really_write = virtual.power_on, virtual.power_off, virtual.write_fpga
+
+        def note() -> None:
+            self.hardware_changes += 1
+            self.stirred.add(board)
 
         def power_on(boot_from: float, loaded: Iterable[bool]) -> None:
-            self.hardware_changes += 1
+            note()
             really_on(boot_from, [False] * 3 if board in self.bad_boards else loaded)
 
         def power_off() -> None:
-            self.hardware_changes += 1
+            note()
             really_off()
 
+        def write_fpga(register: FpgaRegister, value: int) -> None:
+            note()
+            really_write(register, value)
+
         virtual.power_on, virtual.power_off = power_on, power_off  # type: ignore[method-assign]
+        virtual.write_fpga = write_fpga  # type: ignore[method-assign]
 
     def _to_hardware(self, data: bytes, sender: Socket, to: Socket) -> None:
         self.hardware.receivers[to](data, sender, self.world.now)
@@ -191,12 +208,31 @@ class SimulatedSite:
 
     def _begin(self, process: Process) -> None:
         store = Store(None, self.database)  # type: ignore[arg-type]
-        bmps = Bmps([self.machine])
-        engine = Engine(Site([self.machine]), store, bmps, self.clock)
+        machines = self.administrator.machines
+        bmps = Bmps(machines)
+        engine = Engine(Site(machines), store, bmps, self.clock)
         self.front = V1Server(engine, Limits(connections=50, slow_reader_seconds=20.0))
-        engine.start()
+        engine.on_failure = self._failed
+        cold = self.happened["boot"] > 1 and self.administrator.wants_cold_start()
+        engine.start(cold=cold)
+        if cold:
+            self._started_cold(engine)
         self.engine, self.bmps = engine, bmps
         self.front_up = process.start(self.front.start("10.0.0.1", 22244))
+
+    def _started_cold(self, engine: Engine) -> None:
+        """Note that all jobs have ended, and are ended for good once that is recorded."""
+        self.happened["cold start"] += 1
+        ended = frozenset(self.promises.created)
+        self.promises.maybe_destroyed |= ended
+        engine.when_recorded(lambda recorded: recorded and self.promises.destroyed.update(ended))
+
+    def _reload(self) -> None:
+        """Have the server read its configuration again, if it is there; else it will find it when it starts."""
+        if self.server is None or not self.server.alive or self.engine is None or self.stopping:
+            return
+        self.happened["reload"] += 1
+        self.server.enter(self.engine.reconfigure, self.administrator.machines)
 
     def _died(self) -> None:
         self.engine = self.front = None
@@ -219,6 +255,15 @@ class SimulatedSite:
         if self.server is None or not self.server.alive or self.engine is None or self.stopping:
             return
         self.happened["clean restart"] += 1
+        self._stop_and_boot()
+
+    def _failed(self) -> None:
+        self.happened["server failed"] += 1
+        if not self.stopping:
+            self._stop_and_boot()
+
+    def _stop_and_boot(self) -> None:
+        assert self.server is not None
         self.stopping = True
         self.server.enter(self._stop_cleanly, self.server)
 
@@ -252,6 +297,7 @@ class SimulatedSite:
 
     def plan_misfortunes(self, seconds: float) -> None:
         """Have things go wrong within the next `seconds`, until which everything is mended."""
+        self.administrator.plan(seconds)
         dice = self.world.dice("misfortunes")
         for _ in range(dice.choice((0, 1, 2, 3))):
             when = dice.uniform(0, seconds)
@@ -272,6 +318,8 @@ class SimulatedSite:
                 begin = dice.uniform(0, seconds)
                 self.world.after(begin, lambda board=board: self._spoil(board))
                 self.world.after(begin + 60.0, lambda board=board: self.bad_boards.discard(board))
+        if dice.random() < 0.15:
+            self.world.after(dice.uniform(0, seconds), self._blunder)
         for fault in ("full", "broken"):
             if dice.random() < 0.15:
                 begin = dice.uniform(0, seconds)
@@ -288,6 +336,7 @@ class SimulatedSite:
         self.bad_boards.clear()
         self.disk.full = self.disk.broken = False
         self.disk.before_each = lambda: None
+        self.administrator.restore()
 
     def _crash_at(self, operation: int, power_loss: bool) -> None:
         """Crash just before the disk is changed for the n-th time from now."""
@@ -300,6 +349,12 @@ class SimulatedSite:
                 self.crash(power_loss=power_loss)
 
         self.disk.before_each = look
+
+    def _blunder(self) -> None:
+        """Have a mistake in the server show itself."""
+        if self.server is not None and self.server.alive:
+            self.happened["server's mistake"] += 1
+            self.database.fault = ValueError("nobody foresaw this")
 
     def _spoil(self, board: Board) -> None:
         self.happened["board that won't come up"] += 1
@@ -326,13 +381,14 @@ class SimulatedSite:
             self.crowd.enter(self._begin_user, number)
 
     def _begin_user(self, number: int) -> None:
-        self.tasks.append(self.crowd.start(self._user(self.world.dice("user", number))))
+        self.tasks.append(self.crowd.start(self._user(number, self.world.dice("user", number))))
 
-    async def _user(self, dice: random.Random) -> None:
+    async def _user(self, number: int, dice: random.Random) -> None:
         mine: list[int] = []
+        host = f"10.0.1.{number}"
         while self.world.now < self.end:
             try:
-                client = Client.connect(self.crowd, self.network)
+                client = Client.connect(self.crowd, self.network, host)
             except ConnectionRefusedError:
                 await self.crowd.passing(dice.uniform(0.1, 1.0))
                 continue
@@ -345,7 +401,7 @@ class SimulatedSite:
         if dice.random() < 0.3:
             await client.call("notify_job")
         while self.world.now < self.end:
-            await self.crowd.passing(dice.choice((0.0, 0.01, 1.0, 10.0)) * dice.random())
+            await self.crowd.passing(dice.choice((0.0, 0.01, 1.0, 10.0, 20.0)) * dice.random())
             action = dice.random()
             if action < 0.35 or not mine:
                 await self._create(client, mine, dice)
@@ -353,12 +409,14 @@ class SimulatedSite:
                 await self._destroy(client, mine.pop(dice.randrange(len(mine))))
             elif action < 0.7:
                 command = dice.choice(("power_on_job_boards", "power_off_job_boards"))
-                await client.call(command, dice.choice(mine))
+                await self._switch(client, command, dice.choice(mine))
             elif action < 0.8:
                 for job in mine:
                     await client.call("job_keepalive", job)
-            elif action < 0.9:
+            elif action < 0.88:
                 await self._look(client, dice.choice(mine))
+            elif action < 0.9:
+                await self._report(client, dice)
             elif action < 0.95:
                 await self._misbehave(client, dice)
             else:
@@ -369,12 +427,15 @@ class SimulatedSite:
         wishes: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (1, 1), (0, 0, 1), (2, 1), (6,), (999,)]
         keepalive = dice.choice((None, None, 30.0))
         pipelined = [
-            client.send("create_job", *dice.choice(wishes), owner="me", keepalive=keepalive)
+            client.send("create_job", *dice.choice(wishes), owner=dice.choice("abc"), keepalive=keepalive)
             for _ in range(dice.choice((1, 1, 3)))
         ]
         for reply in pipelined:
             try:
                 job = await reply
+            except RefusedError as refusal:
+                self._excuse(refusal)
+                continue
             except GoneError:
                 for other in pipelined:
                     other.exception() if other.done() else other.cancel()
@@ -387,8 +448,25 @@ class SimulatedSite:
 
     async def _destroy(self, client: Client, job: int) -> None:
         self.promises.maybe_destroyed.add(job)
-        await client.call("destroy_job", job, "enough")
-        self.promises.destroyed.add(job)
+        try:
+            await client.call("destroy_job", job, "enough")
+        except RefusedError as refusal:
+            self._excuse(refusal)
+        else:
+            self.promises.destroyed.add(job)
+
+    def _excuse(self, refusal: RefusedError) -> None:
+        """A command may be refused only while the server can't record it."""
+        self.happened["change refused"] += 1
+        assert "record" in str(refusal), refusal
+        ill = self.happened["disk full"] + self.happened["disk broken"] + self.happened["server's mistake"]
+        assert ill or self.happened["clean restart"], f"{refusal}, and nothing had gone wrong"
+
+    async def _switch(self, client: Client, command: str, job: int) -> None:
+        try:
+            await client.call(command, job)
+        except RefusedError as refusal:
+            self._excuse(refusal)
 
     async def _look(self, client: Client, job: int) -> None:
         state = await client.call("get_job_state", job)
@@ -397,6 +475,14 @@ class SimulatedSite:
         assert (info["boards"] is None) == (info["machine_name"] is None)
         jobs = await client.call("list_jobs")
         assert len({entry["job_id"] for entry in jobs}) == len(jobs)
+
+    async def _report(self, client: Client, dice: random.Random) -> None:
+        self.happened["report"] += 1
+        board = dice.choice(sorted(self.machine.places))
+        try:
+            await client.call("report_problem", self.machine.addresses[board], description="it is sick")
+        except RefusedError:
+            assert board in self.administrator.taken_out, f"nobody took {board} out, yet it is not known"
 
     async def _misbehave(self, client: Client, dice: random.Random) -> None:
         self.happened["bad input"] += 1

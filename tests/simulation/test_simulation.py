@@ -43,11 +43,22 @@ def test_a_site_keeps_its_promises_whatever_goes_wrong() -> None:
     _run(FIRST_SEED, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("batch", range(1, 41))
 def test_a_site_keeps_its_promises_whatever_goes_wrong_in_thousands_of_stories(batch: int) -> None:
     happened = _run(FIRST_SEED + batch * SEEDS_A_TEST, SEEDS_A_TEST)
-    for misfortune in ("kill", "power loss", "crash in a write", "BMP dead", "BMP slow", "datagrams lost"):
+    for misfortune in (
+        "kill",
+        "power loss",
+        "crash in a write",
+        "BMP dead",
+        "BMP slow",
+        "datagrams lost",
+        "reload",
+        "cold start",
+        "report",
+        "server failed",
+    ):
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
 
 

@@ -18,30 +18,43 @@ class World:
         """How many events have happened."""
         self.after_each: Callable[[], None] = lambda: None
         """Called after every event."""
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
         self._order = 0
 
     def dice(self, *names: object) -> random.Random:
         """Dice of one's own: what others throw, and in which order, makes no difference to them."""
         return random.Random(f"{self.seed}/{'/'.join(map(str, names))}")
 
-    def at(self, when: float, event: Callable[[], None]) -> None:
+    def at(self, when: float, event: Callable[..., object], *arguments: object) -> None:
         """Have something happen at a time; events of one time happen in the order in which they were planned."""
         self._order += 1
-        heappush(self._heap, (max(when, self.now), self._order, event))
+        heappush(self._heap, (max(self.now, when), self._order, event, arguments))
 
-    def after(self, seconds: float, event: Callable[[], None]) -> None:
-        self.at(self.now + seconds, event)
+    def after(self, seconds: float, event: Callable[..., object], *arguments: object) -> None:
+        self.at(self.now + seconds, event, *arguments)
 
     def run(self, *, until: Callable[[], bool], limit: float) -> bool:
         """Let things happen until a condition holds; return whether it came to hold within `limit` seconds."""
         end = self.now + limit
         while not until():
-            if not self._heap or self._heap[0][0] > end:
+            if not self._step(end):
                 self.now = end
                 return until()
-            self.now, _, event = heappop(self._heap)
-            self.events += 1
-            event()
-            self.after_each()
+        return True
+
+    def pass_time(self, seconds: float) -> None:
+        """Let everything happen that happens within so many seconds."""
+        end = self.now + seconds
+        while self._step(end):
+            pass
+        self.now = end
+
+    def _step(self, end: float) -> bool:
+        """Let the next thing happen, if it does so by `end`; return whether it did."""
+        if not self._heap or self._heap[0][0] > end:
+            return False
+        self.now, _, event, arguments = heappop(self._heap)
+        self.events += 1
+        event(*arguments)
+        self.after_each()
         return True

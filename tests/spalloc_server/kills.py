@@ -5,9 +5,7 @@
 
 import asyncio
 import contextlib
-import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +17,7 @@ from spalloc_client.wire import Failure, Lines, Request, Return, decode_message,
 from spalloc_server.embedded import machine_of
 from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
-from tests.processes import described, server_arguments
+from tests.processes import ServerProcess, configured, described, kill, started
 
 CLIENTS = 4
 PATIENCE_SECONDS = 30.0
@@ -72,24 +70,17 @@ class Promises:
 
 
 @contextlib.asynccontextmanager
-async def running(machine: dict, state: Path) -> AsyncIterator[tuple["subprocess.Popen[bytes]", int, float]]:
-    """Run a server; gives its process, its port and how long it took to its first answer."""
+async def running(arguments: list[str]) -> AsyncIterator[tuple[ServerProcess, float]]:
+    """Run a server; gives it, and how long it took to its first answer."""
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "tests.processes", *server_arguments(machine, state)]
-    process = subprocess.Popen(  # noqa: ASYNC220
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    server = await asyncio.to_thread(started, arguments)
     try:
-        assert process.stdout is not None
-        said = await asyncio.get_running_loop().run_in_executor(None, process.stdout.readline)
-        port = json.loads(said)["port"]
-        session = await Session.open(port)
+        session = await Session.open(server.port)
         await session.call("version")
         session.close()
-        yield process, port, time.perf_counter() - begin
+        yield server, time.perf_counter() - begin
     finally:
-        process.kill()
-        process.communicate()
+        kill(server)
 
 
 async def use(port: int, promises: Promises, dice: random.Random) -> None:
@@ -177,8 +168,8 @@ async def _settled(session: Session, boards: VirtualSite) -> None:
             )
 
 
-async def kill_again_and_again(times: int, seed: int, state: Path) -> list[float]:
-    """Kill a server `times` times; return how long each took to answer after its start.
+async def kill_again_and_again(times: int, seed: int, folder: Path) -> list[float]:
+    """Kill a server `times` times, its records in a folder; return how long each took to answer after its start.
 
     Raises:
         AssertionError: A promise was broken.
@@ -188,20 +179,20 @@ async def kill_again_and_again(times: int, seed: int, state: Path) -> list[float
     restarts = []
     machine = VirtualMachine(size=SIZE, timings=Timings(power_on=0.02, power_off=0.005))
     async with VirtualSite(machine) as boards:
-        description = described(machine_of(boards))
+        arguments = configured(described(machine_of(boards)), folder)
         for number in range(times):
             if number % 100 == 0:
                 print(f"killed {number} times, {promises.commands} commands acknowledged", flush=True)
-            async with running(description, state) as (process, port, took):
+            async with running(arguments) as (server, took):
                 restarts.append(took)
-                await check(port, promises, boards)
-                users = [asyncio.ensure_future(use(port, promises, dice)) for _ in range(CLIENTS)]
+                await check(server.port, promises, boards)
+                users = [asyncio.ensure_future(use(server.port, promises, dice)) for _ in range(CLIENTS)]
                 await asyncio.wait(users, timeout=dice.uniform(0.0, 0.3))
-                process.kill()
+                server.process.kill()
                 await asyncio.gather(*users)
-        async with running(description, state) as (_, port, took):
+        async with running(arguments) as (server, took):
             restarts.append(took)
-            await check(port, promises, boards)
+            await check(server.port, promises, boards)
     print(f"{promises.commands} commands were acknowledged")
     return restarts
 
@@ -212,7 +203,7 @@ def main(arguments: list[str]) -> int:
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        restarts = sorted(asyncio.run(kill_again_and_again(times, seed, Path(folder) / "state")))
+        restarts = sorted(asyncio.run(kill_again_and_again(times, seed, Path(folder))))
         print(
             f"killed {times} times in {time.perf_counter() - begin:.0f} s, and nothing was lost; first answer after "
             f"{restarts[len(restarts) // 2] * 1e3:.0f} ms (median), {restarts[-1] * 1e3:.0f} ms (longest)"

@@ -13,7 +13,7 @@ from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import Site
-from spalloc_server.engine import RECORD_RETRY_SECONDS, Engine
+from spalloc_server.engine import RECORD_RETRY_SECONDS, Engine, EngineFailedError
 from spalloc_server.store.database import Recalled
 from spinnaker.geometry import Board
 from tests.simulation.network import Network
@@ -30,6 +30,7 @@ class Records:
         self.boards: dict[BoardKey, BoardRecord] = {}
         self.writes: list[set[int]] = []
         self.failing = False
+        self.fault: Exception | None = None
 
     def recall(self, *, ended_limit: int) -> Recalled:
         return Recalled(list(self.jobs.values()), dict(self.boards), max(self.jobs, default=0) + 1)
@@ -37,6 +38,8 @@ class Records:
     def write(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
         if self.failing:
             raise sqlite3.OperationalError("disk I/O error")
+        if self.fault is not None:
+            raise self.fault
         self.writes.append(set(jobs))
         self.jobs.update(jobs)
 
@@ -47,6 +50,7 @@ class Hardware:
     def __init__(self, records: Records) -> None:
         self._records = records
         self.orders: list[PowerOrder] = []
+        self.fault: Exception | None = None
 
     def start(self, silence: object) -> None:
         pass
@@ -58,8 +62,12 @@ class Hardware:
             if job.allocation is not None
             for board in job.allocation.boards
         }
-        assert order.boards <= recorded, "boards were powered before anything was on disk about them"
+        if order.on:
+            assert order.boards <= recorded, "boards were powered before anything was on disk about them"
         self.orders.append(order)
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
 
     async def stop(self) -> None:
         pass
@@ -72,6 +80,7 @@ class Bench:
         self.records = Records()
         self.hardware = Hardware(self.records)
         self.acknowledged: list[int] = []
+        self.refused: list[int] = []
         self.process.enter(self._start)
 
     def _start(self) -> None:
@@ -97,11 +106,14 @@ class Bench:
                 wall=self.wall(),
                 now=self.now(),
             )
-            self.engine.when_recorded(lambda: self._acknowledge(job))
+            self.engine.when_recorded(lambda recorded: self._answer(job, recorded=recorded))
 
         self.process.enter(create)
 
-    def _acknowledge(self, job: int) -> None:
+    def _answer(self, job: int, *, recorded: bool) -> None:
+        if not recorded:
+            self.refused.append(job)
+            return
         assert job in self.records.jobs, f"job {job} was acknowledged before it was on disk"
         self.acknowledged.append(job)
 
@@ -173,7 +185,104 @@ def test_an_event_without_anything_to_record_is_acknowledged_without_a_commit(be
     bench.pass_time(1.0)
     bench.records.writes.clear()
     called = []
-    bench.process.enter(lambda: bench.engine.when_recorded(lambda: called.append(True)))
+    bench.process.enter(lambda: bench.engine.when_recorded(called.append))
     bench.pass_time(1.0)
-    assert called
+    assert called == [True]
     assert bench.records.writes == []
+
+
+FORESEEN_BY_NOBODY = ValueError("nobody foresaw this")
+
+
+def test_a_fault_that_nobody_foresaw_is_told_to_all_who_wait_and_nothing_more_is_done(bench: Bench) -> None:
+    ended = []
+    bench.engine.on_failure = lambda: ended.append(True)
+    bench.create()
+    bench.pass_time(1.0)
+    bench.records.fault = FORESEEN_BY_NOBODY
+    bench.create()
+    bench.create()
+    bench.world.after(0.0001, bench.create)
+    bench.pass_time(1.0)
+    bench.create()
+    bench.pass_time(1.0)
+    assert bench.acknowledged == [1]
+    assert sorted(bench.refused) == [2, 3, 4, 5]
+    assert len(bench.hardware.orders) == 1
+    assert ended == [True]
+    assert bench.engine.failure is FORESEEN_BY_NOBODY
+    bench.records.fault = None
+    bench.run(bench.engine.stop())
+    assert set(bench.records.jobs) == {1}, "what is in doubt must not be recorded"
+    assert not bench.process.faults
+
+
+def test_a_fault_in_deciding_is_told_to_all_who_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.pass_time(1.0)
+
+    def decide(now: float) -> None:
+        raise FORESEEN_BY_NOBODY
+
+    monkeypatch.setattr(bench.engine.site, "decide", decide)
+    bench.create()
+    bench.pass_time(1.0)
+    assert bench.refused == [1]
+    with pytest.raises(EngineFailedError, match="start it again"):
+        bench.engine.check()
+
+
+def test_a_client_that_can_not_be_answered_keeps_nobody_else_from_an_answer(bench: Bench) -> None:
+    def unanswerable(recorded: bool) -> None:
+        raise FORESEEN_BY_NOBODY
+
+    bench.process.enter(lambda: bench.engine.when_recorded(unanswerable))
+    bench.create()
+    bench.pass_time(1.0)
+    assert bench.acknowledged == [1]
+    assert len(bench.hardware.orders) == 1
+    assert bench.engine.failure is None
+
+
+def test_a_watcher_that_can_not_be_told_keeps_nobody_else_from_being_told(bench: Bench) -> None:
+    told: list[set[int]] = []
+
+    class Watcher:
+        def __init__(self, *, well: bool) -> None:
+            self._well = well
+
+        def jobs_changed(self, jobs: set[int]) -> None:
+            if not self._well:
+                raise FORESEEN_BY_NOBODY
+            told.append(jobs)
+
+        def machines_changed(self, machines: set[str]) -> None:
+            pass
+
+    bench.engine.listeners |= {Watcher(well=False), Watcher(well=True), Watcher(well=False)}
+    bench.create()
+    bench.pass_time(1.0)
+    assert told == [{1}]
+
+
+def test_boards_whose_power_order_can_not_be_begun_are_set_aside_and_the_job_gets_others(
+    bench: Bench,
+) -> None:
+    bench.pass_time(1.0)
+    bench.hardware.fault = FORESEEN_BY_NOBODY
+    bench.create()
+    bench.pass_time(1.0)
+    first, *others = bench.hardware.orders
+    assert first.on
+    again = [order for order in others if order.on]
+    assert again
+    assert not again[0].boards & first.boards
+    assert bench.engine.failure is None
+
+
+def test_clients_of_a_server_that_stops_on_a_full_disk_are_told_that_nothing_was_done(bench: Bench) -> None:
+    bench.pass_time(1.0)
+    bench.records.failing = True
+    bench.create()
+    bench.pass_time(1.0)
+    bench.run(bench.engine.stop())
+    assert bench.refused == [1]

@@ -4,6 +4,7 @@ import json
 import resource
 import select
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ from typing import Any
 import pytest
 
 from spalloc_server.embedded import EmbeddedSite
-from tests import processes
+from tests.processes import spalloc_server
 
 PATIENCE = 30.0
-MACHINE = {"size": [1, 1], "places": [], "addresses": [], "bmps": []}
 
 
 class Client:
@@ -35,6 +35,16 @@ class Client:
         self.send(command, **kwargs)
         return self.hear()["return"]
 
+    def hear_of_refusal(self, command: str, **kwargs: object) -> str:
+        """Ask until the server says no, and return what it says."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            self.send(command, **kwargs)
+            reply = self.hear()
+            if "exception" in reply:
+                return str(reply["exception"])
+        raise AssertionError(f"{command} was not refused")
+
     def close(self) -> None:
         self._file.close()
         self._socket.close()
@@ -42,7 +52,10 @@ class Client:
 
 @pytest.fixture
 def clients(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Client, Client]]:
-    with processes.server(MACHINE, tmp_path / "state") as address:
+    configuration = tmp_path / "site.toml"
+    configuration.write_text("[v1]\nport = 0\n")
+    with spalloc_server([str(configuration), "--state", str(tmp_path / "state")]) as running:
+        address = {"host": running.host, "port": running.port, "pid": running.process.pid}
         first, second = Client(address), Client(address)
         yield address, first, second
         first.close()
@@ -66,11 +79,16 @@ def test_commands_wait_for_room_and_questions_are_still_answered(
     writer.send("version")
     for _ in range(100):
         assert reader.call("version") == "1.0.0"
-    assert reader.call("list_machines")
+    assert reader.call("list_machines") == []
+    # Whoever comes later is told why, and does not wait; had it been created, a client that asks again had two jobs.
+    refusal = reader.hear_of_refusal("destroy_job", job_id=999)
+    assert "records can't be written" in refusal
+    assert "try again later" in reader.hear_of_refusal("create_job", owner="me")
     assert writer.has_heard_nothing()
     resource.prlimit(address["pid"], resource.RLIMIT_FSIZE, (most, most))
     assert writer.hear() == {"return": 2}
     assert writer.hear() == {"return": "1.0.0"}
+    assert reader.call("create_job", owner="me") == 3
 
 
 def test_a_site_that_keeps_its_records_in_memory_needs_no_disk() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
-from tests.spalloc_server.processes import SERVER, server
+from tests.processes import SERVER, spalloc_server
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def wait_until_ready(client: ProtocolClient, job: int) -> None:
 
 def test_a_virtual_site_of_1200_boards_is_served() -> None:
     with (
-        server(["--virtual", "20x20", "--port", "0"]) as running,
+        spalloc_server(["--virtual", "20x20", "--port", "0"]) as running,
         ProtocolClient(running.host, running.port) as client,
     ):
         (machine,) = client.list_machines()
@@ -39,7 +39,7 @@ def test_a_virtual_site_of_1200_boards_is_served() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_and_leaves_nothing_behind(number: signal.Signals) -> None:
-    with server(["--virtual", "2x2", "--port", "0"]) as running:
+    with spalloc_server(["--virtual", "2x2", "--port", "0"]) as running:
         with ProtocolClient(running.host, running.port) as client:
             client.create_job(owner="me")
             status, log = running.end(number)
@@ -52,12 +52,12 @@ def test_a_signal_ends_it_cleanly_and_leaves_nothing_behind(number: signal.Signa
 def test_jobs_outlive_the_server_when_it_has_a_state_file(tmp_path: Path) -> None:
     state = tmp_path / "jobs"
     arguments = ["--virtual", "2x2", "--port", "0", "--state", str(state)]
-    with server(arguments) as running, ProtocolClient(running.host, running.port) as client:
+    with spalloc_server(arguments) as running, ProtocolClient(running.host, running.port) as client:
         job = client.create_job(3, owner="me")
         wait_until_ready(client, job)
         boards = client.get_job_machine_info(job)["boards"]
         assert running.end()[0] == 0
-    with server(arguments) as running, ProtocolClient(running.host, running.port) as client:
+    with spalloc_server(arguments) as running, ProtocolClient(running.host, running.port) as client:
         wait_until_ready(client, job)
         assert client.get_job_machine_info(job)["boards"] == boards
         assert client.create_job(owner="me") == job + 1
@@ -65,7 +65,7 @@ def test_jobs_outlive_the_server_when_it_has_a_state_file(tmp_path: Path) -> Non
 
 def test_a_state_file_that_another_server_uses_is_refused_in_one_line(tmp_path: Path) -> None:
     arguments = ["--virtual", "1x1", "--port", "0", "--state", str(tmp_path / "jobs")]
-    with server(arguments):
+    with spalloc_server(arguments):
         second = run(*arguments)
     assert second.returncode == 1
     assert "is in use by another server" in second.stderr
@@ -73,7 +73,7 @@ def test_a_state_file_that_another_server_uses_is_refused_in_one_line(tmp_path: 
 
 
 def test_a_port_in_use_is_one_line_that_names_it() -> None:
-    with server(["--virtual", "1x1", "--port", "0"]) as running:
+    with spalloc_server(["--virtual", "1x1", "--port", "0"]) as running:
         second = run("--virtual", "1x1", "--port", str(running.port))
     assert second.returncode == 1
     assert str(running.port) in second.stderr
@@ -86,10 +86,47 @@ def test_a_size_that_is_none_is_explained() -> None:
     assert "'2by2' is not a size in triads; write WIDTHxHEIGHT, such as 2x2" in refused.stderr
 
 
+def test_the_packets_of_virtual_boards_are_logged_as_they_come(tmp_path: Path) -> None:
+    log = tmp_path / "packets"
+    with (
+        spalloc_server(
+            ["--virtual", "1x1", "--port", "0", "--log-packets", str(log), "--log-only", "bmp"]
+        ) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
+        wait_until_ready(client, client.create_job(owner="me"))
+        lines = log.read_text().splitlines()
+    assert any("> 127." in line and "power board 0" in line for line in lines)
+    assert any("write fpga board" in line for line in lines)
+    assert any("OK (0x80)" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["site.toml", "--log-packets", "-"], 2, "are for virtual boards: give --virtual WxH"),
+        (["--virtual", "1x1", "--log-only", "bmp"], 2, "say where to with --log-packets FILE"),
+        (
+            ["--virtual", "1x1", "--log-packets", "-", "--log-only", "bpm"],
+            2,
+            "no kind of packets 'bpm'; there are bmp,",
+        ),
+        (["--virtual", "1x1", "--log-packets", "/no/such/log"], 1, "/no/such/log: No such file or directory"),
+    ],
+)
+def test_a_log_that_can_not_be_written_is_refused_with_the_reason(
+    arguments: list[str], status: int, message: str
+) -> None:
+    refused = run(*arguments)
+    assert refused.returncode == status
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_many_sites_can_run_side_by_side() -> None:
     with (
-        server(["--virtual", "4x4", "--port", "0"]) as first,
-        server(["--virtual", "4x4", "--port", "0"]) as second,
+        spalloc_server(["--virtual", "4x4", "--port", "0"]) as first,
+        spalloc_server(["--virtual", "4x4", "--port", "0"]) as second,
         ProtocolClient(first.host, first.port) as one,
         ProtocolClient(second.host, second.port) as other,
     ):

@@ -26,24 +26,24 @@ ROOT = Board(0, 0, 0)
 class Bench:
     """Hardware, and whatever it has sent since one last listened."""
 
-    def __init__(self, machine: VirtualMachine) -> None:
+    def __init__(self, machine: VirtualMachine, watched: bool = True, base: str = "127.9.0.0") -> None:
         self.machine = machine
-        self.network = Network.standard(machine, IPv4Address("127.9.0.0"))
+        self.network = Network.standard(machine, IPv4Address(base))
         self.crossings: list[BoardLink] = []
         self.replies: list[ScpReply] = []
         self.hardware = Hardware(
             machine,
             self.network,
             lambda _, __, datagram: self.replies.append(ScpReply.decode(datagram)),
-            self.crossings.append,
+            self.crossings.append if watched else None,
         )
         self.now = 0.0
 
     @classmethod
-    def of(cls, width: int = 1, height: int = 1, **details: object) -> "Bench":
+    def of(cls, width: int = 1, height: int = 1, watched: bool = True, **details: object) -> "Bench":
         """Make a machine that takes no time for anything, unless told otherwise."""
         details.setdefault("timings", Timings.instant())
-        return cls(VirtualMachine(size=Size(width, height), **details))  # type: ignore[arg-type]
+        return cls(VirtualMachine(size=Size(width, height), **details), watched)  # type: ignore[arg-type]
 
     def pass_time(self, seconds: float) -> list[ScpReply]:
         self.now += seconds
@@ -126,9 +126,9 @@ class Bench:
         return bool(self.send(ScampCommand.VERSION, board=board))
 
 
-def booted(width: int = 1, height: int = 1, **details: object) -> Bench:
+def booted(width: int = 1, height: int = 1, watched: bool = True, **details: object) -> Bench:
     """A machine whose boards are all on and booted from board (0, 0, 0)."""
-    bench = Bench.of(width, height, **details)
+    bench = Bench.of(width, height, watched, **details)
     bench.power()
     bench.boot()
     return bench

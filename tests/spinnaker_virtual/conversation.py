@@ -19,6 +19,12 @@ class Conversation:
         self._socket.setblocking(False)
         self._socket.connect((host, port))
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where answers come to."""
+        host, port = self._socket.getsockname()
+        return host, port
+
     async def tell(self, datagram: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self._socket, datagram)
 

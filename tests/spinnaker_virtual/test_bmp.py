@@ -134,6 +134,12 @@ def test_wrong_arguments_and_commands_are_refused_with_their_codes(bench: Bench)
     assert bench.ask(bytes(unknown)).result == Result.UNKNOWN_COMMAND
 
 
+def test_a_request_without_all_its_arguments_is_refused_for_its_length(bench: Bench) -> None:
+    assert bench.ask(bmp.version_request(0)[:-1]).result == Result.LENGTH
+    assert bench.ask(bmp.power_request([0], True)[:-1]).result == Result.LENGTH
+    assert not bench.on(ORIGIN)
+
+
 def test_what_is_no_packet_is_ignored(bench: Bench) -> None:
     assert bench.tell(b"") == []
     assert bench.tell(b"\0" * 13) == []

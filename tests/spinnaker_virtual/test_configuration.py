@@ -11,7 +11,7 @@ width = 2
 height = 1
 seed = 7
 bmp_version = "1.3"
-dead_boards = [[0, 0, 1]]
+dead_boards = [[0, 0, 1], [0, 0, 2], [1, 0, 1], [1, 0, 2]]
 dead_links = [[1, 0, 0, "north-east"]]
 
 [timings]
@@ -35,13 +35,17 @@ place = [1, 2, 4]
 """
 
 
+def placed(*place: int) -> str:
+    return f"dead_boards = [[0, 0, 1], [0, 0, 2]]\n[[board]]\nat = [0, 0, 0]\nplace = {list(place)}"
+
+
 def test_everything_that_a_configuration_says_is_in_the_machine() -> None:
     machine = parse(WHOLE)
     origin = Board(0, 0, 0)
     assert machine.size == Size(2, 1)
     assert machine.seed == 7
     assert machine.bmp_version == (1, 3, 0)
-    assert machine.dead_boards == {Board(0, 0, 1)}
+    assert machine.dead_boards == {Board(x, 0, z) for x in range(2) for z in (1, 2)}
     end = BoardLink(Board(1, 0, 0), Link.NORTH_EAST)
     assert machine.dead_links == {end, far_end(Size(2, 1), end)}
     assert machine.timings == Timings(power_on=0.5, boot=0)
@@ -70,6 +74,14 @@ def test_an_empty_configuration_is_a_triad() -> None:
         ("[[board]]\nat = [0, 0]", r"at of a \[\[board\]\] must be \[x, y, z\]"),
         ("[[board]]\nat = [0, 0, 0]\ndead_chips = [[7, 0]]", r"no chip \(7, 0\)"),
         ("[[board]]\nat = [0, 0, 0]\ndead_cores = [[0, 0, 18]]", "has no core 18"),
+        (
+            "width = 9999999\nheight = 9999999",
+            "more boards than the 1560576 that there are loopback addresses for",
+        ),
+        ("[[board]]\nat = [0, 0, 0]\n[[board]]\nat = [0, 0, 0]", r"board \(0, 0, 0\) is described twice"),
+        ("[[board]]\nat = [0, 0, 0]\nplace = [0, 0, 0]", r"board \(0, 0, 1\) has no place, and others have"),
+        (placed(0, 0, 24), "can't stand at cabinet 0, frame 0, board 24: .* a frame's boards 0 to 23"),
+        (placed(0, 5, 0), "can't stand at cabinet 0, frame 5, board 0: .* frames are 0 to 4"),
         ("[timings]\npower_on = true", "power_on of .timings. must be a number"),
         ("[timings]\nreboot = 1", "has no setting 'reboot'"),
         ("[faults]\nlost = 2", "lost can't be 2"),

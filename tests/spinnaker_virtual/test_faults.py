@@ -1,14 +1,16 @@
 # What goes wrong on purpose, and that it does so again with the same seed.
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spinnaker import bmp
 from spinnaker.fpga import IDENTITY_REGISTER, identifies
-from spinnaker.geometry import Board
+from spinnaker.geometry import Board, Size
 from spinnaker.places import Frame
 from spinnaker.scamp import ScampCommand
-from spinnaker_virtual import Faults
+from spinnaker_virtual import Faults, Timings, VirtualMachine
 from spinnaker_virtual.faults import Delivery, FaultSource, PowerOutcome
 from tests.spinnaker_virtual.bench import ROOT, Bench
 
@@ -54,6 +56,14 @@ def test_some_datagrams_go_behind_the_next_one() -> None:
     assert sorted(sequences) == list(range(400))
     assert sequences != sorted(sequences)
     assert max(abs(place - sequence) for place, sequence in enumerate(sequences)) < 20
+
+
+def test_faults_do_not_depend_on_the_addresses_that_happen_to_be_free() -> None:
+    faults = Faults(lost=0.2, duplicated=0.1, late=0.1, reordered=0.1)
+    machine = VirtualMachine(size=Size(1, 1), timings=Timings.instant(), faults=faults, seed=3)
+    first = heard(Bench(machine))
+    assert heard(Bench(machine, base="127.10.0.0")) == first
+    assert heard(Bench(replace(machine, seed=4))) != first
 
 
 def test_boards_go_through_the_same_faults() -> None:
@@ -146,6 +156,18 @@ def test_boards_that_are_on_die_in_time_and_come_back_with_a_power_on() -> None:
     assert bench.answers(ROOT)
 
 
+def test_boards_that_are_on_from_the_start_have_faults_too() -> None:
+    bench = Bench.of(faults=Faults(crash=2.0))
+    bench.hardware.faults.plan_power(ROOT, PowerOutcome(on=False))
+    (frame,) = bench.hardware.bmps.values()
+    frame.power_on_all(bench.now)
+    assert [bench.on(Board(0, 0, z)) for z in range(3)] == [False, True, True]
+    bench.boot(Board(0, 0, 1))
+    assert bench.answers(Board(0, 0, 1))
+    bench.pass_time(10 * HOUR)
+    assert not bench.answers(Board(0, 0, 1))
+
+
 def test_faults_are_read_from_text() -> None:
     assert Faults.parse("lost=0.01, late = 0.2,late_by=0.5") == Faults(lost=0.01, late=0.2, late_by=0.5)
     assert Faults.parse("") == Faults()
@@ -160,6 +182,8 @@ def test_faults_are_read_from_text() -> None:
         ("lost=1.5", "lost can't be 1.5; 0 to 1 is allowed"),
         ("hang_for=-1", "hang_for can't be -1.0; 0 or more is allowed"),
         ("power=nan", "power can't be nan"),
+        ("late_by=inf", "late_by can't be inf"),
+        ("lost=0.1,lost=0.2", "lost is given twice"),
     ],
 )
 def test_faults_that_make_no_sense_are_refused_with_the_reason(text: str, message: str) -> None:

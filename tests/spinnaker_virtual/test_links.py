@@ -3,7 +3,7 @@ import pytest
 
 from spinnaker.geometry import Board, BoardLink, Chip, Link, Size, boards_of, far_end, neighbour
 from spinnaker.memory_map import CHIP_ID
-from spinnaker.scamp import ScampCommand
+from spinnaker.scamp import CoreState, ScampCommand, SignalRoute
 from spinnaker.scp import Result
 from tests.spinnaker_virtual.bench import ROOT, Bench, booted
 
@@ -11,6 +11,9 @@ SIZE = Size(2, 2)
 OTHER = Board(1, 1, 2)
 OTHER_CHIP = Chip(16, 20)
 MEMORY = 0x6123_4560
+
+watched_or_not = pytest.mark.parametrize("watched", [True, False], ids=["watched", "not watched"])
+"""Whether the test is told of packets that leave a board; what happens must not depend on it."""
 
 
 def cut_off(bench: Bench, board: Board, stopped: bool = True) -> None:
@@ -25,8 +28,9 @@ def test_packets_between_boards_cross_links_that_work_only() -> None:
     assert all(bench.hardware.link_works(end) for end in bench.crossings)
 
 
-def test_a_board_is_cut_off_when_its_links_are_stopped() -> None:
-    bench = booted(2, 2)
+@watched_or_not
+def test_a_board_is_cut_off_when_its_links_are_stopped(watched: bool) -> None:
+    bench = booted(2, 2, watched)
     bench.write(MEMORY, b"here", x=OTHER_CHIP.x, y=OTHER_CHIP.y)
     bench.crossings.clear()
     cut_off(bench, OTHER)
@@ -71,8 +75,9 @@ def test_a_neighbour_beyond_a_stopped_link_does_not_answer(link: Link) -> None:
     assert bench.command(ScampCommand.LINK_WRITE, MEMORY, 8, link, data=bytes(8)).result == Result.TIMEOUT
 
 
-def test_a_board_that_loses_power_is_gone_for_the_others() -> None:
-    bench = booted(2, 2)
+@watched_or_not
+def test_a_board_that_loses_power_is_gone_for_the_others(watched: bool) -> None:
+    bench = booted(2, 2, watched)
     bench.power(on=False, boards=[OTHER])
     assert bench.command(ScampCommand.VERSION, x=OTHER_CHIP.x, y=OTHER_CHIP.y).result == Result.P2P_NO_REPLY
     bench.power(boards=[OTHER])
@@ -80,8 +85,9 @@ def test_a_board_that_loses_power_is_gone_for_the_others() -> None:
     assert not bench.answers(OTHER)
 
 
-def test_a_board_that_dies_is_silent_and_lives_again_after_a_power_on() -> None:
-    bench = booted(2, 2)
+@watched_or_not
+def test_a_board_that_dies_is_silent_and_lives_again_after_a_power_on(watched: bool) -> None:
+    bench = booted(2, 2, watched)
     bench.hardware.board(OTHER).crash()
     assert bench.on(OTHER)
     assert not bench.answers(OTHER)
@@ -91,6 +97,49 @@ def test_a_board_that_dies_is_silent_and_lives_again_after_a_power_on() -> None:
     bench.power(boards=[OTHER])
     bench.boot(OTHER)
     assert bench.answers(OTHER)
+
+
+def test_what_goes_from_neighbour_to_neighbour_stops_where_boards_are_cut_apart() -> None:
+    bench = booted(2, 2)
+    machine = bench.hardware.board(ROOT).machine
+    assert machine is not None
+
+    def switch_leds() -> None:
+        assert bench.command(ScampCommand.NEAREST_NEIGHBOUR, 0, 1 << 28 | 0b01).ok
+
+    def load(number: int) -> None:
+        begin, end = 6 << 24 | number << 17 | 1 << 8, 15 << 24 | number << 1
+        assert bench.command(ScampCommand.NEAREST_NEIGHBOUR, begin).ok
+        assert bench.command(
+            ScampCommand.FLOOD_DATA, number << 1, 1 << 8, MEMORY, data=b"flooded%d" % number
+        ).ok
+        assert bench.command(ScampCommand.NEAREST_NEIGHBOUR, end).ok
+
+    def count() -> int:
+        any_core = 1 << 22 | 2 << 20 | CoreState.IDLE << 16
+        return int.from_bytes(
+            bench.command(ScampCommand.SIGNAL, SignalRoute.POINT_TO_POINT, any_core, 0xFFFF).data, "little"
+        )
+
+    everyone = count()
+    cut_off(bench, OTHER)
+    bench.crossings.clear()
+    switch_leds()
+    load(1)
+    assert count() == everyone - 48 * 17
+    assert bench.crossings
+    assert all(OTHER not in (end.board, neighbour(SIZE, *end)) for end in bench.crossings)
+    lit = [
+        machine.region.board(number).board for number in machine.region.parents if machine.chip(number).leds
+    ]
+    assert len(lit) == 11 * 48
+    assert OTHER not in lit
+    assert bench.read(MEMORY, 8, board=OTHER) == bytes(8)
+    assert bench.read(MEMORY, 8, board=Board(1, 1, 1)) == b"flooded1"
+    cut_off(bench, OTHER, stopped=False)
+    load(2)
+    assert bench.read(MEMORY, 8, board=OTHER) == b"flooded2"
+    assert count() == everyone
 
 
 def test_two_jobs_side_by_side_never_meet() -> None:

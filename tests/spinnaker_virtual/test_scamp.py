@@ -174,6 +174,24 @@ def test_reads_and_writes_of_more_than_a_packet_holds_are_refused(bench: Bench) 
     assert bench.command(ScampCommand.WRITE, SDRAM, 8, 0, data=b"four").result == Result.LENGTH
 
 
+@pytest.mark.parametrize("place", [(255, 255), (0, 0), (5, 7)])
+def test_a_command_without_all_its_arguments_is_refused_for_its_length(
+    bench: Bench, place: tuple[int, int]
+) -> None:
+    whole = ScpRequest(SdpHeader(Endpoint(*place, 0)), ScampCommand.VERSION, 7).encode()
+    for length in range(14, len(whole)):
+        (reply,) = bench.tell_board(whole[:length])
+        assert (reply.result, reply.sequence, reply.data) == (Result.LENGTH, 7, b"")
+    assert bench.tell_board(whole[:13]) == []
+
+
+def test_a_packet_with_more_data_than_a_chip_takes_is_dropped(bench: Bench) -> None:
+    assert bench.send(ScampCommand.WRITE, SDRAM, 4, 0, data=b"four" + bytes(253)) == []
+    assert bench.read(SDRAM, 4) == bytes(4)
+    bench.write(SDRAM, b"full" * 64)
+    assert bench.read(SDRAM, 256) == b"full" * 64
+
+
 def test_a_fill_reaches_over_pages(bench: Bench) -> None:
     assert bench.command(ScampCommand.FILL, SDRAM + 100, 0x0403_0201, 10_000).ok
     assert bench.read(SDRAM + 96, 12) == bytes(4) + bytes((1, 2, 3, 4)) * 2
@@ -577,7 +595,7 @@ def test_a_signal_to_the_leds_reaches_the_whole_machine() -> None:
     assert bench.command(ScampCommand.NEAREST_NEIGHBOUR, 0, 1 << 28 | 0b11).ok
     machine = bench.hardware.board(ROOT).machine
     assert machine is not None
-    assert {chip.leds for chip in machine.running()} == {1}
+    assert [chip.leds for chip in map(machine.chip, range(144))] == [1] * 144
 
 
 def test_cores_can_be_powered_down_and_made_ready_again(bench: Bench) -> None:

@@ -2,6 +2,8 @@
 import asyncio
 import errno
 import socket
+import subprocess
+import sys
 from ipaddress import IPv4Address
 
 import pytest
@@ -45,6 +47,25 @@ def test_replies_that_take_time_come_when_it_has_passed() -> None:
     asyncio.run(scenario())
 
 
+def test_what_was_due_before_a_request_has_happened_when_it_is_answered() -> None:
+    async def scenario() -> None:
+        slow = Timings(power_on=0.05, power_off=0, boot_ready=0, boot=0)
+        async with VirtualSite(VirtualMachine(size=Size(1, 1), timings=slow)) as site:
+            with Conversation(site.bmps[Frame(0, 0)]) as frame:
+                loop = asyncio.get_running_loop()
+                receive = site.hardware.receivers[site.network.bmps[Frame(0, 0)]]
+                receive(bmp.power_request([0], True, sequence=1), frame.address, loop.time())
+                on_from = loop.time() + slow.power_on
+                await frame.tell(bmp.read_fpga_request(0, 2, 0x40004, sequence=2))
+                # While this program does something else, power comes on and the request arrives.
+                while loop.time() < on_from:
+                    pass
+                assert [(await frame.hear()).sequence for _ in range(2)] == [1, 2]
+                assert site.is_on(Board(0, 0, 0))
+
+    asyncio.run(scenario())
+
+
 def test_the_largest_machine_has_a_bmp_for_each_frame_and_an_address_for_each_board() -> None:
     async def scenario() -> None:
         async with VirtualSite(VirtualMachine(size=Size(20, 20), timings=QUICK)) as site:
@@ -57,6 +78,24 @@ def test_the_largest_machine_has_a_bmp_for_each_frame_and_an_address_for_each_bo
                     ) == frame.frame
 
     asyncio.run(scenario())
+
+
+MANY_SOCKETS = """
+import asyncio, resource
+from spinnaker.geometry import Size
+from spinnaker_virtual import VirtualMachine, VirtualSite
+async def main():
+    machine = VirtualMachine(size=Size(6, 6))
+    async with VirtualSite(machine) as one, VirtualSite(machine) as two:
+        print(len(one.addresses) + len(two.addresses))
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+asyncio.run(main())
+"""
+
+
+def test_sites_take_more_sockets_than_a_process_usually_may_have() -> None:
+    done = subprocess.run([sys.executable, "-c", MANY_SOCKETS], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "216\n", done.stderr
 
 
 def test_sites_side_by_side_have_addresses_of_their_own() -> None:

@@ -5,14 +5,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from spinnaker import bmp
-from spinnaker.scp import ScpReply
-from spinnaker.sdp import SDP_PORT
+from spinnaker.boot import BOOT_PORT
+from spinnaker.scamp import ScampCommand
+from spinnaker.scp import ScpReply, ScpRequest
+from spinnaker.sdp import SDP_PORT, Endpoint, SdpHeader
+from tests.spinnaker_virtual.images import scamp_image
 
 pytestmark = pytest.mark.slow
 
@@ -39,9 +42,12 @@ def running(*arguments: str) -> Iterator[tuple[list[str], subprocess.Popen[str]]
 
 def ask(host: str, datagram: bytes, port: int = SDP_PORT) -> ScpReply:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(10)
-        client.sendto(datagram, (host, port))
-        return ScpReply.decode(client.recv(1024))
+        client.settimeout(0.2)
+        for _ in range(50):
+            client.sendto(datagram, (host, port))
+            with suppress(TimeoutError):
+                return ScpReply.decode(client.recv(1024))
+    raise TimeoutError(f"{host} does not answer")
 
 
 def failing(*arguments: str) -> tuple[int, str]:
@@ -65,9 +71,23 @@ def test_all_boards_can_be_on_from_the_start_and_every_packet_be_logged(tmp_path
         host = lines[1].rpartition(" ")[2]
         identity = bmp.word_of(ask(host, bmp.read_fpga_request(2, 1, 0x40004)))
         assert identity == 1
-    request, reply = log.read_text().splitlines()
+    request, reply, *_ = log.read_text().splitlines()
     assert "> " + host + ":17893 #0 read fpga board 2 0x40004" in request
     assert "< " + host + ":17893 #0 OK (0x80) [4 bytes: 01 00 00 00]" in reply
+
+
+def test_only_some_kinds_of_packets_may_be_logged(tmp_path: Path) -> None:
+    log = tmp_path / "packets"
+    with running("1x1", "--on", "--instant", "--log", str(log), "--log-only", "crossing") as (lines, _):
+        ask(lines[1].rpartition(" ")[2], bmp.version_request(0))
+        boards = [line.rpartition(" ")[2] for line in lines if line.startswith("board")]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            for packet in scamp_image().packets():
+                client.sendto(packet.encode(), (boards[0], BOOT_PORT))
+        ask(boards[1], ScpRequest(SdpHeader(Endpoint(255, 255, 0)), ScampCommand.VERSION, 1).encode())
+    told = [line.split(maxsplit=1)[1] for line in log.read_text().splitlines()]
+    assert len(told) >= 2
+    assert all(line.startswith("crossing: board (0, 0, ") for line in told)
 
 
 def test_a_machine_may_be_described_in_a_file(tmp_path: Path) -> None:
@@ -92,8 +112,14 @@ def test_one_address_and_many_ports_do_too() -> None:
         (("0x3",), "'0x3' is neither a size in triads, such as 2x1, nor a file"),
         (("nothing.toml",), "'nothing.toml' is neither a size in triads"),
         (("1x1", "--faults", "lost=2"), "lost can't be 2.0; 0 to 1 is allowed"),
+        (("1x1", "--log", "-", "--log-only", "bpm"), "no kind of packets 'bpm'; there are bmp, boot"),
+        (("1x1", "--log-only", "bmp"), "say where to with --log FILE"),
         (("1x1", "--base", "10.0.0.1"), "10.0.0.1 is not a loopback address"),
         (("1x1", "--ports", "65530"), "would need ports up to 65593"),
+        (("1x1", "--ports", "0"), "'0' is not a port; expected a number from 1 to 65535"),
+        (("1x1", "--ports", "3000", "--base", "127.1.0.0"), "not allowed with argument"),
+        (("1x1", "--base", "127.255.255.255"), "can't listen on 128.0.0.0:17893"),
+        (("9999x9999",), "more boards than the 1560576 that there are loopback addresses for"),
         (("1x1", "--log", "/no/such/folder/log"), "/no/such/folder/log: No such file or directory"),
     ],
 )
@@ -110,6 +136,12 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     status, errors = failing(str(file))
     assert status == 1
     assert errors.startswith(f"spinnaker-virtual: {file}: the configuration has no setting 'heigth'")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "machine.toml"
+    file.write_bytes(b"\xff")
+    assert failing(str(file)) == (1, f"spinnaker-virtual: {file}: not UTF-8 text: invalid start byte\n")
 
 
 def test_the_same_address_can_not_be_had_twice() -> None:

@@ -196,11 +196,13 @@ def pages() -> list[Page]:
             ps.parser(config).for_argparse(),
             _paragraphs(
                 """
-                Lists all running and queued jobs, oldest first.
+                Lists all running and queued jobs, oldest first. With --all, lists also those that have ended,
+                with when and why, as long as the server remembers them.
                 """
             ),
             (
                 ("Your jobs", "spalloc-ps --owner jdh@cs.man.ac.uk"),
+                ("What became of your jobs", "spalloc-ps --all --owner jdh@cs.man.ac.uk"),
                 ("A monitor of one machine", "spalloc-ps --machine my-machine --watch"),
                 ("Count the boards in use", "spalloc-ps --json | jq '[.jobs[].boards // [] | length] | add'"),
             ),

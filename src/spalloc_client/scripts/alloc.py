@@ -211,6 +211,8 @@ def check(arguments: Arguments) -> None:
     """
     if arguments.virtual is not None and arguments.resume is not None:
         raise CommandError(USAGE, "--virtual starts a site with no jobs, so there is none to --resume")
+    if arguments.resume is not None and arguments.resume < 1:
+        raise CommandError(USAGE, f"--resume is {arguments.resume}; it must be a job's ID, 1 or more")
     if arguments.virtual is not None and not arguments.owner:
         from getpass import getuser
 

@@ -1,19 +1,25 @@
-# Being told to stop while a job may be held: signals become one exception, at most once until the job is given back.
+# Being told to stop while a job may be held: signals become one exception, where the main thread waits and only there.
 #
-# What is then cleaned up is the caller's subject. While a wrapped command runs, wrapped.py has the signals.
+# An exception at any moment, as Ctrl-C usually is, would now and then meet the main thread between taking a lock and
+# noting that it has it: what then cleans up waits for that lock for ever. What is cleaned up is the caller's subject.
+# While a wrapped command runs, wrapped.py has the signals.
 """SIGINT, SIGTERM and SIGHUP as an exception."""
 
 from __future__ import annotations
 
 import signal
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from spalloc_client.scripts.bell import Bell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
-    from typing import Self
+    from typing import Self, TypeVar
+
+    T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,18 +36,21 @@ class Stopped(BaseException):
 
 
 class Interruptions:
-    """While entered, the first signal raises `Stopped`; later ones do too, once the first is a while ago.
+    """While entered, a signal to stop is kept until the main thread waits, and raises `Stopped` there.
 
-    So cleaning up is not cut short by an echo of the signal that began it, yet can be by an impatient user.
+    A later one does so too, once the first is a while ago: so cleaning up is not cut short by an echo of the signal
+    that began it, yet can be by an impatient user.
     """
 
     def __init__(self) -> None:
+        self.bell = Bell()
+        """Ends the main thread's wait; for threads that have news for it."""
         self._quiet_until = 0.0
-        self._deferring = False
-        self._deferred: int | None = None
+        self._number: int | None = None
         self._earlier: dict[int, object] = {}
 
     def __enter__(self) -> Self:
+        self.bell.__enter__()
         for number in _SIGNALS:
             # One that is ignored, as under nohup, stays so.
             if signal.getsignal(number) != signal.SIG_IGN:
@@ -51,26 +60,50 @@ class Interruptions:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        self.bell.__exit__()
 
     def clean_up(self) -> None:
-        """Begin to clean up: signals of the next moment change nothing any more."""
+        """Begin to clean up: signals until now and of the next moment change nothing any more."""
         self._quiet_until = time.monotonic() + _ONE_GESTURE
+        self._number = None
 
-    @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Let what is inside be done before a signal counts; for what is quick and must not be half done."""
-        self._deferring = True
-        try:
-            yield
-        finally:
-            self._deferring = False
-        if self._deferred is not None:
-            number, self._deferred = self._deferred, None
-            self._take(number, None)
-
-    def _take(self, number: int, _: FrameType | None) -> None:
-        if self._deferring:
-            self._deferred = number
-        elif time.monotonic() >= self._quiet_until:
+    def check(self) -> None:
+        """Raise `Stopped` if a signal has come."""
+        if self._number is not None:
+            number = self._number
             self.clean_up()
             raise Stopped(number)
+
+    def wait(self, seconds: float | None = None) -> dict[int, int]:
+        """Wait for the bell, as `Bell.wait` does, or raise `Stopped`."""
+        self.check()
+        found = self.bell.wait(seconds)
+        self.check()
+        return found
+
+    def outcome_of(self, work: Callable[[], T]) -> T:
+        """Do what may take long in a thread of its own; return or raise what it does.
+
+        Raises:
+            Stopped: A signal came first. The work goes on, and nobody waits for it.
+        """
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                results.append(work())
+            except BaseException as error:  # noqa: BLE001  # raised again below, by the thread that asked
+                errors.append(error)
+            self.bell.ring()
+
+        threading.Thread(target=run, name="spalloc-work", daemon=True).start()
+        while not results and not errors:
+            self.wait()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        if self._number is None and time.monotonic() >= self._quiet_until:
+            self._number = number

@@ -16,7 +16,7 @@ from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from spalloc_client.config import Config
     from spalloc_client.protocol_client import ProtocolClient
@@ -38,6 +38,13 @@ def parser(config: Config) -> Parser:
     filters = made.add_group("filtering arguments")
     filters.add_argument("--machine", "-m", help="list only jobs on the specified machine")
     filters.add_argument("--owner", "-o", help="list only jobs belonging to a particular owner")
+    filters.add_argument(
+        "--all",
+        "-a",
+        action="store_true",
+        help="list also jobs that have ended, as far as the server remembers them: the latest 1000, each with when "
+        "and why",
+    )
     add_server(made, config)
     return made
 
@@ -48,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _act(arguments: Arguments, server: Server) -> int:
+    if arguments.all:
+        return show(AllJobsView(arguments.machine, arguments.owner), arguments, server)
     return show(JobsView(arguments.machine, arguments.owner), arguments, server)
 
 
@@ -75,17 +84,45 @@ class JobsView:
         return {"jobs": [job_json(job) for job in shown]}
 
 
+class AllJobsView(JobsView):
+    """Live and ended jobs, oldest first, of one machine or owner or all."""
+
+    def ask(self, client: ProtocolClient, timeout: float | None) -> list[Listed]:
+        """Return the jobs."""
+        from spalloc_client.scripts.history import with_ended
+
+        # Live ones first: a job that ends meanwhile is then in both lists, and not in none.
+        live = super().ask(client, timeout)
+        return with_ended(client, live, self._machine, self._owner, timeout)
+
+    def draw(self, shown: list[Listed], columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
+        """Return their table."""
+        from spalloc_client.scripts.history import end_cells
+
+        return job_table(shown, ("Ended at", "Reason"), end_cells)
+
+    def json(self, shown: list[Listed]) -> object:
+        """Return them as a JSON object."""
+        from spalloc_client.scripts.history import any_job_json
+
+        return {"jobs": [any_job_json(job) for job in shown]}
+
+
 def chosen(jobs: Iterable[Listed], machine: str | None, owner: str | None) -> list[Listed]:
     """Return the jobs on `machine` that belong to `owner`; None for any."""
     return [job for job in jobs if machine in (None, job.machine) and owner in (None, job.owner)]
 
 
-def job_table(jobs: Sequence[Listed]) -> list[Text]:
-    """Return the table of `jobs`, one a line under the headings."""
+def job_table(
+    jobs: Sequence[Listed],
+    more_headings: Sequence[str] = (),
+    more: Callable[[Listed], list[Cell]] = lambda _job: [],
+) -> list[Text]:
+    """Return the table of `jobs`, one a line under the headings, with `more` cells at the end."""
     shows_hosts = any(job.host is not None for job in jobs)
     headings = ["ID", "State", "Power", "Boards", "Machine", "Created at", "Keepalive"]
     headings.append("Owner (Host)" if shows_hosts else "Owner")
-    return table(headings, [_row(job) for job in jobs])
+    return table([*headings, *more_headings], [_row(job) + more(job) for job in jobs])
 
 
 def _row(job: Listed) -> list[Cell]:

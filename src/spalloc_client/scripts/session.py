@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import sys
+import threading
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from spalloc_client.errors import JobDestroyedError
@@ -26,7 +29,6 @@ from spalloc_client.terminal.text import Style, Text, printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from threading import Thread
     from typing import Self
 
     from spalloc_client.job import Job
@@ -49,10 +51,10 @@ def hold(arguments: Arguments, endings: Endings) -> Ended:
         OSError: The server can't be reached.
     """
     gc.enable()
-    with ExitStack() as stack:
-        interruptions = stack.enter_context(Interruptions())
+    with Interruptions() as interruptions:
         try:
-            return _hold(arguments, endings, stack, interruptions)
+            with ExitStack() as stack:
+                return _hold(arguments, endings, stack, interruptions)
         except Stopped as stopped:
             return Ended(SIGNALLED + stopped.number, interrupted=False)
 
@@ -63,12 +65,10 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     if arguments.virtual is not None:
         from spalloc_client.scripts.sites import virtual_site
 
-        with interruptions.deferred():
-            site = stack.enter_context(virtual_site(*arguments.virtual))
+        site = stack.enter_context(virtual_site(*arguments.virtual))
         arguments.hostname, arguments.port = site.hostname, site.port
     endings.server = f"{arguments.hostname}:{arguments.port}"
-    with interruptions.deferred():
-        ethernet_ips = stack.enter_context(_TemporaryCsv())
+    ethernet_ips = stack.enter_context(_TemporaryCsv())
     status_line = stack.enter_context(StatusLine(messages(), quiet=arguments.quiet))
     held = stack.enter_context(_Held(interruptions, keep=arguments.no_destroy))
 
@@ -84,9 +84,9 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     assert job.id is not None  # it has one from its making on
     server = (arguments.hostname, arguments.port)
     try:
-        status = wait_for_boards(job, job.id, server, status_line)
+        status = wait_for_boards(job, job.id, server, status_line, interruptions)
         if status == SUCCESS and arguments.boot:
-            _boot(job, job.id, status_line)
+            _boot(job, job.id, status_line, interruptions)
     except Stopped as stopped:
         word = _INTERRUPTED if stopped.number == 2 else f"Stopped by signal {stopped.number}."
         held.reason = word
@@ -96,22 +96,21 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
         )
     if status != SUCCESS:
         return Ended(status, interrupted=False)
-    ethernet_ips.write(job)
+    interruptions.outcome_of(lambda: ethernet_ips.write(job))
     status_line.last(sentence(job.id, JobState.ready))
-    facts = _facts(job, job.id, ethernet_ips.name, server)
+    facts = interruptions.outcome_of(partial(_facts, job, job.id, ethernet_ips.name, server))
     if arguments.command:
-        return _run(arguments.command, facts)
+        return _run(arguments.command, facts, interruptions)
     _show(facts)
-    _await_enter()
-    return Ended(SUCCESS, interrupted=False)
+    return Ended(_await_enter(job, job.id, interruptions), interrupted=False)
 
 
-def _boot(job: Job, job_id: int, status_line: StatusLine) -> None:
+def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interruptions) -> None:
     from spalloc_client.errors import BootError
 
     status_line.show(Text(f"Job {job_id}: Booting...", Style.YELLOW))
     try:
-        job.boot()
+        interruptions.outcome_of(job.boot)
     except BootError as error:
         raise CommandError(NOT_BOOTED, str(error)) from error
 
@@ -133,11 +132,11 @@ def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) ->
     )
 
 
-def _run(command: list[str], facts: Facts) -> Ended:
+def _run(command: list[str], facts: Facts, interruptions: Interruptions) -> Ended:
     tokens = facts.tokens()
     words = [substituted(word, tokens) for word in command]
     try:
-        return run_wrapped(words, facts.environment())
+        return run_wrapped(words, facts.environment(), interruptions.check)
     except FileNotFoundError as error:
         raise CommandError(NOT_FOUND, f"--command: there is no program {words[0]!r}") from error
     except PermissionError as error:
@@ -161,16 +160,32 @@ def _show(facts: Facts) -> None:
     output().print(definitions(pairs))
 
 
-def _await_enter() -> None:
+def _await_enter(job: Job, job_id: int, interruptions: Interruptions) -> int:
+    """Wait until the user is done, or the job is; return the exit status."""
+    from spalloc_client.scripts.outlook import Outlook
+
     console = output()
     console.write(Text("<Press enter when done>", Style.DIM).coded(console.colour))
+    outlook = Outlook(job, interruptions.bell.ring)
+    outlook.start()
+    keyboard = sys.stdin.fileno()
+    interruptions.bell.hear(keyboard, select.POLLIN)
     try:
-        if not sys.stdin.readline():
-            console.write("\n")
+        while outlook.end is None:
+            if keyboard in interruptions.wait():
+                typed = os.read(keyboard, 4096)
+                if not typed:
+                    console.write("\n")
+                if not typed or b"\n" in typed:
+                    return SUCCESS
     except Stopped as stopped:
         console.write("\n")
         if stopped.number != 2:
             raise
+        return SUCCESS
+    console.write("\n")
+    messages().print([sentence(job_id, *outlook.end)])
+    return DESTROYED
 
 
 class _TemporaryCsv:
@@ -208,7 +223,9 @@ class _Held:
         self._interruptions = interruptions
         self._keep = keep
         self._made: list[Job] = []
-        self._asking: Thread | None = None
+        self._asked = threading.Event()
+        """Set unless the server's answer is outstanding."""
+        self._asked.set()
         self.reason: str | None = None
         """Why the job is given back, if not because all is done."""
 
@@ -216,30 +233,21 @@ class _Held:
         return self
 
     def ask(self, make: Callable[[], Job]) -> Job:
-        """Make the job, in a thread: a signal between the server's answer and our knowing it must not lose the job."""
-        import threading
+        """Make the job; also one that a signal left half-way between the server's answer and us is given back."""
 
-        errors: list[BaseException] = []
-
-        def work() -> None:
+        def work() -> Job:
             try:
                 self._made.append(make())
-            except BaseException as error:  # noqa: BLE001  # raised again below, by the thread that asked
-                errors.append(error)
+            finally:
+                self._asked.set()
+            return self._made[0]
 
-        self._asking = threading.Thread(target=work, name="spalloc-ask", daemon=True)
-        self._asking.start()
-        self._asking.join()
-        if errors:
-            raise errors[0]
-        return self._made[0]
+        self._asked.clear()
+        return self._interruptions.outcome_of(work)
 
     def __exit__(self, *_: object) -> None:
         self._interruptions.clean_up()
-        if self._asking is not None:
-            self._asking.join(_GRACE)
+        self._interruptions.outcome_of(lambda: self._asked.wait(_GRACE))
         for job in self._made:
-            if self._keep:
-                job.close()
-            else:
-                job.destroy(self.reason)
+            give_back = job.close if self._keep else partial(job.destroy, self.reason)
+            self._interruptions.outcome_of(give_back)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from spalloc_client.job import Job
+    from spalloc_client.scripts.interruption import Interruptions
     from spalloc_client.terminal.console import Console
 
 DESTROYED = 1
@@ -83,23 +85,30 @@ class StatusLine:
             self._open = False
 
 
-def wait_for_boards(job: Job, job_id: int, server: tuple[str, int], status_line: StatusLine) -> int:
-    """Wait until the job is ready or can't become so; return 0 or the command's exit status."""
+def wait_for_boards(
+    job: Job, job_id: int, server: tuple[str, int], status_line: StatusLine, interruptions: Interruptions
+) -> int:
+    """Wait until the job is ready or can't become so; return 0 or the command's exit status.
+
+    Raises:
+        Stopped: A signal came first.
+    """
+    within = interruptions.outcome_of
     began = time.monotonic()
     queue = _Queue(job_id, server)
-    state = job.state
+    state = within(lambda: job.state)
     while state in (JobState.queued, JobState.power):
         if status_line.lives:
             now = time.monotonic()
-            place = queue.place(now) if state == JobState.queued else None
+            place = within(partial(queue.place, now)) if state == JobState.queued else None
             status_line.show(waiting(job_id, state, now - began, place))
-            state = job.wait_for_state_change(state, timeout=_TICK)
+            state = within(partial(job.wait_for_state_change, state, timeout=_TICK))
         else:
             status_line.show(sentence(job_id, state))
-            state = job.wait_for_state_change(state)
+            state = within(partial(job.wait_for_state_change, state))
     if state == JobState.ready:
         return 0
-    reason = job.reason if state == JobState.destroyed else None
+    reason = within(lambda: job.reason) if state == JobState.destroyed else None
     status_line.fail(sentence(job_id, state, reason))
     if state == JobState.destroyed:
         return DESTROYED

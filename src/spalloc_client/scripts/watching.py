@@ -35,33 +35,38 @@ def watch(view: View[T], server: Server, *, as_json: bool) -> int:
     console = output()
     in_window = console.is_terminal and not as_json and os.environ.get("TERM", "dumb") != "dumb"
     try:
-        with Interruptions():
-            bell = _Bell()
-            feed = Feed(view, server, bell.ring)
+        with Interruptions() as interruptions:
+            # Asked for nothing, poll still reports that a pipe's reader has gone.
+            interruptions.bell.hear(sys.stdout.fileno(), 0)
+            feed = Feed(view, server, interruptions.bell.ring)
             feed.start()
             if in_window:
-                _in_window(view, feed, bell, console, server)
+                _in_window(view, feed, interruptions, console, server)
             else:
-                _in_blocks(view, feed, bell, console, as_json=as_json)
+                _in_blocks(view, feed, interruptions, console, as_json=as_json)
     except Stopped as stopped:
         return SUCCESS if stopped.number == signal.SIGINT else SIGNALLED + stopped.number
     return BROKEN_PIPE
 
 
-def _in_window(view: View[T], feed: Feed[T], bell: _Bell, console: Console, server: Server) -> None:
-    shown = _first(feed, bell).shown
+def _in_window(
+    view: View[T], feed: Feed[T], interruptions: Interruptions, console: Console, server: Server
+) -> None:
+    shown = _first(feed, interruptions).shown
     lost: Lost | None = None
-    with Window(console, bell.ring) as window:
+    with Window(console, interruptions.bell.ring) as window:
         while True:
             columns, lines = window.size
             window.draw(view.draw(shown, columns, lines), None if lost is None else _notice(lost, server))
-            if not bell.wait():
+            if _reader_gone(interruptions.wait()):
                 return
             for news in feed.take():
                 shown, lost = (shown, news) if isinstance(news, Lost) else (_checked(news).shown, None)
 
 
-def _in_blocks(view: View[T], feed: Feed[T], bell: _Bell, console: Console, *, as_json: bool) -> None:
+def _in_blocks(
+    view: View[T], feed: Feed[T], interruptions: Interruptions, console: Console, *, as_json: bool
+) -> None:
     earlier = ""
     log = messages()
     while True:
@@ -78,17 +83,17 @@ def _in_blocks(view: View[T], feed: Feed[T], bell: _Bell, console: Console, *, a
             if text != earlier:
                 console.write(text)
                 earlier = text
-        if not bell.wait():
+        if _reader_gone(interruptions.wait()):
             return
 
 
-def _first(feed: Feed[T], bell: _Bell) -> Shown[T]:
+def _first(feed: Feed[T], interruptions: Interruptions) -> Shown[T]:
     """Wait for the first view before the window is touched: what goes wrong until then is said in the usual place."""
     while True:
         for news in feed.take():
             if not isinstance(news, Lost):
                 return _checked(news)
-        bell.wait()
+        interruptions.wait()
 
 
 def _checked(news: Shown[T] | Failed) -> Shown[T]:
@@ -97,37 +102,9 @@ def _checked(news: Shown[T] | Failed) -> Shown[T]:
     return news
 
 
+def _reader_gone(found: dict[int, int]) -> bool:
+    return any(events & (select.POLLERR | select.POLLHUP) for events in found.values())
+
+
 def _notice(lost: Lost, server: Server) -> Text:
     return Text(f"Connecting again to {server}: {printable(lost.trouble)}", Style.YELLOW)
-
-
-class _Bell:
-    """Wakes a thread that waits: from other threads and from signal handlers."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-        self._poll = select.poll()
-        self._poll.register(self._read, select.POLLIN)
-        # Asked for nothing, poll still reports that a pipe's reader has gone.
-        self._poll.register(sys.stdout.fileno(), 0)
-
-    def ring(self) -> None:
-        """Wake the waiting thread, or keep it from falling asleep."""
-        try:
-            os.write(self._write, b"!")
-        except BlockingIOError:
-            # It has not woken up yet since many rings ago, and will.
-            return
-
-    def wait(self) -> bool:
-        """Wait for the bell; return False if nobody reads our output any more."""
-        for descriptor, events in self._poll.poll():
-            if descriptor != self._read and events & (select.POLLERR | select.POLLHUP):
-                return False
-        try:
-            os.read(self._read, 4096)
-        except BlockingIOError:
-            pass
-        return True

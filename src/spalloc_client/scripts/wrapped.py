@@ -11,7 +11,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from spalloc_client.scripts.bell import Bell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,18 +48,23 @@ class Ended:
         self.interrupted = interrupted
 
 
-def run_wrapped(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
+def run_wrapped(
+    command: Sequence[str], environment: Mapping[str, str], check: Callable[[], None] = lambda: None
+) -> Ended:
     """Run a command until it ends; SIGINT, SIGQUIT, SIGTERM and SIGHUP are passed on to all its processes.
 
     Args:
         command: With one element, a line for the shell; with several, a program and its arguments.
         environment: Variables that it finds beside those of this process.
+        check: Called before the command is started, when signals are already kept for it: raises what is to be
+            raised because of one that came earlier.
 
     Raises:
         FileNotFoundError: There is no such program.
         PermissionError: The program may not be run.
     """
     with _PassOn() as signals, _Terminal() as terminal:
+        check()
         process = subprocess.Popen(
             command[0] if len(command) == 1 else list(command),
             shell=len(command) == 1,
@@ -66,7 +73,7 @@ def run_wrapped(command: Sequence[str], environment: Mapping[str, str]) -> Ended
         )
         terminal.hand_to(process.pid)
         signals.start(process.pid)
-        outcome = _wait(process.pid, terminal)
+        outcome = _wait(process.pid, terminal, signals)
         # It was waited for here, where being stopped is seen; subprocess need not look for it again.
         process.returncode = os.waitstatus_to_exitcode(outcome)
         if signals.told_to_end:
@@ -88,9 +95,12 @@ def end_as_interrupted() -> None:
     os.killpg(0, signal.SIGINT)
 
 
-def _wait(pid: int, terminal: _Terminal) -> int:
+def _wait(pid: int, terminal: _Terminal, signals: _PassOn) -> int:
     while True:
-        _, outcome = os.waitpid(pid, os.WUNTRACED)
+        changed, outcome = os.waitpid(pid, os.WUNTRACED | os.WNOHANG)
+        if not changed:
+            signals.wait()
+            continue
         if not os.WIFSTOPPED(outcome):
             return outcome
         if not terminal.was_handed:
@@ -126,6 +136,8 @@ class _PassOn:
     """While entered, signals to this process are passed on to a group."""
 
     def __init__(self) -> None:
+        self._bell = Bell()
+        self._kill_at: float | None = None
         self._group: int | None = None
         self._early: list[int] = []
         self._earlier: dict[int, object] = {}
@@ -135,23 +147,33 @@ class _PassOn:
         """Whether the group has been told to end."""
 
     def __enter__(self) -> Self:
+        self._bell.__enter__()
         for number in _PASSED_ON:
             # One that is ignored, as under nohup, stays so: the command inherits that too.
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._earlier[number] = signal.signal(number, self._take)
-        self._earlier[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._lose_patience)
+        # What a handler does is nothing, but a signal without one does not ring.
+        self._earlier[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._earlier.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        self._bell.__exit__()
 
     def start(self, group: int) -> None:
         """Pass on to `group` from now on, beginning with what came before it was there."""
         self._group = group
         while self._early:
             self._pass(group, self._early.pop(0))
+
+    def wait(self) -> None:
+        """Wait for a signal; kill a group that was told to end and has not in time."""
+        self._bell.wait(None if self._kill_at is None else self._kill_at - time.monotonic())
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            self._kill_at = None
+            if self._group is not None:
+                _signal_group(self._group, signal.SIGKILL)
 
     def _take(self, number: int, _: FrameType | None) -> None:
         if self._group is None:
@@ -166,11 +188,7 @@ class _PassOn:
             self.told_to_end = True
             # A stopped process hears of it only when it goes on.
             _signal_group(group, signal.SIGCONT)
-            signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
-
-    def _lose_patience(self, *_: object) -> None:
-        if self._group is not None:
-            _signal_group(self._group, signal.SIGKILL)
+            self._kill_at = time.monotonic() + _PATIENCE
 
 
 class _Terminal:

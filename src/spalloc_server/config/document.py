@@ -13,6 +13,7 @@ from spalloc_server.config.mistakes import ConfigurationError, Mistake, Mistakes
 from spalloc_server.config.reading import Table
 from spalloc_server.config.sections import (
     read_history,
+    read_jobs,
     read_log,
     read_metrics,
     read_state,
@@ -85,6 +86,7 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
         metrics=read_metrics(document.table("metrics")) if document.has("metrics") else None,
         state=read_state(document.table("state"), folder, default_state(Path(name), folder)),
         history_days=read_history(document.table("history")),
+        job_limits=read_jobs(document.table("jobs")),
         trust=read_trust(document.table("trust")),
         log_level=read_log(document.table("log")),
     )

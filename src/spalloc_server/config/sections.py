@@ -25,10 +25,12 @@ from spalloc_server.config.settings import (
     Listening,
 )
 from spalloc_server.core.networks import EVERYWHERE, NOWHERE
+from spalloc_server.core.quotas import JobLimits
 from spalloc_server.core.trust import Control, Trust
 from spalloc_server.fronts.v1.limits import Limits
 
 MOST_CONNECTIONS = 1_000_000
+MOST_JOBS = 1_000_000
 LEAST_REQUEST_BYTES = 1024
 MOST_REQUEST_BYTES = 16 * 1024 * 1024
 
@@ -89,6 +91,20 @@ def read_history(table: Table) -> float:
     days = table.take("days", a_duration("days"), DEFAULT_HISTORY_DAYS)
     table.finish()
     return days
+
+
+def read_jobs(table: Table) -> JobLimits:
+    """Return how many jobs there may be."""
+    default = JobLimits()
+    count = whole_number(1, MOST_JOBS)
+    limits = JobLimits(
+        live=table.take("live", count, default.live),
+        queued=table.take("queued", count, default.queued),
+        of_one_owner=table.take("of_one_owner", count, default.of_one_owner),
+        from_one_host=table.take("from_one_host", count, default.from_one_host),
+    )
+    table.finish()
+    return limits
 
 
 def read_trust(table: Table) -> Trust:

@@ -10,6 +10,7 @@ from pathlib import Path
 from spalloc_client.wire import DEFAULT_PORT
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import EVERYWHERE, Networks
+from spalloc_server.core.quotas import JobLimits
 from spalloc_server.core.trust import Trust
 from spalloc_server.fronts.v1.limits import Limits
 
@@ -51,5 +52,6 @@ class Configuration:
     """Where metrics and readiness can be asked for; None for nowhere."""
     history_days: float = DEFAULT_HISTORY_DAYS
     """How long ended jobs are remembered in the records."""
+    job_limits: JobLimits = field(default_factory=JobLimits)
     trust: Trust = field(default_factory=Trust)
     log_level: Level = Level.INFO

@@ -16,6 +16,7 @@ from spalloc_server.core.jobs import Asked, Job, JobRecord
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder, border
+from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.reports import Report, Reports
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler, Waiting
@@ -56,6 +57,11 @@ class Site:
         """Which job holds a board."""
         self.silent = SilentFrames(self.machines)
         """Frames whose BMP does not answer."""
+        self.limits = JobLimits()
+        """How many jobs there may be; may be replaced at any time."""
+        self._headcount = Headcount()
+        self._with_boards = 0
+        """How many live jobs have boards."""
         self._reports = Reports()
         self._suspects: dict[BoardKey, Fault] = {}
         """Boards to be set aside when the jobs that have them give them back."""
@@ -98,6 +104,7 @@ class Site:
         self._next_job += 1
         job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now, now)
         self.jobs[number] = job
+        self._headcount.add(job.record)
         self._touch(job)
         impossible = self._scheduler.submit(number, request, now)
         if impossible is not None:
@@ -105,6 +112,10 @@ class Site:
         elif keepalive is not None:
             self._keepalives.add(now + keepalive, number)
         return number
+
+    def refusal(self, owner: str, host: str) -> str | None:
+        """Return why there can't be one more job of `owner`, created from `host`, or None if there can."""
+        return self._headcount.refusal(self.limits, owner, host, self._with_boards)
 
     def keep_alive(self, number: int, host: str, now: float) -> Job | None:
         """Note that somebody still wants the job; return it if it is live."""
@@ -340,10 +351,12 @@ class Site:
     def _recall_live(self, records: Iterable[JobRecord], wall: float, now: float) -> None:
         for record in records:
             job = self.jobs[record.id] = Job(record, now, since=now - max(0.0, wall - record.created))
+            self._headcount.add(record)
             if record.keepalive is not None:
                 self._keepalives.add(now + record.keepalive, job.id)
             allocation = record.allocation
             if allocation is not None:
+                self._with_boards += 1
                 self._scheduler.restore_running(job.id, record.request, allocation)
                 for board in allocation.boards:
                     self.holders[BoardKey(allocation.machine, board)] = job.id
@@ -372,6 +385,7 @@ class Site:
                 self._remember(record)
             else:
                 job = self.jobs[record.id] = Job(record, now, since=now - max(0.0, wall - record.created))
+                self._headcount.add(record)
                 self._retire(job, STARTED_COLD, wall)
                 if record.allocation is not None:
                     perhaps_on |= {
@@ -444,6 +458,7 @@ class Site:
         self._effects.notices.append(Notice(text, serious, about))
 
     def _hold(self, job: Job, allocation: Allocation) -> None:
+        self._with_boards += 1
         for board in allocation.boards:
             self.holders[BoardKey(allocation.machine, board)] = job.id
         self._effects.machines_changed.add(allocation.machine)
@@ -481,6 +496,7 @@ class Site:
             self._end(job, f"Cancelled: {impossible}", wall, now)
 
     def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
+        self._with_boards -= 1
         faults = dict(faulty)
         for board in allocation.boards:
             key = BoardKey(allocation.machine, board)
@@ -506,6 +522,7 @@ class Site:
         job.happens(Happening.DESTROYED, power=None, reason=reason, ended=wall)
         self._touch(job)
         del self.jobs[job.id]
+        self._headcount.remove(job.record)
         self._remember(job.record)
         if len(self._keepalives) > 2 * len(self.jobs) + ENDED_CLOCKS:
             # A keepalive may be years; the clocks of ended jobs would fill the memory until then.

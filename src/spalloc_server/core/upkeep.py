@@ -36,6 +36,16 @@ class Fault:
 
 
 @dataclass(slots=True)
+class _Rest:
+    """Why a board that failed is left alone, and for how long."""
+
+    then: _Task
+    until: float
+    alarm: float
+    """When the timer comes that looks whether the rest is over; never later than `until`."""
+
+
+@dataclass(slots=True)
 class _Care:
     """What is known of one board in care."""
 
@@ -45,7 +55,7 @@ class _Care:
     proven: bool = True
     """Whether it may be given to jobs once it is off; one that would not come up must pass a test first."""
     rest_seconds: float | None = None
-    """How long it rests before its first test, where that does not follow from its failures."""
+    """How long it has still to rest before its next test, where that does not follow from its failures."""
 
 
 @dataclass(slots=True)
@@ -71,8 +81,8 @@ class Upkeep:
         """Boards that are perhaps on, and that the machines don't have: there is no way to switch them off."""
         self._under_way: dict[int, tuple[_Task, list[BoardKey]]] = {}
         self._timers: Timers[tuple[_Task, list[BoardKey]]] = Timers()
-        self._resting: dict[BoardKey, _Task] = {}
-        """Boards that failed and are left alone for now, with what is to be done with them next."""
+        self._resting: dict[BoardKey, _Rest] = {}
+        """Boards that failed and are left alone for now."""
         self._findings = Findings()
 
     def take_findings(self) -> Findings:
@@ -105,6 +115,11 @@ class Upkeep:
     def doubt(self, key: BoardKey, fault: Fault, now: float) -> None:
         """Note that something is wrong with a board in care: it must rest and pass a test before it is free."""
         self._blame(key, fault)
+        rest = self._resting.get(key)
+        if rest is not None and rest.then is _Task.TEST:
+            self._record(key, owed_off=False)
+            self._rest(key, _Task.TEST, max(rest.until, now + self._rest_seconds(key)))
+            return
         for task, keys in self._timers:
             if task is _Task.COOL and key in keys:
                 # It is off already, so nothing else is going to lead on to the rest.
@@ -114,7 +129,8 @@ class Upkeep:
                 break
 
     def _blame(self, key: BoardKey, fault: Fault) -> None:
-        self._care[key] = _Care(fault.why, 1, proven=False, rest_seconds=fault.rest_seconds)
+        failures = max(self._care[key].failures, 1)
+        self._care[key] = _Care(fault.why, failures, proven=False, rest_seconds=fault.rest_seconds)
         self._findings.notices.append(
             Notice(
                 f"{key.machine} {key.board} is set aside: {fault.why}", serious=True, about=about_board(key)
@@ -146,7 +162,8 @@ class Upkeep:
         """
         busy = {key for _, keys in self._under_way.values() for key in keys}
         for key in [key for key in self._care if key not in busy and not self._is_ours(key)]:
-            self._leave(key, owed_off=self._resting.get(key) is _Task.OFF)
+            rest = self._resting.get(key)
+            self._leave(key, owed_off=rest is not None and rest.then is _Task.OFF)
         for _, keys in self._timers:
             keys[:] = [key for key in keys if key in self._care]
         back = sorted(
@@ -174,7 +191,8 @@ class Upkeep:
             self._stay_on(bad, failed, now)
         else:
             for key in ok:
-                self._care[key].proven = True
+                # One that users reported while it was tested must rest, however well it does in the test.
+                self._care[key].proven = self._care[key].rest_seconds is None
             for key in bad:
                 self._fail(key, failed)
             self._begin(_Task.OFF, keys)
@@ -187,23 +205,36 @@ class Upkeep:
             if task is _Task.COOL:
                 self._set_free(keys)
             else:
-                rested += keys
+                rested += [key for key in keys if self._has_rested(key, now)]
         self._end_rest(rested)
+
+    def _has_rested(self, key: BoardKey, now: float) -> bool:
+        """Return whether a board's rest is over; where it is not, and its timer has come, look again when it is."""
+        rest = self._resting.get(key)
+        if rest is None:
+            return False
+        if rest.alarm <= now < rest.until:
+            rest.alarm = rest.until
+            self._timers.add(rest.until, (rest.then, [key]))
+        return rest.until <= now
 
     def hurry(self, boards: Iterable[BoardKey]) -> None:
         """Begin at once what was put off because boards had failed: there is reason to hope that it works now.
 
         Boards that rest for as long as was asked for, as those do that users reported, go on resting.
         """
-        self._end_rest(key for key in boards if key in self._resting and self._care[key].rest_seconds is None)
+        self._end_rest([key for key in boards if key in self._resting and not self._must_rest(key)])
+
+    def _must_rest(self, key: BoardKey) -> bool:
+        return self._resting[key].then is _Task.TEST and self._care[key].rest_seconds is not None
 
     def _end_rest(self, boards: Iterable[BoardKey]) -> None:
-        # A timer of a rest that was cut short finds nothing to do here.
         due: dict[_Task, list[BoardKey]] = defaultdict(list)
         for key in boards:
-            task = self._resting.pop(key, None)
-            if task is not None:
-                due[task].append(key)
+            task = self._resting.pop(key).then
+            due[task].append(key)
+            if task is _Task.TEST:
+                self._care[key].rest_seconds = None
         for task, keys in due.items():
             self._begin(task, keys)
 
@@ -282,17 +313,21 @@ class Upkeep:
         care = self._care[key]
         care.why = failed[key.board]
         care.failures += 1
-        care.rest_seconds = None
 
     def _rest(self, key: BoardKey, then: _Task, until: float) -> None:
-        self._resting[key] = then
+        before = self._resting.get(key)
+        if before is not None and before.alarm <= until:
+            # One timer a board: a board that is reported again and again would fill the memory with them.
+            self._resting[key] = _Rest(then, until, before.alarm)
+            return
+        self._resting[key] = _Rest(then, until, until)
         self._timers.add(until, (then, [key]))
 
     def _stay_on(self, keys: list[BoardKey], failed: Mapping[Board, str], now: float) -> None:
         for key in keys:
             self._fail(key, failed)
             self._record(key, owed_off=True)
-            self._rest(key, _Task.OFF, now + self._rest_seconds(key))
+            self._rest(key, _Task.OFF, now + self._retry_seconds(key))
             self._findings.notices.append(
                 Notice(
                     f"{key.machine} {key.board} could not be switched off: {failed[key.board]}",
@@ -303,8 +338,9 @@ class Upkeep:
 
     def _rest_seconds(self, key: BoardKey) -> float:
         asked = self._care[key].rest_seconds
-        if asked is not None:
-            return asked
+        return self._retry_seconds(key) if asked is None else asked
+
+    def _retry_seconds(self, key: BoardKey) -> float:
         first = self._machines[key.machine].board_retry_seconds
         return min(first * 2.0 ** (self._care[key].failures - 1), max(first, LONGEST_REST_SECONDS))
 

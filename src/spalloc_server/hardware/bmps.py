@@ -34,14 +34,17 @@ class Bmps:
         """Drive `machines` from now on; return the drivers of frames that are gone or changed."""
         before, drivers = self._machines, self._frames
         self._machines = {machine.name: machine for machine in machines}
+        keys = {
+            (machine.name, frame): machine for machine in self._machines.values() for frame in machine.bmps
+        }
+        kept = {
+            key: drivers.pop(key)
+            for key, machine in keys.items()
+            if same_frame(before.get(machine.name), machine, key[1])
+        }
         self._frames = {}
-        for machine in self._machines.values():
-            for frame in machine.bmps:
-                key = (machine.name, frame)
-                if same_frame(before.get(machine.name), machine, frame):
-                    self._frames[key] = drivers.pop(key)
-                else:
-                    self._frames[key] = self._driver(machine, frame)
+        for key, machine in keys.items():
+            self._frames[key] = kept.get(key) or self._driver(machine, key[1], drivers)
         return list(drivers.values())
 
     def reconfigure(self, machines: Iterable[Machine]) -> None:
@@ -91,14 +94,25 @@ class Bmps:
             piece = Piece(frozenset(boards), order.on, frozenset(cut[frame]), answer.of_frame(boards))
             self._frames[machine.name, frame].add(piece)
 
-    def _driver(self, machine: Machine, frame: Frame) -> FrameDriver:
+    def _driver(
+        self, machine: Machine, frame: Frame, leaving: Mapping[tuple[str, Frame], FrameDriver]
+    ) -> FrameDriver:
+        """Return a driver for a frame, which begins when those are done that are `leaving` it, or have left."""
+        address = machine.bmps[frame]
+        predecessors = {driver for driver in self._retiring if driver.address == address}
+        predecessors |= {
+            driver
+            for key, driver in leaving.items()
+            if key == (machine.name, frame) or driver.address == address
+        }
+
         def tell(why: str | None) -> None:
             # What a driver finds that is finishing its last orders is no news of the frame as it is now.
             if self._frames.get((machine.name, frame)) is driver:
                 self._silence(machine.name, frame, why)
 
         driver = FrameDriver(
-            machine.bmps[frame], machine.in_frame(frame).values(), tell, machine.bmp_check_seconds
+            address, machine.in_frame(frame).values(), tell, machine.bmp_check_seconds, predecessors
         )
         return driver
 

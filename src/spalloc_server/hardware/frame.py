@@ -94,6 +94,7 @@ class FrameDriver:
         slots: Iterable[int],
         silence: Callable[[str | None], None],
         check_seconds: float,
+        predecessors: Iterable["FrameDriver"] = (),
     ) -> None:
         """Drive a frame.
 
@@ -102,6 +103,8 @@ class FrameDriver:
             slots: The boards that it has, 0 to 23.
             silence: Called with the reason when the BMP stops answering, and with None when it answers again.
             check_seconds: How often to ask an idle BMP whether it still answers.
+            predecessors: Drivers that may still be at work with the same boards; nothing is begun before they have
+                finished.
         """
         self.address = address
         self.conversation = Conversation(address)
@@ -110,6 +113,10 @@ class FrameDriver:
         self._silent = False
         self._check_seconds = check_seconds
         self._goals: _Goals = {}
+        """What is to be done in the next turn."""
+        self._under_way: _Goals = {}
+        """What is done in this turn."""
+        self._predecessors = list(predecessors)
         self._turns: asyncio.Task[None] | None = None
         self._next_check: asyncio.TimerHandle | None = None
         self._has_fpgas: bool | None = None
@@ -131,7 +138,8 @@ class FrameDriver:
 
     async def finish(self) -> None:
         """Wait until all that was asked for is done."""
-        if self._turns is not None:
+        # Not for a mere check: one of a BMP that isn't there takes long.
+        if self._turns is not None and (self._goals or self._under_way):
             await asyncio.wait({self._turns})
 
     async def stop(self) -> None:
@@ -157,9 +165,14 @@ class FrameDriver:
 
     async def _take_turns(self) -> None:
         try:
+            while self._predecessors:
+                # Boards do what they were told last: that must be what is asked for here.
+                await self._predecessors[-1].finish()
+                self._predecessors.pop()
             while True:
-                goals, self._goals = self._goals, {}
-                await self._safe_turn(goals)
+                self._under_way, self._goals = self._goals, {}
+                await self._safe_turn(self._under_way)
+                self._under_way = {}
                 if not self._goals:
                     break
         finally:

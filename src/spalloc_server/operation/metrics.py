@@ -76,6 +76,14 @@ class SiteCollector(Collector):
             measures.failed_commits,
         )
         yield GaugeMetricFamily("spalloc_connections", "Connected clients.", self._service.v1.connections)
+        yield CounterMetricFamily(
+            "spalloc_refused_clients", "Clients that were not let in.", self._service.v1.refused
+        )
+        yield CounterMetricFamily(
+            "spalloc_cut_off_clients",
+            "Clients that were cut off because they did not read, or were silent.",
+            self._service.v1.cut_off,
+        )
         commands = CounterMetricFamily("spalloc_commands", "Commands by name.", labels=["command"])
         for name, count in sorted(self._service.v1.commands.counts.items()):
             commands.add_metric([name], count)

@@ -47,12 +47,14 @@ class Operation:
         Raises:
             OSError: An address can't be listened on.
             StoreError: The records can't be used.
+            EngineFailedError: The server met a fault that nobody foresaw.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         service = Service(self._configuration)
+        service.engine.on_failure = self._ended.set
         host, port = await service.start(cold=cold)
         try:
             await self._start_metrics(service)
@@ -64,13 +66,15 @@ class Operation:
                     companions.append(tasks.create_task(self._stay_alive(self._systemd.watchdog_seconds)))
                 await self._ended.wait()
                 self._systemd.stopping()
-                _log.info("stopping; jobs keep their boards")
+                if service.engine.failure is None:
+                    _log.info("stopping; jobs keep their boards")
                 for companion in companions:
                     companion.cancel()
         finally:
             if self._http is not None:
                 await self._http.stop()
             await service.stop()
+        service.engine.check()
 
     async def _start_metrics(self, service: Service) -> None:
         listening = self._configuration.metrics

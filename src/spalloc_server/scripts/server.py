@@ -84,6 +84,16 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="end all jobs of an earlier run, and switch every board off before a job gets it",
     )
+    parser.add_argument(
+        "--log-packets",
+        metavar="FILE",
+        help="with --virtual: write a line for every packet of BMPs and boards to FILE, - for the standard output",
+    )
+    parser.add_argument(
+        "--log-only",
+        metavar="KINDS",
+        help="log only some kinds of packets: of bmp, boot, board, crossing, separated by commas",
+    )
     parser.add_argument("--version", "-V", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--quiet", "-q", action="store_true", help="log only warnings and errors")
     parser.add_argument("--debug", action="store_true", help="log more, and show the traceback of errors")
@@ -96,46 +106,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = _COMMANDS.get(words[0]) if words else None
     if command is not None:
         return command(words[1:])
-    arguments = make_parser().parse_args(words)
+    parser = make_parser()
+    arguments = parser.parse_args(words)
     if arguments.virtual is not None:
-        return _serve_virtual(arguments)
+        return _serve_virtual(arguments, parser)
+    if arguments.log_packets is not None or arguments.log_only is not None:
+        parser.error("--log-packets and --log-only are for virtual boards: give --virtual WxH")
     return _serve_configuration(arguments)
 
 
 def _complain(error: Exception, *, debug: bool) -> int:
     if debug:
         raise error
-    print(f"spalloc-server: {error}", file=sys.stderr)
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    print(f"spalloc-server: {message}", file=sys.stderr)
     return 1
 
 
-def _serve_virtual(arguments: argparse.Namespace) -> int:
+def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from spalloc_client.wire import DEFAULT_PORT
-    from spalloc_server.embedded import running_site
+    from spalloc_server.embedded import ALL_TRAFFIC, Traffic, opened_log, running_site
+    from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log
     from spalloc_server.store.database import StoreError
 
+    if arguments.log_only is not None and arguments.log_packets is None:
+        parser.error("--log-only says which packets are logged: say where to with --log-packets FILE")
+    try:
+        traffic = ALL_TRAFFIC if arguments.log_only is None else Traffic.parse(arguments.log_only)
+    except ValueError as error:
+        parser.error(f"argument --log-only: {error}")
     log.begin("debug" if arguments.debug else "warning" if arguments.quiet else "info")
     try:
-        run(
-            _until_told(
-                running_site(
-                    arguments.virtual,
-                    host=arguments.host or "127.0.0.1",
-                    port=DEFAULT_PORT if arguments.port is None else arguments.port,
-                    state=arguments.state,
-                    cold=arguments.cold_start,
+        with opened_log(arguments.log_packets) as log_packets:
+            run(
+                _serve_until_told(
+                    lambda failed: running_site(
+                        arguments.virtual,
+                        host=arguments.host or "127.0.0.1",
+                        port=DEFAULT_PORT if arguments.port is None else arguments.port,
+                        state=arguments.state,
+                        cold=arguments.cold_start,
+                        on_failure=failed,
+                        log_packets=log_packets,
+                        log_only=traffic,
+                    )
                 )
             )
-        )
-    except (OSError, StoreError) as error:
+    except (OSError, StoreError, EngineFailedError) as error:
         return _complain(error, debug=arguments.debug)
     return 0
 
 
-async def _until_told(site: "AbstractAsyncContextManager[tuple[str, int]]") -> None:
-    """Run a virtual site until the process is told to end."""
+async def _serve_until_told(
+    site: "Callable[[Callable[[], None]], AbstractAsyncContextManager[tuple[str, int]]]",
+) -> None:
+    """Run a virtual site, which is given what to call should it fail, until the process is told to end."""
     import asyncio
     import logging
     import signal
@@ -148,7 +177,7 @@ async def _until_told(site: "AbstractAsyncContextManager[tuple[str, int]]") -> N
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
             loop.add_signal_handler(number, ended.set)
-    async with site as (host, port):
+    async with site(ended.set) as (host, port):
         log.info("listening on %s port %d", host, port)
         await ended.wait()
         log.info("stopping; jobs keep their boards")
@@ -166,6 +195,7 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return _complain(error, debug=arguments.debug)
 
+    from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log, running
     from spalloc_server.store.database import StoreError
@@ -173,7 +203,7 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
     log.begin(configuration.log_level.value)
     try:
         run(running.serve(configuration, read, cold=arguments.cold_start))
-    except (OSError, StoreError) as error:
+    except (OSError, StoreError, EngineFailedError) as error:
         return _complain(error, debug=arguments.debug)
     return 0
 

@@ -206,10 +206,15 @@ class Store:
         """
         return history.forget_ended(self._database, before, limit)
 
+    @property
+    def reads_beside(self) -> bool:
+        """Whether `ended_jobs` may be called from another thread than all else, which goes on meanwhile."""
+        return self._path is not None
+
     def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
         """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None).
 
-        May be called from another thread than all else, which goes on meanwhile.
+        At most `limit`, and no more than make up a few megabytes.
 
         Raises:
             sqlite3.Error: They can't be read.

@@ -8,6 +8,9 @@ import sqlite3
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.records import from_text
 
+MOST_BYTES = 4_000_000
+"""How much one listing may read: a job's record is some hundred bytes, but can be as long as its request."""
+
 _LATEST = "SELECT record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
 _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
 
@@ -15,13 +18,24 @@ _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIM
 def ended_jobs(
     database: sqlite3.Connection, owner: str | None, machine: str | None, limit: int
 ) -> list[JobRecord]:
-    """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None)."""
+    """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None).
+
+    At most `limit`, and none after those that make up `MOST_BYTES`.
+    """
     wanted = [
         (column, value) for column, value in (("owner", owner), ("machine", machine)) if value is not None
     ]
     where = "".join(f" AND {column} = ?" for column, _ in wanted)
-    rows = database.execute(_LATEST.format(where), (*(value for _, value in wanted), limit)).fetchall()
-    return [from_text(text) for (text,) in rows]
+    found = []
+    size = 0
+    rows = database.execute(_LATEST.format(where), (*(value for _, value in wanted), limit))
+    for (text,) in rows:
+        size += len(text)
+        found.append(from_text(text))
+        if size >= MOST_BYTES:
+            break
+    rows.close()
+    return found
 
 
 def forget_ended(database: sqlite3.Connection, before: float, limit: int) -> int:

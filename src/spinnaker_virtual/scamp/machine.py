@@ -65,13 +65,14 @@ class BootedMachine:
         self.booted_at_unix: int = unix_time.format.unpack_from(self.layout.variables, unix_time.offset)[0]
         self._crossed = crossed
         self._chips: dict[int, Chip] = {}
+        self._ethernet_chips: dict[VirtualBoard, Chip] = {}
         self._tables: dict[int, bytes] = {}
         self._fresh_cores: dict[tuple[int, bool], bytes] = {}
         self._intact = True
         self._checked = True
-        for slot, board in enumerate(region.boards):
-            if region.on_board(slot):
-                board.machine = self
+        self._boards = [board for slot, board in enumerate(region.boards) if region.on_board(slot)]
+        for board in self._boards:
+            board.machine = self
 
     # Chips.
 
@@ -84,14 +85,13 @@ class BootedMachine:
 
     def ethernet_chip(self, board: VirtualBoard) -> Chip | None:
         """Return a board's Ethernet-connected chip, if it is one of the machine's."""
-        number = self.region.find(board, 0)
-        return None if number is None else self.chip(number)
-
-    def running(self) -> Iterator[Chip]:
-        """Give all chips whose boards still run this machine."""
-        for number in self.region.parents:
-            if self.runs(number):
-                yield self.chip(number)
+        chip = self._ethernet_chips.get(board)
+        if chip is None:
+            number = self.region.find(board, 0)
+            if number is None:
+                return None
+            chip = self._ethernet_chips[board] = self.chip(number)
+        return chip
 
     def runs(self, number: int) -> bool:
         """Return whether a chip's board still runs this machine: not powered again, not crashed."""
@@ -156,16 +156,37 @@ class BootedMachine:
             self._tables[number] = table
         return table
 
+    def around(self, start: Chip) -> Iterator[Chip]:
+        """Give the chips that packets reach that go from neighbour to neighbour, beginning with `start`."""
+        if self._unbroken() and self._crossed is None:
+            yield from map(self.chip, self.region.parents)
+            return
+        reached = {start.number: start}
+        crossed: dict[tuple[int, Link], None] = {}
+        queue = [start]
+        for chip in queue:
+            for exit_ in self.region.exits(chip.number):
+                if exit_.board.machine is not self:
+                    continue
+                number = self.region.find(exit_.board, exit_.local)
+                if number is None:
+                    continue
+                if exit_.cable is not None:
+                    crossed[chip.slot, exit_.cable] = None
+                if number not in reached:
+                    reached[number] = self.chip(number)
+                    queue.append(reached[number])
+        for slot, cable in crossed:
+            self._report(self.region.boards[slot], cable)
+        yield from queue
+
     def check_links(self) -> None:
         """Note that power or links of the machine's boards may have changed."""
         self._checked = False
 
     def reaches(self, start: Chip, end: Chip) -> bool:
         """Return whether packets from one chip to another arrive, by the ways that SCAMP found at boot."""
-        if not self._checked:
-            self._intact = self.region.intact()
-            self._checked = True
-        if self._intact and (self._crossed is None or start.slot == end.slot):
+        if self._unbroken() and (self._crossed is None or start.slot == end.slot):
             return True
         if not self.runs(end.number):
             return False
@@ -179,6 +200,13 @@ class BootedMachine:
                 return False
             self._report(board, cable)
         return True
+
+    def _unbroken(self) -> bool:
+        """Return whether all boards still run, and all links between them that worked at boot still do."""
+        if not self._checked:
+            self._intact = self.region.intact() and all(board.machine is self for board in self._boards)
+            self._checked = True
+        return self._intact
 
     def _report(self, board: VirtualBoard, cable: Link) -> None:
         if self._crossed is not None:

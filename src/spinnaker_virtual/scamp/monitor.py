@@ -4,8 +4,8 @@
 """SCAMP's answers to a host."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from struct import Struct
-from typing import NamedTuple
 
 from spinnaker.geometry import Link
 from spinnaker.memory_map import ROUTER_ENTRIES, ROUTER_ENTRY, SystemVariable
@@ -22,7 +22,7 @@ from spinnaker.scp import Result, SoftwareVersion
 from spinnaker.sdp import MAX_DATA_BYTES
 from spinnaker_virtual.board import VirtualBoard
 from spinnaker_virtual.leds import switched
-from spinnaker_virtual.network import Socket
+from spinnaker_virtual.network import Address
 from spinnaker_virtual.scamp import applications
 from spinnaker_virtual.scamp.allocation import SdramHeap
 from spinnaker_virtual.scamp.chip import BusError, Chip
@@ -36,8 +36,13 @@ _PACKET = Struct("<2x8B2H3I")
 _REPLY = Struct("<2x8B2H")
 _WORD = Struct("<I")
 _TWO_WORDS = Struct("<II")
+_SHORTEST = (
+    _REPLY.size
+)  # with a command and a sequence number there is something to answer, if only a refusal
+_LONGEST = _PACKET.size + MAX_DATA_BYTES  # SCAMP has no room for more, and drops it
 
 _REPLY_WANTED = 0x80
+_NO_REPLY_WANTED = 0x7F
 _NOT_ROUTED = 0x20
 _NEAREST = 0xFFFF
 _CORE_MASK = 0x1F
@@ -48,108 +53,93 @@ _LINKS = len(Link)
 _TOP_BIT = 1 << 31
 
 
-class Packet(NamedTuple):
-    """A command for a monitor, field by field as it comes."""
-
-    flags: int
-    tag: int
-    destination_port: int
-    source_port: int
-    destination_y: int
-    destination_x: int
-    source_y: int
-    source_x: int
-    command: int
-    sequence: int
-    argument_1: int
-    argument_2: int
-    argument_3: int
-
-
 Outcome = tuple[Result, bytes]
 _DONE: Outcome = (Result.OK, b"")
 _WRONG: Outcome = (Result.ARGUMENT, b"")
 
 
-class Task(NamedTuple):
+@dataclass(slots=True)
+class Task:
     """A command on its way to being carried out."""
 
     machine: BootedMachine
     chip: Chip
     core: int
-    packet: Packet
+    arguments: tuple[int, int, int]
     data: bytes
-    sender: Socket
+    sender: Address
     now: float
 
 
-def answer(board: VirtualBoard, datagram: bytes, sender: Socket, now: float) -> bytes | None:
+Command = Callable[[Task], Outcome]
+
+
+def answer(board: VirtualBoard, datagram: bytes, sender: Address, now: float) -> bytes | None:
     """Return what a board answers to a datagram at its SDP port; None if it stays silent."""
+    # A host reads memory packet by packet and waits for each answer, so this is where the time of a large read goes:
+    # a packet's fields stay in plain variables, as objects for packet and reply took a third of it.
     machine = board.machine
-    if machine is None:
+    if machine is None or not _SHORTEST <= len(datagram) <= _LONGEST:
         return None
-    if len(datagram) < _PACKET.size:
-        return None
-    packet = Packet._make(_PACKET.unpack_from(datagram))
     heard = machine.ethernet_chip(board)
     if heard is None:
         return None
-    if now < machine.answers_from:
-        # Until SCAMP knows where it is, it tells its version only, and (255, 255) for its place.
-        if packet.command != ScampCommand.VERSION or not packet.flags & _REPLY_WANTED:
-            return None
-        return _reply(packet, heard, heard, (Result.OK, _version(machine, _NEAREST, heard.physical[0], 0)))
-    address = packet.destination_x << 8 | packet.destination_y
-    chip: Chip | None = heard
-    if address not in (_NEAREST, heard.address) and not packet.flags & _NOT_ROUTED:
-        number = machine.region.chips.get(address)
-        chip = None if number is None else machine.chip(number)
-    outcome: Outcome | None
-    if chip is None:
-        outcome = Result.NO_ROUTE, b""
-    elif chip is not heard and not machine.reaches(heard, chip):
-        outcome = Result.P2P_NO_REPLY, b""
-    else:
-        core = packet.destination_port & _CORE_MASK
-        outcome = _carry_out(Task(machine, chip, core, packet, datagram[_PACKET.size :], sender, now))
-    if outcome is None or not packet.flags & _REPLY_WANTED:
-        return None
-    return _reply(packet, heard, chip, outcome)
-
-
-def _reply(packet: Packet, heard: Chip, chip: Chip | None, outcome: Outcome) -> bytes:
-    to, origin = heard.address, packet.destination_x << 8 | packet.destination_y
-    if chip is not None:
-        origin = chip.address
-    head = _REPLY.pack(
-        packet.flags & ~_REPLY_WANTED,
-        packet.tag,
-        packet.source_port,
-        packet.destination_port,
-        to & 0xFF,
-        to >> 8,
-        origin & 0xFF,
-        origin >> 8,
-        outcome[0],
-        packet.sequence,
+    short = len(datagram) < _PACKET.size
+    flags, tag, to, origin, y, x, _, _, number, sequence, first, second, third = _PACKET.unpack_from(
+        datagram.ljust(_PACKET.size, b"\0") if short else datagram
     )
-    return head + outcome[1]
+    here = heard.address
+    place = x << 8 | y
+    if place == _NEAREST or flags & _NOT_ROUTED:
+        place = here
+    outcome: Outcome | None
+    if now < machine.answers_from:
+        place = here
+        outcome = _tell_version_early(machine, heard) if number == ScampCommand.VERSION else None
+    elif isinstance(chip := heard if place == here else _routed(machine, heard, place), Chip):
+        core = to & _CORE_MASK
+        known = _CORE_COMMANDS if core else _COMMANDS
+        command = _refuse_short if short else known.get(number, _refuse_unknown)
+        task = Task(machine, chip, core, (first, second, third), datagram[_PACKET.size :], sender, now)
+        outcome = _carry_out(command, to >> _PORT_SHIFT, task)
+    else:
+        outcome = chip, b""
+    if outcome is None or not flags & _REPLY_WANTED:
+        return None
+    result, data = outcome
+    flags &= _NO_REPLY_WANTED
+    there_x, there_y = place >> 8, place & 0xFF
+    head = _REPLY.pack(flags, tag, origin, to, here & 0xFF, here >> 8, there_y, there_x, result, sequence)
+    return head + data
 
 
-def _carry_out(task: Task) -> Outcome | None:
-    chip, packet = task.chip, task.packet
-    if task.core >= chip.cores:
+def _routed(machine: BootedMachine, heard: Chip, place: int) -> Chip | Result:
+    """Return the chip at 256x + y, if packets from the chip that heard one get there; else what the host is told."""
+    number = machine.region.chips.get(place)
+    if number is None:
+        return Result.NO_ROUTE
+    chip = machine.chip(number)
+    return chip if machine.reaches(heard, chip) else Result.P2P_NO_REPLY
+
+
+def _carry_out(command: Command, port: int, task: Task) -> Outcome | None:
+    if task.core >= task.chip.cores:
         return Result.CORE, b""
-    if packet.destination_port >> _PORT_SHIFT:
+    if port:
         # Other ports belong to applications; the monitor has none, and those on other cores never run here.
         return None if task.core else (Result.PORT, b"")
-    command = (_CORE_COMMANDS if task.core else _COMMANDS).get(packet.command)
-    if command is None:
-        return Result.UNKNOWN_COMMAND, b""
     try:
         return command(task)
     except BusError:
         return None  # the core dies of a data abort, and nobody answers
+
+
+def _refuse_short(_: Task) -> Outcome:
+    return Result.LENGTH, b""
+
+
+def _refuse_unknown(_: Task) -> Outcome:
+    return Result.UNKNOWN_COMMAND, b""
 
 
 # What every core knows.
@@ -161,20 +151,25 @@ def _version(machine: BootedMachine, address: int, physical: int, core: int) -> 
     return SoftwareVersion(place, MAX_DATA_BYTES, _BUILD, name, machine.software).encode()
 
 
+def _tell_version_early(machine: BootedMachine, heard: Chip) -> Outcome:
+    """Until SCAMP knows where it is, it tells its version only, and (255, 255) for its place."""
+    return Result.OK, _version(machine, _NEAREST, heard.physical[0], 0)
+
+
 def _tell_version(task: Task) -> Outcome:
     chip = task.chip
     return Result.OK, _version(task.machine, chip.address, chip.physical[task.core], task.core)
 
 
 def _read(task: Task) -> Outcome:
-    address, length, kind = task.packet[10:]
+    address, length, kind = task.arguments
     if length > MAX_DATA_BYTES or kind > _HIGHEST_TYPE:
         return _WRONG
     return Result.OK, task.chip.read(address, length, task.now, task.core)
 
 
 def _write(task: Task) -> Outcome:
-    address, length, kind = task.packet[10:]
+    address, length, kind = task.arguments
     if length > MAX_DATA_BYTES or kind > _HIGHEST_TYPE:
         return _WRONG
     if length > len(task.data):
@@ -184,7 +179,7 @@ def _write(task: Task) -> Outcome:
 
 
 def _fill(task: Task) -> Outcome:
-    address, word, length = task.packet[10:]
+    address, word, length = task.arguments
     task.chip.fill(address, word, length, task.core)
     return _DONE
 
@@ -197,7 +192,7 @@ def _neighbour(task: Task, link: int) -> Chip | None:
 
 
 def _read_link(task: Task) -> Outcome:
-    address, length, link = task.packet[10:]
+    address, length, link = task.arguments
     if length > MAX_DATA_BYTES or link >= _LINKS:
         return _WRONG
     other = _neighbour(task, link)
@@ -210,7 +205,7 @@ def _read_link(task: Task) -> Outcome:
 
 
 def _write_link(task: Task) -> Outcome:
-    address, length, link = task.packet[10:]
+    address, length, link = task.arguments
     if length > MAX_DATA_BYTES or link >= _LINKS:
         return _WRONG
     if length > len(task.data):
@@ -229,19 +224,19 @@ def _write_link(task: Task) -> Outcome:
 
 
 def _start(task: Task) -> Outcome:
-    if task.packet.argument_1 & 1:
+    if task.arguments[0] & 1:
         return _WRONG  # the monitor can't be reset
-    applications.start(task.chip, task.packet.argument_1, task.machine.unix_time(task.now))
+    applications.start(task.chip, task.arguments[0], task.machine.unix_time(task.now))
     return _DONE
 
 
 def _start_at(task: Task) -> Outcome:
-    applications.start(task.chip, task.packet.argument_2 & ~1, task.machine.unix_time(task.now))
+    applications.start(task.chip, task.arguments[1] & ~1, task.machine.unix_time(task.now))
     return _DONE
 
 
 def _copy_and_run(task: Task) -> Outcome:
-    first, length, cores = task.packet[10:]
+    first, length, cores = task.arguments
     link, checksum = first & 7, first >> 3
     if cores & 1 or link >= _LINKS or length % 4:
         return _WRONG
@@ -264,7 +259,7 @@ def _sum_words(data: bytes) -> int:
 
 
 def _signal(task: Task) -> Outcome:
-    route, data, area = task.packet[10:]
+    route, data, area = task.arguments
     if route == SignalRoute.MULTICAST:
         if task.chip.address != task.machine.region.root:
             return _WRONG
@@ -278,7 +273,7 @@ def _signal(task: Task) -> Outcome:
 
 def _signal_all(task: Task, data: int) -> Outcome:
     unix_time = task.machine.unix_time(task.now)
-    for chip in task.machine.running():
+    for chip in task.machine.around(task.chip):
         applications.signal(chip, data, unix_time)
     return _DONE
 
@@ -296,7 +291,7 @@ def _count_in_area(task: Task, data: int, sixteenths: int) -> Outcome:
     outside = ~((4 << 6 - 2 * level) - 1)
     x, y = task.chip.address >> 8 & outside, task.chip.address & 0xFF & outside
     area = (x << 8 | y + level) << 16 | sixteenths & 0xFFFF
-    chips = [chip for chip in task.machine.running() if in_area(chip.address, area)]
+    chips = [chip for chip in task.machine.around(task.chip) if in_area(chip.address, area)]
     if not chips:
         return Result.NO_ROUTE, b""
     if operation == _SIGNALS:
@@ -316,7 +311,7 @@ def _count_in_area(task: Task, data: int, sixteenths: int) -> Outcome:
 
 
 def _count(task: Task) -> Outcome:
-    number, state, _ = task.packet[10:]
+    number, state, _ = task.arguments
     chips = map(task.machine.chip, task.machine.region.on_board(task.chip.slot))
     return Result.OK, _WORD.pack(sum(applications.count(chip, state, number)[1] for chip in chips))
 
@@ -328,7 +323,7 @@ _SET_LEDS, _SIGNAL_APPLICATION = 1, 5
 
 
 def _nearest_neighbour(task: Task) -> Outcome:
-    key, data, _ = task.packet[10:]
+    key, data, _ = task.arguments
     command = key >> 24 & 0xF
     flood = task.machine.flood
     if command == _SIGNAL_0:
@@ -336,7 +331,7 @@ def _nearest_neighbour(task: Task) -> Outcome:
         if operation == _SIGNAL_APPLICATION:
             return _signal_all(task, data)
         if operation == _SET_LEDS:
-            for chip in task.machine.running():
+            for chip in task.machine.around(task.chip):
                 _switch(chip, data & 0x0FFF_FFFF, task.machine)
     elif command == _FLOOD_START:
         flood.begin(key >> 17 & 0x7F, key >> 8 & 0xFF, data)
@@ -344,13 +339,13 @@ def _nearest_neighbour(task: Task) -> Outcome:
         flood.select(data, key & 0x3_FFFF)
     elif command == _FLOOD_END:
         unix_time = task.machine.unix_time(task.now)
-        for chip, cores in flood.end(key >> 1 & 0x7F, task.machine.running(), data):
+        for chip, cores in flood.end(key >> 1 & 0x7F, task.machine.around(task.chip), data):
             applications.start(chip, cores, unix_time)
     return _DONE
 
 
 def _flood_data(task: Task) -> Outcome:
-    first, second, address = task.packet[10:]
+    first, second, address = task.arguments
     length = 4 * ((second >> 8 & 0xFF) + 1)
     if length > len(task.data):
         return Result.LENGTH, b""
@@ -368,17 +363,16 @@ def _switch(chip: Chip, actions: int, machine: BootedMachine) -> None:
 
 
 def _set_leds(task: Task) -> Outcome:
-    _switch(task.chip, task.packet.argument_1, task.machine)
+    _switch(task.chip, task.arguments[0], task.machine)
     return _DONE
 
 
 def _ip_tag(task: Task) -> Outcome:
-    packet = task.packet
-    return tags_of(task.chip).command((packet.argument_1, packet.argument_2, packet.argument_3), task.sender)
+    return tags_of(task.chip).command(task.arguments, task.sender)
 
 
 def _allocate(task: Task) -> Outcome:
-    first, second, third = task.packet[10:]
+    first, second, third = task.arguments
     application, flags = first >> 8 & 0xFF, first >> 16 & 0xFF
     sdram, router = SdramHeap(task.chip), RouterTable(task.chip)
     match first & 0xFF:
@@ -406,7 +400,7 @@ def _allocate(task: Task) -> Outcome:
 
 
 def _route(task: Task) -> Outcome:
-    first, second, third = task.packet[10:]
+    first, second, third = task.arguments
     application, count = first >> 8 & 0xFF, first >> 16
     router = RouterTable(task.chip)
     match first & 0xFF:
@@ -433,7 +427,7 @@ def _route(task: Task) -> Outcome:
 
 
 def _remap(task: Task) -> Outcome:
-    core, flags, _ = task.packet[10:]
+    core, flags, _ = task.arguments
     physical = task.chip.physical
     if flags & 1:
         wanted = core
@@ -474,14 +468,14 @@ def _synchronise(_: Task) -> Outcome:
     return _DONE  # beacons go between chips only, where no host hears them
 
 
-_CORE_COMMANDS: dict[int, Callable[[Task], Outcome]] = {
+_CORE_COMMANDS: dict[int, Command] = {
     ScampCommand.VERSION: _tell_version,
     ScampCommand.READ: _read,
     ScampCommand.WRITE: _write,
     ScampCommand.FILL: _fill,
 }
 
-_COMMANDS: dict[int, Callable[[Task], Outcome]] = {
+_COMMANDS: dict[int, Command] = {
     **_CORE_COMMANDS,
     ScampCommand.COUNT: _count,
     ScampCommand.REMAP: _remap,

@@ -9,7 +9,7 @@ from struct import Struct
 from spinnaker.scamp import FIXED_TAGS, NO_TAG, POOL_TAGS, TAG_BYTES, TAGS, IpTag, TagFlag, TagOperation
 from spinnaker.scp import Result
 from spinnaker.sdp import MAX_DATA_BYTES
-from spinnaker_virtual.network import Socket
+from spinnaker_virtual.network import Address
 from spinnaker_virtual.scamp.chip import Chip
 
 _WORD = Struct("<I")
@@ -24,7 +24,7 @@ class TagTable:
         self._tags: dict[int, IpTag] = {}
         self._timeout = _DEFAULT_TIMEOUT
 
-    def command(self, arguments: tuple[int, int, int], sender: Socket) -> tuple[Result, bytes]:
+    def command(self, arguments: tuple[int, int, int], sender: Address) -> tuple[Result, bytes]:
         """Carry an IP tag command out; return its result and the reply's data."""
         first, second, third = arguments
         tag = first & 0xFF
@@ -55,16 +55,17 @@ class TagTable:
                     self._timeout = second
                 return Result.OK, data
 
-    def _set(self, tag: int, first: int, second: int, third: int, sender: Socket) -> tuple[Result, bytes]:
+    def _set(self, tag: int, first: int, second: int, third: int, sender: Address) -> tuple[Result, bytes]:
         if tag != NO_TAG:
             flags = TagFlag(first >> 20 & 0x0F00) | TagFlag.VALID
             steps = first >> 24 & 0xF
             timeout = 1 << steps - 1 if steps else 0
             reverse = bool(flags & TagFlag.REVERSE)
-            port = sender.port if flags & TagFlag.SENDER else second & 0xFFFF
+            host, host_port = sender
+            port = host_port if flags & TagFlag.SENDER else second & 0xFFFF
             address = _WORD.pack(third)
             if not third and not reverse:
-                address = IPv4Address(sender.host).packed
+                address = IPv4Address(host).packed
             self._tags[tag] = IpTag(
                 address=address,
                 port=0 if reverse else port,

@@ -8,24 +8,23 @@ import asyncio
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
-from typing import TextIO
 
 from spinnaker.geometry import Size
 from spinnaker_virtual.configuration import MachineFileError, parse
 from spinnaker_virtual.faults import Faults
+from spinnaker_virtual.log import ALL_TRAFFIC, Traffic
+from spinnaker_virtual.log_file import opened_log
 from spinnaker_virtual.loopback import AddressError
 from spinnaker_virtual.machine import Timings, VirtualMachine
 from spinnaker_virtual.site import VirtualSite
 
+_LAST_PORT = 65535
 _SIZE = re.compile(r"([1-9]\d{0,3})[xX]([1-9]\d{0,3})")
-_SOCKETS_A_BOARD = 2
-_SPARE_DESCRIPTORS = 256
 
 
 def _base(text: str) -> IPv4Address:
@@ -38,9 +37,22 @@ def _base(text: str) -> IPv4Address:
     return address
 
 
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,4}", text) or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; expected a number from 1 to {_LAST_PORT}")
+    return int(text)
+
+
 def _faults(text: str) -> Faults:
     try:
         return Faults.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _traffic(text: str) -> frozenset[Traffic]:
+    try:
+        return Traffic.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -57,15 +69,16 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="WxH|FILE",
         help="width and height in triads, such as 2x1, or a TOML file that describes a machine",
     )
-    parser.add_argument(
+    addresses = parser.add_mutually_exclusive_group()
+    addresses.add_argument(
         "--base",
         type=_base,
         metavar="ADDRESS",
         help="address of the first frame's BMP (default: a block that is free)",
     )
-    parser.add_argument(
+    addresses.add_argument(
         "--ports",
-        type=int,
+        type=_port,
         metavar="N",
         help="put everything on 127.0.0.1, from port N on, instead of an address a board",
     )
@@ -81,6 +94,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="settles when the faults happen (default: 0)")
     parser.add_argument(
         "--log", metavar="FILE", help="write a line for every packet to FILE, - for the standard output"
+    )
+    parser.add_argument(
+        "--log-only",
+        type=_traffic,
+        metavar="KINDS",
+        help="log only some kinds of packets, such as bmp,crossing; there are "
+        + ", ".join(kind.value for kind in Traffic),
     )
     parser.add_argument("--version", "-V", action="version", version=f"%(prog)s {version('spalloc')}")
     return parser
@@ -99,6 +119,8 @@ def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
     else:
         try:
             machine = parse(Path(arguments.machine).read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise MachineFileError(f"{arguments.machine}: not UTF-8 text: {error.reason}") from None
         except FileNotFoundError:
             raise MachineFileError(
                 f"{arguments.machine!r} is neither a size in triads, such as 2x1, nor a file"
@@ -116,13 +138,20 @@ def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.log_only is not None and arguments.log is None:
+        parser.error("--log-only says what goes into a log: say where to with --log FILE")
     try:
         machine = machine_of(arguments)
-        with ExitStack() as stack:
-            log = _log(arguments.log, stack)
-            _allow_sockets(_SOCKETS_A_BOARD * len(machine.places) + len(machine.frames))
-            site = VirtualSite(machine, arguments.base, first_port=arguments.ports, log=log)
+        with opened_log(arguments.log) as log:
+            site = VirtualSite(
+                machine,
+                arguments.base,
+                first_port=arguments.ports,
+                log=log,
+                log_only=arguments.log_only or ALL_TRAFFIC,
+            )
             asyncio.run(_serve(site, arguments.on))
     except (MachineFileError, AddressError, OSError, ValueError) as error:
         print(f"spinnaker-virtual: {_message(error)}", file=sys.stderr)
@@ -135,28 +164,6 @@ def _message(error: Exception) -> str:
         where = f"{error.filename}: " if error.filename and not isinstance(error, AddressError) else ""
         return where + error.strerror
     return str(error)
-
-
-def _log(name: str | None, stack: ExitStack) -> Callable[[str], None] | None:
-    if name is None:
-        return None
-    stream: TextIO = sys.stdout
-    if name != "-":
-        stream = stack.enter_context(Path(name).open("w", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
-    return lambda line: print(line, file=stream, flush=True)
-
-
-def _allow_sockets(wanted: int) -> None:
-    """Raise the limit on open files to what the machine needs, as far as the system lets us."""
-    try:
-        import resource
-    except ImportError:  # systems without such limits
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + _SPARE_DESCRIPTORS
-    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _serve(site: VirtualSite, power: bool) -> None:

@@ -102,11 +102,14 @@ class Commands:
         return [str(_SCRIPTS / name), *(self.server if server else []), *arguments]
 
     def clean(self) -> None:
-        """End what a failed test left running."""
+        """End what a failed test left running, and leave no pipe open for others to be blamed for."""
         for process in self.started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(_PATIENCE)
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
 
 
 @pytest.fixture

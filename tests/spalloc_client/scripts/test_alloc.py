@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,28 @@ def test_a_signal_ends_the_command_and_frees_the_job(
     running.until("Ready!")
     assert running.end(number) == 128 + number
     assert client.list_jobs() == []
+
+
+@pytest.mark.parametrize("milliseconds", range(12))
+def test_a_signal_at_any_moment_frees_the_job(
+    commands: Commands, client: ProtocolClient, milliseconds: int
+) -> None:
+    running = commands.start("spalloc", *OWNER, "-c", "sleep", "600")
+    running.until("Waiting for power")
+    # Not waiting for anything, but being at another point of the command's life each time.
+    threading.Event().wait(milliseconds / 1000)
+    assert running.end(signal.SIGINT) in (4, 128 + signal.SIGINT)
+    assert client.list_jobs() == []
+
+
+def test_at_the_prompt_it_is_told_that_the_job_was_destroyed(
+    commands: Commands, client: ProtocolClient
+) -> None:
+    running = commands.start("spalloc", *OWNER, "3")
+    running.until("<Press enter", "output")
+    client.destroy_job(1, "The machine room is too hot.")
+    assert running.end() == 1
+    assert running.said["error"].endswith("Job 1: Destroyed: The machine room is too hot.\n")
 
 
 def test_ctrl_c_while_waiting_frees_the_job(commands: Commands, client: ProtocolClient) -> None:

@@ -8,6 +8,7 @@ from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Level
 from spalloc_server.core.networks import EVERYWHERE
+from spalloc_server.core.quotas import JobLimits
 from spalloc_server.core.trust import Control
 from spinnaker.geometry import Board, BoardLink, Link, Size
 from spinnaker.places import Frame, Place
@@ -91,6 +92,12 @@ def test_settings_of_the_server_are_read() -> None:
         file = "/var/lib/spalloc/jobs"
         [history]
         days = 0.5
+        [jobs]
+        live = 9
+        queued = 8
+        of_one_owner = 7
+        from_one_host = 6
+
         [trust]
         control = "owner"
         administrators = ["10.1.0.0/16"]
@@ -109,6 +116,7 @@ def test_settings_of_the_server_are_read() -> None:
     assert configuration.state == Path("/var/lib/spalloc/jobs")
     assert configuration.history_days == 0.5
     assert configuration.trust.control is Control.OWNER
+    assert configuration.job_limits == JobLimits(live=9, queued=8, of_one_owner=7, from_one_host=6)
     assert "10.1.2.3" in configuration.trust.administrators
     assert configuration.log_level is Level.DEBUG
 
@@ -136,7 +144,7 @@ control = "me"
             '4: v1.allow[0] is "10.0.0.1/8"; expected a network, such as "10.0.0.0/8" (no bits set after the first 8), '
             "or an address"
         ),
-        "5: v2 is not a setting; known are boards, history, log, machine, metrics, state, trust, v1",
+        "5: v2 is not a setting; known are boards, history, jobs, log, machine, metrics, state, trust, v1",
         '8: machine "desk" size is "2x"; expected a size in triads, "WIDTHxHEIGHT", from "1x1" to "21x21"',
         '10: machine "desk" dead_boards[0] is [0, 0]; expected a board\'s [x, y, z]',
         '12: machine[1] has no name; expected a name, such as name = "desk"',

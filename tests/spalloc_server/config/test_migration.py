@@ -15,8 +15,8 @@ from spalloc_server.config.writing import to_toml
 from spalloc_server.core.machine import Machine
 from spinnaker.geometry import Board, BoardLink, Link, far_end
 from tests.peers.environments import PeerEnvironment
+from tests.processes import SERVER
 from tests.spalloc_server.config.examples import CSV
-from tests.spalloc_server.processes import SERVER
 
 pytestmark = pytest.mark.slow
 

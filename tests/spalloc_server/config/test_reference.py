@@ -13,6 +13,7 @@ TABLES = (
     "metrics",
     "state",
     "history",
+    "jobs",
     "trust",
     "log",
     "boards",

@@ -50,6 +50,10 @@ class Front:
         self.front = V1Server(self.engine, limits, admission)
         self.port = 0
 
+    def another_front(self) -> V1Server:
+        """A second front for the same engine, as a server that has just been started has."""
+        return V1Server(self.engine, Limits())
+
     async def connect(self) -> "Peer":
         return Peer(*await asyncio.open_connection("127.0.0.1", self.port))
 

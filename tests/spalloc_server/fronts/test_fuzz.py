@@ -17,7 +17,7 @@ SEED = 0 if os.environ.get("CI") else random.randrange(10**9)
 
 
 @pytest.mark.parametrize(
-    "inputs", [pytest.param(2_000), pytest.param(60_000, marks=pytest.mark.slow)], ids=["few", "many"]
+    "inputs", [pytest.param(2_000), pytest.param(60_000, marks=pytest.mark.long)], ids=["few", "many"]
 )
 def test_nonsense_is_answered_and_leaves_nothing_behind(inputs: int) -> None:
     logging.disable(logging.WARNING)

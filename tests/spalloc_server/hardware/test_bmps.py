@@ -23,12 +23,12 @@ BOARDS = tuple(Board(x, y, z) for x in range(2) for y in range(2) for z in range
 Test = Callable[[VirtualSite, Bmps, Machine], Coroutine[Any, Any, None]]
 
 
-def run(test: Test, **options: Any) -> None:
+def run(test: Test, timings: Timings = Timings.instant(), **options: Any) -> None:  # noqa: B008
     # Two frames, so that orders have to be split.
     places = {board: Place(0, index // 6, index % 6) for index, board in enumerate(BOARDS)}
 
     async def main() -> None:
-        machine = VirtualMachine(size=SIZE, places=places, timings=Timings.instant(), **options)
+        machine = VirtualMachine(size=SIZE, places=places, timings=timings, **options)
         async with VirtualSite(machine) as site:
             described = machine_of(site)
             bmps = Bmps([described])

@@ -7,7 +7,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.hardware.bmps import Bmps
 from spinnaker.places import Frame
-from spinnaker_virtual import VirtualSite
+from spinnaker_virtual import Timings, VirtualSite
 from tests.spalloc_server.hardware.test_bmps import BOARDS, carry_out, on, run
 
 
@@ -42,6 +42,20 @@ def test_a_frame_with_another_bmp_is_driven_through_that_one() -> None:
         assert all(site.is_on(board) for board in BOARDS)
 
     run(test)
+
+
+def test_boards_are_as_wanted_last_though_their_frame_changes_while_it_switches_them() -> None:
+    async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        first, *others = BOARDS
+        being_switched_on = asyncio.ensure_future(carry_out(bmps, on(1, machine, *others)))
+        await asyncio.sleep(0)
+        places = {board: place for board, place in machine.places.items() if board != first}
+        bmps.reconfigure([replace(machine, places=places, dead_boards=frozenset({first}))])
+        assert await carry_out(bmps, PowerOrder(2, machine.name, frozenset(others), False)) == [{}]
+        assert await being_switched_on == [{}]
+        assert not any(site.is_on(board) for board in others)
+
+    run(test, Timings(power_on=0.05))
 
 
 def test_a_bmp_that_is_gone_is_spoken_of_no_more() -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from spalloc_client import SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
 from spalloc_server.core.machine import Machine
 from spinnaker.geometry import Board, Size
+from tests.processes import SERVER, ServerProcess, spalloc_server
 from tests.spalloc_server.operation.boards import virtual_machines, without, write
-from tests.spalloc_server.processes import SERVER, ServerProcess, server
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +65,10 @@ def _reload(running: ServerProcess) -> list[str]:
 
 def test_a_configured_site_is_served(machines: list[Machine], tmp_path: Path) -> None:
     configuration = write(tmp_path / "site.toml", machines)
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         assert running.host == "127.0.0.1"
         assert [machine["name"] for machine in client.list_machines()] == ["a", "b"]
         job = _ready(client, 3, machine="b")
@@ -73,7 +77,10 @@ def test_a_configured_site_is_served(machines: list[Machine], tmp_path: Path) ->
     assert status == 0
     assert "jobs keep their boards" in log
     assert (tmp_path / "site.state").exists()
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         assert client.get_job_state(job)["state"] == JobState.ready
 
 
@@ -91,14 +98,17 @@ def test_options_go_before_the_file(machines: list[Machine], tmp_path: Path) -> 
         "--state",
         str(tmp_path / "s"),
     ]
-    with server(arguments) as running:
+    with spalloc_server(arguments) as running:
         assert (running.host, running.port) == ("127.0.0.2", port)
     assert (tmp_path / "s").exists()
 
 
 def test_a_reload_ends_only_the_jobs_that_it_touches(machines: list[Machine], tmp_path: Path) -> None:
     configuration = write(tmp_path / "site.toml", machines)
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         kept, gone = _ready(client, 3, machine="b"), _ready(client, 3, machine="a")
         before = client.get_job_machine_info(kept)
         list(_told(client))
@@ -128,7 +138,10 @@ def test_a_bad_new_file_is_refused_whole_and_the_log_says_why(
     machines: list[Machine], tmp_path: Path
 ) -> None:
     configuration = write(tmp_path / "site.toml", machines)
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         before = client.list_machines()
         write(configuration, machines[:1], '[v1.limits]\nconnection = 3\n[log]\nlevel = "loud"\n')
         log = _reload(running) + _log_until(running, "loud")
@@ -147,16 +160,21 @@ def test_a_bad_new_file_is_refused_whole_and_the_log_says_why(
 
 def test_a_reload_sets_limits_networks_and_trust_at_once(machines: list[Machine], tmp_path: Path) -> None:
     configuration = write(tmp_path / "site.toml", machines)
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         job = _ready(client, 1)
         configuration.write_text(
             configuration.read_text().replace("port = 0", 'port = 1\nallow = ["127.0.0.2"]')
-            + '[trust]\ncontrol = "owner"\n'
+            + '[trust]\ncontrol = "owner"\n[jobs]\nof_one_owner = 1\n'
         )
         log = _reload(running)
         assert any(
             "a changed v1.port takes effect only when the server is started again" in line for line in log
         )
+        with pytest.raises(SpallocServerException, match=r"allows 1 \(its setting jobs.of_one_owner\)"):
+            client.create_job(owner="me")
         client.destroy_job(job)
         with socket.create_connection((running.host, running.port), 10) as refused:
             reply = json.loads(refused.makefile().readline())
@@ -193,11 +211,14 @@ def test_check_says_what_a_configuration_means(machines: list[Machine], tmp_path
 
 def test_a_cold_start_forgets_jobs_and_never_their_numbers(machines: list[Machine], tmp_path: Path) -> None:
     configuration = write(tmp_path / "site.toml", machines)
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         job = _ready(client, 3)
         running.end(signal.SIGKILL)
     with (
-        server([str(configuration), "--cold-start"]) as running,
+        spalloc_server([str(configuration), "--cold-start"]) as running,
         ProtocolClient(running.host, running.port) as client,
     ):
         assert client.list_jobs() == []
@@ -210,7 +231,10 @@ def test_metrics_and_readiness_are_served_on_a_port_of_their_own(
 ) -> None:
     dead = [without(machines[0], Board(0, 0, 2)), machines[1]]
     configuration = write(tmp_path / "site.toml", dead, "[metrics]\nport = 0\n")
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         port = int(running.before["metrics"])
         _ready(client, 3, machine="b")
         client.create_job(2, 1, owner="me", machine="b")
@@ -245,7 +269,7 @@ def test_systemd_is_told_of_every_state(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "10000000")
         monkeypatch.delenv("WATCHDOG_PID", raising=False)
-        with server([str(configuration)]) as running:
+        with spalloc_server([str(configuration)]) as running:
             assert systemd.recv(500) == b"READY=1\nSTATUS=2 machines with 9 boards"
             assert systemd.recv(500) == b"WATCHDOG=1"
             write(configuration, machines[:1])
@@ -263,7 +287,7 @@ def test_only_a_jobs_host_or_an_administrators_may_end_it_where_the_site_says_so
     configuration = write(tmp_path / "site.toml", machines, trust)
     text = configuration.read_text()
     configuration.write_text(text.replace('"127.0.0.1"', '"0.0.0.0"'))
-    with server([str(configuration)]) as running, ProtocolClient("127.0.0.1", running.port) as client:
+    with spalloc_server([str(configuration)]) as running, ProtocolClient("127.0.0.1", running.port) as client:
         job = _ready(client, 1)
         client.power_off_job_boards(job)
         client.destroy_job(job, "done")
@@ -272,18 +296,24 @@ def test_only_a_jobs_host_or_an_administrators_may_end_it_where_the_site_says_so
 
 def test_old_jobs_are_forgotten(machines: list[Machine], tmp_path: Path) -> None:
     configuration = write(tmp_path / "site.toml", machines, "[history]\ndays = 0\n")
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         client.destroy_job(_ready(client, 1))
         assert [job["job_id"] for job in client.call("list_ended_jobs")] == [1]
         running.end()
-    with server([str(configuration)]) as running, ProtocolClient(running.host, running.port) as client:
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
         _log_until(running, "1 ended jobs are old and forgotten")
         assert client.call("list_ended_jobs") == []
 
 
 def test_a_port_in_use_is_one_line_and_a_clean_end(machines: list[Machine], tmp_path: Path) -> None:
     configuration = write(tmp_path / "site.toml", machines)
-    with server([str(configuration)]) as running:
+    with spalloc_server([str(configuration)]) as running:
         other = tmp_path / "other.toml"
         write(other, machines, "")
         arguments = [str(other), "--port", str(running.port)]

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -252,3 +253,14 @@ def test_what_was_written_survives_a_power_loss_at_any_moment(seed: int) -> None
     assert attempted > acknowledged
     store.close()
     disk.close()
+
+
+def test_a_listing_of_long_records_ends_before_it_fills_the_memory(path: Path) -> None:
+    asked = Asked((), {"description": "x" * 50_000})
+    store = Store(path)
+    store.write(
+        {number: replace(ended(number, 1000.0 + number), asked=asked) for number in range(1, 101)}, {}
+    )
+    found = store.ended_jobs(None, None, 1000)
+    store.close()
+    assert [record.id for record in found] == list(range(100, 20, -1))

@@ -3,8 +3,9 @@
 # No bytes and no sockets: connections are connection.py's subject. Values returned here can be written as JSON.
 """The commands of the v1 protocol."""
 
+import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -36,7 +37,7 @@ from spalloc_server.fronts.v1.arguments import (
     or_null,
     texts,
 )
-from spalloc_server.fronts.v1.listing import Encoded, Listing, Reply, ended_entry
+from spalloc_server.fronts.v1.listing import Encoded, Later, Listing, Reply, ended_listing
 from spinnaker.geometry import Board, Chip, first_chip
 from spinnaker.places import Place
 
@@ -48,10 +49,24 @@ DEFAULT_KEEPALIVE_SECONDS = 60.0
 
 DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
-"""Ended jobs that one listing may have; a listing of them takes the loop's time."""
+"""Ended jobs that one listing may have."""
 
-EndedJobs = Callable[[str | None, str | None, int], Sequence[JobRecord]]
-"""Returns the jobs that ended last: of an owner, on a machine, and how many at most."""
+_CHANGES = frozenset({"create_job", "destroy_job", "power_on_job_boards", "power_off_job_boards"})
+"""Commands that are worth nothing before they are recorded."""
+
+
+class EndedJobs(Protocol):
+    """Reads the history."""
+
+    def __call__(
+        self,
+        owner: str | None,
+        machine: str | None,
+        limit: int,
+        use: Callable[[Sequence[JobRecord]], Encoded],
+        /,
+    ) -> Awaitable[Encoded]:
+        """Return what `use` makes of the jobs that ended last: of an owner, on a machine, `limit` at most."""
 
 
 class Watcher(Protocol):
@@ -89,13 +104,16 @@ class Command:
 class Commands:
     """All commands, bound to one site."""
 
-    def __init__(self, site: Site, clock: Clock, ended_jobs: EndedJobs) -> None:
+    def __init__(
+        self, site: Site, clock: Clock, ended_jobs: EndedJobs, trouble: Callable[[], str | None]
+    ) -> None:
         """Serve `site`.
 
         Args:
             site: Whose jobs and machines the commands are about.
             clock: Where the time is read.
             ended_jobs: Where records of ended jobs are found.
+            trouble: Returns why nothing can be recorded just now, or None.
         """
         self.trust = Trust()
         """May be replaced at any time."""
@@ -104,7 +122,9 @@ class Commands:
         self._site = site
         self._clock = clock
         self._ended_jobs = ended_jobs
-        self._listing = Listing()
+        self._trouble = trouble
+        self.listing = Listing()
+        """What `list_jobs` returns."""
         job = (Parameter("job_id", a_whole_number),)
         any_job = (Parameter("job_id", or_null(a_whole_number), None),)
         any_machine = (Parameter("machine_name", or_null(a_text), None),)
@@ -153,6 +173,8 @@ class Commands:
         """
         if name in self._names:
             self.counts[name] += 1
+        if name in _CHANGES:
+            self._check_records()
         if name == "create_job":
             return self._create_job(caller, args, kwargs)
         if name == "where_is":
@@ -163,6 +185,12 @@ class Commands:
                 f"there is no command {name[:60]!r}; there are {', '.join(sorted(self._names))}"
             )
         return command.run(caller, *bind(name, command.parameters, args, kwargs))
+
+    def _check_records(self) -> None:
+        # Whoever gives up waiting and asks again would get a second job once there is room again.
+        trouble = self._trouble()
+        if trouble is not None:
+            raise CommandError(f"the server takes no changes for now, try again later: {trouble}")
 
     def _version(self, _caller: Caller) -> Json:
         return PROTOCOL_VERSION
@@ -210,6 +238,9 @@ class Commands:
             )
         except RequestError as error:
             raise CommandError(str(error)) from error
+        refusal = self._site.refusal(owner, caller.host)
+        if refusal is not None:
+            raise CommandError(refusal)
         asked = Asked(
             tuple(cast("Sequence[int]", args)),
             {name: value for name, value in kwargs.items() if name not in ("owner", "keepalive")},
@@ -296,12 +327,18 @@ class Commands:
         return None
 
     def _list_jobs(self, _caller: Caller) -> Encoded:
-        return self._listing.of(self._site.jobs)
+        return self.listing.of(self._site.jobs)
 
-    def _list_ended_jobs(self, _caller: Caller, owner: str | None, machine: str | None, limit: int) -> Json:
+    def _list_ended_jobs(self, _caller: Caller, owner: str | None, machine: str | None, limit: int) -> Later:
         if not 1 <= limit <= MOST_ENDED_JOBS:
             raise CommandError(f"limit is {limit}; it must be 1 to {MOST_ENDED_JOBS}")
-        return [ended_entry(record) for record in self._ended_jobs(owner, machine, limit)]
+        return Later(lambda: self._read_ended_jobs(owner, machine, limit))
+
+    async def _read_ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> Encoded:
+        try:
+            return await self._ended_jobs(owner, machine, limit, ended_listing)
+        except sqlite3.Error as error:
+            raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
     def _job_queue_position(self, _caller: Caller, number: int) -> Json:
         waiting = self._site.waiting(number)

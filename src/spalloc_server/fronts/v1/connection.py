@@ -18,7 +18,7 @@ from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
 from spalloc_server.fronts.v1.inbox import Inbox
-from spalloc_server.fronts.v1.listing import Encoded
+from spalloc_server.fronts.v1.listing import Encoded, Later
 from spalloc_server.fronts.v1.watchers import Watchers
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,12 @@ MAX_AHEAD_BYTES = 64 * 1024
 """Requests read ahead; a client that sends more is not read from until some are done."""
 MAX_HELD = 256
 """Replies that wait for the disk; no more commands of their client are done until some have gone."""
+
+
+_FAILED = encode(Failure("the server failed to do this; its log says why"))
+_NOT_DONE = encode(
+    Failure("the server stops before it could record this, so it is not done; ask again when it is back")
+)
 
 
 class Host(Protocol):
@@ -50,6 +56,7 @@ class Connection(asyncio.Protocol):
     """A client, from its first byte to its last."""
 
     __slots__ = (
+        "_answering",
         "_clogged",
         "_ending",
         "_held",
@@ -82,6 +89,8 @@ class Connection(asyncio.Protocol):
         self._turn: asyncio.Handle | None = None
         self._held: deque[tuple[int, bytes]] | None = None
         """Replies that may not go yet, each with the number of holds that must be lifted first."""
+        self._answering: asyncio.Task[None] | None = None
+        """Under way while a command takes its time; what was asked after it waits."""
         self._holds = 0
         self._lifted = 0
         self._clogged = False
@@ -110,6 +119,8 @@ class Connection(asyncio.Protocol):
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        if self._answering is not None:
+            self._answering.cancel()
         self._host.watchers.forget(self)
         self._host.closed(self, self.address)
 
@@ -169,7 +180,11 @@ class Connection(asyncio.Protocol):
 
     def _waits(self) -> bool:
         """Whether no command may be done just now."""
-        return self._clogged or (self._held is not None and len(self._held) >= MAX_HELD)
+        return (
+            self._clogged
+            or self._answering is not None
+            or (self._held is not None and len(self._held) >= MAX_HELD)
+        )
 
     def _go_on(self) -> None:
         if self._turn is None and not self._transport.is_closing():
@@ -212,19 +227,42 @@ class Connection(asyncio.Protocol):
         engine = self._host.engine
         changes = engine.site.changes
         request = decode_request(line)
+        if engine.failure is not None:
+            self._send(_NOT_DONE, hold=False)
+            return len(_NOT_DONE)
         try:
             value = self._host.commands.run(
                 Caller(self.address, self), request.command, request.args, request.kwargs
             )
+            if isinstance(value, Later):
+                self._answering = asyncio.get_running_loop().create_task(
+                    self._answer_later(request.command, value)
+                )
+                return 0
             reply = value.reply if isinstance(value, Encoded) else encode(Return(value))
         except CommandError as error:
             reply = encode(Failure(str(error)))
-        except Exception:  # noqa: BLE001
+        except Exception as fault:  # noqa: BLE001
             # Not the client's fault, and nobody else's trouble: they get an answer, we get to know.
             _log.exception("the command %.60r of a client at %s failed", request.command, self.address)
-            reply = encode(Failure("the server failed to do this; its log says why"))
+            if engine.site.changes != changes:
+                engine.fail(fault)
+            reply = _FAILED
         self._send(reply, hold=engine.site.changes != changes)
         return len(reply)
+
+    async def _answer_later(self, command: str, value: Later) -> None:
+        try:
+            reply = (await value.reply()).reply
+        except CommandError as error:
+            reply = encode(Failure(str(error)))
+        except Exception:  # noqa: BLE001
+            _log.exception("the command %.60r of a client at %s failed", command, self.address)
+            reply = _FAILED
+        self._answering = None
+        if not self._transport.is_closing():
+            self._send(reply, hold=False)
+            self._go_on()
 
     def _refuse(self, why: str) -> None:
         """Say what was wrong with a client that can't be listened to any further, and end."""
@@ -237,7 +275,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """End the connection if nothing is left to be done for a client that is not listened to any more."""
-        if self._ending and not self._held and not self._transport.is_closing():
+        if self._ending and not self._held and self._answering is None and not self._transport.is_closing():
             # However little is left to be sent, the client must read it some day.
             if self.stuck is None:
                 self.stuck = asyncio.get_running_loop().time()
@@ -261,14 +299,16 @@ class Connection(asyncio.Protocol):
             self._held = deque()
         self._held.append((self._holds, data))
 
-    def _lift(self) -> None:
+    def _lift(self, recorded: bool) -> None:
         self._lifted += 1
         if not self._held or self._transport.is_closing():
             return
         ready = []
         waited = self._waits()
         while self._held and self._held[0][0] <= self._lifted:
-            ready.append(self._held.popleft()[1])
+            reply = self._held.popleft()[1]
+            # What was asked after a change that is lost was answered as if it had been made.
+            ready.append(reply if recorded else _NOT_DONE)
         if not self._held:
             self._held = None
         if ready:

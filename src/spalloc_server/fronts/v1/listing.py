@@ -3,14 +3,16 @@
 # What a listing says of a job stands here; which jobs there are, in the core.
 """The listing of all jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
+from spalloc_client.states import JobState
 from spalloc_client.wire import Json, Return, encode
 from spalloc_server.core.jobs import Job, JobRecord
+from spinnaker.geometry import Board
 
 _write = msgspec.json.Encoder().encode
 
@@ -23,7 +25,15 @@ class Encoded:
     """The whole line, with its newline."""
 
 
-Reply: TypeAlias = "Json | Encoded"
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A reply that takes its time; whoever asked gets it, and what they ask next, when it is there."""
+
+    reply: Callable[[], Awaitable[Encoded]]
+    """Called once; what it returns raises CommandError where the command can't be done."""
+
+
+Reply: TypeAlias = "Json | Encoded | Later"
 """What a command may return."""
 
 
@@ -32,49 +42,94 @@ class Listing:
 
     def __init__(self) -> None:
         """Begin with nothing written."""
-        self._written: dict[int, tuple[JobRecord, bytes]] = {}
+        # Two mappings to things that are there anyway, or are no containers: with pairs in one, the collector of
+        # garbage would look through all jobs in the middle of a first listing.
+        self._of: dict[int, JobRecord] = {}
+        self._texts: dict[int, bytes] = {}
 
     def of(self, jobs: Mapping[int, Job]) -> Encoded:
         """Return the listing of `jobs`, in their order."""
-        written = self._written
-        if len(written) > 2 * len(jobs) + 100:
-            self._written = written = {number: part for number, part in written.items() if number in jobs}
-        parts = []
-        for number, job in jobs.items():
+        self.write(jobs.values())
+        texts = self._texts
+        return Encoded(_HEAD + b",".join([texts[number] for number in jobs]) + _TAIL)
+
+    def drop(self, jobs: Iterable[int]) -> None:
+        """Forget jobs that are listed no more."""
+        for number in jobs:
+            self._of.pop(number, None)
+            self._texts.pop(number, None)
+
+    def write(self, jobs: Iterable[Job]) -> None:
+        """Write those of `jobs` that are new, or have changed since they were written."""
+        of, texts = self._of, self._texts
+        for job in jobs:
             record = job.record
-            part = written.get(number)
-            if part is None or part[0] is not record:
-                part = written[number] = (record, _written(record))
-            parts.append(part[1])
-        return Encoded(b'{"return":[' + b",".join(parts) + b"]}\n")
+            number = record.id
+            if of.get(number) is not record:
+                texts[number] = _written(_entry(record))
+                of[number] = record
 
 
-def ended_entry(record: JobRecord) -> dict[str, Any]:
-    """Return what a listing says of a job that has ended."""
-    return _entry(record) | {"reason": record.reason, "ended": record.ended}
+def ended_listing(records: Iterable[JobRecord]) -> Encoded:
+    """Return the listing of jobs that have ended, in their order."""
+    return Encoded(_HEAD + b",".join([_written(_ended_entry(record)) for record in records]) + _TAIL)
 
 
-def _written(record: JobRecord) -> bytes:
+_HEAD, _TAIL = b'{"return":[', b"]}\n"
+
+
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """What a listing says of a job, in the order in which it says it."""
+
+    job_id: int
+    owner: str
+    start_time: float
+    keepalive: float | None
+    state: JobState
+    power: bool | None
+    args: tuple[int, ...]
+    kwargs: Mapping[str, object]
+    allocated_machine_name: str | None
+    boards: list[Board] | None
+    keepalivehost: str
+
+
+class _EndedEntry(_Entry, frozen=True, gc=False):
+    """What it says of one that has ended."""
+
+    reason: str | None
+    ended: float | None
+
+
+def _entry(record: JobRecord) -> _Entry:
+    allocation = record.allocation
+    return _Entry(
+        record.id,
+        record.owner,
+        record.created,
+        record.keepalive,
+        record.state,
+        record.power,
+        record.asked.args,
+        record.asked.kwargs,
+        None if allocation is None else allocation.machine,
+        None if allocation is None else sorted(allocation.boards),
+        record.keepalive_host,
+    )
+
+
+def _ended_entry(record: JobRecord) -> _EndedEntry:
     entry = _entry(record)
+    return _EndedEntry(
+        **{name: getattr(entry, name) for name in _Entry.__struct_fields__},
+        reason=record.reason,
+        ended=record.ended,
+    )
+
+
+def _written(entry: _Entry) -> bytes:
     text = _write(entry)
     if not text.isascii():
         # Every other line is ASCII, so that peers read it whatever encoding they expect; so is this.
-        return encode(Return(entry))[len(b'{"return":') : -len(b"}\n")]
+        return encode(Return(msgspec.to_builtins(entry)))[len(b'{"return":') : -len(b"}\n")]
     return text
-
-
-def _entry(record: JobRecord) -> dict[str, Any]:
-    allocation = record.allocation
-    return {
-        "job_id": record.id,
-        "owner": record.owner,
-        "start_time": record.created,
-        "keepalive": record.keepalive,
-        "state": record.state.value,
-        "power": record.power,
-        "args": record.asked.args,
-        "kwargs": record.asked.kwargs,
-        "allocated_machine_name": None if allocation is None else allocation.machine,
-        "boards": None if allocation is None else sorted(allocation.boards),
-        "keepalivehost": record.keepalive_host,
-    }

@@ -7,12 +7,15 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 
 from spalloc_server.descriptors import allow_descriptors
 from spalloc_server.engine import Engine
+from spalloc_server.fronts.v1.ahead import Ahead
 from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import Connection
 from spalloc_server.fronts.v1.limits import Limits
+from spalloc_server.fronts.v1.ration import Ration
 from spalloc_server.fronts.v1.watchers import Watchers
 
 _log = logging.getLogger(__name__)
@@ -45,14 +48,21 @@ class V1Server:
             admission: Says which addresses may connect.
         """
         self.engine = engine
-        self.commands = Commands(engine.site, engine.clock, engine.ended_jobs)
+        self.commands = Commands(engine.site, engine.clock, engine.ended_jobs, lambda: engine.trouble)
         self.watchers = Watchers(lambda job: job in engine.site.jobs)
+        self._ahead = Ahead(self.commands.listing, engine.site)
         self.limits = limits or Limits()
         """May be replaced at any time; holds for what happens from then on."""
         self.admission = admission
         """May be replaced at any time; clients that are connected stay."""
         self._connections: set[Connection] = set()
         self._from_address: Counter[str] = Counter()
+        self.refused = 0
+        """How many clients were not let in since the start."""
+        self.cut_off = 0
+        """How many clients' connections the server has ended since the start."""
+        self._refusals = Ration()
+        self._cuts = Ration()
         self._server: asyncio.Server | None = None
         self._round: asyncio.TimerHandle | None = None
         self._alone = asyncio.Event()
@@ -74,7 +84,8 @@ class V1Server:
         self._server = await loop.create_server(
             lambda: Connection(self, self.limits.request_bytes), host, port, backlog=BACKLOG
         )
-        self.engine.listeners.add(self.watchers)
+        self.engine.listeners |= {self.watchers, self._ahead}
+        self._ahead.jobs_changed(self.engine.site.jobs)
         self._go_round_later()
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
@@ -87,10 +98,12 @@ class V1Server:
     async def stop(self) -> None:
         """End all connections; what is on its way to clients is still sent."""
         self.stop_listening()
-        self.engine.listeners.discard(self.watchers)
+        self.engine.listeners -= {self.watchers, self._ahead}
         self.watchers.stop()
+        self._ahead.stop()
         if self._round is not None:
             self._round.cancel()
+        self._sum_up(inf)
         for connection in list(self._connections):
             connection.close()
         try:
@@ -109,7 +122,9 @@ class V1Server:
         self._alone.clear()
         refusal = self._refusal(address)
         if refusal is not None:
-            _log.warning("a client at %s is refused: %s", address, refusal, extra={"client": address})
+            self.refused += 1
+            if self._refusals.admits(address, asyncio.get_running_loop().time()):
+                _log.warning("a client at %s is refused: %s", address, refusal, extra={"client": address})
         return refusal
 
     def _refusal(self, address: str) -> str | None:
@@ -149,14 +164,28 @@ class V1Server:
         for connection in list(self._connections):
             why = self._fault(connection, now, limits)
             if why is not None:
-                _log.warning(
-                    "a client at %s is cut off: %s",
-                    connection.address,
-                    why,
-                    extra={"client": connection.address},
-                )
+                self.cut_off += 1
+                if self._cuts.admits(connection.address, now):
+                    _log.warning(
+                        "a client at %s is cut off: %s",
+                        connection.address,
+                        why,
+                        extra={"client": connection.address},
+                    )
                 connection.abort()
+        self._sum_up(now)
         self._go_round_later()
+
+    def _sum_up(self, now: float) -> None:
+        """Log how many more clients met what was logged of the first, if it is time to."""
+        for what, ration in (("refused", self._refusals), ("cut off", self._cuts)):
+            for address, count in ration.summary(now):
+                if address is None:
+                    _log.warning("%d more clients, at other addresses, were %s", count, what)
+                else:
+                    _log.warning(
+                        "%d more clients at %s were %s", count, address, what, extra={"client": address}
+                    )
 
     def _fault(self, connection: Connection, now: float, limits: Limits) -> str | None:
         if connection.stuck is not None:

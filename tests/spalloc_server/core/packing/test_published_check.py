@@ -84,7 +84,7 @@ def _case(machine: Machine, request: JobRequest, given: Allocation) -> dict[str,
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_published_server_accepts_the_regions_that_we_allocate(
     peer: Callable[[str], PeerEnvironment],
 ) -> None:

@@ -1,6 +1,10 @@
 # The history of ended jobs, as clients can ask for it, and who may end a job or switch its boards.
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import json
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
@@ -13,8 +17,10 @@ from spalloc_server.core.site import Site
 from spalloc_server.core.trust import Control, Trust
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
+from spalloc_server.fronts.v1.listing import Encoded, Later
 from spalloc_server.store.database import Store
 from tests.spalloc_server.core.driver import machine
+from tests.spalloc_server.fronts import test_front
 
 
 class _Clock:
@@ -40,19 +46,31 @@ class Front:
     store: Store = field(default_factory=lambda: Store(None))
 
     def __post_init__(self) -> None:
-        self.commands = Commands(self.site, _Clock(), self._ended)
+        self.commands = Commands(self.site, _Clock(), self._ended, lambda: None)
 
-    def _ended(self, owner: str | None, machine: str | None, limit: int) -> Sequence[JobRecord]:
+    async def _ended(
+        self,
+        owner: str | None,
+        machine: str | None,
+        limit: int,
+        use: Callable[[Sequence[JobRecord]], Encoded],
+    ) -> Encoded:
         self.site.decide(0.0)
         self.store.write(self.site.take_effects().jobs, {})
-        return self.store.ended_jobs(owner, machine, limit)
+        return use(self.store.ended_jobs(owner, machine, limit))
 
     def run(self, name: str, *args: Json, host: str = "10.0.0.1", **kwargs: Json) -> Json:
         caller = Caller(host, _Watcher())
         return self.commands.run(caller, name, args, kwargs)  # type: ignore[return-value]
 
     def ended(self, **how: Json) -> list[Mapping[str, Json]]:
-        return self.run("list_ended_jobs", **how)  # type: ignore[return-value]
+        reply = self.run("list_ended_jobs", **how)
+        assert isinstance(reply, Later)
+        return json.loads(asyncio.run(_awaited(reply.reply())).reply)["return"]  # type: ignore[no-any-return]
+
+
+async def _awaited(reply: Awaitable[Encoded]) -> Encoded:
+    return await reply
 
 
 def _ids(entries: Sequence[Mapping[str, Json]]) -> list[Json]:
@@ -74,7 +92,7 @@ def test_ended_jobs_are_listed_latest_first_with_why_and_when() -> None:
     assert entry["state"] == 4
     assert entry["allocated_machine_name"] == "a"
     assert len(entry["boards"]) == 3  # type: ignore[arg-type]
-    assert entry["args"] == (3,)
+    assert entry["args"] == [3]
 
 
 def test_ended_jobs_can_be_asked_for_by_owner_and_machine() -> None:
@@ -140,3 +158,51 @@ def test_commands_are_counted_by_name_and_unknown_ones_are_not() -> None:
     with pytest.raises(CommandError):
         front.run("create_job")
     assert front.commands.counts == {"version": 2, "create_job": 1}
+
+
+def test_a_listing_that_takes_its_time_is_waited_for_by_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, may_go_on = threading.Event(), threading.Event()
+    read = Store.ended_jobs
+
+    def slowly(self: Store, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        wanted.set()
+        assert may_go_on.wait(60.0)
+        return read(self, owner, machine, limit)
+
+    monkeypatch.setattr(Store, "ended_jobs", slowly)
+
+    async def test(front: test_front.Front) -> None:
+        may_go_on.clear()
+        curious, leaving, other = [await front.connect() for _ in range(3)]
+        curious.send({"command": "list_ended_jobs"}, test_front.VERSION, {"command": "list_ended_jobs"})
+        leaving.send({"command": "list_ended_jobs"})
+        await asyncio.to_thread(wanted.wait, 60.0)
+        leaving.writer.close()
+        for _ in range(100):
+            assert await other.call("version") == "1.0.0"
+        may_go_on.set()
+        assert [await curious.line() for _ in range(3)] == [
+            {"return": []},
+            {"return": "1.0.0"},
+            {"return": []},
+        ]
+        curious.writer.close()
+        other.writer.close()
+
+    test_front.run(test)
+
+
+def test_a_history_that_can_not_be_read_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Store, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Store, "ended_jobs", fail)
+
+    async def test(front: test_front.Front) -> None:
+        peer = await front.connect()
+        peer.send({"command": "list_ended_jobs"})
+        said = await peer.line()
+        assert said == {"exception": "the history can't be read just now, try again later: disk I/O error"}
+        peer.writer.close()
+
+    test_front.run(test)

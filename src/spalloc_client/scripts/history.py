@@ -1,0 +1,91 @@
+# Jobs that have ended, where the server remembers them: what `spalloc-ps --all` shows beside the live ones.
+#
+# The table of live jobs is ps.py's; this is imported only when it is asked for.
+"""Ended jobs."""
+
+from __future__ import annotations
+
+from spalloc_client.errors import SpallocServerException
+from spalloc_client.scripts.answers import AnswerError, Listed
+from spalloc_client.scripts.outcome import SERVER_TROUBLE, CommandError
+from spalloc_client.scripts.wording import job_json, local_time
+from spalloc_client.terminal.text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from spalloc_client.protocol_client import ProtocolClient
+    from spalloc_client.terminal.table import Cell
+
+MOST_ENDED_JOBS = 1000
+"""As many as a server lists at once."""
+_COMMAND = "list_ended_jobs"
+
+
+class Ended(Listed):
+    """A job that has ended, as `list_ended_jobs` describes it: its machine and boards are what it had last."""
+
+    __slots__ = ("ended", "reason")
+    ended: float
+    """When it ended, seconds since 1970."""
+    reason: str | None
+    """Why, if anyone said; it may hold any characters."""
+
+    def __init__(self, answer: object) -> None:
+        """Read it.
+
+        Raises:
+            AnswerError: Something is missing.
+        """
+        if not isinstance(answer, dict):
+            raise AnswerError(f"its answer to {_COMMAND} holds what is no job")
+        super().__init__(answer)
+        try:
+            self.ended = float(answer["ended"])
+            self.reason = None if answer["reason"] is None else str(answer["reason"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise AnswerError(f"its description of an ended job is not as it says: {error}") from error
+
+
+def with_ended(
+    client: ProtocolClient,
+    live: list[Listed],
+    machine: str | None,
+    owner: str | None,
+    timeout: float | None,
+) -> list[Listed]:
+    """Return jobs that are, or were when just asked for, live, and the latest ended ones; the oldest first.
+
+    Args:
+        client: A connection.
+        live: The live jobs; one that has ended since is described as that.
+        machine: Only ended jobs that had boards of this machine; None for any.
+        owner: Only ended jobs of this owner; None for any.
+        timeout: Seconds to wait for the answer.
+
+    Raises:
+        CommandError: The server does not remember ended jobs.
+    """
+    try:
+        answer = client.call(_COMMAND, owner=owner, machine=machine, limit=MOST_ENDED_JOBS, timeout=timeout)
+    except SpallocServerException as error:
+        why = printable(str(error))
+        raise CommandError(
+            SERVER_TROUBLE, f"the server does not tell of ended jobs ({why}); try without --all"
+        ) from error
+    if not isinstance(answer, list):
+        raise AnswerError(f"its answer to {_COMMAND} is no list")
+    jobs = {job.job_id: job for job in [*live, *map(Ended, answer)]}
+    return sorted(jobs.values(), key=lambda job: job.job_id)
+
+
+def end_cells(job: Listed) -> list[Cell]:
+    """Return when a job ended and why, empty for a live one."""
+    if not isinstance(job, Ended):
+        return ["", ""]
+    return [local_time(job.ended), printable(job.reason or "")]
+
+
+def any_job_json(job: Listed) -> dict[str, object]:
+    """Return a job, live or ended, as a JSON object; its keys are documented and stay."""
+    ended, reason = (job.ended, job.reason) if isinstance(job, Ended) else (None, None)
+    return {**job_json(job), "ended": ended, "reason": reason}

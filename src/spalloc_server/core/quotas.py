@@ -1,0 +1,81 @@
+# How many jobs there may be, and the sentence for whoever wants one more.
+#
+# Counts are kept in site.py's events; what one connection may take is the fronts' subject.
+"""Limits on the number of jobs."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from spalloc_server.core.jobs import JobRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLimits:
+    """How many jobs may live at once, each limit 1 or more; those that live already when one is lowered stay."""
+
+    live: int = 50_000
+    """Jobs in all, queued ones and those with boards."""
+    queued: int = 20_000
+    """Jobs that wait for boards."""
+    of_one_owner: int = 15_000
+    """Live jobs of one owner."""
+    from_one_host: int = 15_000
+    """Live jobs created from one address."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("live", "queued", "of_one_owner", "from_one_host"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+
+
+class Headcount:
+    """How many live jobs there are, of whom and from where."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._live = 0
+        self._of_owner: Counter[str] = Counter()
+        self._from_host: Counter[str] = Counter()
+
+    def add(self, record: JobRecord) -> None:
+        """Count a job that has come."""
+        self._live += 1
+        self._of_owner[record.owner] += 1
+        self._from_host[record.owner_host] += 1
+
+    def remove(self, record: JobRecord) -> None:
+        """Count a job no more, which has ended."""
+        self._live -= 1
+        for counter, name in ((self._of_owner, record.owner), (self._from_host, record.owner_host)):
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
+
+    def refusal(self, limits: JobLimits, owner: str, host: str, with_boards: int) -> str | None:
+        """Return why no job more is taken from `owner` at `host`, or None if one is.
+
+        Args:
+            limits: What is allowed.
+            owner: Whose job it would be.
+            host: Where it would come from.
+            with_boards: How many live jobs have boards.
+        """
+        queued = self._live - with_boards
+        for count, setting, limit, of_whom in (
+            (
+                self._from_host[host],
+                "from_one_host",
+                limits.from_one_host,
+                f"created from {host or 'this host'}",
+            ),
+            (self._of_owner[owner], "of_one_owner", limits.of_one_owner, f"of the owner {owner[:60]!r}"),
+            (queued, "queued", limits.queued, "waiting for boards"),
+            (self._live, "live", limits.live, "here"),
+        ):
+            if count >= limit:
+                return (
+                    f"there are {count} jobs {of_whom}, and this server allows {limit} (its setting "
+                    f"jobs.{setting}); destroy some, or try again when some have ended"
+                )
+        return None

@@ -1,0 +1,88 @@
+# The administrator in the simulated world: changes the configuration under a running server, and starts it afresh.
+#
+# What may follow from that for jobs is checked in invariants.py.
+"""A simulated administrator."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+from spalloc_server.core.machine import Machine
+from spinnaker.geometry import Board, BoardLink, Link, neighbour
+from tests.simulation.world import World
+
+COLD_STARTS = 0.1
+"""How many of all starts forget the jobs."""
+
+
+class Administrator:
+    """Whoever writes the configuration."""
+
+    def __init__(self, world: World, machine: Machine, reload: Callable[[], None]) -> None:
+        """Begin with one whole machine; `reload` has the server read what has changed."""
+        self.machines: tuple[Machine, ...] = (machine,)
+        """What the configuration says now."""
+        self.taken_out: set[Board] = set()
+        """Boards that were out of service at any time: jobs that had one may have been ended for that."""
+        self._whole = machine
+        self._reload = reload
+        self._world = world
+        self._dice = world.dice("administrator")
+
+    def plan(self, seconds: float) -> None:
+        """Have the configuration change now and then within the next `seconds`."""
+        dice = self._dice
+        if dice.random() < 0.3:
+            for _ in range(dice.choice((1, 2, 4))):
+                self._world.after(dice.uniform(0, seconds), partial(self._change, dice))
+
+    def wants_cold_start(self) -> bool:
+        """Decide whether the next start is to forget all jobs."""
+        return self._dice.random() < COLD_STARTS
+
+    def restore(self) -> None:
+        """Have the whole machine in service again."""
+        self.machines = (self._whole,)
+        self._reload()
+
+    def _change(self, dice: Random) -> None:
+        whole = self._whole
+        match dice.choice(("board", "board", "boards", "link", "timings", "machine", "whole", "nothing")):
+            case "board":
+                self.machines = (_without(whole, [dice.choice(sorted(whole.places))]),)
+            case "boards":
+                self.machines = (_without(whole, dice.sample(sorted(whole.places), len(whole.places) // 2)),)
+            case "link":
+                self.machines = (_with_dead_link(whole, dice),)
+            case "timings":
+                self.machines = (
+                    replace(
+                        whole,
+                        settle_seconds=dice.choice((0.0, 1.0)),
+                        cool_down_seconds=dice.choice((0.0, 1.0)),
+                        bmp_check_seconds=dice.choice((4.0, 40.0)),
+                    ),
+                )
+            case "machine":
+                self.machines = ()
+            case "whole":
+                self.machines = (whole,)
+        in_service = {board for machine in self.machines for board in machine.places}
+        self.taken_out |= whole.places.keys() - in_service
+        self._reload()
+
+
+def _without(machine: Machine, boards: list[Board]) -> Machine:
+    return replace(
+        machine,
+        dead_boards=machine.dead_boards | set(boards),
+        places={board: place for board, place in machine.places.items() if board not in boards},
+        addresses={board: address for board, address in machine.addresses.items() if board not in boards},
+    )
+
+
+def _with_dead_link(machine: Machine, dice: Random) -> Machine:
+    board, link = dice.choice(sorted(machine.places)), dice.choice(list(Link))
+    other = BoardLink(neighbour(machine.size, board, link), link.opposite)
+    return replace(machine, dead_links=machine.dead_links | {BoardLink(board, link), other})

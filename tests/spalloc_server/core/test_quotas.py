@@ -1,0 +1,100 @@
+# How many jobs there may be.
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_server.core.quotas import JobLimits
+from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
+from spinnaker.geometry import Board
+from tests.spalloc_server.core.driver import HOST, World, machine
+
+ONE, WHOLE, TOO_LARGE = JobRequest(AnyBoard()), JobRequest(Boards(3)), JobRequest(Boards(999))
+
+
+def world_with(limits: JobLimits) -> World:
+    world = World(machine(1, 1))
+    world.site.limits = limits
+    return world
+
+
+def test_whoever_wants_more_jobs_than_an_owner_may_have_is_told_the_limit() -> None:
+    world = world_with(JobLimits(of_one_owner=2))
+    for _ in range(2):
+        assert world.site.refusal("me", HOST) is None
+        job = world.create(ONE, keepalive=None)
+    refusal = world.site.refusal("me", HOST)
+    assert refusal is not None
+    assert (
+        "there are 2 jobs of the owner 'me', and this server allows 2 (its setting jobs.of_one_owner)"
+        in refusal
+    )
+    assert world.site.refusal("you", HOST) is None
+    world.destroy(job)
+    assert world.site.refusal("me", HOST) is None
+
+
+def test_a_host_that_has_many_jobs_keeps_no_other_from_having_some() -> None:
+    world = world_with(JobLimits(from_one_host=1))
+    world.create(ONE, keepalive=None)
+    assert "jobs.from_one_host" in (world.site.refusal("another", HOST) or "")
+    assert world.site.refusal("me", "198.51.100.8") is None
+
+
+def test_only_jobs_that_wait_count_as_queued() -> None:
+    world = world_with(JobLimits(queued=1))
+    for _ in range(3):
+        assert world.site.refusal("me", HOST) is None
+        world.create(ONE, keepalive=None)
+    last = world.create(ONE, keepalive=None)
+    assert "jobs.queued" in (world.site.refusal("me", HOST) or "")
+    world.destroy(last)
+    assert world.site.refusal("me", HOST) is None
+
+
+@pytest.mark.parametrize("restart", ["restart", "start_cold"])
+def test_what_was_counted_is_counted_again_after_a_restart(restart: str) -> None:
+    world = world_with(JobLimits())
+    for _ in range(5):
+        world.create(ONE, keepalive=None)
+    getattr(world, restart)()
+    left = 5 if restart == "restart" else 0
+    world.site.limits = JobLimits(live=left + 1)
+    assert world.site.refusal("me", HOST) is None
+    world.create(ONE, keepalive=None)
+    assert "jobs.live" in (world.site.refusal("me", HOST) or "")
+
+
+@given(st.lists(st.tuples(st.sampled_from("cdfmrx"), st.integers(0, 9)), max_size=60))
+def test_counts_are_right_whatever_happens(events: list[tuple[str, int]]) -> None:
+    world = world_with(JobLimits())
+    for event, number in events:
+        live = sorted(world.site.jobs)
+        match event:
+            case "c":
+                world.create((ONE, WHOLE, TOO_LARGE)[number % 3], keepalive=None, owner=str(number % 2))
+            case "d" if live:
+                world.destroy(live[number % len(live)])
+            case "f" if world.orders:
+                order = world.orders[number % len(world.orders)]
+                world.answer(order, dict.fromkeys(sorted(order.boards)[:1], "dead"))
+            case "m":
+                world.answer_all()
+            case "r":
+                world.restart()
+            case "x":
+                dead = frozenset({Board(0, 0, number)}) if number < 3 else frozenset()
+                world.reconfigure(machine(1, 1, dead_boards=dead))
+        jobs = world.site.jobs.values()
+        count = world.site._headcount
+        assert count._live == len(jobs)
+        assert count._of_owner == Counter(job.record.owner for job in jobs)
+        assert count._from_host == Counter(job.record.owner_host for job in jobs)
+        assert world.site._with_boards == sum(job.record.allocation is not None for job in jobs)
+
+
+def test_limits_below_one_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="live is 0; it must be 1 or more"):
+        JobLimits(live=0)

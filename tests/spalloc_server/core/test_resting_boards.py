@@ -1,0 +1,122 @@
+# Boards that failed or were reported, and rest until they are tried again.
+
+from spalloc_client.states import JobState
+from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.requests import BoardAt, Boards, JobRequest
+from spinnaker.geometry import Board
+from tests.spalloc_server.core.driver import HOST, World, machine
+
+BOARD = Board(0, 0, 0)
+KEY = BoardKey("m", BOARD)
+DAY = 86_400.0
+
+
+def report(world: World, text: str = "smoke") -> None:
+    """Have enough users report the board."""
+    for host in ("a", "b", "c"):
+        world.site.report_problem(KEY, host, text, world.now)
+    world.settle()
+
+
+def fail_once(world: World) -> None:
+    """Have the board not come up for a job; it is off and rests after that."""
+    job = world.create(JobRequest(BoardAt(BOARD)), keepalive=None)
+    world.answer(world.orders[0], {BOARD: "dead"})
+    world.destroy(job)
+    world.answer_all()
+
+
+def seconds_until_next_order(world: World, limit: float = 2 * DAY) -> float:
+    began = world.now
+    while not world.orders:
+        deadline = world.site.next_deadline()
+        assert deadline is not None
+        assert deadline <= began + limit, "nothing is planned for the board"
+        world.wait(deadline - world.now)
+    return world.now - began
+
+
+def silence(world: World, why: str | None) -> None:
+    frame = world.machines[0].places[BOARD].in_frame
+    world.site.frame_silent("m", frame, why, world.now)
+    world.settle()
+
+
+def test_a_rest_that_was_cut_short_does_not_end_the_next_one_early() -> None:
+    world = World(machine(1, 1))
+    fail_once(world)
+    world.wait(50.0)
+    silence(world, "no answer")
+    silence(world, None)
+    (test,) = world.orders
+    world.answer(test, {BOARD: "dead"})
+    world.answer_all()
+    # It failed twice, so it rests for twice as long as at first; the first rest would end in ten seconds.
+    assert seconds_until_next_order(world) == 120.0
+
+
+def test_a_board_that_failed_often_and_is_reported_keeps_count_of_its_failures() -> None:
+    world = World(machine(1, 1))
+    fail_once(world)
+    for _ in range(3):
+        seconds_until_next_order(world)
+        world.answer(world.orders[0], {BOARD: "dead"})
+        world.answer_all()
+    report(world)
+    seconds_until_next_order(world)
+    world.answer(world.orders[0], {BOARD: "dead"})
+    world.answer_all()
+    assert seconds_until_next_order(world) == 60.0 * 2**4
+
+
+def test_a_board_that_rests_because_it_failed_and_is_reported_rests_as_long_as_reported_ones_do() -> None:
+    world = World(machine(1, 1))
+    fail_once(world)
+    world.wait(30.0)
+    report(world)
+    assert seconds_until_next_order(world) == DAY
+    assert world.board_records[KEY].aside == "3 users reported it: smoke"
+
+
+def test_a_report_while_a_board_is_tested_counts_however_well_it_does_in_the_test() -> None:
+    world = World(machine(1, 1))
+    fail_once(world)
+    seconds_until_next_order(world)
+    report(world)
+    world.answer_all()
+    waiting = world.create(JobRequest(Boards(3)), keepalive=None)
+    assert world.record(waiting).state is JobState.queued
+    assert seconds_until_next_order(world) == DAY
+    world.answer_all()
+    assert world.record(waiting).state is JobState.ready
+
+
+def test_a_reported_board_that_will_not_go_off_is_tried_soon_and_rests_once_it_is_off() -> None:
+    world = World(machine(1, 1))
+    report(world)
+    (off,) = world.orders
+    world.answer(off, {BOARD: "no answer"})
+    assert seconds_until_next_order(world) == 120.0
+    world.answer_all()
+    assert seconds_until_next_order(world) == DAY
+
+
+def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() -> None:
+    world = World(machine(1, 1))
+    for number in range(1000):
+        report(world, f"smoke {number}")
+        world.answer_all()
+        world.wait(1.0)
+    assert len(world.site._upkeep._timers) <= 2
+    assert seconds_until_next_order(world) == DAY - 1.0
+
+
+def test_a_reported_board_that_passed_its_test_after_a_day_is_well() -> None:
+    world = World(machine(1, 1))
+    report(world)
+    world.answer_all()
+    seconds_until_next_order(world)
+    world.answer_all()
+    assert world.board_records == {}
+    world.site.keep_alive(1, HOST, world.now)
+    assert world.site.boards_in_care() == {}

@@ -1,0 +1,62 @@
+# A server that meets a fault nobody foresaw: its clients are told, it ends, and takes up where the records leave off.
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from spalloc_client import ProtocolClient, ProtocolError, SpallocServerException
+from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.site import Site
+from spalloc_server.embedded import EmbeddedSite
+from spalloc_server.engine import EngineFailedError
+from spalloc_server.operation import running
+from spalloc_server.store.database import Store
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def _unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have records of owners called "trouble" fail in a way that nobody foresaw."""
+    write = Store.write
+
+    def fail(
+        self: Store, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
+    ) -> None:
+        if any(record.owner == "trouble" for record in jobs.values()):
+            raise ValueError("nobody foresaw this")
+        write(self, jobs, boards)
+
+    monkeypatch.setattr(Store, "write", fail)
+
+
+@pytest.mark.usefixtures("_unwritable")
+def test_clients_are_told_the_server_ends_and_no_acknowledged_job_is_lost(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    site = EmbeddedSite(1, 1, state=state)
+    with pytest.raises(EngineFailedError, match="nobody foresaw this"), site:
+        with ProtocolClient(site.hostname, site.port, timeout=PATIENCE) as client:
+            job = client.create_job(owner="me")
+            with pytest.raises(SpallocServerException, match="it is not done; ask again when it is back"):
+                client.create_job(owner="trouble")
+            with pytest.raises((ProtocolError, SpallocServerException)):
+                client.create_job(owner="me")
+    with site, ProtocolClient(site.hostname, site.port, timeout=PATIENCE) as client:
+        assert [entry["job_id"] for entry in client.list_jobs()] == [job]
+
+
+def test_a_service_that_fails_ends_with_an_error_so_that_it_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = Configuration(state=tmp_path / "state", v1=Listening(0))
+
+    def decide(self: Site, now: float) -> None:
+        raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(Site, "decide", decide)
+    with pytest.raises(EngineFailedError, match="start it again, it takes up from its records"):
+        asyncio.run(running.serve(configuration, lambda: configuration, cold=False))
