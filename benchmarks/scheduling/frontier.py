@@ -1,11 +1,10 @@
 # What the scheduler's patience buys: short waits on average, or short longest waits.
-"""Measure scheduling with several patiences: `python -m benchmarks.scheduling_frontier`."""
+"""Measure scheduling with several patiences: `python -m benchmarks.scheduling.frontier`."""
 
 from collections.abc import Sequence
 from statistics import geometric_mean
 
-from benchmarks._scheduling import MACHINE, TRACES, made_trace, trace, waits, without_geometry
-from benchmarks._server import Row, quick, report
+from benchmarks.scheduling.rules import MACHINE, TRACES, made_trace, trace, waits, without_geometry
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.scheduler import PATIENCE
 from spalloc_server.simulate.figures import figures
@@ -25,7 +24,7 @@ def _others() -> list[list[TraceJob]]:
     ]
 
 
-def _rows(traces: Sequence[Sequence[TraceJob]], patience: float, what: str) -> list[Row]:
+def _row(traces: Sequence[Sequence[TraceJob]], patience: float, what: str) -> str:
     means, longest, skips, fifos = [], [], [], []
     for jobs in traces:
         ours = figures(simulate(Machine("m", MACHINE), jobs, lambda: 0.0, patience=patience))
@@ -33,29 +32,20 @@ def _rows(traces: Sequence[Sequence[TraceJob]], patience: float, what: str) -> l
         longest.append(ours.max_wait)
         skips.append(waits(without_geometry(jobs, MACHINE.boards, overtaking=True)).mean)
         fifos.append(waits(without_geometry(jobs, MACHINE.boards, overtaking=False)).longest)
-    named = f"{what}, patience {'without end' if patience == NEVER else f'{patience:.0f} s'}"
-    return [
-        Row(f"{named}: mean wait", "s", geometric_mean(means), geometric_mean(skips), "`skip`, no geometry"),
-        Row(
-            f"{named}: longest wait",
-            "s",
-            geometric_mean(longest),
-            geometric_mean(fifos),
-            "`fifo`, no geometry",
-        ),
-    ]
+    named = "without end" if patience == NEVER else f"{patience:.0f} s"
+    cells = (geometric_mean(each) for each in (means, skips, longest, fifos))
+    return f"| {what} | {named} | " + " | ".join(f"{cell:,.0f} s" for cell in cells) + " |"
 
 
 def main() -> None:
     """Measure and print geometric means over several traces."""
     given = [trace(name) for name in TRACES]
-    rows = []
-    for patience in (0.0, PATIENCE, NEVER) if quick() else PATIENCES:
-        rows += _rows(given, patience, "the three traces")
-    if not quick():
-        for patience in (0.0, PATIENCE, NEVER):
-            rows += _rows(_others(), patience, "five others")
-    report("Scheduling, by patience", rows)
+    print("| traces | patience | mean wait | `skip`, no geometry | longest wait | `fifo`, no geometry |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for patience in PATIENCES:
+        print(_row(given, patience, "the three"), flush=True)
+    for patience in (0.0, PATIENCE, NEVER):
+        print(_row(_others(), patience, "five others"), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-# What the benchmarks of scheduling share: traces, the published server's queue, and bounds without geometry.
+# Traces, and the rules that others go by: the published server's queue, and bounds for which boards have no places.
 #
-# The scripts that measure stand beside it; how results are printed, in _server.py.
+# What is measured with them stands beside this file.
 """Traces, and others' schedulers to compare with."""
 
 import heapq
@@ -12,13 +12,14 @@ from pathlib import Path
 from random import Random
 from statistics import fmean
 
-from benchmarks._server import PEER
+from benchmarks.programs.published import SERVER, published
+from benchmarks.suite.measurement import CannotDoError
 from spalloc_server.simulate.trace import TraceJob, read_trace
 from spinnaker.geometry import Size
-from tests.peers.environments import environment
 
 MACHINE = Size(20, 20)
 TRACES = ("light", "busy", "overloaded")
+PATIENCE_SECONDS = 150.0
 
 Runs = list[tuple[float, float, float, int]]
 """For each job when it was submitted, started and ended, in seconds, and the boards it asked for."""
@@ -43,17 +44,26 @@ def use(runs: Runs, boards: int) -> float:
 
 
 def trace(name: str) -> list[TraceJob]:
-    return read_trace(Path(__file__).parent / "traces" / f"{name}.csv")
+    return read_trace(Path(__file__).parents[1] / "traces" / f"{name}.csv")
 
 
-def published(name: str) -> tuple[Runs, float]:
-    """Run a trace through the published server's queue; return what came of it, and its microseconds an event."""
-    python = environment(PEER, Path(".peers")).python
-    script = Path(__file__).with_name("_published_queue.py")
-    path = Path(__file__).parent / "traces" / f"{name}.csv"
-    words = [python, script, path, *map(str, MACHINE)]
-    answer = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-    return [tuple(run) for run in answer["runs"]], answer["us_per_event"]
+def published_queue(jobs: Sequence[TraceJob], size: Size) -> tuple[Runs, float]:
+    """Run a trace through the published server's queue; return what came of it, and its seconds an event.
+
+    Raises:
+        CannotDoError: It took too long.
+    """
+    script = Path(__file__).with_name("published_queue.py")
+    words = [str(published(SERVER).python), "-W", "ignore", str(script), *map(str, size)]
+    lines = "".join(f"{job.submit!r},{job.duration!r},{job.boards}\n" for job in jobs)
+    try:
+        done = subprocess.run(
+            words, input=lines, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise CannotDoError(f"no end within {PATIENCE_SECONDS:.0f} s") from None
+    answer = json.loads(done.stdout)
+    return [tuple(run) for run in answer["runs"]], answer["us_per_event"] * 1e-6
 
 
 def without_geometry(jobs: Sequence[TraceJob], boards: int, *, overtaking: bool) -> Runs:

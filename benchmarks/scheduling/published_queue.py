@@ -1,8 +1,8 @@
 # Runs inside an environment that has spalloc-server 1!7.0.0: its own queue and allocator, in simulated time.
 #
-# Arguments: a trace, and the machine's width and height in triads. Prints JSON; imports nothing of this project.
+# Reads a trace without its heading; arguments are the machine's width and height in triads. Prints JSON; imports
+# nothing of this project.
 
-import csv
 import heapq
 import json
 import sys
@@ -11,12 +11,11 @@ import time
 from spalloc_server.job_queue import JobQueue
 
 
-def main(path: str, width: int, height: int) -> None:
-    with open(path, newline="") as lines:
-        jobs = [
-            (float(row["submit"]), float(row["duration"]), int(row["boards"]))
-            for row in csv.DictReader(lines)
-        ]
+def main(width: int, height: int) -> None:
+    jobs = []
+    for line in sys.stdin:
+        submit, duration, boards = line.split(",")
+        jobs.append((float(submit), float(duration), int(boards)))
     began = []
     queue = JobQueue(
         lambda job, *_: began.append(job), lambda *_: None, lambda *_: None, seconds_before_free=0
@@ -47,4 +46,4 @@ def main(path: str, width: int, height: int) -> None:
     print(json.dumps({"runs": runs, "us_per_event": deciding / events * 1e6}))
 
 
-main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,7 +1,7 @@
-# What virtual boards cost: reads beside a bare UDP echo, and 1,200 booted boards beside the bounds they were built to.
+# What virtual boards cost: reads beside a bare UDP echo, and 1,200 booted boards.
 #
 # Every process that is measured, and the echo, is one of its own; this one only asks.
-"""Measure virtual boards: `python -m benchmarks.virtual_boards [--quick] [--json]`."""
+"""Virtual boards."""
 
 import json
 import os
@@ -9,11 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from statistics import median
-from typing import NamedTuple
 
+from benchmarks.suite.measurement import OURS, UDP_ECHO, Effort, Measurement, Scene, Take, Unit
 from spinnaker.bmp import power_request, write_fpga_request
 from spinnaker.boot import BOOT_PORT
 from spinnaker.fpga import stop_register
@@ -23,9 +22,6 @@ from spinnaker.scp import ScpReply, ScpRequest
 from spinnaker.sdp import SDP_PORT, Endpoint, SdpHeader
 from tests.spinnaker_virtual.images import scamp_image
 
-TITLE = "Virtual boards"
-BOOT_SECONDS = 10.0
-MEMORY = 1536
 HERE = 255
 PATIENCE = 1.0
 TRIES = 30
@@ -52,31 +48,33 @@ while True:
     echo.sendto(datagram, sender)
 """
 
-ASYNCIO_ECHO = """
-import asyncio
-class Echo(asyncio.DatagramProtocol):
-    def connection_made(self, transport): self.transport = transport
-    def datagram_received(self, datagram, sender): self.transport.sendto(datagram, sender)
-async def main():
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
-    print(transport.get_extra_info("sockname")[1], flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
+
+def _full_site(name: str, how: str) -> tuple[Measurement, Measurement, Measurement]:
+    what = f"1,200 virtual boards booted {how}"
+    declared = [
+        Measurement(name=f"boards/{name}{part}", work=f"{what}: {work}", unit=unit, rounds=1, quick_rounds=0)
+        for part, work, unit in (
+            ("", "from a process's start to the last answer", Unit.SECONDS),
+            ("-memory", "memory", Unit.BYTES),
+            ("-memory-asked", "memory, once every chip was asked", Unit.BYTES),
+        )
+    ]
+    return declared[0], declared[1], declared[2]
 
 
-class Row(NamedTuple):
-    """A line of the table; a ratio below 1 is better."""
-
-    what: str
-    unit: str
-    ours: float
-    reference: float
-    against: str
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.reference
+READS = 5_000
+READ = Measurement(
+    name="boards/read",
+    work="256 bytes read from a virtual board's memory",
+    unit=Unit.SECONDS,
+    limits=(UDP_ECHO,),
+    rounds=11,
+    quick_rounds=3,
+    headline=True,
+    reason="All processes share one processor, where waking another one up does not hide the work.",
+)
+TOGETHER = _full_site("together", "as one machine")
+APART = _full_site("apart", "each by itself")
 
 
 class Host:
@@ -136,9 +134,9 @@ def one_processor() -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def peak_megabytes(pid: int) -> float:
+def peak_bytes(pid: int) -> float:
     with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+        return next(float(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 
 def request(x: int, y: int, command: ScampCommand, *arguments: int) -> bytes:
@@ -162,48 +160,50 @@ def boot(board: str) -> None:
     host.close()
 
 
-def reads(rounds: int, count: int) -> Iterator[Row]:
-    """Read 256 bytes of one board's memory over and over, and have as many bytes echoed.
-
-    All processes share one processor meanwhile: on two, waking the other one up takes longer than the answer, and how
-    long depends on where the system happened to put each process.
-    """
+def virtual_boards(effort: Effort) -> Generator[Scene, None, None]:
+    """Measure reads beside a bare echo, then 1,200 boards booted as one machine and each by itself."""
     with (
         one_processor(),
         process(SITE, "1", "1") as (_, site),
-        process(BLOCKING_ECHO) as (_, blocking),
-        process(ASYNCIO_ECHO) as (_, in_loop),
+        process(BLOCKING_ECHO) as (_, echo),
     ):
         bmps, boards = json.loads(site)
         ask_once(bmps[0], power_request([0], True))
         boot(boards[0])
         read = request(0, 0, ScampCommand.READ, 0x6000_0000, 256, 2)
         assert len(ask_once(boards[0], read).data) == 256
-        hosts = [Host(boards[0]), Host("127.0.0.1", int(blocking)), Host("127.0.0.1", int(in_loop))]
-        times = [
-            [
-                host.seconds_each(datagram, count)
-                for host, datagram in zip(hosts, (read, bytes(270), bytes(270)), strict=True)
-            ]
-            for _ in range(rounds)
-        ]
-        for index, name in ((1, "a bare UDP echo in Python, blocking"), (2, "a UDP echo of asyncio's")):
-            ours = median(row[0] for row in times)
-            ratio = median(row[0] / row[index] for row in times)
-            yield Row("read 256 bytes of a board's memory", "µs", ours * 1e6, ours / ratio * 1e6, name)
+        board, bare = Host(boards[0]), Host("127.0.0.1", int(echo))
+        yield (
+            READ,
+            {
+                OURS: Take(lambda: board.seconds_each(read, READS)),
+                UDP_ECHO: Take(lambda: bare.seconds_each(bytes(270), READS)),
+            },
+        )
+    for together, (seconds, booted, asked) in ((True, TOGETHER), (False, APART)):
+        if effort.wants(seconds):
+            last = FullSite(together)
+            yield seconds, {OURS: Take(last.start)}
+            yield booted, {OURS: Take(lambda last=last: last.booted)}
+            yield asked, {OURS: Take(lambda last=last: last.asked)}
 
 
-def full_site(together: bool, rounds: int) -> Iterator[Row]:
-    """Start 1,200 boards, boot them as one machine or each by itself, and ask every chip about itself."""
-    what = "1,200 boards booted as one machine" if together else "1,200 boards booted each by itself"
-    started, booted, asked = [], [], []
-    for _ in range(rounds):
+class FullSite:
+    """1,200 boards, booted and asked about every chip; what that took the last time."""
+
+    def __init__(self, together: bool) -> None:
+        self._together = together
+        self.booted = self.asked = 0.0
+        """Bytes, at the most, once all were booted, and once every chip was asked."""
+
+    def start(self) -> float:
+        """Start, boot and ask; return the seconds from the process's start to the last board's answer."""
         began = time.perf_counter()
         with process(SITE, "20", "20") as (pid, site):
             bmps, boards = json.loads(site)
             for bmp in bmps:
                 ask_once(bmp, power_request(range(24), True))
-            if together:
+            if self._together:
                 boot(boards[0])
             else:
                 apart = time.perf_counter()
@@ -213,15 +213,11 @@ def full_site(together: bool, rounds: int) -> Iterator[Row]:
                     boot(board)
             for board in boards:
                 ask_once(board, request(HERE, HERE, ScampCommand.VERSION))
-            started.append(time.perf_counter() - began)
-            booted.append(peak_megabytes(pid))
-            ask_all(boards, together)
-            asked.append(peak_megabytes(pid))
-    yield Row(
-        f"{what}: from a process's start to the last answer", "s", median(started), BOOT_SECONDS, "the bound"
-    )
-    yield Row(f"{what}: memory", "MB", median(booted), MEMORY, "the bound")
-    yield Row(f"{what}: memory, every chip asked", "MB", median(asked), MEMORY, "the bound")
+            seconds = time.perf_counter() - began
+            self.booted = peak_bytes(pid)
+            ask_all(boards, self._together)
+            self.asked = peak_bytes(pid)
+        return seconds
 
 
 def cut_all(bmps: list[str]) -> None:
@@ -241,22 +237,3 @@ def ask_all(boards: list[str], together: bool) -> None:
             assert host.ask(request(x, y, ScampCommand.INFORMATION)).ok
             assert host.ask(request(x, y, ScampCommand.READ, 0xF500_7F00, 256, 2)).ok
         host.close()
-
-
-def main(arguments: list[str]) -> None:
-    """Measure and print a table."""
-    quick = "--quick" in arguments
-    rounds, count = (3, 5_000) if quick else (9, 20_000)
-    rows = [*reads(rounds, count), *full_site(True, 1 if quick else 3), *full_site(False, 1 if quick else 3)]
-    if "--json" in arguments:
-        shown = [row._asdict() | {"ratio": row.ratio} for row in rows]
-        print(json.dumps({"title": TITLE, "rows": shown}))
-        return
-    print(f"## {TITLE}\n\n| what | ours | reference | ratio | against |\n| --- | --- | --- | --- | --- |")
-    for row in rows:
-        ours, reference = f"{row.ours:.3g} {row.unit}", f"{row.reference:.4g} {row.unit}"
-        print(f"| {row.what} | {ours} | {reference} | {row.ratio:.2f} | {row.against} |")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
