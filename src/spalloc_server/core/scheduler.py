@@ -9,10 +9,13 @@ start. This is the place whose longest-running job has been running the shortest
 when boards become free.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
@@ -67,14 +70,23 @@ class _Option:
     """A machine that a job may run on."""
 
     packer: Packer
-    wish: Wish
+    request: JobRequest
     until: int = 0
     """How many boards must have been gained there before there can be a place."""
     no_place_with: frozenset[Board] | None = None
     """The boards that were set aside when it was found that no place could be kept for their sake."""
+    _wish: Wish | None = None
+
+    @property
+    def wish(self) -> Wish:
+        """The request as the machine sees it: worked out when there are enough boards to look at."""
+        if self._wish is None:
+            self._wish = self.packer.wish(self.request)
+            assert self._wish is not None
+        return self._wish
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Kind:
     """The waiting jobs that ask for the same: when there is no place for one of them there is none for any."""
 
@@ -85,21 +97,28 @@ class _Kind:
     jobs: dict[int, "_Queued"] = field(default_factory=dict)
     """In the order in which they came."""
     in_vain: bool = False
-    """Whether no place was found since boards were last seen to become available."""
+    """Whether one was found no place; there can be one for another only when more boards become available."""
+
+    def is_hopeful(self) -> bool:
+        """Return whether there can be a place by the number of boards that have become available."""
+        for option in self.options:  # noqa: SIM110 - asked for every kind at every event
+            if option.packer.gained >= option.until:
+                return True
+        return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Queued:
+class _Queued(NamedTuple):
     """A job that waits."""
 
     job: int
     since: float
     kind: _Kind
+    order: tuple[float, int]
+    """Smaller than that of every job that came later."""
 
-    @property
-    def order(self) -> tuple[float, int]:
-        """Smaller than that of every job that came later."""
-        return self.since, self.job
+
+def _needs(kind: _Kind) -> int:
+    return kind.fewest
 
 
 def _line_up(jobs: dict[int, _Queued], queued: _Queued) -> None:
@@ -117,18 +136,19 @@ class _Line:
 
     def __init__(self, kind: _Kind) -> None:
         self.kind = kind
-        self._jobs = iter(list(kind.jobs.values()))
-        self.queued = next(self._jobs)
+        self.queued = next(iter(kind.jobs.values()))
+        self.order = self.queued.order
 
     def advance(self) -> bool:
-        """Go on to the next job, if there is one."""
-        following = next(self._jobs, None)
-        if following is not None:
-            self.queued = following
-        return following is not None
+        """Go on to the next job, if there is one; the last may have left the queue since, none else."""
+        for queued in self.kind.jobs.values():
+            if queued.order > self.order:
+                self.queued, self.order = queued, queued.order
+                return True
+        return False
 
     def __lt__(self, other: "_Line") -> bool:
-        return self.queued.order < other.queued.order
+        return self.order < other.order
 
 
 class Scheduler:
@@ -145,6 +165,10 @@ class Scheduler:
         self._patience = patience
         self._queue: dict[int, _Queued] = {}
         self._kinds: dict[JobRequest, _Kind] = {}
+        self._fresh: dict[_Kind, None] = {}
+        """The kinds that are to be looked at in any case."""
+        self._in_vain: list[_Kind] = []
+        """The others, those that need the fewest boards first."""
         self._keeping: dict[str, int] = {}
         """For each machine that keeps a place, the job it is kept for."""
         self._kept_until: dict[str, int] = {}
@@ -167,7 +191,8 @@ class Scheduler:
             if not options:
                 return self._refusal(request)
             kind = self._kinds[request] = _Kind(request, options, _fewest(request))
-        queued = _Queued(job, since, kind)
+            self._fresh[kind] = None
+        queued = _Queued(job, since, kind, (since, job))
         _line_up(self._queue, queued)
         _line_up(kind.jobs, queued)
         return None
@@ -182,8 +207,14 @@ class Scheduler:
         del kind.jobs[job]
         if not kind.jobs:
             del self._kinds[kind.request]
-        for name, kept_for in list(self._keeping.items()):
-            if kept_for == job:
+            if kind.in_vain:
+                del self._in_vain[
+                    self._in_vain.index(kind, bisect_left(self._in_vain, kind.fewest, key=_needs))
+                ]
+            else:
+                del self._fresh[kind]
+        if job in self._keeping.values():
+            for name in [name for name, kept_for in self._keeping.items() if kept_for == job]:
                 del self._keeping[name]
                 self._packers[name].keep_nothing()
 
@@ -204,9 +235,14 @@ class Scheduler:
         Returns:
             whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
         """
-        least = min((kind.fewest for kind in self._kinds.values() if kind.in_vain), default=None)
-        largest = max((packer.look(least) for packer in self._packers.values()), default=0)
-        lines = [_Line(kind) for kind in self._kinds.values() if not kind.in_vain or kind.fewest <= largest]
+        lines = [_Line(kind) for kind in self._fresh]
+        most = max([packer.look() for packer in self._packers.values()], default=0)
+        if most and self._in_vain:
+            hopeful = [kind for kind in self._up_to(most) if kind.is_hopeful()]
+            if hopeful:
+                least = hopeful[0].fewest
+                largest = max([packer.largest_gain(least) for packer in self._packers.values()])
+                lines += [_Line(kind) for kind in hopeful if kind.fewest <= largest]
         heapify(lines)
         settled = True
         while lines:
@@ -218,7 +254,7 @@ class Scheduler:
                 self._begin(queued.job, allocation, starts)
                 settled = settled and not kept
             elif not kept:
-                line.kind.in_vain = True
+                self._was_in_vain(line.kind)
                 heappop(lines)
                 continue
             if line.advance():
@@ -227,15 +263,28 @@ class Scheduler:
                 heappop(lines)
         return settled
 
+    def _up_to(self, boards: int) -> list[_Kind]:
+        """Return the kinds in vain that could do with so many boards."""
+        return self._in_vain[: bisect_right(self._in_vain, boards, key=_needs)]
+
+    def _was_in_vain(self, kind: _Kind) -> None:
+        if not kind.in_vain:
+            kind.in_vain = True
+            del self._fresh[kind]
+            insort(self._in_vain, kind, key=_needs)
+
     def _find(self, kind: _Kind, job: int) -> Allocation | None:
         for option in kind.options:
             packer = option.packer
             if packer.gained < option.until or self._keeping.get(packer.machine.name) == job:
                 continue
-            found = packer.find(option.wish, again=kind.in_vain)
-            if isinstance(found, Allocation):
-                return found
-            option.until = packer.gained + found.boards
+            short = kind.fewest - packer.open_boards
+            if short <= 0:
+                found = packer.find(option.wish, again=kind.in_vain)
+                if isinstance(found, Allocation):
+                    return found
+                short = found.boards
+            option.until = packer.gained + short
         return None
 
     def waiting(self, job: int) -> Waiting:
@@ -259,21 +308,34 @@ class Scheduler:
                 )
         if not queued.kind.in_vain:
             return Obstacle.TURN, "about to be looked at"
+        shape = queued.kind.request.shape
+        if isinstance(shape, BoardAt):
+            where = "; on ".join(
+                f"{option.packer.machine.name} it {self._hindrance(option.packer, shape.board)}"
+                for option in queued.kind.options
+            )
+            return Obstacle.PLACE, f"it needs board {shape.board}: on {where}"
         wanted = _boards(queued.kind.request)
         most = max((option.packer for option in queued.kind.options), key=lambda packer: packer.free_boards)
         on = f"free on {most.machine.name}"
         if most.free_boards < wanted:
-            return Obstacle.BOARDS, f"it needs {wanted} boards, and {most.free_boards} are {on}"
-        match queued.kind.request.shape:
-            case BoardAt(board):
-                return Obstacle.PLACE, f"it needs board {board}, which is in use"
-            case _:
-                keeping = self._keeping.get(most.machine.name)
-                other = (
-                    f", or kept for job {keeping}, which has waited longest" if keeping is not None else ""
-                )
-                cause = f"{most.free_boards} boards are {on}, but not together as it needs them{other}"
-                return Obstacle.PLACE, cause
+            aside = len(most.set_aside_boards)
+            other = f", where {aside} {'is' if aside == 1 else 'are'} set aside" if aside else ""
+            return Obstacle.BOARDS, f"it needs {wanted} boards, and {most.free_boards} are {on}{other}"
+        keeping = self._keeping.get(most.machine.name)
+        other = f", or kept for job {keeping}, which has waited longest" if keeping is not None else ""
+        return (
+            Obstacle.PLACE,
+            f"{most.free_boards} boards are {on}, but not together as it needs them{other}",
+        )
+
+    def _hindrance(self, packer: Packer, board: Board) -> str:
+        """Return why a board is not to be had, as the end of a sentence about it."""
+        if board in packer.set_aside_boards:
+            return "is set aside, and goes to no job until it is put back"
+        if packer.is_free(board):
+            return f"is kept for job {self._keeping[packer.machine.name]}, which has waited longest"
+        return "is in use"
 
     def _begin(self, job: int, allocation: Allocation, starts: list[Start]) -> None:
         self._leave(job)
@@ -362,16 +424,24 @@ class Scheduler:
         for name, packer in self._packers.items():
             if name in before:
                 packer.take_over(before[name])
-        for kind in self._kinds.values():
-            kind.options, kind.in_vain = self._options(kind.request), False
-        hopeless = [queued for queued in self._queue.values() if not queued.kind.options]
+        kinds = sorted(self._kinds.values(), key=_needs)
+        for kind in _halving(kinds):
+            kind.options = self._options(kind.request)
+        self._look_anew()
+        why = {kind: self._refusal(kind.request) for kind in kinds if not kind.options}
+        hopeless = [queued for queued in self._queue.values() if queued.kind in why]
         for queued in hopeless:
             self._leave(queued.job)
-        return [(queued.job, self._refusal(queued.kind.request)) for queued in hopeless]
+        return [(queued.job, why[queued.kind]) for queued in hopeless]
+
+    def _look_anew(self) -> None:
+        """Forget which jobs were found no place."""
+        for kind in self._in_vain:
+            kind.in_vain = False
+        self._fresh, self._in_vain = dict.fromkeys(self._kinds.values()), []
 
     def _options(self, request: JobRequest) -> list[_Option]:
-        wishes = ((packer, packer.wish(request)) for packer in self._suitable(request))
-        return [_Option(packer, wish) for packer, wish in wishes if wish is not None]
+        return [_Option(packer, request) for packer in self._suitable(request) if packer.could_meet(request)]
 
     def _suitable(self, request: JobRequest) -> list[Packer]:
         if request.machine is not None:
@@ -388,6 +458,20 @@ class Scheduler:
             return f"No machine has all of the tags {tags}."
         reasons = "; ".join(why_not(packer.machine, request) for packer in suitable)
         return f"{in_words(request)} can never be had: {reasons}."
+
+
+def _halving(kinds: Sequence[_Kind]) -> Iterator[_Kind]:
+    """Yield the kind in the middle, then those in the middle of each half, and so on.
+
+    A machine that could meet a request could meet it with fewer boards: in this order most answers follow from others.
+    """
+    spans = deque([(0, len(kinds))])
+    while spans:
+        first, last = spans.popleft()
+        if first < last:
+            middle = (first + last) // 2
+            yield kinds[middle]
+            spans += (first, middle), (middle + 1, last)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -104,6 +104,36 @@ def test_a_queued_job_can_be_told_where_it_stands_and_what_it_waits_for() -> Non
     assert started(scheduler.decide(PATIENCE)) == [2]
 
 
+def test_a_job_for_one_board_can_be_told_whether_it_is_in_use_or_set_aside_or_kept() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    board = Board(3, 3, 1)
+    scheduler.set_aside("m", board)
+    scheduler.submit(1, JobRequest(BoardAt(board)), 0.0)
+    scheduler.decide(0.0)
+    assert "set aside" in scheduler.waiting(1).sentence
+    assert "in use" not in scheduler.waiting(1).sentence
+    scheduler.put_back("m", board)
+    assert started(scheduler.decide(1.0)) == [1]
+    scheduler.submit(2, JobRequest(BoardAt(board)), 2.0)
+    scheduler.decide(2.0)
+    assert "in use" in scheduler.waiting(2).sentence
+    scheduler.withdraw(2)
+    scheduler.submit(3, WHOLE, 3.0)
+    scheduler.decide(3.0 + PATIENCE)
+    other = Board(0, 0, 0)
+    scheduler.submit(4, JobRequest(BoardAt(other)), 4.0 + PATIENCE)
+    assert started(scheduler.decide(4.0 + PATIENCE)) == []
+    assert "kept for job 3" in scheduler.waiting(4).sentence
+
+
+def test_a_job_that_waits_for_boards_is_told_how_many_are_set_aside() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    scheduler.set_aside("m", Board(1, 1, 2))
+    scheduler.submit(1, WHOLE, 0.0)
+    scheduler.decide(0.0)
+    assert "47 are free on m, where 1 is set aside" in scheduler.waiting(1).sentence
+
+
 def test_a_withdrawn_job_never_starts_and_what_was_kept_for_it_is_open_again() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     scheduler.submit(1, ONE, 0.0)
@@ -369,12 +399,15 @@ class _Forgetful(Scheduler):
     """A scheduler that does not remember where it has looked in vain."""
 
     def decide(self, now: float) -> list[Start]:
+        self._look_anew()
         for kind in self._kinds.values():
-            kind.in_vain = False
             for option in kind.options:
                 option.until = 0
         for name in self._kept_until:
             self._kept_until[name] = 0
+        for packer in self._packers.values():
+            if packer._kept is not None:
+                packer._kept.tried = packer._kept.hoped_in_vain = 0
         return super().decide(now)
 
 

@@ -16,24 +16,36 @@ class Planes(NamedTuple):
     z1: int
     z2: int
 
+    # Sets are combined some dozens of times for each decision: `_new` makes one in a third of the class's time.
+
     def __and__(self, other: "Planes") -> "Planes":
-        return Planes(self[0] & other[0], self[1] & other[1], self[2] & other[2])
+        z0, z1, z2 = self
+        other0, other1, other2 = other
+        return _new(Planes, (z0 & other0, z1 & other1, z2 & other2))
 
     def __or__(self, other: "Planes") -> "Planes":
-        return Planes(self[0] | other[0], self[1] | other[1], self[2] | other[2])
+        z0, z1, z2 = self
+        other0, other1, other2 = other
+        return _new(Planes, (z0 | other0, z1 | other1, z2 | other2))
 
     def __sub__(self, other: "Planes") -> "Planes":
-        return Planes(self[0] & ~other[0], self[1] & ~other[1], self[2] & ~other[2])
+        z0, z1, z2 = self
+        other0, other1, other2 = other
+        return _new(Planes, (z0 & ~other0, z1 & ~other1, z2 & ~other2))
 
     def within(self, triads: int) -> "Planes":
         """The boards of the set that are in these triads."""
-        return Planes(self[0] & triads, self[1] & triads, self[2] & triads)
+        z0, z1, z2 = self
+        return _new(Planes, (z0 & triads, z1 & triads, z2 & triads))
 
     @property
     def size(self) -> int:
         """How many boards there are in the set."""
-        return self[0].bit_count() + self[1].bit_count() + self[2].bit_count()
+        z0, z1, z2 = self
+        return z0.bit_count() + z1.bit_count() + z2.bit_count()
 
+
+_new = tuple.__new__
 
 NO_BOARDS = Planes(0, 0, 0)
 

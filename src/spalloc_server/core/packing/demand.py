@@ -59,7 +59,7 @@ def demands(request: JobRequest, limit: Size, *, every_size: bool) -> Iterator[D
 
 
 def _demand(request: JobRequest, boards: int, sizes: Iterable[Size], limit: Size) -> Demand:
-    sizes = [size for size in sizes if size == limit or not request.require_torus]
+    sizes = tuple(size for size in sizes if size == limit or not request.require_torus)
     by_area = tuple(tuple(same) for _, same in groupby(sizes, key=lambda size: size.boards))
     fewest = 1 if request.max_dead_boards is None else max(1, boards - request.max_dead_boards)
     return Demand(by_area, outermost(sizes), boards, fewest, request.max_dead_links, request.require_torus)

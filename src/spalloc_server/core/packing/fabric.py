@@ -50,6 +50,8 @@ class Fabric:
         self.flawed = self._flawed()
         """Bitmap of the triads that have a dead board or a dead link."""
         self._steps = self._all_steps()
+        self._hard_steps = self._as_shifts()
+        self._sound = self.bitmaps.every_triad & ~self.flawed
         inner = Size(max(0, self.size.width - 2), max(0, self.size.height - 2))
         easy = self.bitmaps.rectangle(1, 1, inner) & ~self.flawed
         self._uneasy = self.bitmaps.every_triad & ~easy
@@ -105,6 +107,20 @@ class Fabric:
                 flawed = self.flawed | self.bitmaps.moved(self.flawed, -x, -y)
                 steps.append(_Step(z, target.z, x, y, live, live & (flawed | self._leaving(x, y))))
         return tuple(steps)
+
+    def _as_shifts(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        """Return the hard steps in parts, each a plain shift: z from and to, from which triads, bits left and right."""
+        width, height = self.size
+        parts = []
+        for source, target, x, y, _, hard in self._steps:
+            over_x, over_y = self._leaving(x, 0), self._leaving(0, y)
+            for across, around_x in ((over_x, -x * width), (~over_x, 0)):
+                for up, around_y in ((over_y, -y * height), (~over_y, 0)):
+                    part = hard & across & up
+                    if part:
+                        bits = (y + around_y) * self.bitmaps.stride + x + around_x
+                        parts.append((source, target, part, max(0, bits), max(0, -bits)))
+        return tuple(parts)
 
     def _leaving(self, x: int, y: int) -> int:
         """Return the triads from which a step leads across the machine's edge."""
@@ -168,23 +184,25 @@ class Fabric:
 
     def cluster(self, seed: Planes, among: Planes) -> Planes:
         """Return the boards of a set that live links inside it connect to some of them, those included."""
-        sound = self.bitmaps.every_triad & ~self.flawed
-        easy = among.within(sound)
+        flawed, row = self.flawed, self.bitmaps.stride
+        easy = among.within(self._sound) if flawed else among
         reached = seed
         while True:
-            reached |= _spread(reached.within(sound), easy, self.bitmaps.stride)
-            if not (reached.z0 | reached.z1 | reached.z2) & self._uneasy:
+            if flawed:
+                reached |= _spread(reached.within(self._sound), easy, row)
+            else:
+                reached = _spread(reached, easy, row)
+            z0, z1, z2 = reached
+            if not (z0 | z1 | z2) & self._uneasy or reached == among:
                 return reached
-            further = [*reached]
-            for source, target, x, y, _, hard in self._steps:
+            further = [z0, z1, z2]
+            for source, target, hard, left, right in self._hard_steps:
                 leaving = further[source] & hard
                 if leaving:
-                    arriving = self.bitmaps.moved(leaving, x, y) if x or y else leaving
-                    further[target] |= arriving & among[target]
-            after = Planes(*further)
-            if after == reached:
+                    further[target] |= leaving << left >> right & among[target]
+            if further[0] == z0 and further[1] == z1 and further[2] == z2:
                 return reached
-            reached = after
+            reached = Planes(*further)
 
     # Links inside an allocation
 
@@ -244,9 +262,11 @@ def _spread(boards: Planes, among: Planes, row: int) -> Planes:
     up = row + 1
     r0, r1, r2 = boards
     while True:
-        f1 = (r0 | r0 >> 1 | r0 >> up | r1 | r2 | r2 << row | r2 >> 1) & in1
-        f2 = (r0 | r0 >> row | r0 >> up | f1 | f1 << 1 | f1 >> row | r2) & in2
-        f0 = (r0 | f1 | f1 << 1 | f1 << up | f2 | f2 << up | f2 << row) & in0
-        if f0 == r0 and f1 == r1 and f2 == r2:
-            return Planes(r0, r1, r2)
+        near = r0 | r0 >> up
+        f1 = (near | r0 >> 1 | r1 | r2 | r2 << row | r2 >> 1) & in1
+        f2 = (near | r0 >> row | f1 | f1 << 1 | f1 >> row | r2) & in2
+        near = f1 | f2
+        f0 = (r0 | near | near << up | f1 << 1 | f2 << row) & in0
+        if (f0 == r0 and f1 == r1 and f2 == r2) or (f0 == in0 and f1 == in1 and f2 == in2):
+            return Planes(f0, f1, f2)
         r0, r1, r2 = f0, f1, f2

@@ -4,7 +4,6 @@
 """Sums over every rectangle of a machine at once."""
 
 from spalloc_server.core.packing.bitmaps import Bitmaps, Planes
-from spinnaker.geometry import BOARDS_PER_TRIAD
 
 _ENCODINGS = {8: "latin-1", 16: "utf-16-be", 32: "utf-32-be"}
 """For each number of bits, the encoding whose characters have as many."""
@@ -30,8 +29,7 @@ class Grids:
         self._row_bits = self._stride * bits
         self._grid_bits = self.size.height * self._row_bits
         self._encoding = _ENCODINGS[bits]
-        every_lane = ((1 << self._grid_bits) - 1) // ((1 << bits) - 1)
-        self._digits = every_lane * BOARDS_PER_TRIAD
+        self._every_one = ((1 << self._grid_bits) - 1) // ((1 << bits) - 1)
         self.guards = self.guards_of(bitmaps.every_triad)
         self.ones = self.guards >> (bits - 1)
         """1 in each triad's lane: multiplied by a number, that number everywhere."""
@@ -50,19 +48,16 @@ class Grids:
 
     def counts(self, planes: Planes) -> int:
         """Return the grid of how many boards of each triad are in a set."""
-        width = self.size.width
-        digits = 0
-        for bits in planes:
-            digits += int(format(bits | bits << width, "b"), 16)
-        return self._spread(format(digits, "x"))
+        z0, z1, z2 = planes
+        return self.number(z0) + self.number(z1) + self.number(z2)
 
     def number(self, triads: int) -> int:
         """Return the grid of 1 for the triads of a bitmap and 0 for the others."""
         return self._spread(format(triads | triads << self.size.width, "b"))
 
     def _spread(self, digits: str) -> int:
-        # A string of digits as fixed-width characters is a number a lane already: '0' to '3' are 0x30 to 0x33.
-        return int.from_bytes(digits.encode(self._encoding), "big") & self._digits
+        # A string of digits as fixed-width characters is a number a lane already: '0' and '1' are 0x30 and 0x31.
+        return int.from_bytes(digits.encode(self._encoding), "big") & self._every_one
 
     def across(self, grid: int, width: int) -> int:
         """Return, for each triad, the sum over it and the `width` - 1 triads to its right."""

@@ -3,10 +3,11 @@
 # Looks at spaces, changes none but for what they remember; who may have which space is packer.py's.
 """Where a demand can be met in a space."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
-from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
+from spalloc_server.core.packing.bitmaps import NO_BOARDS, Bitmaps, Planes
 from spalloc_server.core.packing.demand import Demand
 from spalloc_server.core.packing.fabric import Fabric
 from spalloc_server.core.packing.space import Space
@@ -16,8 +17,7 @@ _TRIAD = Size(1, 1)
 _WHOLE_TRIAD = Demand(((_TRIAD,),), (_TRIAD,), BOARDS_PER_TRIAD, BOARDS_PER_TRIAD, None, require_torus=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Boards that would meet a request."""
 
     origin: Board
@@ -25,8 +25,7 @@ class Place:
     boards: Planes
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """No place; and how many more boards must open up, at the least, before there can be one."""
 
     boards: int
@@ -51,7 +50,7 @@ def find_board(space: Space) -> Place | Missing:
     if broken:
         triad = broken & -broken
     elif whole:
-        match find_rectangle(_WHOLE_TRIAD, space, NO_BOARDS):
+        match find_rectangle(_WHOLE_TRIAD, space):
             case Place(origin, _, _):
                 triad = space.fabric.bitmaps.triad(origin.x, origin.y)
             case _:
@@ -76,7 +75,7 @@ def _single(space: Space, z: int, triad: int) -> Place:
 
 
 def find_rectangle(
-    demand: Demand, space: Space, in_use: Planes, *, best_for: Space | None = None, since: int = 0
+    demand: Demand, space: Space, *, best_for: Space | None = None, since: int = 0
 ) -> Place | Missing:
     """Find a rectangle: the smallest there is, and among equals the one whose edge touches the fewest open triads.
 
@@ -85,47 +84,88 @@ def find_rectangle(
     Args:
         demand: what would do.
         space: the boards that may be given.
-        in_use: boards that other jobs have; only the rectangle's surplus may be among them.
         since: how many boards `space` had gained when the same demand was last found not to be met there.
         best_for: instead of the smallest edge, prefer the most boards that are open there.
     """
-    complete = _find(demand, demand.boards, space, in_use, best_for, since)
+    complete = _find(demand, demand.boards, space, best_for, since)
     if demand.fewest == demand.boards or isinstance(complete, Place):
         return complete
-    return _find(demand, demand.fewest, space, in_use, space, since)
+    return _find(demand, demand.fewest, space, space, since)
 
 
-def fits(demand: Demand, space: Space, in_use: Planes) -> bool:
-    """Return whether there is a place, without choosing one."""
+def fits(demand: Demand, space: Space, *, since: int = 0) -> bool:
+    """Return whether there is a place, without choosing one.
+
+    Args:
+        demand: what would do.
+        space: the boards that may be given.
+        since: how many boards `space` had gained when the same demand was last found not to be met there.
+    """
     if demand.max_dead_links is not None or demand.require_torus or not space.fabric.is_torus:
-        return isinstance(find_rectangle(demand, space, in_use), Place)
+        return isinstance(find_rectangle(demand, space, since=since), Place)
     return any(
-        not _missing(demand, fewest, space) and _may_connect(demand, fewest, space, in_use, 0)
+        _may_fit(demand, fewest, space) and _may_connect(demand, fewest, space, since)
         for fewest in {demand.boards, demand.fewest}
     )
 
 
-def _find(
-    demand: Demand, fewest: int, space: Space, in_use: Planes, best_for: Space | None, since: int
-) -> Place | Missing:
+def _find(demand: Demand, fewest: int, space: Space, best_for: Space | None, since: int) -> Place | Missing:
+    few = fewest - space.size
+    if few > 0:
+        return Missing(few)
+    if max(map(space.ceiling, demand.outermost)) < fewest:
+        return Missing(_missing(demand, fewest, space))
+    # Who finds a place mostly finds it in one of the smallest rectangles: they are asked before the outermost are.
+    place = _best_of(demand, fewest, demand.rectangles[0], space, best_for)
+    if place is not None:
+        return place
     missing = _missing(demand, fewest, space)
     if missing:
         return Missing(missing)
-    for at, sizes in enumerate(demand.rectangles):
-        if at == 1 and not _may_connect(demand, fewest, space, in_use, since):
-            break
-        rated = []
-        for size in sizes:
-            places = _places(demand, fewest, size, space, in_use)
-            if places:
-                rated.append((*_rated(size, places, space, best_for), size))
-        rated.sort(key=lambda rating: rating[0])
-        for best in (True, False):
-            for _, at_best, elsewhere, size in rated:
-                place = _first_good(demand, fewest, size, at_best if best else elsewhere, space)
-                if place is not None:
-                    return place
+    if len(demand.rectangles) > 1 and _may_connect(demand, fewest, space, since):
+        for sizes in demand.rectangles[1:]:
+            place = _best_of(demand, fewest, sizes, space, best_for)
+            if place is not None:
+                return place
     return Missing(1)
+
+
+def _best_of(
+    demand: Demand,
+    fewest: int,
+    sizes: Iterable[Size],
+    space: Space,
+    best_for: Space | None,
+) -> Place | None:
+    """Return the best place among rectangles of equal area."""
+    possible = []
+    for size in sizes:
+        places = _places(demand, fewest, size, space)
+        if places:
+            possible.append((places, size))
+    if not possible:
+        return None
+    if len(possible) == 1 and not possible[0][0] & (possible[0][0] - 1):
+        return _first_good(demand, fewest, possible[0][1], possible[0][0], space)
+    rated = [(*_rated(size, places, space, best_for), size) for places, size in possible]
+    rated.sort(key=lambda rating: rating[0])
+    for best in (True, False):
+        for _, at_best, elsewhere, size in rated:
+            place = _first_good(demand, fewest, size, at_best if best else elsewhere, space)
+            if place is not None:
+                return place
+    return None
+
+
+def _may_fit(demand: Demand, fewest: int, space: Space) -> bool:
+    """Return whether any rectangle has enough boards: what `_missing` says in more detail."""
+    if space.size < fewest:
+        return False
+    return any(_has_place(size, fewest, space) for size in demand.outermost)
+
+
+def _has_place(size: Size, fewest: int, space: Space) -> bool:
+    return space.ceiling(size) >= fewest and space.has_place(size, fewest)
 
 
 def _missing(demand: Demand, fewest: int, space: Space) -> int:
@@ -144,7 +184,7 @@ def _missing(demand: Demand, fewest: int, space: Space) -> int:
     return fewest - most
 
 
-def _may_connect(demand: Demand, fewest: int, space: Space, in_use: Planes, since: int) -> bool:
+def _may_connect(demand: Demand, fewest: int, space: Space, since: int) -> bool:
     """Return whether enough boards of any of the outermost rectangles are connected.
 
     On a torus these answer for all, as each of the others fits into one of them that has the same origin.
@@ -156,7 +196,7 @@ def _may_connect(demand: Demand, fewest: int, space: Space, in_use: Planes, sinc
         return False
     for size in demand.outermost:
         if space.ceiling(size) >= fewest:
-            places = _places(demand, fewest, size, space, in_use)
+            places = _places(demand, fewest, size, space)
             if since:
                 places &= space.fabric.grids(size).guards_of(new.z0)
             if _any_connected(fewest, size, places, space):
@@ -165,34 +205,41 @@ def _may_connect(demand: Demand, fewest: int, space: Space, in_use: Planes, sinc
 
 
 def _any_connected(fewest: int, size: Size, places: int, space: Space) -> bool:
-    grids = space.fabric.grids(size)
+    grids, again = space.fabric.grids(size), False
     while places:
         x, y = grids.first(places)
-        if _connected(fewest, Board(x, y, 0), size, space) is not None:
+        if _connected(fewest, Board(x, y, 0), size, space, again=again) is not None:
             return True
         places &= places - 1
+        again = True
     return False
 
 
-def _connected(fewest: int, origin: Board, size: Size, space: Space) -> Planes | None:
-    """Return the open boards of a rectangle that are connected to its origin, if there are enough."""
+def _connected(fewest: int, origin: Board, size: Size, space: Space, *, again: bool) -> Planes | None:
+    """Return the open boards of a rectangle that are connected to its origin, if there are enough.
+
+    The first rectangle mostly does. Once one has not (`again`), knowing the clusters of all open boards saves looking
+    inside most of the others.
+    """
     triads = space.fabric.bitmaps.rectangle(origin.x, origin.y, size)
     inside = space.boards.within(triads)
     if space.fabric.is_whole(triads, inside):
         return inside
-    inside &= space.cluster(origin)
-    if inside.size < fewest:
-        return None
+    if again:
+        inside &= space.cluster(origin)
+        if inside.size < fewest:
+            return None
     inside = space.fabric.connected(origin, size, inside)
     return inside if inside.size >= fewest else None
 
 
-def _places(demand: Demand, fewest: int, size: Size, space: Space, in_use: Planes) -> int:
+def _places(demand: Demand, fewest: int, size: Size, space: Space) -> int:
     """Guards of the places where counting boards gives no reason against."""
     grids = space.fabric.grids(size)
     places = grids.at_least(space.open_boards(size), fewest) & space.origins(size)
     if places and fewest < demand.boards:
-        others = grids.up(grids.across(grids.counts(in_use), size.width), size.height)
+        in_use = grids.counts(space.fabric.live - space.boards)
+        others = grids.up(grids.across(in_use, size.width), size.height)
         places &= ~grids.at_least(others, demand.spare(size) + 1)
     return places
 
@@ -208,20 +255,23 @@ def _rated(size: Size, places: int, space: Space, best_for: Space | None) -> tup
 
 
 def _first_good(demand: Demand, fewest: int, size: Size, places: int, space: Space) -> Place | None:
-    grids = space.fabric.grids(size)
+    grids, again = space.fabric.grids(size), False
     while places:
         x, y = grids.first(places)
-        place = _examined(demand, fewest, Board(x, y, 0), size, space)
+        place = _examined(demand, fewest, Board(x, y, 0), size, space, again=again)
         if place is not None:
             return place
         places &= places - 1
+        again = True
     return None
 
 
-def _examined(demand: Demand, fewest: int, origin: Board, size: Size, space: Space) -> Place | None:
+def _examined(
+    demand: Demand, fewest: int, origin: Board, size: Size, space: Space, *, again: bool
+) -> Place | None:
     """Return what a job would get at a place, if that is connected and enough."""
     fabric = space.fabric
-    inside = _connected(fewest, origin, size, space)
+    inside = _connected(fewest, origin, size, space, again=again)
     if inside is None:
         return None
     held = _trimmed(demand, origin, size, space, inside)
@@ -246,26 +296,34 @@ def _trimmed(demand: Demand, origin: Board, size: Size, space: Space, inside: Pl
         return inside
     if surplus < BOARDS_PER_TRIAD and inside.size == size.boards:
         return inside  # whole triads, one of which could not go
-    bitmaps, (width, height) = space.fabric.bitmaps, space.fabric.size
-    order = (
-        ((x, y) for x in range(size.width) for y in range(size.height))
-        if size.width >= size.height
-        else ((x, y) for y in range(size.height) for x in range(size.width))
-    )
     kept, count = 0, 0
-    z0, z1, z2 = inside
-    while True:
-        for x, y in order:
-            triad = bitmaps.triad((origin.x + x) % width, (origin.y + y) % height)
+    for line, triads in _lines(origin, size, space.fabric.bitmaps):
+        more = inside.within(line).size
+        if count + more < demand.boards:
+            kept |= line
+            count += more
+            continue
+        for triad in triads:
             kept |= triad
-            count += bool(z0 & triad) + bool(z1 & triad) + bool(z2 & triad)
+            count += inside.within(triad).size
             if count >= demand.boards:
-                break
-        else:
-            return inside
-        chosen = inside.within(kept)
-        if not space.fabric.is_whole(kept, chosen):
-            chosen = space.fabric.connected(origin, size, chosen)
-        if chosen.size >= demand.boards:
-            return chosen
-        count = chosen.size
+                chosen = inside.within(kept)
+                if not space.fabric.is_whole(kept, chosen):
+                    chosen = space.fabric.connected(origin, size, chosen)
+                if chosen.size >= demand.boards:
+                    return chosen
+                count = chosen.size
+    return inside
+
+
+def _lines(origin: Board, size: Size, bitmaps: Bitmaps) -> Iterator[tuple[int, Iterator[int]]]:
+    """Yield a rectangle line by line along its longer side: each line's bitmap, and those of its triads in order."""
+    width, height = bitmaps.size
+    xs = [(origin.x + x) % width for x in range(size.width)]
+    ys = [(origin.y + y) % height for y in range(size.height)]
+    if size.width >= size.height:
+        for x in xs:
+            yield bitmaps.rectangle(x, origin.y, Size(1, size.height)), (bitmaps.triad(x, y) for y in ys)
+    else:
+        for y in ys:
+            yield bitmaps.rectangle(origin.x, y, Size(size.width, 1)), (bitmaps.triad(x, y) for x in xs)

@@ -3,7 +3,7 @@
 # No machine's faults and no occupancy.
 """Rectangles that have room for a number of triads and are square enough."""
 
-from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 from math import ceil
 
@@ -30,7 +30,8 @@ def holds(outer: Size, inner: Size) -> bool:
     return inner.width <= outer.width and inner.height <= outer.height
 
 
-def rectangles(triads: int, min_ratio: float, limit: Size) -> list[Size]:
+@lru_cache(maxsize=1024)
+def rectangles(triads: int, min_ratio: float, limit: Size) -> tuple[Size, ...]:
     """Return rectangles up to `limit` that have room for `triads` triads and are square enough, smallest area first.
 
     Not all there are: for each width, the lowest one is at least inside one of these, if it is not out of proportion.
@@ -52,7 +53,7 @@ def rectangles(triads: int, min_ratio: float, limit: Size) -> list[Size]:
             sizes.add(Size(width, height))
         sizes.add(Size(width, max(lowest[width], passed_over)))
         last = width
-    return sorted((size for size in sizes if is_square_enough(size, min_ratio)), key=_by_area)
+    return tuple(sorted((size for size in sizes if is_square_enough(size, min_ratio)), key=_by_area))
 
 
 def _some_of(widths: list[int]) -> list[int]:
@@ -90,7 +91,8 @@ def _by_area(size: Size) -> tuple[int, int, Size]:
     return size.boards, max(size), size
 
 
-def outermost(sizes: Iterable[Size]) -> tuple[Size, ...]:
+@lru_cache(maxsize=1024)
+def outermost(sizes: tuple[Size, ...]) -> tuple[Size, ...]:
     """Return those of the sizes that fit into no other one."""
     outer: list[Size] = []
     for size in sorted(sizes, reverse=True):

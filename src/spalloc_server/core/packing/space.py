@@ -20,6 +20,8 @@ class Space:
     def __init__(self, fabric: Fabric, boards: Planes = NO_BOARDS) -> None:
         self.fabric = fabric
         self.boards = boards
+        self.size = boards.size
+        """How many boards are open."""
         self.gained = 0
         """How many boards have been opened so far, counted anew each time."""
         self._most: dict[Size, tuple[int, int]] = {}
@@ -35,6 +37,7 @@ class Space:
                 self.gained += opened.size
                 self._opened.append((self.gained, opened))
             self.boards = boards
+            self.size = boards.size
             self._sums.clear()
             self._clusters.clear()
 
