@@ -30,7 +30,7 @@ from benchmarks.server.restart import restart
 from benchmarks.suite import results as results_file
 from benchmarks.suite.machine import this_machine
 from benchmarks.suite.measurement import Effort, Failed
-from benchmarks.suite.results import Results, RoomResults, result_of
+from benchmarks.suite.results import Result, Results, RoomResults, result_of
 from benchmarks.suite.run import Room, run
 from spalloc_server.descriptors import allow_descriptors
 
@@ -55,10 +55,17 @@ def say(text: str) -> None:
 def measured(name: str, effort: Effort) -> tuple[RoomResults, list[Failed]]:
     """Run a room."""
     began = time.monotonic()
-    outcomes = [outcome for scenes in ROOMS[name] for outcome in run(name, scenes, effort, say)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    results = tuple(result_of(outcome) for outcome in outcomes if not isinstance(outcome, Failed))
-    return RoomResults(date.today().isoformat(), round(time.monotonic() - began, 1), results), failed
+    results: list[Result] = []
+    failed: list[Failed] = []
+    for outcome in [outcome for scenes in ROOMS[name] for outcome in run(name, scenes, effort, say)]:
+        if isinstance(outcome, Failed):
+            failed.append(outcome)
+        else:
+            failed += attempt(
+                outcome.measurement.name, lambda outcome=outcome: results.append(result_of(outcome))
+            )
+    seconds = round(time.monotonic() - began, 1)
+    return RoomResults(date.today().isoformat(), seconds, tuple(results)), failed
 
 
 def kept(names: list[str]) -> dict[str, RoomResults]:

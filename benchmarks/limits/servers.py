@@ -81,9 +81,10 @@ class Answers(Echo):
             if command == "list_jobs":
                 answer = self.moments.copy()
                 self.moments.clear()
-            self.transport.write(json.dumps({"return": answer}).encode() + b"\n")
             if command == "create_job":
+                # Before it is sent: the client may be done before this process goes on.
                 self.moments.append(time.monotonic())
+            self.transport.write(json.dumps({"return": answer}).encode() + b"\n")
             if command == "notify_job" and request["args"] and request["args"][0]:
                 self._notify(request["args"][0])
 
