@@ -1,6 +1,7 @@
 # How long jobs wait, and how long deciding takes, beside the published server's queue and bounds without geometry.
 """Measure scheduling in simulated time: `python -m benchmarks.scheduling`."""
 
+from math import inf
 from time import process_time
 
 from benchmarks._scheduling import MACHINE, TRACES, published, trace, use, waits, without_geometry
@@ -19,8 +20,8 @@ def main() -> None:
         ours = figures(simulate(Machine("m", MACHINE), jobs, process_time))
         runs, peer_us = published(name)
         peer = waits(runs)
-        skip = waits(without_geometry(jobs, MACHINE.boards, overtaking=True))
-        fifo = waits(without_geometry(jobs, MACHINE.boards, overtaking=False))
+        skip = waits(without_geometry(jobs, MACHINE.boards, patience=inf))
+        fifo = waits(without_geometry(jobs, MACHINE.boards, patience=0.0))
         assert ours.started == len(runs) == len(jobs)
         rows += [
             Row(f"{name}: mean wait", "s", ours.mean_wait, peer.mean, against),

@@ -2,9 +2,10 @@
 """Measure scheduling with several patiences: `python -m benchmarks.scheduling_frontier`."""
 
 from collections.abc import Sequence
+from math import inf
 from statistics import geometric_mean
 
-from benchmarks._scheduling import MACHINE, TRACES, made_trace, trace, waits, without_geometry
+from benchmarks._scheduling import MACHINE, TRACES, made_trace, shaken, trace, waits, without_geometry
 from benchmarks._server import Row, quick, report
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.scheduler import PATIENCE
@@ -14,6 +15,7 @@ from spalloc_server.simulate.trace import TraceJob
 
 NEVER = 1e9
 PATIENCES = (0.0, 900.0, 1800.0, 2700.0, 3600.0, 5400.0, 7200.0, NEVER)
+SHAKES = 10
 
 
 def _others() -> list[list[TraceJob]]:
@@ -25,24 +27,41 @@ def _others() -> list[list[TraceJob]]:
     ]
 
 
-def _rows(traces: Sequence[Sequence[TraceJob]], patience: float, what: str) -> list[Row]:
+def ratios(traces: Sequence[Sequence[TraceJob]], patience: float) -> tuple[float, float]:
+    """Return the mean wait in times `skip`'s and the longest in times `fifo`'s, as geometric means over traces."""
+    mean, longest, skip, fifo = _waits(traces, patience)
+    return mean / skip, longest / fifo
+
+
+def _waits(traces: Sequence[Sequence[TraceJob]], patience: float) -> tuple[float, float, float, float]:
     means, longest, skips, fifos = [], [], [], []
     for jobs in traces:
         ours = figures(simulate(Machine("m", MACHINE), jobs, lambda: 0.0, patience=patience))
         means.append(ours.mean_wait)
         longest.append(ours.max_wait)
-        skips.append(waits(without_geometry(jobs, MACHINE.boards, overtaking=True)).mean)
-        fifos.append(waits(without_geometry(jobs, MACHINE.boards, overtaking=False)).longest)
+        skips.append(waits(without_geometry(jobs, MACHINE.boards, patience=inf)).mean)
+        fifos.append(waits(without_geometry(jobs, MACHINE.boards, patience=0.0)).longest)
+    return geometric_mean(means), geometric_mean(longest), geometric_mean(skips), geometric_mean(fifos)
+
+
+def _rows(traces: Sequence[Sequence[TraceJob]], patience: float, what: str) -> list[Row]:
+    mean, longest, skip, fifo = _waits(traces, patience)
     named = f"{what}, patience {'without end' if patience == NEVER else f'{patience:.0f} s'}"
     return [
-        Row(f"{named}: mean wait", "s", geometric_mean(means), geometric_mean(skips), "`skip`, no geometry"),
-        Row(
-            f"{named}: longest wait",
-            "s",
-            geometric_mean(longest),
-            geometric_mean(fifos),
-            "`fifo`, no geometry",
-        ),
+        Row(f"{named}: mean wait", "s", mean, skip, "`skip`, no geometry"),
+        Row(f"{named}: longest wait", "s", longest, fifo, "`fifo`, no geometry"),
+    ]
+
+
+def _bounds(jobs: Sequence[TraceJob], patience: float, name: str) -> list[Row]:
+    """Compare what the patience alone does, without geometry, with the same bounds."""
+    ours, skip, fifo = (
+        waits(without_geometry(jobs, MACHINE.boards, patience=each)) for each in (patience, inf, 0.0)
+    )
+    named = f"{name} without geometry, patience {patience:.0f} s"
+    return [
+        Row(f"{named}: mean wait", "s", ours.mean, skip.mean, "`skip`, no geometry"),
+        Row(f"{named}: longest wait", "s", ours.longest, fifo.longest, "`fifo`, no geometry"),
     ]
 
 
@@ -55,6 +74,11 @@ def main() -> None:
     if not quick():
         for patience in (0.0, PATIENCE, NEVER):
             rows += _rows(_others(), patience, "five others")
+        for name, jobs in zip(TRACES, given, strict=True):
+            for patience in (2700.0, PATIENCE, 5400.0):
+                traces = [shaken(jobs, seed) for seed in range(SHAKES)]
+                rows += _rows(traces, patience, f"{name} shaken {SHAKES} times")
+            rows += _bounds(jobs, PATIENCE, name)
     report("Scheduling, by patience", rows)
 
 
