@@ -46,11 +46,12 @@ def main() -> None:
             f'<text x="{LEFT - 10}" y="{_y(mark) + 4}" text-anchor="end">{mark}</text>',
         ]
     parts.append(f'<polyline points="{line}" fill="none" stroke="#3b6ea5"/>')
-    for patience, mean, longest in points:
+    for at, (patience, mean, longest) in enumerate(points):
+        beside = 20 if at % 2 else -8
         radius, weight = (6, "bold") if patience == PATIENCE else (4, "normal")
         parts += [
             f'<circle cx="{_x(mean):.1f}" cy="{_y(longest):.1f}" r="{radius}" fill="#3b6ea5"/>',
-            f'<text x="{_x(mean) + 9:.1f}" y="{_y(longest) - 7:.1f}" font-weight="{weight}">{_name(patience)}</text>',
+            f'<text x="{_x(mean) + 9:.1f}" y="{_y(longest) + beside:.1f}" font-weight="{weight}">{_name(patience)}</text>',
         ]
     PICTURE.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
 
