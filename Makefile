@@ -11,10 +11,10 @@ PYTEST := -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
 # What changed here, must be installed again.
 INSTALLED := pyproject.toml constraints.txt
 
-.PHONY: help demo check test static fast slow long docs bench lock clean
+.PHONY: help demo check test static fast slow long docs bench bench-quick bench-pages lock clean
 
 help: ## say what there is to type (what `make` alone does)
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
 
 demo: .venv/server ## allocate three virtual boards, show them, use them, free them
 	@$(BIN)/python demo/three_boards.py
@@ -24,8 +24,14 @@ check: static ## the fast part of `make test`: format, lint, types, imports, uni
 
 test: static fast slow long docs ## every check that CI makes
 
-bench: .venv/dev ## measure side by side with the published programs
+bench: .venv/dev ## measure side by side with the published programs; renew README's table and docs/benchmarks/
 	$(BIN)/python -m benchmarks
+
+bench-quick: .venv/dev ## the same with less work, in three minutes; only printed
+	$(BIN)/python -m benchmarks --quick
+
+bench-pages: .venv/dev ## make README's table and docs/benchmarks/ again from the results that are there
+	$(BIN)/python -m benchmarks.report
 
 static: .venv/dev ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check --quiet

@@ -1,26 +1,136 @@
-# Runs the scripts of this folder, one after the other so that none disturbs another.
+# Runs what is named, or everything, keeps the results and makes the pages from them.
 #
-# What a script prints and which options it takes stands in README.md.
-"""Run all benchmarks, or those named: `python -m benchmarks [NAME ...] [--quick] [--json]`."""
+# What is measured stands in the rooms; how it is run, in suite/.
+"""Measure: `python -m benchmarks [ROOM ...] [--quick]`; README.md in this folder says what the rooms are."""
 
-import subprocess
+import argparse
 import sys
-from pathlib import Path
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+
+from benchmarks.boards.virtual import virtual_boards
+from benchmarks.client.calls import calls
+from benchmarks.client.installed import installed
+from benchmarks.client.jobs import jobs
+from benchmarks.client.start import start
+from benchmarks.interoperation import cells, trials
+from benchmarks.profiles import paths
+from benchmarks.profiles import results as profiles_file
+from benchmarks.programs.ours import made_environments
+from benchmarks.report import tables
+from benchmarks.report.__main__ import INTEROPERATION, PROFILES, RESULTS, write
+from benchmarks.scheduling.growth import growth
+from benchmarks.scheduling.waits import trace_waits
+from benchmarks.server.commands import commands
+from benchmarks.server.crowds import crowds
+from benchmarks.server.ready import ready
+from benchmarks.server.restart import restart
+from benchmarks.suite import results as results_file
+from benchmarks.suite.machine import this_machine
+from benchmarks.suite.measurement import Effort, Failed
+from benchmarks.suite.results import Results, RoomResults, result_of
+from benchmarks.suite.run import Room, run
+from spalloc_server.descriptors import allow_descriptors
+
+ROOMS: Mapping[str, tuple[Room, ...]] = {
+    "client": (installed, start, jobs, calls),
+    "server": (commands, ready, restart, crowds),
+    "scheduling": (trace_waits, growth),
+    "boards": (virtual_boards,),
+}
+OTHERS: Mapping[str, str] = {
+    "interoperation": "which client works with which server",
+    "profiles": "where the time of the slowest paths goes",
+}
+DESCRIPTORS = 19_000
+
+
+def say(text: str) -> None:
+    """Tell whoever waits how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def measured(name: str, effort: Effort) -> tuple[RoomResults, list[Failed]]:
+    """Run a room."""
+    began = time.monotonic()
+    outcomes = [outcome for scenes in ROOMS[name] for outcome in run(name, scenes, effort, say)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    results = tuple(result_of(outcome) for outcome in outcomes if not isinstance(outcome, Failed))
+    return RoomResults(date.today().isoformat(), round(time.monotonic() - began, 1), results), failed
+
+
+def kept(names: list[str]) -> dict[str, RoomResults]:
+    """Return the results of other rooms that an earlier run took on this machine.
+
+    Raises:
+        SystemExit: They were taken on another one.
+    """
+    if set(names) >= set(ROOMS) or not RESULTS.exists():
+        return {}
+    earlier = results_file.read(RESULTS)
+    if earlier.machine != this_machine():
+        raise SystemExit(
+            f"{RESULTS.name} holds results of another machine ({earlier.machine}), and one file holds those of one: "
+            "run all rooms, or look at some with --quick, which keeps nothing"
+        )
+    return {name: room for name, room in earlier.rooms.items() if name not in names}
+
+
+def attempt(name: str, work: Callable[[], None]) -> list[Failed]:
+    """Do something whose failure must not end the run."""
+    try:
+        work()
+    except Exception as problem:  # noqa: BLE001 - what was measured before is kept
+        return [Failed(name, f"{type(problem).__name__}: {problem}")]
+    return []
 
 
 def main(arguments: list[str]) -> int:
-    """Run scripts and return how many failed."""
-    options = [argument for argument in arguments if argument.startswith("-")]
-    present = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
-    names = [argument for argument in arguments if not argument.startswith("-")] or present
-    unknown = sorted(set(names) - set(present))
-    if unknown:
-        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(present)}", file=sys.stderr)
-        return len(unknown)
-    return sum(
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options]).returncode != 0
-        for name in names
+    """Run what is named, and return 1 if any of it went wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure side by side with peers."
     )
+    parser.add_argument(
+        "rooms", nargs="*", metavar="ROOM", help=f"one of {', '.join([*ROOMS, *OTHERS])} (default: all)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="measure less, sooner, and print it instead of keeping it"
+    )
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.rooms) - set(ROOMS) - set(OTHERS)):
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join([*ROOMS, *OTHERS])}")
+    names = options.rooms or [*ROOMS, *([] if options.quick else OTHERS)]
+    allow_descriptors(DESCRIPTORS)
+    failed: list[Failed] = []
+    began = time.monotonic()
+    with made_environments():
+        earlier = {} if options.quick else kept(names)
+        found: dict[str, RoomResults] = {}
+        for name in [name for name in ROOMS if name in names]:
+            found[name], problems = measured(name, Effort(options.quick))
+            failed += problems
+        results = Results(
+            this_machine(), {name: room for name in ROOMS if (room := (found | earlier).get(name))}
+        )
+        if options.quick:
+            for name, room in results.rooms.items():
+                print(f"## {name}\n\n{tables.room(room.results)}")
+        elif found:
+            results_file.write(RESULTS, results)
+        if "interoperation" in names:
+            failed += attempt("interoperation", lambda: cells.write(INTEROPERATION, trials.tried(say)))
+        if "profiles" in names:
+            failed += attempt("profiles", lambda: profiles_file.write(PROFILES, paths.profiled(say)))
+    if not options.quick:
+        write()
+    for result in results.all():
+        if not result.reason and not tables.is_better(result):
+            say(f"{result.name} is not better than a published program, and no reason is given")
+    for failure in failed:
+        say(f"FAILED: {failure.name}: {failure.message}")
+    say(f"{time.monotonic() - began:.0f} s in all")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
@@ -27,8 +27,6 @@ from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
@@ -177,22 +175,26 @@ class Engine:
         return forgotten
 
     async def ended_jobs(
-        self, owner: str | None, machine: str | None, limit: int, use: Callable[[Sequence[JobRecord]], T]
-    ) -> T:
-        """Return what comes of the records of jobs that ended last, the latest first.
+        self,
+        owner: str | None,
+        machine: str | None,
+        limit: int,
+        write: Callable[[Sequence[JobRecord]], bytes],
+    ) -> bytes:
+        """Return the jobs that ended last, the latest first, in writing.
 
         Args:
             owner: Only jobs of this owner.
             machine: Only jobs that had boards of this machine.
             limit: How many at most; fewer where they are long.
-            use: What to make of them, in a thread.
+            write: Called in a thread, with their records.
 
         Raises:
             sqlite3.Error: They can't be read.
         """
 
-        def read() -> T:
-            return use(self._store.ended_jobs(owner, machine, limit))
+        def read() -> bytes:
+            return write(self._store.ended_jobs(owner, machine, limit))
 
         # Beside the thread that writes: nobody's commit waits for somebody's curiosity.
         reader = self._reading if self._store.reads_beside else self._disk

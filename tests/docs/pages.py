@@ -10,6 +10,8 @@ page, changes what is done:
 * `<!-- not run: REASON -->`: the next block is only shown.
 * `<!-- saved as: NAME -->`: the next block is written to a file of that name in the page's folder.
 * `<!-- until the end of the page -->`: the next block's one command is left running until the page's last example.
+
+Comments that begin with `generated:` say where text comes from, and change nothing.
 """
 
 import re
@@ -18,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+
+GENERATED = "generated: "
+"""How comments begin that say where text comes from; they change nothing that is done."""
 
 SHOWN = frozenset({"csv", "html", "ini", "json", "text", "toml"})
 """Languages of blocks that are not code to run."""
@@ -108,7 +113,7 @@ def _steps(text: str, name: str) -> Iterator[Step]:
         where = f"{name}:{line}"
         if token.type == "html_block":
             for comment in _COMMENT.finditer(token.content):
-                note = comment["text"]
+                note = "" if comment["text"].startswith(GENERATED) else comment["text"]
                 if site := _SITE.fullmatch(note):
                     yield Site(line, int(site["width"] or 2), int(site["height"] or 2))
                     note = ""

@@ -12,7 +12,7 @@ from spalloc_server.core.machine import Machine
 from spinnaker.geometry import Board, BoardLink, Link, neighbour
 from tests.simulation.world import World
 
-COLD_STARTS = 0.1
+COLD_STARTS = 0.15
 """How many of all starts forget the jobs."""
 
 

@@ -81,6 +81,7 @@ class SimulatedSite:
         self.bmps: Bmps | None = None
         self.stopping = False
         self.hardware_changes = 0
+        self._agenda_planned: float | None = None
         self.stirred: set[Board] = set()
         """Boards that were switched, or whose links were, since somebody last looked."""
         self.crowd = Process(self.world, self.network, "clients")
@@ -177,7 +178,8 @@ class SimulatedSite:
     def _run_agenda(self) -> None:
         agenda = self.hardware.agenda
         agenda.run(self.world.now)
-        if agenda.next is not None:
+        if agenda.next is not None and agenda.next != self._agenda_planned:
+            self._agenda_planned = agenda.next
             self.world.at(agenda.next, self._run_agenda)
 
     def cut_links(self, board: Board) -> frozenset[Link]:
@@ -318,7 +320,7 @@ class SimulatedSite:
                 begin = dice.uniform(0, seconds)
                 self.world.after(begin, lambda board=board: self._spoil(board))
                 self.world.after(begin + 60.0, lambda board=board: self.bad_boards.discard(board))
-        if dice.random() < 0.15:
+        if dice.random() < 0.3:
             self.world.after(dice.uniform(0, seconds), self._blunder)
         for fault in ("full", "broken"):
             if dice.random() < 0.15:
@@ -335,6 +337,7 @@ class SimulatedSite:
             trouble.dead, trouble.slow = False, 0.0
         self.bad_boards.clear()
         self.disk.full = self.disk.broken = False
+        self.database.fault = None
         self.disk.before_each = lambda: None
         self.administrator.restore()
 
@@ -396,6 +399,8 @@ class SimulatedSite:
                 await self._session(client, mine, dice)
             except GoneError:
                 self.happened["connection lost"] += 1
+            except RefusedError as refusal:
+                self._excuse(refusal)
 
     async def _session(self, client: Client, mine: list[int], dice: random.Random) -> None:
         if dice.random() < 0.3:
@@ -456,7 +461,7 @@ class SimulatedSite:
             self.promises.destroyed.add(job)
 
     def _excuse(self, refusal: RefusedError) -> None:
-        """A command may be refused only while the server can't record it."""
+        """A command that is right may be refused only while the server can't record it."""
         self.happened["change refused"] += 1
         assert "record" in str(refusal), refusal
         ill = self.happened["disk full"] + self.happened["disk broken"] + self.happened["server's mistake"]
@@ -475,14 +480,18 @@ class SimulatedSite:
         assert (info["boards"] is None) == (info["machine_name"] is None)
         jobs = await client.call("list_jobs")
         assert len({entry["job_id"] for entry in jobs}) == len(jobs)
+        destroyed = frozenset(self.promises.destroyed)
+        ended = {entry["job_id"] for entry in await client.call("list_ended_jobs", limit=1000)}
+        assert destroyed <= ended, f"jobs {sorted(destroyed - ended)} have ended, and the history lacks them"
 
     async def _report(self, client: Client, dice: random.Random) -> None:
         self.happened["report"] += 1
         board = dice.choice(sorted(self.machine.places))
         try:
             await client.call("report_problem", self.machine.addresses[board], description="it is sick")
-        except RefusedError:
-            assert board in self.administrator.taken_out, f"nobody took {board} out, yet it is not known"
+        except RefusedError as refusal:
+            if board not in self.administrator.taken_out:
+                self._excuse(refusal)
 
     async def _misbehave(self, client: Client, dice: random.Random) -> None:
         self.happened["bad input"] += 1

@@ -37,7 +37,7 @@ def running(*arguments: str) -> Iterator[tuple[list[str], subprocess.Popen[str]]
             yield lines, process
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(10)
+            process.wait(60)
 
 
 def ask(host: str, datagram: bytes, port: int = SDP_PORT) -> ScpReply:
@@ -74,6 +74,14 @@ def test_all_boards_can_be_on_from_the_start_and_every_packet_be_logged(tmp_path
     request, reply, *_ = log.read_text().splitlines()
     assert "> " + host + ":17893 #0 read fpga board 2 0x40004" in request
     assert "< " + host + ":17893 #0 OK (0x80) [4 bytes: 01 00 00 00]" in reply
+
+
+def test_packets_may_be_logged_to_the_terminal_as_they_come() -> None:
+    with running("1x1", "--log", "-") as (lines, process):
+        assert ask(lines[1].rpartition(" ")[2], bmp.version_request(2)).ok
+        assert process.stdout is not None
+        assert "version board 2" in process.stdout.readline()
+        assert "OK (0x80)" in process.stdout.readline()
 
 
 def test_only_some_kinds_of_packets_may_be_logged(tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ class Reports:
         """Begin with no reports."""
         self._reports: dict[BoardKey, dict[str, Report]] = {}
 
+    def has(self, key: BoardKey, reporter: str) -> bool:
+        """Return whether somebody has reported a board already."""
+        return reporter in self._reports.get(key, ())
+
     def add(self, key: BoardKey, report: Report) -> list[Report]:
         """Note a report and return all there are on the board, one a user, first reporter first."""
         theirs = self._reports.setdefault(key, {})

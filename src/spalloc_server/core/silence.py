@@ -22,13 +22,16 @@ class SilentFrames:
 
     def note(self, machine: str, frame: Frame, why: str | None) -> tuple[Board, ...]:
         """Note that a frame is silent, or with None that it answers; return its boards if that is news."""
-        if ((machine, frame) in self.why) == (why is not None) or machine not in self._machines:
+        if ((machine, frame) in self.why) == (why is not None) or not self._has(machine, frame):
             return ()
         if why is None:
             del self.why[machine, frame]
         else:
             self.why[machine, frame] = why
         return tuple(self._machines[machine].in_frame(frame))
+
+    def _has(self, machine: str, frame: Frame) -> bool:
+        return machine in self._machines and frame in self._machines[machine].bmps
 
     def has(self, key: BoardKey) -> bool:
         """Return whether a board is in a silent frame."""

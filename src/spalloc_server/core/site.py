@@ -153,11 +153,13 @@ class Site:
         """
         holder = self.holders.get(key)
         reporter = host if holder is None else self.jobs[holder].record.owner
+        if not self._reports.has(key, reporter):
+            # Once: a program that reports in a loop must not fill the log.
+            self._notice(
+                f"{key.machine} {key.board} is reported by {reporter}: {text}", about_board(key), serious=True
+            )
         reports = self._reports.add(key, Report(reporter, text))
         machine = self.machines[key.machine]
-        self._notice(
-            f"{key.machine} {key.board} is reported by {reporter}: {text}", about_board(key), serious=True
-        )
         if len(reports) < machine.reports_to_set_aside:
             return
         self._reports.forget(key)

@@ -53,8 +53,10 @@ class Bmps:
         for driver in self._take_over(machines):
             self._retries_of_retired += driver.conversation.retries
             self._retiring[driver] = asyncio.get_running_loop().create_task(self._retire(driver))
-        for driver in self._frames.values():
+        for (machine, frame), driver in self._frames.items():
             if driver not in drivers:
+                # What the driver before said last may have been heard as if it were said of the frame as it is now.
+                self._silence(machine, frame, None)
                 driver.start()
 
     async def _retire(self, driver: FrameDriver) -> None:

@@ -101,6 +101,18 @@ def test_a_reported_board_that_will_not_go_off_is_tried_soon_and_rests_once_it_i
     assert seconds_until_next_order(world) == DAY
 
 
+def test_a_user_who_reports_a_board_in_a_loop_is_in_the_log_once() -> None:
+    world = World(machine(1, 1))
+    for number in range(100):
+        world.site.report_problem(KEY, "a", f"smoke {number}", world.now)
+    world.settle()
+    assert [notice.text for notice in world.notices] == ["m (0, 0, 0) is reported by a: smoke 0"]
+    for host in ("b", "c"):
+        world.site.report_problem(KEY, host, "", world.now)
+    world.settle()
+    assert world.board_records[KEY].aside == "3 users reported it: smoke 99", "what was said last counts"
+
+
 def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() -> None:
     world = World(machine(1, 1))
     for number in range(1000):

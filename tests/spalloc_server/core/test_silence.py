@@ -99,3 +99,12 @@ def test_a_request_for_more_than_answers_waits_and_is_not_refused() -> None:
     assert world.record(job).state is JobState.queued
     fall_silent(world, SECOND, None)
     assert world.record(job).state is JobState.power
+
+
+def test_a_late_word_of_a_frame_that_is_configured_no_more_is_not_kept() -> None:
+    world = World(machine(*SIZE))
+    world.reconfigure(machine(2, 2))
+    fall_silent(world, SECOND, SILENT)
+    assert not world.site.silent.why
+    world.reconfigure(machine(*SIZE))
+    assert world.record(world.create(JobRequest(BoardAt(ALONE)))).state is JobState.power

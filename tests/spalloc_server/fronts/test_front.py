@@ -245,6 +245,8 @@ def test_a_client_that_is_refused_and_goes_on_sending_is_cut_off() -> None:
             while True:
                 peer.send(b"more")
                 await peer.writer.drain()
+                # The server runs in this very loop.
+                await asyncio.sleep(0)
         peer.writer.close()
 
     run(test, slow_reader_seconds=0.1)
@@ -321,12 +323,13 @@ def test_a_watcher_that_asked_to_be_left_alone_is() -> None:
 
 def test_a_client_that_does_not_read_is_cut_off_and_others_are_served() -> None:
     async def test(front: Front) -> None:
-        slow = socket.create_connection(("127.0.0.1", front.port))
+        slow = socket.socket()
+        # Little room with the system, so that the server notices soon.
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", front.port))
         slow.setblocking(False)
         loop = asyncio.get_running_loop()
         user = await front.connect()
-        for _ in range(100):
-            await user.call("create_job", 999, owner="x" * 1000)
         asked = b'{"command": "list_machines"}\n' * 200_000
         sending = asyncio.ensure_future(loop.sock_sendall(slow, asked))
         while front.front.connections > 1:
@@ -442,6 +445,41 @@ def test_a_fault_of_the_server_is_logged_answered_and_does_not_end_the_connectio
 
     run(test)
     assert "the command 'list_machines' of a client at 127.0.0.1 failed" in caplog.text
+
+
+def test_a_fault_in_the_middle_of_a_change_is_told_to_all_and_nothing_more_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(front: Front) -> None:
+        peer, other = await front.connect(), await front.connect()
+        job = await peer.call("create_job", owner="me", keepalive=None)
+        with monkeypatch.context() as patch:
+            # The job has given its boards back by then, and does not know that it has ended.
+            patch.setattr(front.engine.site, "_retire", None)
+            peer.send({"command": "destroy_job", "args": [job]}, VERSION)
+            for _ in range(2):
+                assert "so it is not done" in (await peer.line())["exception"]
+        other.send({"command": "create_job", "kwargs": {"owner": "me"}})
+        assert "so it is not done" in (await other.line())["exception"]
+        assert [record.id for record in front.store.recall(ended_limit=9).jobs if record.ended is None] == [
+            job
+        ]
+        assert isinstance(front.engine.failure, TypeError)
+        peer.writer.close()
+        other.writer.close()
+
+    run(test)
+
+
+def test_a_report_may_be_as_long_as_can_be_read() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        assert await peer.call("report_problem", "board-0", description="x" * 1000) is None
+        peer.send({"command": "report_problem", "args": ["board-0"], "kwargs": {"description": "x" * 1001}})
+        assert await peer.line() == {"exception": "description has 1001 characters; it may have 1000"}
+        peer.writer.close()
+
+    run(test)
 
 
 def test_listings_follow_every_change_and_are_ascii() -> None:

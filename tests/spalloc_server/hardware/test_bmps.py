@@ -10,7 +10,9 @@ from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder, border
 from spalloc_server.embedded import machine_of
+from spalloc_server.hardware import frame
 from spalloc_server.hardware.bmps import Bmps
+from spalloc_server.hardware.conversation import Patience
 from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker.places import Frame, Place
 from spinnaker.scp import SoftwareNumber
@@ -97,14 +99,17 @@ def test_boards_behind_old_bmps_are_powered_without_a_look_at_their_fpgas() -> N
 
 
 @pytest.mark.slow
-def test_a_bmp_that_is_not_there_is_reported_with_its_frame() -> None:
+def test_a_bmp_that_is_not_there_is_reported_with_its_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    # How long one is waited for is shown in simulated time.
+    monkeypatch.setattr(frame, "REGISTER_PATIENCE", Patience(0.01, 0.02, 3))
+
     async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
         told: asyncio.Future[tuple[str, Frame, str | None]] = asyncio.get_running_loop().create_future()
         await site.stop()
         bmps.start(lambda *report: None if told.done() else told.set_result(report))
-        name, frame, why = await told
+        name, place, why = await told
         assert name == machine.name
-        assert frame in machine.bmps
-        assert why == f"its BMP at {machine.bmps[frame]} does not answer"
+        assert place in machine.bmps
+        assert why == f"its BMP at {machine.bmps[place]} does not answer"
 
     run(test)

@@ -58,6 +58,19 @@ def test_boards_are_as_wanted_last_though_their_frame_changes_while_it_switches_
     run(test, Timings(power_on=0.05))
 
 
+def test_what_was_last_said_of_a_frame_before_it_changed_is_taken_back() -> None:
+    async def test(_site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        told: list[tuple[str, Frame, str | None]] = []
+        bmps.start(lambda *report: told.append(report))
+        changed, _ = sorted(machine.bmps)
+        first = next(board for board, place in machine.places.items() if place.in_frame == changed)
+        places = {board: place for board, place in machine.places.items() if board != first}
+        bmps.reconfigure([replace(machine, places=places, dead_boards=frozenset({first}))])
+        assert told == [(machine.name, changed, None)]
+
+    run(test)
+
+
 def test_a_bmp_that_is_gone_is_spoken_of_no_more() -> None:
     async def test(_site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
         told: list[tuple[str, Frame, str | None]] = []

@@ -47,6 +47,8 @@ PROTOCOL_VERSION = "1.0.0"
 DEFAULT_KEEPALIVE_SECONDS = 60.0
 
 
+LONGEST_DESCRIPTION = 1000
+"""Characters of what a user says of a sick board; it is kept, logged and shown."""
 DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
 """Ended jobs that one listing may have."""
@@ -63,10 +65,10 @@ class EndedJobs(Protocol):
         owner: str | None,
         machine: str | None,
         limit: int,
-        use: Callable[[Sequence[JobRecord]], Encoded],
+        write: Callable[[Sequence[JobRecord]], bytes],
         /,
-    ) -> Awaitable[Encoded]:
-        """Return what `use` makes of the jobs that ended last: of an owner, on a machine, `limit` at most."""
+    ) -> Awaitable[bytes]:
+        """Return what `write` makes of the jobs that ended last: of an owner, on a machine, `limit` at most."""
 
 
 class Watcher(Protocol):
@@ -336,7 +338,7 @@ class Commands:
 
     async def _read_ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> Encoded:
         try:
-            return await self._ended_jobs(owner, machine, limit, ended_listing)
+            return Encoded(await self._ended_jobs(owner, machine, limit, ended_listing))
         except sqlite3.Error as error:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
@@ -383,6 +385,10 @@ class Commands:
         p: int | None,
         description: str | None,
     ) -> Json:
+        if description is not None and len(description) > LONGEST_DESCRIPTION:
+            raise CommandError(
+                f"description has {len(description)} characters; it may have {LONGEST_DESCRIPTION}"
+            )
         key = next(
             (
                 BoardKey(machine.name, board)

@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_answering",
         "_clogged",
         "_ending",
+        "_gathered",
         "_held",
         "_holds",
         "_host",
@@ -89,6 +90,9 @@ class Connection(asyncio.Protocol):
         self._turn: asyncio.Handle | None = None
         self._held: deque[tuple[int, bytes]] | None = None
         """Replies that may not go yet, each with the number of holds that must be lifted first."""
+        self._gathered: list[bytes] | None = None
+        """Replies of the turn that is being done, which go together: to the system, each write is as dear as a command.
+        None between turns."""
         self._answering: asyncio.Task[None] | None = None
         """Under way while a command takes its time; what was asked after it waits."""
         self._holds = 0
@@ -173,7 +177,7 @@ class Connection(asyncio.Protocol):
         if self._clogged:
             return False
         if not (self._ending or self._transport.is_closing()):
-            self._transport.write(line)
+            self._write(line)
         return True
 
     # Doing what is asked
@@ -192,6 +196,14 @@ class Connection(asyncio.Protocol):
 
     def _work(self) -> None:
         self._turn = None
+        self._gathered = []
+        try:
+            self._do_some()
+        finally:
+            self._write_gathered()
+        self._mind_the_inbox()
+
+    def _do_some(self) -> None:
         for _ in range(COMMANDS_A_TURN):
             if self._waits() or self._transport.is_closing():
                 break
@@ -208,7 +220,6 @@ class Connection(asyncio.Protocol):
                 return
         else:
             self._go_on()
-        self._mind_the_inbox()
 
     def _mind_the_inbox(self) -> None:
         if self._ending or self._transport.is_closing():
@@ -276,6 +287,7 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         """End the connection if nothing is left to be done for a client that is not listened to any more."""
         if self._ending and not self._held and self._answering is None and not self._transport.is_closing():
+            self._write_gathered()
             # However little is left to be sent, the client must read it some day.
             if self.stuck is None:
                 self.stuck = asyncio.get_running_loop().time()
@@ -293,11 +305,22 @@ class Connection(asyncio.Protocol):
             self._holds += 1
             self._host.engine.when_recorded(self._lift)
         if self._holds == self._lifted:
-            self._transport.write(data)
+            self._write(data)
             return
         if self._held is None:
             self._held = deque()
         self._held.append((self._holds, data))
+
+    def _write(self, data: bytes) -> None:
+        if self._gathered is None:
+            self._transport.write(data)
+        else:
+            self._gathered.append(data)
+
+    def _write_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, None
+        if gathered and not self._transport.is_closing():
+            self._transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
 
     def _lift(self, recorded: bool) -> None:
         self._lifted += 1
@@ -312,7 +335,7 @@ class Connection(asyncio.Protocol):
         if not self._held:
             self._held = None
         if ready:
-            self._transport.write(b"".join(ready))
+            self._write(b"".join(ready))
         if waited or self._ending:
             self._go_on()
 

@@ -70,9 +70,9 @@ class Listing:
                 of[number] = record
 
 
-def ended_listing(records: Iterable[JobRecord]) -> Encoded:
-    """Return the listing of jobs that have ended, in their order."""
-    return Encoded(_HEAD + b",".join([_written(_ended_entry(record)) for record in records]) + _TAIL)
+def ended_listing(records: Iterable[JobRecord]) -> bytes:
+    """Return the reply that lists jobs that have ended, in their order."""
+    return _HEAD + b",".join([_written(_ended_entry(record)) for record in records]) + _TAIL
 
 
 _HEAD, _TAIL = b'{"return":[', b"]}\n"

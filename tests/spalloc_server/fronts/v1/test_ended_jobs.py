@@ -53,11 +53,11 @@ class Front:
         owner: str | None,
         machine: str | None,
         limit: int,
-        use: Callable[[Sequence[JobRecord]], Encoded],
-    ) -> Encoded:
+        write: Callable[[Sequence[JobRecord]], bytes],
+    ) -> bytes:
         self.site.decide(0.0)
         self.store.write(self.site.take_effects().jobs, {})
-        return use(self.store.ended_jobs(owner, machine, limit))
+        return write(self.store.ended_jobs(owner, machine, limit))
 
     def run(self, name: str, *args: Json, host: str = "10.0.0.1", **kwargs: Json) -> Json:
         caller = Caller(host, _Watcher())

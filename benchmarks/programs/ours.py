@@ -1,0 +1,67 @@
+# Our own programs, as users have them: a server in a process of its own, and a client without extras in an
+# environment of its own (what else is installed beside a client would slow its start).
+"""Our server and our client, to be measured."""
+
+import contextlib
+import functools
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.programs.process import ServerProcess
+from tests import processes
+
+ROOT = Path(__file__).parents[2]
+
+
+class OurServer(ServerProcess):
+    """Our server for some virtual boards; it keeps its records in `folder`."""
+
+    def __init__(
+        self, machine: dict[str, Any], folder: Path, program: Sequence[str] = processes.SERVER
+    ) -> None:
+        super().__init__("our server", [*program, *processes.configured(machine, folder), "--quiet"], folder)
+
+
+@contextlib.contextmanager
+def our_server(machine: dict[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
+    """Run our server for some virtual boards, with its records on disk; gives `host`, `port` and `pid`."""
+    with OurServer(machine, folder).running() as address:
+        yield address
+
+
+@functools.cache
+def client_environment() -> Path:
+    """Install our client, without extras, into an environment of its own; return the environment's folder.
+
+    It is made anew by each run, from the sources as they are, and is gone when the run ends.
+    """
+    folder = Path(_kept.enter_context(tempfile.TemporaryDirectory(prefix="spalloc-client-")))
+    # Without pip, as the environments of the published programs are: what comes with it is looked at by every start of
+    # the interpreter.
+    venv.create(folder)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet"]
+    subprocess.run([*pip, "--disable-pip-version-check", ROOT], check=True)
+    return folder
+
+
+_kept = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def made_environments() -> Iterator[None]:
+    """Remove what `client_environment` made, afterwards."""
+    with _kept:
+        yield
+    client_environment.cache_clear()
+
+
+@contextlib.contextmanager
+def site(width: int, height: int) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Virtual boards that do everything at once, and an empty folder; what servers need."""
+    with processes.boards(width, height) as machine, tempfile.TemporaryDirectory() as folder:
+        yield machine, Path(folder)

@@ -1,0 +1,111 @@
+# A server in a process of its own: started, stopped, killed, and what it uses.
+#
+# Which servers there are stands beside this file.
+"""Processes of servers."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.suite.measurement import CannotDoError
+
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+IDLE_SHARE = 0.05
+
+
+class ServerProcess:
+    """A server that is started and ended over and over again, on one port and with one folder."""
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
+        self._name = name
+        self._folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._command = [*command, "--port", str(self.port)]
+        self._variables: dict[str, str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """Its `host`, `port` and `pid`."""
+        assert self._process is not None
+        return {"host": "127.0.0.1", "port": self.port, "pid": self._process.pid}
+
+    def start(self) -> None:
+        """Start it, and return once it accepts connections.
+
+        Raises:
+            CannotDoError: It has ended, or does not accept connections for too long.
+        """
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen(self._command, cwd=self._folder, env=self._variables, **quiet)
+        until = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            time.sleep(0.005)
+        self.kill()
+        raise CannotDoError(f"{self._name} did not start within {START_SECONDS:.0f} s, or ended")
+
+    def stop(self) -> None:
+        """Stop it as an administrator does with Ctrl-C.
+
+        Raises:
+            CannotDoError: It did not end for too long, and was killed.
+        """
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise CannotDoError(f"{self._name} did not stop within {STOP_SECONDS:.0f} s") from None
+
+    def kill(self) -> None:
+        """End it at once, with no moment to write anything."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[dict[str, Any]]:
+        """Start it, and kill it afterwards; gives its address."""
+        self.start()
+        try:
+            yield self.address
+        finally:
+            self.kill()
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process's threads have used, to the nanosecond.
+
+    What `/proc/PID/stat` says of it comes in hundredths of a second, which is as long as a thousand commands take.
+    """
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) * 1e-9
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory that a process has now."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(text.split()[1]) * 1024 for text in status.splitlines() if text.startswith("VmRSS"))
+
+
+def wait_until_idle(pid: int, *, still_seconds: float = 0.2, at_most: float = 10.0) -> None:
+    """Return once a process has used next to no processor time for a while, or after `at_most` seconds."""
+    until = time.monotonic() + at_most
+    before = processor_seconds(pid)
+    while time.monotonic() < until:
+        time.sleep(still_seconds)
+        now = processor_seconds(pid)
+        if now - before <= IDLE_SHARE * still_seconds:
+            return
+        before = now

@@ -1,0 +1,55 @@
+# Programs that others published, installed from the package index into environments of their own and started here.
+#
+# Which there are, and how they are installed, stands in tests/peers/environments.py.
+"""Published clients and the published server."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.programs.process import ServerProcess
+from benchmarks.suite.measurement import PUBLISHED_CLIENTS, Subject
+from tests.peers.environments import PeerEnvironment, environment
+
+ENVIRONMENTS = Path(__file__).parents[2] / ".peers"
+SERVER = "spalloc-server==1!7.0.0"
+CONFIGURATION = "site.cfg"
+
+
+def published(requirement: str) -> PeerEnvironment:
+    """Return the environment of a published program, installed now if it is not there."""
+    return environment(requirement, ENVIRONMENTS)
+
+
+def published_clients() -> dict[Subject, PeerEnvironment]:
+    """Return the environments of the published clients."""
+    return {subject: published(requirement) for subject, requirement in PUBLISHED_CLIENTS.items()}
+
+
+class PublishedServer(ServerProcess):
+    """The published server for some virtual boards; it keeps its records in `folder` when it is stopped cleanly."""
+
+    def __init__(self, machine: dict[str, Any], folder: Path) -> None:
+        (folder / CONFIGURATION).write_text(_configuration(machine))
+        command = [str(published(SERVER).command("spalloc-server")), CONFIGURATION, "--quiet"]
+        super().__init__("the published server", command, folder)
+
+
+@contextlib.contextmanager
+def published_server(machine: dict[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
+    """Run the published server for some virtual boards; gives `host`, `port` and `pid`."""
+    with PublishedServer(machine, folder).running() as address:
+        yield address
+
+
+def _configuration(machine: dict[str, Any]) -> str:
+    width, height = machine["size"]
+    places = {tuple(board): tuple(place) for board, place in machine["places"]}
+    bmps = {tuple(frame): address for frame, address in machine["bmps"]}
+    boards = {tuple(board): address for board, address in machine["addresses"]}
+    return (
+        f"machine = Machine('virtual', width={width}, height={height}, board_locations={places}, "
+        f"bmp_ips={bmps}, spinnaker_ips={boards})\n"
+        "configuration = Configuration(machines=[machine], ip='127.0.0.1', seconds_before_free=0)\n"
+    )

@@ -1,0 +1,53 @@
+# What was recorded of each ratio, and when a ratio counts as lost.
+#
+# Values only; how a ratio is taken stands in ratios.py.
+"""Recorded ratios."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+FILE = Path(__file__).with_name("recorded.toml")
+ALLOWED = 0.5
+"""The share of a recorded ratio that is still let pass. Less is no disturbance any more: something got slower."""
+ATTEMPTS = 3
+
+
+def recorded() -> Mapping[str, float]:
+    """Return how many times better ours was than the published program, by the ratio's name."""
+    return {
+        str(name): float(ratio) for name, ratio in tomllib.loads(FILE.read_text(encoding="utf-8")).items()
+    }
+
+
+def lost(name: str, ratio: Callable[[], float], before: Mapping[str, float]) -> str | None:
+    """Take a ratio until it is where it was, three times at the most.
+
+    Returns:
+        None if it is, else a sentence that says how much was lost.
+
+    Raises:
+        KeyError: Nothing is recorded under that name.
+    """
+    if name not in before:
+        raise KeyError(
+            f"no ratio {name!r} is recorded in {FILE.name}; record it: python -m benchmarks.regression"
+        )
+    best = 0.0
+    for _ in range(ATTEMPTS):
+        best = max(best, ratio())
+        if best >= ALLOWED * before[name]:
+            return None
+    return (
+        f"{name}: {best:.2f} times better than the published program; {before[name]:.2f} times is recorded. Find what "
+        f"became slower, or, if it is worth its price, record the new ratio: python -m benchmarks.regression"
+    )
+
+
+def as_toml(ratios: Mapping[str, float]) -> str:
+    """Return the file's text for ratios."""
+    lines = [f'"{name}" = {ratio:.2f}\n' for name, ratio in ratios.items()]
+    return (
+        "# How many times better ours is than the published program: python -m benchmarks.regression\n"
+        + "".join(lines)
+    )

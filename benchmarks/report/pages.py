@@ -1,0 +1,112 @@
+# The pages that results are shown on, whole: what is written here is all that they say.
+#
+# Values in, text out; report/__main__.py reads and writes the files.
+"""Pages of results."""
+
+from collections.abc import Mapping
+
+from benchmarks.report import charts, tables
+from benchmarks.scheduling.growth import SIDES, growth_name
+from benchmarks.suite.results import Results
+
+GENERATED = "<!-- generated: by `make bench`; change benchmarks/report/ instead -->"
+END = "<!-- generated: end -->"
+
+ROOMS: Mapping[str, tuple[str, str]] = {
+    "client": (
+        "The client",
+        """Each client is alone in an environment of its own, as its users install it. Round trips, threads and
+notifications go to a bare server on uvloop, so that no server's work is in them.""",
+    ),
+    "server": (
+        "The server",
+        """Both servers run for the same 1,200 virtual boards behind 50 BMPs that answer at once, each in a process of
+its own; ours keeps its records on disk. The bare server sends back what it is sent, and knows nothing of jobs.""",
+    ),
+    "scheduling": (
+        "Scheduling",
+        """Simulated time, with the traces of `benchmarks/traces/`. Without geometry, a job may start as soon as enough
+boards are free anywhere, so the two bounds show what could be had if boards needed no neighbours: the shortest mean
+wait, and the shortest longest wait. Use is boards asked for times the time they were held, over all boards times the
+time from first arrival to last end.""",
+    ),
+    "boards": (
+        "Virtual boards",
+        "There is no published program to compare with; the limit is a bare UDP echo in Python.",
+    ),
+}
+"""What each room's part of the page is called, and what a reader must know of how it was measured."""
+
+
+HOW_TO_READ = """\
+All subjects of a line do the same work in turn, forwards and backwards, in one run. A figure is the median; behind it
+stand the quartiles. **Bold** is how many times better spalloc is than the subject of that column: above 1 it is better,
+below 1 worse. Ratios are taken turn by turn, so that what disturbs the machine for a while disturbs both sides. Times
+belong to the machine; ratios travel. All samples are in `results.json` beside this page's source."""
+
+
+def readme(text: str, results: Results) -> str:
+    """Return README.md with the table of these results in the place of the one it has.
+
+    Raises:
+        ValueError: The marks that the table stands between are not there.
+    """
+    before, begin, rest = text.partition(GENERATED)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(
+            f"README.md must have the lines {GENERATED} and {END}; the table stands between them"
+        )
+    table = (
+        f"Taken in turn in one run on {results.machine}. `make bench` measures again on yours; [all figures]"
+        f"(docs/benchmarks/index.md) are in the documentation. Above 1, spalloc is better by that factor, with the "
+        f"quartiles of repeated runs behind it.\n\n{tables.summary(results)}"
+    )
+    return f"{before}{begin}\n\n{table}\n{end}{after}"
+
+
+def measured(results: Results) -> str:
+    """Return the page of all figures."""
+    days = sorted({room.taken for room in results.rooms.values()})
+    parts = [
+        GENERATED,
+        "# Measured",
+        f"`make bench` took these figures on {' and '.join(days)}, on {results.machine}.",
+        HOW_TO_READ,
+        "```{toctree}\n:maxdepth: 1\n\ninteroperation\nprofiles\n```",
+        "## What was demanded",
+        tables.demands(results),
+    ]
+    for name, room in results.rooms.items():
+        title, about = ROOMS[name]
+        parts += [f"## {title}", about]
+        if any(subject.times_better for result in room.results for subject in result.subjects):
+            parts.append(
+                f"![How many times better spalloc is, for each line of the table below; the marks are named above "
+                f"the axis]({name}.svg)"
+            )
+        if name == "scheduling" and _growth(results):
+            parts.append(
+                "![Time to decide an event on machines of one triad to 100 by 100 triads, ours and the published "
+                "server's](deciding.svg)"
+            )
+        parts.append(tables.room(room.results))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def drawings(results: Results) -> dict[str, str]:
+    """Return the charts of the page of all figures, by their files' names."""
+    drawn = {}
+    for name, room in results.rooms.items():
+        if any(subject.times_better for result in room.results for subject in result.subjects):
+            drawn[f"{name}.svg"] = charts.ratios(ROOMS[name][0], room.results)
+    if sides := _growth(results):
+        of_sides = [results.find(growth_name(side)) for side in sides]
+        drawn["deciding.svg"] = charts.growth(
+            "Processor time to decide an event", sides, [result for result in of_sides if result]
+        )
+    return drawn
+
+
+def _growth(results: Results) -> list[int]:
+    return [side for side in SIDES if results.find(growth_name(side))]

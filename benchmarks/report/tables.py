@@ -1,0 +1,135 @@
+# Markdown tables of results; nothing is measured or compared here that the results do not hold already.
+"""Tables."""
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.demands import DEMANDS, Demand
+from benchmarks.report.figures import figure, spread_out, times
+from benchmarks.suite.measurement import Unit
+from benchmarks.suite.results import Measured, Result, Results
+from benchmarks.suite.statistics import Better
+
+NEAR = 0.05
+"""How far from 1 a ratio is still called equal."""
+
+
+def summary(results: Results) -> str:
+    """Return the README's table: headlines, and whatever is not better than a published program."""
+    rows = [
+        [
+            _work(result),
+            _median(result.ours, result.unit),
+            _named(best, result.unit) if (best := strongest(result)) else "",
+            times(best.times_better) if best and best.times_better else "",
+            ", ".join(_named(limit, result.unit) for limit in result.limits),
+            remarks(result),
+        ]
+        for result in results.all()
+        if result.headline or not is_better(result)
+    ]
+    return table(
+        ("what", "spalloc", "best published", "times better", "what the machine allows", "remarks"), rows
+    )
+
+
+def room(results: Sequence[Result]) -> str:
+    """Return the table of everything that was measured in a room."""
+    names = list(dict.fromkeys(subject.name for result in results for subject in result.subjects[1:]))
+    rows = []
+    for result in results:
+        cells = [_work(result), _whole(result.ours, result.unit)]
+        for name in names:
+            subject = result.subject(name)
+            cells.append(_compared(subject, result.unit) if subject else "")
+        rows.append([*cells, remarks(result)])
+    return table(("what", "spalloc", *names, "remarks"), rows)
+
+
+def demands(results: Results) -> str:
+    """Return the table of figures that must be reached."""
+    rows = []
+    for part, wanted in DEMANDS.items():
+        for demand in wanted:
+            value = demand.figure(results)
+            rows.append(
+                [part, demand.what, _bound(demand), _measured(demand, value), _verdict(demand, value)]
+            )
+    return table(("part", "what", "demanded", "measured", ""), rows)
+
+
+def strongest(result: Result) -> Measured | None:
+    """Return the published program that comes nearest to ours, or is ahead of it."""
+    compared = [peer for peer in result.peers if peer.times_better]
+    return min(compared, key=lambda peer: peer.times_better.median, default=None) or next(
+        iter(result.peers), None
+    )
+
+
+def is_better(result: Result) -> bool:
+    """Whether ours is clearly better than every published program that was measured."""
+    ratios = [peer.times_better.median for peer in result.peers if peer.times_better]
+    return all(ratio > 1 + NEAR for ratio in ratios)
+
+
+def remarks(result: Result) -> str:
+    """Return what a reader needs beside the figures: the reason, and whose work was different."""
+    said = [result.reason] if result.reason else []
+    for subject in result.subjects:
+        if subject.note:
+            said.append(f"{subject.name}: {subject.note}.")
+        if subject.failure:
+            said.append(f"{subject.name} cannot: {subject.failure}.")
+    return " ".join(said)
+
+
+def table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; columns that would be empty are left out."""
+    heads, rows = list(heads), [list(row) for row in rows]
+    kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
+    lines = [[heads[index] for index in kept], ["---"] * len(kept)]
+    lines += [[row[index].replace("|", "\\|") for index in kept] for row in rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _work(result: Result) -> str:
+    return result.work + (" (more is better)" if result.better is Better.HIGHER else "")
+
+
+def _median(subject: Measured, unit: Unit) -> str:
+    return figure(subject.spread.median, unit) if subject.spread else "not measured"
+
+
+def _named(subject: Measured, unit: Unit) -> str:
+    return f"{_median(subject, unit)} ({subject.name})"
+
+
+def _whole(subject: Measured, unit: Unit) -> str:
+    return spread_out(subject.spread, unit) if subject.spread else "not measured"
+
+
+def _compared(subject: Measured, unit: Unit) -> str:
+    if not subject.spread or not subject.times_better:
+        return "not measured"
+    return f"{spread_out(subject.spread, unit)}; **{times(subject.times_better)}**"
+
+
+def _bound(demand: Demand) -> str:
+    if demand.unit is not None:
+        bound = figure(demand.bound, demand.unit)
+    else:
+        bound = f"1/{1 / demand.bound:.0f}" if demand.bound < 0.1 else f"{demand.bound:g}"
+    return f"{'goal: ' if demand.goal else ''}{'at least' if demand.at_least else 'at most'} {bound}"
+
+
+def _measured(demand: Demand, value: float | None) -> str:
+    if value is None:
+        return "not measured"
+    if demand.unit is not None:
+        return figure(value, demand.unit)
+    return f"1/{1 / value:.0f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _verdict(demand: Demand, value: float | None) -> str:
+    if value is None:
+        return ""
+    return "met" if demand.met(value) else f"**not met.** {demand.reason}".strip()

@@ -1,0 +1,42 @@
+# Ratios to published programs, taken in this very run, that hardly move on a busy machine: they must not be lost.
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.regression import ratios
+from benchmarks.regression.recorded import lost, recorded
+from tests.peers.environments import PeerEnvironment
+
+Peer = Callable[[str], PeerEnvironment]
+
+
+def _held(taken: ratios.Ratios) -> None:
+    before = recorded()
+    sentences = [lost(name, take, before) for name, take in taken.items()]
+    assert not any(sentences), "\n".join(filter(None, sentences))
+
+
+@pytest.mark.slow
+def test_commands_cost_the_server_as_much_less_than_the_published_one_as_they_did(peer: Peer) -> None:
+    peer("spalloc-server==1!7.0.0")
+    with ratios.servers() as taken:
+        _held(taken)
+
+
+@pytest.mark.slow
+def test_importing_the_client_costs_as_much_less_than_the_published_one_as_it_did(peer: Peer) -> None:
+    peer("spalloc==1!7.0.0")
+    _held(ratios.client_import(Path(sys.executable).parents[1]))
+
+
+@pytest.mark.slow
+def test_jobs_wait_as_much_less_than_in_the_published_queue_as_they_did(peer: Peer) -> None:
+    peer("spalloc-server==1!7.0.0")
+    _held(ratios.scheduling())
+
+
+def test_every_ratio_is_recorded() -> None:
+    assert set(recorded()) == ratios.NAMES
