@@ -4,6 +4,7 @@
 """Measure: `python -m benchmarks [ROOM ...] [--quick]`; README.md in this folder says what the rooms are."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -86,44 +87,58 @@ def attempt(name: str, work: Callable[[], None]) -> list[Failed]:
     return []
 
 
-def main(arguments: list[str]) -> int:
-    """Run what is named, and return 1 if any of it went wrong."""
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """Return what is to be run: `rooms`, and whether `quick`."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure side by side with peers."
+        prog="python -m benchmarks", description="Measure side by side with published programs."
     )
+    everything = [*ROOMS, *OTHERS]
     parser.add_argument(
-        "rooms", nargs="*", metavar="ROOM", help=f"one of {', '.join([*ROOMS, *OTHERS])} (default: all)"
+        "rooms", nargs="*", metavar="ROOM", help=f"one of {', '.join(everything)} (default: all)"
     )
     parser.add_argument(
         "--quick", action="store_true", help="measure less, sooner, and print it instead of keeping it"
     )
     options = parser.parse_args(arguments)
-    if unknown := sorted(set(options.rooms) - set(ROOMS) - set(OTHERS)):
-        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join([*ROOMS, *OTHERS])}")
-    names = options.rooms or [*ROOMS, *([] if options.quick else OTHERS)]
+    if unknown := sorted(set(options.rooms) - set(everything)):
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(everything)}")
+    options.rooms = options.rooms or [*ROOMS, *([] if options.quick else OTHERS)]
+    return options
+
+
+def prepare() -> None:
+    """Let this process, and those it starts, have many connections, and be stopped with Ctrl-C."""
     allow_descriptors(DESCRIPTORS)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Whatever starts this in the background has Ctrl-C ignored; servers that are stopped by it would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is named, and return 1 if any of it went wrong."""
+    options = parsed(arguments)
+    prepare()
     failed: list[Failed] = []
     began = time.monotonic()
     with made_environments():
-        earlier = {} if options.quick else kept(names)
+        earlier = {} if options.quick else kept(options.rooms)
         found: dict[str, RoomResults] = {}
-        for name in [name for name in ROOMS if name in names]:
+        for name in [name for name in ROOMS if name in options.rooms]:
             found[name], problems = measured(name, Effort(options.quick))
             failed += problems
-        results = Results(
-            this_machine(), {name: room for name in ROOMS if (room := (found | earlier).get(name))}
-        )
-        if options.quick:
-            for name, room in results.rooms.items():
-                print(f"## {name}\n\n{tables.room(room.results)}")
-        elif found:
+        rooms = found | earlier
+        results = Results(this_machine(), {name: rooms[name] for name in ROOMS if name in rooms})
+        if found and not options.quick:
             results_file.write(RESULTS, results)
-        if "interoperation" in names:
+        if "interoperation" in options.rooms:
             failed += attempt("interoperation", lambda: cells.write(INTEROPERATION, trials.tried(say)))
-        if "profiles" in names:
+        if "profiles" in options.rooms:
             failed += attempt("profiles", lambda: profiles_file.write(PROFILES, paths.profiled(say)))
-    if not options.quick:
-        write()
+    if options.quick:
+        for name, room in found.items():
+            print(f"## {name}\n\n{tables.room(room.results)}")
+    else:
+        failed += attempt("pages", write)
     for result in results.all():
         if not result.reason and not tables.is_better(result):
             say(f"{result.name} is not better than a published program, and no reason is given")

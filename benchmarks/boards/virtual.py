@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from benchmarks.suite.measurement import OURS, UDP_ECHO, Effort, Measurement, Scene, Take, Unit
 from spinnaker.bmp import power_request, write_fpga_request
@@ -23,6 +24,7 @@ from spinnaker.sdp import SDP_PORT, Endpoint, SdpHeader
 from tests.spinnaker_virtual.images import scamp_image
 
 HERE = 255
+ROOT = Path(__file__).parents[2]
 PATIENCE = 1.0
 TRIES = 30
 
@@ -63,6 +65,13 @@ def _full_site(name: str, how: str) -> tuple[Measurement, Measurement, Measureme
 
 
 READS = 5_000
+DEMO = Measurement(
+    name="boards/demo",
+    work="`make demo`, once it is installed: three boards of a virtual site allocated, powered, shown, used and freed",
+    unit=Unit.SECONDS,
+    rounds=3,
+    quick_rounds=1,
+)
 READ = Measurement(
     name="boards/read",
     work="256 bytes read from a virtual board's memory",
@@ -162,6 +171,7 @@ def boot(board: str) -> None:
 
 def virtual_boards(effort: Effort) -> Generator[Scene, None, None]:
     """Measure reads beside a bare echo, then 1,200 boards booted as one machine and each by itself."""
+    yield DEMO, {OURS: Take(_seconds_of_demo)}
     with (
         one_processor(),
         process(SITE, "1", "1") as (_, site),
@@ -186,6 +196,12 @@ def virtual_boards(effort: Effort) -> Generator[Scene, None, None]:
             yield seconds, {OURS: Take(last.start)}
             yield booted, {OURS: Take(lambda last=last: last.booted)}
             yield asked, {OURS: Take(lambda last=last: last.asked)}
+
+
+def _seconds_of_demo() -> float:
+    began = time.perf_counter()
+    subprocess.run(["make", "--silent", "demo"], cwd=ROOT, check=True, capture_output=True)
+    return time.perf_counter() - began
 
 
 class FullSite:

@@ -49,6 +49,7 @@ def where_is(client, **place):
 
 
 def until(client, job, wanted):
+    true(job, "there is no job to ask about")
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         said = client.get_job_state(job, timeout=10)

@@ -2,11 +2,13 @@
 """The file of profiles."""
 
 import pstats
+import re
 from pathlib import Path, PurePath
 
 import msgspec
 
 ROWS = 14
+ADDRESS = re.compile(r" (object )?at 0x[0-9a-f]+")
 ROOTS = ("site-packages", "src", "lib")
 """Folders that the shown part of a file's path begins behind; the first that is found counts."""
 
@@ -58,7 +60,7 @@ def summed_up(measurement: str, operations: int, stats: pstats.Stats) -> Profile
 def named(file: str, line: int, function: str) -> str:
     """Return a function's name without any folder of this machine."""
     if file == "~":
-        return function.strip("<>")
+        return ADDRESS.sub("", function.strip("<>"))
     parts = PurePath(file).parts
     for root in ROOTS:
         if root in parts:

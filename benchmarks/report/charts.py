@@ -16,6 +16,7 @@ from benchmarks.suite.measurement import (
     SERVER_7_0_0,
     SKIP,
     UDP_ECHO,
+    WITHOUT_JOBS,
 )
 from benchmarks.suite.results import Measured, Result
 
@@ -36,6 +37,7 @@ SHAPES: dict[str, tuple[str, bool]] = {
     BARE_SOCKET.name: ("M0-7V7", True),
     BARE_SERVER.name: ("M0-7V7", True),
     UDP_ECHO.name: ("M0-7V7", True),
+    WITHOUT_JOBS.name: ("M-4 0A4 4 0 1 1 4 0A4 4 0 1 1-4 0", False),
     SKIP.name: ("M0-7V7M-4-7H4", True),
     FIFO.name: ("M0-7V7M-4 7H4", True),
 }

@@ -45,6 +45,11 @@ below 1 worse. Ratios are taken turn by turn, so that what disturbs the machine 
 belong to the machine; ratios travel. All samples are in `results.json` beside this page's source."""
 
 
+NOT_HERE = """\
+Two more are told by `time`, since they are mostly installation and other people's tests: `make demo` in a fresh clone
+takes at most 90 s, and `.ci/run` at most 10 minutes."""
+
+
 def readme(text: str, results: Results) -> str:
     """Return README.md with the table of these results in the place of the one it has.
 
@@ -76,6 +81,7 @@ def measured(results: Results) -> str:
         "```{toctree}\n:maxdepth: 1\n\ninteroperation\nprofiles\n```",
         "## What was demanded",
         tables.demands(results),
+        NOT_HERE,
     ]
     for name, room in results.rooms.items():
         title, about = ROOMS[name]

@@ -15,6 +15,7 @@ from benchmarks.suite.measurement import (
     BARE_SERVER,
     OURS,
     SERVER_7_0_0,
+    WITHOUT_JOBS,
     Effort,
     Measurement,
     Scene,
@@ -81,7 +82,8 @@ VERSION_AMONG_JOBS = Measurement(
     rounds=15,
     quick_rounds=5,
     headline=True,
-    **BOTH,
+    peers=(SERVER_7_0_0,),
+    limits=(BARE_SERVER, WITHOUT_JOBS),
 )
 LIST_FIRST = Measurement(
     name="server/list-first",
@@ -196,6 +198,9 @@ def commands(effort: Effort) -> Generator[Scene, None, None]:
             | {BARE_SERVER: ready_made},
         )
         clients[BARE_SERVER] = stack.enter_context(Client(addresses[BARE_SERVER]))
+        idle_site = stack.enter_context(site(20, 20))
+        clients[WITHOUT_JOBS] = stack.enter_context(Client(stack.enter_context(our_server(*idle_site))))
+        notes[WITHOUT_JOBS] = ""
         yield VERSION_AMONG_JOBS, versions()
         yield PAIRS_AMONG_JOBS, pairs()
         yield MEMORY_WITH_JOBS, memory(OURS, SERVER_7_0_0)

@@ -45,6 +45,7 @@ INTERPRETER = Subject("bare interpreter", Kind.LIMIT)
 BARE_SOCKET = Subject("bare socket", Kind.LIMIT)
 BARE_SERVER = Subject("bare server on uvloop", Kind.LIMIT)
 UDP_ECHO = Subject("bare UDP echo", Kind.LIMIT)
+WITHOUT_JOBS = Subject("spalloc without jobs", Kind.LIMIT)
 SKIP = Subject("no geometry, all may overtake", Kind.LIMIT)
 FIFO = Subject("no geometry, none may overtake", Kind.LIMIT)
 

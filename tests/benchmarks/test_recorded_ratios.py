@@ -10,6 +10,9 @@ from benchmarks.regression import ratios
 from benchmarks.regression.recorded import lost, recorded
 from tests.peers.environments import PeerEnvironment
 
+# Apart from the other slow tests: counting coverage would make ours slower, and not the others'.
+held = pytest.mark.long
+
 Peer = Callable[[str], PeerEnvironment]
 
 
@@ -19,20 +22,20 @@ def _held(taken: ratios.Ratios) -> None:
     assert not any(sentences), "\n".join(filter(None, sentences))
 
 
-@pytest.mark.slow
+@held
 def test_commands_cost_the_server_as_much_less_than_the_published_one_as_they_did(peer: Peer) -> None:
     peer("spalloc-server==1!7.0.0")
     with ratios.servers() as taken:
         _held(taken)
 
 
-@pytest.mark.slow
+@held
 def test_importing_the_client_costs_as_much_less_than_the_published_one_as_it_did(peer: Peer) -> None:
     peer("spalloc==1!7.0.0")
     _held(ratios.client_import(Path(sys.executable).parents[1]))
 
 
-@pytest.mark.slow
+@held
 def test_jobs_wait_as_much_less_than_in_the_published_queue_as_they_did(peer: Peer) -> None:
     peer("spalloc-server==1!7.0.0")
     _held(ratios.scheduling())

@@ -152,13 +152,19 @@ def test_a_pair_that_a_thing_was_not_tried_with_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "shown"),
+    ("file", "function", "shown"),
     [
-        ("/somewhere/lib/python3.11/site-packages/package/module.py", "package/module.py:7 work"),
-        ("/somewhere/src/package/module.py", "package/module.py:7 work"),
-        ("/somewhere/module.py", "module.py:7 work"),
-        ("~", "work"),
+        ("/somewhere/lib/python3.11/site-packages/package/module.py", "work", "package/module.py:7 work"),
+        ("/somewhere/src/package/module.py", "work", "package/module.py:7 work"),
+        ("/somewhere/module.py", "work", "module.py:7 work"),
+        (
+            "~",
+            "<built-in method __new__ of type object at 0x7f1173e5ea00>",
+            "built-in method __new__ of type",
+        ),
     ],
 )
-def test_a_profile_names_no_folder_of_the_machine(file: str, shown: str) -> None:
-    assert named(file, 7, "work") == shown
+def test_a_profile_names_no_folder_and_no_address_of_the_machine(
+    file: str, function: str, shown: str
+) -> None:
+    assert named(file, 7, function) == shown
