@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Generator
 from functools import cached_property
+from math import inf
 from time import process_time
 
 from benchmarks.scheduling.rules import (
@@ -94,12 +95,12 @@ class Histories:
     @cached_property
     def skip(self) -> Runs:
         """Without geometry, where any job may overtake."""
-        return without_geometry(self._jobs, MACHINE.boards, overtaking=True)
+        return without_geometry(self._jobs, MACHINE.boards, patience=inf)
 
     @cached_property
     def fifo(self) -> Runs:
         """Without geometry, where none may overtake."""
-        return without_geometry(self._jobs, MACHINE.boards, overtaking=False)
+        return without_geometry(self._jobs, MACHINE.boards, patience=0.0)
 
     def takes(self, ours: Callable[[Figures], float], others: Callable[[Runs], float]) -> dict[Subject, Take]:
         """Return how a figure is had of each."""

@@ -105,20 +105,21 @@ class Connection:
             ProtocolTimeoutError: The deadline passed; unless nothing had been sent, the connection is lost
                 too.
         """
-        sent = 0
+        # How many bytes went, noted by the same step of the interpreter that sends them: Ctrl-C comes before or after.
+        sent: list[int] = []
         try:
             try:
                 while not self._take_turn(call):
                     self._wait_for_turn(call, deadline)
-                while sent < len(line):
+                while (start := sum(sent)) < len(line):
                     self._check_whole()
                     try:
-                        sent += self._sock.send(line[sent:] if sent else line)
+                        sent += map(self._sock.send, (line[start:] if start else line,))
                     except BlockingIOError:
                         if not self._wait_to_send(deadline):
                             raise self._too_late(call) from None
             except BaseException as error:
-                self._give_up_sending(call, sent, error)
+                self._give_up_sending(call, sum(sent), len(line), error)
                 raise
         except OSError as error:
             raise ProtocolError(self._sentence(f"sending failed: {error.strerror or error}")) from error
@@ -160,14 +161,17 @@ class Connection:
         if waits_yet:
             raise self._too_late(call)
 
-    def _give_up_sending(self, call: Call, sent: int, error: BaseException) -> None:
+    def _give_up_sending(self, call: Call, sent: int, length: int, error: BaseException) -> None:
         if self._sender is not call:
             return  # it was never this thread's turn
-        if sent == 0 and isinstance(error, ProtocolTimeoutError):
+        if sent == length:
+            return  # interrupted right after: the reply will come, and nobody waits for it
+        interrupted = not isinstance(error, Exception)
+        if sent == 0 and (interrupted or isinstance(error, ProtocolTimeoutError)):
             with self._lock:
                 self._talk.unask(call)
-        elif not isinstance(error, Exception):
-            # Ctrl-C: how much of the line went is not known. No other may follow it, but its reply may come.
+        elif interrupted:
+            # No other line may follow the part that went, but replies to earlier ones may come.
             self._half_sent = call.command
         else:
             self._lose(f"{call.command} could not be sent whole: {str(error) or type(error).__name__}")
