@@ -51,9 +51,8 @@ which is a call of the system: 12 µs of processor time a command became 7.
 the time of the standard library. The wire format and its refusals are shared with the client, though, which keeps to
 the standard library; they would have to be written twice, and agree to the letter.""",
     "server/pairs": """\
-**Done before.** Commands that arrive together share one commit; all packets of a frame's jobs share one
-conversation; a board that is still being switched on for a job that is gone is switched off in the same
-conversation.
+**Done before.** Commands that arrive together share one commit, and the packets of all jobs of a frame share one
+conversation with its BMP.
 
 **Left.** Most of it is not the protocol and not the disk, but the hardware: each pair powers a board on and off and
 cuts its six links, which is nine packets to a BMP and nine answers, every one of them needed. With the machine full
