@@ -4,7 +4,7 @@
 """Maps of machines for terminals."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TypeAlias
 
 from spalloc_client.drawing.layout import Layout, folded, in_one_piece, step, unfolded
 from spalloc_client.drawing.scene import Keyed, Scene, owners_of_boards
@@ -12,9 +12,7 @@ from spalloc_client.terminal.text import Span, Style, Text
 from spinnaker.geometry import Board, BoardLink, Hexagon, Link, Size, neighbour
 
 FREE = " . "
-_NO_BOARD = "   "
 _LINE = ("___", "\\", "/")
-_BLANK = ("   ", " ", " ")
 _DEAD = ("XXX", "X", "X")
 
 # A board's own edges are its bottom, lower left and upper left; the other three belong to the boards beside it.
@@ -27,6 +25,9 @@ _EDGES: Mapping[Link, tuple[Hexagon, int]] = {
     Link.SOUTH_WEST: (Hexagon(0, -1), _LOWER_LEFT),
     Link.SOUTH: (Hexagon(0, -1), _BOTTOM),
 }
+
+_NO_LABEL: Span = ("   ", Style.PLAIN)
+_NO_EDGE: tuple[Span, ...] = (("   ", Style.PLAIN), (" ", Style.PLAIN), (" ", Style.PLAIN))
 
 _JOB_STYLES = (
     Style.GREEN,
@@ -47,12 +48,11 @@ _JOB_STYLES = (
 )
 
 
-class Edge(NamedTuple):
-    """One side of a hexagon."""
+Edge: TypeAlias = tuple[int, int, int]
+"""One side of a hexagon: its column, its row and which side. Plain, as thousands are made to draw a large machine."""
 
-    column: int
-    row: int
-    side: int
+_AROUND = tuple((link, *step(Hexagon(0, 0), link), *_EDGES[link][0], _EDGES[link][1]) for link in Link)
+"""Of each link: itself, the steps to the hexagon that it leads to, those to the one whose edge it is, and the side."""
 
 
 def job_style(job_id: int) -> Style:
@@ -90,7 +90,7 @@ def hexagon_map(scene: Scene, layout: Layout) -> list[Text]:
     canvas.add(layout, FREE, Style.DIM, inner=Style.DIM, outer=Style.DIM, size=scene.size)
     for key, tenant in scene.keyed:
         style = job_style(tenant.job_id)
-        boards = [board for board in layout if board in tenant.boards]
+        boards = tenant.boards & layout.keys()
         canvas.add(boards, key.center(3), style, inner=style, outer=Style.BOLD, size=scene.size)
     canvas.kill(scene.dead_links)
     return canvas.lines()
@@ -137,7 +137,7 @@ class _Canvas:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._labels: dict[Hexagon, Span] = {}
+        self._labels: dict[tuple[int, int], Span] = {}
         self._edges: dict[Edge, Span] = {}
 
     def add(
@@ -152,52 +152,46 @@ class _Canvas:
     ) -> None:
         """Draw a group of boards: edges between two of them as `inner`, the others as `outer`."""
         group = frozenset(boards)
-        places = {self._layout[board] for board in group}
+        places: set[tuple[int, int]] = {self._layout[board] for board in group}
+        drawn = [[(line, each) for line in _LINE] for each in (outer, inner)]
         for board in group:
-            place = self._layout[board]
+            place = column, row = self._layout[board]
             self._labels[place] = (label, style)
-            for link in Link:
-                together = step(place, link) in places or (
+            for link, right, up, edge_right, edge_up, side in _AROUND:
+                together = (column + right, row + up) in places or (
                     size is not None and neighbour(size, board, link) in group
                 )
-                edge = _edge(place, link)
-                self._edges[edge] = (_LINE[edge.side], inner if together else outer)
+                self._edges[column + edge_right, row + edge_up, side] = drawn[together][side]
 
     def kill(self, links: Iterable[BoardLink]) -> None:
         """Draw dead links over what is there."""
         for board, link in links:
             if board in self._layout:
-                edge = _edge(self._layout[board], link)
-                self._edges[edge] = (_DEAD[edge.side], Style.RED)
+                place, (at, side) = self._layout[board], _EDGES[link]
+                self._edges[place.column + at.column, place.row + at.row, side] = (_DEAD[side], Style.RED)
 
     def lines(self) -> list[Text]:
         """Return what has been drawn, top line first."""
-        places = [*self._labels, *(Hexagon(edge.column, edge.row) for edge in self._edges)]
-        if not places:
+        if not self._edges:
             return []
-        columns = range(min(place.column for place in places), max(place.column for place in places) + 1)
-        rows = range(max(place.row for place in places), min(place.row for place in places) - 1, -1)
+        # A board has edges, and no label lies outside of them.
+        across, up, _ = zip(*self._edges, strict=True)
+        columns = range(min(across), max(across) + 1)
+        rows = range(max(up), min(up) - 1, -1)
         drawn = [Text.of(_joined(self._line(row, columns))).stripped() for row in rows]
         return [line for line in drawn if line.spans]
 
     def _line(self, row: int, columns: range) -> list[Span]:
+        edges, labels = self._edges.get, self._labels.get
         spans = []
         for column in columns:
             if (column - row) % 2 == 0:
-                spans.append(self._edge_at(column, row, _UPPER_LEFT))
-                spans.append(self._labels.get(Hexagon(column, row), (_NO_BOARD, Style.PLAIN)))
+                spans.append(edges((column, row, _UPPER_LEFT), _NO_EDGE[_UPPER_LEFT]))
+                spans.append(labels((column, row), _NO_LABEL))
             else:
-                spans.append(self._edge_at(column, row, _LOWER_LEFT))
-                spans.append(self._edge_at(column, row, _BOTTOM))
+                spans.append(edges((column, row, _LOWER_LEFT), _NO_EDGE[_LOWER_LEFT]))
+                spans.append(edges((column, row, _BOTTOM), _NO_EDGE[_BOTTOM]))
         return spans
-
-    def _edge_at(self, column: int, row: int, side: int) -> Span:
-        return self._edges.get(Edge(column, row, side), (_BLANK[side], Style.PLAIN))
-
-
-def _edge(place: Hexagon, link: Link) -> Edge:
-    at, side = _EDGES[link]
-    return Edge(place.column + at.column, place.row + at.row, side)
 
 
 def _joined(spans: Iterable[Span]) -> list[Span]:
