@@ -39,6 +39,9 @@ CHUNK = 64 * 1024
 
 _READ = select.POLLIN | select.POLLERR | select.POLLHUP
 
+_DOZE = 1.0
+"""Seconds after which a sleeping thread looks by itself: one that was to wake it may have been interrupted."""
+
 
 class _Sleeper:
     """A thread that waits while another one reads."""
@@ -50,11 +53,14 @@ class _Sleeper:
         self._gate.acquire()
 
     def sleep(self, seconds: float | None) -> None:
-        self._gate.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
+        """Sleep until woken, at most some seconds, and in no case long."""
+        self._gate.acquire(timeout=_DOZE if seconds is None else min(seconds, _DOZE))
 
     def wake(self) -> None:
-        """Only ever called once, on taking the sleeper off the list."""
-        self._gate.release()
+        try:
+            self._gate.release()
+        except RuntimeError:
+            return  # it is awake: one that woke it was interrupted before it could take it off the list
 
 
 class Connection:
@@ -124,11 +130,13 @@ class Connection:
         except OSError as error:
             raise ProtocolError(self._sentence(f"sending failed: {error.strerror or error}")) from error
         finally:
+            # First, and without a lock, which is a moment to be interrupted in; nobody else ends this call's turn.
+            if self._sender is call:
+                self._sender = None
             with self._lock:
-                if self._sender is call:
-                    self._sender = None
                 if self._queued and self._sender is None:
-                    self._queued.pop(0).wake()
+                    self._queued[0].wake()
+                    del self._queued[0]
             if self._talk.trouble is not None:
                 self._leave()
 
@@ -143,23 +151,21 @@ class Connection:
             return True
 
     def _wait_for_turn(self, call: Call, deadline: float | None) -> None:
-        """Wait until no other thread is sending; ProtocolTimeoutError at the deadline."""
+        """Wait until another thread may have sent; ProtocolTimeoutError once the deadline has passed."""
         sleeper = _Sleeper()
-        with self._lock:
-            if self._sender is None:
-                return
-            self._queued.append(sleeper)
         try:
+            with self._lock:
+                if self._sender is None:
+                    return
+                self._queued.append(sleeper)
             left = time_left(deadline, time.monotonic())
-            if left != 0.0:
-                sleeper.sleep(left)
+            if left == 0.0:
+                raise self._too_late(call)
+            sleeper.sleep(left)
         finally:
             with self._lock:
-                waits_yet = sleeper in self._queued
-                if waits_yet:
+                if sleeper in self._queued:
                     self._queued.remove(sleeper)
-        if waits_yet:
-            raise self._too_late(call)
 
     def _give_up_sending(self, call: Call, sent: int, length: int, error: BaseException) -> None:
         if self._sender is not call:
@@ -195,9 +201,9 @@ class Connection:
                 self._take_bytes()
             return bool(events)
         finally:
-            with self._lock:
-                if self._reader is me:
-                    self._reader = None
+            if self._reader is me:
+                self._reader = None
+                self._leave()
 
     def wait(self, done: Callable[[], bool], deadline: float | None) -> bool:
         """Wait until `done()` or the deadline; whether it is done.
@@ -210,31 +216,35 @@ class Connection:
                 with self._lock:
                     if done():
                         return True
-                    sleeper = None
-                    if self._reader is not None:
-                        sleeper = _Sleeper()
-                        self._sleepers.append(sleeper)
-                    else:
+                    if self._reader is None:
                         self._reader = me
-                if sleeper is None:
-                    return self._read_until(done, deadline)
-                try:
-                    left = time_left(deadline, time.monotonic())
-                    if left == 0.0:
-                        return done()
-                    sleeper.sleep(left)
-                finally:
-                    with self._lock:
-                        if sleeper in self._sleepers:
-                            self._sleepers.remove(sleeper)
-        finally:
-            # Here and not in a function: entering one is a moment to be interrupted in.
-            with self._lock:
                 if self._reader is me:
-                    self._reader = None
+                    return self._read_until(done, deadline)
+                left = time_left(deadline, time.monotonic())
+                if left == 0.0:
+                    return done()
+                self._sleep_behind_reader(done, left)
+        finally:
+            # First, and without a lock or a function, which are moments to be interrupted in; nobody else does it.
+            if self._reader is me:
+                self._reader = None
             # Also when this thread was woken to read on and then did not: the next one must.
             if self._sleepers or self._talk.trouble is not None:
                 self._leave()
+
+    def _sleep_behind_reader(self, done: Callable[[], bool], seconds: float | None) -> None:
+        """Sleep while another thread reads, until there is reason to look."""
+        sleeper = _Sleeper()
+        try:
+            with self._lock:
+                if self._reader is None or done():
+                    return
+                self._sleepers.append(sleeper)
+            sleeper.sleep(seconds)
+        finally:
+            with self._lock:
+                if sleeper in self._sleepers:
+                    self._sleepers.remove(sleeper)
 
     def wait_for_news(self, notifications: deque[Notification], deadline: float | None) -> bool:
         """Wait until there is a notification to read, or trouble, or the deadline; whether before that."""
@@ -283,7 +293,8 @@ class Connection:
                 if self._sender is None:
                     self._sock.close()
             elif self._sleepers:
-                self._sleepers.pop(0).wake()
+                self._sleepers[0].wake()
+                del self._sleepers[0]
 
     def _wake_all(self) -> None:
         for sleeper in self._sleepers:

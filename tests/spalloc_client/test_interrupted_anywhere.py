@@ -1,16 +1,19 @@
 # Ctrl-C at every single point of a call at which the interpreter can raise it.
 
+import contextlib
 import dis
 import itertools
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
 import pytest
 
-from spalloc_client import ProtocolClient, ProtocolError, connection
-from tests.spalloc_client.scripted import ScriptedServer
+from spalloc_client import ProtocolClient, ProtocolError, ProtocolTimeoutError, connection
+from spalloc_client.wire import JobsChanged, encode
+from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 _SEEN_AFTER = {"RESUME", "CALL", "CALL_FUNCTION_EX", "JUMP_BACKWARD"}
 """Instructions after which the interpreter looks for signals."""
@@ -61,22 +64,78 @@ class _Interrupt:
         return self._step
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="knows the instructions of Python 3.11")
-def test_a_call_interrupted_at_any_point_does_not_keep_later_calls_waiting() -> None:
-    with ScriptedServer({"echo": lambda request: list(request.args)}) as server:
-        for at in range(1, 10_000):
-            with ProtocolClient(server.hostname, server.port) as client:
-                client.version()
-                interrupt = _Interrupt(at)
-                try:
-                    interrupt.during(lambda client=client: client.call("echo", "first"))
-                    assert interrupt.left > 0
-                    break  # there are no more points
-                except KeyboardInterrupt:
-                    pass
-                try:
-                    assert client.call("echo", "second", timeout=20.0) == ["second"]
-                except ProtocolError:
-                    client.connect()
-                    assert client.call("echo", "second", timeout=20.0) == ["second"]
+ONLY_3_11 = pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="knows the instructions of Python 3.11"
+)
+
+
+def _interrupted(at: int, client: ProtocolClient, action: Callable[[], object]) -> bool:
+    """Interrupt an action at its n-th point; whether it has that many."""
+    interrupt = _Interrupt(at)
+    try:
+        interrupt.during(action)
+    except KeyboardInterrupt:
+        return True
+    assert interrupt.left > 0
+    return False
+
+
+def _works(client: ProtocolClient) -> None:
+    try:
+        assert client.call("echo", "second", timeout=PATIENCE) == ["second"]
+    except ProtocolError:
+        client.connect()
+        assert client.call("echo", "second", timeout=PATIENCE) == ["second"]
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer({"echo": lambda request: list(request.args), "mute": b""}) as running:
+        yield running
+
+
+@ONLY_3_11
+def test_a_call_interrupted_at_any_point_does_not_keep_later_calls_waiting(server: ScriptedServer) -> None:
+    for at in itertools.count(1):
+        with ProtocolClient(server.hostname, server.port) as client:
+            client.version()
+            if not _interrupted(at, client, lambda client=client: client.call("echo", "first")):
+                break
+            _works(client)
     assert at > 30
+
+
+@ONLY_3_11
+@pytest.mark.parametrize(
+    ("command", "timeout"), [("echo", None), ("mute", 0.01)], ids=["with a reply", "out of time"]
+)
+def test_a_call_interrupted_at_any_point_does_not_keep_other_threads_waiting(
+    server: ScriptedServer, command: str, timeout: float | None
+) -> None:
+    def call(client: ProtocolClient) -> None:
+        with contextlib.suppress(ProtocolTimeoutError):
+            client.call(command, timeout=timeout)
+
+    for at in itertools.count(1):
+        with ProtocolClient(server.hostname, server.port) as client:
+            client.version()
+            ended: list[object] = []
+            others = [threading.Thread(target=_listen, args=(client, ended)) for _ in range(2)]
+            for other in others:
+                other.start()
+            interrupted = _interrupted(at, client, lambda client=client: call(client))
+            server.send(encode(JobsChanged([1])) + encode(JobsChanged([2])))
+            for other in others:
+                other.join(PATIENCE)
+            assert len(ended) == 2
+        if not interrupted:
+            break
+    assert at > 20
+
+
+def _listen(client: ProtocolClient, ended: list[object]) -> None:
+    """Wait for one notification, or for the end of the connection."""
+    try:
+        ended.append(client.wait_for_notification())
+    except ProtocolError as error:
+        ended.append(error)

@@ -139,7 +139,10 @@ def pages() -> list[Page]:
             ),
             (
                 (0, "all went well"),
-                (1, "the job was destroyed before its boards were ready"),
+                (
+                    1,
+                    "the job was destroyed before its boards were ready, or while the prompt waited for Enter",
+                ),
                 (
                     2,
                     "the arguments or a configuration file are mistaken, or the server does not know the job",

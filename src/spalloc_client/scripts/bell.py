@@ -32,7 +32,7 @@ class Bell:
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._earlier)
+        signal.set_wakeup_fd(self._earlier, warn_on_full_buffer=False)
         # The pipe is left to the process's end: a thread that nobody waits for any more may still ring.
 
     def ring(self) -> None:
@@ -55,9 +55,5 @@ class Bell:
         """Sleep until the bell rings, at most some seconds; return what poll reports of the other descriptors."""
         found = dict(self._poll.poll(None if seconds is None else math.ceil(max(seconds, 0.0) * 1000.0)))
         if found.pop(self._read, 0):
-            try:
-                os.read(self._read, 4096)
-            except BlockingIOError:
-                # Another wait, in a signal handler's midst, was quicker.
-                return found
+            os.read(self._read, 4096)
         return found

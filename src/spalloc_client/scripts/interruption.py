@@ -97,6 +97,7 @@ class Interruptions:
                 errors.append(error)
             self.bell.ring()
 
+        self.check()
         threading.Thread(target=run, name="spalloc-work", daemon=True).start()
         while not results and not errors:
             self.wait()

@@ -94,7 +94,10 @@ class Endings:
             import traceback
 
             traceback.print_exception(error)
-        sys.stderr.write(f"{self.command}: {printable(message)}\n")
+        try:
+            sys.stderr.write(f"{self.command}: {printable(message)}\n")
+        except OSError:
+            return status  # the terminal has gone, and with it whoever could have read this
         return status
 
     def _server_trouble(self, error: Exception) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 
-from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
+from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
@@ -44,6 +44,8 @@ class Outlook:
             while state not in _ENDED:
                 state = self._job.wait_for_state_change(state)
             self.end = (state, self._job.reason if state == JobState.destroyed else None)
-        except (OSError, ProtocolError, ProtocolTimeoutError):
-            return  # given back, which closes the connection; or a server out of reach, whose keepalive decides
+        except (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException, ValueError):
+            # The job was given back, which closes the connection; or the server came back as one that says nothing of
+            # jobs. Whoever uses the boards goes on.
+            return
         self._ring()

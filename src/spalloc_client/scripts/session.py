@@ -173,16 +173,21 @@ def _await_enter(job: Job, job_id: int, interruptions: Interruptions) -> int:
     try:
         while outlook.end is None:
             if keyboard in interruptions.wait():
-                typed = os.read(keyboard, 4096)
+                # Apart, as in the background reading stops us, and somebody else may have taken what there was.
+                typed = interruptions.outcome_of(partial(os.read, keyboard, 4096))
                 if not typed:
                     console.write("\n")
                 if not typed or b"\n" in typed:
                     return SUCCESS
     except Stopped as stopped:
-        console.write("\n")
         if stopped.number != 2:
             raise
+        console.write("\n")
         return SUCCESS
+    except OSError as error:
+        raise CommandError(USAGE, f"can't wait for Enter on standard input: {error.strerror}") from error
+    finally:
+        interruptions.bell.ignore(keyboard)
     console.write("\n")
     messages().print([sentence(job_id, *outlook.end)])
     return DESTROYED

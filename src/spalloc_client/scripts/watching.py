@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PIECE = select.PIPE_BUF // 4
+"""Characters that a pipe which takes anything takes whole, whatever they are."""
+
 
 def watch(view: View[T], server: Server, *, as_json: bool) -> int:
     """Show a view at once and whenever it changes, until Ctrl-C; return the exit status."""
@@ -81,10 +84,28 @@ def _in_blocks(
                 block = [*view.draw(shown, console.columns, None), Text()]
             text = "".join([line.coded(console.colour) + "\n" for line in block])
             if text != earlier:
-                console.write(text)
+                if not _written(text, console, interruptions):
+                    return
                 earlier = text
         if _reader_gone(interruptions.wait()):
             return
+
+
+def _written(text: str, console: Console, interruptions: Interruptions) -> bool:
+    """Write as fast as the reader reads, and stop when told to even if it reads no more; whether it is still there."""
+    out = console.stream.fileno()
+    interruptions.bell.hear(out, select.POLLOUT)
+    try:
+        for start in range(0, len(text), _PIECE):
+            found: dict[int, int] = {}
+            while not found.get(out):
+                found = interruptions.wait()
+            if _reader_gone(found):
+                return False
+            console.write(text[start : start + _PIECE])
+    finally:
+        interruptions.bell.hear(out, 0)
+    return True
 
 
 def _first(feed: Feed[T], interruptions: Interruptions) -> Shown[T]:

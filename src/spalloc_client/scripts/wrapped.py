@@ -104,7 +104,9 @@ def _wait(pid: int, terminal: _Terminal, signals: _PassOn) -> int:
         if not os.WIFSTOPPED(outcome):
             return outcome
         if not terminal.was_handed:
-            # Stopped by hand; whoever did that continues it.
+            # Stopped by hand, and whoever did that continues it; or in the background, where it wants the terminal.
+            if os.WSTOPSIG(outcome) in (signal.SIGTTIN, signal.SIGTTOU) and _in_foreground(pid, terminal):
+                _signal_group(pid, signal.SIGCONT)
             continue
         if os.WSTOPSIG(outcome) not in (signal.SIGTTIN, signal.SIGTTOU):
             terminal.take_back()
@@ -113,6 +115,15 @@ def _wait(pid: int, terminal: _Terminal, signals: _PassOn) -> int:
             terminal.hand_to(pid)
         # It may also have reached for the terminal in the moment before it was handed over.
         _signal_group(pid, signal.SIGCONT)
+
+
+def _in_foreground(pid: int, terminal: _Terminal) -> bool:
+    """Wait, stopped as a command in the background is, until we have the terminal; hand it on, if that is so now."""
+    terminal.hand_to(pid)
+    if not terminal.was_handed:
+        os.killpg(0, signal.SIGTTIN)
+        terminal.hand_to(pid)
+    return terminal.was_handed
 
 
 def _clear_away(group: int) -> None:
@@ -141,6 +152,7 @@ class _PassOn:
         self._group: int | None = None
         self._early: list[int] = []
         self._earlier: dict[int, object] = {}
+        self._blocked: set[signal.Signals] = set()
         self.passed = False
         """Whether a signal has been passed on."""
         self.told_to_end = False
@@ -152,6 +164,8 @@ class _PassOn:
             # One that is ignored, as under nohup, stays so: the command inherits that too.
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._earlier[number] = signal.signal(number, self._take)
+        # Whoever started us may have blocked it, and then nothing would tell of the command's end.
+        self._blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # type: ignore[assignment]
         # What a handler does is nothing, but a signal without one does not ring.
         self._earlier[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
@@ -159,6 +173,7 @@ class _PassOn:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
         self._bell.__exit__()
 
     def start(self, group: int) -> None:
@@ -184,10 +199,10 @@ class _PassOn:
     def _pass(self, group: int, number: int) -> None:
         self.passed = True
         _signal_group(group, number)
+        # A stopped process hears of it only when it goes on.
+        _signal_group(group, signal.SIGCONT)
         if number in _ENDINGS:
             self.told_to_end = True
-            # A stopped process hears of it only when it goes on.
-            _signal_group(group, signal.SIGCONT)
             self._kill_at = time.monotonic() + _PATIENCE
 
 
