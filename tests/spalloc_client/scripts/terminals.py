@@ -55,11 +55,17 @@ class Terminal:
         os.close(self._master)
 
     def _read(self) -> None:
+        over = False
         while True:
             try:
                 data = os.read(self._master, 65536)
             except OSError:
-                return
+                # Once is not enough: Linux may say so of a terminal closed this moment, and still have what was
+                # written last.
+                if over:
+                    return
+                over = True
+                continue
             with self._news:
                 self.written += data
                 self._stream.feed(data)
