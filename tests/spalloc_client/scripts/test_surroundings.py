@@ -1,5 +1,6 @@
 # The commands in surroundings that are not a terminal with UTF-8 and a server that answers.
 
+import fcntl
 import json
 import os
 import resource
@@ -268,3 +269,51 @@ def test_help_is_there_also_when_the_configuration_is_mistaken(question: str, tm
     refused = commands.run("spalloc", "--owner", "me", "--command", "true", question, cwd=tmp_path)
     assert refused.returncode == 2
     assert "port is 'none'" in refused.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_watch_whose_reader_reads_no_more_can_be_ended(commands: Commands, number: int) -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, b"x" * 4096)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    watching = subprocess.Popen(
+        commands.line("spalloc-machine", ("virtual", "--watch"), server=True),
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    os.close(writing)
+    try:
+        # It has its signals once it waits for room.
+        wait_until_it_polls(watching.pid)
+        watching.send_signal(number)
+        assert watching.wait(30.0) == (0 if number == signal.SIGINT else 128 + number)
+    finally:
+        watching.kill()
+        watching.communicate()
+        os.close(reading)
+
+
+def wait_until_it_polls(process: int) -> None:
+    while "poll" not in Path(f"/proc/{process}/wchan").read_text(encoding="ascii"):
+        threading.Event().wait(0.01)
+
+
+def test_a_command_s_end_is_noticed_though_whoever_started_us_blocked_the_signal_for_it(
+    commands: Commands,
+) -> None:
+    ended = commands.run(
+        "spalloc",
+        *("--owner", "me", "--quiet", "--command", "true"),
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD}),
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_standard_input_that_can_t_be_read_is_not_blamed_on_the_server(commands: Commands) -> None:
+    with Path(os.devnull).open("w", encoding="utf-8") as unreadable:
+        ended = commands.run("spalloc", "--owner", "me", "--quiet", stdin=unreadable)
+    assert ended.stderr == "spalloc: can't wait for Enter on standard input: Bad file descriptor\n"
+    assert ended.returncode == 2
