@@ -39,6 +39,9 @@ CHUNK = 64 * 1024
 
 _READ = select.POLLIN | select.POLLERR | select.POLLHUP
 
+_DO_NOT_WAIT = (socket.MSG_DONTWAIT,)
+_WAIT = (0,)
+
 _DOZE = 1.0
 """Seconds after which a sleeping thread looks by itself: one that was to wake it may have been interrupted."""
 
@@ -67,13 +70,15 @@ class Connection:
     """One TCP connection, shared by all threads."""
 
     def __init__(self, sock: socket.socket, server: str, notifications: deque[Notification]) -> None:
-        """Take over a connected socket that does not block.
+        """Take over a connected socket.
 
         Args:
             sock: The socket; this object closes it.
             server: What to call the server in messages: `name:port`.
             notifications: Where notifications are put.
         """
+        # Waiting without a deadline is then one call of the system and not two; what must not wait says so each time.
+        sock.setblocking(True)
         self._sock = sock
         self._server = server
         self._process = os.getpid()
@@ -111,7 +116,7 @@ class Connection:
             ProtocolTimeoutError: The deadline passed; unless nothing had been sent, the connection is lost
                 too.
         """
-        # How many bytes went, noted by the same step of the interpreter that sends them: Ctrl-C comes before or after.
+        # How many bytes went; noted by the same step of the interpreter that sends them: Ctrl-C comes before or after.
         sent: list[int] = []
         try:
             try:
@@ -120,7 +125,7 @@ class Connection:
                 while (start := sum(sent)) < len(line):
                     self._check_whole()
                     try:
-                        sent += map(self._sock.send, (line[start:] if start else line,))
+                        sent += map(self._sock.send, (line[start:] if start else line,), _DO_NOT_WAIT)
                     except BlockingIOError:
                         if not self._wait_to_send(deadline):
                             raise self._too_late(call) from None
@@ -198,7 +203,7 @@ class Connection:
             poll.register(self._sock, select.POLLOUT | (select.POLLIN if reads else 0))
             events = poll.poll(_milliseconds(time_left(deadline, time.monotonic())))
             if reads and any(event & _READ for _, event in events):
-                self._take_bytes()
+                self._take_bytes(_DO_NOT_WAIT)
             return bool(events)
         finally:
             if self._reader is me:
@@ -252,36 +257,44 @@ class Connection:
 
     def _read_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
         while not done():
+            if deadline is None:
+                self._take_bytes(_WAIT)
+                continue
             # A deadline that has passed still gets what is there already.
             left = time_left(deadline, time.monotonic())
             if self._poll.poll(_milliseconds(left)):
-                self._take_bytes()
+                self._take_bytes(_DO_NOT_WAIT)
             elif time_left(deadline, time.monotonic()) == 0.0:
                 return False
         return True
 
-    def _take_bytes(self) -> None:
+    def _take_bytes(self, flags: tuple[int]) -> None:
         """Read what there is; only for the thread that reads."""
-        whole = False
+        # Noted by the same step of the interpreter that receives them: none is lost to Ctrl-C.
+        received: list[bytes] = []
         try:
-            try:
-                data = self._sock.recv(CHUNK)
-            except BlockingIOError:
-                whole = True
-                return
-            except OSError as error:
-                whole = True
-                self._lose(f"receiving failed: {error.strerror or error}")
-                return
-            with self._lock:
-                before = self._talk.arrived
-                settled = self._talk.receive(data)
-                if settled or self._talk.arrived != before or self._talk.trouble is not None:
-                    self._wake_all()
-            whole = True
+            received += map(self._sock.recv, (CHUNK,), flags)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(f"receiving failed: {error.strerror or error}")
         finally:
-            if not whole:
-                self._lose("interrupted while receiving")
+            if received:
+                settled = False
+                try:
+                    settled = self._settle(received[0])
+                finally:
+                    if not settled:
+                        self._lose("interrupted while receiving")
+
+    def _settle(self, data: bytes) -> bool:
+        """Settle what bytes received settle; return True, which is to say that nothing came between."""
+        with self._lock:
+            before = self._talk.arrived
+            settled = self._talk.receive(data)
+            if settled or self._talk.arrived != before or self._talk.trouble is not None:
+                self._wake_all()
+        return True
 
     def _leave(self) -> None:
         """Let another thread read on, or close the socket if all is over and nobody uses it."""
