@@ -14,7 +14,7 @@ INSTALLED := pyproject.toml constraints.txt
 .PHONY: help demo check test static fast slow long docs bench bench-quick bench-pages lock clean
 
 help: ## say what there is to type (what `make` alone does)
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: .venv/server ## allocate three virtual boards, show them, use them, free them
 	@$(BIN)/python demo/three_boards.py
