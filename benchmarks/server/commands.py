@@ -162,11 +162,12 @@ def commands(effort: Effort) -> Generator[Scene, None, None]:
 
         yield MEMORY, memory(*addresses)
         yield VERSION, versions()
+        by_line = stack.enter_context(Client(stack.enter_context(bare_server("lines"))))
         yield (
             PIPELINED,
             {
                 subject: Take(lambda client=client: client.lines_a_second(VERSION_LINE, 20, AT_ONCE))
-                for subject, client in clients.items()
+                for subject, client in (clients | {BARE_SERVER: by_line}).items()
             },
         )
         yield PAIRS, pairs()
