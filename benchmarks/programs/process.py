@@ -4,15 +4,24 @@
 """Processes of servers."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.suite.measurement import CannotDoError
+
+# Installers compile what they install, so that nobody's programs compile it each time; and no one's own configuration
+# or folders of modules are part of what is measured.
+_KEPT_OUT = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+ENVIRONMENT: Mapping[str, str] = {
+    name: value for name, value in os.environ.items() if name not in _KEPT_OUT
+} | {"XDG_CONFIG_HOME": os.devnull, "XDG_CONFIG_DIRS": os.devnull, "COLUMNS": "200"}
+"""The variables of installed programs, ours and published ones."""
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0

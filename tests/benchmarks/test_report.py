@@ -140,7 +140,7 @@ def test_the_matrix_shows_what_works_what_only_so_and_why_not() -> None:
     shown = matrix.page(Matrix("2026-11-22", cells))
     assert "| `spalloc-ps` | yes | yes, ignoring the version | **no** (1) |" in shown
     assert "1. `It is late.`" in shown
-    assert "| our client | our server | 1 of 1 | 0 |" in shown
+    assert "| our client | our server | 1 of 1 | 0 | 0 |" in shown
 
 
 def test_a_pair_that_a_thing_was_not_tried_with_says_so() -> None:
@@ -149,6 +149,17 @@ def test_a_pair_that_a_thing_was_not_tried_with_says_so() -> None:
         Cell("client 2.0.1", "spalloc", "programs", "`spalloc`", works=True),
     )
     assert "not tried" in matrix.page(Matrix("2026-11-22", cells))
+
+
+def test_the_matrix_tells_what_was_not_tried_from_what_went_wrong_and_how_a_thing_was_tried() -> None:
+    cells = (
+        Cell("spalloc", "spalloc", "`Job`", "`reset`", works=False, note="there was no job", tried=False),
+        Cell("client 2.0.1", "spalloc", "`Job`", "`reset`", works=True, note="with another job"),
+    )
+    shown = matrix.page(Matrix("2026-11-22", cells))
+    assert "| `reset` | not tried (1) | yes (2) |" in shown
+    assert "1. There was no job.\n2. With another job.\n" in shown
+    assert "| our client | our server | 0 of 0 | 0 | 1 |" in shown
 
 
 @pytest.mark.parametrize(
