@@ -84,7 +84,7 @@ READ = Measurement(
     reason="All processes share one processor, where waking another one up does not hide the work.",
 )
 TOGETHER = _full_site("together", "as one machine")
-APART = _full_site("apart", "each by itself")
+APART = _full_site("apart", "each by itself, without the cutting of their links")
 
 
 class Host:

@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 
+import msgspec
 import pytest
 
 from benchmarks.demands import DEMANDS, Demand, median_of
@@ -13,8 +14,9 @@ from benchmarks.report.__main__ import RESULTS, made
 from benchmarks.report.figures import figure, times
 from benchmarks.suite import results as results_file
 from benchmarks.suite.measurement import BARE_SERVER, SERVER_7_0_0, Unit
+from benchmarks.suite.results import Results
 from benchmarks.suite.statistics import Better, Spread
-from tests.benchmarks.made import result, results
+from tests.benchmarks.made import MACHINE, result, results
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -89,7 +91,51 @@ def test_every_demand_is_answered_by_a_measurement_of_the_recorded_run() -> None
     assert not missing
 
 
-def test_every_recorded_ratio_that_is_not_above_1_has_its_reason_beside_it() -> None:
+def test_every_demand_that_the_recorded_run_did_not_meet_has_its_reason_beside_it() -> None:
+    recorded = results_file.read(RESULTS)
+    every = [demand for part in DEMANDS.values() for demand in part]
+    unmet = [demand for demand in every if not demand.met(demand.figure(recorded) or 0.0)]
+    assert not [demand.what for demand in unmet if not demand.reason]
+
+
+def test_the_page_says_which_rooms_are_of_one_run() -> None:
+    recorded = results_file.read(RESULTS)
+    runs = {room.run for room in recorded.rooms.values()}
+    said = pages.of_runs(recorded)
+    assert said in pages.measured(recorded)
+    assert ("They are not all of one run" in said) == (len(runs) > 1)
+    assert all(run in said for run in runs) or len(runs) == 1
+
+
+def test_rooms_of_different_runs_are_listed_by_their_run() -> None:
+    early, late = results(run="early").rooms["server"], results(run="late").rooms["server"]
+    both = Results(MACHINE, {"client": early, "server": late, "boards": early})
+    assert "- The client, Virtual boards: the run that began at early\n- The server: the" in pages.of_runs(
+        both
+    )
+    assert pages.of_runs(results()) == "All of them are of one run."
+
+
+def test_better_in_the_middle_is_not_clearly_better_while_a_quarter_of_rounds_is_not() -> None:
+    assert not tables.is_better(result([1.0] * 4, {SERVER_7_0_0: [0.9, 0.9, 2.0, 2.0]}))
+    assert tables.is_better(result([1.0] * 4, {SERVER_7_0_0: [1.2, 1.3, 2.0, 2.0]}))
+    assert tables.is_better(result([1.0], {SERVER_7_0_0: [1.02]}))
+
+
+def test_the_summary_keeps_reasons_to_what_is_unclear_or_would_be_misunderstood() -> None:
+    clear = result([1.0], {SERVER_7_0_0: [2.0]}, reason="It is colder.")
+    needed = msgspec.structs.replace(clear, reason_in_readme=True)
+    assert "colder" not in tables.summary(results(clear))
+    assert "colder" in tables.summary(results(needed))
+    assert "colder" in tables.room([clear])
+
+
+def test_one_that_failed_on_the_way_says_how_many_rounds_it_took_part_in() -> None:
+    one = result([1.0, 1.0], {SERVER_7_0_0: [2.0]}, failures={SERVER_7_0_0: "it hung up"})
+    assert "server 1!7.0.0 took part in 1 of 2 rounds: it hung up." in tables.room([one])
+
+
+def test_every_recorded_ratio_that_is_not_clearly_above_1_has_its_reason_beside_it() -> None:
     recorded = results_file.read(RESULTS)
     assert not [each.name for each in recorded.all() if not each.reason and not tables.is_better(each)]
 
