@@ -142,7 +142,7 @@ def main(arguments: list[str]) -> int:
         if "profiles" in options.rooms:
             failed += attempt(
                 "profiles",
-                lambda: profiles_file.write(PROFILES, paths.profiled(say)),
+                lambda: profiles_file.write(PROFILES, paths.profiled(say, results_file.read(RESULTS))),
             )
     if options.quick:
         for name, room in found.items():

@@ -8,12 +8,16 @@ import pytest
 
 from benchmarks.demands import DEMANDS, Demand, median_of
 from benchmarks.interoperation.cells import Cell, Matrix
+from benchmarks.profiles import results as profiles_file
+from benchmarks.profiles.paths import PATHS
+from benchmarks.profiles.ranking import slowest
 from benchmarks.profiles.results import named
 from benchmarks.report import charts, matrix, pages, tables
-from benchmarks.report.__main__ import RESULTS, made
+from benchmarks.report.__main__ import PROFILES, RESULTS, made
 from benchmarks.report.figures import figure, times
+from benchmarks.report.profiled import DONE
 from benchmarks.suite import results as results_file
-from benchmarks.suite.measurement import BARE_SERVER, SERVER_7_0_0, Unit
+from benchmarks.suite.measurement import BARE_SERVER, INTERPRETER, SERVER_7_0_0, Unit
 from benchmarks.suite.results import Results
 from benchmarks.suite.statistics import Better, Spread
 from tests.benchmarks.made import MACHINE, result, results
@@ -206,6 +210,21 @@ def test_the_matrix_tells_what_was_not_tried_from_what_went_wrong_and_how_a_thin
     assert "| `reset` | not tried (1) | yes (2) |" in shown
     assert "1. There was no job.\n2. With another job.\n" in shown
     assert "| our client | our server | 0 of 0 | 0 | 1 |" in shown
+
+
+def test_the_profiled_paths_are_those_that_the_recorded_run_found_the_slowest() -> None:
+    ranked = {name for name, _ in slowest(results_file.read(RESULTS))}
+    assert {profile.measurement for profile in profiles_file.read(PROFILES).profiles} == ranked
+    assert ranked <= set(PATHS)
+    assert ranked <= set(DONE)
+
+
+def test_the_slowest_paths_are_ranked_by_what_does_the_same_work() -> None:
+    half = result([2.0], {BARE_SERVER: [1.0]}, name="server/half")
+    tenth = result([10.0], {BARE_SERVER: [1.0]}, name="server/tenth")
+    memory = result([99.0], {BARE_SERVER: [1.0]}, name="server/memory", unit=Unit.BYTES)
+    start = result([99.0], {INTERPRETER: [1.0]}, name="client/command")
+    assert slowest(results(half, tenth, memory, start)) == [("server/tenth", 0.1), ("server/half", 0.5)]
 
 
 @pytest.mark.parametrize(
