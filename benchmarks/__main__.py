@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 
 from benchmarks.boards.virtual import virtual_boards
 from benchmarks.client.calls import calls
@@ -52,7 +52,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def measured(name: str, effort: Effort) -> tuple[RoomResults, list[Failed]]:
+def measured(name: str, effort: Effort, of_run: str) -> tuple[RoomResults, list[Failed]]:
     """Run a room."""
     began = time.monotonic()
     results: list[Result] = []
@@ -65,7 +65,7 @@ def measured(name: str, effort: Effort) -> tuple[RoomResults, list[Failed]]:
                 outcome.measurement.name, lambda outcome=outcome: results.append(result_of(outcome))
             )
     seconds = round(time.monotonic() - began, 1)
-    return RoomResults(date.today().isoformat(), seconds, tuple(results)), failed
+    return RoomResults(date.today().isoformat(), of_run, seconds, tuple(results)), failed
 
 
 def kept(names: list[str]) -> dict[str, RoomResults]:
@@ -126,12 +126,12 @@ def main(arguments: list[str]) -> int:
     options = parsed(arguments)
     prepare()
     failed: list[Failed] = []
-    began = time.monotonic()
+    began, of_run = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     with made_environments():
         earlier = {} if options.quick else kept(options.rooms)
         found: dict[str, RoomResults] = {}
         for name in [name for name in ROOMS if name in options.rooms]:
-            found[name], problems = measured(name, Effort(options.quick))
+            found[name], problems = measured(name, Effort(options.quick), of_run)
             failed += problems
         rooms = found | earlier
         results = Results(this_machine(), {name: rooms[name] for name in ROOMS if name in rooms})
@@ -140,7 +140,10 @@ def main(arguments: list[str]) -> int:
         if "interoperation" in options.rooms:
             failed += attempt("interoperation", lambda: cells.write(INTEROPERATION, trials.tried(say)))
         if "profiles" in options.rooms:
-            failed += attempt("profiles", lambda: profiles_file.write(PROFILES, paths.profiled(say)))
+            failed += attempt(
+                "profiles",
+                lambda: profiles_file.write(PROFILES, paths.profiled(say, results_file.read(RESULTS))),
+            )
     if options.quick:
         for name, room in found.items():
             print(f"## {name}\n\n{tables.room(room.results)}")
@@ -148,7 +151,7 @@ def main(arguments: list[str]) -> int:
         failed += attempt("pages", write)
     for result in results.all():
         if not result.reason and not tables.is_better(result):
-            say(f"{result.name} is not better than a published program, and no reason is given")
+            say(f"{result.name} is not clearly better than a published program, and no reason is given")
     for failure in failed:
         say(f"FAILED: {failure.name}: {failure.message}")
     say(f"{time.monotonic() - began:.0f} s in all")

@@ -41,13 +41,14 @@ asyncio.run(main())
 """
 
 BLOCKING_ECHO = """
-import socket
+import socket, sys
+answer = bytes(int(sys.argv[1]))
 echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 echo.bind(("127.0.0.1", 0))
 print(echo.getsockname()[1], flush=True)
 while True:
-    datagram, sender = echo.recvfrom(2048)
-    echo.sendto(datagram, sender)
+    _, sender = echo.recvfrom(2048)
+    echo.sendto(answer, sender)
 """
 
 
@@ -83,7 +84,7 @@ READ = Measurement(
     reason="All processes share one processor, where waking another one up does not hide the work.",
 )
 TOGETHER = _full_site("together", "as one machine")
-APART = _full_site("apart", "each by itself")
+APART = _full_site("apart", "each by itself, without the cutting of their links")
 
 
 class Host:
@@ -106,6 +107,11 @@ class Host:
 
     def tell(self, datagram: bytes) -> None:
         self._socket.send(datagram)
+
+    def answer_bytes(self, datagram: bytes) -> int:
+        """Ask, and return how long the datagram is that comes back."""
+        self._socket.send(datagram)
+        return len(self._socket.recv(1024))
 
     def seconds_each(self, datagram: bytes, count: int) -> float:
         send, receive = self._socket.send, self._socket.recv
@@ -175,21 +181,22 @@ def virtual_boards(effort: Effort) -> Generator[Scene, None, None]:
     with (
         one_processor(),
         process(SITE, "1", "1") as (_, site),
-        process(BLOCKING_ECHO) as (_, echo),
     ):
         bmps, boards = json.loads(site)
         ask_once(bmps[0], power_request([0], True))
         boot(boards[0])
         read = request(0, 0, ScampCommand.READ, 0x6000_0000, 256, 2)
         assert len(ask_once(boards[0], read).data) == 256
-        board, bare = Host(boards[0]), Host("127.0.0.1", int(echo))
-        yield (
-            READ,
-            {
-                OURS: Take(lambda: board.seconds_each(read, READS)),
-                UDP_ECHO: Take(lambda: bare.seconds_each(bytes(270), READS)),
-            },
-        )
+        board = Host(boards[0])
+        with process(BLOCKING_ECHO, str(board.answer_bytes(read))) as (_, echo):
+            bare = Host("127.0.0.1", int(echo))
+            yield (
+                READ,
+                {
+                    OURS: Take(lambda: board.seconds_each(read, READS)),
+                    UDP_ECHO: Take(lambda: bare.seconds_each(read, READS)),
+                },
+            )
     for together, (seconds, booted, asked) in ((True, TOGETHER), (False, APART)):
         if effort.wants(seconds):
             last = FullSite(together)

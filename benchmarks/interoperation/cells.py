@@ -17,10 +17,14 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
     """`commands of the protocol`, `Job`, or `programs`."""
     what: str
     works: bool
+    """False too for what was not tried."""
     ignoring_version: bool = False
     """Whether the client had to be told to ignore the server's version."""
     problem: str = ""
     """What went wrong."""
+    note: str = ""
+    """How it was tried, where that differs from how others were; or why it could not be tried."""
+    tried: bool = True
 
 
 class Matrix(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
 # Runs inside the environment of a client: every command of the protocol, and Job, against a server with nothing else to
 # do. Imports nothing of this project but that client.
 #
-# Arguments: the name that the client is imported by, the server's port. Prints [room, what, problem] as JSON, one line
-# each as soon as it is known, the problem being empty for what works.
+# Arguments: the name that the client is imported by, the server's port. Prints [room, what, problem, note, tried] as
+# JSON, one line each as soon as it is known, the problem being empty for what works or was not tried.
 
 import importlib
 import inspect
@@ -16,14 +16,34 @@ port = int(sys.argv[2])
 PATIENCE = 20.0
 
 
-def check(room, what, work):
+# What some client leaves out is sent as null, which the published server does not take for these.
+EXPLICIT = {"min_ratio": 0.333, "max_dead_boards": 0, "require_torus": False}
+EXPLICITLY = (
+    "with a job for which " + ", ".join(f"{name}={value}" for name, value in EXPLICIT.items()) + " was given"
+)
+
+
+def check(room, what, work, note=""):
     try:
         result = work()
     except Exception as problem:  # noqa: BLE001 - whatever goes wrong is what is asked for
-        print(json.dumps([room, what, f"{type(problem).__name__}: {problem}"[:200]]), flush=True)
+        said = str(problem).strip() or "(the server gives no message; its assertions have none)"
+        print(json.dumps([room, what, f"{type(problem).__name__}: {said}"[:200], note, True]), flush=True)
         return None
-    print(json.dumps([room, what, ""]), flush=True)
+    print(json.dumps([room, what, "", note, True]), flush=True)
     return result
+
+
+def of_job(room, job, note=""):
+    """Return a check for what needs a job: without one, nothing is tried."""
+
+    def check_with_job(what, work):
+        if job is None:
+            print(json.dumps([room, what, "", "there was no job to try it with", False]), flush=True)
+        else:
+            check(room, what, work, note)
+
+    return check_with_job
 
 
 def true(value, shown=""):
@@ -32,11 +52,18 @@ def true(value, shown=""):
     return value
 
 
-def create_job(client, *boards):
+def create_job(client, *boards, **requirements):
     # One release of the published client wants the timeout in front.
     if next(iter(inspect.signature(client.create_job).parameters)) == "timeout":
-        return client.create_job(10, *boards, owner="me")
-    return client.create_job(*boards, owner="me", timeout=10)
+        return client.create_job(10, *boards, owner="me", **requirements)
+    return client.create_job(*boards, owner="me", timeout=10, **requirements)
+
+
+def explicit_job(client):
+    try:
+        return create_job(client, 3, **EXPLICIT)
+    except Exception:  # noqa: BLE001 - what went wrong without these is reported already
+        return None
 
 
 def where_is(client, **place):
@@ -49,7 +76,6 @@ def where_is(client, **place):
 
 
 def until(client, job, wanted):
-    true(job, "there is no job to ask about")
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         said = client.get_job_state(job, timeout=10)
@@ -67,18 +93,20 @@ def commands():
     check(room, "`notify_job`", lambda: client.notify_job(timeout=10))
     check(room, "`notify_machine`", lambda: client.notify_machine(timeout=10))
     job = check(room, "`create_job`, three boards", lambda: true(create_job(client, 3)))
-    check(room, "notifications", lambda: true(client.wait_for_notification(timeout=PATIENCE)))
+    note = ""
+    if job is None:
+        job, note = explicit_job(client), EXPLICITLY
+    check_job = of_job(room, job, note)
+    check_job("notifications", lambda: true(client.wait_for_notification(timeout=PATIENCE)))
     check(room, "`no_notify_job`", lambda: client.no_notify_job(timeout=10))
     check(room, "`no_notify_machine`", lambda: client.no_notify_machine(timeout=10))
-    check(room, "`get_job_state`", lambda: true(until(client, job, 3)["power"]))
-    check(
-        room,
+    check_job("`get_job_state`", lambda: true(until(client, job, 3)["power"]))
+    check_job(
         "`get_job_machine_info`",
         lambda: true(len(client.get_job_machine_info(job, timeout=10)["connections"]) == 3),
     )
-    check(room, "`job_keepalive`", lambda: client.job_keepalive(job, timeout=10))
-    check(
-        room,
+    check_job("`job_keepalive`", lambda: client.job_keepalive(job, timeout=10))
+    check_job(
         "`list_jobs`",
         lambda: true([each for each in client.list_jobs(timeout=10) if each["job_id"] == job]),
     )
@@ -97,13 +125,16 @@ def commands():
         ("a board", {"machine": "virtual", "x": 0, "y": 0, "z": 0}),
         ("a place", {"machine": "virtual", "cabinet": 0, "frame": 0, "board": 0}),
         ("a machine's chip", {"machine": "virtual", "chip_x": 0, "chip_y": 0}),
-        ("a job's chip", {"job_id": job, "chip_x": 0, "chip_y": 0}),
     ):
         check(
             room,
             f"`where_is`, {what}",
             lambda named=named: true(where_is(client, **named)["machine"] == "virtual"),
         )
+    check_job(
+        "`where_is`, a job's chip",
+        lambda: true(where_is(client, job_id=job, chip_x=0, chip_y=0)["machine"] == "virtual"),
+    )
 
     def off():
         client.power_off_job_boards(job, timeout=10)
@@ -113,14 +144,14 @@ def commands():
         client.power_on_job_boards(job, timeout=10)
         true(until(client, job, 3)["power"] is True)
 
-    check(room, "`power_off_job_boards`", off)
-    check(room, "`power_on_job_boards`", on)
+    check_job("`power_off_job_boards`", off)
+    check_job("`power_on_job_boards`", on)
 
     def destroy():
         client.destroy_job(job, "enough", timeout=10)
         true(until(client, job, 4)["reason"] == "enough")
 
-    check(room, "`destroy_job`", destroy)
+    check_job("`destroy_job`", destroy)
     for what, arguments in (("any board", ()), ("triads", (1, 2)), ("a certain board", (1, 1, 1))):
 
         def create(arguments=arguments):
@@ -145,29 +176,28 @@ def jobs():
     check(room, "`with Job(3)`, attributes", used)
     job = check(room, "`Job(1)`, `wait_until_ready`", lambda: _ready(Job(1, owner="me", **place)))
 
+    check_job = of_job(room, job)
+
     def power():
-        true(job, "there is no job to try it with")
         job.set_power(False)
         job.wait_until_ready(timeout=PATIENCE)
         true(job.power is False)
 
     def reset():
-        true(job, "there is no job to try it with")
         job.reset()
         job.wait_until_ready(timeout=PATIENCE)
         true(job.power is True)
 
-    check(room, "`set_power`", power)
-    check(room, "`reset`", reset)
+    check_job("`set_power`", power)
+    check_job("`reset`", reset)
 
     def resumed():
-        true(job, "there is no job to try it with")
         again = Job(resume_job_id=job.id, **place)
         true(again.state == JobState.ready)
         again.close()
 
-    check(room, "`resume_job_id`", resumed)
-    check(room, "`destroy`", lambda: true(job, "there is no job to try it with").destroy("enough"))
+    check_job("`resume_job_id`", resumed)
+    check_job("`destroy`", lambda: job.destroy("enough"))
 
 
 def _ready(job):

@@ -5,6 +5,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -14,10 +15,11 @@ from typing import Any
 
 from benchmarks.interoperation.cells import Cell, Matrix
 from benchmarks.load.client import READY, Client
-from benchmarks.programs.clients import ENVIRONMENT, InstalledClient, clients
+from benchmarks.programs.clients import InstalledClient, clients
 from benchmarks.programs.ours import our_server, site
+from benchmarks.programs.process import ENVIRONMENT
 from benchmarks.programs.published import published_server
-from benchmarks.suite.measurement import OURS, SERVER_7_0_0, Subject
+from benchmarks.suite.measurement import OURS, SERVER_7_0_0, CannotDoError, Subject
 
 ServerOf = Callable[[dict[str, Any], Path], AbstractContextManager[dict[str, Any]]]
 SERVERS: dict[Subject, ServerOf] = {OURS: our_server, SERVER_7_0_0: published_server}
@@ -25,6 +27,11 @@ LIBRARY = Path(__file__).with_name("library.py")
 PATIENCE_SECONDS = 120.0
 PROGRAMS = "programs"
 WRONG_USAGE = 2
+OWNER = "owner-of-trials"
+KEEPER = "keeper-of-jobs"
+"""Owners that no other word of a program's output could be taken for."""
+DESTROYED = 4
+CHANGE_SECONDS = 20.0
 AT_ONCE = 4
 """Pairs that are tried at the same time: the published server spends most of its time asleep."""
 
@@ -55,8 +62,9 @@ def _library(client: str, installed: InstalledClient, server: str, address: dict
     words = [str(installed.python), "-W", "ignore", str(LIBRARY), installed.package, str(address["port"])]
     done = _run(words)
     for line in done.stdout.splitlines():
-        room, what, problem = json.loads(line)
-        yield Cell(client, server, room, what, works=not problem, problem=problem)
+        room, what, problem, note, tried = json.loads(line)
+        works = tried and not problem
+        yield Cell(client, server, room, what, works=works, problem=problem, note=note, tried=tried)
 
 
 def _programs(
@@ -64,39 +72,51 @@ def _programs(
 ) -> Iterator[Cell]:
     place = ["--hostname", "127.0.0.1", "--port", str(address["port"])]
 
-    def tries(what: str, expected: str, name: str, *arguments: str) -> Cell:
+    def tries(
+        what: str, expected: str, name: str, *arguments: str, then: Callable[[], str] = lambda: ""
+    ) -> Cell:
         words = [str(installed.command(name)), *place]
+
+        def problem_of(done: "subprocess.CompletedProcess[str]") -> str:
+            if done.returncode != 0:
+                return _last_words(done)
+            return "" if expected in done.stdout + done.stderr else f"no {expected!r} in: {_last_words(done)}"
+
         done = _run([*words, *arguments])
-        if done.returncode == 0 and expected in done.stdout + done.stderr:
+        problem = problem_of(done) or then()
+        if not problem:
             return Cell(client, server, PROGRAMS, what, works=True)
-        problem = _last_words(done)
         if name != "spalloc" and "version" in done.stdout + done.stderr:
             done = _run([*words, "--ignore_version", "True", *arguments])
-            if done.returncode == 0 and expected in done.stdout + done.stderr:
+            again = problem_of(done) or then()
+            if not again:
                 return Cell(client, server, PROGRAMS, what, works=True, ignoring_version=True)
             if done.returncode != WRONG_USAGE:  # not every client has that option
-                problem = _last_words(done)
+                problem = again
         return Cell(client, server, PROGRAMS, what, works=False, problem=problem)
 
-    yield tries(
-        "`spalloc 3 -c COMMAND`",
-        "is 16 by 16",
-        "spalloc",
-        "3",
-        "--owner",
-        "me",
-        "-c",
-        "echo",
-        "is {w} by {h}",
-    )
+    said = ("-c", "echo", "is {w} by {h}")
+    yield tries("`spalloc 3 -c COMMAND`", "is 16 by 16", "spalloc", "3", "--owner", OWNER, *said)
     with Client(address) as own:
-        job = own.call("create_job", 3, owner="me", keepalive=None)
-        own.call("notify_job", job)
-        while own.call("get_job_state", job)["state"] != READY:
-            own.wait_for_change()
+        yield tries(
+            "`spalloc 3 --no-destroy -c COMMAND`",
+            "is 16 by 16",
+            "spalloc",
+            "3",
+            "--no-destroy",
+            "--owner",
+            KEEPER,
+            *said,
+            then=lambda: _not_kept(own),
+        )
+        resumed, job = (_ready_job(own) for _ in range(2))
+        yield tries(
+            "`spalloc --resume JOB -c COMMAND`", "is 16 by 16", "spalloc", "--resume", str(resumed), *said
+        )
+        own.call("destroy_job", resumed)
         number = str(job)
-        yield tries("`spalloc-ps`", "me", "spalloc-ps")
-        yield tries("`spalloc-ps --machine --owner`", "me", "spalloc-ps", "-m", "virtual", "-o", "me")
+        yield tries("`spalloc-ps`", OWNER, "spalloc-ps")
+        yield tries("`spalloc-ps --machine --owner`", OWNER, "spalloc-ps", "-m", "virtual", "-o", OWNER)
         yield tries("`spalloc-machine`", "virtual", "spalloc-machine")
         yield tries("`spalloc-machine NAME`", "3 of 27", "spalloc-machine", "virtual")
         yield tries(
@@ -109,14 +129,57 @@ def _programs(
             ("--job-chip", [number, "0", "0"]),
         ):
             yield tries(f"`spalloc-where-is {form}`", "virtual", "spalloc-where-is", form, *arguments)
-        for form, expected in (
-            ("--info", "me"),
-            ("--ethernet-ips", "127."),
-            ("--power-off", ""),
-            ("--power-on", ""),
-        ):
+        for form, expected in (("--info", OWNER), ("--ethernet-ips", "127.")):
             yield tries(f"`spalloc-job {form}`", expected, "spalloc-job", number, form)
-        yield tries("`spalloc-job --destroy`", "", "spalloc-job", number, "--destroy", "enough")
+        for form, power in (("--power-off", False), ("--power-on", True), ("--reset", True)):
+            if form == "--reset":  # boards that are on already would not show that it did anything
+                own.call("power_off_job_boards", job)
+                _not_like(own, job, state=READY, power=False)
+            yield tries(
+                f"`spalloc-job {form}`",
+                "",
+                "spalloc-job",
+                number,
+                form,
+                then=lambda power=power: _not_like(own, job, state=READY, power=power),
+            )
+        yield tries(
+            "`spalloc-job --destroy`",
+            "",
+            "spalloc-job",
+            number,
+            "--destroy",
+            "enough",
+            then=lambda: _not_like(own, job, state=DESTROYED, reason="enough"),
+        )
+
+
+def _ready_job(own: Client) -> int:
+    job: int = own.call("create_job", 3, owner=OWNER, keepalive=None)
+    if problem := _not_like(own, job, state=READY):
+        raise CannotDoError(problem)
+    return job
+
+
+def _not_like(own: Client, job: int, **wanted: object) -> str:
+    """Ask the server until a job is as wanted; return an empty text then, and what it is when it takes too long."""
+    until = time.monotonic() + CHANGE_SECONDS
+    while True:
+        said = own.call("get_job_state", job)
+        if all(said[name] == value for name, value in wanted.items()):
+            return ""
+        if time.monotonic() > until:
+            asked = ", ".join(f"{name} {said[name]}, not {value}" for name, value in wanted.items())
+            return f"the program ends well, but then the server says of the job: {asked}"
+        time.sleep(0.05)
+
+
+def _not_kept(own: Client) -> str:
+    """Return an empty text when the keeper's job is still there, and destroy it; else what is wrong."""
+    kept = [each["job_id"] for each in own.call("list_jobs") if each["owner"] == KEEPER]
+    for job in kept:
+        own.call("destroy_job", job)
+    return "" if kept else "the program ends well, but then the server has no such job"
 
 
 def _run(words: list[str]) -> "subprocess.CompletedProcess[str]":

@@ -30,6 +30,16 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
+class Lines(Echo):
+    """Sends back each line that it receives, once it is whole: what comes in pieces has to be put together."""
+
+    _before = b""
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._before = (self._before + data).split(b"\n")
+        self.transport.writelines([line + b"\n" for line in lines])
+
+
 class Prepared(Echo):
     """Answers a number with a line of as many bytes, made when it is first asked for; no list can be sent faster."""
 
@@ -101,6 +111,7 @@ class Answers(Echo):
 
 KINDS: dict[str, Callable[[], Echo]] = {
     "echo": Echo,
+    "lines": Lines,
     "prepared": Prepared,
     "broadcast": Broadcast,
     "answers": Answers,

@@ -1,4 +1,4 @@
-# The paths that take longest beside what the machine allows, done over and over again under a profiler.
+# The paths that may take longest beside what the machine allows, done over and over again under a profiler.
 #
 # What was done about each is told in report/profiled.py.
 """Profiles of the slowest paths."""
@@ -16,16 +16,31 @@ from typing import Any
 
 from benchmarks.client import calls
 from benchmarks.limits.servers import bare_server
-from benchmarks.load.client import Client
+from benchmarks.load.client import Client, fill
 from benchmarks.load.users import pairs_a_second
+from benchmarks.profiles.ranking import slowest
 from benchmarks.profiles.results import Profile, Profiles, summed_up
 from benchmarks.programs.clients import clients
 from benchmarks.programs.ours import OurServer, site
-from benchmarks.server.commands import AT_ONCE, CLIENTS, PAIRS, PIPELINED, VERSION_LINE
+from benchmarks.server.commands import (
+    AT_ONCE,
+    CLIENTS,
+    FILL_SECONDS,
+    JOBS,
+    LIST,
+    LIST_FIRST,
+    PAIRS,
+    PIPELINED,
+    VERSION,
+    VERSION_LINE,
+)
 from benchmarks.suite.measurement import OURS, CannotDoError
+from benchmarks.suite.results import Results
 
 SECONDS = 3.0
 NOTIFICATIONS = 1000
+ROUND_TRIPS = 10_000
+LISTINGS = 10
 PATIENCE_SECONDS = 30.0
 UNDER_PROFILER = """
 import cProfile
@@ -37,11 +52,18 @@ profile.dump_stats(sys.argv[-1])
 """
 
 
-def profiled(say: Callable[[str], None]) -> Profiles:
-    """Profile each path."""
+def profiled(say: Callable[[str], None], results: Results) -> Profiles:
+    """Profile the paths that took longest beside what the machine allows.
+
+    Raises:
+        CannotDoError: Nobody has written down how one of them is profiled.
+    """
+    names = [name for name, _ in slowest(results)]
+    if unknown := [name for name in names if name not in PATHS]:
+        raise CannotDoError(f"profiles/paths.py does not say how to profile {', '.join(unknown)}")
     taken = []
-    for measurement, profile in PATHS.items():
-        taken.append(profile(measurement))
+    for measurement in names:
+        taken.append(PATHS[measurement](measurement))
         say(f"profile of {measurement}: {taken[-1].operations} operations")
     return Profiles(date.today().isoformat(), tuple(taken))
 
@@ -58,8 +80,41 @@ def _pipelined(address: dict[str, Any]) -> int:
     return 50 * AT_ONCE
 
 
-def _of_server(work: Callable[[dict[str, Any]], int]) -> Callable[[str], Profile]:
-    """A path of the server: what `work` makes it do, and returns the number of."""
+def _versions(address: dict[str, Any]) -> int:
+    with Client(address) as client:
+        client.seconds_each(VERSION_LINE, ROUND_TRIPS)
+    return ROUND_TRIPS
+
+
+def _fill(address: dict[str, Any]) -> None:
+    with Client(address) as client:
+        fill(client, JOBS, FILL_SECONDS)
+
+
+def _fill_and_list(address: dict[str, Any]) -> None:
+    _fill(address)
+    with Client(address) as client:
+        client.call("list_jobs")
+
+
+def _list_once(address: dict[str, Any]) -> int:
+    with Client(address) as client:
+        client.call("list_jobs")
+    return 1
+
+
+def _list_often(address: dict[str, Any]) -> int:
+    with Client(address) as client:
+        for _ in range(LISTINGS):
+            client.call("create_job", 3, owner="me", keepalive=None)
+            client.call("list_jobs")
+    return LISTINGS
+
+
+def _of_server(
+    work: Callable[[dict[str, Any]], int], before: Callable[[dict[str, Any]], None] = lambda _: None
+) -> Callable[[str], Profile]:
+    """A path of the server: what `work` makes it do, and returns the number of, once `before` is done."""
 
     def profile(measurement: str) -> Profile:
         with site(20, 20) as (machine, folder), tempfile.TemporaryDirectory() as own:
@@ -68,6 +123,7 @@ def _of_server(work: Callable[[dict[str, Any]], int]) -> Callable[[str], Profile
             with server.running() as address:
                 with Client(address) as client:
                     client.call("version")
+                before(address)
                 os.kill(address["pid"], signal.SIGUSR1)
                 operations = work(address)
                 os.kill(address["pid"], signal.SIGUSR2)
@@ -110,7 +166,10 @@ class ProfiledServer(OurServer):
 PATHS: dict[str, Callable[[str], Profile]] = {
     PIPELINED.name: _of_server(_pipelined),
     PAIRS.name: _of_server(_pairs),
+    VERSION.name: _of_server(_versions),
+    LIST_FIRST.name: _of_server(_list_once, _fill),
+    LIST.name: _of_server(_list_often, _fill_and_list),
     calls.NOTIFIED.name: _of_client(calls.NOTIFICATIONS, str(NOTIFICATIONS)),
     calls.CALL.name: _of_client(calls.CALLS, "5000"),
 }
-"""How each path is profiled, by the measurement that it is the path of."""
+"""How each path is profiled, by the measurement that it is the path of; a run's results choose among them."""

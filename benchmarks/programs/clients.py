@@ -3,24 +3,16 @@
 # What is installed beside a client would slow its start.
 """Installed clients, and how their interpreters are run."""
 
-import os
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.programs.ours import client_environment
+from benchmarks.programs.process import ENVIRONMENT
 from benchmarks.programs.published import published_clients
 from benchmarks.suite.measurement import CLIENT_2_0_1, OURS, CannotDoError, Subject
 
 PATIENCE_SECONDS = 120.0
-
-# Installers compile what they install, so that nobody's programs compile it each time; and no one's own configuration
-# is part of what is measured.
-_KEPT_OUT = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
-ENVIRONMENT: Mapping[str, str] = {
-    name: value for name, value in os.environ.items() if name not in _KEPT_OUT
-} | {"XDG_CONFIG_HOME": os.devnull, "XDG_CONFIG_DIRS": os.devnull, "COLUMNS": "200"}
 
 
 @dataclass(frozen=True, slots=True)

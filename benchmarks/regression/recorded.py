@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 FILE = Path(__file__).with_name("recorded.toml")
-ALLOWED = 0.5
-"""The share of a recorded ratio that is still let pass. Less is no disturbance any more: something got slower."""
 ATTEMPTS = 3
 
 
@@ -20,8 +18,14 @@ def recorded() -> Mapping[str, float]:
     }
 
 
-def lost(name: str, ratio: Callable[[], float], before: Mapping[str, float]) -> str | None:
+def lost(name: str, ratio: Callable[[], float], before: Mapping[str, float], allowed: float) -> str | None:
     """Take a ratio until it is where it was, three times at the most.
+
+    Args:
+        name: the ratio's name.
+        ratio: how it is taken.
+        before: what is recorded, by name.
+        allowed: the share of what is recorded that is still let pass.
 
     Returns:
         None if it is, else a sentence that says how much was lost.
@@ -36,7 +40,7 @@ def lost(name: str, ratio: Callable[[], float], before: Mapping[str, float]) -> 
     best = 0.0
     for _ in range(ATTEMPTS):
         best = max(best, ratio())
-        if best >= ALLOWED * before[name]:
+        if best >= allowed * before[name]:
             return None
     return (
         f"{name}: {best:.2f} times better than the published program; {before[name]:.2f} times is recorded. Find what "

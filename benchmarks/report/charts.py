@@ -21,7 +21,7 @@ from benchmarks.suite.measurement import (
 from benchmarks.suite.results import Measured, Result
 
 WIDTH = 960
-LABELS = 420
+LABELS = 460
 RIGHT = 40
 ROW = 26
 TOP = 58
@@ -155,7 +155,7 @@ def _legend(names: Iterable[str]) -> list[str]:
     return parts
 
 
-def _shortened(text: str, most: int = 62) -> str:
+def _shortened(text: str, most: int = 74) -> str:
     plain = text.replace("`", "")
     return plain if len(plain) <= most else plain[: most - 1].rstrip(" ,") + "…"
 

@@ -21,7 +21,8 @@ notifications go to a bare server on uvloop, so that no server's work is in them
     "server": (
         "The server",
         """Both servers run for the same 1,200 virtual boards behind 50 BMPs that answer at once, each in a process of
-its own; ours keeps its records on disk. The bare server sends back what it is sent, and knows nothing of jobs.""",
+its own; ours keeps its records on disk. The bare server sends back what it is sent, and knows nothing of jobs; for
+`list_jobs` it sends as many bytes as ours, made before, and for changes it sends what one client says to all.""",
     ),
     "scheduling": (
         "Scheduling",
@@ -39,10 +40,10 @@ time from first arrival to last end.""",
 
 
 HOW_TO_READ = """\
-All subjects of a line do the same work in turn, forwards and backwards, in one run. A figure is the median; behind it
-stand the quartiles. **Bold** is how many times better spalloc is than the subject of that column: above 1 it is better,
-below 1 worse. Ratios are taken turn by turn, so that what disturbs the machine for a while disturbs both sides. Times
-belong to the machine; ratios travel. All samples are in `results.json` beside this page's source."""
+All subjects of a line do the same work in turn, forwards and backwards, each line in one run. A figure is the median;
+behind it stand the quartiles. **Bold** is how many times better spalloc is than the subject of that column: above 1 it
+is better, below 1 worse. Ratios are taken turn by turn, so that what disturbs the machine for a while disturbs both
+sides. Times belong to the machine; ratios travel. All samples are in `results.json` beside this page's source."""
 
 
 NOT_HERE = """\
@@ -63,9 +64,9 @@ def readme(text: str, results: Results) -> str:
             f"README.md must have the lines {GENERATED} and {END}; the table stands between them"
         )
     table = (
-        f"Taken in turn in one run on {results.machine}. `make bench` measures again on yours; [all figures]"
-        f"(docs/benchmarks/index.md) are in the documentation. Above 1, spalloc is better by that factor, with the "
-        f"quartiles of repeated runs behind it.\n\n{tables.summary(results)}"
+        f"Taken in turn, each line in one run, on {results.machine}. `make bench` measures again on yours; "
+        f"[all figures](docs/benchmarks/index.md) are in the documentation. Above 1, spalloc is better by that "
+        f"factor, with the quartiles of repeated runs behind it.\n\n{tables.summary(results)}"
     )
     return f"{before}{begin}\n\n{table}\n{end}{after}"
 
@@ -77,6 +78,7 @@ def measured(results: Results) -> str:
         GENERATED,
         "# Measured",
         f"`make bench` took these figures on {' and '.join(days)}, on {results.machine}.",
+        of_runs(results),
         HOW_TO_READ,
         "```{toctree}\n:maxdepth: 1\n\ninteroperation\nprofiles\n```",
         "## What was demanded",
@@ -98,6 +100,17 @@ def measured(results: Results) -> str:
             )
         parts.append(tables.room(room.results))
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def of_runs(results: Results) -> str:
+    """Return which rooms are of one run."""
+    rooms: dict[str, list[str]] = {}
+    for name, room in results.rooms.items():
+        rooms.setdefault(room.run, []).append(ROOMS[name][0])
+    if len(rooms) <= 1:
+        return "All of them are of one run."
+    listed = "".join(f"- {', '.join(names)}: the run that began at {run}\n" for run, names in rooms.items())
+    return f"They are not all of one run:\n\n{listed}"
 
 
 def drawings(results: Results) -> dict[str, str]:

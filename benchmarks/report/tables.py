@@ -9,9 +9,6 @@ from benchmarks.suite.measurement import Unit
 from benchmarks.suite.results import Measured, Result, Results
 from benchmarks.suite.statistics import Better
 
-NEAR = 0.05
-"""How far from 1 a ratio is still called equal."""
-
 
 def summary(results: Results) -> str:
     """Return the README's table: headlines, and whatever is not better than a published program."""
@@ -22,7 +19,7 @@ def summary(results: Results) -> str:
             _named(best, result.unit) if (best := strongest(result)) else "",
             times(best.times_better) if best and best.times_better else "",
             ", ".join(_named(limit, result.unit) for limit in result.limits),
-            remarks(result),
+            remarks(result, brief=True),
         ]
         for result in results.all()
         if result.headline or not is_better(result)
@@ -66,18 +63,27 @@ def strongest(result: Result) -> Measured | None:
 
 
 def is_better(result: Result) -> bool:
-    """Whether ours is clearly better than every published program that was measured."""
-    ratios = [peer.times_better.median for peer in result.peers if peer.times_better]
-    return all(ratio > 1 + NEAR for ratio in ratios)
+    """Whether ours is clearly better than every published program that was measured: in three of four rounds."""
+    # Without repeated rounds the quartile is the only value there is.
+    return all(peer.times_better.low > 1 for peer in result.peers if peer.times_better)
 
 
-def remarks(result: Result) -> str:
-    """Return what a reader needs beside the figures: the reason, and whose work was different."""
-    said = [result.reason] if result.reason else []
-    for subject in result.subjects:
+def remarks(result: Result, *, brief: bool = False) -> str:
+    """Return what a reader needs beside the figures: the reason, and whose work was different.
+
+    Args:
+        result: whose.
+        brief: leave out the reason where the figures are understood without it, and what is said of limits.
+    """
+    asked = not brief or result.reason_in_readme or not is_better(result)
+    said = [result.reason] if result.reason and asked else []
+    for subject in (result.ours, *result.peers) if brief else result.subjects:
         if subject.note:
             said.append(f"{subject.name}: {subject.note}.")
-        if subject.failure:
+        if subject.failure and subject.samples:
+            part = f"{len(subject.samples)} of {subject.rounds} rounds"
+            said.append(f"{subject.name} took part in {part}: {subject.failure}.")
+        elif subject.failure:
             said.append(f"{subject.name} cannot: {subject.failure}.")
     return " ".join(said)
 

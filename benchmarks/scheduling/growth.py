@@ -35,7 +35,7 @@ def _measurement(side: int) -> Measurement:
         quick_rounds=int(side <= 20),
         reason=(
             "The published queue looks at its oldest job alone; ours asks of every job that waits whether it may start."
-            if side < 5
+            if side <= 5
             else ""
         ),
     )

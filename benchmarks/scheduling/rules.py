@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from statistics import fmean
 
+from benchmarks.programs.process import ENVIRONMENT
 from benchmarks.programs.published import SERVER, published
 from benchmarks.suite.measurement import CannotDoError
 from spalloc_server.simulate.trace import TraceJob, read_trace
@@ -58,7 +59,13 @@ def published_queue(jobs: Sequence[TraceJob], size: Size) -> tuple[Runs, float]:
     lines = "".join(f"{job.submit!r},{job.duration!r},{job.boards}\n" for job in jobs)
     try:
         done = subprocess.run(
-            words, input=lines, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+            words,
+            input=lines,
+            check=True,
+            capture_output=True,
+            text=True,
+            env=dict(ENVIRONMENT),
+            timeout=PATIENCE_SECONDS,
         )
     except subprocess.TimeoutExpired:
         raise CannotDoError(f"no end within {PATIENCE_SECONDS:.0f} s") from None

@@ -46,6 +46,7 @@ START_WITH_JOBS = Measurement(
         "Ours is killed before each start. The published server must be stopped cleanly, which is the only time it "
         "writes its records; killed, it starts with nothing."
     ),
+    reason_in_readme=True,
 )
 
 

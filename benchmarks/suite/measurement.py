@@ -85,6 +85,8 @@ class Measurement:
     """Whether it stands in the README; what is not better than a peer does in any case."""
     reason: str = ""
     """What a reader needs beside the figures: above all why a ratio is not above 1."""
+    reason_in_readme: bool = False
+    """Whether the figure would be misunderstood without the reason even where ours is clearly better."""
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -143,6 +145,8 @@ class Samples:
     note: str = ""
     failure: str = ""
     """Why there are no more values, when the subject could not do the work."""
+    rounds: int = 0
+    """How many values were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class Measured(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many times better ours is than this one."""
     note: str = ""
     failure: str = ""
+    rounds: int = 0
+    """How many rounds it should have taken part in, when a failure kept it from some."""
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,6 +42,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ours first."""
     reason: str = ""
     headline: bool = False
+    reason_in_readme: bool = False
 
     @property
     def ours(self) -> Measured:
@@ -66,6 +69,8 @@ class RoomResults(msgspec.Struct, frozen=True):
 
     taken: str
     """The day, as YYYY-MM-DD."""
+    run: str
+    """The moment when the run began that these are of, in UTC: rooms of one run have the same."""
     seconds: float
     """How long the room took."""
     results: tuple[Result, ...]
@@ -101,6 +106,7 @@ def result_of(outcome: Outcome) -> Result:
             _rounded_spread(times_better(ours.values, values, measurement.better)) if compared else None,
             samples.note,
             samples.failure,
+            samples.rounds if samples.failure else 0,
         )
 
     return Result(
@@ -111,6 +117,7 @@ def result_of(outcome: Outcome) -> Result:
         tuple(summed_up(samples) for samples in outcome.samples),
         measurement.reason,
         measurement.headline,
+        measurement.reason_in_readme,
     )
 
 

@@ -62,7 +62,13 @@ def measured(scene: Scene, effort: Effort) -> Outcome:
     return Outcome(
         measurement,
         tuple(
-            Samples(subject, tuple(values[subject]), takes[subject].note, failures.get(subject, ""))
+            Samples(
+                subject,
+                tuple(values[subject]),
+                takes[subject].note,
+                failures.get(subject, ""),
+                effort.rounds(measurement, subject),
+            )
             for subject in measurement.subjects
         ),
     )

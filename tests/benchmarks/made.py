@@ -60,11 +60,17 @@ def result(
     of = declare(peers=kinds["peer"], limits=kinds["limit"], **declared)
     taken = {OURS: ours, **others}
     samples = tuple(
-        Samples(subject, tuple(values), (notes or {}).get(subject, ""), (failures or {}).get(subject, ""))
+        Samples(
+            subject,
+            tuple(values),
+            (notes or {}).get(subject, ""),
+            (failures or {}).get(subject, ""),
+            of.rounds,
+        )
         for subject, values in taken.items()
     )
     return result_of(Outcome(of, samples))
 
 
-def results(*made: Result, room: str = "server") -> Results:
-    return Results(MACHINE, {room: RoomResults("2026-11-22", 1.0, made)})
+def results(*made: Result, room: str = "server", run: str = "2026-11-22T10:00:00+00:00") -> Results:
+    return Results(MACHINE, {room: RoomResults("2026-11-22", run, 1.0, made)})

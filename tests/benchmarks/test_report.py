@@ -3,18 +3,24 @@
 import re
 import xml.etree.ElementTree as ET
 
+import msgspec
 import pytest
 
 from benchmarks.demands import DEMANDS, Demand, median_of
 from benchmarks.interoperation.cells import Cell, Matrix
+from benchmarks.profiles import results as profiles_file
+from benchmarks.profiles.paths import PATHS
+from benchmarks.profiles.ranking import slowest
 from benchmarks.profiles.results import named
 from benchmarks.report import charts, matrix, pages, tables
-from benchmarks.report.__main__ import RESULTS, made
+from benchmarks.report.__main__ import PROFILES, RESULTS, made
 from benchmarks.report.figures import figure, times
+from benchmarks.report.profiled import DONE
 from benchmarks.suite import results as results_file
-from benchmarks.suite.measurement import BARE_SERVER, SERVER_7_0_0, Unit
+from benchmarks.suite.measurement import BARE_SERVER, INTERPRETER, SERVER_7_0_0, Unit
+from benchmarks.suite.results import Results
 from benchmarks.suite.statistics import Better, Spread
-from tests.benchmarks.made import result, results
+from tests.benchmarks.made import MACHINE, result, results
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -89,7 +95,51 @@ def test_every_demand_is_answered_by_a_measurement_of_the_recorded_run() -> None
     assert not missing
 
 
-def test_every_recorded_ratio_that_is_not_above_1_has_its_reason_beside_it() -> None:
+def test_every_demand_that_the_recorded_run_did_not_meet_has_its_reason_beside_it() -> None:
+    recorded = results_file.read(RESULTS)
+    every = [demand for part in DEMANDS.values() for demand in part]
+    unmet = [demand for demand in every if not demand.met(demand.figure(recorded) or 0.0)]
+    assert not [demand.what for demand in unmet if not demand.reason]
+
+
+def test_the_page_says_which_rooms_are_of_one_run() -> None:
+    recorded = results_file.read(RESULTS)
+    runs = {room.run for room in recorded.rooms.values()}
+    said = pages.of_runs(recorded)
+    assert said in pages.measured(recorded)
+    assert ("They are not all of one run" in said) == (len(runs) > 1)
+    assert all(run in said for run in runs) or len(runs) == 1
+
+
+def test_rooms_of_different_runs_are_listed_by_their_run() -> None:
+    early, late = results(run="early").rooms["server"], results(run="late").rooms["server"]
+    both = Results(MACHINE, {"client": early, "server": late, "boards": early})
+    assert "- The client, Virtual boards: the run that began at early\n- The server: the" in pages.of_runs(
+        both
+    )
+    assert pages.of_runs(results()) == "All of them are of one run."
+
+
+def test_better_in_the_middle_is_not_clearly_better_while_a_quarter_of_rounds_is_not() -> None:
+    assert not tables.is_better(result([1.0] * 4, {SERVER_7_0_0: [0.9, 0.9, 2.0, 2.0]}))
+    assert tables.is_better(result([1.0] * 4, {SERVER_7_0_0: [1.2, 1.3, 2.0, 2.0]}))
+    assert tables.is_better(result([1.0], {SERVER_7_0_0: [1.02]}))
+
+
+def test_the_summary_keeps_reasons_to_what_is_unclear_or_would_be_misunderstood() -> None:
+    clear = result([1.0], {SERVER_7_0_0: [2.0]}, reason="It is colder.")
+    needed = msgspec.structs.replace(clear, reason_in_readme=True)
+    assert "colder" not in tables.summary(results(clear))
+    assert "colder" in tables.summary(results(needed))
+    assert "colder" in tables.room([clear])
+
+
+def test_one_that_failed_on_the_way_says_how_many_rounds_it_took_part_in() -> None:
+    one = result([1.0, 1.0], {SERVER_7_0_0: [2.0]}, failures={SERVER_7_0_0: "it hung up"})
+    assert "server 1!7.0.0 took part in 1 of 2 rounds: it hung up." in tables.room([one])
+
+
+def test_every_recorded_ratio_that_is_not_clearly_above_1_has_its_reason_beside_it() -> None:
     recorded = results_file.read(RESULTS)
     assert not [each.name for each in recorded.all() if not each.reason and not tables.is_better(each)]
 
@@ -140,7 +190,7 @@ def test_the_matrix_shows_what_works_what_only_so_and_why_not() -> None:
     shown = matrix.page(Matrix("2026-11-22", cells))
     assert "| `spalloc-ps` | yes | yes, ignoring the version | **no** (1) |" in shown
     assert "1. `It is late.`" in shown
-    assert "| our client | our server | 1 of 1 | 0 |" in shown
+    assert "| our client | our server | 1 of 1 | 0 | 0 |" in shown
 
 
 def test_a_pair_that_a_thing_was_not_tried_with_says_so() -> None:
@@ -149,6 +199,32 @@ def test_a_pair_that_a_thing_was_not_tried_with_says_so() -> None:
         Cell("client 2.0.1", "spalloc", "programs", "`spalloc`", works=True),
     )
     assert "not tried" in matrix.page(Matrix("2026-11-22", cells))
+
+
+def test_the_matrix_tells_what_was_not_tried_from_what_went_wrong_and_how_a_thing_was_tried() -> None:
+    cells = (
+        Cell("spalloc", "spalloc", "`Job`", "`reset`", works=False, note="there was no job", tried=False),
+        Cell("client 2.0.1", "spalloc", "`Job`", "`reset`", works=True, note="with another job"),
+    )
+    shown = matrix.page(Matrix("2026-11-22", cells))
+    assert "| `reset` | not tried (1) | yes (2) |" in shown
+    assert "1. There was no job.\n2. With another job.\n" in shown
+    assert "| our client | our server | 0 of 0 | 0 | 1 |" in shown
+
+
+def test_the_profiled_paths_are_those_that_the_recorded_run_found_the_slowest() -> None:
+    ranked = {name for name, _ in slowest(results_file.read(RESULTS))}
+    assert {profile.measurement for profile in profiles_file.read(PROFILES).profiles} == ranked
+    assert ranked <= set(PATHS)
+    assert ranked <= set(DONE)
+
+
+def test_the_slowest_paths_are_ranked_by_what_does_the_same_work() -> None:
+    half = result([2.0], {BARE_SERVER: [1.0]}, name="server/half")
+    tenth = result([10.0], {BARE_SERVER: [1.0]}, name="server/tenth")
+    memory = result([99.0], {BARE_SERVER: [1.0]}, name="server/memory", unit=Unit.BYTES)
+    start = result([99.0], {INTERPRETER: [1.0]}, name="client/command")
+    assert slowest(results(half, tenth, memory, start)) == [("server/tenth", 0.1), ("server/half", 0.5)]
 
 
 @pytest.mark.parametrize(
