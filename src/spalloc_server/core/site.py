@@ -52,7 +52,10 @@ class Site:
         self.ended: dict[int, JobRecord] = {}
         """Destroyed jobs by ID, the longest ended first."""
         self.changes = 0
-        """Goes up whenever there is something new to be recorded."""
+        """Goes up before the first part of anything is changed that is worth nothing until it is recorded.
+
+        Before, not after: a fault in between leaves half a change, and whoever compares must see that.
+        """
         self.holders: dict[BoardKey, int] = {}
         """Which job holds a board."""
         self.silent = SilentFrames(self.machines)
@@ -100,6 +103,7 @@ class Site:
             wall: Unix time in seconds.
             now: The core's time.
         """
+        self.changes += 1
         number = self._next_job
         self._next_job += 1
         job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now, now)
@@ -138,6 +142,7 @@ class Site:
         """End a job, whatever it is doing; does nothing to one that isn't live."""
         job = self.jobs.get(number)
         if job is not None:
+            self.changes += 1
             if job.record.state is JobState.queued:
                 self._scheduler.withdraw(number)
             self._end(job, reason, wall, now)
@@ -151,6 +156,7 @@ class Site:
             text: What the user says.
             now: The core's time.
         """
+        self.changes += 1
         holder = self.holders.get(key)
         reporter = host if holder is None else self.jobs[holder].record.owner
         if not self._reports.has(key, reporter):
@@ -466,6 +472,7 @@ class Site:
         self._effects.machines_changed.add(allocation.machine)
 
     def _order(self, job: Job, happening: Happening, allocation: Allocation, *, on: bool) -> None:
+        self.changes += 1
         machine = self.machines[allocation.machine]
         job.happens(happening, power=on, allocation=allocation)
         job.order = next(self._orders)
