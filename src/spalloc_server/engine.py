@@ -38,6 +38,10 @@ class EngineFailedError(Exception):
     """The engine met a fault that nobody foresaw; the records are right, and a new start takes up from them."""
 
 
+class EngineStoppingError(Exception):
+    """The engine is being stopped, and begins nothing more."""
+
+
 class Hardware(Protocol):
     """Whatever carries out power orders."""
 
@@ -157,8 +161,9 @@ class Engine:
         self._stopped = True
         # Empty, unless the disk did not take what it was to take.
         self._gathering.answer(recorded=False)
-        self._disk.shutdown()
-        self._reading.shutdown()
+        # Beside the loop: it must go on telling those who wait that they wait in vain.
+        for threads in (self._disk, self._reading):
+            await asyncio.get_running_loop().run_in_executor(None, threads.shutdown)
 
     async def forget_ended(self, before: float) -> int:
         """Drop the records of jobs that ended before a moment of Unix time, and return how many there were."""
@@ -191,13 +196,19 @@ class Engine:
 
         Raises:
             sqlite3.Error: They can't be read.
+            EngineStoppingError: There is no time left for that.
         """
 
         def read() -> bytes:
+            # In the thread: hundreds may have waited there when the stop came.
+            if self._stopping:
+                raise EngineStoppingError("the server stops")
             return write(self._store.ended_jobs(owner, machine, limit))
 
         # Beside the thread that writes: nobody's commit waits for somebody's curiosity.
         reader = self._reading if self._store.reads_beside else self._disk
+        if self._stopping:
+            raise EngineStoppingError("the server stops")
         return await asyncio.get_running_loop().run_in_executor(reader, read)
 
     def check(self) -> None:

@@ -192,6 +192,45 @@ def test_a_listing_that_takes_its_time_is_waited_for_by_nobody_else(monkeypatch:
     test_front.run(test)
 
 
+def test_a_server_that_is_stopped_goes_on_telling_clients_and_reads_no_history_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted, may_go_on = threading.Event(), threading.Event()
+    reads = []
+
+    def slowly(self: Store, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        reads.append(limit)
+        wanted.set()
+        assert may_go_on.wait(5.0), "the loop stood still"
+        return []
+
+    monkeypatch.setattr(Store, "ended_jobs", slowly)
+
+    async def test(front: test_front.Front) -> None:
+        reads.clear()
+        wanted.clear()
+        may_go_on.clear()
+        curious = [await front.connect() for _ in range(20)]
+        for peer in curious:
+            peer.send({"command": "list_ended_jobs"})
+        await asyncio.to_thread(wanted.wait, 60.0)
+        late = await front.connect()
+        stopping = asyncio.ensure_future(front.engine.stop())
+        late.send({"command": "list_ended_jobs"})
+        why = {"exception": "the server stops before it could answer this; ask again when it is back"}
+        assert await late.line() == why
+        may_go_on.set()
+        await stopping
+        answers = [await peer.line() for peer in curious]
+        assert answers.count(why) == len(curious) - 1
+        assert {"return": []} in answers
+        assert len(reads) == 1
+        for peer in (*curious, late):
+            peer.writer.close()
+
+    test_front.run(test)
+
+
 def test_a_history_that_can_not_be_read_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Store, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
         raise sqlite3.OperationalError("disk I/O error")
