@@ -35,7 +35,7 @@ RECORD_RETRY_SECONDS = 1.0
 
 
 class EngineFailedError(Exception):
-    """The engine met a fault that nobody foresaw; the records are right, and a new start takes up from them."""
+    """The engine met a fault that nobody foresaw; records on disk are right, and a new start takes up from them."""
 
 
 class EngineStoppingError(Exception):
@@ -219,8 +219,13 @@ class Engine:
         """
         if self.failure is not None:
             raise EngineFailedError(
-                f"the server failed ({self.failure!r}); start it again, it takes up from its records"
+                f"the server failed ({self.failure!r}); {self._what_next()}"
             ) from self.failure
+
+    def _what_next(self) -> str:
+        if self._store.outlasts_process:
+            return "start it again, it takes up from its records"
+        return "its jobs are lost: it kept its records in memory"
 
     def event(self) -> None:
         """Say that the site was given an event: what comes of it is carried out soon, with others of the moment."""
@@ -252,9 +257,7 @@ class Engine:
         """End all work: `fault` left in doubt what is in memory. Everyone who waits is told."""
         if self.failure is not None:
             return
-        _log.critical(
-            "the server failed and ends; started again, it takes up from its records", exc_info=fault
-        )
+        _log.critical("the server failed and ends; %s", self._what_next(), exc_info=fault)
         self.failure = fault
         self.trouble = f"the server failed: {fault!r}"
         for handle in (self._settle_soon, self._alarm):
@@ -276,7 +279,10 @@ class Engine:
             began = self.clock.now()
             self.site.decide(began)
             self.measures.decisions.add(self.clock.now() - began)
-            self._gathering.effects.append(self.site.take_effects())
+            effects = self.site.take_effects()
+            if effects:
+                # Most events change nothing, and while the disk fails they gather for as long as it does.
+                self._gathering.effects.append(effects)
             self._set_alarm()
 
     async def _record(self) -> None:
@@ -318,7 +324,8 @@ class Engine:
                 self.trouble = f"records can't be written: {error}"
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
             else:
-                self.trouble = None
+                if self.failure is None:
+                    self.trouble = None
                 self.measures.commits.add(self.clock.now() - began)
                 return True
 
@@ -335,7 +342,8 @@ class Engine:
                     _log_job(record)
             jobs |= effects.jobs_changed
             machines |= effects.machines_changed
-            if not self._stopping:
+            # A fault that came while this was being written puts in doubt what the orders were decided on.
+            if not self._stopping and self.failure is None:
                 for order in effects.orders:
                     if isinstance(order, NewMachines):
                         self._hardware.reconfigure(order.machines)

@@ -127,8 +127,8 @@ class Site:
         if job is not None:
             job.heard = now
             if job.record.keepalive_host != host:
+                # Recorded soon, but nobody has to wait for that: a keepalive counts also while the disk fails.
                 job.amend(keepalive_host=host)
-                self.changes += 1
                 self._touched.add(number)
         return job
 
@@ -156,11 +156,13 @@ class Site:
             text: What the user says.
             now: The core's time.
         """
+        if self._reports.heeded(key):
+            # A program that reports in a loop must fill neither the log nor the records.
+            return
         self.changes += 1
         holder = self.holders.get(key)
         reporter = host if holder is None else self.jobs[holder].record.owner
         if not self._reports.has(key, reporter):
-            # Once: a program that reports in a loop must not fill the log.
             self._notice(
                 f"{key.machine} {key.board} is reported by {reporter}: {text}", about_board(key), serious=True
             )
@@ -168,7 +170,7 @@ class Site:
         machine = self.machines[key.machine]
         if len(reports) < machine.reports_to_set_aside:
             return
-        self._reports.forget(key)
+        self._reports.heed(key)
         said = "; ".join(dict.fromkeys(report.text for report in reports if report.text)) or "no description"
         fault = Fault(f"{len(reports)} users reported it: {said}", machine.report_rest_seconds)
         if holder is not None:
@@ -435,6 +437,11 @@ class Site:
         """How many jobs there have ever been."""
         return self._next_job - 1
 
+    @property
+    def touched(self) -> bool:
+        """Whether any job's record has changed since the effects were last taken."""
+        return bool(self._touched)
+
     def free_boards(self, machine: str) -> int:
         """Return how many boards of a machine a job could get now."""
         return self._scheduler.free_boards(machine)
@@ -560,6 +567,7 @@ class Site:
             self.changes += 1
             self._effects.boards.update(findings.records)
         for key in findings.free:
+            self._reports.back_in_use(key)
             if key.machine in self.machines:
                 if not self.silent.has(key):
                     self._scheduler.put_back(key.machine, key.board)

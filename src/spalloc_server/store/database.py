@@ -207,6 +207,11 @@ class Store:
         return history.forget_ended(self._database, before, limit)
 
     @property
+    def outlasts_process(self) -> bool:
+        """Whether what is written is still there when this process has ended."""
+        return self._path is not None
+
+    @property
     def reads_beside(self) -> bool:
         """Whether `ended_jobs` may be called from another thread than all else, which goes on meanwhile."""
         return self._path is not None

@@ -260,6 +260,8 @@ class Connection(asyncio.Protocol):
             if engine.site.changes != changes:
                 engine.fail(fault)
             reply = _FAILED
+        if engine.site.touched:
+            engine.event()
         self._send(reply, hold=engine.site.changes != changes)
         return len(reply)
 
