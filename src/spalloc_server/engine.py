@@ -165,8 +165,13 @@ class Engine:
         for threads in (self._disk, self._reading):
             await asyncio.get_running_loop().run_in_executor(None, threads.shutdown)
 
-    async def forget_ended(self, before: float) -> int:
-        """Drop the records of jobs that ended before a moment of Unix time, and return how many there were."""
+    async def forget_ended(self, before: float, most: int) -> int:
+        """Drop records of ended jobs, and return how many there were.
+
+        Args:
+            before: Those that ended before this moment of Unix time.
+            most: How many may be left; beyond that, those that ended first are dropped.
+        """
         loop = asyncio.get_running_loop()
         forgotten = 0
         while not self._stopping:
@@ -177,6 +182,13 @@ class Engine:
             forgotten += count
             if count < FORGOTTEN_AT_ONCE:
                 break
+        if self._stopping:
+            return forgotten
+        surplus = await loop.run_in_executor(self._disk, self._store.count_ended) - most
+        while surplus > 0 and not self._stopping:
+            some = min(surplus, FORGOTTEN_AT_ONCE)
+            forgotten += await loop.run_in_executor(self._disk, self._store.forget_oldest, some)
+            surplus -= some
         return forgotten
 
     async def ended_jobs(

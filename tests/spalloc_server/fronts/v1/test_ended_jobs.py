@@ -11,13 +11,17 @@ from ipaddress import ip_network
 import pytest
 
 from spalloc_client.wire import Json
+from spalloc_server.config.settings import Configuration, History, Listening
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.networks import Networks
 from spalloc_server.core.site import Site
 from spalloc_server.core.trust import Control, Trust
+from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
 from spalloc_server.fronts.v1.listing import Encoded, Later
+from spalloc_server.hardware.bmps import Bmps
+from spalloc_server.service import Service
 from spalloc_server.store.database import Store
 from tests.spalloc_server.core.driver import machine
 from tests.spalloc_server.fronts import test_front
@@ -127,6 +131,47 @@ def test_old_jobs_are_forgotten_and_live_ones_never() -> None:
     assert front.store.forget_ended(2_000_000.0, 10) == 1
     assert front.ended() == []
     assert [record.id for record in front.store.recall(ended_limit=10).jobs] == [4]
+
+
+def test_of_more_ended_jobs_than_are_kept_those_that_ended_first_are_dropped() -> None:
+    front = Front()
+    for _ in range(7):
+        front.run("create_job", owner="jane")
+    for job in (3, 1, 2, 4, 5, 6):
+        front.run("destroy_job", job)
+    assert len(front.ended()) == front.store.count_ended() == 6
+
+    async def forget(most: int) -> int:
+        engine = Engine(front.site, front.store, Bmps([]), _Clock())
+        return await engine.forget_ended(0.0, most)
+
+    assert asyncio.run(forget(6)) == 0
+    assert asyncio.run(forget(4)) == 2
+    assert _ids(front.ended()) == [6, 5, 4, 3]
+    assert asyncio.run(forget(1)) == 3
+    assert _ids(front.ended()) == [6]
+    assert 7 in [record.id for record in front.store.recall(ended_limit=10).jobs]
+
+
+def test_a_loop_that_creates_and_ends_jobs_does_not_fill_the_history_until_the_next_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spalloc_server.service.RUSH_CHECK_SECONDS", 0.01)
+
+    async def main() -> None:
+        service = Service(Configuration(state=None, v1=Listening(0), history=History(jobs=5)))
+        address = await service.start()
+        peer = test_front.Peer(*await asyncio.open_connection(*address))
+        for _ in range(20):
+            await peer.call("destroy_job", await peer.call("create_job", owner="loop"))
+        async with asyncio.timeout(test_front.PATIENCE):
+            while len(ended := await peer.call("list_ended_jobs")) > 5:
+                pass
+        assert _ids(ended) == [20, 19, 18, 17, 16]
+        peer.writer.close()
+        await service.stop()
+
+    asyncio.run(main())
 
 
 def test_only_the_host_that_created_a_job_may_end_it_where_the_site_says_so() -> None:
