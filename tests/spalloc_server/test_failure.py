@@ -1,7 +1,11 @@
 # A server that meets a fault nobody foresaw: its clients are told, it ends, and takes up where the records leave off.
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +20,7 @@ from spalloc_server.core.site import Site
 from spalloc_server.embedded import EmbeddedSite
 from spalloc_server.engine import EngineFailedError
 from spalloc_server.operation import running
+from spalloc_server.scripts import server
 from spalloc_server.store.database import Store
 
 PATIENCE = 30.0
@@ -116,3 +121,22 @@ def test_a_service_that_fails_ends_with_an_error_so_that_it_is_started_again(
     monkeypatch.setattr(Site, "decide", decide)
     with pytest.raises(EngineFailedError, match="start it again, it takes up from its records"):
         asyncio.run(running.serve(configuration, lambda: configuration, cold=False))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_virtual_site_that_fails_does_not_say_that_jobs_keep_their_boards(
+    fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    @contextlib.asynccontextmanager
+    async def site(failed: Callable[[], None]) -> AsyncIterator[tuple[str, int]]:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(failed if fails else partial(os.kill, os.getpid(), signal.SIGTERM))
+        yield "127.0.0.1", 1
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await server._serve_until_told(site)
+
+    caplog.set_level("INFO", "spalloc_server")
+    asyncio.run(main())
+    assert ("stopping; jobs keep their boards" in caplog.messages) is not fails
