@@ -35,7 +35,11 @@ RECORD_RETRY_SECONDS = 1.0
 
 
 class EngineFailedError(Exception):
-    """The engine met a fault that nobody foresaw; the records are right, and a new start takes up from them."""
+    """The engine met a fault that nobody foresaw; records on disk are right, and a new start takes up from them."""
+
+
+class EngineStoppingError(Exception):
+    """The engine is being stopped, and begins nothing more."""
 
 
 class Hardware(Protocol):
@@ -157,11 +161,17 @@ class Engine:
         self._stopped = True
         # Empty, unless the disk did not take what it was to take.
         self._gathering.answer(recorded=False)
-        self._disk.shutdown()
-        self._reading.shutdown()
+        # Beside the loop: it must go on telling those who wait that they wait in vain.
+        for threads in (self._disk, self._reading):
+            await asyncio.get_running_loop().run_in_executor(None, threads.shutdown)
 
-    async def forget_ended(self, before: float) -> int:
-        """Drop the records of jobs that ended before a moment of Unix time, and return how many there were."""
+    async def forget_ended(self, before: float, most: int) -> int:
+        """Drop records of ended jobs, and return how many there were.
+
+        Args:
+            before: Those that ended before this moment of Unix time.
+            most: How many may be left; beyond that, those that ended first are dropped.
+        """
         loop = asyncio.get_running_loop()
         forgotten = 0
         while not self._stopping:
@@ -172,6 +182,13 @@ class Engine:
             forgotten += count
             if count < FORGOTTEN_AT_ONCE:
                 break
+        if self._stopping:
+            return forgotten
+        surplus = await loop.run_in_executor(self._disk, self._store.count_ended) - most
+        while surplus > 0 and not self._stopping:
+            some = min(surplus, FORGOTTEN_AT_ONCE)
+            forgotten += await loop.run_in_executor(self._disk, self._store.forget_oldest, some)
+            surplus -= some
         return forgotten
 
     async def ended_jobs(
@@ -191,13 +208,19 @@ class Engine:
 
         Raises:
             sqlite3.Error: They can't be read.
+            EngineStoppingError: There is no time left for that.
         """
 
         def read() -> bytes:
+            # In the thread: hundreds may have waited there when the stop came.
+            if self._stopping:
+                raise EngineStoppingError("the server stops")
             return write(self._store.ended_jobs(owner, machine, limit))
 
         # Beside the thread that writes: nobody's commit waits for somebody's curiosity.
         reader = self._reading if self._store.reads_beside else self._disk
+        if self._stopping:
+            raise EngineStoppingError("the server stops")
         return await asyncio.get_running_loop().run_in_executor(reader, read)
 
     def check(self) -> None:
@@ -208,8 +231,13 @@ class Engine:
         """
         if self.failure is not None:
             raise EngineFailedError(
-                f"the server failed ({self.failure!r}); start it again, it takes up from its records"
+                f"the server failed ({self.failure!r}); {self._what_next()}"
             ) from self.failure
+
+    def _what_next(self) -> str:
+        if self._store.outlasts_process:
+            return "start it again, it takes up from its records"
+        return "its jobs are lost: it kept its records in memory"
 
     def event(self) -> None:
         """Say that the site was given an event: what comes of it is carried out soon, with others of the moment."""
@@ -241,9 +269,7 @@ class Engine:
         """End all work: `fault` left in doubt what is in memory. Everyone who waits is told."""
         if self.failure is not None:
             return
-        _log.critical(
-            "the server failed and ends; started again, it takes up from its records", exc_info=fault
-        )
+        _log.critical("the server failed and ends; %s", self._what_next(), exc_info=fault)
         self.failure = fault
         self.trouble = f"the server failed: {fault!r}"
         for handle in (self._settle_soon, self._alarm):
@@ -265,7 +291,10 @@ class Engine:
             began = self.clock.now()
             self.site.decide(began)
             self.measures.decisions.add(self.clock.now() - began)
-            self._gathering.effects.append(self.site.take_effects())
+            effects = self.site.take_effects()
+            if effects:
+                # Most events change nothing, and while the disk fails they gather for as long as it does.
+                self._gathering.effects.append(effects)
             self._set_alarm()
 
     async def _record(self) -> None:
@@ -307,7 +336,8 @@ class Engine:
                 self.trouble = f"records can't be written: {error}"
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
             else:
-                self.trouble = None
+                if self.failure is None:
+                    self.trouble = None
                 self.measures.commits.add(self.clock.now() - began)
                 return True
 
@@ -324,7 +354,8 @@ class Engine:
                     _log_job(record)
             jobs |= effects.jobs_changed
             machines |= effects.machines_changed
-            if not self._stopping:
+            # A fault that came while this was being written puts in doubt what the orders were decided on.
+            if not self._stopping and self.failure is None:
                 for order in effects.orders:
                     if isinstance(order, NewMachines):
                         self._hardware.reconfigure(order.machines)

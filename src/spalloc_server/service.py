@@ -21,6 +21,10 @@ _log = logging.getLogger(__name__)
 DAY_SECONDS = 86_400.0
 HISTORY_CHECK_SECONDS = 3600.0
 """How often ended jobs are looked at to see whether they are old enough to be forgotten."""
+RUSH_CHECK_SECONDS = 60.0
+"""How often it is seen whether so many jobs came that there may be too many ended ones before that."""
+RUSH = 10
+"""So many come when they are this fraction of the ended jobs that there may be."""
 
 
 class Service:
@@ -89,16 +93,23 @@ class Service:
 
     async def _tidy(self) -> None:
         """Forget old jobs, now and from time to time."""
+        site = self.engine.site
         while True:
-            before = self.engine.clock.wall() - self.configuration.history_days * DAY_SECONDS
+            history = self.configuration.history
+            created = site.jobs_created
+            before = self.engine.clock.wall() - history.days * DAY_SECONDS
             try:
-                forgotten = await self.engine.forget_ended(before)
+                forgotten = await self.engine.forget_ended(before, history.jobs)
             except sqlite3.Error as error:
                 _log.error("old jobs can't be dropped from the records, will try again: %s", error)
             else:
                 if forgotten:
                     _log.info("%d ended jobs are old and forgotten", forgotten)
-            await asyncio.sleep(HISTORY_CHECK_SECONDS)
+            again = self.engine.clock.now() + HISTORY_CHECK_SECONDS
+            while self.engine.clock.now() < again:
+                await asyncio.sleep(RUSH_CHECK_SECONDS)
+                if (site.jobs_created - created) * RUSH > self.configuration.history.jobs:
+                    break
 
 
 def admission(listening: Listening) -> Admission:

@@ -25,6 +25,8 @@ from tests.spalloc_server.core.driver import machine
 class Records:
     """A store that keeps everything in dictionaries, and fails when told to."""
 
+    outlasts_process = True
+
     def __init__(self) -> None:
         self.jobs: dict[int, JobRecord] = {}
         self.boards: dict[BoardKey, BoardRecord] = {}
@@ -181,6 +183,20 @@ def test_a_write_that_fails_is_tried_again_until_it_works(bench: Bench) -> None:
     assert len(bench.hardware.orders) == 2
 
 
+def test_events_that_change_nothing_take_no_memory_while_the_disk_fails(bench: Bench) -> None:
+    bench.pass_time(1.0)
+    bench.records.failing = True
+    bench.create()
+    bench.pass_time(1.0)
+    for _ in range(100):
+        bench.process.enter(bench.engine.event)
+        bench.pass_time(RECORD_RETRY_SECONDS)
+    assert len(bench.engine._gathering.effects) == 0
+    bench.records.failing = False
+    bench.pass_time(3 * RECORD_RETRY_SECONDS)
+    assert bench.acknowledged == [1]
+
+
 def test_an_event_without_anything_to_record_is_acknowledged_without_a_commit(bench: Bench) -> None:
     bench.pass_time(1.0)
     bench.records.writes.clear()
@@ -215,6 +231,24 @@ def test_a_fault_that_nobody_foresaw_is_told_to_all_who_wait_and_nothing_more_is
     bench.run(bench.engine.stop())
     assert set(bench.records.jobs) == {1}, "what is in doubt must not be recorded"
     assert not bench.process.faults
+
+
+def test_what_was_being_recorded_when_a_fault_came_is_acknowledged_and_not_powered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.pass_time(1.0)
+    write = bench.records.write
+
+    def write_and_fail(jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+        write(jobs, boards)
+        bench.process.enter(lambda: bench.engine.fail(FORESEEN_BY_NOBODY))
+
+    monkeypatch.setattr(bench.records, "write", write_and_fail)
+    bench.create()
+    bench.pass_time(1.0)
+    assert bench.acknowledged == [1]
+    assert bench.hardware.orders == []
+    assert "the server failed" in str(bench.engine.trouble), "it is not ready again"
 
 
 def test_a_fault_in_deciding_is_told_to_all_who_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

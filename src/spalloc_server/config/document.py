@@ -85,7 +85,7 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
         v1_limits=v1_limits,
         metrics=read_metrics(document.table("metrics")) if document.has("metrics") else None,
         state=read_state(document.table("state"), folder, default_state(Path(name), folder)),
-        history_days=read_history(document.table("history")),
+        history=read_history(document.table("history")),
         job_limits=read_jobs(document.table("jobs")),
         trust=read_trust(document.table("trust")),
         log_level=read_log(document.table("log")),

@@ -223,7 +223,8 @@ class InFolder:
 
     def __call__(self, entry: Entry) -> File | None:
         """Take a path."""
-        if isinstance(entry.value, str) and entry.value and "\0" not in entry.value:
+        # What is said of the file is to stay on one line.
+        if isinstance(entry.value, str) and entry.value and entry.value.isprintable():
             return self._folder / entry.value
-        entry.wrong("the path of a file")
+        entry.wrong("the path of a file, in printable characters")
         return None

@@ -18,9 +18,9 @@ from spalloc_server.config.reading import (
     whole_number,
 )
 from spalloc_server.config.settings import (
-    DEFAULT_HISTORY_DAYS,
     DEFAULT_METRICS_PORT,
     LOOPBACK,
+    History,
     Level,
     Listening,
 )
@@ -31,6 +31,7 @@ from spalloc_server.fronts.v1.limits import Limits
 
 MOST_CONNECTIONS = 1_000_000
 MOST_JOBS = 1_000_000
+MOST_ENDED_JOBS = 1_000_000_000
 LEAST_REQUEST_BYTES = 1024
 MOST_REQUEST_BYTES = 16 * 1024 * 1024
 
@@ -86,11 +87,15 @@ def read_state(table: Table, folder: Path, default: Path) -> Path:
     return path
 
 
-def read_history(table: Table) -> float:
-    """Return how many days ended jobs are remembered."""
-    days = table.take("days", a_duration("days"), DEFAULT_HISTORY_DAYS)
+def read_history(table: Table) -> History:
+    """Return which ended jobs are remembered."""
+    default = History()
+    history = History(
+        days=table.take("days", a_duration("days"), default.days),
+        jobs=table.take("jobs", whole_number(1, MOST_ENDED_JOBS), default.jobs),
+    )
     table.finish()
-    return days
+    return history
 
 
 def read_jobs(table: Table) -> JobLimits:

@@ -16,7 +16,16 @@ from spalloc_server.fronts.v1.limits import Limits
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_METRICS_PORT = 22245
-DEFAULT_HISTORY_DAYS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Which ended jobs are remembered in the records."""
+
+    days: float = 30.0
+    """For how long."""
+    jobs: int = 1_000_000
+    """How many at most; beyond that, those that ended first are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +59,7 @@ class Configuration:
     v1_limits: Limits = field(default_factory=Limits)
     metrics: Listening | None = None
     """Where metrics and readiness can be asked for; None for nowhere."""
-    history_days: float = DEFAULT_HISTORY_DAYS
-    """How long ended jobs are remembered in the records."""
+    history: History = field(default_factory=History)
     job_limits: JobLimits = field(default_factory=JobLimits)
     trust: Trust = field(default_factory=Trust)
     log_level: Level = Level.INFO

@@ -60,7 +60,13 @@ class Effects:
     machines_changed: set[str] = field(default_factory=set)
     notices: list[Notice] = field(default_factory=list)
 
-    @property
-    def recorded(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.jobs or self.boards)
+    def __bool__(self) -> bool:
+        """Whether they say anything at all."""
+        return bool(
+            self.jobs
+            or self.boards
+            or self.orders
+            or self.jobs_changed
+            or self.machines_changed
+            or self.notices
+        )

@@ -23,6 +23,7 @@ class Reports:
     def __init__(self) -> None:
         """Begin with no reports."""
         self._reports: dict[BoardKey, dict[str, Report]] = {}
+        self._heeded: set[BoardKey] = set()
 
     def has(self, key: BoardKey, reporter: str) -> bool:
         """Return whether somebody has reported a board already."""
@@ -34,6 +35,15 @@ class Reports:
         theirs[report.reporter] = report
         return list(theirs.values())
 
-    def forget(self, key: BoardKey) -> None:
-        """Begin anew with a board."""
+    def heed(self, key: BoardKey) -> None:
+        """Note that there are enough reports on a board, and that something is done about it: more add nothing."""
         self._reports.pop(key, None)
+        self._heeded.add(key)
+
+    def heeded(self, key: BoardKey) -> bool:
+        """Return whether something is being done about a board already."""
+        return key in self._heeded
+
+    def back_in_use(self, key: BoardKey) -> None:
+        """Begin anew with a board that was looked after; what was said of one that was not still counts."""
+        self._heeded.discard(key)

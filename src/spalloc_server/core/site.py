@@ -52,7 +52,10 @@ class Site:
         self.ended: dict[int, JobRecord] = {}
         """Destroyed jobs by ID, the longest ended first."""
         self.changes = 0
-        """Goes up whenever there is something new to be recorded."""
+        """Goes up before the first part of anything is changed that is worth nothing until it is recorded.
+
+        Before, not after: a fault in between leaves half a change, and whoever compares must see that.
+        """
         self.holders: dict[BoardKey, int] = {}
         """Which job holds a board."""
         self.silent = SilentFrames(self.machines)
@@ -100,6 +103,7 @@ class Site:
             wall: Unix time in seconds.
             now: The core's time.
         """
+        self.changes += 1
         number = self._next_job
         self._next_job += 1
         job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now, now)
@@ -123,8 +127,8 @@ class Site:
         if job is not None:
             job.heard = now
             if job.record.keepalive_host != host:
+                # Recorded soon, but nobody has to wait for that: a keepalive counts also while the disk fails.
                 job.amend(keepalive_host=host)
-                self.changes += 1
                 self._touched.add(number)
         return job
 
@@ -138,6 +142,7 @@ class Site:
         """End a job, whatever it is doing; does nothing to one that isn't live."""
         job = self.jobs.get(number)
         if job is not None:
+            self.changes += 1
             if job.record.state is JobState.queued:
                 self._scheduler.withdraw(number)
             self._end(job, reason, wall, now)
@@ -151,10 +156,13 @@ class Site:
             text: What the user says.
             now: The core's time.
         """
+        if self._reports.heeded(key):
+            # A program that reports in a loop must fill neither the log nor the records.
+            return
+        self.changes += 1
         holder = self.holders.get(key)
         reporter = host if holder is None else self.jobs[holder].record.owner
         if not self._reports.has(key, reporter):
-            # Once: a program that reports in a loop must not fill the log.
             self._notice(
                 f"{key.machine} {key.board} is reported by {reporter}: {text}", about_board(key), serious=True
             )
@@ -162,7 +170,7 @@ class Site:
         machine = self.machines[key.machine]
         if len(reports) < machine.reports_to_set_aside:
             return
-        self._reports.forget(key)
+        self._reports.heed(key)
         said = "; ".join(dict.fromkeys(report.text for report in reports if report.text)) or "no description"
         fault = Fault(f"{len(reports)} users reported it: {said}", machine.report_rest_seconds)
         if holder is not None:
@@ -429,6 +437,11 @@ class Site:
         """How many jobs there have ever been."""
         return self._next_job - 1
 
+    @property
+    def touched(self) -> bool:
+        """Whether any job's record has changed since the effects were last taken."""
+        return bool(self._touched)
+
     def free_boards(self, machine: str) -> int:
         """Return how many boards of a machine a job could get now."""
         return self._scheduler.free_boards(machine)
@@ -466,6 +479,7 @@ class Site:
         self._effects.machines_changed.add(allocation.machine)
 
     def _order(self, job: Job, happening: Happening, allocation: Allocation, *, on: bool) -> None:
+        self.changes += 1
         machine = self.machines[allocation.machine]
         job.happens(happening, power=on, allocation=allocation)
         job.order = next(self._orders)
@@ -553,6 +567,7 @@ class Site:
             self.changes += 1
             self._effects.boards.update(findings.records)
         for key in findings.free:
+            self._reports.back_in_use(key)
             if key.machine in self.machines:
                 if not self.silent.has(key):
                     self._scheduler.put_back(key.machine, key.board)

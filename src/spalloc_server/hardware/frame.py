@@ -137,7 +137,10 @@ class FrameDriver:
         self._begin()
 
     async def finish(self) -> None:
-        """Wait until all that was asked for is done."""
+        """Wait until all that was asked for is done, of the drivers before this one too."""
+        # Even with nothing to do here: whoever waits for this driver waits for all who were there before it.
+        for predecessor in tuple(self._predecessors):
+            await predecessor.finish()
         # Not for a mere check: one of a BMP that isn't there takes long.
         if self._turns is not None and (self._goals or self._under_way):
             await asyncio.wait({self._turns})

@@ -45,4 +45,5 @@ def describe(path: Path, configuration: Configuration) -> Iterator[str]:
     if configuration.metrics is not None:
         metrics = configuration.metrics
         yield f"  metrics: {', '.join(metrics.addresses)} port {metrics.port}, allowed from {metrics.allow}"
-    yield f"  records: {configuration.state}, ended jobs for {configuration.history_days:g} days"
+    history = configuration.history
+    yield f"  records: {configuration.state}, ended jobs for {history.days:g} days, {history.jobs} at most"

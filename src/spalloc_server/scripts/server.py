@@ -171,16 +171,24 @@ async def _serve_until_told(
 
     log = logging.getLogger("spalloc_server")
     ended = asyncio.Event()
+    failed = False
+
+    def fail() -> None:
+        nonlocal failed
+        failed = True
+        ended.set()
+
     loop = asyncio.get_running_loop()
     # Without a file there is nothing to read again: a terminal that is closed ends the server like any other end,
     # unless it was started by nohup.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
             loop.add_signal_handler(number, ended.set)
-    async with site(ended.set) as (host, port):
+    async with site(fail) as (host, port):
         log.info("listening on %s port %d", host, port)
         await ended.wait()
-        log.info("stopping; jobs keep their boards")
+        if not failed:
+            log.info("stopping; jobs keep their boards")
 
 
 def _serve_configuration(arguments: argparse.Namespace) -> int:

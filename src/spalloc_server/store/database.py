@@ -206,6 +206,27 @@ class Store:
         """
         return history.forget_ended(self._database, before, limit)
 
+    def count_ended(self) -> int:
+        """Return how many ended jobs are recorded.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        return history.count_ended(self._database)
+
+    def forget_oldest(self, limit: int) -> int:
+        """Drop at most `limit` jobs, those that ended first, and return how many.
+
+        Raises:
+            sqlite3.Error: They could not be dropped; trying again is allowed.
+        """
+        return history.forget_oldest(self._database, limit)
+
+    @property
+    def outlasts_process(self) -> bool:
+        """Whether what is written is still there when this process has ended."""
+        return self._path is not None
+
     @property
     def reads_beside(self) -> bool:
         """Whether `ended_jobs` may be called from another thread than all else, which goes on meanwhile."""

@@ -13,6 +13,10 @@ MOST_BYTES = 4_000_000
 
 _LATEST = "SELECT record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
 _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
+_COUNT = "SELECT count(*) FROM jobs WHERE ended IS NOT NULL"
+_FORGET_OLDEST = """
+DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended IS NOT NULL ORDER BY ended, id LIMIT ?)
+"""
 
 
 def ended_jobs(
@@ -41,3 +45,14 @@ def ended_jobs(
 def forget_ended(database: sqlite3.Connection, before: float, limit: int) -> int:
     """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many."""
     return database.execute(_FORGET, (before, limit)).rowcount
+
+
+def count_ended(database: sqlite3.Connection) -> int:
+    """Return how many ended jobs there are."""
+    (count,) = database.execute(_COUNT).fetchone()
+    return int(count)
+
+
+def forget_oldest(database: sqlite3.Connection, limit: int) -> int:
+    """Drop at most `limit` jobs, those that ended first, and return how many."""
+    return database.execute(_FORGET_OLDEST, (limit,)).rowcount

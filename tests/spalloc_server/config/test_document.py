@@ -6,7 +6,7 @@ import pytest
 
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
-from spalloc_server.config.settings import Level
+from spalloc_server.config.settings import History, Level
 from spalloc_server.core.networks import EVERYWHERE
 from spalloc_server.core.quotas import JobLimits
 from spalloc_server.core.trust import Control
@@ -114,7 +114,7 @@ def test_settings_of_the_server_are_read() -> None:
     assert configuration.metrics.port == 9999
     assert configuration.metrics.allow == EVERYWHERE
     assert configuration.state == Path("/var/lib/spalloc/jobs")
-    assert configuration.history_days == 0.5
+    assert configuration.history == History(days=0.5)
     assert configuration.trust.control is Control.OWNER
     assert configuration.job_limits == JobLimits(live=9, queued=8, of_one_owner=7, from_one_host=6)
     assert "10.1.2.3" in configuration.trust.administrators

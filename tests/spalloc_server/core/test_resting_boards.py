@@ -1,5 +1,7 @@
 # Boards that failed or were reported, and rest until they are tried again.
 
+from dataclasses import replace
+
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest
@@ -113,6 +115,57 @@ def test_a_user_who_reports_a_board_in_a_loop_is_in_the_log_once() -> None:
     assert world.board_records[KEY].aside == "3 users reported it: smoke 99", "what was said last counts"
 
 
+def test_reports_of_a_board_that_is_looked_after_already_are_neither_logged_nor_recorded() -> None:
+    world = World(machine(1, 1))
+    report(world)
+    world.answer_all()
+    before = len(world.notices)
+    changes = world.site.changes
+    for number in range(100):
+        for host in ("a", "b", "c", "d"):
+            world.site.report_problem(KEY, host, f"smoke {number}", world.now)
+            world.settle()
+    assert len(world.notices) == before
+    assert world.site.changes == changes
+
+
+def test_reports_of_a_board_that_its_job_still_has_are_logged_no_more_once_there_are_enough() -> None:
+    world = World(machine(1, 1))
+    world.create(JobRequest(Boards(3)))
+    world.site.machines["m"] = replace(world.site.machines["m"], reports_to_set_aside=1)
+    for number in range(300):
+        world.site.report_problem(KEY, "a", f"smoke {number}", world.now)
+        world.settle()
+    assert len(world.notices) == 1
+    world.destroy(1)
+    assert [notice.text for notice in world.notices[1:]] == [
+        "m (0, 0, 0) is set aside: 1 users reported it: smoke 0"
+    ]
+
+
+def test_a_board_that_is_back_in_use_can_be_reported_again() -> None:
+    world = World(machine(1, 1))
+    report(world)
+    world.answer_all()
+    world.wait(DAY)
+    for _ in range(3):
+        world.answer_all()
+    assert world.board_records == {}
+    report(world, "more smoke")
+    assert world.board_records[KEY].aside == "3 users reported it: more smoke"
+
+
+def test_what_users_said_of_a_board_still_counts_when_it_goes_from_job_to_job() -> None:
+    world = World(machine(1, 1))
+    for owner in ("a", "b", "c"):
+        job = world.create(JobRequest(Boards(3)), owner=owner)
+        world.answer_all()
+        world.site.report_problem(KEY, "here", "smoke", world.now)
+        world.destroy(job)
+        world.answer_all()
+    assert world.site.boards_in_care()[KEY] == "3 users reported it: smoke"
+
+
 def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() -> None:
     world = World(machine(1, 1))
     for number in range(1000):
@@ -120,7 +173,7 @@ def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() 
         world.answer_all()
         world.wait(1.0)
     assert len(world.site._upkeep._timers) <= 2
-    assert seconds_until_next_order(world) == DAY - 1.0
+    assert seconds_until_next_order(world) == DAY - 1000.0, "it rests from when there were enough reports on"
 
 
 def test_a_reported_board_that_passed_its_test_after_a_day_is_well() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -54,8 +55,9 @@ class Front:
         """A second front for the same engine, as a server that has just been started has."""
         return V1Server(self.engine, Limits())
 
-    async def connect(self) -> "Peer":
-        return Peer(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def connect(self, host: str = "127.0.0.1") -> "Peer":
+        """Connect from an address of this computer."""
+        return Peer(*await asyncio.open_connection("127.0.0.1", self.port, local_addr=(host, 0)))
 
 
 class Peer:
@@ -503,3 +505,46 @@ def test_listings_follow_every_change_and_are_ascii() -> None:
         peer.writer.close()
 
     run(test)
+
+
+def test_a_job_is_kept_alive_from_anywhere_while_the_disk_fails_and_no_report_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = Store.write
+    full = asyncio.Event()
+
+    def fail(self: Store, jobs: Any, boards: Any) -> None:
+        if full.is_set():
+            raise sqlite3.OperationalError("disk I/O error")
+        write(self, jobs, boards)
+
+    monkeypatch.setattr(Store, "write", fail)
+
+    async def test(front: Front) -> None:
+        full.clear()
+        peer, elsewhere = await front.connect(), await front.connect("127.0.0.2")
+        job = await peer.call("create_job", owner="me")
+        full.set()
+        peer.send({"command": "create_job", "kwargs": {"owner": "me"}})
+        while front.engine.trouble is None:
+            await elsewhere.call("version")
+        assert await elsewhere.call("job_keepalive", job) is None
+        assert (await elsewhere.call("get_job_state", job))["keepalivehost"] == "127.0.0.2"
+        elsewhere.send({"command": "report_problem", "args": ["board-0"]})
+        assert "takes no changes for now" in (await elsewhere.line())["exception"]
+        full.clear()
+        assert await peer.line() == {"return": job + 1}
+        await _recorded(front.engine)
+        (record,) = [record for record in front.store.recall(ended_limit=0).jobs if record.id == job]
+        assert record.keepalive_host == "127.0.0.2"
+        peer.writer.close()
+        elsewhere.writer.close()
+
+    run(test)
+
+
+async def _recorded(engine: Engine) -> None:
+    """Wait until all that the site was told is on disk."""
+    done = asyncio.get_running_loop().create_future()
+    engine.when_recorded(done.set_result)
+    assert await done

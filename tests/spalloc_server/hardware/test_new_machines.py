@@ -3,12 +3,16 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.hardware.bmps import Bmps
-from spinnaker.places import Frame
+from spalloc_server.hardware.conversation import Patience
+from spinnaker.geometry import Board, Size
+from spinnaker.places import Frame, Place
 from spinnaker_virtual import Timings, VirtualSite
-from tests.spalloc_server.hardware.test_bmps import BOARDS, carry_out, on, run
+from tests.spalloc_server.hardware.test_bmps import BOARDS, PATIENCE, carry_out, on, run
 
 
 def test_an_order_given_before_a_machine_is_gone_is_finished() -> None:
@@ -80,3 +84,60 @@ def test_a_bmp_that_is_gone_is_spoken_of_no_more() -> None:
         assert told == []
 
     run(test)
+
+
+class _SilentBmp(asyncio.DatagramProtocol):
+    """A BMP that takes questions and never answers."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.asked.set()
+
+
+def test_a_frame_whose_bmp_is_replaced_twice_is_driven_through_the_last_when_the_first_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Long enough for the last to overtake the first, if anything lets it.
+    monkeypatch.setattr("spalloc_server.hardware.frame.REGISTER_PATIENCE", Patience(0.2, 0.2, 1))
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        ends = [
+            await loop.create_datagram_endpoint(_SilentBmp, local_addr=("127.0.0.1", 0)) for _ in range(3)
+        ]
+        first, second, third = [bmp for _, bmp in ends]
+        board, frame = Board(0, 0, 0), Frame(0, 0)
+
+        def through(transport: asyncio.BaseTransport) -> Machine:
+            host, port = transport.get_extra_info("sockname")
+            return Machine(
+                name="m",
+                size=Size(1, 1),
+                places={board: Place(0, 0, 0)},
+                addresses={board: "127.0.0.1"},
+                bmps={frame: f"{host}:{port}"},
+            )
+
+        machines = [through(transport) for transport, _ in ends]
+        bmps = Bmps(machines[:1])
+        first_done = asyncio.Event()
+        bmps.carry_out(
+            PowerOrder(1, "m", frozenset({board}), True), lambda _number, _failed: first_done.set()
+        )
+        await asyncio.wait_for(first.asked.wait(), PATIENCE)
+        bmps.reconfigure(machines[1:2])
+        bmps.reconfigure(machines[2:])
+        asked = asyncio.ensure_future(third.asked.wait())
+        done = asyncio.ensure_future(first_done.wait())
+        await asyncio.wait({asked, done}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        assert first_done.is_set()
+        assert not third.asked.is_set()
+        await asyncio.wait_for(asked, PATIENCE)
+        assert not second.asked.is_set(), "nothing was ever wanted of it"
+        await bmps.stop()
+        for transport, _ in ends:
+            transport.close()
+
+    asyncio.run(test())

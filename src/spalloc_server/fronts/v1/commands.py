@@ -53,7 +53,9 @@ DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
 """Ended jobs that one listing may have."""
 
-_CHANGES = frozenset({"create_job", "destroy_job", "power_on_job_boards", "power_off_job_boards"})
+_CHANGES = frozenset(
+    {"create_job", "destroy_job", "power_on_job_boards", "power_off_job_boards", "report_problem"}
+)
 """Commands that are worth nothing before they are recorded."""
 
 

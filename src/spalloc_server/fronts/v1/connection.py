@@ -14,7 +14,7 @@ from collections import deque
 from typing import Protocol, cast
 
 from spalloc_client.wire import Failure, Return, WireError, decode_request, encode
-from spalloc_server.engine import Engine
+from spalloc_server.engine import Engine, EngineStoppingError
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
 from spalloc_server.fronts.v1.inbox import Inbox
@@ -36,6 +36,7 @@ _FAILED = encode(Failure("the server failed to do this; its log says why"))
 _NOT_DONE = encode(
     Failure("the server stops before it could record this, so it is not done; ask again when it is back")
 )
+_STOPPING = encode(Failure("the server stops before it could answer this; ask again when it is back"))
 
 
 class Host(Protocol):
@@ -259,6 +260,8 @@ class Connection(asyncio.Protocol):
             if engine.site.changes != changes:
                 engine.fail(fault)
             reply = _FAILED
+        if engine.site.touched:
+            engine.event()
         self._send(reply, hold=engine.site.changes != changes)
         return len(reply)
 
@@ -267,6 +270,8 @@ class Connection(asyncio.Protocol):
             reply = (await value.reply()).reply
         except CommandError as error:
             reply = encode(Failure(str(error)))
+        except EngineStoppingError:
+            reply = _STOPPING
         except Exception:  # noqa: BLE001
             _log.exception("the command %.60r of a client at %s failed", command, self.address)
             reply = _FAILED

@@ -11,13 +11,17 @@ from ipaddress import ip_network
 import pytest
 
 from spalloc_client.wire import Json
+from spalloc_server.config.settings import Configuration, History, Listening
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.networks import Networks
 from spalloc_server.core.site import Site
 from spalloc_server.core.trust import Control, Trust
+from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
 from spalloc_server.fronts.v1.listing import Encoded, Later
+from spalloc_server.hardware.bmps import Bmps
+from spalloc_server.service import Service
 from spalloc_server.store.database import Store
 from tests.spalloc_server.core.driver import machine
 from tests.spalloc_server.fronts import test_front
@@ -129,6 +133,47 @@ def test_old_jobs_are_forgotten_and_live_ones_never() -> None:
     assert [record.id for record in front.store.recall(ended_limit=10).jobs] == [4]
 
 
+def test_of_more_ended_jobs_than_are_kept_those_that_ended_first_are_dropped() -> None:
+    front = Front()
+    for _ in range(7):
+        front.run("create_job", owner="jane")
+    for job in (3, 1, 2, 4, 5, 6):
+        front.run("destroy_job", job)
+    assert len(front.ended()) == front.store.count_ended() == 6
+
+    async def forget(most: int) -> int:
+        engine = Engine(front.site, front.store, Bmps([]), _Clock())
+        return await engine.forget_ended(0.0, most)
+
+    assert asyncio.run(forget(6)) == 0
+    assert asyncio.run(forget(4)) == 2
+    assert _ids(front.ended()) == [6, 5, 4, 3]
+    assert asyncio.run(forget(1)) == 3
+    assert _ids(front.ended()) == [6]
+    assert 7 in [record.id for record in front.store.recall(ended_limit=10).jobs]
+
+
+def test_a_loop_that_creates_and_ends_jobs_does_not_fill_the_history_until_the_next_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spalloc_server.service.RUSH_CHECK_SECONDS", 0.01)
+
+    async def main() -> None:
+        service = Service(Configuration(state=None, v1=Listening(0), history=History(jobs=5)))
+        address = await service.start()
+        peer = test_front.Peer(*await asyncio.open_connection(*address))
+        for _ in range(20):
+            await peer.call("destroy_job", await peer.call("create_job", owner="loop"))
+        async with asyncio.timeout(test_front.PATIENCE):
+            while len(ended := await peer.call("list_ended_jobs")) > 5:
+                pass
+        assert _ids(ended) == [20, 19, 18, 17, 16]
+        peer.writer.close()
+        await service.stop()
+
+    asyncio.run(main())
+
+
 def test_only_the_host_that_created_a_job_may_end_it_where_the_site_says_so() -> None:
     front = Front()
     front.commands.trust = Trust(Control.OWNER, Networks((ip_network("10.9.0.0/16"),)))
@@ -188,6 +233,45 @@ def test_a_listing_that_takes_its_time_is_waited_for_by_nobody_else(monkeypatch:
         ]
         curious.writer.close()
         other.writer.close()
+
+    test_front.run(test)
+
+
+def test_a_server_that_is_stopped_goes_on_telling_clients_and_reads_no_history_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted, may_go_on = threading.Event(), threading.Event()
+    reads = []
+
+    def slowly(self: Store, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
+        reads.append(limit)
+        wanted.set()
+        assert may_go_on.wait(5.0), "the loop stood still"
+        return []
+
+    monkeypatch.setattr(Store, "ended_jobs", slowly)
+
+    async def test(front: test_front.Front) -> None:
+        reads.clear()
+        wanted.clear()
+        may_go_on.clear()
+        curious = [await front.connect() for _ in range(20)]
+        for peer in curious:
+            peer.send({"command": "list_ended_jobs"})
+        await asyncio.to_thread(wanted.wait, 60.0)
+        late = await front.connect()
+        stopping = asyncio.ensure_future(front.engine.stop())
+        late.send({"command": "list_ended_jobs"})
+        why = {"exception": "the server stops before it could answer this; ask again when it is back"}
+        assert await late.line() == why
+        may_go_on.set()
+        await stopping
+        answers = [await peer.line() for peer in curious]
+        assert answers.count(why) == len(curious) - 1
+        assert {"return": []} in answers
+        assert len(reads) == 1
+        for peer in (*curious, late):
+            peer.writer.close()
 
     test_front.run(test)
 
