@@ -23,7 +23,8 @@ def job_class(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(scope="session")
+# Gone before another file's tests begin: some break a server's code for everybody in the process, to see what it does.
+@pytest.fixture(scope="module")
 def site() -> Iterator[EmbeddedSite]:
     """A server with 4 by 4 triads of virtual boards; tests free what they take."""
     with EmbeddedSite(4, 4) as site:
