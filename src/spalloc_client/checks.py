@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
-import math
 import operator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import SupportsFloat, SupportsIndex
+
+
+# As `math` has them, without importing it.
+_INFINITY = float("inf")
+_NO_NUMBER = float("nan")
 
 
 def _wrong(name: str, value: object, allowed: str) -> ValueError:
@@ -38,11 +42,11 @@ def _indexable(value: object) -> SupportsIndex:
 def _number(value: object) -> float:
     """A number, or NaN for what is none."""
     if isinstance(value, bool | str | bytes):
-        return math.nan
+        return _NO_NUMBER
     try:
         return float(_floatable(value))
     except (TypeError, ValueError, OverflowError):
-        return math.nan
+        return _NO_NUMBER
 
 
 def _floatable(value: object) -> SupportsFloat:
@@ -69,7 +73,7 @@ def keepalive(value: object) -> float | None:
     if value is None:
         return None
     seconds = _number(value)
-    if 0.0 < seconds < math.inf:
+    if 0.0 < seconds < _INFINITY:
         return seconds
     raise _wrong(
         "keepalive", value, "a number of seconds above 0, or None to keep the job until it is destroyed"
@@ -79,7 +83,7 @@ def keepalive(value: object) -> float | None:
 def reconnect_delay(value: object) -> float:
     """Seconds, 0 or more."""
     seconds = _number(value)
-    if 0.0 <= seconds < math.inf:
+    if 0.0 <= seconds < _INFINITY:
         return seconds
     raise _wrong("reconnect_delay", value, "a number of seconds, 0 or more")
 
@@ -122,7 +126,7 @@ def tags(value: object) -> list[str] | None:
 def min_ratio(value: object) -> float:
     """A ratio of sides, 0.0 or more; the server takes values above 1 as their reciprocal."""
     ratio = _number(value)
-    if 0.0 <= ratio < math.inf:
+    if 0.0 <= ratio < _INFINITY:
         return ratio
     raise _wrong("min_ratio", value, "a number from 0.0 (any shape) to 1.0 (square)")
 

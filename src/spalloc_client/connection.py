@@ -16,11 +16,11 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
-import socket
-import threading
 import time
+from _thread import allocate_lock
 from collections import deque
 
 from spalloc_client.conversation import Call, Conversation, Lost
@@ -39,7 +39,7 @@ CHUNK = 64 * 1024
 
 _READ = select.POLLIN | select.POLLERR | select.POLLHUP
 
-_DO_NOT_WAIT = (socket.MSG_DONTWAIT,)
+_DO_NOT_WAIT = (_socket.MSG_DONTWAIT,)
 _WAIT = (0,)
 
 _DOZE = 1.0
@@ -52,7 +52,7 @@ class _Sleeper:
     __slots__ = ("_gate",)
 
     def __init__(self) -> None:
-        self._gate = threading.Lock()
+        self._gate = allocate_lock()
         self._gate.acquire()
 
     def sleep(self, seconds: float | None) -> None:
@@ -69,7 +69,7 @@ class _Sleeper:
 class Connection:
     """One TCP connection, shared by all threads."""
 
-    def __init__(self, sock: socket.socket, server: str, notifications: deque[Notification]) -> None:
+    def __init__(self, sock: _socket.socket, server: str, notifications: deque[Notification]) -> None:
         """Take over a connected socket.
 
         Args:
@@ -83,7 +83,7 @@ class Connection:
         self._server = server
         self._process = os.getpid()
         self._talk = Conversation(notifications)
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._sender: object | None = None
         self._reader: object | None = None
         self._half_sent: str | None = None
@@ -325,7 +325,7 @@ class Connection:
             with self._lock:
                 # A poll in another thread returns at once from a socket that was shut down.
                 try:
-                    self._sock.shutdown(socket.SHUT_RDWR)
+                    self._sock.shutdown(_socket.SHUT_RDWR)
                 except OSError:
                     pass  # not connected any more
                 self._talk.lose(trouble)

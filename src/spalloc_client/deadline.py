@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import math
-
 
 def check_timeout(timeout: object) -> None:
     """Check a number of seconds to wait, or None for as long as it takes.
@@ -14,7 +12,7 @@ def check_timeout(timeout: object) -> None:
     """
     if timeout is None or (type(timeout) is float and timeout == timeout):  # NaN is not equal to itself
         return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
         raise ValueError(f"timeout is {timeout!r}; it must be a number of seconds, or None to wait forever")
 
 

@@ -1,15 +1,17 @@
 # From a server's name to a connected socket: all of its addresses, IPv4 and IPv6, within one deadline.
 #
-# What is said over the socket is the connection's subject.
+# What is said over the socket is the connection's subject. Importing `socket` takes as long as half of this
+# package's modules together, so what it would only pass on comes from `_socket` beneath it.
 """Make TCP connections."""
 
 from __future__ import annotations
 
+import _socket
 import os
-import selectors
-import socket
-import threading
+import select
+import sys
 import time
+from _thread import allocate_lock, start_new_thread
 from collections import deque
 
 from spalloc_client.deadline import deadline_after, time_left
@@ -17,9 +19,11 @@ from spalloc_client.deadline import deadline_after, time_left
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
     from typing import Any, TypeAlias
 
-Address: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]"
+Address: TypeAlias = "tuple[int, int, int, str, Any]"
+"""What `getaddrinfo` tells of one: family, kind, protocol, canonical name, and what `connect` takes."""
 
 HEAD_START = 0.25
 """Seconds an address has to itself before the next one is tried beside it (RFC 8305, section 5)."""
@@ -28,7 +32,7 @@ _LONGEST_WAIT = 86_400.0
 """Seconds of a single wait, at most: systems refuse some weeks, and infinity."""
 
 
-def dial(hostname: str, port: int, timeout: float | None) -> socket.socket:
+def dial(hostname: str, port: int, timeout: float | None) -> _socket.socket:
     """Connect to a server, whichever of its addresses answers first.
 
     Args:
@@ -50,23 +54,22 @@ def dial(hostname: str, port: int, timeout: float | None) -> socket.socket:
     sock = _race(deque(interleave(addresses)), deadline, f"{hostname}:{port}")
     if sock is None:
         raise TimeoutError(f"could not connect to {hostname}:{port} within {timeout} s")
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     return sock
 
 
 def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Address] | None:
     try:
         # An address in digits needs no name service, and so no deadline.
-        return socket.getaddrinfo(
-            _plain(hostname), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
-    except (socket.gaierror, UnicodeError):
+        return _addresses(hostname, port, _socket.AI_NUMERICHOST)
+    except (_socket.gaierror, UnicodeError):
         pass  # a name, then, or nothing at all
     if deadline is None:
         return _ask_resolver(hostname, port)
     # The system's resolver can't be told how long it may take, so a thread waits for it in our place.
     found: list[Sequence[Address] | OSError] = []
-    done = threading.Event()
+    looking = allocate_lock()
+    looking.acquire()
 
     def resolve() -> None:
         try:
@@ -74,10 +77,10 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
         except OSError as error:
             found.append(error)
         finally:
-            done.set()
+            looking.release()
 
-    threading.Thread(target=resolve, name="spalloc-look-up", daemon=True).start()
-    while not done.wait(_one_wait(left := time_left(deadline, time.monotonic()))):
+    start_new_thread(resolve, ())
+    while not looking.acquire(timeout=_one_wait(left := time_left(deadline, time.monotonic()))):
         if left == 0.0:
             return None
     (result,) = found
@@ -88,9 +91,28 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
 
 def _ask_resolver(hostname: str, port: int) -> Sequence[Address]:
     try:
-        return socket.getaddrinfo(_plain(hostname), port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
+        return _addresses(hostname, port, 0)
+    except (_socket.gaierror, UnicodeError) as error:
         raise not_found(hostname, error) from error
+
+
+def _addresses(hostname: str, port: int, flags: int) -> Sequence[Address]:
+    found: Sequence[Address] = _sockets().getaddrinfo(
+        _plain(hostname), port, type=_socket.SOCK_STREAM, flags=flags
+    )
+    return found
+
+
+def _sockets() -> ModuleType:
+    """Where sockets come from: `socket` as the program has it, if it does.
+
+    Programs replace parts of it, to go through a proxy or to wait in a way of their own.
+    """
+    if "socket" not in sys.modules:
+        return _socket
+    import socket  # also waits for another thread that is in the middle of importing it
+
+    return socket
 
 
 def _plain(hostname: str) -> str | bytes:
@@ -98,11 +120,11 @@ def _plain(hostname: str) -> str | bytes:
     return hostname.encode("ascii") if hostname.isascii() else hostname
 
 
-def not_found(hostname: str, error: socket.gaierror | UnicodeError) -> OSError:
+def not_found(hostname: str, error: _socket.gaierror | UnicodeError) -> OSError:
     """What to say when a name could not be looked up."""
     if isinstance(error, UnicodeError):
         return OSError(f"{hostname!r} can't be the name of a server: {error}")
-    return socket.gaierror(error.errno, f"can't find the server {hostname!r}: {error.strerror}")
+    return _socket.gaierror(error.errno, f"can't find the server {hostname!r}: {error.strerror}")
 
 
 def interleave(addresses: Sequence[Address]) -> Sequence[Address]:
@@ -115,33 +137,33 @@ def interleave(addresses: Sequence[Address]) -> Sequence[Address]:
     return mixed
 
 
-def _race(untried: deque[Address], deadline: float | None, server: str) -> socket.socket | None:
+def _race(untried: deque[Address], deadline: float | None, server: str) -> _socket.socket | None:
     """The first socket to be connected; None when the deadline passes before."""
     failures: list[OSError] = []
-    with selectors.DefaultSelector() as selector:
-        try:
-            while untried or selector.get_map():
-                if untried:
-                    begun = _start(untried.popleft(), failures)
-                    if begun is None:
-                        continue
-                    selector.register(begun, selectors.EVENT_WRITE)
-                wait = _one_wait(time_left(deadline, time.monotonic()))
-                for key, _ in selector.select(min(wait, HEAD_START) if untried else wait):
-                    sock = key.fileobj
-                    assert isinstance(sock, socket.socket)
-                    selector.unregister(sock)
-                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                    if code == 0:
-                        return sock
-                    sock.close()
-                    failures.append(named(code))
-                if deadline is not None and time.monotonic() >= deadline:
-                    return None
-        finally:
-            for key in list(selector.get_map().values()):
-                assert isinstance(key.fileobj, socket.socket)
-                key.fileobj.close()
+    begun: dict[int, _socket.socket] = {}
+    poll = select.poll()
+    try:
+        while untried or begun:
+            if untried:
+                sock = _start(untried.popleft(), failures)
+                if sock is None:
+                    continue
+                begun[sock.fileno()] = sock
+                poll.register(sock, select.POLLOUT)
+            wait = _one_wait(time_left(deadline, time.monotonic()))
+            for number, _ in poll.poll(1000.0 * (min(wait, HEAD_START) if untried else wait)):
+                poll.unregister(number)
+                sock = begun.pop(number)
+                code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+                if code == 0:
+                    return sock
+                sock.close()
+                failures.append(named(code))
+            if deadline is not None and time.monotonic() >= deadline:
+                return None
+    finally:
+        for sock in begun.values():
+            sock.close()
     raise summary(failures, server)
 
 
@@ -149,11 +171,11 @@ def _one_wait(left: float | None) -> float:
     return _LONGEST_WAIT if left is None else min(left, _LONGEST_WAIT)
 
 
-def _start(address: Address, failures: list[OSError]) -> socket.socket | None:
+def _start(address: Address, failures: list[OSError]) -> _socket.socket | None:
     """Begin to connect, or note why that can't be."""
     family, kind, protocol, _, where = address
     try:
-        sock = socket.socket(family, kind, protocol)
+        sock: _socket.socket = _sockets().socket(family, kind, protocol)
     except OSError as error:
         failures.append(error)
         return None

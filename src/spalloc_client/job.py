@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from _thread import TIMEOUT_MAX, allocate_lock
 
 from spalloc_client import config, job_steps
 from spalloc_client.errors import JobDestroyedError, ProtocolTimeoutError, StateChangeTimeoutError
@@ -174,7 +174,7 @@ class Job:
         self._requirements = requirements
         self._steps = job_steps.JobSteps(requirements)
         self._client = ProtocolClient(requirements.hostname, requirements.port)
-        self._connecting = threading.Lock()
+        self._connecting = allocate_lock()
         self._helper: Keepalive | None = None
         try:
             self._run(self._steps.start())
@@ -407,7 +407,7 @@ class Job:
 
     def _connect(self, within: float | None) -> bool:
         # Of several threads that miss the connection, one makes it.
-        if not self._connecting.acquire(timeout=-1 if within is None else min(within, threading.TIMEOUT_MAX)):
+        if not self._connecting.acquire(timeout=-1 if within is None else min(within, TIMEOUT_MAX)):
             raise ProtocolTimeoutError(f"not connected to {self._requirements.hostname} within {within} s")
         try:
             if self._client.connected:

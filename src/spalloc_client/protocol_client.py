@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from _thread import allocate_lock
 from collections import deque
 
 from spalloc_client import checks, commands
@@ -88,7 +88,7 @@ class ProtocolClient:
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
         self._creation: tuple[Connection, Call] | None = None
-        self._switch = threading.Lock()
+        self._switch = allocate_lock()
 
     def __enter__(self) -> Self:
         self.connect()

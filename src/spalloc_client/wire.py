@@ -12,12 +12,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 
 # Importing `typing` and `dataclasses` for real would take longer than the rest of `import spalloc_client`, so
 # nothing on the way to a first connection does.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn, TypeAlias
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"

@@ -135,6 +135,24 @@ def test_a_name_service_that_does_not_answer_is_a_timeout_error_on_time(
         answer.set()
 
 
+def test_a_program_s_own_kind_of_socket_is_used(client_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As programs do it that reach the server through a proxy.
+    made = []
+
+    class Proxied(socket.socket):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    with ScriptedServer() as server:
+        monkeypatch.setattr(socket, "socket", Proxied)
+        with client_class(server.hostname, server.port, timeout=PATIENCE) as client:
+            assert client.version() == "1.0.0"
+            assert client.version() == "1.0.0"
+            # The scripted server's end of it is made here as well.
+            assert server.port in [sock.getpeername()[1] for sock in made]
+
+
 def test_an_error_says_why_each_address_failed(client_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, closed(), address("255.255.255.255", 1))
     with pytest.raises(

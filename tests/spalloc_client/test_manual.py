@@ -113,6 +113,8 @@ def test_errors_of_one_kind_are_not_taken_for_another() -> None:
         (
             "from spalloc_client import Job, ProtocolClient",
             {
+                "socket",
+                "threading",
                 "typing",
                 "dataclasses",
                 "logging",
@@ -121,6 +123,20 @@ def test_errors_of_one_kind_are_not_taken_for_another() -> None:
                 "asyncio",
                 "packaging",
                 "platformdirs",
+            },
+        ),
+        (
+            "import spalloc_client.scripts.ps",
+            {
+                "socket",
+                "selectors",
+                "threading",
+                "math",
+                "argparse",
+                "typing",
+                "dataclasses",
+                "contextlib",
+                "configparser",
             },
         ),
     ],

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any, TypeAlias
 
 Answer: TypeAlias = "Mapping[str, Any]"
@@ -235,7 +234,7 @@ def boards_of_answer(answer: object) -> tuple[BoardTuple, ...] | None:
     """Read a list of boards, or None."""
     if answer is None:
         return None
-    if not isinstance(answer, Sequence):
+    if not isinstance(answer, list):
         raise TypeError("boards are no list")
     return tuple([_board(board) for board in answer])
 

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from spalloc_client.terminal.text import Style, Text, columns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spalloc_client.terminal.text import Span
 
 Cell = Text | str | int
 """What a table's cell holds; numbers stand at the right of their column."""
@@ -54,13 +58,13 @@ def _width(cell: Cell) -> int:
 
 
 def _row(row: Sequence[Cell], widths: Sequence[int]) -> Text:
-    line = Text()
-    for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        padding = " " * (width - _width(cell))
-        shown = cell if isinstance(cell, Text) else str(cell)
-        gap = Text(_GAP if index else "")
-        line = line + (gap + padding + shown if isinstance(cell, int) else gap + shown + padding)
-    return line.stripped()
+    gap = (_GAP, Style.PLAIN)
+    spans: list[Span] = []
+    for cell, width in zip(row, widths, strict=True):
+        padding = (" " * (width - _width(cell)), Style.PLAIN)
+        shown = cell.spans if isinstance(cell, Text) else ((str(cell), Style.PLAIN),)
+        spans += (padding, *shown, gap) if isinstance(cell, int) else (*shown, padding, gap)
+    return Text.of(spans).stripped()
 
 
 def _lines(value: Text | str | float | Sequence[Text] | None) -> Sequence[Text]:
