@@ -292,7 +292,7 @@ class Connection:
         with self._lock:
             before = self._talk.arrived
             settled = self._talk.receive(data)
-            if settled or self._talk.arrived != before or self._talk.trouble is not None:
+            if self._sleepers and (settled or self._talk.arrived != before or self._talk.trouble is not None):
                 self._wake_all()
         return True
 
