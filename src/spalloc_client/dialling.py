@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import _socket
 import os
-import select
 import sys
 import time
 from _thread import allocate_lock, start_new_thread
 from collections import deque
 
 from spalloc_client.deadline import deadline_after, time_left
+from spalloc_client.polling import POLLOUT, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _race(untried: deque[Address], deadline: float | None, server: str) -> _sock
     """The first socket to be connected; None when the deadline passes before."""
     failures: list[OSError] = []
     begun: dict[int, _socket.socket] = {}
-    poll = select.poll()
+    attempts = poll()
     try:
         while untried or begun:
             if untried:
@@ -149,10 +149,10 @@ def _race(untried: deque[Address], deadline: float | None, server: str) -> _sock
                 if sock is None:
                     continue
                 begun[sock.fileno()] = sock
-                poll.register(sock, select.POLLOUT)
+                attempts.register(sock, POLLOUT)
             wait = _one_wait(time_left(deadline, time.monotonic()))
-            for number, _ in poll.poll(1000.0 * (min(wait, HEAD_START) if untried else wait)):
-                poll.unregister(number)
+            for number, _ in attempts.poll(1000.0 * (min(wait, HEAD_START) if untried else wait)):
+                attempts.unregister(number)
                 sock = begun.pop(number)
                 code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
                 if code == 0:
@@ -193,6 +193,11 @@ def _start(address: Address, failures: list[OSError]) -> _socket.socket | None:
 
 def named(code: int) -> OSError:
     """The error that the system gives this number."""
+    if sys.platform == "win32":
+        import ctypes
+
+        # The number is of Windows's own; OSError finds the one that stands for it elsewhere.
+        return OSError(0, ctypes.FormatError(code).rstrip(". \r\n"), None, code)
     return OSError(code, os.strerror(code))
 
 
