@@ -181,7 +181,7 @@ def test_a_long_name_of_a_row_is_written_out_in_lines_and_pushes_the_next_row_do
     ]
     drawn = ET.fromstring(charts.ratios("The server", rows))
     labels = [text for text in drawn.iter(f"{SVG}text") if text.get("x") == f"{charts.LABELS - 14:.1f}"]
-    *first, second, third = labels
+    first = labels[:-2]
     assert " ".join(line.text or "" for line in first) == f"first {long}"
     assert all(len(line.text or "") <= charts.LABEL_LETTERS for line in first)
     heights = [float(line.get("y", "")) for line in labels]
