@@ -81,8 +81,12 @@ class Interruptions:
         self.check()
         return found
 
-    def outcome_of(self, work: Callable[[], T]) -> T:
+    def outcome_of(self, work: Callable[[], T], begins: Callable[[], object] | None = None) -> T:
         """Do what may take long in a thread of its own; return or raise what it does.
+
+        Args:
+            work: What is done.
+            begins: Called first; not if a signal came before, when no work is begun either.
 
         Raises:
             Stopped: A signal came first. The work goes on, and nobody waits for it.
@@ -98,6 +102,8 @@ class Interruptions:
             self.bell.ring()
 
         self.check()
+        if begins is not None:
+            begins()
         threading.Thread(target=run, name="spalloc-work", daemon=True).start()
         while not results and not errors:
             self.wait()

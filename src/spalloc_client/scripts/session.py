@@ -63,9 +63,9 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     from spalloc_client.scripts.alloc import job_request
 
     if arguments.virtual is not None:
-        from spalloc_client.scripts.sites import virtual_site
+        from spalloc_client.scripts.sites import RunningSite
 
-        site = stack.enter_context(virtual_site(*arguments.virtual))
+        site = stack.enter_context(RunningSite(interruptions, *arguments.virtual))
         arguments.hostname, arguments.port = site.hostname, site.port
     endings.server = f"{arguments.hostname}:{arguments.port}"
     ethernet_ips = stack.enter_context(_TemporaryCsv())
@@ -247,8 +247,7 @@ class _Held:
                 self._asked.set()
             return self._made[0]
 
-        self._asked.clear()
-        return self._interruptions.outcome_of(work)
+        return self._interruptions.outcome_of(work, begins=self._asked.clear)
 
     def __exit__(self, *_: object) -> None:
         self._interruptions.clean_up()

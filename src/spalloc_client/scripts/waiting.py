@@ -93,22 +93,22 @@ def wait_for_boards(
     Raises:
         Stopped: A signal came first.
     """
-    within = interruptions.outcome_of
+    outcome_of = interruptions.outcome_of
     began = time.monotonic()
     queue = _Queue(job_id, server)
-    state = within(lambda: job.state)
+    state = outcome_of(lambda: job.state)
     while state in (JobState.queued, JobState.power):
         if status_line.lives:
             now = time.monotonic()
-            place = within(partial(queue.place, now)) if state == JobState.queued else None
+            place = outcome_of(partial(queue.place, now)) if state == JobState.queued else None
             status_line.show(waiting(job_id, state, now - began, place))
-            state = within(partial(job.wait_for_state_change, state, timeout=_TICK))
+            state = outcome_of(partial(job.wait_for_state_change, state, timeout=_TICK))
         else:
             status_line.show(sentence(job_id, state))
-            state = within(partial(job.wait_for_state_change, state))
+            state = outcome_of(partial(job.wait_for_state_change, state))
     if state == JobState.ready:
         return 0
-    reason = within(lambda: job.reason) if state == JobState.destroyed else None
+    reason = outcome_of(lambda: job.reason) if state == JobState.destroyed else None
     status_line.fail(sentence(job_id, state, reason))
     if state == JobState.destroyed:
         return DESTROYED
