@@ -196,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ended.status
 
     status = enter(endings, argv, parser, act)
-    if interrupted:
+    if interrupted and sys.platform != "win32":
         from spalloc_client.scripts.wrapped import end_as_interrupted
 
         end_as_interrupted()
@@ -267,3 +267,7 @@ def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
         "max_dead_links": or_none(arguments.max_dead_links),
         "require_torus": arguments.require_torus,
     }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

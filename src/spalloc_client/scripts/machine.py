@@ -246,3 +246,9 @@ def _details(scene: Scene, jobs: Sequence[Listed]) -> list[Text]:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from spalloc_client.scripts.outcome import USAGE, CommandError
 
@@ -49,6 +50,8 @@ def virtual_site(width: int, height: int) -> Site:
     Raises:
         CommandError: The part of spalloc that has servers is not installed.
     """
+    if sys.platform == "win32":
+        raise CommandError(USAGE, "--virtual needs the server, which does not run on Windows")
     from importlib.metadata import entry_points
 
     found = list(entry_points(group=GROUP, name=VIRTUAL))
