@@ -29,4 +29,4 @@ def test_what_has_not_changed_is_written_once_for_each_size_of_the_window() -> N
         console.now = (8, 5)
         window.draw([Text("three boards")])
         written.seek(once)
-        assert "three bo" in written.read()
+        assert "\033[2J" in written.read()
