@@ -26,6 +26,9 @@ ALLOC, JOB, MACHINE, PS, WHERE_IS = (
     [
         (JOB, "|", [Kind.JOBS]),
         (JOB, "-|", [Kind.OPTIONS]),
+        (JOB, "-P 1 24 |", [Kind.OPTIONS]),
+        (MACHINE, "m |", [Kind.OPTIONS]),
+        (ALLOC, "3 |", [Kind.NOTHING]),
         (JOB, "--owner |", [Kind.OWNERS]),
         (JOB, "--owner=|", [Kind.OWNERS]),
         (JOB, "--owner = |", [Kind.OWNERS]),
