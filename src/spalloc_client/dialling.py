@@ -67,14 +67,14 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
     if deadline is None:
         return _ask_resolver(hostname, port)
     # The system's resolver can't be told how long it may take, so a thread waits for it in our place.
-    found: list[Sequence[Address] | OSError] = []
+    found: list[Sequence[Address] | Exception] = []
     looking = allocate_lock()
     looking.acquire()
 
     def resolve() -> None:
         try:
             found.append(_ask_resolver(hostname, port))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  # what a program's own look-up raises is for who asked, as without a thread
             found.append(error)
         finally:
             looking.release()
@@ -84,7 +84,7 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
         if left == 0.0:
             return None
     (result,) = found
-    if isinstance(result, OSError):
+    if isinstance(result, Exception):
         raise result
     return result
 

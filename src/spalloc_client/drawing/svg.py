@@ -12,6 +12,7 @@ from typing import NamedTuple
 from spalloc_client.drawing.layout import Layout, in_one_piece, step, unfolded
 from spalloc_client.drawing.looks import Look, looks_of
 from spalloc_client.drawing.scene import Keyed, Scene, owners_of_boards
+from spalloc_client.terminal.text import Text
 from spinnaker.geometry import Board, Hexagon, Link, neighbour
 
 _ROOT_3 = sqrt(3)
@@ -275,7 +276,9 @@ class _Legend:
         return _MARGIN + column * _LEGEND_STEP, self._top + (line + 1) * _LINE - 5
 
     def _words(self, x: float, y: float, words: str) -> None:
-        shown = words if len(words) <= _LEGEND_LETTERS else words[: _LEGEND_LETTERS - 1] + "…"
+        line = Text(words)
+        # In a terminal's columns: letters of two are as wide in pictures.
+        shown = words if line.width <= _LEGEND_LETTERS else line.cropped(_LEGEND_LETTERS - 1).plain + "…"
         self.parts.append(
             f'<text x="{x + 26:.0f}" y="{y:.0f}">{_escaped(shown)}<title>{_escaped(words)}</title></text>'
         )

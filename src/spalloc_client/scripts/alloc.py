@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import sys
-
 from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, or_none, seconds
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.sites import size
+from spalloc_client.terminal.console import output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,7 +174,7 @@ def _write_completion(shell: str) -> None:
     from spalloc_client import completion
 
     name = {"bash": "spalloc.bash", "zsh": "_spalloc"}[shell]
-    sys.stdout.write((Path(completion.__file__).parent / name).read_text(encoding="utf-8"))
+    output().write((Path(completion.__file__).parent / name).read_text(encoding="utf-8"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -70,7 +70,8 @@ def _write_svg(name: str, shown: Shown) -> None:
     (machine,) = shown.machines
     picture = machine_svg(scene_of(machine, shown.jobs_on(machine)))
     if name == "-":
-        output().write(picture)
+        # Nothing tells a reader of XML the locale's encoding: only what is in all of them is sure to be read right.
+        output().write(picture.encode("ascii", "xmlcharrefreplace").decode("ascii"))
         return
     from pathlib import Path
 

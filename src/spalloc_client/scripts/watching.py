@@ -141,4 +141,6 @@ def _reader_gone(found: dict[int, int]) -> bool:
 
 
 def _notice(lost: Lost, server: Server) -> Text:
-    return Text(f"Connecting again to {server}: {printable(lost.trouble)}", Style.YELLOW)
+    # Twice the server's name, and the reason is out of sight in a window of 80 columns.
+    to = "" if str(server) in lost.trouble else f" to {server}"
+    return Text(f"Connecting again{to}: {printable(lost.trouble)}", Style.YELLOW)
