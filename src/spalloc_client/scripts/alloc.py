@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, or_none, seconds
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
