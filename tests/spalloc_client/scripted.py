@@ -1,6 +1,7 @@
 # A server that says what a test tells it to: for what a good server never says, and never leaves unsaid.
 """A TCP server with scripted answers, on a loopback address."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -68,7 +69,9 @@ class ScriptedServer:
         """Send bytes to everybody connected."""
         with self._changed:
             for connection in self._connections:
-                connection.sendall(data)
+                # One whose client has gone is in the list until the thread that serves it notices.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.sendall(data)
 
     def count(self, command: str) -> int:
         """How often a command has come."""
