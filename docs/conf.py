@@ -19,6 +19,8 @@ html_title = f"spalloc {release}"
 html_show_sphinx = False
 html_copy_source = False
 
+smartquotes = False  # what is to be typed stands in sentences, too
+
 default_role = "code"  # docstrings put names between single backticks
 myst_heading_anchors = 3
 

@@ -32,6 +32,8 @@ FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
 RECORD_RETRY_SECONDS = 1.0
 """How long a failed write waits before it is tried again."""
+TROUBLE_REPEAT_SECONDS = 60.0
+"""How often the log says that records still can't be written: often enough to be seen, and no flood on a full disk."""
 
 
 class EngineFailedError(Exception):
@@ -312,6 +314,7 @@ class Engine:
         """Put records on disk, however long it takes; return False if the server is stopped before it could be done."""
         loop = asyncio.get_running_loop()
         began = self.clock.now()
+        told: float | None = None
         while True:
             try:
                 await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
@@ -320,13 +323,18 @@ class Engine:
                     _log.critical("records can't be written, commands not yet answered are lost: %s", error)
                     return False
                 # Nothing may be acknowledged or powered before it is on disk, so everything waits for the disk.
-                _log.critical("records can't be written, nothing is changed until they can: %s", error)
+                trouble, now = f"records can't be written: {error}", self.clock.now()
+                if told is None or now >= told + TROUBLE_REPEAT_SECONDS or trouble != self.trouble:
+                    _log.critical("records can't be written, nothing is changed until they can: %s", error)
+                    told = now
                 self.measures.failed_commits += 1
-                self.trouble = f"records can't be written: {error}"
+                self.trouble = trouble
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
             else:
                 if self.failure is None:
                     self.trouble = None
+                if told is not None:
+                    _log.warning("records are written again, after %.0f s", self.clock.now() - began)
                 self.measures.commits.add(self.clock.now() - began)
                 return True
 

@@ -1,6 +1,7 @@
 # The engine's promise: on disk first, then replies, hardware and watchers; in simulated time, with disks that dawdle.
 
 import gc
+import re
 import sqlite3
 import tracemalloc
 from collections.abc import Callable, Coroutine, Mapping
@@ -16,7 +17,7 @@ from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import Site
-from spalloc_server.engine import RECORD_RETRY_SECONDS, Engine, EngineFailedError
+from spalloc_server.engine import RECORD_RETRY_SECONDS, TROUBLE_REPEAT_SECONDS, Engine, EngineFailedError
 from spalloc_server.store.database import Recalled
 from spinnaker.geometry import Board
 from tests.simulation.network import Network
@@ -187,6 +188,18 @@ def test_a_write_that_fails_is_tried_again_until_it_works(bench: Bench) -> None:
     bench.pass_time(3 * RECORD_RETRY_SECONDS)
     assert bench.acknowledged == [1, 2]
     assert len(bench.hardware.orders) == 2
+
+
+def test_the_log_tells_of_a_full_disk_once_a_minute_and_when_it_has_room_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.records.failing = True
+    bench.create()
+    bench.pass_time(TROUBLE_REPEAT_SECONDS + 10 * RECORD_RETRY_SECONDS)
+    assert [record.levelname for record in caplog.records] == ["CRITICAL", "CRITICAL"]
+    bench.records.failing = False
+    bench.pass_time(3 * RECORD_RETRY_SECONDS)
+    assert re.fullmatch(r"records are written again, after 7\d s", caplog.messages[-1])
 
 
 @pytest.mark.parametrize("hosts", [["here"], ["here", "there"]], ids=["one host", "two hosts in turn"])

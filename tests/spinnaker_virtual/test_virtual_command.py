@@ -57,7 +57,7 @@ def failing(*arguments: str) -> tuple[int, str]:
 
 def test_it_says_where_everything_answers_and_ends_quietly_when_interrupted() -> None:
     with running("2x1", "--instant") as (lines, process):
-        assert lines[0] == "2x1 triads, 6 boards, 1 BMPs"
+        assert lines[0] == "2x1 triads, 6 boards, 1 BMP"
         match = re.fullmatch(r"BMP of cabinet 0, frame 0: (127\.[\d.]+)", lines[1])
         assert match
         assert ask(match[1], bmp.power_request([0], True)).ok
@@ -102,7 +102,7 @@ def test_a_machine_may_be_described_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "machine.toml"
     file.write_text("width = 1\ndead_boards = [[0, 0, 2]]\n[timings]\npower_on = 0\n")
     with running(str(file)) as (lines, _):
-        assert lines[0] == "1x1 triads, 2 boards, 1 BMPs"
+        assert lines[0] == "1x1 triads, 2 boards, 1 BMP"
 
 
 def test_one_address_and_many_ports_do_too() -> None:

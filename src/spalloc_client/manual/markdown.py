@@ -58,6 +58,6 @@ def _code_braces(text: str) -> str:
     words = []
     for word in text.split(" "):
         core = word.strip(".,;:()")
-        is_code = core.startswith("{") or (core.startswith("--") and len(core) > len("--"))
+        is_code = core.startswith(("{", "}")) or (core.startswith("--") and len(core) > len("--"))
         words.append(word.replace(core, f"`{core}`") if is_code else word)
     return " ".join(words)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from spalloc_server.config.lines import Path
+from spalloc_server.words import counted
 
 _SHOWN_CHARACTERS = 60
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
@@ -35,8 +36,9 @@ class ConfigurationError(ValueError):
         """Report `mistakes`, one or more, in the configuration `file`."""
         self.file = file
         self.mistakes = tuple(sorted(set(mistakes)))
-        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
-        super().__init__("\n".join([f"{file} has {count}:", *map(str, self.mistakes)]))
+        super().__init__(
+            "\n".join([f"{file} has {counted(len(self.mistakes), 'mistake')}:", *map(str, self.mistakes)])
+        )
 
 
 class Mistakes:

@@ -14,6 +14,7 @@ from spalloc_server.operation import log
 from spalloc_server.operation.http import HttpServer
 from spalloc_server.operation.systemd import Systemd
 from spalloc_server.service import Service, admission, needs_restart
+from spalloc_server.words import counted
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Operation:
     def _report(self, service: Service) -> None:
         machines = service.configuration.machines
         boards = sum(len(machine.places) for machine in machines)
-        self._systemd.ready(f"{len(machines)} machines with {boards} boards")
+        self._systemd.ready(f"{counted(len(machines), 'machine')} with {counted(boards, 'board')}")
 
     async def _stay_alive(self, seconds: float) -> None:
         while True:

@@ -11,6 +11,7 @@ from pathlib import Path
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
+from spalloc_server.words import counted
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,11 +34,11 @@ def main(argv: Sequence[str]) -> int:
 def describe(path: Path, configuration: Configuration) -> Iterator[str]:
     """Yield lines that say what a configuration means."""
     machines = configuration.machines
-    yield f"{path} is right: {len(machines)} {'machine' if len(machines) == 1 else 'machines'}"
+    yield f"{path} is right: {counted(len(machines), 'machine')}"
     for machine in machines:
         yield (
-            f"  {machine.name}: {machine.size} triads, {len(machine.places)} boards "
-            f"({len(machine.dead_boards)} dead), {len(machine.bmps)} BMPs, "
+            f"  {machine.name}: {machine.size} triads, {counted(len(machine.places), 'board')} "
+            f"({len(machine.dead_boards)} dead), {counted(len(machine.bmps), 'BMP')}, "
             f"tags {', '.join(sorted(machine.tags)) or 'none'}"
         )
     v1 = configuration.v1

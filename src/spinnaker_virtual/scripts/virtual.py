@@ -179,7 +179,8 @@ async def _serve(site: VirtualSite, power: bool) -> None:
 
 def _introduce(site: VirtualSite) -> None:
     machine = site.machine
-    print(f"{machine.size} triads, {len(machine.places)} boards, {len(machine.frames)} BMPs")
+    boards, bmps = len(machine.places), len(machine.frames)
+    print(f"{machine.size} triads, {boards} board{'s' * (boards != 1)}, {bmps} BMP{'s' * (bmps != 1)}")
     for frame, address in site.bmps.items():
         print(f"BMP of {frame}: {address}")
     for board, address in site.addresses.items():

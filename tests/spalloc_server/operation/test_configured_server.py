@@ -201,8 +201,8 @@ def test_check_says_what_a_configuration_means(machines: list[Machine], tmp_path
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         f"{configuration} is right: 2 machines",
-        "  a: 1x1 triads, 3 boards (0 dead), 1 BMPs, tags default",
-        "  b: 2x1 triads, 6 boards (0 dead), 1 BMPs, tags default",
+        "  a: 1x1 triads, 3 boards (0 dead), 1 BMP, tags default",
+        "  b: 2x1 triads, 6 boards (0 dead), 1 BMP, tags default",
         "  clients: 127.0.0.1 port 0, allowed from 0.0.0.0/0, ::/0",
         "  metrics: 127.0.0.1 port 22245, allowed from 0.0.0.0/0, ::/0",
         f"  records: {tmp_path}/site.state, ended jobs for 30 days, 1000000 at most",
@@ -275,7 +275,7 @@ def test_systemd_is_told_of_every_state(
             write(configuration, machines[:1])
             _reload(running)
             assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", systemd.recv(500))
-            assert systemd.recv(500) == b"READY=1\nSTATUS=1 machines with 3 boards"
+            assert systemd.recv(500) == b"READY=1\nSTATUS=1 machine with 3 boards"
             running.end()
             assert systemd.recv(500) == b"STOPPING=1"
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,24 @@ UNIT = ROOT / "deploy" / "spalloc-server.service"
 def test_the_example_configuration_is_right() -> None:
     configuration = load(ROOT / "deploy" / "site.toml")
     assert [machine.name for machine in configuration.machines] == ["desk"]
+    assert str(configuration.state) == "/var/lib/spalloc/state"
 
 
 def test_the_unit_starts_the_server_with_options_that_it_has() -> None:
     (command,) = re.findall(r"^ExecStart=(.*)$", UNIT.read_text(), re.MULTILINE)
-    program, *arguments = command.split()
+    program, *arguments, once = command.split()
+    assert once == "$ONCE"
     assert program.endswith("/bin/spalloc-server")
-    parsed = make_parser().parse_args(arguments)
+    parsed = make_parser().parse_args([*arguments, "--cold-start"])
     assert str(parsed.configuration) == "/etc/spalloc/site.toml"
     assert str(parsed.state) == "/var/lib/spalloc/state"
+
+
+def test_options_for_one_start_are_forgotten_once_it_has_started() -> None:
+    unit = UNIT.read_text()
+    (file,) = re.findall(r"^EnvironmentFile=-(.*)$", unit, re.MULTILINE)
+    assert f"ExecStartPost=+rm -f {file}\n" in unit
+    assert f"$ echo ONCE=--cold-start > {file}\n" in (ROOT / "docs/guides/administration.md").read_text()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
@@ -55,3 +65,14 @@ def test_the_guide_explains_every_metric() -> None:
     kinds = {"counter": "_total", "info": "_info"}
     for metric in SiteCollector(service).collect():
         assert f"`{metric.name}{kinds.get(metric.type, '')}`" in guide, metric.name
+
+
+def test_what_the_guide_copies_is_installed_with_the_package() -> None:
+    guide = (ROOT / "docs" / "guides" / "administration.md").read_text()
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    installed = {target: source for source, target in build["wheel"]["shared-data"].items()}
+    copied = re.findall(r"^\$ cp /opt/spalloc/(\S+) /etc/", guide, re.MULTILINE)
+    assert len(copied) == 2
+    for file in copied:
+        assert (ROOT / installed[file]).exists(), file
+    assert "deploy" in build["sdist"]["include"]
