@@ -43,6 +43,10 @@ def bind(
     Raises:
         CommandError: An argument is missing, unknown, given twice or of the wrong kind.
     """
+    if not kwargs and len(args) == len(parameters):
+        return [
+            parameter.check(parameter.name, value) for parameter, value in zip(parameters, args, strict=True)
+        ]
     if len(args) > len(parameters):
         raise CommandError(f"{command} was given {len(args)} arguments; it takes at most {len(parameters)}")
     values: list[object] = []

@@ -10,11 +10,10 @@ from typing import TypeAlias
 import msgspec
 
 from spalloc_client.states import JobState
-from spalloc_client.wire import Json, Return, encode
+from spalloc_client.wire import Json
 from spalloc_server.core.jobs import Job, JobRecord
+from spalloc_server.fronts.v1.codec import json_text
 from spinnaker.geometry import Board
-
-_write = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +65,13 @@ class Listing:
             record = job.record
             number = record.id
             if of.get(number) is not record:
-                texts[number] = _written(_entry(record))
+                texts[number] = json_text(_entry(record))
                 of[number] = record
 
 
 def ended_listing(records: Iterable[JobRecord]) -> bytes:
     """Return the reply that lists jobs that have ended, in their order."""
-    return _HEAD + b",".join([_written(_ended_entry(record)) for record in records]) + _TAIL
+    return _HEAD + b",".join([json_text(_ended_entry(record)) for record in records]) + _TAIL
 
 
 _HEAD, _TAIL = b'{"return":[', b"]}\n"
@@ -125,11 +124,3 @@ def _ended_entry(record: JobRecord) -> _EndedEntry:
         reason=record.reason,
         ended=record.ended,
     )
-
-
-def _written(entry: _Entry) -> bytes:
-    text = _write(entry)
-    if not text.isascii():
-        # Every other line is ASCII, so that peers read it whatever encoding they expect; so is this.
-        return encode(Return(msgspec.to_builtins(entry)))[len(b'{"return":') : -len(b"}\n")]
-    return text
