@@ -24,7 +24,7 @@ from spalloc_server.fronts.v1.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 
-COMMANDS_A_TURN = 16
+COMMANDS_A_TURN = 32
 LONG_REPLY_BYTES = 64 * 1024
 """A reply so long ends its client's turn: others have waited long enough."""
 MAX_AHEAD_BYTES = 64 * 1024

@@ -5,6 +5,8 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import TypeAlias
 
 import msgspec
@@ -12,7 +14,7 @@ import msgspec
 from spalloc_client.states import JobState
 from spalloc_client.wire import Json
 from spalloc_server.core.jobs import Job, JobRecord
-from spalloc_server.fronts.v1.codec import json_text
+from spalloc_server.fronts.v1.codec import json_text, return_line
 from spinnaker.geometry import Board
 
 
@@ -48,9 +50,10 @@ class Listing:
 
     def of(self, jobs: Mapping[int, Job]) -> Encoded:
         """Return the listing of `jobs`, in their order."""
-        self.write(jobs.values())
-        texts = self._texts
-        return Encoded(_HEAD + b",".join([texts[number] for number in jobs]) + _TAIL)
+        # Ten thousand jobs are looked at without a step of Python for each.
+        changed = map(is_not, map(self._of.get, jobs), map(_record, jobs.values()))
+        self.write(list(compress(jobs.values(), changed)))
+        return Encoded(_listing(list(map(self._texts.__getitem__, jobs))))
 
     def drop(self, jobs: Iterable[int]) -> None:
         """Forget jobs that are listed no more."""
@@ -71,10 +74,19 @@ class Listing:
 
 def ended_listing(records: Iterable[JobRecord]) -> bytes:
     """Return the reply that lists jobs that have ended, in their order."""
-    return _HEAD + b",".join([json_text(_ended_entry(record)) for record in records]) + _TAIL
+    return _listing([json_text(_ended_entry(record)) for record in records])
 
 
-_HEAD, _TAIL = b'{"return":[', b"]}\n"
+def _listing(entries: list[bytes]) -> bytes:
+    if not entries:
+        return return_line([])
+    # Joined once: megabytes are not copied again for what stands around them.
+    entries[0] = b'{"return":[' + entries[0]
+    entries[-1] += b"]}\n"
+    return b",".join(entries)
+
+
+_record = attrgetter("record")
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
