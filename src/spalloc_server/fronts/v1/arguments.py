@@ -136,5 +136,9 @@ def _is_unicode(text: str) -> bool:
 def _shown(value: Json) -> str:
     if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
         return "a number out of range"
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except RecursionError:
+        # What a reader follows may be too deep for whoever writes.
+        return "something nested too deeply"
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."

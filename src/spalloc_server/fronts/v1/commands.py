@@ -226,7 +226,7 @@ class Commands:
                 "machine and tags were both given; name one machine, or the tags that any must have"
             )
         for value in args:
-            if type(value) is int:
+            if type(value) is int or isinstance(value, list | dict):
                 a_whole_number("what to allocate", value)
         try:
             request = checked(
