@@ -4,7 +4,8 @@
 """Arguments of v1 commands."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from spalloc_client.wire import Json
 
@@ -26,8 +27,7 @@ class _Required:
 REQUIRED = _Required()
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """One argument: its name, a check that returns its value, and its default."""
 
     name: str

@@ -6,8 +6,9 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, cast
+
+import msgspec
 
 from spalloc_client.states import JobState
 from spalloc_client.wire import Json
@@ -89,16 +90,14 @@ class Watcher(Protocol):
         """Stop telling of changes to a machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who sent a command."""
 
     host: str
     watcher: Watcher
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One command of the protocol."""
 
     parameters: tuple[Parameter, ...] | None

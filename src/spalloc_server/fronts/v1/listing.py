@@ -4,7 +4,6 @@
 """The listing of all jobs."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import TypeAlias
@@ -18,16 +17,14 @@ from spalloc_server.fronts.v1.codec import json_text, return_line
 from spinnaker.geometry import Board
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(msgspec.Struct, frozen=True):
     """A reply that is already bytes."""
 
     reply: bytes
     """The whole line, with its newline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(msgspec.Struct, frozen=True):
     """A reply that takes its time; whoever asked gets it, and what they ask next, when it is there."""
 
     reply: Callable[[], Awaitable[Encoded]]
