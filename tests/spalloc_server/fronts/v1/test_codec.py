@@ -82,6 +82,10 @@ requests = keyed(
     st.sampled_from([b'"command"', b'"args"', b'"kwargs"', b'"comm\\u0061nd"', b'"other"']),
     strings | listed(values) | keyed(strings, values) | values,
 )
+# All is well but for one value: what is wrong with it is not hidden by something else.
+right_but_for_one_value = (numbers | strings | words).map(
+    lambda odd: b'{"command":"a","args":[%b]}' % odd
+) | (strings.map(lambda odd: b'{"command":%b,"kwargs":{%b:1}}' % (odd, odd)))
 
 
 def read(reader: Callable[[bytes], object], line: bytes) -> str:
@@ -97,7 +101,9 @@ def same(line: bytes) -> None:
     assert read(read_request, line) == read(decode_request, line)
 
 
-@given(requests)
+@given(requests | right_but_for_one_value)
+@example(b'{"command":"\xff"}')
+@example(b'{"command":"a","args":["\xed\xa0\x80"]}')
 @example(b'{"command":5,"command":"version"}')
 @example(b'{"command":"version","args":1,"args":[]}')
 @example(b'{"command":"version","other":"\xff"}')
