@@ -38,7 +38,7 @@ class ServerProcess:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self._command = [*command, "--port", str(self.port)]
-        self._variables: dict[str, str] | None = None
+        self._variables: Mapping[str, str] = ENVIRONMENT
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.programs.process import ENVIRONMENT, ServerProcess
+from benchmarks.programs.process import ServerProcess
 from benchmarks.suite.measurement import PUBLISHED_CLIENTS, Subject
 from tests.peers.environments import PeerEnvironment, environment
 
@@ -34,7 +34,6 @@ class PublishedServer(ServerProcess):
         (folder / CONFIGURATION).write_text(_configuration(machine))
         command = [str(published(SERVER).command("spalloc-server")), CONFIGURATION, "--quiet"]
         super().__init__("the published server", command, folder)
-        self._variables = dict(ENVIRONMENT)
 
 
 @contextlib.contextmanager

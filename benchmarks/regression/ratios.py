@@ -43,14 +43,13 @@ NAMES = OF_SERVERS | OF_CLIENT | OF_SCHEDULING
 
 ALLOWED: Mapping[str, float] = {
     **dict.fromkeys(NAMES, 0.5),
-    VERSION: 0.7,
     # Simulated: the same on every machine and in every run.
     MEAN_WAIT: 0.95,
     LONGEST_WAIT: 0.95,
 }
 """The share of each recorded ratio that is still let pass; less is no disturbance any more: something got slower.
 
-Half is far from what a busy machine does to processor time. That of `version` is little above 1 to begin with.
+Half is far from what a busy machine does to processor time.
 """
 
 Ratios = Mapping[str, Callable[[], float]]

@@ -55,7 +55,7 @@ PIPELINED = Measurement(
     headline=True,
     reason=(
         "With no waiting in between, all of it is reading commands and writing replies, in Python on both sides; ours "
-        "lets others have a turn after every 16."
+        "lets others have a turn after every 32."
     ),
     **BOTH,
 )

@@ -64,16 +64,26 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
         ConfigurationError: Anything is wrong with it.
     """
     try:
-        values = tomllib.loads(text)
-        lines = lines_of(text)
-    except ValueError as error:
-        # Most are tomllib's own; a number of thousands of digits is refused by Python itself.
-        raise ConfigurationError(name, [_not_toml(name, text, str(error))]) from error
+        return _read(text, name, folder)
     except RecursionError as error:
         raise ConfigurationError(
             name, [Mistake(name, 1, "the file has too many arrays or tables within each other")]
         ) from error
-    mistakes = Mistakes(name, lines)
+
+
+def default_state(path: Path, folder: Path) -> Path:
+    """Return where a configuration's server keeps its records when nothing is said: beside the configuration."""
+    return folder / f"{path.stem}.state"
+
+
+def _read(text: str, name: str, folder: Path) -> Configuration:
+    try:
+        values = tomllib.loads(text)
+    except ValueError as error:
+        # Most are tomllib's own; a number of thousands of digits is refused by Python itself.
+        raise ConfigurationError(name, [_not_toml(name, text, str(error))]) from error
+    # Where values stand is looked up only if any is wrong: finding out takes as long as reading them.
+    mistakes = Mistakes(name, lambda: lines_of(text))
     document = Table(values, (), mistakes)
     boards = document.table("boards")
     care = read_care(boards, DEFAULT_CARE)
@@ -95,11 +105,6 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
     if mistakes.found:
         raise ConfigurationError(name, mistakes.found)
     return configuration
-
-
-def default_state(path: Path, folder: Path) -> Path:
-    """Return where a configuration's server keeps its records when nothing is said: beside the configuration."""
-    return folder / f"{path.stem}.state"
 
 
 def _not_toml(name: str, text: str, message: str) -> Mistake:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path as Folder
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from spalloc_server.config.coordinates import (
     LARGEST_SIDE_TRIADS,
@@ -29,10 +29,12 @@ from spalloc_server.config.reading import (
     list_of,
     whole_number,
 )
-from spalloc_server.config.spinner import Layout, read_places
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spinnaker.geometry import Board, Size, boards_of, contains, far_end
 from spinnaker.places import BOARDS_PER_FRAME, Frame, Place, bmp_address, board_address
+
+if TYPE_CHECKING:
+    from spalloc_server.config.spinner import Layout
 
 _MOST_REPORTS = 1000
 _NAMED_AT_ONCE = 5
@@ -169,13 +171,16 @@ class _Reader:
             self._used.names.add(name)
         return name
 
-    def _layout(self) -> Layout | None:
+    def _layout(self) -> "Layout | None":
         path = self._table.take("places", InFolder(self._folder), None)
         if path is None:
             return None
+        # Few sites have such a file, and all wait for what is imported.
+        from spalloc_server.config.spinner import read_places
+
         return read_places(path, self._mistakes.found)
 
-    def _its_size(self, layout: Layout | None) -> Size | None:
+    def _its_size(self, layout: "Layout | None") -> Size | None:
         if not self._table.has("size") and self._table.has("places"):
             self._table.take("size", a_size, None)
             return layout.size if layout is not None and self._fits(layout.size) else None

@@ -5,9 +5,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 
 from spalloc_server.config.lines import Path
 from spalloc_server.words import counted
@@ -44,11 +45,11 @@ class ConfigurationError(ValueError):
 class Mistakes:
     """What was found to be wrong so far with one file."""
 
-    def __init__(self, file: str, lines: Mapping[Path, int]) -> None:
-        """Report about `file`, whose values stand on `lines`."""
+    def __init__(self, file: str, lines: Callable[[], Mapping[Path, int]]) -> None:
+        """Report about `file`; `lines` returns on which lines its values stand, and is called if anything is wrong."""
         self.file = file
         self.found: list[Mistake] = []
-        self._lines = lines
+        self._lines = cache(lines)
         self._names: dict[Path, str] = {}
 
     def call(self, path: Path, name: str) -> None:
@@ -57,10 +58,11 @@ class Mistakes:
 
     def add(self, path: Path, sentence: str) -> None:
         """Report that something is wrong with the value at `path`, which the sentence goes on from."""
+        lines = self._lines()
         where = path
-        while where not in self._lines:
+        while where not in lines:
             where = where[:-1]
-        self.found.append(Mistake(self.file, self._lines[where], f"{self.place(path)} {sentence}"))
+        self.found.append(Mistake(self.file, lines[where], f"{self.place(path)} {sentence}"))
 
     def wrong(self, path: Path, value: object, expected: str) -> None:
         """Report that the value at `path` is not what is expected there."""

@@ -7,14 +7,17 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.operation import log
-from spalloc_server.operation.http import HttpServer
 from spalloc_server.operation.systemd import Systemd
 from spalloc_server.service import Service, admission, needs_restart
 from spalloc_server.words import counted
+
+if TYPE_CHECKING:
+    from spalloc_server.operation.http import HttpServer
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +85,7 @@ class Operation:
         if listening is None:
             return
         # Only now: with what it brings along, it takes longer to import than all else a server needs.
+        from spalloc_server.operation.http import HttpServer
         from spalloc_server.operation.metrics import pages
 
         self._http = HttpServer(pages(service), admission(listening))

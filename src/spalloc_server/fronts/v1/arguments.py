@@ -4,7 +4,8 @@
 """Arguments of v1 commands."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from spalloc_client.wire import Json
 
@@ -30,8 +31,7 @@ class _Required:
 REQUIRED = _Required()
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """One argument: its name, a check that returns its value, and its default."""
 
     name: str
@@ -47,6 +47,10 @@ def bind(
     Raises:
         CommandError: An argument is missing, unknown, given twice or of the wrong kind.
     """
+    if not kwargs and len(args) == len(parameters):
+        return [
+            parameter.check(parameter.name, value) for parameter, value in zip(parameters, args, strict=True)
+        ]
     if len(args) > len(parameters):
         raise CommandError(f"{command} was given {len(args)} arguments; it takes at most {len(parameters)}")
     values: list[object] = []
@@ -152,5 +156,9 @@ def _is_unicode(text: str) -> bool:
 def _shown(value: Json) -> str:
     if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
         return "a number out of range"
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except RecursionError:
+        # What a reader follows may be too deep for whoever writes.
+        return "something nested too deeply"
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."

@@ -6,8 +6,9 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, cast
+
+import msgspec
 
 from spalloc_client.states import JobState
 from spalloc_client.wire import Json
@@ -93,20 +94,20 @@ class Watcher(Protocol):
         """Stop telling of changes to a machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who sent a command."""
 
     host: str
     watcher: Watcher
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One command of the protocol."""
 
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Parameter, ...] | None
+    """What it takes; None for a command that looks at its arguments itself."""
     run: Callable[..., Reply]
+    """Called with the caller and a value for each parameter; or else with the arguments by position, and by name."""
 
 
 class Commands:
@@ -151,6 +152,7 @@ class Commands:
         )
         self._commands = {
             "version": Command((), self._version),
+            "create_job": Command(None, self._create_job),
             "job_keepalive": Command(job, self._job_keepalive),
             "get_job_state": Command(job, self._get_job_state),
             "get_job_machine_info": Command(job, self._get_job_machine_info),
@@ -167,11 +169,11 @@ class Commands:
             "list_machines": Command((), self._list_machines),
             "get_board_position": Command(spot, self._get_board_position),
             "get_board_at_position": Command(spot, self._get_board_at_position),
+            "where_is": Command(None, self._where_is),
             "job_queue_position": Command(job, self._job_queue_position),
             "list_ended_jobs": Command(ended, self._list_ended_jobs),
             "report_problem": Command(problem, self._report_problem),
         }
-        self._names = {*self._commands, "create_job", "where_is"}
 
     def run(self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Reply:
         """Do one command and return its result.
@@ -179,19 +181,16 @@ class Commands:
         Raises:
             CommandError: It can't be done; the message says what was wrong.
         """
-        if name in self._names:
-            self.counts[name] += 1
-        if name in _CHANGES:
-            self._check_records()
-        if name == "create_job":
-            return self._create_job(caller, args, kwargs)
-        if name == "where_is":
-            return self._where_is(args, kwargs)
         command = self._commands.get(name)
         if command is None:
             raise CommandError(
-                f"there is no command {name[:60]!r}; there are {', '.join(sorted(self._names))}"
+                f"there is no command {name[:60]!r}; there are {', '.join(sorted(self._commands))}"
             )
+        self.counts[name] += 1
+        if name in _CHANGES:
+            self._check_records()
+        if command.parameters is None:
+            return command.run(caller, args, kwargs)
         return command.run(caller, *bind(name, command.parameters, args, kwargs))
 
     def _check_records(self) -> None:
@@ -230,7 +229,7 @@ class Commands:
                 "machine and tags were both given; name one machine, or the tags that any must have"
             )
         for value in args:
-            if type(value) is int:
+            if type(value) is int or isinstance(value, list | dict):
                 a_whole_number("what to allocate", value)
         try:
             request = checked(
@@ -411,7 +410,7 @@ class Commands:
         self._site.report_problem(key, caller.host, text, self._clock.now())
         return None
 
-    def _where_is(self, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
+    def _where_is(self, _caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
         if args:
             raise CommandError("where_is takes its arguments by name")
         values = {

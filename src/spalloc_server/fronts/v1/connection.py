@@ -13,9 +13,10 @@ import logging
 from collections import deque
 from typing import Protocol, cast
 
-from spalloc_client.wire import Failure, Return, WireError, decode_request, encode
+from spalloc_client.wire import WireError
 from spalloc_server.engine import Engine, EngineStoppingError
 from spalloc_server.fronts.v1.arguments import CommandError
+from spalloc_server.fronts.v1.codec import failure_line, read_request, return_line
 from spalloc_server.fronts.v1.commands import Caller, Commands
 from spalloc_server.fronts.v1.inbox import Inbox
 from spalloc_server.fronts.v1.listing import Encoded, Later
@@ -23,7 +24,7 @@ from spalloc_server.fronts.v1.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 
-COMMANDS_A_TURN = 16
+COMMANDS_A_TURN = 32
 LONG_REPLY_BYTES = 64 * 1024
 """A reply so long ends its client's turn: others have waited long enough."""
 MAX_AHEAD_BYTES = 64 * 1024
@@ -32,11 +33,11 @@ MAX_HELD = 256
 """Replies that wait for the disk; no more commands of their client are done until some have gone."""
 
 
-_FAILED = encode(Failure("the server failed to do this; its log says why"))
-_NOT_DONE = encode(
-    Failure("the server stops before it could record this, so it is not done; ask again when it is back")
+_FAILED = failure_line("the server failed to do this; its log says why")
+_NOT_DONE = failure_line(
+    "the server stops before it could record this, so it is not done; ask again when it is back"
 )
-_STOPPING = encode(Failure("the server stops before it could answer this; ask again when it is back"))
+_STOPPING = failure_line("the server stops before it could answer this; ask again when it is back")
 
 
 class Host(Protocol):
@@ -113,7 +114,7 @@ class Connection(asyncio.Protocol):
         self.heard = asyncio.get_running_loop().time()
         refusal = self._host.opened(self, self.address)
         if refusal is not None:
-            self._send(encode(Failure(refusal)), hold=False)
+            self._send(failure_line(refusal), hold=False)
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -205,6 +206,7 @@ class Connection(asyncio.Protocol):
         self._mind_the_inbox()
 
     def _do_some(self) -> None:
+        caller = Caller(self.address, self)
         for _ in range(COMMANDS_A_TURN):
             if self._waits() or self._transport.is_closing():
                 break
@@ -213,7 +215,7 @@ class Connection(asyncio.Protocol):
                 if line is None:
                     self._finish()
                     break
-                if self._answer(line) > LONG_REPLY_BYTES:
+                if self._answer(line, caller) > LONG_REPLY_BYTES:
                     self._go_on()
                     break
             except WireError as error:
@@ -230,7 +232,7 @@ class Connection(asyncio.Protocol):
         elif not self._transport.is_reading():
             self._transport.resume_reading()
 
-    def _answer(self, line: bytes) -> int:
+    def _answer(self, line: bytes, caller: Caller) -> int:
         """Do one request, and return the length of its reply.
 
         Raises:
@@ -238,22 +240,20 @@ class Connection(asyncio.Protocol):
         """
         engine = self._host.engine
         changes = engine.site.changes
-        request = decode_request(line)
+        request = read_request(line)
         if engine.failure is not None:
             self._send(_NOT_DONE, hold=False)
             return len(_NOT_DONE)
         try:
-            value = self._host.commands.run(
-                Caller(self.address, self), request.command, request.args, request.kwargs
-            )
+            value = self._host.commands.run(caller, request.command, request.args, request.kwargs)
             if isinstance(value, Later):
                 self._answering = asyncio.get_running_loop().create_task(
                     self._answer_later(request.command, value)
                 )
                 return 0
-            reply = value.reply if isinstance(value, Encoded) else encode(Return(value))
+            reply = value.reply if isinstance(value, Encoded) else return_line(value)
         except CommandError as error:
-            reply = encode(Failure(str(error)))
+            reply = failure_line(str(error))
         except Exception as fault:  # noqa: BLE001
             # Not the client's fault, and nobody else's trouble: they get an answer, we get to know.
             _log.exception("the command %.60r of a client at %s failed", request.command, self.address)
@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
         try:
             reply = (await value.reply()).reply
         except CommandError as error:
-            reply = encode(Failure(str(error)))
+            reply = failure_line(str(error))
         except EngineStoppingError:
             reply = _STOPPING
         except Exception:  # noqa: BLE001
@@ -283,7 +283,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, why: str) -> None:
         """Say what was wrong with a client that can't be listened to any further, and end."""
         self._inbox.clear()
-        self._send(encode(Failure(why)), hold=False)
+        self._send(failure_line(why), hold=False)
         # One that has said all it had to say, or that the server ends anyway, need not be heard out.
         self._refused = not self._ending
         self._ending = True

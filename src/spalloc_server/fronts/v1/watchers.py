@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol, TypeVar
 
-from spalloc_client.wire import JobsChanged, MachinesChanged, encode
 from spalloc_server.fronts.v1.arguments import CommandError
+from spalloc_server.fronts.v1.codec import jobs_changed_line, machines_changed_line
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -161,7 +161,7 @@ class Watchers:
             key = tuple(changed)
             line = lines.get(key)
             if line is None:
-                line = lines[key] = encode(JobsChanged(key))
+                line = lines[key] = jobs_changed_line(key)
             self._tell(watcher, line, jobs=key)
         if self._all_jobs:
             self._untold.jobs |= jobs
@@ -169,9 +169,9 @@ class Watchers:
 
     def machines_changed(self, machines: set[str]) -> None:
         """Tell those who want to know that machines changed."""
-        for machine in sorted(machines):
-            line = encode(MachinesChanged((machine,)))
-            for watcher in self._of_machine.get(machine, ()):
+        for machine in sorted(machines & self._of_machine.keys()):
+            line = machines_changed_line((machine,))
+            for watcher in self._of_machine[machine]:
                 if watcher not in self._all_machines:
                     self._tell(watcher, line, machines=(machine,))
         if self._all_machines:
@@ -184,9 +184,9 @@ class Watchers:
         if missed is None:
             return
         if missed.jobs:
-            self._tell(watcher, encode(JobsChanged(sorted(missed.jobs))), jobs=missed.jobs)
+            self._tell(watcher, jobs_changed_line(sorted(missed.jobs)), jobs=missed.jobs)
         if missed.machines:
-            self._tell(watcher, encode(MachinesChanged(sorted(missed.machines))), machines=missed.machines)
+            self._tell(watcher, machines_changed_line(sorted(missed.machines)), machines=missed.machines)
 
     def _drop_job(self, job: int) -> None:
         for watcher in self._of_job.pop(job, ()):
@@ -205,9 +205,9 @@ class Watchers:
         jobs, machines = sorted(untold.jobs), sorted(untold.machines)
         self._news = _News(
             tuple(jobs),
-            encode(JobsChanged(jobs)) if jobs else b"",
+            jobs_changed_line(jobs) if jobs else b"",
             tuple(machines),
-            encode(MachinesChanged(machines)) if machines else b"",
+            machines_changed_line(machines) if machines else b"",
         )
         self._being_told = list(self._all_jobs | self._all_machines)
         watchers = len(self._being_told)

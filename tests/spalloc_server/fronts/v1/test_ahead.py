@@ -31,7 +31,7 @@ def test_whoever_asks_first_does_not_wait_until_ten_thousand_jobs_are_written(
         await _until_written(restarted, peer, JOBS)
         await restarted.stop()
         with monkeypatch.context() as patch:
-            patch.delattr(listing, "_written")
+            patch.delattr(listing, "json_text")
             assert len(await peer.call("list_jobs")) == JOBS
         for job in range(1, JOBS + 1):
             await peer.call("destroy_job", job)
