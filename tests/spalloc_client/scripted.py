@@ -1,7 +1,6 @@
 # A server that says what a test tells it to: for what a good server never says, and never leaves unsaid.
 """A TCP server with scripted answers, on a loopback address."""
 
-import contextlib
 import socket
 import threading
 from collections.abc import Callable, Mapping
