@@ -29,8 +29,11 @@ class Demand:
     require_torus: bool
 
     def spare(self, size: Size) -> int:
-        """How many boards of a rectangle are more than asked for, so that other jobs may have them."""
-        return max(0, size.boards - self.boards)
+        """How many boards of a rectangle are more than asked for, so that other jobs may have them.
+
+        None of a torus are: another job's boards in it cut the ways around it.
+        """
+        return 0 if self.require_torus else max(0, size.boards - self.boards)
 
 
 def demands(request: JobRequest, limit: Size, *, every_size: bool) -> Iterator[Demand]:

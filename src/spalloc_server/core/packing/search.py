@@ -237,7 +237,7 @@ def _places(demand: Demand, fewest: int, size: Size, space: Space) -> int:
     """Guards of the places where counting boards gives no reason against."""
     grids = space.fabric.grids(size)
     places = grids.at_least(space.open_boards(size), fewest) & space.origins(size)
-    if places and fewest < demand.boards:
+    if places and (fewest < demand.boards or demand.require_torus):
         in_use = grids.counts(space.fabric.live - space.boards)
         others = grids.up(grids.across(in_use, size.width), size.height)
         places &= ~grids.at_least(others, demand.spare(size) + 1)

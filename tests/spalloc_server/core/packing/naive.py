@@ -137,6 +137,8 @@ def _board_faults(
     others = (inside & live_boards(machine)) - free
     if len(given.boards) < wanted(request) and len(others) > len(inside) - wanted(request):
         yield "boards missing because others have them"
+    if request.require_torus and others:
+        yield "a torus with others in it"
 
 
 def _link_faults(machine: Machine, request: JobRequest, given: Allocation, size: Size) -> Iterable[str]:
@@ -170,7 +172,7 @@ def has_place(machine: Machine, request: JobRequest, sizes: Iterable[Size], free
                 if len(boards) < wanted(request) and others > size.boards - wanted(request):
                     continue
                 torus = joined_x and joined_y and all(joins(machine, origin, size, boards))
-                if request.require_torus and not torus:
+                if request.require_torus and (others or not torus):
                     continue
                 dead = dead_ends(machine, origin, size, boards, around=request.require_torus)
                 if request.max_dead_links is not None and dead > request.max_dead_links:
@@ -212,7 +214,11 @@ def requests(draw: st.DrawFn, largest: int = 4) -> JobRequest:
             return JobRequest(BoardAt(Board(draw(coordinate), draw(coordinate), draw(st.integers(0, 2)))))
         case "boards":
             count = draw(st.one_of(st.integers(2, 9), st.integers(2, 3 * largest * largest)))
-            return JobRequest(Boards(count), min_ratio=draw(st.sampled_from([0.0, 0.333, 1.0])), **limits)
+            ratio, torus = (
+                draw(st.sampled_from([0.0, 0.333, 1.0])),
+                draw(st.sampled_from([False] * 7 + [True])),
+            )
+            return JobRequest(Boards(count), min_ratio=ratio, require_torus=torus, **limits)
         case kind:
             size = Size(draw(coordinate) + 1, draw(coordinate) + 1)
             return JobRequest(Rectangle(size), require_torus=kind == "torus", **limits)

@@ -95,6 +95,15 @@ def test_a_rectangle_does_not_lie_across_edges_that_are_not_joined_up() -> None:
     assert found(packer, JobRequest(Rectangle(Size(2, 2)))) is None
 
 
+def test_a_torus_has_no_other_jobs_boards_in_it_however_few_are_asked_for() -> None:
+    packer = Packer(Machine("m", Size(2, 2)))
+    request = JobRequest(Boards(3), require_torus=True)
+    packer.take([Board(1, 1, 0)])
+    assert found(packer, request) is None
+    packer.give_back([Board(1, 1, 0)])
+    assert found_boards(packer, request) == frozenset(boards_of(Size(2, 2)))
+
+
 def test_another_jobs_boards_may_be_in_a_rectangle_only_as_its_surplus() -> None:
     packer = Packer(Machine("m", Size(2, 1)))
     packer.take([Board(1, 0, 2)])
@@ -248,6 +257,8 @@ def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_ma
             assert possible == naive.has_place(machine, request, sizes, free)
         case Boards(count):
             sizes = every_rectangle(-(-count // 3), request.min_ratio, machine.size)
+            if request.require_torus:
+                sizes = [size for size in sizes if size == machine.size]
             if naive.has_place(machine, request, sizes, free):
                 assert possible
             elif request.max_dead_links is None:
