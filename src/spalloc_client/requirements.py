@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from spalloc_client import checks
+from spalloc_client.config import USER_CONFIG_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def gather(
     said.update((name, value) for name, value in given.items() if not _left_open(value))
     hostname = said["hostname"]
     if hostname is None:
-        raise ValueError("A hostname must be specified: give hostname=..., or put it in a configuration file")
+        raise ValueError(
+            f"A hostname must be specified: give hostname=..., or put it in a file such as {USER_CONFIG_FILE}"
+        )
     resumed = None
     if resume_job_id is not None:
         resumed = checks.whole_number(
@@ -143,7 +146,9 @@ def _wishes(
     said: Mapping[str, object], keepalive: float | None, shape: tuple[int, ...], given: Mapping[str, object]
 ) -> dict[str, Json]:
     if said["owner"] is None:
-        raise ValueError("An owner must be specified: give owner=..., or put it in a configuration file")
+        raise ValueError(
+            f"An owner must be specified: give owner=..., or put it in a file such as {USER_CONFIG_FILE}"
+        )
     owner = checks.owner(said["owner"])
     machine = checks.machine(said["machine"])
     tags = checks.tags(said["tags"])

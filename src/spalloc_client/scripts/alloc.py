@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from spalloc_client.config import USER_CONFIG_FILE
 from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, or_none, seconds
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
@@ -221,12 +222,12 @@ def check(arguments: Arguments) -> None:
     if not arguments.owner and arguments.resume is None:
         raise CommandError(
             USAGE,
-            "--owner must be specified (typically your email address), or owner in the configuration file",
+            f"--owner must be specified (typically your email address), or owner in {USER_CONFIG_FILE}",
         )
     if not arguments.hostname and arguments.virtual is None:
         raise CommandError(
             USAGE,
-            "--hostname of spalloc server must be specified, or hostname in the configuration file; "
+            f"--hostname of spalloc server must be specified, or hostname in {USER_CONFIG_FILE}; "
             "--virtual 2x2 needs no server",
         )
     if len(arguments.what) > 3:

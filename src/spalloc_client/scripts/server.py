@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from spalloc_client.config import USER_CONFIG_FILE
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts import is_command
 from spalloc_client.scripts.arguments import Arguments, or_none
@@ -44,7 +45,7 @@ class Server:
         """
         if not arguments.hostname:
             raise CommandError(
-                USAGE, "--hostname of spalloc server must be specified, or hostname in the configuration file"
+                USAGE, f"--hostname of spalloc server must be specified, or hostname in {USER_CONFIG_FILE}"
             )
         return cls(
             arguments.hostname,
