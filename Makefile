@@ -10,6 +10,8 @@ WORKERS ?= 2
 PYTEST := -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
 # What changed here, must be installed again.
 INSTALLED := pyproject.toml constraints.txt
+# Tests start hundreds of commands: Python compiles each module for the first alone, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check test static fast slow long docs bench bench-quick bench-pages lock clean
 
@@ -20,7 +22,7 @@ demo: .venv/server ## allocate three virtual boards, show them, use them, free t
 	@$(BIN)/python demo/three_boards.py
 
 check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
-	$(BIN)/python $(PYTEST) -m "not slow and not long and not peer"
+	$(BIN)/python $(PYTEST) -m "not slow and not long and not peer" --hypothesis-profile check
 
 test: static fast slow long docs ## every check that CI makes
 

@@ -81,8 +81,8 @@ def test_attributes_are_none_while_there_are_no_boards(job_class: Any, small_sit
     job.destroy()
 
 
-def test_boards_can_be_turned_off_on_and_reset(job_class: Any, site: EmbeddedSite) -> None:
-    with job_class(**arguments(site)) as job:
+def test_boards_can_be_turned_off_on_and_reset(job_class: Any, small_site: EmbeddedSite) -> None:
+    with job_class(**arguments(small_site)) as job:
         for power in (False, True):
             job.set_power(power)
             job.wait_until_ready(PATIENCE)

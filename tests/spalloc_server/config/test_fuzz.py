@@ -3,13 +3,14 @@
 import random
 from pathlib import Path
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spalloc_server.config.document import parse
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.config.spinner import read_places
+from tests.examples import examples
 from tests.spalloc_server.config.examples import CSV, OF_A_FILE, ONE_BOARD, THREE_BOARDS
 
 NOWHERE = Path("/nowhere")
@@ -107,8 +108,8 @@ def test_any_machines_bring_a_value_or_a_report(tables: list[dict[str, object]])
 
 @given(st.text(max_size=200))
 @example("a = " + "[" * 5000)
-@example("a." * 5000 + "a = 1")
-@example("[" + "a." * 3000 + "a]")
+@example("a." * 2000 + "a = 1")
+@example("[" + "a." * 2000 + "a]")
 @example("a = 9" + "9" * 5000)
 @example("[v1]\nport = 0x" + "9" * 5000)
 @example('a = "' + "\\\\" * 5000)
@@ -116,7 +117,7 @@ def test_any_text_brings_a_value_or_a_report(text: str) -> None:
     _tried(text)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_a_damaged_configuration_brings_a_value_or_a_report(seed: int, damages: int) -> None:
     chance = random.Random(seed)

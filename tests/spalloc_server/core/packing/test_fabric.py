@@ -1,11 +1,12 @@
 # Which boards live links connect: held against a walk from board to board, one link at a time.
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.fabric import Fabric
 from spinnaker.geometry import Board, Size, boards_of
+from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
 
 
@@ -19,7 +20,7 @@ def _machine_and_boards(draw: st.DrawFn) -> tuple[Machine, frozenset[Board]]:
 
 
 @given(_machine_and_boards())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_cluster_is_what_a_walk_along_live_links_reaches(
     case: tuple[Machine, frozenset[Board]],
 ) -> None:
