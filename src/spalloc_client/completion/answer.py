@@ -13,9 +13,10 @@ from spalloc_client.completion.line import Kind, Wanted, wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
     from spalloc_client.config import Config
     from spalloc_client.protocol_client import ProtocolClient
-    from spalloc_client.scripts.arguments import Parser
 
 _PATIENCE = 1.0
 """Seconds that a server has to answer."""
@@ -24,7 +25,7 @@ Candidate = tuple[str, str]
 """A word, and a few more that describe it."""
 
 
-def answer(make_parser: Callable[[Config], Parser], arguments: Sequence[str]) -> int:
+def answer(make_parser: Callable[[Config], ArgumentParser], arguments: Sequence[str]) -> int:
     """Write what can stand at the cursor; return the exit status, which is always 0.
 
     Args:
@@ -38,7 +39,7 @@ def answer(make_parser: Callable[[Config], Parser], arguments: Sequence[str]) ->
     cursor = int(position) - 1
     current = words[cursor] if cursor < len(words) else ""
     config = read_config()
-    asked = wanted(make_parser(config).for_argparse(), words[:cursor], current)
+    asked = wanted(make_parser(config), words[:cursor], current)
     kind, lines = _answered(asked, config, current)
     sys.stdout.write("\n".join([kind, *lines]) + "\n")
     return 0

@@ -47,7 +47,7 @@ def enter(
     if words[:1] == [COMPLETE]:
         from spalloc_client.completion.answer import answer
 
-        return answer(make_parser, words[1:])
+        return answer(lambda config: make_parser(config).for_argparse(), words[1:])
 
     def action() -> int:
         arguments = make_parser(_config(words)).parse_args(words)
