@@ -39,6 +39,7 @@ static: .venv/dev ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy --no-error-summary
+	$(BIN)/mypy --no-error-summary --platform win32 --cache-dir .mypy_cache/win32 --package spalloc_client --package spalloc
 	$(BIN)/lint-imports --no-logo
 
 # Coverage is counted over two layers, and in the processes that tests start; it doubles their time.

@@ -4,6 +4,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from textwrap import wrap
 
 from benchmarks.suite.measurement import (
     BARE_SERVER,
@@ -24,6 +25,10 @@ WIDTH = 960
 LABELS = 460
 RIGHT = 40
 ROW = 26
+LABEL_LINE = 14
+"""Height of each line of a row's label after the first, pixels."""
+LABEL_LETTERS = 74
+"""Letters of a line that fit beside the chart."""
 TOP = 58
 INK, FAINT, PAPER, ACCENT = "#1a1a1a", "#c9c9c9", "#ffffff", "#0b57a4"
 
@@ -54,7 +59,9 @@ def ratios(title: str, results: Sequence[Result]) -> str:
     ]
     low = math.floor(math.log10(min([0.5, *(spread.low for spread in spreads)])))
     high = math.ceil(math.log10(max([2, *(spread.high for spread in spreads)])))
-    bottom = TOP + ROW * len(shown)
+    labels = [wrap(result.work.replace("`", ""), LABEL_LETTERS) for result in shown]
+    heights = [ROW + LABEL_LINE * (len(lines) - 1) for lines in labels]
+    bottom = TOP + sum(heights)
 
     def across(value: float) -> float:
         share = (math.log10(value) - low) / (high - low)
@@ -70,11 +77,15 @@ def ratios(title: str, results: Sequence[Result]) -> str:
     parts.append(_text(across(1), bottom + 36, "spalloc", anchor="middle", weight="bold"))
     parts.append(_text(across(1) + 40, bottom + 36, "times better \u2192", size=12))
     parts.append(_text(across(1) - 40, bottom + 36, "\u2190 worse", size=12, anchor="end"))
-    for index, result in enumerate(shown):
-        y = TOP + ROW * (index + 0.5)
-        parts.append(_text(LABELS - 14, y + 4, _shortened(result.work), anchor="end", size=12))
+    top = TOP
+    for result, lines, height in zip(shown, labels, heights, strict=True):
+        y = top + height / 2
+        first = y + 4 - LABEL_LINE * (len(lines) - 1) / 2
+        for number, line in enumerate(lines):
+            parts.append(_text(LABELS - 14, first + LABEL_LINE * number, line, anchor="end", size=12))
         for subject in result.subjects:
             parts += _mark(subject, across, y)
+        top += height
     return _drawing(title, bottom + 52, parts)
 
 
@@ -153,11 +164,6 @@ def _legend(names: Iterable[str]) -> list[str]:
         parts += [_shape(name, x, 40), _text(x + 12, 44, name, size=12)]
         x += 40 + 6.6 * len(name)
     return parts
-
-
-def _shortened(text: str, most: int = 74) -> str:
-    plain = text.replace("`", "")
-    return plain if len(plain) <= most else plain[: most - 1].rstrip(" ,") + "…"
 
 
 def _power(exponent: int) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 import time
 
 # A keepalive may be late by two thirds of its period before the job is in danger.
@@ -62,8 +63,11 @@ class Orders:
 
 def abandoned(orders: Orders, stdin: int) -> bool:
     """Whether the application is gone, or wants no more keepalives."""
-    # A copy of the application (a fork) may hold our input open; a changed parent tells all the same.
-    return bool(select.select([stdin], [], [], 0)[0]) or os.getppid() != orders.parent
+    if select.select([stdin], [], [], 0)[0]:
+        return True
+    # A copy of the application (a fork) may hold our input open; a changed parent tells all the same. On Windows there
+    # are no forks, and the parent may be a launcher (venv's) in between.
+    return sys.platform != "win32" and os.getppid() != orders.parent
 
 
 def keep(orders: Orders, stdin: int) -> None:
@@ -100,7 +104,8 @@ def keep_over(sock: socket.socket, orders: Orders, stdin: int) -> None:
 
 def main() -> None:
     """Close what was inherited, read the orders, and follow them."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    if sys.platform != "win32":
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     stdin = 0
     line = b""
     while not line.endswith(b"\n"):
@@ -108,7 +113,24 @@ def main() -> None:
         if not part:
             return
         line += part
-    keep(Orders(line.decode()), stdin)
+    keep(Orders(line.decode()), _selectable(stdin))
+
+
+def _selectable(stdin: int) -> int:
+    """A number that `select` finds readable when `stdin` is, or ends."""
+    if sys.platform != "win32":
+        return stdin
+    # There, select takes sockets only: a thread waits for the input and closes one.
+    import threading
+
+    ours, its = socket.socketpair()
+
+    def watch() -> None:
+        with its:
+            os.read(stdin, 1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return ours.detach()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import _socket
 import os
-import select
 import time
 from _thread import allocate_lock
 from collections import deque
@@ -26,6 +25,7 @@ from collections import deque
 from spalloc_client.conversation import Call, Conversation, Lost
 from spalloc_client.deadline import time_left
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
+from spalloc_client.polling import DO_NOT_WAIT, POLLERR, POLLHUP, POLLIN, POLLOUT, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,10 +37,12 @@ if TYPE_CHECKING:
 CHUNK = 64 * 1024
 """Bytes read at once."""
 
-_READ = select.POLLIN | select.POLLERR | select.POLLHUP
+_READ = POLLIN | POLLERR | POLLHUP
 
-_DO_NOT_WAIT = (_socket.MSG_DONTWAIT,)
+_DO_NOT_WAIT = (DO_NOT_WAIT,)
 _WAIT = (0,)
+_CAN_WAIT = DO_NOT_WAIT != 0
+"""Whether a socket can be read both ways. If not, it never waits: Windows can't be told so at a call."""
 
 _DOZE = 1.0
 """Seconds after which a sleeping thread looks by itself: one that was to wake it may have been interrupted."""
@@ -78,7 +80,7 @@ class Connection:
             notifications: Where notifications are put.
         """
         # Waiting without a deadline is then one call of the system and not two; what must not wait says so each time.
-        sock.setblocking(True)
+        sock.setblocking(_CAN_WAIT)
         self._sock = sock
         self._server = server
         self._process = os.getpid()
@@ -90,8 +92,8 @@ class Connection:
         self._sleepers: list[_Sleeper] = []
         self._queued: list[_Sleeper] = []
         """Threads that wait for their turn to send."""
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._poll = poll()
+        self._poll.register(sock, POLLIN)
 
     @property
     def alive(self) -> bool:
@@ -199,9 +201,9 @@ class Connection:
                 reads = self._reader is None
                 if reads:
                     self._reader = me
-            poll = select.poll()
-            poll.register(self._sock, select.POLLOUT | (select.POLLIN if reads else 0))
-            events = poll.poll(_milliseconds(time_left(deadline, time.monotonic())))
+            room = poll()
+            room.register(self._sock, POLLOUT | (POLLIN if reads else 0))
+            events = room.poll(_milliseconds(time_left(deadline, time.monotonic())))
             if reads and any(event & _READ for _, event in events):
                 self._take_bytes(_DO_NOT_WAIT)
             return bool(events)
@@ -257,7 +259,7 @@ class Connection:
 
     def _read_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
         while not done():
-            if deadline is None:
+            if deadline is None and _CAN_WAIT:
                 self._take_bytes(_WAIT)
                 continue
             # A deadline that has passed still gets what is there already.
@@ -292,7 +294,7 @@ class Connection:
         with self._lock:
             before = self._talk.arrived
             settled = self._talk.receive(data)
-            if settled or self._talk.arrived != before or self._talk.trouble is not None:
+            if self._sleepers and (settled or self._talk.arrived != before or self._talk.trouble is not None):
                 self._wake_all()
         return True
 

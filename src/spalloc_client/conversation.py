@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from spalloc_client.replies import NotificationBody
 
 Notification: TypeAlias = "JobsChanged | MachinesChanged"
+_NOTIFICATIONS = (JobsChanged, MachinesChanged)
 
 
 def as_body(notification: Notification) -> NotificationBody:
@@ -110,7 +111,7 @@ class Conversation:
         return settled
 
     def _take(self, message: Message, settled: list[Call]) -> None:
-        if isinstance(message, JobsChanged | MachinesChanged):
+        if isinstance(message, _NOTIFICATIONS):
             self.notifications.append(message)
             self.arrived += 1
         elif self._calls:

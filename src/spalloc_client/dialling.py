@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import _socket
 import os
-import select
 import sys
 import time
 from _thread import allocate_lock, start_new_thread
 from collections import deque
 
 from spalloc_client.deadline import deadline_after, time_left
+from spalloc_client.polling import POLLOUT, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
     if deadline is None:
         return _ask_resolver(hostname, port)
     # The system's resolver can't be told how long it may take, so a thread waits for it in our place.
-    found: list[Sequence[Address] | OSError] = []
+    found: list[Sequence[Address] | Exception] = []
     looking = allocate_lock()
     looking.acquire()
 
     def resolve() -> None:
         try:
             found.append(_ask_resolver(hostname, port))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  # what a program's own look-up raises is for who asked, as without a thread
             found.append(error)
         finally:
             looking.release()
@@ -84,7 +84,7 @@ def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Addre
         if left == 0.0:
             return None
     (result,) = found
-    if isinstance(result, OSError):
+    if isinstance(result, Exception):
         raise result
     return result
 
@@ -141,7 +141,7 @@ def _race(untried: deque[Address], deadline: float | None, server: str) -> _sock
     """The first socket to be connected; None when the deadline passes before."""
     failures: list[OSError] = []
     begun: dict[int, _socket.socket] = {}
-    poll = select.poll()
+    attempts = poll()
     try:
         while untried or begun:
             if untried:
@@ -149,10 +149,10 @@ def _race(untried: deque[Address], deadline: float | None, server: str) -> _sock
                 if sock is None:
                     continue
                 begun[sock.fileno()] = sock
-                poll.register(sock, select.POLLOUT)
+                attempts.register(sock, POLLOUT)
             wait = _one_wait(time_left(deadline, time.monotonic()))
-            for number, _ in poll.poll(1000.0 * (min(wait, HEAD_START) if untried else wait)):
-                poll.unregister(number)
+            for number, _ in attempts.poll(1000.0 * (min(wait, HEAD_START) if untried else wait)):
+                attempts.unregister(number)
                 sock = begun.pop(number)
                 code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
                 if code == 0:
@@ -193,6 +193,11 @@ def _start(address: Address, failures: list[OSError]) -> _socket.socket | None:
 
 def named(code: int) -> OSError:
     """The error that the system gives this number."""
+    if sys.platform == "win32":
+        import ctypes
+
+        # The number is of Windows's own; OSError finds the one that stands for it elsewhere.
+        return OSError(0, ctypes.FormatError(code).rstrip(". \r\n"), None, code)
     return OSError(code, os.strerror(code))
 
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_keepalive_process.py")  # noqa: PTH100, PTH118, PTH120
 
+if sys.platform == "win32":
+    # What a session of its own is elsewhere.
+    _APART = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+else:
+    _APART = 0
+
 
 class Keepalive:
     """A process that keeps one job alive from `adopt` until `stop`, or until this process ends.
@@ -44,6 +50,7 @@ class Keepalive:
             stderr=subprocess.DEVNULL,
             # A session of its own: Ctrl-C and Ctrl-Z at the application's terminal don't reach it.
             start_new_session=True,
+            creationflags=_APART,
             close_fds=True,
             cwd=os.sep,
             bufsize=0,

@@ -233,11 +233,12 @@ class ProtocolClient:
                 raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s")
 
     def _take_notification(self) -> NotificationBody | None:
-        try:
-            notification = self._notifications.popleft()
-        except IndexError:
+        if not self._notifications:
             return None
-        return as_body(notification)
+        try:
+            return as_body(self._notifications.popleft())
+        except IndexError:
+            return None  # another thread has taken it since
 
     def wait_for_more(self, seen: int, timeout: float | None = None) -> int:
         """Wait until more than `seen` notifications have come over this connection, and return how many have.

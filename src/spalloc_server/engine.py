@@ -72,17 +72,9 @@ class Listener(Protocol):
 class _Batch:
     """Events that were taken together, and what came of them."""
 
-    effects: list[Effects] = field(default_factory=list)
+    effects: Effects = field(default_factory=Effects)
+    """As one: while the disk fails, each job's record is kept once, however often it changes."""
     callbacks: list[Callable[[bool], None]] = field(default_factory=list)
-
-    def records(self) -> tuple[dict[int, JobRecord], dict[BoardKey, BoardRecord | None]]:
-        """Return the latest record of everything that changed."""
-        jobs: dict[int, JobRecord] = {}
-        boards: dict[BoardKey, BoardRecord | None] = {}
-        for effects in self.effects:
-            jobs.update(effects.jobs)
-            boards.update(effects.boards)
-        return jobs, boards
 
     def answer(self, *, recorded: bool) -> None:
         """Tell all who wait whether what they wait for is on disk; each is told once."""
@@ -291,10 +283,7 @@ class Engine:
             began = self.clock.now()
             self.site.decide(began)
             self.measures.decisions.add(self.clock.now() - began)
-            effects = self.site.take_effects()
-            if effects:
-                # Most events change nothing, and while the disk fails they gather for as long as it does.
-                self._gathering.effects.append(effects)
+            self._gathering.effects.then(self.site.take_effects())
             self._set_alarm()
 
     async def _record(self) -> None:
@@ -306,7 +295,7 @@ class Engine:
                 if not (self._gathering.effects or self._gathering.callbacks):
                     break
                 batch, self._gathering = self._gathering, _Batch()
-                jobs, boards = batch.records()
+                jobs, boards = batch.effects.jobs, batch.effects.boards
                 if (jobs or boards) and not await self._write(jobs, boards):
                     break
                 self._carry_out(batch)
@@ -343,25 +332,21 @@ class Engine:
 
     def _carry_out(self, batch: _Batch) -> None:
         batch.answer(recorded=True)
-        jobs: set[int] = set()
-        machines: set[str] = set()
-        for effects in batch.effects:
-            for notice in effects.notices:
-                level = logging.WARNING if notice.serious else logging.INFO
-                _log.log(level, "%s", notice.text, extra=dict(notice.about))
-            if _log.isEnabledFor(logging.DEBUG):
-                for record in effects.jobs.values():
-                    _log_job(record)
-            jobs |= effects.jobs_changed
-            machines |= effects.machines_changed
-            # A fault that came while this was being written puts in doubt what the orders were decided on.
-            if not self._stopping and self.failure is None:
-                for order in effects.orders:
-                    if isinstance(order, NewMachines):
-                        self._hardware.reconfigure(order.machines)
-                    else:
-                        self._power(order)
-        self._tell(jobs, machines)
+        effects = batch.effects
+        for notice in effects.notices:
+            level = logging.WARNING if notice.serious else logging.INFO
+            _log.log(level, "%s", notice.text, extra=dict(notice.about))
+        if _log.isEnabledFor(logging.DEBUG):
+            for record in effects.jobs.values():
+                _log_job(record)
+        # A fault that came while this was being written puts in doubt what the orders were decided on.
+        if not self._stopping and self.failure is None:
+            for order in effects.orders:
+                if isinstance(order, NewMachines):
+                    self._hardware.reconfigure(order.machines)
+                else:
+                    self._power(order)
+        self._tell(effects.jobs_changed, effects.machines_changed)
 
     def _power(self, order: PowerOrder) -> None:
         try:

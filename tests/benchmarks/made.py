@@ -30,10 +30,11 @@ def measurement(
     headline: bool = True,
     reason: str = "",
     name: str = "server/work",
+    work: str = "some work",
 ) -> Measurement:
     return Measurement(
         name=name,
-        work="some work",
+        work=work,
         unit=unit,
         better=better,
         peers=peers,

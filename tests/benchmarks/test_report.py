@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -171,6 +172,28 @@ def test_a_chart_is_a_picture_with_a_title_in_which_marks_differ_by_shape() -> N
     assert len(shapes) == 2
     words = {text.text for text in drawn.iter(f"{SVG}text")}
     assert {"some work", "server 1!7.0.0", "bare server on uvloop", "spalloc"} <= words
+
+
+def test_a_long_name_of_a_row_is_written_out_in_lines_and_pushes_the_next_row_down() -> None:
+    long = " ".join(["a word or two of what was measured"] * 4)
+    rows = [
+        result([1.0], {SERVER_7_0_0: [2.0]}, work=work) for work in (f"`first` {long}", "second", "third")
+    ]
+    drawn = ET.fromstring(charts.ratios("The server", rows))
+    labels = [text for text in drawn.iter(f"{SVG}text") if text.get("x") == f"{charts.LABELS - 14:.1f}"]
+    first = labels[:-2]
+    assert " ".join(line.text or "" for line in first) == f"first {long}"
+    assert all(len(line.text or "") <= charts.LABEL_LETTERS for line in first)
+    heights = [float(line.get("y", "")) for line in labels]
+    steps = [below - above for above, below in pairwise(heights)]
+    assert all(step >= charts.LABEL_LINE for step in steps)
+    assert steps[-1] == charts.ROW
+    # The mark is beside the middle of its name.
+    marks = [
+        float(re.search(r"translate\([\d.]+ ([\d.]+)", path.get("transform", ""))[1])  # type: ignore[index]
+        for path in drawn.iter(f"{SVG}path")
+    ]
+    assert marks[-3] == pytest.approx((heights[0] + heights[len(first) - 1]) / 2 - 4, abs=0.1)
 
 
 def test_a_mark_stands_right_of_ours_when_ours_is_better() -> None:

@@ -6,17 +6,25 @@ from typing import Any
 
 import pytest
 
-from spalloc_client import Job, ProtocolClient
+from spalloc_client import Job, ProtocolClient, connection, dialling
+from spalloc_client.windows.polling import poll
 from spalloc_server.embedded import EmbeddedSite
 from spinnaker.geometry import Size
 from spinnaker_virtual import Timings, VirtualMachine
 from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
 
+AS_ON_WINDOWS = "as-on-Windows"
 
-@pytest.fixture(params=[ProtocolClient, AwaitedClient], ids=["blocking", "asyncio"])
-def client_class(request: pytest.FixtureRequest) -> Any:
-    """Each client in turn, to be used as the blocking one."""
-    return request.param
+
+@pytest.fixture(params=["blocking", AS_ON_WINDOWS, "asyncio"])
+def client_class(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Each client in turn, to be used as the blocking one; that one also with no more than Windows has."""
+    if request.param == AS_ON_WINDOWS:
+        monkeypatch.setattr(connection, "poll", poll)
+        monkeypatch.setattr(connection, "_DO_NOT_WAIT", (0,))
+        monkeypatch.setattr(connection, "_CAN_WAIT", False)
+        monkeypatch.setattr(dialling, "poll", poll)
+    return AwaitedClient if request.param == "asyncio" else ProtocolClient
 
 
 @pytest.fixture(params=[Job, AwaitedJob], ids=["blocking", "asyncio"])

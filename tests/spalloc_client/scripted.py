@@ -68,7 +68,10 @@ class ScriptedServer:
         """Send bytes to everybody connected."""
         with self._changed:
             for connection in self._connections:
-                connection.sendall(data)
+                try:
+                    connection.sendall(data)
+                except (BrokenPipeError, ConnectionResetError):
+                    continue  # it has just gone, and is no longer of those connected
 
     def count(self, command: str) -> int:
         """How often a command has come."""

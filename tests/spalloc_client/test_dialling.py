@@ -135,6 +135,19 @@ def test_a_name_service_that_does_not_answer_is_a_timeout_error_on_time(
         answer.set()
 
 
+def test_what_a_program_s_own_look_up_raises_reaches_who_asked(
+    client_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "not in digits")
+        raise RuntimeError("the proxy is not set up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(RuntimeError, match="the proxy is not set up"):
+        client_class("server.test").connect(timeout=PATIENCE)
+
+
 def test_a_program_s_own_kind_of_socket_is_used(client_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # As programs do it that reach the server through a proxy.
     made = []

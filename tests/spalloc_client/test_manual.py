@@ -152,3 +152,10 @@ def test_programs_import_no_more_than_they_use(program: str, unwanted: set[str])
         check=True,
     )
     assert not unwanted & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", ["alloc", "job", "machine", "ps", "where_is"])
+def test_a_command_can_be_run_as_a_module(name: str) -> None:
+    words = [sys.executable, "-m", f"spalloc_client.scripts.{name}", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == spalloc_client.__version__

@@ -1,7 +1,10 @@
 # The engine's promise: on disk first, then replies, hardware and watchers; in simulated time, with disks that dawdle.
 
+import gc
 import sqlite3
+import tracemalloc
 from collections.abc import Callable, Coroutine, Mapping
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -20,6 +23,9 @@ from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.world import World
 from tests.spalloc_server.core.driver import machine
+
+BYTES_OF_A_TRACE = 50
+"""Whatever is kept of an event takes more than this."""
 
 
 class Records:
@@ -183,18 +189,41 @@ def test_a_write_that_fails_is_tried_again_until_it_works(bench: Bench) -> None:
     assert len(bench.hardware.orders) == 2
 
 
-def test_events_that_change_nothing_take_no_memory_while_the_disk_fails(bench: Bench) -> None:
+@pytest.mark.parametrize("hosts", [["here"], ["here", "there"]], ids=["one host", "two hosts in turn"])
+def test_a_thousand_keepalives_a_second_take_no_memory_while_the_disk_fails(
+    bench: Bench, hosts: list[str]
+) -> None:
+    bench.create()
     bench.pass_time(1.0)
     bench.records.failing = True
     bench.create()
     bench.pass_time(1.0)
-    for _ in range(100):
-        bench.process.enter(bench.engine.event)
-        bench.pass_time(RECORD_RETRY_SECONDS)
-    assert len(bench.engine._gathering.effects) == 0
+    host = cycle(hosts)
+
+    def keep_alive() -> None:
+        bench.engine.site.keep_alive(1, next(host), bench.now())
+        bench.engine.event()
+
+    def pass_keepalives(count: int) -> None:
+        for _ in range(count):
+            bench.process.enter(keep_alive)
+            bench.pass_time(0.001)
+        gc.collect()
+
+    pass_keepalives(1000)
+    tracemalloc.start()
+    try:
+        pass_keepalives(500)
+        before, _ = tracemalloc.get_traced_memory()
+        pass_keepalives(2000)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2000 * BYTES_OF_A_TRACE
     bench.records.failing = False
     bench.pass_time(3 * RECORD_RETRY_SECONDS)
-    assert bench.acknowledged == [1]
+    assert bench.acknowledged == [1, 2]
+    assert bench.records.jobs[1].keepalive_host == hosts[-1]
 
 
 def test_an_event_without_anything_to_record_is_acknowledged_without_a_commit(bench: Bench) -> None:

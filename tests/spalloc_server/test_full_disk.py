@@ -1,6 +1,7 @@
 # A disk without room: nothing is acknowledged that isn't on disk, and all goes on when there is room again.
 
 import json
+import re
 import resource
 import select
 import socket
@@ -96,3 +97,17 @@ def test_a_site_that_keeps_its_records_in_memory_needs_no_disk() -> None:
         client = Client({"host": site.hostname, "port": site.port})
         assert client.call("create_job", owner="me") == 1
         client.close()
+
+
+@pytest.mark.parametrize("letter", ["x", "\0", "\U0001f600"], ids=["plain", "escaped", "of four bytes"])
+def test_an_ended_job_takes_no_more_of_the_disk_than_the_guide_says(tmp_path: Path, letter: str) -> None:
+    guide = Path("docs/guides/administration.md").read_text(encoding="utf-8")
+    (kilobytes,) = re.findall(r"(\d+) kB\s+each\s+at\s+the\s+very\s+most", guide)
+    jobs = 100
+    with EmbeddedSite(1, 1, state=tmp_path / "state") as site:
+        client = Client({"host": site.hostname, "port": site.port})
+        for number in range(jobs):
+            job = client.call("create_job", owner=letter * 250 + f"{number:06}")
+            client.call("destroy_job", job_id=job, reason=letter * 2000)
+        client.close()
+    assert (tmp_path / "state").stat().st_size <= jobs * int(kilobytes) * 1000

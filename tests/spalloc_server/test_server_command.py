@@ -49,6 +49,17 @@ def test_a_signal_ends_it_cleanly_and_leaves_nothing_behind(number: signal.Signa
             socket.create_connection((running.host, running.port))
 
 
+def test_what_is_said_at_the_end_is_what_becomes_of_the_jobs(tmp_path: Path) -> None:
+    for state, promised in (
+        ([], "stopping; jobs end with it"),
+        (["--state", str(tmp_path / "jobs")], "stopping; jobs keep their boards"),
+    ):
+        with spalloc_server(["--virtual", "1x1", "--port", "0", *state]) as running:
+            status, log = running.end()
+        assert status == 0
+        assert [line for line in log.splitlines() if "stopping" in line and promised in line], log
+
+
 def test_jobs_outlive_the_server_when_it_has_a_state_file(tmp_path: Path) -> None:
     state = tmp_path / "jobs"
     arguments = ["--virtual", "2x2", "--port", "0", "--state", str(state)]

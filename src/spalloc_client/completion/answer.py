@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from spalloc_client.completion.line import Kind, Wanted, wanted
+from spalloc_client.config import read_config
+from spalloc_client.errors import ConfigError
+from spalloc_client.scripts.outcome import USAGE, CommandError
+from spalloc_client.terminal.console import output
+from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,17 +36,28 @@ def answer(make_parser: Callable[[Config], ArgumentParser], arguments: Sequence[
         make_parser: Makes the command's parser.
         arguments: The number of the cursor's word, 1 for the one after the command's name, and all words but that
             name.
-    """
-    from spalloc_client.config import read_config
 
+    Raises:
+        CommandError: They are not what a shell's script gives.
+    """
+    if not arguments or not arguments[0].isdecimal():
+        raise CommandError(USAGE, "--complete is for the scripts that --completion writes")
     position, *words = arguments
-    cursor = int(position) - 1
+    cursor = max(0, int(position) - 1)
     current = words[cursor] if cursor < len(words) else ""
-    config = read_config()
+    config = _config()
     asked = wanted(make_parser(config), words[:cursor], current)
     kind, lines = _answered(asked, config, current)
-    sys.stdout.write("\n".join([kind, *lines]) + "\n")
+    output().print([kind, *lines])
     return 0
+
+
+def _config() -> Config:
+    try:
+        return read_config()
+    except ConfigError:
+        # The command itself will say so; the names of its options don't depend on it.
+        return read_config([])
 
 
 def _answered(asked: Wanted, config: Config, current: str) -> tuple[str, list[str]]:
@@ -58,7 +73,8 @@ def _answered(asked: Wanted, config: Config, current: str) -> tuple[str, list[st
         found += _from_server(elsewhere, asked, config)
     before = current.removesuffix(asked.typed)
     lines = [
-        f"{before}{word}\t{description}" if description else before + word
+        # Descriptions hold what other people wrote: a line break in it would be one more candidate.
+        f"{before}{word}\t{printable(description)}" if description else before + word
         for word, description in dict(found).items()
         if word.startswith(asked.typed) and word.isprintable()
     ]
@@ -83,8 +99,12 @@ def _from_server(kinds: Sequence[Kind], asked: Wanted, config: Config) -> list[C
 def _jobs(client: ProtocolClient) -> Iterator[Candidate]:
     for job in client.list_jobs(timeout=_PATIENCE):
         boards = job["boards"]
-        what = "queued" if boards is None else f"{len(boards)} boards on {job['allocated_machine_name']}"
+        what = "queued" if boards is None else _counted(len(boards), str(job["allocated_machine_name"]))
         yield str(job["job_id"]), f"{job['owner']}, {what}"
+
+
+def _counted(boards: int, machine: str) -> str:
+    return f"{boards} {'board' if boards == 1 else 'boards'} on {machine}"
 
 
 def _machines(client: ProtocolClient) -> Iterator[Candidate]:

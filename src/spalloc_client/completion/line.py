@@ -81,6 +81,7 @@ def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str)
     options = parser._option_string_actions  # argparse offers no other way to see them
     reading: argparse.Action | None = None
     taken = 0
+    free = 0
     used: set[argparse.Action] = set()
     values: dict[str, str] = {}
     for index, word in enumerate(before):
@@ -96,6 +97,8 @@ def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str)
         elif reading is not None and word != "=":  # bash cuts words at "="
             values.setdefault(reading.dest, word)
             taken += 1
+        elif reading is None and not word.startswith("-"):
+            free += 1
         if reading is not None and taken >= _most(reading):
             reading = None
     if reading is not None and reading.nargs == argparse.REMAINDER:
@@ -109,7 +112,8 @@ def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str)
     if current.startswith("-"):
         return Wanted([Kind.OPTIONS], offered, values, current)
     kinds = [] if reading is None else [_kind(reading, taken)]
-    kinds += [_kind(action, 0) for action in parser._actions if not action.option_strings]
+    positional = [action for action in parser._actions if not action.option_strings]
+    kinds += [_kind(action, 0) for action in positional if free < _most(action)]
     return Wanted(kinds or [Kind.OPTIONS], offered, values, current)
 
 

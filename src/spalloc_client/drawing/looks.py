@@ -4,8 +4,12 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_COLOURS = ("#9ecae9", "#f7c873", "#8fd6bd", "#e8b3d1", "#e9a07c", "#b7b3e6", "#e6dc6c", "#b9c4cc")
-"""Light enough for black letters, and apart from each other in every common kind of colour blindness."""
+COLOURS = ("#90b9fb", "#9bba59", "#fecdff", "#94ff99", "#e8bf44", "#c6f8c5", "#46c7bf", "#c2b088")
+"""Light enough for black letters, and apart from each other also for those who lack one of the three kinds of cones;
+most so are neighbours here, since jobs that were created one after the other often lie side by side."""
+
+FREE, DEAD = "#f6f6f6", "#3c3c3c"
+"""What fills boards that have no job."""
 
 _PATTERNS = (
     "",
@@ -49,7 +53,8 @@ class Look(NamedTuple):
         )
 
 
-_LOOKS = tuple(Look(colour, pattern) for pattern in range(len(_PATTERNS)) for colour in _COLOURS)
+LOOKS = tuple(Look(colour, pattern) for pattern in range(len(_PATTERNS)) for colour in COLOURS)
+"""All that jobs can look like, in the order in which jobs get them."""
 
 
 def looks_of(jobs: Iterable[int]) -> dict[int, Look]:
@@ -57,7 +62,7 @@ def looks_of(jobs: Iterable[int]) -> dict[int, Look]:
     looks: dict[int, Look] = {}
     for job in sorted(jobs):
         taken = set(looks.values())
-        own = job % len(_LOOKS)
-        inorder = _LOOKS[own:] + _LOOKS[:own]
+        own = job % len(LOOKS)
+        inorder = LOOKS[own:] + LOOKS[:own]
         looks[job] = next((look for look in inorder if look not in taken), inorder[0])
     return looks

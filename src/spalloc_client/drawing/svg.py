@@ -10,8 +10,9 @@ from math import sqrt
 from typing import NamedTuple
 
 from spalloc_client.drawing.layout import Layout, in_one_piece, step, unfolded
-from spalloc_client.drawing.looks import Look, looks_of
+from spalloc_client.drawing.looks import DEAD, FREE, Look, looks_of
 from spalloc_client.drawing.scene import Keyed, Scene, owners_of_boards
+from spalloc_client.terminal.text import Text
 from spinnaker.geometry import Board, Hexagon, Link, neighbour
 
 _ROOT_3 = sqrt(3)
@@ -170,7 +171,7 @@ def _hexagons(scene: Scene, layout: Layout, paper: _Paper, looks: Mapping[int, L
         who = owners.get(board)
         dead = board in scene.dead_boards
         what = "dead" if dead else "free" if who is None else f"job {who.tenant.job_id}, {who.tenant.owner}"
-        fill = "#3c3c3c" if dead else "#f6f6f6" if who is None else looks[who.tenant.job_id].fill
+        fill = DEAD if dead else FREE if who is None else looks[who.tenant.job_id].fill
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in paper.corners(place))
         yield f'<polygon points="{points}" fill="{fill}"><title>Board {board}: {_escaped(what)}</title></polygon>'
         x, y = paper.centre(place)
@@ -259,7 +260,7 @@ class _Legend:
     def dead_boards(self, count: int) -> None:
         x, y = self._next()
         self.parts.append(
-            f'<rect x="{x:.0f}" y="{y - 11:.0f}" width="20" height="13" fill="#3c3c3c"/>'
+            f'<rect x="{x:.0f}" y="{y - 11:.0f}" width="20" height="13" fill="{DEAD}"/>'
             f'<path d="M{x + 6:.0f} {y - 8:.0f}l8 8m0 -8l-8 8" stroke="#fff" stroke-width="1.6"/>'
         )
         self._words(x, y, _counted(count, "dead board"))
@@ -275,7 +276,9 @@ class _Legend:
         return _MARGIN + column * _LEGEND_STEP, self._top + (line + 1) * _LINE - 5
 
     def _words(self, x: float, y: float, words: str) -> None:
-        shown = words if len(words) <= _LEGEND_LETTERS else words[: _LEGEND_LETTERS - 1] + "…"
+        line = Text(words)
+        # In a terminal's columns: letters of two are as wide in pictures.
+        shown = words if line.width <= _LEGEND_LETTERS else line.cropped(_LEGEND_LETTERS - 1).plain + "…"
         self.parts.append(
             f'<text x="{x + 26:.0f}" y="{y:.0f}">{_escaped(shown)}<title>{_escaped(words)}</title></text>'
         )

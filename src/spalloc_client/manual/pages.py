@@ -154,7 +154,10 @@ def pages() -> list[Page]:
                 (74, "the output could not be written"),
                 (126, "the program of --command may not be executed"),
                 (127, "there is no such program as --command names"),
+                (129, "ended by SIGHUP"),
+                (130, "ended by Ctrl-C while the site of --virtual started, or while the command ran"),
                 (141, "whoever read the output stopped reading it"),
+                (143, "ended by SIGTERM"),
             ),
             (
                 ("SPALLOC_ID", "for the command: the job ID"),

@@ -1,6 +1,7 @@
 # The package of the commands; what is here is done before anything of a command is imported.
 """The five commands: `spalloc`, `spalloc-job`, `spalloc-ps`, `spalloc-machine` and `spalloc-where-is`."""
 
+import _signal  # type: ignore[import-not-found,unused-ignore]  # what `signal` is made of; that would import enum
 import gc
 import sys
 
@@ -10,7 +11,22 @@ COMMANDS = ("spalloc", "spalloc-job", "spalloc-ps", "spalloc-machine", "spalloc-
 is_command = sys.argv[:1] != [] and sys.argv[0].rpartition("/")[2] in COMMANDS
 """Whether this process was started as one of them, rather than importing them for purposes of its own."""
 
+
+def switch_interruption(*, on: bool) -> None:
+    """Have Ctrl-C raise KeyboardInterrupt, as Python does, or end the process without a word.
+
+    Changes nothing in other programs, nor where Ctrl-C is ignored or somebody else's.
+    """
+    before, after = _signal.SIG_DFL, _signal.default_int_handler
+    if not on:
+        before, after = after, before
+    if is_command and _signal.getsignal(_signal.SIGINT) == before:
+        _signal.signal(_signal.SIGINT, after)
+
+
 if is_command:
     # Importing makes next to no garbage, and looking for it all the while takes a tenth of the time in which a
     # command answers. Those that live longer turn it on again.
     gc.disable()
+    # Until a command begins there is nothing that an interruption could end in good order.
+    switch_interruption(on=False)

@@ -11,6 +11,7 @@ from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug,
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.sites import size
+from spalloc_client.terminal.console import output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _write_completion(shell: str) -> None:
     from spalloc_client import completion
 
     name = {"bash": "spalloc.bash", "zsh": "_spalloc"}[shell]
-    sys.stdout.write((Path(completion.__file__).parent / name).read_text(encoding="utf-8"))
+    output().write((Path(completion.__file__).parent / name).read_text(encoding="utf-8"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -196,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ended.status
 
     status = enter(endings, argv, parser, act)
-    if interrupted:
+    if interrupted and sys.platform != "win32":
         from spalloc_client.scripts.wrapped import end_as_interrupted
 
         end_as_interrupted()
@@ -267,3 +268,7 @@ def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
         "max_dead_links": or_none(arguments.max_dead_links),
         "require_torus": arguments.require_torus,
     }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

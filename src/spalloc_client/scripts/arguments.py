@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 from spalloc_client import checks
 from spalloc_client._version import __version__
+from spalloc_client.terminal.console import output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,6 +133,14 @@ class Parser(Group):
         class OneLineErrors(argparse.ArgumentParser):
             def error(self, message: str) -> NoReturn:
                 self.exit(USAGE_STATUS, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+            def _print_message(self, message: str, file: Any = None) -> None:
+                # What argparse writes by itself gets lost, or left for the interpreter to complain of at its end, when
+                # nobody reads it or the disk is full; and not every encoding has the letters of its defaults.
+                if file is sys.stdout:
+                    output().write(message)
+                else:
+                    super()._print_message(message, file)
 
         made = OneLineErrors(prog=self.command, description=self.summary)
         for group in self.groups:

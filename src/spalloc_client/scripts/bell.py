@@ -1,50 +1,63 @@
 # What a waiting main thread is woken by: other threads, signal handlers, signals themselves, and descriptors it names.
 #
-# A pipe, because poll is the one wait that sees a signal which came the moment before: the interpreter writes each
-# signal's number into the pipe as it arrives (signal.set_wakeup_fd), and what is written stays until it is read.
+# A pair of sockets, because poll is the one wait that sees a signal which came the moment before: the interpreter
+# writes each signal's number into one as it arrives (signal.set_wakeup_fd), and what is written stays until it is read.
+# A pipe would do, but on Windows, where nothing but sockets can be waited for.
 """Wake the main thread."""
 
 from __future__ import annotations
 
 import math
-import os
-import select
 import signal
+import socket
+import sys
+
+from spalloc_client.polling import POLLIN, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
+
+HEARS_FILES = sys.platform != "win32"
+"""Whether a bell hears descriptors that are no sockets."""
 
 
 class Bell:
     """Wakes the main thread; while entered, every signal that has a handler rings it too."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-        self._poll = select.poll()
-        self._poll.register(self._read, select.POLLIN)
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+        self._poll = poll()
+        self._poll.register(self._read, POLLIN)
         self._earlier = -1
 
     def __enter__(self) -> Self:
-        self._earlier = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._earlier = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.set_wakeup_fd(self._earlier, warn_on_full_buffer=False)
-        # The pipe is left to the process's end: a thread that nobody waits for any more may still ring.
+
+    def __del__(self) -> None:
+        # Not before: a thread that nobody waits for any more may still ring.
+        self._read.close()
+        self._write.close()
 
     def ring(self) -> None:
         """Wake the main thread, or keep it from falling asleep; from any thread and any signal handler."""
         try:
-            os.write(self._write, b"\0")
+            self._write.send(b"\0")
         except BlockingIOError:
             # It has not woken up yet since many rings ago, and will.
             return
 
     def hear(self, descriptor: int, events: int) -> None:
-        """Have `wait` end on what poll reports of a descriptor; on errors and a lost reader also without events."""
+        """Have `wait` end on what poll reports of a descriptor; on errors and a lost reader also without events.
+
+        Only where it `HEARS_FILES`, or for sockets.
+        """
         self._poll.register(descriptor, events)
 
     def ignore(self, descriptor: int) -> None:
@@ -54,6 +67,6 @@ class Bell:
     def wait(self, seconds: float | None = None) -> dict[int, int]:
         """Sleep until the bell rings, at most some seconds; return what poll reports of the other descriptors."""
         found = dict(self._poll.poll(None if seconds is None else math.ceil(max(seconds, 0.0) * 1000.0)))
-        if found.pop(self._read, 0):
-            os.read(self._read, 4096)
+        if found.pop(self._read.fileno(), 0):
+            self._read.recv(4096)
         return found

@@ -11,6 +11,7 @@ import sys
 
 from spalloc_client.config import read_config
 from spalloc_client.errors import ConfigError
+from spalloc_client.scripts import switch_interruption
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,16 +48,21 @@ def enter(
     if words[:1] == [COMPLETE]:
         from spalloc_client.completion.answer import answer
 
-        return answer(lambda config: make_parser(config).for_argparse(), words[1:])
+        return endings.status_of(lambda: answer(lambda config: make_parser(config).for_argparse(), words[1:]))
 
     def action() -> int:
-        arguments = make_parser(_config(words)).parse_args(words)
-        endings.debug = arguments.debug
-        if arguments.debug:
-            import logging
+        # Switched off again in here, where Ctrl-C until then is still caught; from then on it just ends the process.
+        switch_interruption(on=True)
+        try:
+            arguments = make_parser(_config(words)).parse_args(words)
+            endings.debug = arguments.debug
+            if arguments.debug:
+                import logging
 
-            logging.basicConfig(level=logging.DEBUG)
-        return act(arguments)
+                logging.basicConfig(level=logging.DEBUG)
+            return act(arguments)
+        finally:
+            switch_interruption(on=False)
 
     return endings.status_of(action)
 

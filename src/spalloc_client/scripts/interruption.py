@@ -3,11 +3,12 @@
 # An exception at any moment, as Ctrl-C usually is, would now and then meet the main thread between taking a lock and
 # noting that it has it: what then cleans up waits for that lock for ever. What is cleaned up is the caller's subject.
 # While a wrapped command runs, wrapped.py has the signals.
-"""SIGINT, SIGTERM and SIGHUP as an exception."""
+"""SIGINT, SIGTERM and SIGHUP (on Windows, SIGBREAK) as an exception."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+if sys.platform == "win32":
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
+else:
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _ONE_GESTURE = 1.0
 """Seconds in which several signals count as one: some senders tell a process and its group."""
@@ -81,8 +85,12 @@ class Interruptions:
         self.check()
         return found
 
-    def outcome_of(self, work: Callable[[], T]) -> T:
+    def outcome_of(self, work: Callable[[], T], begins: Callable[[], object] | None = None) -> T:
         """Do what may take long in a thread of its own; return or raise what it does.
+
+        Args:
+            work: What is done.
+            begins: Called first; not if a signal came before, when no work is begun either.
 
         Raises:
             Stopped: A signal came first. The work goes on, and nobody waits for it.
@@ -98,6 +106,8 @@ class Interruptions:
             self.bell.ring()
 
         self.check()
+        if begins is not None:
+            begins()
         threading.Thread(target=run, name="spalloc-work", daemon=True).start()
         while not results and not errors:
             self.wait()

@@ -162,3 +162,9 @@ def _list_ips(client: ProtocolClient, job_id: int, timeout: float | None) -> Non
     if connections is None:
         raise CommandError(NO_BOARDS, f"job {job_id} is queued or does not exist")
     output().print([printable(line) for line in csv(connections).splitlines()])
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

@@ -70,7 +70,8 @@ def _write_svg(name: str, shown: Shown) -> None:
     (machine,) = shown.machines
     picture = machine_svg(scene_of(machine, shown.jobs_on(machine)))
     if name == "-":
-        output().write(picture)
+        # Nothing tells a reader of XML the locale's encoding: only what is in all of them is sure to be read right.
+        output().write(picture.encode("ascii", "xmlcharrefreplace").decode("ascii"))
         return
     from pathlib import Path
 
@@ -246,3 +247,9 @@ def _details(scene: Scene, jobs: Sequence[Listed]) -> list[Text]:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

@@ -145,3 +145,9 @@ def _power(job: Listed) -> Text:
     if job.state == JobState.power:
         return Text(word, Style.YELLOW)
     return Text(word, Style.GREEN if job.power else Style.RED)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

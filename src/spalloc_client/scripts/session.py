@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import select
 import sys
 import threading
 from contextlib import ExitStack
@@ -15,12 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from spalloc_client.errors import JobDestroyedError
+from spalloc_client.scripts.ended import NOT_EXECUTABLE, NOT_FOUND, Ended
 from spalloc_client.scripts.interruption import Interruptions, Stopped
+from spalloc_client.scripts.keyboard import Keyboard
 from spalloc_client.scripts.outcome import NOT_WRITTEN, SIGNALLED, SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.progress import sentence
 from spalloc_client.scripts.substitutions import Facts, csv, substituted
 from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
-from spalloc_client.scripts.wrapped import NOT_EXECUTABLE, NOT_FOUND, Ended, run_wrapped
 from spalloc_client.states import JobState
 from spalloc_client.terminal.console import messages, output
 from spalloc_client.terminal.table import definitions
@@ -63,9 +63,9 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     from spalloc_client.scripts.alloc import job_request
 
     if arguments.virtual is not None:
-        from spalloc_client.scripts.sites import virtual_site
+        from spalloc_client.scripts.sites import RunningSite
 
-        site = stack.enter_context(virtual_site(*arguments.virtual))
+        site = stack.enter_context(RunningSite(interruptions, *arguments.virtual))
         arguments.hostname, arguments.port = site.hostname, site.port
     endings.server = f"{arguments.hostname}:{arguments.port}"
     ethernet_ips = stack.enter_context(_TemporaryCsv())
@@ -136,7 +136,15 @@ def _run(command: list[str], facts: Facts, interruptions: Interruptions) -> Ende
     tokens = facts.tokens()
     words = [substituted(word, tokens) for word in command]
     try:
-        return run_wrapped(words, facts.environment(), interruptions.check)
+        if sys.platform == "win32":
+            from spalloc_client.windows.command import run_on_console
+
+            status = run_on_console(words, facts.environment(), interruptions.check)
+            return Ended(status, interrupted=False)
+        else:  # noqa: RET505  # the type checker passes over it for Windows
+            from spalloc_client.scripts.wrapped import run_wrapped
+
+            return run_wrapped(words, facts.environment(), interruptions.check)
     except FileNotFoundError as error:
         raise CommandError(NOT_FOUND, f"--command: there is no program {words[0]!r}") from error
     except PermissionError as error:
@@ -168,16 +176,14 @@ def _await_enter(job: Job, job_id: int, interruptions: Interruptions) -> int:
     console.write(Text("<Press enter when done>", Style.DIM).coded(console.colour))
     outlook = Outlook(job, interruptions.bell.ring)
     outlook.start()
-    keyboard = sys.stdin.fileno()
-    interruptions.bell.hear(keyboard, select.POLLIN)
     try:
-        while outlook.end is None:
-            if keyboard in interruptions.wait():
-                # Apart, as in the background reading stops us, and somebody else may have taken what there was.
-                typed = interruptions.outcome_of(partial(os.read, keyboard, 4096))
-                if not typed:
+        with Keyboard(interruptions) as keyboard:
+            while outlook.end is None:
+                typed = keyboard.wait()
+                if typed == b"":
                     console.write("\n")
-                if not typed or b"\n" in typed:
+                    return SUCCESS
+                if typed is not None and b"\n" in typed:
                     return SUCCESS
     except Stopped as stopped:
         if stopped.number != 2:
@@ -186,8 +192,6 @@ def _await_enter(job: Job, job_id: int, interruptions: Interruptions) -> int:
         return SUCCESS
     except OSError as error:
         raise CommandError(USAGE, f"can't wait for Enter on standard input: {error.strerror}") from error
-    finally:
-        interruptions.bell.ignore(keyboard)
     console.write("\n")
     messages().print([sentence(job_id, *outlook.end)])
     return DESTROYED
@@ -247,8 +251,7 @@ class _Held:
                 self._asked.set()
             return self._made[0]
 
-        self._asked.clear()
-        return self._interruptions.outcome_of(work)
+        return self._interruptions.outcome_of(work, begins=self._asked.clear)
 
     def __exit__(self, *_: object) -> None:
         self._interruptions.clean_up()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from spalloc_client.scripts.outcome import USAGE, CommandError
 
@@ -13,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Protocol
+
+    from spalloc_client.scripts.interruption import Interruptions
 
     class Site(AbstractContextManager["Site"], Protocol):
         """A running server; entering starts it and leaving stops it."""
@@ -47,6 +50,8 @@ def virtual_site(width: int, height: int) -> Site:
     Raises:
         CommandError: The part of spalloc that has servers is not installed.
     """
+    if sys.platform == "win32":
+        raise CommandError(USAGE, "--virtual needs the server, which does not run on Windows")
     from importlib.metadata import entry_points
 
     found = list(entry_points(group=GROUP, name=VIRTUAL))
@@ -57,3 +62,54 @@ def virtual_site(width: int, height: int) -> Site:
             USAGE, "--virtual needs the server, which is not installed: pip install 'spalloc[server]'"
         ) from error
     return site
+
+
+class RunningSite:
+    """A site of virtual boards that runs while this is entered.
+
+    A large one takes a second or two to start. A signal need not wait for it: the site is then left to itself, and
+    stops as soon as it stands.
+    """
+
+    def __init__(self, interruptions: Interruptions, width: int, height: int) -> None:
+        """Prepare a site of `width` by `height` triads; `interruptions` are what may come while it starts."""
+        # Not before: most commands have no site.
+        from threading import Lock
+
+        self._size = (width, height)
+        self._interruptions = interruptions
+        self._changing = Lock()
+        self._site: Site | None = None
+        self._unwanted = False
+
+    def __enter__(self) -> Site:
+        """Start the site.
+
+        Raises:
+            CommandError: The part of spalloc that has servers is not installed.
+            OSError: Its addresses can't be had.
+            Stopped: A signal came first.
+        """
+        try:
+            return self._interruptions.outcome_of(self._start)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the site, or have it stop once it has started."""
+        with self._changing:
+            self._unwanted = True
+            site, self._site = self._site, None
+        if site is not None:
+            site.__exit__(None, None, None)
+
+    def _start(self) -> Site:
+        site = virtual_site(*self._size)
+        site.__enter__()
+        with self._changing:
+            if not self._unwanted:
+                self._site = site
+                return site
+        site.__exit__(None, None, None)
+        return site

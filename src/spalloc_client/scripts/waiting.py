@@ -14,10 +14,11 @@ from spalloc_client.scripts.answers import AnswerError
 from spalloc_client.scripts.progress import sentence, waiting
 from spalloc_client.scripts.queue import Place, place_in_queue
 from spalloc_client.states import JobState
-from spalloc_client.terminal.text import Text
+from spalloc_client.terminal.text import Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from logging import Handler
     from typing import Self
 
     from spalloc_client.job import Job
@@ -33,6 +34,9 @@ _TICK = 1.0
 _ASK_AGAIN = 5.0
 """Seconds between two questions for the place in the queue."""
 
+_GOES_ON = 30.0
+"""Seconds within which the same trouble is taken to be still the same."""
+
 _PATIENCE = 1.0
 """Seconds to wait for an answer to them: without one, the place is just not told."""
 
@@ -44,6 +48,9 @@ class StatusLine:
         self._console = console
         self._quiet = quiet
         self._open = False
+        self._log: Handler | None = None
+        self._said = ""
+        self._said_at = 0.0
 
     @property
     def lives(self) -> bool:
@@ -51,10 +58,28 @@ class StatusLine:
         return self._console.is_terminal and not self._quiet
 
     def __enter__(self) -> Self:
+        if self.lives:
+            import logging
+
+            self._log = logging.Handler(logging.WARNING)
+            self._log.emit = lambda record: self.interject(record.getMessage())  # type: ignore[method-assign]
+            logging.getLogger("spalloc_client").addHandler(self._log)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end()
+        if self._log is not None:
+            import logging
+
+            logging.getLogger("spalloc_client").removeHandler(self._log)
+
+    def interject(self, message: str) -> None:
+        """Write a line above this one, unless it is what the last one said and goes on saying."""
+        now = time.monotonic()
+        repeated = message == self._said and now - self._said_at < _GOES_ON
+        self._said, self._said_at = message, now
+        if not repeated:
+            self._console.write(("\r\033[K" if self._open else "\n") + printable(message) + "\n")
 
     def show(self, text: Text) -> None:
         """Put `text` in place of what the line says."""
@@ -93,22 +118,22 @@ def wait_for_boards(
     Raises:
         Stopped: A signal came first.
     """
-    within = interruptions.outcome_of
+    outcome_of = interruptions.outcome_of
     began = time.monotonic()
     queue = _Queue(job_id, server)
-    state = within(lambda: job.state)
+    state = outcome_of(lambda: job.state)
     while state in (JobState.queued, JobState.power):
         if status_line.lives:
             now = time.monotonic()
-            place = within(partial(queue.place, now)) if state == JobState.queued else None
+            place = outcome_of(partial(queue.place, now)) if state == JobState.queued else None
             status_line.show(waiting(job_id, state, now - began, place))
-            state = within(partial(job.wait_for_state_change, state, timeout=_TICK))
+            state = outcome_of(partial(job.wait_for_state_change, state, timeout=_TICK))
         else:
             status_line.show(sentence(job_id, state))
-            state = within(partial(job.wait_for_state_change, state))
+            state = outcome_of(partial(job.wait_for_state_change, state))
     if state == JobState.ready:
         return 0
-    reason = within(lambda: job.reason) if state == JobState.destroyed else None
+    reason = outcome_of(lambda: job.reason) if state == JobState.destroyed else None
     status_line.fail(sentence(job_id, state, reason))
     if state == JobState.destroyed:
         return DESTROYED

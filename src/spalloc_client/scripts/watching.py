@@ -9,11 +9,12 @@ from __future__ import annotations
 import gc
 import json
 import os
-import select
 import signal
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
+from spalloc_client.polling import POLLERR, POLLHUP, POLLOUT
+from spalloc_client.scripts.bell import HEARS_FILES
 from spalloc_client.scripts.feed import Failed, Feed, Lost, Shown
 from spalloc_client.scripts.interruption import Interruptions, Stopped
 from spalloc_client.scripts.outcome import BROKEN_PIPE, SIGNALLED, SUCCESS
@@ -28,8 +29,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PIECE = select.PIPE_BUF // 4
-"""Characters that a pipe which takes anything takes whole, whatever they are."""
+if sys.platform == "win32":
+    _PIECE = 1024
+else:
+    from select import PIPE_BUF
+
+    _PIECE = PIPE_BUF // 4
+    """Characters that a pipe which takes anything takes whole, whatever they are."""
+
+_LOOK = None if HEARS_FILES else 1.0
+"""Seconds after which the window's size is looked at, where no signal tells of a change."""
 
 
 def watch(view: View[T], server: Server, *, as_json: bool) -> int:
@@ -39,8 +48,9 @@ def watch(view: View[T], server: Server, *, as_json: bool) -> int:
     in_window = console.is_terminal and not as_json and os.environ.get("TERM", "dumb") != "dumb"
     try:
         with Interruptions() as interruptions:
-            # Asked for nothing, poll still reports that a pipe's reader has gone.
-            interruptions.bell.hear(sys.stdout.fileno(), 0)
+            if HEARS_FILES:
+                # Asked for nothing, poll still reports that a pipe's reader has gone.
+                interruptions.bell.hear(sys.stdout.fileno(), 0)
             feed = Feed(view, server, interruptions.bell.ring)
             feed.start()
             if in_window:
@@ -61,7 +71,7 @@ def _in_window(
         while True:
             columns, lines = window.size
             window.draw(view.draw(shown, columns, lines), None if lost is None else _notice(lost, server))
-            if _reader_gone(interruptions.wait()):
+            if _reader_gone(interruptions.wait(_LOOK)):
                 return
             for news in feed.take():
                 shown, lost = (shown, news) if isinstance(news, Lost) else (_checked(news).shown, None)
@@ -93,8 +103,11 @@ def _in_blocks(
 
 def _written(text: str, console: Console, interruptions: Interruptions) -> bool:
     """Write as fast as the reader reads, and stop when told to even if it reads no more; whether it is still there."""
+    if not HEARS_FILES:
+        console.write(text)
+        return True
     out = console.stream.fileno()
-    interruptions.bell.hear(out, select.POLLOUT)
+    interruptions.bell.hear(out, POLLOUT)
     try:
         for start in range(0, len(text), _PIECE):
             found: dict[int, int] = {}
@@ -124,8 +137,10 @@ def _checked(news: Shown[T] | Failed) -> Shown[T]:
 
 
 def _reader_gone(found: dict[int, int]) -> bool:
-    return any(events & (select.POLLERR | select.POLLHUP) for events in found.values())
+    return any(events & (POLLERR | POLLHUP) for events in found.values())
 
 
 def _notice(lost: Lost, server: Server) -> Text:
-    return Text(f"Connecting again to {server}: {printable(lost.trouble)}", Style.YELLOW)
+    # Twice the server's name, and the reason is out of sight in a window of 80 columns.
+    to = "" if str(server) in lost.trouble else f" to {server}"
+    return Text(f"Connecting again{to}: {printable(lost.trouble)}", Style.YELLOW)

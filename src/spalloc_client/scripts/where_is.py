@@ -136,3 +136,9 @@ def _number(option: str, word: str) -> int:
         return int(word.strip().removesuffix(","))
     except ValueError:
         raise CommandError(USAGE, f"--{option.replace('_', '-')}: {word!r} is not a whole number") from None
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

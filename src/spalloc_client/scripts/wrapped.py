@@ -10,18 +10,21 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from spalloc_client.scripts.bell import Bell
+from spalloc_client.scripts.ended import Ended
+
+# Windows has none of this: see windows/command.py.
+assert sys.platform != "win32"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Self
 
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
 _SIGNALLED = 128
 
 _PATIENCE = 5.0
@@ -32,20 +35,6 @@ _GLANCE = 0.02
 
 _PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
-
-
-class Ended:
-    """How a wrapped command ended."""
-
-    __slots__ = ("interrupted", "status")
-    status: int
-    """Its exit status, or 128 plus the number of the signal that ended it."""
-    interrupted: bool
-    """Whether Ctrl-C at the terminal, which it had to itself, ended it."""
-
-    def __init__(self, status: int, *, interrupted: bool) -> None:
-        self.status = status
-        self.interrupted = interrupted
 
 
 def run_wrapped(

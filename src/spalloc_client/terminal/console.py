@@ -51,6 +51,10 @@ class Console:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.is_terminal = stream.isatty()
+        if sys.platform == "win32" and self.is_terminal:
+            from spalloc_client.windows.console import understands_codes
+
+            self.is_terminal = understands_codes(stream.fileno())
         self.colour = wants_colour(os.environ, self.is_terminal)
         # A name that the locale's encoding lacks is written as an escape: better than no table at all.
         if getattr(stream, "errors", "backslashreplace") != "backslashreplace":

@@ -159,9 +159,10 @@ def printable(text: str) -> str:
 
 
 def _columns_of_character(character: str) -> int:
-    from unicodedata import combining, east_asian_width
+    from unicodedata import category, east_asian_width
 
-    if combining(character):
+    # Marks that stand on the letter before; not all of them combine in the sense of `unicodedata.combining`.
+    if category(character) in ("Mn", "Me"):
         return 0
     return 2 if east_asian_width(character) in "FW" else 1
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 
 from spalloc_client.terminal.screen import ENTER, LEAVE, Screen, fitted
@@ -34,11 +35,13 @@ class Window:
         self._changed = changed
         self._screen = Screen()
         self._drawn: list[Text] = []
+        self._size: tuple[int, int] | None = None
         self._earlier: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        for number, handler in ((signal.SIGWINCH, self._resized), (signal.SIGTSTP, self._stopped)):
-            self._earlier[number] = signal.signal(number, handler)
+        if sys.platform != "win32":
+            for number, handler in ((signal.SIGWINCH, self._resized), (signal.SIGTSTP, self._stopped)):
+                self._earlier[number] = signal.signal(number, handler)
         self._write(ENTER)
         return self
 
@@ -55,7 +58,11 @@ class Window:
 
     def draw(self, lines: Sequence[Text], notice: Text | None = None) -> None:
         """Show `lines`, as far as there is room, and a notice in the last row."""
-        columns, rows = self.size
+        columns, rows = size = self.size
+        if size != self._size:
+            # Also where no signal tells.
+            self._screen.forget()
+            self._size = size
         self._drawn = fitted(lines, columns, rows)
         shown = self._drawn if notice is None else fitted(lines, columns, rows, notice)
         self._write(self._screen.redraw(shown, colour=self._console.colour))

@@ -50,7 +50,7 @@ def about_board(key: BoardKey) -> dict[str, str | int]:
 class Effects:
     """All that a batch of events leads to."""
 
-    jobs: Mapping[int, JobRecord] = field(default_factory=dict)
+    jobs: dict[int, JobRecord] = field(default_factory=dict)
     """Records to write."""
     boards: dict[BoardKey, BoardRecord | None] = field(default_factory=dict)
     """Records to write, or to remove where None."""
@@ -70,3 +70,12 @@ class Effects:
             or self.machines_changed
             or self.notices
         )
+
+    def then(self, later: "Effects") -> None:
+        """Take in what came after them; of several records of one job or board, the last stays."""
+        self.jobs.update(later.jobs)
+        self.boards.update(later.boards)
+        self.orders += later.orders
+        self.jobs_changed |= later.jobs_changed
+        self.machines_changed |= later.machines_changed
+        self.notices += later.notices

@@ -153,7 +153,10 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
                         on_failure=failed,
                         log_packets=log_packets,
                         log_only=traffic,
-                    )
+                    ),
+                    farewell="stopping; jobs end with it"
+                    if arguments.state is None
+                    else "stopping; jobs keep their boards",
                 )
             )
     except (OSError, StoreError, EngineFailedError) as error:
@@ -162,9 +165,14 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
 
 
 async def _serve_until_told(
-    site: "Callable[[Callable[[], None]], AbstractAsyncContextManager[tuple[str, int]]]",
+    site: "Callable[[Callable[[], None]], AbstractAsyncContextManager[tuple[str, int]]]", *, farewell: str
 ) -> None:
-    """Run a virtual site, which is given what to call should it fail, until the process is told to end."""
+    """Run a virtual site until the process is told to end.
+
+    Args:
+        site: The site, made with what is to be called should it fail.
+        farewell: What the log says when the process was told to end: what becomes of the jobs.
+    """
     import asyncio
     import logging
     import signal
@@ -188,7 +196,7 @@ async def _serve_until_told(
         log.info("listening on %s port %d", host, port)
         await ended.wait()
         if not failed:
-            log.info("stopping; jobs keep their boards")
+            log.info("%s", farewell)
 
 
 def _serve_configuration(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from spalloc_client.scripts import alloc, job, machine, ps, where_is
 from spalloc_client.scripts.arguments import Parser
 from spalloc_server.embedded import EmbeddedSite
 from tests.spalloc_client.scripts.conftest import Commands, client, commands, make_job, site
+from tests.spalloc_client.scripts.terminals import Terminal
 
 __all__ = ["client", "commands", "make_job", "site"]
 
@@ -25,6 +26,9 @@ ALLOC, JOB, MACHINE, PS, WHERE_IS = (
     [
         (JOB, "|", [Kind.JOBS]),
         (JOB, "-|", [Kind.OPTIONS]),
+        (JOB, "-P 1 24 |", [Kind.OPTIONS]),
+        (MACHINE, "m |", [Kind.OPTIONS]),
+        (ALLOC, "3 |", [Kind.NOTHING]),
         (JOB, "--owner |", [Kind.OWNERS]),
         (JOB, "--owner=|", [Kind.OWNERS]),
         (JOB, "--owner = |", [Kind.OWNERS]),
@@ -65,6 +69,23 @@ def test_jobs_and_machines_come_from_the_server(commands: Commands, make_job) ->
     assert jobs.stdout == "words\n1\tjane, 3 boards on virtual\n"
     machines = commands.run("spalloc-machine", "--complete", "5", *server, "v", server=False)
     assert machines.stdout.startswith("words\nvirtual\t")
+
+
+@pytest.mark.slow
+def test_what_other_people_wrote_is_no_candidate_and_does_not_reach_the_terminal(
+    commands: Commands, make_job
+) -> None:
+    make_job(1, owner="jane\nrm -rf\t\x1b[2J")
+    ended = commands.run("spalloc-job", "--complete", "5", *commands.server, "", server=False)
+    assert ended.stdout == "words\n1\tjane\\nrm -rf\\t\\x1b[2J, 1 board on virtual\n"
+
+
+@pytest.mark.slow
+def test_a_mistaken_configuration_does_not_hide_the_options(commands: Commands, tmp_path: Path) -> None:
+    (tmp_path / ".spalloc").write_text("[spalloc]\nport = none\n")
+    ended = commands.run("spalloc-ps", "--complete", "1", "--wa", server=False, cwd=tmp_path)
+    assert ended.stdout.startswith("words\n--watch\t")
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.slow
@@ -115,3 +136,19 @@ def test_zsh_takes_the_script(commands: Commands) -> None:
         ["zsh", "-fc", script + "print ${_comps[spalloc-ps]}"], capture_output=True, text=True, timeout=30
     )
     assert (ended.stdout, ended.stderr) == ("_spalloc\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("typed", ["a", "ann", "ann@", "ann@lab", "ann@lab:", "ann@lab:x", "=ann@l"])
+def test_bash_completes_owners_that_it_cuts_into_words(commands: Commands, make_job, typed: str) -> None:
+    make_job(1, owner="ann@lab:x1")
+    ps = " ".join(commands.line("spalloc-ps", (), server=True))
+    alloc = commands.line("spalloc", (), server=False)[0]
+    separator = "" if typed.startswith("=") else " "
+    with Terminal(["/bin/bash", "--norc", "-i"], 200, 20, {"PS1": "$ "}) as terminal:
+        terminal.type(
+            f'eval "$({alloc} --completion bash)"; complete -F _spalloc -- {ps.split()[0]}; echo re""ady\r'
+        )
+        terminal.until("ready")
+        terminal.type(f"{ps} --owner{separator}{typed}\t")
+        terminal.until(f"--owner{separator}{'=' * typed.startswith('=')}ann@lab:x1")

@@ -8,6 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from spalloc_client.drawing.scene import scene, tenant
 from spalloc_client.drawing.svg import job_svg, machine_svg
+from spalloc_client.terminal.text import columns
 from tests.spalloc_client.drawing.machines import full, manual
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,3 +62,10 @@ def test_owners_can_be_called_anything() -> None:
     jobs = [tenant(1, '<b>"&\x1b\x00', [(0, 0, 0)])]
     root = ET.fromstring(machine_svg(scene("<m>", (1, 1), tenants=jobs)))
     assert '<b>"&' in "".join(root.itertext())
+
+
+def test_long_owners_stay_in_their_column_whatever_their_alphabet() -> None:
+    jobs = [tenant(1, "日本語の名前" * 5, [(0, 0, 0)]), tenant(2, "n" * 60, [(0, 0, 1)])]
+    root = ET.fromstring(machine_svg(scene("m", (1, 1), tenants=jobs)))
+    shown = [text.text or "" for text in root.iter(f"{SVG}text") if (text.text or "").endswith("…")]
+    assert [columns(words.removesuffix("…")) for words in shown] == [31, 31]

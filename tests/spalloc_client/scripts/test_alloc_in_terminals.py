@@ -122,9 +122,13 @@ def test_a_server_that_dies_half_way_is_waited_for_and_ctrl_c_still_ends_it(tmp_
     with EmbeddedSite(1, 1) as site, ProtocolClient(site.hostname, site.port) as client:
         client.create_job(1, 1, owner="first", keepalive=None)
         commands = Commands(site.hostname, site.port)
-        terminal = Terminal(commands.line("spalloc", (*OWNER, "1", "1"), server=True), 100)
+        terminal = Terminal(commands.line("spalloc", (*OWNER, "1", "1"), server=True), 200)
         terminal.until("Waiting in queue")
     with terminal:
+        terminal.until("unreachable")
+        # Said once, above the line that tells the time: several seconds later, there is still one of each.
+        rows = terminal.until("Waiting in queue... 0:04")
+        assert [row.split()[0] for row in rows] == ["The", "Job"]
         assert terminal.end("\x03") == 4
         assert b"Traceback" not in terminal.written
 

@@ -7,10 +7,12 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -73,6 +75,66 @@ def test_output_that_can_t_be_written_is_not_blamed_on_the_server(
         )
     assert ended.stderr == f"{query[0]}: can't write the output: No space left on device\n"
     assert ended.returncode == 74
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        ("spalloc", "--help"),
+        ("spalloc-ps", "-V"),
+        ("spalloc", "--completion", "zsh"),
+        ("spalloc", "--complete", "1", "-"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_help_that_nobody_reads_or_that_can_t_be_written_is_no_traceback(
+    question: tuple[str, ...], unbuffered: str
+) -> None:
+    line = " ".join(Commands("", 0).line(question[0], question[1:], server=False))
+    ended = subprocess.run(
+        ["bash", "-c", f"{line} | true; echo ${{PIPESTATUS[0]}}; {line} >/dev/full; echo $?"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    # What is short may all be written before its reader has gone.
+    assert ended.stdout in ("141\n74\n", "0\n74\n")
+    assert ended.stderr == f"{question[0]}: can't write the output: No space left on device\n"
+
+
+def test_any_locale_shows_help_with_any_owner(tmp_path: Path) -> None:
+    (tmp_path / ".spalloc").write_text("[spalloc]\nowner = J\u00fcrgen\n", encoding="utf-8")
+    ended = Commands("", 0).run(
+        "spalloc", "--help", server=False, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "J\\xfcrgen" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("moment", "quiet"),
+    [
+        ("sys.argv = ['spalloc-ps', '-V']; import spalloc_client.scripts", True),
+        (
+            (
+                "sys.argv = ['spalloc-ps', '-V']\n"
+                "from spalloc_client.scripts.ps import main\n"
+                "try: main()\nexcept SystemExit: pass"
+            ),
+            True,
+        ),
+        ("sys.argv = ['my-program']; import spalloc_client.scripts", False),
+    ],
+    ids=["before a command begins", "after it has ended", "in another program"],
+)
+def test_ctrl_c_before_and_after_a_command_ends_it_without_a_word(moment: str, quiet: bool) -> None:
+    program = f"import os, signal, sys\n{moment}\nos.kill(os.getpid(), signal.SIGINT)\nprint('went on')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", timeout=60)
+    assert ended.returncode == -signal.SIGINT
+    assert "went on" not in ended.stdout
+    assert ("KeyboardInterrupt" in ended.stderr) is not quiet
 
 
 @pytest.mark.parametrize(
@@ -214,6 +276,16 @@ def test_a_picture_goes_to_a_file_or_to_standard_output(commands: Commands, tmp_
     ended = commands.run("spalloc-machine", "virtual", "--svg", f"{tmp_path}/no/such.svg")
     assert ended.returncode == 5
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_picture_on_standard_output_can_be_read_in_any_locale(
+    commands: Commands, make_job: Callable[..., int]
+) -> None:
+    make_job(1, owner="J\u00fcrgen")
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    line = commands.line("spalloc-machine", ("virtual", "--svg", "-"), server=True)
+    picture = subprocess.run(line, capture_output=True, timeout=60, env=environment, check=True).stdout
+    assert "J\u00fcrgen" in "".join(ET.fromstring(picture).itertext())
 
 
 def test_a_program_that_is_none_is_not_blamed_on_the_server(commands: Commands, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_restarted_server_is_followed_again(
             screens.append(terminal.until(_AFTER_RESTART[name]))
             assert terminal.end("\x03") == 0
     text = "\n\n".join(map(settled, screens)).replace(str(port), "PORT")
-    assert re.sub(r"(Connecting again to 127.x.x.x:PORT: ).*", r"\1...", text) == snapshot
+    assert re.sub(r"(Connecting again: ).*", r"\1...", text) == snapshot
 
 
 _AFTER_RESTART: dict[str, Callable[[list[str]], bool]] = {

@@ -26,6 +26,7 @@ def test_a_cropped_text_is_the_left_of_it_and_no_wider_than_asked(text: Text, wi
 def test_wide_characters_take_two_columns_and_accents_none() -> None:
     assert columns("日本") == 4
     assert columns("e\u0301") == 1
+    assert columns("\u092f\u0941") == 1
 
 
 def test_control_characters_of_other_people_do_not_reach_the_terminal() -> None:

@@ -485,6 +485,41 @@ def test_a_report_may_be_as_long_as_can_be_read() -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("too_long", "refusal"),
+    [
+        ({"owner": "x" * 257}, "owner has 257 characters; it may have 256"),
+        ({"owner": "me", "machine": "x" * 257}, "machine has 257 characters; it may have 256"),
+        ({"owner": "me", "tags": ["x" * 128] * 2}, "tags have 257 characters in all; they may have 256"),
+        ({"owner": "me", "tags": [""] * 258}, "tags have 257 characters in all; they may have 256"),
+    ],
+)
+def test_what_each_job_keeps_is_bounded_and_a_refusal_says_by_what(
+    too_long: dict[str, Any], refusal: str
+) -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        peer.send({"command": "create_job", "kwargs": too_long})
+        assert await peer.line() == {"exception": refusal}
+        assert await peer.call("create_job", owner="x" * 256, tags=["y" * 128, "z" * 127]) == 1
+        assert await peer.call("create_job", owner="x" * 256, machine="y" * 256) == 2
+        peer.writer.close()
+
+    run(test)
+
+
+def test_a_reason_of_any_length_destroys_the_job_and_its_beginning_is_kept() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        for reason, kept in (("r" * 1000, "r" * 1000), ("r" * 60_000, "r" * 999 + "…")):
+            job = await peer.call("create_job", owner="me")
+            await peer.call("destroy_job", job, reason=reason)
+            assert (await peer.call("get_job_state", job))["reason"] == kept
+        peer.writer.close()
+
+    run(test)
+
+
 def test_listings_follow_every_change_and_are_ascii() -> None:
     async def test(front: Front) -> None:
         peer = await front.connect()

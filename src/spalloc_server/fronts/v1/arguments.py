@@ -16,6 +16,10 @@ class CommandError(ValueError):
 LARGEST_NUMBER = 2**53
 """Numbers beyond this one are exact neither in every JSON reader nor in the records."""
 
+LONGEST_NAME = 256
+"""Characters of an owner, of a machine's name, and of a job's tags together: each job keeps them for as long as its
+history is kept."""
+
 Check = Callable[[str, Json], object]
 
 
@@ -94,6 +98,18 @@ def a_text(name: str, value: Json) -> str:
     return value
 
 
+def up_to(most: int) -> Check:
+    """Return a check for a text of at most `most` characters."""
+
+    def checked(name: str, value: Json) -> str:
+        text = a_text(name, value)
+        if len(text) > most:
+            raise CommandError(f"{name} has {len(text)} characters; it may have {most}")
+        return text
+
+    return checked
+
+
 def a_truth(name: str, value: Json) -> bool:
     """Return `value` if it is true or false."""
     if not isinstance(value, bool):
@@ -101,11 +117,15 @@ def a_truth(name: str, value: Json) -> bool:
     return value
 
 
-def texts(name: str, value: Json) -> tuple[str, ...]:
-    """Return `value` if it is a list of texts."""
+def names(name: str, value: Json) -> tuple[str, ...]:
+    """Return `value` if it is a list of texts that are no longer, joined by commas, than one name may be."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise CommandError(f"{name} must be a list of texts, not {_shown(value)}")
-    return tuple(a_text(name, item) for item in value)
+    found = tuple(a_text(name, item) for item in value)
+    length = len(",".join(found))
+    if length > LONGEST_NAME:
+        raise CommandError(f"{name} have {length} characters in all; they may have {LONGEST_NAME}")
+    return found
 
 
 def or_null(check: Check) -> Check:

@@ -27,6 +27,7 @@ from spalloc_server.core.site import Site
 from spalloc_server.core.trust import Trust
 from spalloc_server.core.whereis import Holder, locate
 from spalloc_server.fronts.v1.arguments import (
+    LONGEST_NAME,
     CommandError,
     Parameter,
     a_number,
@@ -34,8 +35,9 @@ from spalloc_server.fronts.v1.arguments import (
     a_truth,
     a_whole_number,
     bind,
+    names,
     or_null,
-    texts,
+    up_to,
 )
 from spalloc_server.fronts.v1.listing import Encoded, Later, Listing, Reply, ended_listing
 from spinnaker.geometry import Board, Chip, first_chip
@@ -49,6 +51,8 @@ DEFAULT_KEEPALIVE_SECONDS = 60.0
 
 LONGEST_DESCRIPTION = 1000
 """Characters of what a user says of a sick board; it is kept, logged and shown."""
+LONGEST_REASON = 1000
+"""Characters of why a job was destroyed that are kept. What is longer is cut: a job can always be destroyed."""
 DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
 """Ended jobs that one listing may have."""
@@ -131,7 +135,7 @@ class Commands:
         """What `list_jobs` returns."""
         job = (Parameter("job_id", a_whole_number),)
         any_job = (Parameter("job_id", or_null(a_whole_number), None),)
-        any_machine = (Parameter("machine_name", or_null(a_text), None),)
+        any_machine = (Parameter("machine_name", or_null(up_to(LONGEST_NAME)), None),)
         spot = (
             Parameter("machine_name", a_text),
             *(Parameter(name, a_whole_number) for name in ("x", "y", "z")),
@@ -139,7 +143,7 @@ class Commands:
         problem = (
             Parameter("address", a_text),
             *(Parameter(name, or_null(a_whole_number), None) for name in ("x", "y", "p")),
-            Parameter("description", or_null(a_text), None),
+            Parameter("description", or_null(up_to(LONGEST_DESCRIPTION)), None),
         )
         ended = (
             *(Parameter(name, or_null(a_text), None) for name in ("owner", "machine")),
@@ -202,10 +206,10 @@ class Commands:
     # Jobs
 
     _CREATE_JOB = (
-        Parameter("owner", a_text),
+        Parameter("owner", up_to(LONGEST_NAME)),
         Parameter("keepalive", or_null(a_number), DEFAULT_KEEPALIVE_SECONDS),
-        Parameter("machine", or_null(a_text), None),
-        Parameter("tags", or_null(texts), None),
+        Parameter("machine", or_null(up_to(LONGEST_NAME)), None),
+        Parameter("tags", or_null(names), None),
         # The newest published client says null for these two when it is told nothing.
         Parameter("min_ratio", or_null(a_number), None),
         Parameter("max_dead_boards", or_null(a_whole_number), DEFAULT_MAX_DEAD_BOARDS),
@@ -327,6 +331,8 @@ class Commands:
 
     def _destroy_job(self, caller: Caller, number: int, reason: str | None) -> Json:
         self._check_trust(caller, number)
+        if reason is not None and len(reason) > LONGEST_REASON:
+            reason = reason[: LONGEST_REASON - 1] + "…"
         self._site.destroy_job(number, reason, wall=self._clock.wall(), now=self._clock.now())
         return None
 
@@ -387,10 +393,6 @@ class Commands:
         p: int | None,
         description: str | None,
     ) -> Json:
-        if description is not None and len(description) > LONGEST_DESCRIPTION:
-            raise CommandError(
-                f"description has {len(description)} characters; it may have {LONGEST_DESCRIPTION}"
-            )
         key = next(
             (
                 BoardKey(machine.name, board)

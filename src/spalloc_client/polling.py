@@ -1,0 +1,19 @@
+# Where the system's ways to wait for sockets differ: everything that waits takes `poll` from here.
+"""`select.poll`, also where there is none."""
+
+from __future__ import annotations
+
+import _socket
+import sys
+
+if sys.platform == "win32":
+    from spalloc_client.windows.polling import POLLERR, POLLHUP, POLLIN, POLLOUT, poll
+
+    DO_NOT_WAIT = 0
+else:
+    from select import POLLERR, POLLHUP, POLLIN, POLLOUT, poll
+
+    DO_NOT_WAIT = _socket.MSG_DONTWAIT
+    """The flag by which one call on a socket that waits otherwise does not; 0 where there is none."""
+
+__all__ = ["DO_NOT_WAIT", "POLLERR", "POLLHUP", "POLLIN", "POLLOUT", "poll"]

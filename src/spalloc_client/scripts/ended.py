@@ -1,0 +1,21 @@
+# How what `spalloc` was for ended; running it is wrapped.py's subject.
+"""The end of a wrapped command."""
+
+from __future__ import annotations
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+
+class Ended:
+    """How a wrapped command ended."""
+
+    __slots__ = ("interrupted", "status")
+    status: int
+    """Its exit status, or 128 plus the number of the signal that ended it."""
+    interrupted: bool
+    """Whether Ctrl-C at the terminal, which it had to itself, ended it."""
+
+    def __init__(self, status: int, *, interrupted: bool) -> None:
+        self.status = status
+        self.interrupted = interrupted

@@ -1,0 +1,68 @@
+# Standard input while the main thread waits for other things too.
+#
+# What is made of the lines typed is the caller's subject.
+"""Wait for what is typed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from functools import partial
+
+from spalloc_client.polling import POLLIN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from spalloc_client.scripts.interruption import Interruptions
+
+
+class Keyboard:
+    """Standard input; while entered, what is typed ends the main thread's wait."""
+
+    def __init__(self, interruptions: Interruptions) -> None:
+        self._interruptions = interruptions
+        self._descriptor = sys.stdin.fileno()
+        self._read: list[bytes | OSError] = []
+        """What the thread has read: on Windows, where poll can't wait for standard input, one does."""
+
+    def __enter__(self) -> Self:
+        if sys.platform == "win32":
+            threading.Thread(target=self._read_on, name="spalloc-keyboard", daemon=True).start()
+        else:
+            self._interruptions.bell.hear(self._descriptor, POLLIN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if sys.platform != "win32":
+            self._interruptions.bell.ignore(self._descriptor)
+
+    def wait(self) -> bytes | None:
+        """Wait for something typed or for the bell; return what was typed, empty at its end, None if it was the bell.
+
+        Raises:
+            OSError: Standard input can't be read.
+            Stopped: A signal came.
+        """
+        heard = self._interruptions.wait()
+        if self._descriptor in heard:
+            # Apart, as in the background reading stops us, and somebody else may have taken what there was.
+            return self._interruptions.outcome_of(partial(os.read, self._descriptor, 4096))
+        if not self._read:
+            return None
+        read = self._read.pop(0)
+        if isinstance(read, OSError):
+            raise read
+        return read
+
+    def _read_on(self) -> None:
+        read: bytes | OSError = b"\n"
+        while isinstance(read, bytes) and read:
+            try:
+                read = os.read(self._descriptor, 4096)
+            except OSError as error:
+                read = error
+            self._read.append(read)
+            self._interruptions.bell.ring()

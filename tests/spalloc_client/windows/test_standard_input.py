@@ -1,0 +1,61 @@
+# Standard input can't be waited for on Windows: threads read it. Tried here by telling the code that it is there.
+
+import os
+import select
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from spalloc_client import _keepalive_process
+from spalloc_client.scripts.interruption import Interruptions
+from spalloc_client.scripts.keyboard import Keyboard
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """The ends of a pipe, on what calls itself Windows."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr(sys, "platform", "win32")
+    yield reading, writing
+    os.close(reading)
+
+
+def test_the_keepalive_process_learns_that_the_application_has_gone(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    number = _keepalive_process._selectable(reading)
+    try:
+        assert not select.select([number], [], [], 0)[0]
+        os.close(writing)
+        assert select.select([number], [], [], PATIENCE)[0]
+    finally:
+        os.close(number)
+
+
+def test_what_is_typed_ends_the_wait(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = pipe
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: reading))
+    with Interruptions() as interruptions, Keyboard(interruptions) as keyboard:
+        interruptions.bell.ring()
+        assert keyboard.wait() is None
+        os.write(writing, b"done\n")
+        assert keyboard.wait() == b"done\n"
+        os.close(writing)
+        assert keyboard.wait() == b""
+
+
+def test_standard_input_that_can_not_be_read_is_an_error(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, writing = pipe
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: writing))
+    with (
+        Interruptions() as interruptions,
+        Keyboard(interruptions) as keyboard,
+        pytest.raises(OSError, match="Bad file"),
+    ):
+        keyboard.wait()
+    os.close(writing)
