@@ -7,9 +7,11 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --constraint constraints.txt
 WORKERS ?= 2
-PYTEST := -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
+PYTEST = -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
 # What changed here, must be installed again.
 INSTALLED := pyproject.toml constraints.txt
+# Tests start hundreds of commands: Python compiles each module for the first alone, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check test static fast slow long docs bench bench-quick bench-pages lock clean
 
@@ -19,8 +21,10 @@ help: ## say what there is to type (what `make` alone does)
 demo: .venv/server ## allocate three virtual boards, show them, use them, free them
 	@$(BIN)/python demo/three_boards.py
 
+# Fast tests wait, for time-outs and processes, as much as they work: three at a time keep two processors busy.
+check: WORKERS = 3
 check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
-	$(BIN)/python $(PYTEST) -m "not slow and not long and not peer"
+	$(BIN)/python $(PYTEST) -m "not slow and not long and not peer" --hypothesis-profile check
 
 test: static fast slow long docs ## every check that CI makes
 

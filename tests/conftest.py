@@ -9,8 +9,10 @@ import pytest
 pytest_plugins = ["tests.peers.plugin"]
 
 # A machine under load is slow, which is no fault: no deadlines. CI tries the same examples each time, so that a
-# change is judged by itself; developers' runs go on looking for new ones.
+# change is judged by itself; developers' runs go on looking for new ones. `make check` tries a fifth of the examples,
+# of every property: what is broken outright shows, and `make test` looks further.
 hypothesis.settings.register_profile("developer", deadline=None)
+hypothesis.settings.register_profile("check", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
 

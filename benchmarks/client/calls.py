@@ -146,7 +146,7 @@ def calls(effort: Effort) -> Generator[Scene, None, None]:
     """Measure each client against the same bare server."""
     everyone = clients()
     with bare_server("answers") as address:
-        port = str(address["port"])
+        port = str(address.port)
         each = str(int(effort.of(3000, 1000)))
         for measurement, program, bare, arguments in (
             (CALL, CALLS, BARE_CALLS, [port, each]),

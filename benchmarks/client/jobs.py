@@ -62,7 +62,7 @@ def jobs(_: Effort) -> Generator[Scene, None, None]:
         yield (
             CREATED,
             {
-                subject: Take(lambda client=client: _seconds(client, CREATE, address["port"]))
+                subject: Take(lambda client=client: _seconds(client, CREATE, address.port))
                 for subject, client in everyone.items()
             },
         )
@@ -71,7 +71,7 @@ def jobs(_: Effort) -> Generator[Scene, None, None]:
         yield (
             TO_READY,
             {
-                subject: Take(lambda client=client: _seconds(client, READY, address["port"]))
+                subject: Take(lambda client=client: _seconds(client, READY, address.port))
                 for subject, client in everyone.items()
             },
         )

@@ -96,7 +96,7 @@ def start(_: Effort) -> Generator[Scene, None, None]:
         address = stack.enter_context(our_server(machine, folder))
         with Client(address) as client:
             client.call_many([line("create_job", 3, owner="benchmark", keepalive=None)] * JOBS)
-        place = ["--hostname", address["host"], "--port", str(address["port"])]
+        place = ["--hostname", address.host, "--port", str(address.port)]
         bare = Take(lambda: _seconds([str(everyone[OURS].python), "-c", "pass"]))
         for measurement, name, arguments in (
             (HELP, "spalloc-ps", ["--help"]),

@@ -15,13 +15,14 @@ from typing import Any
 
 from benchmarks.interoperation.cells import Cell, Matrix
 from benchmarks.load.client import READY, Client
+from benchmarks.programs.address import Address
 from benchmarks.programs.clients import InstalledClient, clients
 from benchmarks.programs.ours import our_server, site
 from benchmarks.programs.process import ENVIRONMENT
 from benchmarks.programs.published import published_server
 from benchmarks.suite.measurement import OURS, SERVER_7_0_0, CannotDoError, Subject
 
-ServerOf = Callable[[dict[str, Any], Path], AbstractContextManager[dict[str, Any]]]
+ServerOf = Callable[[dict[str, Any], Path], AbstractContextManager[Address]]
 SERVERS: dict[Subject, ServerOf] = {OURS: our_server, SERVER_7_0_0: published_server}
 LIBRARY = Path(__file__).with_name("library.py")
 PATIENCE_SECONDS = 120.0
@@ -58,8 +59,8 @@ def _pair(client: tuple[Subject, InstalledClient], server: Subject, say: Callabl
     return cells
 
 
-def _library(client: str, installed: InstalledClient, server: str, address: dict[str, Any]) -> Iterator[Cell]:
-    words = [str(installed.python), "-W", "ignore", str(LIBRARY), installed.package, str(address["port"])]
+def _library(client: str, installed: InstalledClient, server: str, address: Address) -> Iterator[Cell]:
+    words = [str(installed.python), "-W", "ignore", str(LIBRARY), installed.package, str(address.port)]
     done = _run(words)
     for line in done.stdout.splitlines():
         room, what, problem, note, tried = json.loads(line)
@@ -67,10 +68,8 @@ def _library(client: str, installed: InstalledClient, server: str, address: dict
         yield Cell(client, server, room, what, works=works, problem=problem, note=note, tried=tried)
 
 
-def _programs(
-    client: str, installed: InstalledClient, server: str, address: dict[str, Any]
-) -> Iterator[Cell]:
-    place = ["--hostname", "127.0.0.1", "--port", str(address["port"])]
+def _programs(client: str, installed: InstalledClient, server: str, address: Address) -> Iterator[Cell]:
+    place = ["--hostname", "127.0.0.1", "--port", str(address.port)]
 
     def tries(
         what: str, expected: str, name: str, *arguments: str, then: Callable[[], str] = lambda: ""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+from benchmarks.programs.address import Address
 from spalloc_server.descriptors import allow_descriptors
 from spalloc_server.loop import run
 
@@ -119,15 +120,15 @@ KINDS: dict[str, Callable[[], Echo]] = {
 
 
 @contextlib.contextmanager
-def bare_server(kind: str) -> Iterator[dict[str, Any]]:
-    """Run a bare server; gives its `host`, `port` and `pid`."""
+def bare_server(kind: str) -> Iterator[Address]:
+    """Run a bare server; gives its address."""
     command = [sys.executable, "-m", "benchmarks.limits.servers", kind]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             port = int(process.stdout.readline())
-            yield {"host": "127.0.0.1", "port": port, "pid": process.pid}
+            yield Address("127.0.0.1", port, process.pid)
         finally:
             process.stdin.close()
 

@@ -6,6 +6,7 @@ import socket
 import time
 from typing import Any, Self
 
+from benchmarks.programs.address import Address
 from benchmarks.suite.measurement import CannotDoError
 
 PATIENCE_SECONDS = 120.0
@@ -21,8 +22,8 @@ def line(command: str, *args: object, **kwargs: object) -> bytes:
 class Client:
     """A connection to a server."""
 
-    def __init__(self, address: dict[str, Any]) -> None:
-        self._socket = socket.create_connection((address["host"], address["port"]), PATIENCE_SECONDS)
+    def __init__(self, address: Address) -> None:
+        self._socket = socket.create_connection((address.host, address.port), PATIENCE_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb", RECEIVED_BYTES)
         self.changed: list[int] = []
@@ -129,7 +130,7 @@ def fill(client: Client, jobs: int, within_seconds: float) -> int:
     return made
 
 
-def seconds_to_ready(address: dict[str, Any], jobs: int) -> float:
+def seconds_to_ready(address: Address, jobs: int) -> float:
     """Return how long it takes from the first `create_job` until all of `jobs` three-board jobs are ready."""
     with Client(address) as client:
         client.call("notify_job")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.load.client import line
+from benchmarks.programs.address import Address
 from benchmarks.suite.measurement import CannotDoError
 from spalloc_server.descriptors import allow_descriptors
 from spalloc_server.loop import run
@@ -131,9 +132,9 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def crowd(address: dict[str, Any]) -> Iterator[Crowd]:
+def crowd(address: Address) -> Iterator[Crowd]:
     """Run a process for many connections to a server; they are closed afterwards."""
-    command = [sys.executable, "-m", "benchmarks.load.crowd", address["host"], str(address["port"])]
+    command = [sys.executable, "-m", "benchmarks.load.crowd", address.host, str(address.port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Crowd(process)

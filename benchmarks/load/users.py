@@ -4,9 +4,9 @@
 import asyncio
 import json
 import time
-from typing import Any
 
 from benchmarks.load.client import line
+from benchmarks.programs.address import Address
 from benchmarks.suite.measurement import CannotDoError
 from spalloc_server.loop import run
 
@@ -14,7 +14,7 @@ CREATE = line("create_job", owner="me")
 PATIENCE_SECONDS = 60.0
 
 
-def pairs_a_second(address: dict[str, Any], clients: int, seconds: float, *, echoed: bool = False) -> float:
+def pairs_a_second(address: Address, clients: int, seconds: float, *, echoed: bool = False) -> float:
     """Return how many times a second all clients together create a job and destroy it.
 
     Args:
@@ -26,8 +26,8 @@ def pairs_a_second(address: dict[str, Any], clients: int, seconds: float, *, ech
     return run(_pairs(address, clients, seconds, echoed))
 
 
-async def _pairs(address: dict[str, Any], clients: int, seconds: float, echoed: bool) -> float:
-    streams = [await asyncio.open_connection(address["host"], address["port"]) for _ in range(clients)]
+async def _pairs(address: Address, clients: int, seconds: float, echoed: bool) -> float:
+    streams = [await asyncio.open_connection(address.host, address.port) for _ in range(clients)]
     end = time.perf_counter() + seconds
     done = 0
 

@@ -20,6 +20,7 @@ from benchmarks.load.client import Client, fill
 from benchmarks.load.users import pairs_a_second
 from benchmarks.profiles.ranking import slowest
 from benchmarks.profiles.results import Profile, Profiles, summed_up
+from benchmarks.programs.address import Address
 from benchmarks.programs.clients import clients
 from benchmarks.programs.ours import OurServer, site
 from benchmarks.server.commands import (
@@ -68,42 +69,42 @@ def profiled(say: Callable[[str], None], results: Results) -> Profiles:
     return Profiles(date.today().isoformat(), tuple(taken))
 
 
-def _pairs(address: dict[str, Any]) -> int:
+def _pairs(address: Address) -> int:
     began = time.monotonic()
     each_second = pairs_a_second(address, CLIENTS, SECONDS)
     return int(each_second * (time.monotonic() - began))
 
 
-def _pipelined(address: dict[str, Any]) -> int:
+def _pipelined(address: Address) -> int:
     with Client(address) as client:
         client.lines_a_second(VERSION_LINE, 50, AT_ONCE)
     return 50 * AT_ONCE
 
 
-def _versions(address: dict[str, Any]) -> int:
+def _versions(address: Address) -> int:
     with Client(address) as client:
         client.seconds_each(VERSION_LINE, ROUND_TRIPS)
     return ROUND_TRIPS
 
 
-def _fill(address: dict[str, Any]) -> None:
+def _fill(address: Address) -> None:
     with Client(address) as client:
         fill(client, JOBS, FILL_SECONDS)
 
 
-def _fill_and_list(address: dict[str, Any]) -> None:
+def _fill_and_list(address: Address) -> None:
     _fill(address)
     with Client(address) as client:
         client.call("list_jobs")
 
 
-def _list_once(address: dict[str, Any]) -> int:
+def _list_once(address: Address) -> int:
     with Client(address) as client:
         client.call("list_jobs")
     return 1
 
 
-def _list_often(address: dict[str, Any]) -> int:
+def _list_often(address: Address) -> int:
     with Client(address) as client:
         for _ in range(LISTINGS):
             client.call("create_job", 3, owner="me", keepalive=None)
@@ -112,7 +113,7 @@ def _list_often(address: dict[str, Any]) -> int:
 
 
 def _of_server(
-    work: Callable[[dict[str, Any]], int], before: Callable[[dict[str, Any]], None] = lambda _: None
+    work: Callable[[Address], int], before: Callable[[Address], None] = lambda _: None
 ) -> Callable[[str], Profile]:
     """A path of the server: what `work` makes it do, and returns the number of, once `before` is done."""
 
@@ -124,9 +125,9 @@ def _of_server(
                 with Client(address) as client:
                     client.call("version")
                 before(address)
-                os.kill(address["pid"], signal.SIGUSR1)
+                os.kill(address.pid, signal.SIGUSR1)
                 operations = work(address)
-                os.kill(address["pid"], signal.SIGUSR2)
+                os.kill(address.pid, signal.SIGUSR2)
                 with Client(address) as client:
                     client.call("version")  # wakes the server, which looks at signals then
                 until = time.monotonic() + PATIENCE_SECONDS
@@ -147,7 +148,7 @@ def _of_client(program: str, *arguments: str) -> Callable[[str], Profile]:
         watched = setting + UNDER_PROFILER.format("with ProtocolClient" + work.strip("\n"))
         with bare_server("answers") as address, tempfile.TemporaryDirectory() as own:
             written = str(Path(own) / "profile")
-            clients()[OURS].run(watched, str(address["port"]), *arguments, written)
+            clients()[OURS].run(watched, str(address.port), *arguments, written)
             return summed_up(measurement, int(arguments[0]), pstats.Stats(written))
 
     return profile

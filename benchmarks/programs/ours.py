@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.programs.address import Address
 from benchmarks.programs.process import ServerProcess
 from tests import processes
 
@@ -28,8 +29,8 @@ class OurServer(ServerProcess):
 
 
 @contextlib.contextmanager
-def our_server(machine: dict[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
-    """Run our server for some virtual boards, with its records on disk; gives `host`, `port` and `pid`."""
+def our_server(machine: dict[str, Any], folder: Path) -> Iterator[Address]:
+    """Run our server for some virtual boards, with its records on disk; gives its address."""
     with OurServer(machine, folder).running() as address:
         yield address
 

@@ -11,8 +11,8 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmarks.programs.address import Address
 from benchmarks.suite.measurement import CannotDoError
 
 # Installers compile what they install, so that nobody's programs compile it each time; and no one's own configuration
@@ -42,10 +42,10 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def address(self) -> dict[str, Any]:
-        """Its `host`, `port` and `pid`."""
+    def address(self) -> Address:
+        """Where it is, while it runs."""
         assert self._process is not None
-        return {"host": "127.0.0.1", "port": self.port, "pid": self._process.pid}
+        return Address("127.0.0.1", self.port, self._process.pid)
 
     def start(self) -> None:
         """Start it, and return once it accepts connections.
@@ -88,7 +88,7 @@ class ServerProcess:
             self._process.wait()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[dict[str, Any]]:
+    def running(self) -> Iterator[Address]:
         """Start it, and kill it afterwards; gives its address."""
         self.start()
         try:

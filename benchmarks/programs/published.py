@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.programs.address import Address
 from benchmarks.programs.process import ServerProcess
 from benchmarks.suite.measurement import PUBLISHED_CLIENTS, Subject
 from tests.peers.environments import PeerEnvironment, environment
@@ -37,8 +38,8 @@ class PublishedServer(ServerProcess):
 
 
 @contextlib.contextmanager
-def published_server(machine: dict[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
-    """Run the published server for some virtual boards; gives `host`, `port` and `pid`."""
+def published_server(machine: dict[str, Any], folder: Path) -> Iterator[Address]:
+    """Run the published server for some virtual boards; gives its address."""
     with PublishedServer(machine, folder).running() as address:
         yield address
 

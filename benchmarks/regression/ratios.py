@@ -11,6 +11,7 @@ from time import process_time
 from typing import Any
 
 from benchmarks.load.client import Client, fill, line
+from benchmarks.programs.address import Address
 from benchmarks.programs.clients import InstalledClient
 from benchmarks.programs.ours import our_server, site
 from benchmarks.programs.process import processor_seconds
@@ -84,10 +85,10 @@ def servers() -> Iterator[Ratios]:
         }
 
 
-def _cost(address: dict[str, Any], client: Client, work: Work, tidy: Tidy) -> float:
-    before = processor_seconds(address["pid"])
+def _cost(address: Address, client: Client, work: Work, tidy: Tidy) -> float:
+    before = processor_seconds(address.pid)
     answers = work(client)
-    cost = processor_seconds(address["pid"]) - before
+    cost = processor_seconds(address.pid) - before
     tidy(client, answers)
     return cost
 

@@ -3,11 +3,11 @@
 
 from collections.abc import Generator
 from contextlib import ExitStack
-from typing import Any
 
 from benchmarks.limits.servers import bare_server
 from benchmarks.load.client import Client, fill, line
 from benchmarks.load.users import pairs_a_second
+from benchmarks.programs.address import Address
 from benchmarks.programs.ours import our_server, site
 from benchmarks.programs.process import resident_bytes
 from benchmarks.programs.published import published_server
@@ -131,7 +131,7 @@ def commands(effort: Effort) -> Generator[Scene, None, None]:
     """Measure both servers with nothing to do, then with as many jobs as they take."""
     with ExitStack() as stack:
         machine, folder = stack.enter_context(site(20, 20))
-        addresses: dict[Subject, dict[str, Any]] = {
+        addresses: dict[Subject, Address] = {
             OURS: stack.enter_context(our_server(machine, folder)),
             SERVER_7_0_0: stack.enter_context(published_server(machine, folder)),
             BARE_SERVER: stack.enter_context(bare_server("echo")),
@@ -159,9 +159,7 @@ def commands(effort: Effort) -> Generator[Scene, None, None]:
 
         def memory(*subjects: Subject) -> dict[Subject, Take]:
             return {
-                subject: Take(
-                    lambda pid=addresses[subject]["pid"]: float(resident_bytes(pid)), notes[subject]
-                )
+                subject: Take(lambda pid=addresses[subject].pid: float(resident_bytes(pid)), notes[subject])
                 for subject in subjects
             }
 

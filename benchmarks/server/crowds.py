@@ -3,11 +3,11 @@
 
 from collections.abc import Generator
 from contextlib import ExitStack
-from typing import Any
 
 from benchmarks.limits.servers import bare_server
 from benchmarks.load.client import Client, fill, line
 from benchmarks.load.crowd import WATCH, Crowd, crowd
+from benchmarks.programs.address import Address
 from benchmarks.programs.ours import our_server, site
 from benchmarks.programs.process import resident_bytes, wait_until_idle
 from benchmarks.programs.published import published_server
@@ -87,7 +87,7 @@ def crowds(effort: Effort) -> Generator[Scene, None, None]:
     """Measure each server with 1,000 connections that watch, then with 10,000 that are idle, and then watch."""
     with ExitStack() as stack:
         machine, folder = stack.enter_context(site(20, 20))
-        addresses: dict[Subject, dict[str, Any]] = {
+        addresses: dict[Subject, Address] = {
             OURS: stack.enter_context(our_server(machine, folder)),
             SERVER_7_0_0: stack.enter_context(published_server(machine, folder)),
             BARE_SERVER: stack.enter_context(bare_server("broadcast")),
@@ -96,14 +96,14 @@ def crowds(effort: Effort) -> Generator[Scene, None, None]:
         clients = {subject: stack.enter_context(Client(addresses[subject])) for subject in servers}
         for subject in servers:
             fill(clients[subject], 1, 10.0)  # later jobs wait for boards, so that each of them is one change
-        before = {subject: resident_bytes(address["pid"]) for subject, address in addresses.items()}
+        before = {subject: resident_bytes(address.pid) for subject, address in addresses.items()}
 
         watching = ExitStack()
         with watching:
             yield TOLD_THOUSAND, _tellings(addresses, _watchers(watching, addresses, 1_000), {})
 
         quiet = {**addresses, BARE_SERVER: stack.enter_context(bare_server("echo"))}
-        bare_before = resident_bytes(quiet[BARE_SERVER]["pid"])
+        bare_before = resident_bytes(quiet[BARE_SERVER].pid)
         held, notes = _held(stack, quiet, effort)
         yield CONNECTION_MEMORY, _memory(quiet, before | {BARE_SERVER: bare_before}, held, notes)
         clients[BARE_SERVER] = stack.enter_context(Client(quiet[BARE_SERVER]))
@@ -122,7 +122,7 @@ def crowds(effort: Effort) -> Generator[Scene, None, None]:
         yield WATCHER_MEMORY, _memory(addresses, before, held, notes)
 
 
-def _watchers(stack: ExitStack, addresses: dict[Subject, dict[str, Any]], count: int) -> dict[Subject, Crowd]:
+def _watchers(stack: ExitStack, addresses: dict[Subject, Address], count: int) -> dict[Subject, Crowd]:
     held = {}
     for subject, address in addresses.items():
         held[subject] = stack.enter_context(crowd(address))
@@ -133,7 +133,7 @@ def _watchers(stack: ExitStack, addresses: dict[Subject, dict[str, Any]], count:
 
 
 def _held(
-    stack: ExitStack, addresses: dict[Subject, dict[str, Any]], effort: Effort
+    stack: ExitStack, addresses: dict[Subject, Address], effort: Effort
 ) -> tuple[dict[Subject, Crowd], dict[Subject, str]]:
     """Open as many connections as there is time for; say which servers have fewer than asked for."""
     held, notes = {}, {}
@@ -145,12 +145,12 @@ def _held(
 
 
 def _tellings(
-    addresses: dict[Subject, dict[str, Any]], held: dict[Subject, Crowd], notes: dict[Subject, str]
+    addresses: dict[Subject, Address], held: dict[Subject, Crowd], notes: dict[Subject, str]
 ) -> dict[Subject, Take]:
     def told(subject: Subject) -> float:
         seconds = held[subject].one_says(CHANGE)
         # The sender has the reply beside the notification; what is on its way must not be taken for the next change.
-        wait_until_idle(addresses[subject]["pid"])
+        wait_until_idle(addresses[subject].pid)
         return seconds
 
     return {
@@ -159,12 +159,12 @@ def _tellings(
 
 
 def _memory(
-    addresses: dict[Subject, dict[str, Any]],
+    addresses: dict[Subject, Address],
     before: dict[Subject, int],
     held: dict[Subject, Crowd],
     notes: dict[Subject, str],
 ) -> dict[Subject, Take]:
     def each(subject: Subject) -> float:
-        return (resident_bytes(addresses[subject]["pid"]) - before[subject]) / held[subject].size
+        return (resident_bytes(addresses[subject].pid) - before[subject]) / held[subject].size
 
     return {subject: Take(lambda subject=subject: each(subject), notes[subject]) for subject in addresses}

@@ -9,10 +9,10 @@ import logging
 import sqlite3
 
 from spalloc_server.clock import Clock, SystemClock
-from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.config.settings import Configuration
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.v1.server import Admission, V1Server
+from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.store.database import Store
 
@@ -87,7 +87,7 @@ class Service:
 
     def _follow(self, configuration: Configuration) -> None:
         self.v1.limits = configuration.v1_limits
-        self.v1.admission = admission(configuration.v1)
+        self.v1.admission = configuration.v1.refusal
         self.v1.commands.trust = configuration.trust
         self.engine.site.limits = configuration.job_limits
 
@@ -110,27 +110,3 @@ class Service:
                 await asyncio.sleep(RUSH_CHECK_SECONDS)
                 if (site.jobs_created - created) * RUSH > self.configuration.history.jobs:
                     break
-
-
-def admission(listening: Listening) -> Admission:
-    """Return what says which addresses may connect where a front listens."""
-
-    def refusal(address: str) -> str | None:
-        return None if address in listening.allow else f"this server takes no connections from {address}"
-
-    return refusal
-
-
-def needs_restart(before: Configuration, after: Configuration) -> list[str]:
-    """Return the settings whose change takes effect only when the server is started again."""
-    settings = {
-        "v1.listen": (before.v1.addresses, after.v1.addresses),
-        "v1.port": (before.v1.port, after.v1.port),
-        "metrics": (_place(before.metrics), _place(after.metrics)),
-        "state.file": (before.state, after.state),
-    }
-    return [name for name, (old, new) in settings.items() if old != new]
-
-
-def _place(listening: Listening | None) -> object:
-    return None if listening is None else (listening.addresses, listening.port)

@@ -61,7 +61,15 @@ def _request(
 
 
 def version_request(board: int, sequence: int = 0) -> bytes:
-    """Return the datagram that asks for the version of a board's BMP; see `version_of`."""
+    """Return the datagram that asks for the version of a board's BMP; see `version_of`.
+
+    Args:
+        board: Its number in the frame, 0 to 23.
+        sequence: 0 to 65535.
+
+    Raises:
+        PacketError: The board is out of range.
+    """
     return _request(board, BmpCommand.VERSION, sequence)
 
 
@@ -90,17 +98,47 @@ def power_request(boards: Iterable[int], on: bool, delay_ms: int = 0, sequence: 
 
 
 def read_fpga_request(board: int, fpga: int, address: int, sequence: int = 0) -> bytes:
-    """Return the datagram that reads a register, one word, of a board's FPGA; see `word_of`."""
+    """Return the datagram that reads a register, one word, of a board's FPGA; see `word_of`.
+
+    Args:
+        board: Its number in the frame, 0 to 23.
+        fpga: 0 to 2.
+        address: The register's byte address in the FPGA.
+        sequence: 0 to 65535.
+
+    Raises:
+        PacketError: The board is out of range.
+    """
     return _request(board, BmpCommand.READ_FPGA, sequence, (address, _WORD.size, fpga))
 
 
 def write_fpga_request(board: int, fpga: int, address: int, value: int, sequence: int = 0) -> bytes:
-    """Return the datagram that writes a register, one word, of a board's FPGA."""
+    """Return the datagram that writes a register, one word, of a board's FPGA.
+
+    Args:
+        board: Its number in the frame, 0 to 23.
+        fpga: 0 to 2.
+        address: The register's byte address in the FPGA.
+        value: 32 bits.
+        sequence: 0 to 65535.
+
+    Raises:
+        PacketError: The board is out of range.
+    """
     return _request(board, BmpCommand.WRITE_FPGA, sequence, (address, _WORD.size, fpga), _WORD.pack(value))
 
 
 def information_request(board: int, what: Information, sequence: int = 0) -> bytes:
-    """Return the datagram that asks a board's BMP about itself; see `Adc.decode` and `Serial.decode`."""
+    """Return the datagram that asks a board's BMP about itself; see `Adc.decode` and `Serial.decode`.
+
+    Args:
+        board: Its number in the frame, 0 to 23.
+        what: What about.
+        sequence: 0 to 65535.
+
+    Raises:
+        PacketError: The board is out of range.
+    """
     return _request(board, BmpCommand.INFORMATION, sequence, (what, 0, 0))
 
 

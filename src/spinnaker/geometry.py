@@ -4,7 +4,7 @@
 """Boards, triads, chips and links: the geometry of a SpiNNaker machine."""
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 BOARDS_PER_TRIAD = 3
 TRIAD_CHIPS = 12
@@ -35,6 +35,14 @@ class Link(IntEnum):
 _OPPOSITE = {link: Link((link + 3) % 6) for link in Link}
 
 
+_LARGEST_SIDE = 9999
+
+
+def _is_side(text: str) -> bool:
+    digits = text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST_SIDE))
+    return digits and int(text) > 0
+
+
 class Size(NamedTuple):
     """A rectangle's width and height in triads."""
 
@@ -48,6 +56,20 @@ class Size(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the size that a text such as `20x12` says, as people write it: with an x, an X or a ×.
+
+        Raises:
+            ValueError: It says none, or one with a side of 0 or of more than 9999 triads.
+        """
+        sides = text.replace("X", "x").replace("×", "x").split("x")
+        if len(sides) != 2 or not all(map(_is_side, sides)):
+            raise ValueError(
+                f"{text!r} is not a size in triads; write WIDTHxHEIGHT, such as 2x2, each 1 to {_LARGEST_SIDE}"
+            )
+        return cls(int(sides[0]), int(sides[1]))
 
 
 class Board(NamedTuple):

@@ -1,15 +1,16 @@
-# One board: its power, its FPGAs, what is dead on it, and what its chips run.
+# One board: its power, its FPGAs, and what its chips run.
 #
-# No packets: BMP commands are read in bmp.py, boot packets in boot_rom.py, SCAMP's in scamp/.
+# What is dead on it is described in defects.py. No packets: BMP commands are read in bmp.py, boot packets in
+# boot_rom.py, SCAMP's in scamp/.
 """A virtual board."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spinnaker.fpga import FPGAS_PER_BOARD, IDENTITY_REGISTER, FpgaRegister, stop_register
-from spinnaker.geometry import BOARD_CHIPS, Board, Link
+from spinnaker.geometry import Board, Link
 from spinnaker.places import Place
+from spinnaker_virtual.defects import ALL_CHIPS, NO_DEFECTS, Defects
 
 if TYPE_CHECKING:
     from spinnaker_virtual.scamp.machine import BootedMachine
@@ -17,25 +18,6 @@ if TYPE_CHECKING:
 _UNPOWERED = 0xFFFF_FFFF  # what a register reads as when nothing drives the wires
 _STOP_BIT = 1
 _STOP = tuple(stop_register(link) for link in Link)
-
-LOCAL = {chip: number for number, chip in enumerate(BOARD_CHIPS)}
-"""The number of a chip on its board, 0 to 47, in the order of `BOARD_CHIPS`; 0 is the Ethernet-connected one."""
-
-ALL_CHIPS = (1 << len(BOARD_CHIPS)) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Defects:
-    """What is dead on a board, besides cables; by chip number."""
-
-    chips: frozenset[int] = frozenset()
-    cores: Mapping[int, int] = field(default_factory=dict)
-    """For each chip that has any, the physical numbers of its dead cores, one bit each."""
-    links: frozenset[tuple[int, Link]] = frozenset()
-    """Links of chips, one end or both."""
-
-
-NO_DEFECTS = Defects()
 
 
 class VirtualBoard:

@@ -11,8 +11,9 @@ from spinnaker.places import Frame
 from spinnaker.scp import ScpReply
 from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.bmp import Bmp
-from spinnaker_virtual.board import NO_DEFECTS, VirtualBoard
+from spinnaker_virtual.board import VirtualBoard
 from spinnaker_virtual.boot_rom import BootRom
+from spinnaker_virtual.defects import NO_DEFECTS
 from spinnaker_virtual.faults import FaultSource, Way
 from spinnaker_virtual.machine import VirtualMachine
 from spinnaker_virtual.network import Address, FrameSockets, Network, Socket

@@ -20,7 +20,7 @@ from spinnaker.geometry import (
 )
 from spinnaker.places import BOARDS_PER_FRAME, FRAMES_PER_CABINET, Frame, Place, sequential_places
 from spinnaker.scp import SoftwareNumber
-from spinnaker_virtual.board import LOCAL, Defects
+from spinnaker_virtual.defects import LOCAL, Defects
 from spinnaker_virtual.faults import Faults
 
 CURRENT_BMP = SoftwareNumber(2, 1, 1)

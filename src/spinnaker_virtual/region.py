@@ -10,7 +10,8 @@ from typing import NamedTuple
 from spinnaker.chips import HOPS, LINK_VECTORS
 from spinnaker.geometry import BOARD_CHIPS, BoardLink, Link, Size, chip_size
 from spinnaker.memory_map import P2P_HERE
-from spinnaker_virtual.board import LOCAL, VirtualBoard
+from spinnaker_virtual.board import VirtualBoard
+from spinnaker_virtual.defects import LOCAL
 
 _CHIPS = len(BOARD_CHIPS)
 _NOT_BOARD = -1

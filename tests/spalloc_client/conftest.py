@@ -9,6 +9,8 @@ import pytest
 from spalloc_client import Job, ProtocolClient, connection, dialling
 from spalloc_client.windows.polling import poll
 from spalloc_server.embedded import EmbeddedSite
+from spinnaker.geometry import Size
+from spinnaker_virtual import Timings, VirtualMachine
 from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
 
 AS_ON_WINDOWS = "as-on-Windows"
@@ -34,14 +36,14 @@ def job_class(request: pytest.FixtureRequest) -> Any:
 # Gone before another file's tests begin: some break a server's code for everybody in the process, to see what it does.
 @pytest.fixture(scope="module")
 def site() -> Iterator[EmbeddedSite]:
-    """A server with 4 by 4 triads of virtual boards; tests free what they take."""
-    with EmbeddedSite(4, 4) as site:
+    """A server with 4 by 4 triads of virtual boards that power up at once; tests free what they take."""
+    with EmbeddedSite(machine=VirtualMachine(size=Size(4, 4), timings=Timings.instant())) as site:
         yield site
 
 
 @pytest.fixture
 def small_site() -> Iterator[EmbeddedSite]:
-    """A server with three virtual boards, for this test alone."""
+    """A server with three virtual boards that take a moment to power up, for this test alone."""
     with EmbeddedSite(1, 1) as site:
         yield site
 

@@ -57,7 +57,7 @@ def test_a_block_has_boards_that_are_on_and_frees_them(job_class: Any, site: Emb
     assert state_of(site, job.id) is JobState.destroyed
 
 
-def test_the_same_step_by_step(job_class: Any, site: EmbeddedSite) -> None:
+def test_a_job_is_awaited_and_destroyed_by_methods_as_by_a_block(job_class: Any, site: EmbeddedSite) -> None:
     job = job_class(6, **arguments(site))
     job.wait_until_ready()
     assert job.power is True
@@ -81,8 +81,8 @@ def test_attributes_are_none_while_there_are_no_boards(job_class: Any, small_sit
     job.destroy()
 
 
-def test_boards_can_be_turned_off_on_and_reset(job_class: Any, site: EmbeddedSite) -> None:
-    with job_class(**arguments(site)) as job:
+def test_boards_can_be_turned_off_on_and_reset(job_class: Any, small_site: EmbeddedSite) -> None:
+    with job_class(**arguments(small_site)) as job:
         for power in (False, True):
             job.set_power(power)
             job.wait_until_ready(PATIENCE)

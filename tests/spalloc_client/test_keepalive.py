@@ -150,8 +150,13 @@ def test_what_a_terminal_sends_to_the_application_does_not_reach_its_helper(
             assert Path(f"/proc/{running.helper_pid}/stat").read_text().split()[2] in "SRD"
 
 
-def test_the_helper_has_none_of_the_application_s_files(site: EmbeddedSite) -> None:
-    with application("wait", site.hostname, site.port) as running:
+def test_the_helper_has_none_of_the_application_s_files() -> None:
+    ready = {"state": 3, "power": True, "keepalive": KEEPALIVE, "reason": None}
+    with (
+        ScriptedServer({"create_job": 7, "get_job_state": ready}) as server,
+        application("wait", server.hostname, server.port) as running,
+    ):
+        server.wait_for_command("job_keepalive")
         targets = [path.readlink() for path in Path(f"/proc/{running.helper_pid}/fd").iterdir()]
         assert sorted(str(target).split(":")[0] for target in targets) == [
             "/dev/null",

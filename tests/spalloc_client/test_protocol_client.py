@@ -394,10 +394,10 @@ def test_each_notification_is_returned_to_one_waiter(client_class: Any, server: 
     assert sorted(one["jobs_changed"][0] for one in got) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("calls", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_eight_threads_get_their_own_replies_and_no_notification_is_lost(
-    client_class: Any, server: ScriptedServer
+    client_class: Any, server: ScriptedServer, calls: int
 ) -> None:
-    calls = 1000
     server.answers["echo"] = lambda request: (
         encode(JobsChanged([request.args[1]])) + encode(Return(list(request.args))) + b"\n"
     )
@@ -456,7 +456,7 @@ def test_a_thread_that_gives_up_reading_leaves_it_to_another(
 
 def test_a_request_larger_than_any_buffer_is_sent_while_the_server_sends_too(client_class: Any) -> None:
     """A server that reads nothing before it has said all it has to say must not block both sides."""
-    said = encode(JobsChanged([1] * 1_500_000)) * 4
+    said = encode(MachinesChanged(["m" * 4_000_000])) * 4
     wanted = "x" * 8_000_000
     with ScriptedServer({"echo": echo}) as server:
         server.greeting = said

@@ -1,6 +1,9 @@
 # SpiNNMachine's idea of a whole machine: geometry from other hands, to compare ours with.
 """Machines of SpiNNMachine as plain values."""
 
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from spinn_machine import virtual_machine
@@ -16,14 +19,17 @@ class OracleChip(NamedTuple):
     ethernet: tuple[int, int]
 
 
-def chips(width: int, height: int) -> dict[tuple[int, int], OracleChip]:
+@cache
+def chips(width: int, height: int) -> Mapping[tuple[int, int], OracleChip]:
     """Return all chips of a machine without defects, by coordinate; width and height in chips."""
     unittest_setup()
     set_config("Machine", "version", "5")
-    return {
-        (chip.x, chip.y): OracleChip(
-            {link.source_link_id: (link.destination_x, link.destination_y) for link in chip.router.links},
-            (chip.nearest_ethernet_x, chip.nearest_ethernet_y),
-        )
-        for chip in virtual_machine(width, height).chips
-    }
+    return MappingProxyType(
+        {
+            (chip.x, chip.y): OracleChip(
+                {link.source_link_id: (link.destination_x, link.destination_y) for link in chip.router.links},
+                (chip.nearest_ethernet_x, chip.nearest_ethernet_y),
+            )
+            for chip in virtual_machine(width, height).chips
+        }
+    )

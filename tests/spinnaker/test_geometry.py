@@ -33,6 +33,21 @@ def test_coordinates_beyond_the_machine_wrap_around_thousands_of_times() -> None
         assert first_chip(size, board) == machines[size][chip.x % width, chip.y % height].ethernet
 
 
+@pytest.mark.parametrize("text", ["20x12", "20X12", "20×12", "020x12"])
+def test_a_size_is_read_as_people_write_it(text: str) -> None:
+    assert Size.parse(text) == Size(20, 12)
+    assert Size.parse(str(Size.parse(text))) == Size(20, 12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "2", "2x", "2x2x2", "0x2", "-1x2", "2 x 2", "2by2", "²x2", "٢x2", "10000x1", "1" * 5000 + "x1"],
+)
+def test_what_is_no_size_is_refused_with_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size in triads; write WIDTHxHEIGHT, such as 2x2"):
+        Size.parse(text)
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_boards_first_chip_is_one_that_spinn_machine_has_connected(size: Size) -> None:
     theirs = {chip.ethernet for chip in oracle.chips(*chip_size(size)).values()}

@@ -104,6 +104,6 @@ def test_versions_before_and_since_release_3_are_read(data: bytes, number: tuple
     assert scp.SoftwareVersion.decode(data).number == number
 
 
-def test_results_are_named() -> None:
+def test_a_result_is_described_by_its_name_and_its_number() -> None:
     assert scp.describe_result(0x86) == "timeout (0x86)"
     assert scp.describe_result(0x99) == "unknown result (0x99)"

@@ -1,6 +1,6 @@
 # Which chips a boot reaches, what coordinates they take, and how packets go between them.
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spinnaker.chips import LINK_VECTORS
@@ -8,6 +8,7 @@ from spinnaker.geometry import BOARD_CHIPS, Board, BoardLink, Chip, Link, Size, 
 from spinnaker.memory_map import P2P_HERE
 from spinnaker_virtual import DeadChipLink, Timings, VirtualMachine
 from spinnaker_virtual.region import Region
+from tests.examples import examples
 from tests.spinnaker import oracle
 from tests.spinnaker_virtual.bench import ROOT, Bench, booted
 
@@ -106,7 +107,7 @@ def test_coordinates_wrap_around_only_where_the_links_go_all_the_way_around() ->
     ),
     st.frozensets(st.builds(DeadChipLink, CHIPS, st.sampled_from(Link)), max_size=6),
 )
-@settings(max_examples=40)
+@examples(40)
 def test_packets_take_working_links_only_and_arrive(
     dead_chips: dict[Board, frozenset[Chip]],
     dead_links: frozenset[BoardLink],
@@ -145,7 +146,7 @@ def test_packets_take_working_links_only_and_arrive(
 
 
 @given(st.frozensets(CHIPS.filter(lambda chip: chip != (0, 0)), min_size=1, max_size=20))
-@settings(max_examples=30)
+@examples(30)
 def test_dead_chips_are_in_no_table_and_nothing_leads_to_them(dead: frozenset[Chip]) -> None:
     board = Board(0, 0, 0)
     machine = VirtualMachine(size=Size(2, 2), dead_chips={board: dead}, timings=Timings.instant())

@@ -1,6 +1,6 @@
 # What a booted chip answers to a host: memory, tables, tags, allocation, routes, applications.
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spinnaker.chips import LINK_VECTORS
@@ -28,6 +28,7 @@ from spinnaker.scamp import (
 from spinnaker.scp import Result, ScpRequest, SoftwareVersion
 from spinnaker.sdp import NO_REPLY, Endpoint, SdpHeader
 from spinnaker_virtual import DeadCore
+from tests.examples import examples
 from tests.spinnaker_virtual.bench import HOST, ROOT, Bench, booted
 
 SDRAM = 0x6000_0000
@@ -100,7 +101,7 @@ def test_packets_for_applications_are_taken_and_not_answered(bench: Bench) -> No
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300)
+@examples(300)
 def test_no_datagram_makes_a_board_stumble(datagram: bytes) -> None:
     bench = _kept()
     bench.tell_board(datagram)
@@ -114,7 +115,7 @@ def test_no_datagram_makes_a_board_stumble(datagram: bytes) -> None:
     st.integers(0, 31),
     st.binary(max_size=256),
 )
-@settings(max_examples=400)
+@examples(400)
 def test_no_arguments_make_a_board_stumble(
     command: ScampCommand, arguments: tuple[int, int, int], core: int, data: bytes
 ) -> None:
@@ -373,7 +374,7 @@ def test_a_tag_is_given_once_unless_the_same_block_is_asked_for_again(bench: Ben
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 1 << 22)), max_size=40))
-@settings(max_examples=40)
+@examples(40)
 def test_blocks_never_overlap_and_all_room_comes_back(steps: list[tuple[bool, int]]) -> None:
     bench = Bench.of()
     bench.power(boards=[ROOT])
@@ -647,7 +648,7 @@ def test_links_that_a_chip_does_not_have_are_refused(bench: Bench, command: Scam
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 300)), max_size=40))
-@settings(max_examples=40)
+@examples(40)
 def test_router_blocks_never_overlap_and_all_entries_come_back(steps: list[tuple[bool, int]]) -> None:
     bench = Bench.of()
     bench.power(boards=[ROOT])

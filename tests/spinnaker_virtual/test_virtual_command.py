@@ -1,11 +1,12 @@
 # The `spinnaker-virtual` command as people run it.
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -105,10 +106,21 @@ def test_a_machine_may_be_described_in_a_file(tmp_path: Path) -> None:
         assert lines[0] == "1x1 triads, 2 boards, 1 BMP"
 
 
+def _free_ports(count: int) -> int:
+    """Return the first of so many free ports in a row, below those that the system gives to whoever wants any."""
+    begin = 10_000 + os.getpid() % 10_000
+    for first in range(begin, 32_000 - count, count):
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(
+                    ("127.0.0.1", port)
+                )
+            return first
+    pytest.fail(f"no {count} ports in a row are free on 127.0.0.1")
+
+
 def test_one_address_and_many_ports_do_too() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = min(free.getsockname()[1], 60_000)
+    port = _free_ports(64)
     with running("1x1", "--ports", str(port)) as (lines, _):
         assert lines[1] == f"BMP of cabinet 0, frame 0: 127.0.0.1:{port}"
         assert ask("127.0.0.1", bmp.version_request(1), port).ok

@@ -17,9 +17,10 @@ from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
     from spalloc_client.config import Config
     from spalloc_client.protocol_client import ProtocolClient
-    from spalloc_client.scripts.arguments import Parser
 
 _PATIENCE = 1.0
 """Seconds that a server has to answer."""
@@ -28,7 +29,7 @@ Candidate = tuple[str, str]
 """A word, and a few more that describe it."""
 
 
-def answer(make_parser: Callable[[Config], Parser], arguments: Sequence[str]) -> int:
+def answer(make_parser: Callable[[Config], ArgumentParser], arguments: Sequence[str]) -> int:
     """Write what can stand at the cursor; return the exit status, which is always 0.
 
     Args:
@@ -45,7 +46,7 @@ def answer(make_parser: Callable[[Config], Parser], arguments: Sequence[str]) ->
     cursor = max(0, int(position) - 1)
     current = words[cursor] if cursor < len(words) else ""
     config = _config()
-    asked = wanted(make_parser(config).for_argparse(), words[:cursor], current)
+    asked = wanted(make_parser(config), words[:cursor], current)
     kind, lines = _answered(asked, config, current)
     output().print([kind, *lines])
     return 0

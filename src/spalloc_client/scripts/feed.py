@@ -16,7 +16,7 @@ from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
 if TYPE_CHECKING:
     from spalloc_client.protocol_client import ProtocolClient
     from spalloc_client.scripts.server import Server
-    from spalloc_client.scripts.showing import View
+    from spalloc_client.scripts.view import View
 
 T = TypeVar("T")
 

@@ -1,6 +1,7 @@
 # Showing what a server says, once or as it changes: the part that job, ps and machine have in common.
 #
-# What is asked and how it looks comes from each command as a View; screens redrawn in place are watching.py's.
+# What is asked and how it looks comes from each command as a View (view.py); screens redrawn in place are in
+# watching.py.
 """Show a view of the server's state."""
 
 from __future__ import annotations
@@ -12,29 +13,13 @@ from spalloc_client.terminal.console import output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Generic, Protocol, TypeVar
+    from typing import TypeVar
 
-    from spalloc_client.protocol_client import ProtocolClient
     from spalloc_client.scripts.arguments import Arguments, Parser
     from spalloc_client.scripts.server import Server
-    from spalloc_client.terminal.text import Text
+    from spalloc_client.scripts.view import View
 
     T = TypeVar("T")
-
-    class View(Protocol, Generic[T]):
-        """Something of the server's to be shown: asked for as a value, which is then drawn."""
-
-        def subscribe(self, client: ProtocolClient, timeout: float | None) -> None:
-            """Ask to be told when it changes."""
-
-        def ask(self, client: ProtocolClient, timeout: float | None) -> T:
-            """Return what there is to show now."""
-
-        def draw(self, shown: T, columns: int | None, lines: int | None) -> list[Text]:
-            """Return it as lines, for a window of so many columns and lines; None for no window or no limit."""
-
-        def json(self, shown: T) -> object:
-            """Return it as a JSON object."""
 
 
 def add_showing(parser: Parser, watch_help: str) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 from spalloc_client.scripts.outcome import USAGE, CommandError
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 GROUP = "spalloc_client.sites"
 VIRTUAL = "virtual"
 
-_SIZE = re.compile(r"([1-9][0-9]*)[xX×]([1-9][0-9]*)")
-
 
 def size(text: str) -> tuple[int, int]:
     """Read `WxH`, a width and a height in triads.
@@ -36,12 +33,15 @@ def size(text: str) -> tuple[int, int]:
     Raises:
         argparse.ArgumentTypeError: It isn't that.
     """
-    match = _SIZE.fullmatch(text)
-    if match is None:
+    # Not before: most commands have no site.
+    from spinnaker.geometry import Size
+
+    try:
+        return Size.parse(text)
+    except ValueError as error:
         from argparse import ArgumentTypeError
 
-        raise ArgumentTypeError(f"expected WIDTHxHEIGHT in triads, such as 2x2, not {text!r}")
-    return int(match[1]), int(match[2])
+        raise ArgumentTypeError(str(error)) from None
 
 
 def virtual_site(width: int, height: int) -> Site:

@@ -3,7 +3,7 @@
 # One value at a time: what must fit together is machines.py's subject.
 """Boards, links, places and sizes in a configuration."""
 
-import re
+from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address
 
 from spalloc_server.config.reading import Entry, Kind
@@ -47,9 +47,11 @@ def a_link(size: Size | None) -> Kind[BoardLink]:
 
 def a_size(entry: Entry) -> Size | None:
     """Take a size in triads, `WIDTHxHEIGHT`."""
-    found = re.fullmatch(r"([0-9]{1,3})x([0-9]{1,3})", entry.value) if isinstance(entry.value, str) else None
-    if found is not None and all(1 <= int(side) <= LARGEST_SIDE_TRIADS for side in found.groups()):
-        return Size(int(found[1]), int(found[2]))
+    if isinstance(entry.value, str):
+        with suppress(ValueError):
+            size = Size.parse(entry.value)
+            if max(size) <= LARGEST_SIDE_TRIADS:
+                return size
     entry.wrong(
         f'a size in triads, "WIDTHxHEIGHT", from "1x1" to "{LARGEST_SIDE_TRIADS}x{LARGEST_SIDE_TRIADS}"'
     )

@@ -1,6 +1,7 @@
 # What a configuration says, as values: the same whether it was read from a file or made by a command's options.
 #
-# No reading and no checking: that is document.py, sections.py and machines.py.
+# No reading and no checking: that is document.py, sections.py and machines.py. Which changes of them a running server
+# can follow is in changes.py.
 """A server's settings."""
 
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ class Listening:
     """0 for any that is free."""
     addresses: tuple[str, ...] = (LOOPBACK,)
     allow: Networks = EVERYWHERE
+
+    def refusal(self, address: str) -> str | None:
+        """Return why a client at an IP address may not connect, or None if it may."""
+        return None if address in self.allow else f"this server takes no connections from {address}"
 
 
 class Level(Enum):

@@ -122,7 +122,13 @@ class Site:
         return self._headcount.refusal(self.limits, owner, host, self._with_boards)
 
     def keep_alive(self, number: int, host: str, now: float) -> Job | None:
-        """Note that somebody still wants the job; return it if it is live."""
+        """Note that somebody still wants the job; return it if it is live.
+
+        Args:
+            number: The job's ID.
+            host: Who wants it, which is shown to users as its keepalive host.
+            now: The core's time.
+        """
         job = self.jobs.get(number)
         if job is not None:
             job.heard = now
@@ -139,7 +145,14 @@ class Site:
             self._order(job, Happening.POWER_ASKED, job.record.allocation, on=on)
 
     def destroy_job(self, number: int, reason: str | None, *, wall: float, now: float) -> None:
-        """End a job, whatever it is doing; does nothing to one that isn't live."""
+        """End a job, whatever it is doing; does nothing to one that isn't live.
+
+        Args:
+            number: The job's ID.
+            reason: Why, for its owner to read; None if nobody said.
+            wall: Unix time in seconds.
+            now: The core's time.
+        """
         job = self.jobs.get(number)
         if job is not None:
             self.changes += 1
@@ -188,7 +201,16 @@ class Site:
     # Events from the hardware and the clock
 
     def power_done(self, number: int, failed: Mapping[Board, str], *, wall: float, now: float) -> None:
-        """Take the hardware's answer to power order `number`: the boards that failed it, and why."""
+        """Take the hardware's answer to a power order; one that nobody waits for any more makes no difference.
+
+        A job whose boards failed to come up is moved to others; boards that stay on are switched off again later.
+
+        Args:
+            number: The order's.
+            failed: The boards that failed it, and why.
+            wall: Unix time in seconds.
+            now: The core's time.
+        """
         if self._upkeep.answered(number, failed, now):
             self._follow_upkeep(now)
             return
@@ -213,7 +235,14 @@ class Site:
             self._retries.add(now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
-        """Stop giving out the boards of a frame whose BMP is silent, for the reason given; go on with None."""
+        """Stop giving out the boards of a frame whose BMP is silent, or go on when it answers again.
+
+        Args:
+            machine: The frame's machine.
+            frame: The BMP's.
+            why: How it is silent; None if it answers.
+            now: The core's time.
+        """
         boards = self.silent.note(machine, frame, why)
         if not boards:
             return
@@ -279,10 +308,15 @@ class Site:
     # Configuration
 
     def reconfigure(self, machines: Sequence[Machine], *, wall: float, now: float) -> None:
-        """Take over changed machines, all of them at once; `machines` come in order of priority, highest first.
+        """Take over changed machines, all of them at once.
 
         A job whose boards the change touches is ended, with the reason, and a queued job that can never run now.
         All others don't notice.
+
+        Args:
+            machines: All there are from now on, in order of priority, highest first.
+            wall: Unix time in seconds.
+            now: The core's time.
         """
         before = self.machines
         after = {machine.name: machine for machine in machines}
@@ -387,6 +421,13 @@ class Site:
         """End all recorded jobs and forget what is recorded of boards; all are switched off before a job gets them.
 
         Ended jobs stay in the history, and no ID is given again.
+
+        Args:
+            jobs: All jobs that are recorded.
+            boards: Those of which anything is recorded.
+            next_job: The next job's ID.
+            wall: Unix time in seconds.
+            now: The core's time.
         """
         self._next_job = next_job
         perhaps_on = set(boards)

@@ -9,11 +9,12 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from spalloc_server.config.changes import needs_restart
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.operation import log
 from spalloc_server.operation.systemd import Systemd
-from spalloc_server.service import Service, admission, needs_restart
+from spalloc_server.service import Service
 from spalloc_server.words import counted
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Operation:
         from spalloc_server.operation.http import HttpServer
         from spalloc_server.operation.metrics import pages
 
-        self._http = HttpServer(pages(service), admission(listening))
+        self._http = HttpServer(pages(service), listening.refusal)
         host, port = await self._http.start(listening.addresses, listening.port)
         _log.info("metrics are served on %s port %d", host, port)
 
@@ -132,7 +133,7 @@ class Operation:
         service.reconfigure(configuration)
         log.set_level(configuration.log_level.value)
         if self._http is not None and configuration.metrics is not None:
-            self._http.admission = admission(configuration.metrics)
+            self._http.admission = configuration.metrics.refusal
         for setting in needs_restart(before, configuration):
             _log.warning("a changed %s takes effect only when the server is started again", setting)
         _log.info("the configuration was read again", extra={"machines": len(configuration.machines)})

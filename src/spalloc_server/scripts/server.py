@@ -29,10 +29,10 @@ def size(text: str) -> Size:
     Raises:
         argparse.ArgumentTypeError: It names none.
     """
-    match = re.fullmatch(r"([1-9]\d{0,3})[xX]([1-9]\d{0,3})", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size in triads; write WIDTHxHEIGHT, such as 2x2")
-    return Size(int(match[1]), int(match[2]))
+    try:
+        return Size.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def port(text: str) -> int:

@@ -79,7 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def simulated_machine(size: Size, dead_boards: int, seed: int) -> Machine:
-    """Return a machine with that many dead boards, drawn by lot, its edges joined up."""
+    """Return a machine with some dead boards, drawn by lot, its edges joined up.
+
+    Args:
+        size: In triads.
+        dead_boards: How many boards are dead; all, if there are no more than that.
+        seed: What the lot depends on.
+    """
     boards = boards_of(size)
     dead: list[Board] = Random(seed).sample(boards, min(dead_boards, len(boards)))
     return Machine("simulated", size, dead_boards=frozenset(dead))
@@ -93,11 +99,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def _size(text: str) -> Size:
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size in triads, such as 20x20")
-    size = Size(int(width), int(height))
-    if not (1 <= size.width <= _LARGEST and 1 <= size.height <= _LARGEST):
+    try:
+        size = Size.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if max(size) > _LARGEST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size of 1 to {_LARGEST} triads along each side")
     return size
 

@@ -38,10 +38,10 @@ from spinnaker_virtual.scamp.layout import (
     SYSTEM_RAM_PAGE_BITS,
     Layout,
 )
+from spinnaker_virtual.scamp.tags import TagTable
 
 if TYPE_CHECKING:
     from spinnaker_virtual.scamp.machine import BootedMachine
-    from spinnaker_virtual.scamp.tags import TagTable
 
 _WORD = Struct("<I")
 _SDRAM_MASK = SDRAM_BYTES - 1
@@ -96,6 +96,7 @@ class Chip:
         "_core_memories",
         "_machine",
         "_router",
+        "_tags",
         "address",
         "cores",
         "leds",
@@ -105,7 +106,6 @@ class Chip:
         "sdram",
         "slot",
         "system_ram",
-        "tags",
     )
 
     def __init__(self, machine: "BootedMachine", number: int) -> None:
@@ -122,8 +122,7 @@ class Chip:
         self.cores = len(self.physical)
         """How many cores work; the first is the monitor."""
         self.leds = 0
-        self.tags: TagTable | None = None
-        """Its IP tags, once one was asked for."""
+        self._tags: TagTable | None = None
         self.sdram = SparseMemory(SDRAM_BYTES, machine.layout.sdram.get, SDRAM_PAGE_BITS)
         self.system_ram = SparseMemory(SYSTEM_RAM_BYTES, self._fresh_system_ram, SYSTEM_RAM_PAGE_BITS)
         self._router: SparseMemory | None = None
@@ -134,6 +133,13 @@ class Chip:
     def layout(self) -> Layout:
         """Where SCAMP's heaps and tables are."""
         return self._machine.layout
+
+    @property
+    def tags(self) -> TagTable:
+        """Its IP tags."""
+        if self._tags is None:
+            self._tags = TagTable()
+        return self._tags
 
     # Memory.
 

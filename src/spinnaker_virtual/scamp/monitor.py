@@ -30,7 +30,6 @@ from spinnaker_virtual.scamp.flood import in_area
 from spinnaker_virtual.scamp.heap import Heap
 from spinnaker_virtual.scamp.machine import BootedMachine
 from spinnaker_virtual.scamp.router import RouterTable
-from spinnaker_virtual.scamp.tags import tags_of
 
 _PACKET = Struct("<2x8B2H3I")
 _REPLY = Struct("<2x8B2H")
@@ -368,7 +367,7 @@ def _set_leds(task: Task) -> Outcome:
 
 
 def _ip_tag(task: Task) -> Outcome:
-    return tags_of(task.chip).command(task.arguments, task.sender)
+    return task.chip.tags.command(task.arguments, task.sender)
 
 
 def _allocate(task: Task) -> Outcome:

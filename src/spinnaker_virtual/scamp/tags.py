@@ -10,7 +10,6 @@ from spinnaker.scamp import FIXED_TAGS, NO_TAG, POOL_TAGS, TAG_BYTES, TAGS, IpTa
 from spinnaker.scp import Result
 from spinnaker.sdp import MAX_DATA_BYTES
 from spinnaker_virtual.network import Address
-from spinnaker_virtual.scamp.chip import Chip
 
 _WORD = Struct("<I")
 _DEFAULT_TIMEOUT = 9
@@ -76,10 +75,3 @@ class TagTable:
                 destination_port=first >> 8 & 0xFF,
             )
         return Result.OK, _WORD.pack(tag)
-
-
-def tags_of(chip: Chip) -> TagTable:
-    """Return a chip's IP tags."""
-    if chip.tags is None:
-        chip.tags = TagTable()
-    return chip.tags

@@ -24,7 +24,6 @@ from spinnaker_virtual.machine import Timings, VirtualMachine
 from spinnaker_virtual.site import VirtualSite
 
 _LAST_PORT = 65535
-_SIZE = re.compile(r"([1-9]\d{0,3})[xX]([1-9]\d{0,3})")
 
 
 def _base(text: str) -> IPv4Address:
@@ -113,9 +112,12 @@ def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
         MachineFileError: They describe none.
         OSError: The file can't be read.
     """
-    size = _SIZE.fullmatch(arguments.machine)
+    try:
+        size = Size.parse(arguments.machine)
+    except ValueError:
+        size = None
     if size is not None:
-        machine = VirtualMachine(size=Size(int(size[1]), int(size[2])))
+        machine = VirtualMachine(size=size)
     else:
         try:
             machine = parse(Path(arguments.machine).read_text(encoding="utf-8"))

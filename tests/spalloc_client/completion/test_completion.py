@@ -105,7 +105,9 @@ def test_a_server_that_is_not_there_is_no_error(commands: Commands, site: Embedd
         ("spalloc -c ech", "echo"),
     ],
 )
-def test_bash_completes(commands: Commands, make_job, line: str, reply: str) -> None:
+def test_bash_completes_job_ids_options_machines_and_commands(
+    commands: Commands, make_job, line: str, reply: str
+) -> None:
     make_job(1)
     make_job(1)
     folder = Path(commands.line("spalloc", (), server=False)[0]).parent

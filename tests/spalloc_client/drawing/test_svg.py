@@ -46,7 +46,9 @@ def test_what_is_referred_to_is_there_and_means_the_same_in_every_picture(
             assert definitions.setdefault(name, whole) == whole
 
 
-def test_the_manuals_machine(snapshot: SnapshotAssertion) -> None:
+def test_the_machine_of_the_manual_is_drawn_as_it_was_looked_at_and_found_right(
+    snapshot: SnapshotAssertion,
+) -> None:
     assert machine_svg(manual()) == snapshot
 
 

@@ -35,7 +35,9 @@ def test_all_jobs_are_listed_with_when_and_why_they_ended(
     assert rows[2].endswith("ann (127.0.0.1)")
 
 
-def test_programs_get_the_same(jobs: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_tells_programs_of_ended_jobs_as_the_table_tells_people(
+    jobs: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert ps.main(["-a", "--json", "--owner", "ann"]) == 0
     first, second = json.loads(capsys.readouterr().out)["jobs"]
     assert (first["job_id"], first["state"], first["reason"]) == (

@@ -50,7 +50,7 @@ def test_the_csv_is_sorted_under_its_heading() -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0:00"), (7.9, "0:07"), (61, "1:01"), (3599, "59:59"), (3723, "1:02:03")]
 )
-def test_durations(seconds: float, shown: str) -> None:
+def test_a_duration_reads_as_on_a_clock(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
 
 
@@ -67,7 +67,7 @@ def test_durations(seconds: float, shown: str) -> None:
         (21, "21st"),
     ],
 )
-def test_ordinals(number: int, shown: str) -> None:
+def test_a_place_in_the_queue_is_written_as_it_is_spoken(number: int, shown: str) -> None:
     assert ordinal(number) == shown
 
 

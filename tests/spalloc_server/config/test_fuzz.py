@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from spalloc_server.config.spinner import read_places
+from tests.examples import examples
 from tests.spalloc_server.config.examples import CSV
 from tests.spalloc_server.config.fuzz import EVERYTHING, KEYS, damaged, tried
 
@@ -58,8 +59,8 @@ def test_any_machines_bring_a_value_or_a_report(tables: list[dict[str, object]])
 
 @given(st.text(max_size=200))
 @example("a = " + "[" * 5000)
-@example("a." * 5000 + "a = 1")
-@example("[" + "a." * 3000 + "a]")
+@example("a." * 2000 + "a = 1")
+@example("[" + "a." * 2000 + "a]")
 @example("a = 9" + "9" * 5000)
 @example("[v1]\nport = 0x" + "9" * 5000)
 @example('a = "' + "\\\\" * 5000)
@@ -72,7 +73,7 @@ def test_the_configuration_that_is_damaged_is_whole_before(tmp_path: Path) -> No
     assert tried(EVERYTHING, tmp_path)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32))
 def test_a_damaged_configuration_brings_a_value_or_a_report(tmp_path: Path, seed: int) -> None:
     (tmp_path / "boards.csv").write_text(CSV)

@@ -1,6 +1,5 @@
 # Any history of commands, failures, time and crashes: what must hold after every step, and once all is quiet.
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -8,6 +7,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, BoardLink, Link, Size, neighbour
+from tests.examples import examples
 from tests.spalloc_server.core.driver import HOST, World, all_boards, is_carrying, machine
 
 shapes = st.one_of(
@@ -134,5 +134,5 @@ class Histories(RuleBasedStateMachine):
         assert set(self.world.hardware.on) <= set(self.world.site.holders) | owed
 
 
-Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+Histories.TestCase.settings = examples(60, stateful_step_count=40)
 TestHistories = Histories.TestCase

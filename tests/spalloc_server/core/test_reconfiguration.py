@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -14,6 +13,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, Size
+from tests.examples import examples
 from tests.spalloc_server.core.driver import World, all_boards, machine
 
 ONE = JobRequest(AnyBoard())
@@ -345,5 +345,5 @@ class Reconfigurations(RuleBasedStateMachine):
                 }
 
 
-Reconfigurations.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
+Reconfigurations.TestCase.settings = examples(100, stateful_step_count=40)
 TestReconfigurations = Reconfigurations.TestCase

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
@@ -11,6 +11,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spalloc_server.core.scheduler import PATIENCE, Obstacle, Scheduler, Start
 from spinnaker.geometry import Board, Link, Size, boards_of, neighbour
+from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
 
 ONE = JobRequest(AnyBoard())
@@ -375,7 +376,7 @@ def _live(
 
 
 @given(st.lists(naive.machines(), min_size=1, max_size=2), _STEPS)
-@settings(max_examples=120, deadline=None)
+@examples(120)
 def test_every_history_gives_each_job_what_it_asked_for_and_no_board_to_two(
     machines: list[Machine], steps: list[tuple[str, int, JobRequest]]
 ) -> None:
@@ -412,7 +413,7 @@ class _Forgetful(Scheduler):
 
 
 @given(st.lists(naive.machines(), min_size=1, max_size=2), _STEPS)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_remembering_where_it_looked_in_vain_changes_no_decision(
     machines: list[Machine], steps: list[tuple[str, int, JobRequest]]
 ) -> None:
@@ -424,7 +425,7 @@ def test_remembering_where_it_looked_in_vain_changes_no_decision(
 
 
 @given(naive.machines(), _STEPS)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_no_job_waits_that_the_naive_search_has_a_place_for(
     machine: Machine, steps: list[tuple[str, int, JobRequest]]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from spalloc_client.wire import Lines
+from spalloc_server import engine
 from spalloc_server.clock import SystemClock
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.site import Site
@@ -136,7 +137,7 @@ VERSION = {"command": "version"}
 def test_pipelined_requests_are_answered_in_order() -> None:
     async def test(front: Front) -> None:
         peer = await front.connect()
-        count = 1000
+        count = 200
         requests = [{"command": "create_job", "args": [999], "kwargs": {"owner": "me"}}, VERSION]
         peer.send(*requests * count)
         for number in range(1, count + 1):
@@ -554,6 +555,7 @@ def test_a_job_is_kept_alive_from_anywhere_while_the_disk_fails_and_no_report_is
         write(self, jobs, boards)
 
     monkeypatch.setattr(Store, "write", fail)
+    monkeypatch.setattr(engine, "RECORD_RETRY_SECONDS", 0.05)
 
     async def test(front: Front) -> None:
         full.clear()

@@ -52,10 +52,10 @@ class Fabric:
         self._steps = self._all_steps()
         self._hard_steps = self._as_shifts()
         self._sound = self.bitmaps.every_triad & ~self.flawed
-        inner = Size(max(0, self.size.width - 2), max(0, self.size.height - 2))
-        easy = self.bitmaps.rectangle(1, 1, inner) & ~self.flawed
-        self._uneasy = self.bitmaps.every_triad & ~easy
-        """Bitmap of the triads at the machine's edges, where links may wrap around, and of the flawed ones."""
+        self._uneasy = 0
+        """Bitmap of the triads from which a hard step leads."""
+        for step in self._steps:
+            self._uneasy |= step.hard
         self._grids_for: dict[Size, Grids] = {}
         self._places: dict[Size, int] = {}
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
@@ -12,6 +12,7 @@ from spalloc_server.core.packing.packer import Packer
 from spalloc_server.core.packing.shapes import every_rectangle
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
+from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
 
 
@@ -164,7 +165,7 @@ def _ragged(draw: st.DrawFn) -> tuple[Machine, frozenset[Board]]:
 
 
 @given(_ragged(), st.integers(2, 30), st.sampled_from([0, 0, 2]))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_what_is_found_among_odd_shapes_is_connected_and_enough(
     busy: tuple[Machine, frozenset[Board]], count: int, max_dead_boards: int
 ) -> None:
@@ -178,7 +179,7 @@ def test_what_is_found_among_odd_shapes_is_connected_and_enough(
 
 
 @given(_busy(), naive.requests())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_what_is_found_satisfies_the_request(
     busy: tuple[Machine, frozenset[Board]], request: JobRequest
 ) -> None:
@@ -191,7 +192,7 @@ def test_what_is_found_satisfies_the_request(
 
 
 @given(_busy(), naive.requests())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_a_place_is_found_whenever_the_naive_search_finds_one(
     busy: tuple[Machine, frozenset[Board]], request: JobRequest
 ) -> None:
@@ -221,7 +222,7 @@ def _busy_torus(draw: st.DrawFn) -> tuple[Size, frozenset[Board]]:
 
 
 @given(_busy_torus(), st.integers(2, 60), st.sampled_from([0.0, 0.333, 1.0]))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_job_that_fits_into_the_smallest_rectangle_of_any_width_is_given_a_place(
     busy: tuple[Size, frozenset[Board]], count: int, min_ratio: float
 ) -> None:
@@ -240,7 +241,7 @@ def test_a_job_that_fits_into_the_smallest_rectangle_of_any_width_is_given_a_pla
 
 
 @given(naive.machines(), naive.requests())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_machine(
     machine: Machine, request: JobRequest
 ) -> None:
@@ -266,7 +267,7 @@ def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_ma
 
 
 @given(_busy(), st.data())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_second_search_after_boards_were_freed_finds_what_a_first_one_would(
     busy: tuple[Machine, frozenset[Board]], data: st.DataObject
 ) -> None:
@@ -298,7 +299,7 @@ def test_a_second_search_after_boards_were_freed_finds_what_a_first_one_would(
     st.lists(naive.requests(), min_size=1, max_size=4),
     st.lists(st.integers(2, 40), max_size=8),
 )
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_what_is_possible_does_not_depend_on_what_was_asked_before(
     machine: Machine, requests: list[JobRequest], counts: list[int]
 ) -> None:

@@ -100,7 +100,9 @@ def test_the_published_server_accepts_the_regions_that_we_allocate(
         assert {Board(*board) for board in answer["boards"]} == given.boards
 
 
-@pytest.mark.parametrize("machine_size", [Size(6, 5), Size(3, 3), Size(1, 4)])
+@pytest.mark.parametrize(
+    "machine_size", [pytest.param(Size(6, 5), marks=pytest.mark.slow), Size(3, 2), Size(1, 4)], ids=str
+)
 def test_a_whole_rectangles_chips_are_where_spinn_machine_has_them(machine_size: Size) -> None:
     """The Ethernet-connected chips of a job, in its own coordinates, are those of a machine of its width and height."""
     for width in range(1, machine_size.width + 1):

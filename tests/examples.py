@@ -1,0 +1,21 @@
+# How many examples a property is tried with.
+#
+# One number for all tests to be scaled by; the profiles that set it stand in conftest.py.
+"""How thoroughly properties are tried."""
+
+from typing import Any
+
+from hypothesis import settings
+
+_PER_CENT = 100
+"""The examples that Hypothesis tries where nothing else is said; a profile that tries fewer scales every test."""
+
+
+def examples(count: int, **more: Any) -> settings:
+    """Try a property with `count` examples, and with a share of them where the profile tries fewer everywhere.
+
+    Args:
+        count: from 1.
+        more: other settings of Hypothesis.
+    """
+    return settings(max_examples=max(1, count * settings.default.max_examples // _PER_CENT), **more)
