@@ -42,11 +42,11 @@ def _reached(share: float | None) -> str:
 
 DONE: dict[str, str] = {
     "server/pipelined": """\
-**Done.** Replies of one turn, 16 commands at the most, are written together. Before, each was a write of its own,
-which is a call of the system.
+**Done.** Replies of one turn, 32 commands at the most, are written together; before, each was a write of its own, which
+is a call of the system. JSON is read and written by msgspec; by the standard library, as in the client, it was half of a
+command's time.
 
-**Left.** Reading and writing JSON, and what stands between: which command it is, and whether its arguments are right.
-The wire format and its refusals are shared with the client, which keeps to the standard library.""",
+**Left.** What stands between: which command it is, whether its arguments are right, and its reply.""",
     "server/pairs": """\
 **Done before.** Commands that arrive together share one commit, and the packets of all jobs of a frame share one
 conversation with its BMP.
