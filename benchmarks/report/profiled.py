@@ -42,9 +42,9 @@ def _reached(share: float | None) -> str:
 
 DONE: dict[str, str] = {
     "server/pipelined": """\
-**Done.** Replies of one turn, 32 commands at the most, are written together; before, each was a write of its own, which
-is a call of the system. JSON is read and written by msgspec; by the standard library, as in the client, it was half of a
-command's time.
+**Done.** Replies of one turn, 32 commands at the most, are written together; before, each was a write of its own,
+which is a call of the system. JSON is read and written by msgspec; by the standard library, as in the client, it was
+half of a command's time.
 
 **Left.** What stands between: which command it is, whether its arguments are right, and its reply.""",
     "server/pairs": """\

@@ -27,12 +27,20 @@ Transmit = Callable[[Socket, Address, bytes], None]
 Receiver = Callable[[bytes, Address, float], None]
 """Takes a datagram, its sender and the time."""
 
+NotStarted = Callable[[Board, str], None]
+"""Is told which board took an image that does not start, and why not."""
+
 
 class Hardware:
     """The BMPs and boards of a machine, and their agenda."""
 
     def __init__(
-        self, machine: VirtualMachine, network: Network, transmit: Transmit, crossed: Crossed | None = None
+        self,
+        machine: VirtualMachine,
+        network: Network,
+        transmit: Transmit,
+        crossed: Crossed | None = None,
+        not_started: NotStarted | None = None,
     ) -> None:
         """Build a machine's hardware; all boards are off.
 
@@ -41,12 +49,14 @@ class Hardware:
             network: Where BMPs and boards listen.
             transmit: Sends their datagrams.
             crossed: Is told of each packet between chips that leaves a board over one of its links.
+            not_started: Is told of boot images that do not start, which real boards are silent about.
         """
         self.machine = machine
         self.agenda = Agenda()
         self.faults = FaultSource(machine.faults, machine.seed)
         self._transmit = transmit
         self._crossed = crossed
+        self._not_started = not_started
         self._boards = {
             board: VirtualBoard(
                 board, place, network.boards[board].sdp.host, machine.defects.get(board, NO_DEFECTS)
@@ -154,9 +164,11 @@ class Hardware:
                 self._crossed(end)
         try:
             BootedMachine(region, image, now, now + self.machine.timings.boot, self._crossed)
-        except ImageError:
+        except ImageError as error:
             for reached in region.boards:
                 reached.crash()
+            if self._not_started is not None:
+                self._not_started(board.board, str(error))
 
     def board(self, board: Board) -> VirtualBoard:
         """Return a live board.

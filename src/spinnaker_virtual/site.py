@@ -4,6 +4,7 @@
 """A virtual site: a machine of virtual boards that answers on this computer's loopback addresses."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import IPv4Address
 from types import TracebackType
@@ -21,6 +22,8 @@ from spinnaker_virtual.machine import VirtualMachine
 from spinnaker_virtual.network import Network, Socket
 from spinnaker_virtual.scamp.machine import Crossed
 from spinnaker_virtual.udp import UdpPump
+
+_log = logging.getLogger(__name__)
 
 
 class VirtualSite:
@@ -84,7 +87,9 @@ class VirtualSite:
             log = PacketLog(network, self.machine.size, self._log, self._log_only)
         self._pump = UdpPump(sockets, log)
         try:
-            self._hardware = Hardware(self.machine, network, self._pump.transmit, self._watcher(log))
+            self._hardware = Hardware(
+                self.machine, network, self._pump.transmit, self._watcher(log), _warn_of_image
+            )
             self._pump.start(self._hardware.receivers, self._hardware.agenda)
         except BaseException:
             await self.stop()
@@ -190,6 +195,14 @@ class VirtualSite:
     def link_works(self, board: Board, link: Link) -> bool:
         """Return whether packets can cross a link of a board: neither dead nor stopped, and both boards on."""
         return self.hardware.link_works(BoardLink(board, link))
+
+
+def _warn_of_image(board: Board, why: str) -> None:
+    _log.warning(
+        "board %s was sent an image that does not start: %s; until it is powered on again it answers nothing",
+        board,
+        why,
+    )
 
 
 def _text(socket: Socket) -> str:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from spinnaker import bmp
+from spinnaker.boot import BootImage
 from spinnaker.geometry import Board, Link, Size
 from spinnaker.places import Frame
 from spinnaker_virtual import AddressError, Timings, VirtualMachine, VirtualSite, loopback
@@ -163,6 +164,26 @@ def test_a_site_shows_what_happens_and_makes_things_go_wrong() -> None:
         assert "version board 0" in lines[-1]
 
     asyncio.run(scenario())
+
+
+def test_an_image_that_does_not_start_is_told_of_though_the_board_says_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        board = Board(0, 0, 0)
+        async with VirtualSite(VirtualMachine(size=Size(1, 1), timings=QUICK)) as site:
+            site.power_on_all()
+            begin = site.hardware.receivers[site.network.boards[board].boot]
+            for packet in BootImage(b"\xff" * 4096).packets():
+                begin(packet.encode(), Socket("127.0.0.1", 1), asyncio.get_running_loop().time())
+
+    asyncio.run(scenario())
+    assert caplog.messages == [
+        (
+            "board (0, 0, 0) was sent an image that does not start: the boot image does not hold SCAMP; "
+            "until it is powered on again it answers nothing"
+        )
+    ]
 
 
 def test_datagrams_that_come_in_a_crowd_are_all_answered() -> None:

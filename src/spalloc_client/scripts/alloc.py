@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from spalloc_client.config import USER_CONFIG_FILE
-from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, or_none, seconds
+from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, seconds
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.sites import size
@@ -245,30 +245,6 @@ def check(arguments: Arguments) -> None:
             )
     if arguments.command is not None and not arguments.command:
         raise CommandError(USAGE, "--command needs the command to execute")
-
-
-def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
-    """Return the arguments that make a `Job`, by position and by name."""
-    options: dict[str, object] = {
-        "hostname": arguments.hostname,
-        "port": arguments.port,
-        "reconnect_delay": max(0.0, arguments.reconnect_delay),
-        "timeout": or_none(arguments.timeout),
-        "ignore_version": arguments.ignore_version,
-    }
-    if arguments.resume is not None:
-        return [], {**options, "resume_job_id": arguments.resume}
-    return arguments.what, {
-        **options,
-        "owner": arguments.owner,
-        "keepalive": or_none(arguments.keepalive),
-        "machine": arguments.machine,
-        "tags": arguments.tags if arguments.machine is None else None,
-        "min_ratio": arguments.min_ratio,
-        "max_dead_boards": or_none(arguments.max_dead_boards),
-        "max_dead_links": or_none(arguments.max_dead_links),
-        "require_torus": arguments.require_torus,
-    }
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from spalloc_client.scripts.interruption import Interruptions, Stopped
 from spalloc_client.scripts.keyboard import Keyboard
 from spalloc_client.scripts.outcome import NOT_WRITTEN, SIGNALLED, SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.progress import sentence
+from spalloc_client.scripts.request import job_request
 from spalloc_client.scripts.substitutions import Facts, csv, substituted
 from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
 from spalloc_client.states import JobState
@@ -60,8 +61,6 @@ def hold(arguments: Arguments, endings: Endings) -> Ended:
 
 
 def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruptions: Interruptions) -> Ended:
-    from spalloc_client.scripts.alloc import job_request
-
     if arguments.virtual is not None:
         from spalloc_client.scripts.sites import RunningSite
 
