@@ -52,12 +52,15 @@ def _bind_all(addresses: Iterable[Socket], bound: BoundSockets) -> OSError | Non
     return None
 
 
-def _explained(error: OSError) -> AddressError:
+def _explained(error: OSError, network: Network) -> AddressError:
     advice = ""
     if error.errno == errno.EADDRINUSE:
         advice = "; another site may use it: choose another base address or port"
     elif error.errno in {errno.EMFILE, errno.ENFILE}:
-        advice = "; each board takes two sockets: raise the limit, as `ulimit -n 8192` does"
+        needed = _descriptors(len(network.bmps), len(network.boards)) + _SPARE_DESCRIPTORS
+        advice = (
+            f"; each board takes two sockets: raise the limit of open files, as `ulimit -n {needed}` does"
+        )
     elif error.errno == errno.EADDRNOTAVAIL:
         advice = (
             f"; this computer does not have that address: choose another base address, or ports of {ONE_HOST}"
@@ -74,10 +77,14 @@ def allow_sockets(machine: VirtualMachine) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Path(os.devnull).open() as lowest_free:
         in_use = lowest_free.fileno()
-    needed = in_use + len(machine.frames) + _SOCKETS_A_BOARD * len(machine.places) + _SPARE_DESCRIPTORS
+    needed = in_use + _descriptors(len(machine.frames), len(machine.places)) + _SPARE_DESCRIPTORS
     most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _descriptors(frames: int, boards: int) -> int:
+    return frames + _SOCKETS_A_BOARD * boards
 
 
 def close_all(bound: BoundSockets) -> None:
@@ -104,7 +111,7 @@ def bind(network: Network) -> BoundSockets:
     error = _bind_all(_sockets(network), bound)
     if error is not None:
         close_all(bound)
-        raise _explained(error) from error
+        raise _explained(error, network) from error
     return bound
 
 
@@ -130,7 +137,7 @@ def bind_free(machine: VirtualMachine) -> tuple[Network, BoundSockets]:
         if error.errno == errno.EADDRNOTAVAIL:
             return _bind_free_ports(machine)
         if error.errno != errno.EADDRINUSE:
-            raise _explained(error) from error
+            raise _explained(error, network) from error
         base += ((int(taken) - int(base)) // _FRAME_ADDRESSES + 1) * _FRAME_ADDRESSES
     raise AddressError(
         errno.EADDRINUSE, f"no free block of {blocks} x 256 addresses in 127.0.0.0/8; stop another site"

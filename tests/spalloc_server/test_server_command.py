@@ -95,6 +95,10 @@ def test_a_size_that_is_none_is_explained() -> None:
     refused = run("--virtual", "2by2")
     assert refused.returncode == 2
     assert "'2by2' is not a size in triads; write WIDTHxHEIGHT, such as 2x2" in refused.stderr
+    refused = run("--virtual", "999x999")
+    assert refused.returncode == 2
+    assert "argument --virtual: a machine of 999x999 triads has more boards than" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_the_packets_of_virtual_boards_are_logged_as_they_come(tmp_path: Path) -> None:

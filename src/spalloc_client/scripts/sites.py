@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from spalloc_client.scripts.outcome import USAGE, CommandError
+from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, USAGE, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def virtual_site(width: int, height: int) -> Site:
     """Return a site of `width` by `height` triads of virtual boards, not yet started.
 
     Raises:
-        CommandError: The part of spalloc that has servers is not installed.
+        CommandError: The part of spalloc that has servers is not installed, or has no site of that size.
     """
     if sys.platform == "win32":
         raise CommandError(USAGE, "--virtual needs the server, which does not run on Windows")
@@ -61,6 +61,8 @@ def virtual_site(width: int, height: int) -> Site:
         raise CommandError(
             USAGE, "--virtual needs the server, which is not installed: pip install 'spalloc[server]'"
         ) from error
+    except ValueError as error:
+        raise CommandError(USAGE, f"--virtual: {error}") from error
     return site
 
 
@@ -86,8 +88,8 @@ class RunningSite:
         """Start the site.
 
         Raises:
-            CommandError: The part of spalloc that has servers is not installed.
-            OSError: Its addresses can't be had.
+            CommandError: The part of spalloc that has servers is not installed, has no site of that size, or can't have
+                its addresses.
             Stopped: A signal came first.
         """
         try:
@@ -106,7 +108,10 @@ class RunningSite:
 
     def _start(self) -> Site:
         site = virtual_site(*self._size)
-        site.__enter__()
+        try:
+            site.__enter__()
+        except OSError as error:
+            raise CommandError(BOARDS_UNREACHABLE, f"--virtual: {error.strerror or error}") from error
         with self._changing:
             if not self._unwanted:
                 self._site = site

@@ -127,7 +127,7 @@ def _complain(error: Exception, *, debug: bool) -> int:
 
 def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from spalloc_client.wire import DEFAULT_PORT
-    from spalloc_server.embedded import ALL_TRAFFIC, Traffic, opened_log, running_site
+    from spalloc_server.embedded import ALL_TRAFFIC, Traffic, opened_log, quick, running_site
     from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log
@@ -139,13 +139,17 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
         traffic = ALL_TRAFFIC if arguments.log_only is None else Traffic.parse(arguments.log_only)
     except ValueError as error:
         parser.error(f"argument --log-only: {error}")
+    try:
+        machine = quick(arguments.virtual)
+    except ValueError as error:
+        parser.error(f"argument --virtual: {error}")
     log.begin("debug" if arguments.debug else "warning" if arguments.quiet else "info")
     try:
         with opened_log(arguments.log_packets) as log_packets:
             run(
                 _serve_until_told(
                     lambda failed: running_site(
-                        arguments.virtual,
+                        machine,
                         host=arguments.host or "127.0.0.1",
                         port=DEFAULT_PORT if arguments.port is None else arguments.port,
                         state=arguments.state,

@@ -203,6 +203,7 @@ def test_a_program_that_does_not_exist_is_one_line_and_status_127(
     [
         (["1", "2", "3", "4"], "expected either no arguments"),
         (["--virtual", "2"], "write WIDTHxHEIGHT"),
+        (["--virtual", "999x999"], "--virtual: a machine of 999x999 triads has more boards than"),
         (["--virtual", "2x2", "--resume", "3"], "--virtual starts a site with no jobs"),
         (["-c"], "--command needs the command to execute"),
         (["x"], "invalid int value"),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,3 +117,16 @@ def test_a_signal_that_comes_before_a_job_is_asked_for_waits_for_no_server() -> 
             held.ask(lambda: asked.append("for a job"))  # type: ignore[arg-type, return-value, func-returns-value]
     assert not asked
     assert held._asked.is_set()
+
+
+def test_a_site_that_can_not_have_its_sockets_says_how_many_files_it_needs(commands: Commands) -> None:
+    with_few_files = ["sh", "-c", 'ulimit -n 60; exec "$@"', "sh"]
+    words = commands.line("spalloc", ("--owner", "me", "--virtual", "5x5"), server=False)
+    ended = subprocess.run([*with_few_files, *words], capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 6
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("spalloc: --virtual: can't listen on 127.")
+    # 4 BMPs, 75 boards, and some to spare.
+    assert line.endswith(
+        "each board takes two sockets: raise the limit of open files, as `ulimit -n 410` does"
+    )
