@@ -133,7 +133,9 @@ class _Reader:
         care = read_care(self._table, self._care)
         self._table.finish()
         size = self._size
-        if size is None or name is None:
+        # What follows is about where boards stand: with a file that can't be read, all of it would be said in vain.
+        unread = layout is None and self._table.has("places")
+        if size is None or name is None or unread:
             return None
         self._check_places(size, places, dead_boards)
         live = {board: place for board, place in sorted(places.items()) if board not in dead_boards}

@@ -236,6 +236,11 @@ def test_a_wrong_file_of_places_is_reported_with_its_own_lines(
     assert any(mistake in found for found in _mistakes(OF_A_FILE, tmp_path))
 
 
+def test_a_file_of_places_that_is_not_there_is_the_only_mistake(tmp_path: Path) -> None:
+    (mistake,) = _mistakes(OF_A_FILE.replace('"boards.csv"', '"boards.csv"\nsize = "2x2"'), tmp_path)
+    assert "can't be read: No such file" in mistake
+
+
 def test_a_size_that_the_places_exceed_is_reported(tmp_path: Path) -> None:
     (tmp_path / "boards.csv").write_text(CSV)
     text = OF_A_FILE.replace('"boards.csv"', '"boards.csv"\nsize = "1x1"')
