@@ -94,6 +94,8 @@ class _Kind:
     options: list[_Option]
     fewest: int
     """How many boards each needs at the least."""
+    minds_others: bool
+    """Whether a board that no live link connects to a job's own may keep it from its place."""
     jobs: dict[int, "_Queued"] = field(default_factory=dict)
     """In the order in which they came."""
     in_vain: bool = False
@@ -190,7 +192,7 @@ class Scheduler:
             options = self._options(request)
             if not options:
                 return self._refusal(request)
-            kind = self._kinds[request] = _Kind(request, options, _fewest(request))
+            kind = self._kinds[request] = _Kind(request, options, _fewest(request), _minds_others(request))
             self._fresh[kind] = None
         queued = _Queued(job, since, kind, (since, job))
         _line_up(self._queue, queued)
@@ -242,7 +244,7 @@ class Scheduler:
             if hopeful:
                 least = hopeful[0].fewest
                 largest = max([packer.largest_gain(least) for packer in self._packers.values()])
-                lines += [_Line(kind) for kind in hopeful if kind.fewest <= largest]
+                lines += [_Line(kind) for kind in hopeful if kind.fewest <= largest or kind.minds_others]
         heapify(lines)
         settled = True
         while lines:
@@ -490,3 +492,7 @@ def _boards(request: JobRequest) -> int:
 
 def _fewest(request: JobRequest) -> int:
     return 1 if request.max_dead_boards is None else max(1, _boards(request) - request.max_dead_boards)
+
+
+def _minds_others(request: JobRequest) -> bool:
+    return request.require_torus or _fewest(request) < _boards(request)

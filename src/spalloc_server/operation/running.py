@@ -129,12 +129,11 @@ class Operation:
         except Exception:  # noqa: BLE001 — jobs must not suffer from whatever is wrong with a file
             _log.exception("the new configuration can't be read, the old one stays in force")
             return
-        before = service.configuration
         service.reconfigure(configuration)
         log.set_level(configuration.log_level.value)
         if self._http is not None and configuration.metrics is not None:
             self._http.admission = configuration.metrics.refusal
-        for setting in needs_restart(before, configuration):
+        for setting in needs_restart(self._configuration, configuration):
             _log.warning("a changed %s takes effect only when the server is started again", setting)
         _log.info("the configuration was read again", extra={"machines": len(configuration.machines)})
 

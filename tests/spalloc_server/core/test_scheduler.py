@@ -10,7 +10,7 @@ from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spalloc_server.core.scheduler import PATIENCE, Obstacle, Scheduler, Start
-from spinnaker.geometry import Board, Link, Size, boards_of, neighbour
+from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, neighbour
 from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
 
@@ -259,6 +259,36 @@ def test_a_place_is_kept_for_the_next_job_while_none_can_be_for_the_first() -> N
     scheduler.decide(PATIENCE)
     assert scheduler.waiting(2).obstacle is Obstacle.BOARDS
     assert scheduler.waiting(3).obstacle is Obstacle.KEPT
+
+
+@pytest.mark.parametrize(
+    ("size", "alone", "held", "request_"),
+    [
+        (Size(2, 2), Board(1, 1, 1), [Board(0, 0, 2)], JobRequest(Boards(3), require_torus=True)),
+        (Size(2, 2), Board(1, 1, 1), [Board(0, 0, 2)], JobRequest(Boards(12), max_dead_boards=1)),
+        (Size(2, 2), Board(1, 1, 1), [Board(0, 0, 2)], JobRequest(Rectangle(Size(2, 2)), max_dead_boards=1)),
+        (
+            Size(2, 1),
+            Board(0, 0, 1),
+            [Board(0, 0, 0), Board(0, 0, 2), Board(1, 0, 2), Board(1, 0, 1)],
+            JobRequest(Boards(3), max_dead_boards=None, min_ratio=0.0),
+        ),
+    ],
+    ids=["torus", "boards", "rectangle", "larger rectangle"],
+)
+def test_a_job_starts_when_another_leaves_the_one_board_that_no_link_connects_to_its_own(
+    size: Size, alone: Board, held: list[Board], request_: JobRequest
+) -> None:
+    scheduler = Scheduler([Machine("m", size, dead_links=frozenset(BoardLink(alone, link) for link in Link))])
+    for job, board in enumerate([alone, *held], 1):
+        scheduler.submit(job, JobRequest(BoardAt(board)), 0.0)
+    first, second, *_ = scheduler.decide(0.0)
+    scheduler.submit(9, request_, 0.0)
+    assert scheduler.decide(0.0) == []
+    free_all(scheduler, second, 1.0)
+    assert scheduler.decide(1.0) == []
+    free_all(scheduler, first, 2.0)
+    assert started(scheduler.decide(2.0)) == [9]
 
 
 def test_running_jobs_keep_their_boards_through_a_restart() -> None:

@@ -49,6 +49,7 @@ COMMANDS = (
     "where_is",
     "job_queue_position",
     "report_problem",
+    "list_ended_jobs",
 )
 NAMES = (
     "job_id",
@@ -73,6 +74,7 @@ NAMES = (
     "address",
     "description",
     "p",
+    "limit",
 )
 ODDITIES: tuple[object, ...] = (
     None, True, False, 0, 1, 2, 3, -1, 10**9, -(10**9), 2**53, 2**63, 2**64, 10**400, 0.0, 0.5, -0.0, 1e308, 1e-308,

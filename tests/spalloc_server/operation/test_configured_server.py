@@ -184,6 +184,19 @@ def test_a_reload_sets_limits_networks_and_trust_at_once(machines: list[Machine]
             assert json.loads(allowed.makefile().readline()) == {"return": "1.0.0"}
 
 
+def test_a_change_that_needs_a_restart_is_told_at_each_reload_until_it_is_taken_back(
+    machines: list[Machine], tmp_path: Path
+) -> None:
+    configuration = write(tmp_path / "site.toml", machines)
+    started_with = configuration.read_text()
+    with spalloc_server([str(configuration)]) as running:
+        configuration.write_text(started_with.replace("port = 0", "port = 1"))
+        for _ in range(2):
+            assert any("a changed v1.port takes effect only when" in line for line in _reload(running))
+        configuration.write_text(started_with)
+        assert not any("takes effect only when" in line for line in _reload(running))
+
+
 def test_a_configuration_that_is_wrong_is_not_served(tmp_path: Path) -> None:
     configuration = tmp_path / "site.toml"
     configuration.write_text("[v1]\nport = -1\nprot = 3\n")

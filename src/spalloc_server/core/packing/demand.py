@@ -35,6 +35,14 @@ class Demand:
         """
         return 0 if self.require_torus else max(0, size.boards - self.boards)
 
+    def minds_others(self, fewest: int) -> bool:
+        """Whether boards that others have may keep the job from a place, though `fewest` boards of it are open to it.
+
+        There can be a place then when any board of it becomes available, even one that no live link connects to the
+        job's own.
+        """
+        return fewest < self.boards or self.require_torus
+
 
 def demands(request: JobRequest, limit: Size, *, every_size: bool) -> Iterator[Demand]:
     """Yield what a machine of `limit` triads may provide for a request, from the smallest rectangles to the largest.

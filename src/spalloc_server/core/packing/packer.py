@@ -282,7 +282,8 @@ class Packer:
     def largest_gain(self, least: int) -> int:
         """Return how many boards the largest cluster has with one in it that became available before the last look.
 
-        Who was found no place after the look before can have none now with more boards than that.
+        Who was found no place after the look before can have none now with more boards than that, unless boards of
+        others kept it from one: see `Demand.minds_others`.
 
         Args:
             least: fewer boards than these are not worth counting: the answer may be too small then.

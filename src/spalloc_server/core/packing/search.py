@@ -191,6 +191,8 @@ def _may_connect(demand: Demand, fewest: int, space: Space, since: int) -> bool:
     """
     if not space.fabric.is_torus:
         return True
+    if demand.minds_others(fewest):
+        since = 0
     new = space.clusters_of(space.opened_since(since), fewest) if since else space.boards
     if new == NO_BOARDS:
         return False
@@ -237,7 +239,7 @@ def _places(demand: Demand, fewest: int, size: Size, space: Space) -> int:
     """Guards of the places where counting boards gives no reason against."""
     grids = space.fabric.grids(size)
     places = grids.at_least(space.open_boards(size), fewest) & space.origins(size)
-    if places and (fewest < demand.boards or demand.require_torus):
+    if places and demand.minds_others(fewest):
         in_use = grids.counts(space.fabric.live - space.boards)
         others = grids.up(grids.across(in_use, size.width), size.height)
         places &= ~grids.at_least(others, demand.spare(size) + 1)
