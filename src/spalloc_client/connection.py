@@ -264,6 +264,9 @@ class Connection:
                 continue
             # A deadline that has passed still gets what is there already.
             left = time_left(deadline, time.monotonic())
+            if not _CAN_WAIT:
+                # Windows does not promise that closing in another thread, which shuts the socket down, ends this wait.
+                left = _DOZE if left is None else min(left, _DOZE)
             if self._poll.poll(_milliseconds(left)):
                 self._take_bytes(_DO_NOT_WAIT)
             elif time_left(deadline, time.monotonic()) == 0.0:

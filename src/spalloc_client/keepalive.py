@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -77,6 +78,10 @@ class Keepalive:
                 stdin.write(self._orders)
             except BrokenPipeError:
                 pass  # it has ended; ensure() will find that and start another
+            except OSError as error:
+                # What Windows says of a pipe that nobody reads any more.
+                if error.errno != errno.EINVAL:
+                    raise
 
     def ensure(self) -> bool:
         """Start another process if somebody has killed this one; whether that was needed."""

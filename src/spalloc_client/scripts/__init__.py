@@ -8,7 +8,15 @@ import sys
 COMMANDS = ("spalloc", "spalloc-job", "spalloc-ps", "spalloc-machine", "spalloc-where-is")
 """Their names."""
 
-is_command = sys.argv[:1] != [] and sys.argv[0].rpartition("/")[2] in COMMANDS
+
+def names_command(program: str) -> bool:
+    """Return whether a program's path is one of the commands'; on Windows they are files of the kind `.exe`."""
+    if sys.platform == "win32":
+        program = program.replace("\\", "/").lower().removesuffix(".exe")
+    return program.rpartition("/")[2] in COMMANDS
+
+
+is_command = sys.argv[:1] != [] and names_command(sys.argv[0])
 """Whether this process was started as one of them, rather than importing them for purposes of its own."""
 
 

@@ -46,7 +46,8 @@ class Keyboard:
             OSError: Standard input can't be read.
             Stopped: A signal came.
         """
-        heard = self._interruptions.wait()
+        # Of several readings the bell may have told once, and it does not ring again for those still here.
+        heard = self._interruptions.wait(0.0 if self._read else None)
         if self._descriptor in heard:
             # Apart, as in the background reading stops us, and somebody else may have taken what there was.
             return self._interruptions.outcome_of(partial(os.read, self._descriptor, 4096))

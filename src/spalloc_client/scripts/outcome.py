@@ -10,7 +10,7 @@ import sys
 
 from spalloc_client.errors import ConfigError, ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.scripts.answers import AnswerError
-from spalloc_client.terminal.console import NotWrittenError, ReaderGoneError
+from spalloc_client.terminal.console import NotWrittenError, ReaderGoneError, trouble
 from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
@@ -136,10 +136,8 @@ def _flush() -> None:
     """Write out what argparse and the like have printed."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError as error:
-        raise ReaderGoneError from error
     except OSError as error:
-        raise NotWrittenError(error.strerror or str(error)) from error
+        raise trouble(error) from error
 
 
 def _silence() -> None:

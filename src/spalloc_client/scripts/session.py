@@ -212,8 +212,12 @@ class _TemporaryCsv:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The command was free to tidy up.
-        Path(self.name).unlink(missing_ok=True)
+        try:
+            # The command was free to tidy up.
+            Path(self.name).unlink(missing_ok=True)
+        except OSError as error:
+            # On Windows, something that the command left running may have it open; how the command ended counts more.
+            messages().print([f"spalloc: can't remove {self.name}: {error.strerror}"])
 
     def write(self, job: Job) -> None:
         connections = job.connections or {}

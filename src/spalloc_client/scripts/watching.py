@@ -18,7 +18,7 @@ from spalloc_client.scripts.bell import HEARS_FILES
 from spalloc_client.scripts.feed import Failed, Feed, Lost, Shown
 from spalloc_client.scripts.interruption import Interruptions, Stopped
 from spalloc_client.scripts.outcome import BROKEN_PIPE, SIGNALLED, SUCCESS
-from spalloc_client.terminal.console import messages, output
+from spalloc_client.terminal.console import has_places, messages, output
 from spalloc_client.terminal.text import Style, Text, printable
 from spalloc_client.terminal.window import Window
 
@@ -45,7 +45,7 @@ def watch(view: View[T], server: Server, *, as_json: bool) -> int:
     """Show a view at once and whenever it changes, until Ctrl-C; return the exit status."""
     gc.enable()
     console = output()
-    in_window = console.is_terminal and not as_json and os.environ.get("TERM", "dumb") != "dumb"
+    in_window = console.is_terminal and not as_json and has_places(os.environ)
     try:
         with Interruptions() as interruptions:
             if HEARS_FILES:

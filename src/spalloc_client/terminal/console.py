@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 DEFAULT_COLUMNS = 80
 DEFAULT_LINES = 24
+
+
+def has_places(environment: Mapping[str, str]) -> bool:
+    """Return whether a terminal can be written at any place: `TERM` tells, but on Windows, where none is set."""
+    return environment.get("TERM", "" if sys.platform == "win32" else "dumb") != "dumb"
 
 
 def wants_colour(environment: Mapping[str, str], is_terminal: bool) -> bool:
@@ -35,6 +41,14 @@ class ReaderGoneError(Exception):
 
 class NotWrittenError(Exception):
     """Our output can't be written, for a reason of the system's such as a full disk."""
+
+
+def trouble(error: OSError) -> ReaderGoneError | NotWrittenError:
+    """Return what the failure to write a standard stream means."""
+    # Windows says of a pipe that nobody reads any more that the argument is invalid.
+    if isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL):
+        return ReaderGoneError()
+    return NotWrittenError(error.strerror or str(error))
 
 
 class Console:
@@ -82,10 +96,8 @@ class Console:
         try:
             self.stream.write(text)
             self.stream.flush()
-        except BrokenPipeError as error:
-            raise ReaderGoneError from error
         except OSError as error:
-            raise NotWrittenError(error.strerror or str(error)) from error
+            raise trouble(error) from error
 
     @property
     def columns(self) -> int | None:

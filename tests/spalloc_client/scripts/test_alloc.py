@@ -66,6 +66,16 @@ def test_the_job_is_gone_and_its_file_too_when_the_command_has_ended(
     assert client.list_jobs() == []
 
 
+def test_a_file_that_can_not_be_removed_changes_nothing_of_how_the_command_ended(commands: Commands) -> None:
+    ended = commands.run(
+        "spalloc", *OWNER, "-c", "rm {ethernet_ips}; mkdir {ethernet_ips}; echo {ethernet_ips}; exit 3"
+    )
+    file = Path(ended.stdout.strip())
+    file.rmdir()
+    assert ended.returncode == 3
+    assert ended.stderr.splitlines()[-1] == f"spalloc: can't remove {file}: Is a directory"
+
+
 def test_without_a_command_it_shows_the_machine_until_enter(
     commands: Commands, client: ProtocolClient
 ) -> None:

@@ -59,3 +59,18 @@ def test_standard_input_that_can_not_be_read_is_an_error(
     ):
         keyboard.wait()
     os.close(writing)
+
+
+def test_pieces_that_came_before_anybody_waited_are_all_found(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, writing = pipe
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: pipe[0]))
+    with Interruptions() as interruptions, Keyboard(interruptions) as keyboard:
+        # Both have rung before anybody waits.
+        keyboard._read[:] = [b"do", b"ne"]
+        interruptions.bell.ring()
+        assert keyboard.wait() == b"do"
+        assert keyboard.wait() == b"ne"
+        os.close(writing)
+        assert keyboard.wait() == b""
