@@ -76,6 +76,19 @@ def test_a_file_that_can_not_be_removed_changes_nothing_of_how_the_command_ended
     assert ended.stderr.splitlines()[-1] == f"spalloc: can't remove {file}: Is a directory"
 
 
+@pytest.mark.parametrize(
+    ("style", "boards"), [((), 1), (("5",), 6), (("4", "2"), 24), (("3", "1", "0"), [[3, 1, 0]])]
+)
+def test_each_style_of_the_command_gives_the_boards_that_the_manual_says(
+    style: tuple[str, ...], boards: int | list[list[int]], commands: Commands, client: ProtocolClient
+) -> None:
+    running = commands.start("spalloc", *OWNER, *style)
+    running.until("<Press enter", "output")
+    (job,) = client.list_jobs()
+    assert (job["boards"] if isinstance(boards, list) else len(job["boards"])) == boards
+    assert running.end(signal.SIGINT) == 0
+
+
 def test_without_a_command_it_shows_the_machine_until_enter(
     commands: Commands, client: ProtocolClient
 ) -> None:

@@ -1,0 +1,59 @@
+# `spalloc-job` does something to a job, and is done when that is done.
+
+from collections.abc import Callable
+
+import pytest
+
+from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.states import JobState
+from tests.spalloc_client.scripts.conftest import Commands
+
+pytestmark = pytest.mark.slow
+
+READY = (JobState.ready, True)
+
+
+def state_and_power(client: ProtocolClient, job: int) -> tuple[int, bool | None]:
+    status = client.get_job_state(job)
+    return status["state"], status["power"]
+
+
+@pytest.mark.parametrize("option", ["--power-off", "--power-on", "--reset"])
+def test_boards_have_their_power_when_the_command_ends(
+    option: str, commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
+) -> None:
+    job = make_job(3)
+    if option == "--power-on":
+        assert commands.run("spalloc-job", str(job), "--power-off").returncode == 0
+    assert commands.run("spalloc-job", str(job), option).returncode == 0
+    assert state_and_power(client, job) == (JobState.ready, option != "--power-off")
+
+
+def test_without_an_id_the_only_job_of_the_owner_is_meant(
+    commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
+) -> None:
+    other, mine = make_job(1, owner="joe"), make_job(1)
+    assert commands.run("spalloc-job", "--owner", "jane", "--power-off").returncode == 0
+    assert state_and_power(client, other) == READY
+    assert state_and_power(client, mine) == (JobState.ready, False)
+
+
+def test_a_job_of_somebody_else_is_destroyed_with_the_reason_given(
+    commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
+) -> None:
+    job = make_job(3, owner="joe")
+    ended = commands.run(
+        "spalloc-job", str(job), "--owner", "jane", "--destroy", "Your job is taking too long..."
+    )
+    assert ended.returncode == 0
+    status = client.get_job_state(job)
+    assert (status["state"], status["reason"]) == (JobState.destroyed, "Your job is taking too long...")
+    assert client.list_jobs() == []
+
+
+def test_a_job_destroyed_without_a_reason_is_told_by_whom(
+    commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
+) -> None:
+    job = make_job(1)
+    assert commands.run("spalloc-job", str(job), "--owner", "jane", "--destroy").returncode == 0
+    assert client.get_job_state(job)["reason"] == "Destroyed by jane"
