@@ -23,9 +23,11 @@ def pytest_configure(config: pytest.Config) -> None:
     Only where tests run, which with several processes is not here: installing published programs needs pip's settings,
     which are in the same folder (see peers/plugin.py).
     """
+    # Whoever starts the tests in the background, or by nohup, has these ignored; here they mean what they always do.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # Whoever starts the tests in the background has Ctrl-C ignored; here it means what it means at a terminal.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if config.getoption("dist", "no") == "no":
         for variable in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
             os.environ[variable] = str(config.rootpath / "tests" / "no-configuration")
