@@ -52,3 +52,27 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+IPV6_PREFIX = 64
+"""Leading bits that the IPv6 addresses of one network share: whoever has one of them has all, and counts as one."""
+
+
+@lru_cache(4096)
+def group_of(host: str, ipv6_prefix: int = IPV6_PREFIX) -> str:
+    """Return the group that the address `host` counts in, wherever something is limited or counted by address.
+
+    An IPv4 address is a group of its own, whether it is written as IPv4 or as IPv6 (`::ffff:10.0.0.1`). The IPv6
+    addresses of one network are one group, written as that network (`2001:db8::/64`): one computer can use all of
+    them. What is no address is a group of its own.
+
+    Args:
+        host: The address, as sockets and records write it.
+        ipv6_prefix: How many leading bits make a network, 0 to 128.
+    """
+    address = address_of(host)
+    if address is None:
+        return host
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((address, ipv6_prefix), strict=False))
