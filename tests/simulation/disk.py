@@ -199,7 +199,10 @@ class _Vfs(apsw.VFS):
             missing = apsw.IOError(filename)
             missing.extendedresult = apsw.SQLITE_IOERR_DELETE_NOENT
             raise missing
-        if not syncdir:
+        if syncdir:
+            # All names are in one folder: putting it down makes earlier deletions final as well.
+            self._disk.deleted.clear()
+        else:
             self._disk.deleted[filename] = file
 
     def xAccess(self, pathname: str, flags: int) -> bool:
