@@ -10,10 +10,11 @@ WORKERS ?= 2
 PYTEST = -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
 # What changed here, must be installed again.
 INSTALLED := pyproject.toml constraints.txt
+FAST := not slow and not uncounted and not long and not peer
 # Tests start hundreds of commands: Python compiles each module for the first alone, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo check test static fast slow long docs bench bench-quick bench-pages lock clean
+.PHONY: help demo check test static fast slow uncounted long docs bench bench-quick bench-pages lock clean
 
 help: ## say what there is to type (what `make` alone does)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,9 +25,9 @@ demo: .venv/server ## allocate three virtual boards, show them, use them, free t
 # Fast tests wait, for time-outs and processes, as much as they work: three at a time keep two processors busy.
 check: WORKERS = 3
 check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
-	$(BIN)/python $(PYTEST) -m "not slow and not long and not peer" --hypothesis-profile check
+	$(BIN)/python $(PYTEST) -m "$(FAST)" --hypothesis-profile check
 
-test: static fast slow long docs ## every check that CI makes
+test: static fast slow uncounted docs ## every check that CI makes
 
 bench: .venv/dev ## measure side by side with the published programs; renew README's table and docs/benchmarks/
 	$(BIN)/python -m benchmarks
@@ -47,14 +48,17 @@ static: .venv/dev ## format, lint, types, direction of imports
 # Coverage is counted over two layers, and in the processes that tests start; it doubles their time.
 fast: .venv/dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(PYTEST) -m "not slow and not long and not peer"
+	$(BIN)/coverage run $(PYTEST) -m "$(FAST)"
 
 slow: .venv/dev fast
-	$(BIN)/coverage run $(PYTEST) -m "(slow or peer) and not long"
+	$(BIN)/coverage run $(PYTEST) -m "(slow or peer) and not uncounted and not long"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-long: .venv/dev
+uncounted: .venv/dev
+	$(BIN)/python $(PYTEST) -m "uncounted and not long"
+
+long: .venv/dev ## thousands more of the random cases of which `make test` tries a part
 	$(BIN)/python $(PYTEST) -m long
 
 docs: .venv/dev ## build the documentation into docs/_build/html

@@ -6,15 +6,17 @@ import signal
 import hypothesis
 import pytest
 
+from tests.seeds import SEED, VARIABLE
+
 pytest_plugins = ["tests.peers.plugin"]
 
-# A machine under load is slow, which is no fault: no deadlines. CI tries the same examples each time, so that a
-# change is judged by itself; developers' runs go on looking for new ones. `make check` tries a fifth of the examples,
+# A machine under load is slow, which is no fault: no deadlines. Every run goes on looking for new examples, CI's too
+# (where Hypothesis would try the same each time, if it were not told). `make check` tries a fifth of the examples,
 # of every property: what is broken outright shows, and `make test` looks further.
-hypothesis.settings.register_profile("developer", deadline=None)
-hypothesis.settings.register_profile("check", deadline=None, max_examples=20)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
+_EVERYWHERE = hypothesis.settings(deadline=None, derandomize=False, print_blob=True)
+hypothesis.settings.register_profile("whole", _EVERYWHERE)
+hypothesis.settings.register_profile("check", _EVERYWHERE, max_examples=20)
+hypothesis.settings.load_profile("whole")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     Only where tests run, which with several processes is not here: installing published programs needs pip's settings,
     which are in the same folder (see peers/plugin.py).
     """
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = SEED
     # Whoever starts the tests in the background, or by nohup, has these ignored; here they mean what they always do.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,3 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("dist", "no") == "no":
         for variable in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
             os.environ[variable] = str(config.rootpath / "tests" / "no-configuration")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how this run can be had again, also where CI prints little."""
+    terminalreporter.write_line(
+        f"The seed of this run was {SEED}; the same again: {VARIABLE}={SEED} in front."
+    )

@@ -11,7 +11,7 @@ from benchmarks.regression.recorded import lost, recorded
 from tests.peers.environments import PeerEnvironment
 
 # Apart from the other slow tests: counting coverage would make ours slower, and not the others'.
-held = pytest.mark.long
+held = pytest.mark.uncounted
 
 Peer = Callable[[str], PeerEnvironment]
 

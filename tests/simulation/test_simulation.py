@@ -4,18 +4,19 @@
 # `python -m tests.simulation.run SEED`.
 
 import logging
-import os
-import random
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
+from tests.seeds import SEED
 from tests.simulation.run import run
 
-# CI tries the same seeds each time, so that a change is judged by itself; developers' runs go on looking.
-FIRST_SEED = 0 if os.environ.get("CI") else random.randrange(10**6) * 10_000
+FIRST_SEED = SEED * 10_000
 SEEDS_A_TEST = 50
+BATCHES = [pytest.param(batch, marks=pytest.mark.uncounted) for batch in range(1, 9)] + [
+    pytest.param(batch, marks=pytest.mark.long) for batch in range(9, 49)
+]
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +44,15 @@ def test_a_site_keeps_its_promises_whatever_goes_wrong() -> None:
     _run(FIRST_SEED, 10)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("batch", range(1, 41))
+@pytest.mark.parametrize("batch", BATCHES)
 def test_a_site_keeps_its_promises_whatever_goes_wrong_in_thousands_of_stories(batch: int) -> None:
-    happened = _run(FIRST_SEED + batch * SEEDS_A_TEST, SEEDS_A_TEST)
+    _run(FIRST_SEED + batch * SEEDS_A_TEST, SEEDS_A_TEST)
+
+
+@pytest.mark.uncounted
+def test_stories_have_every_misfortune_in_them() -> None:
+    # The same stories each time: of fifty at random, some day there will be fifty peaceful ones.
+    happened = _run(0, SEEDS_A_TEST)
     for misfortune in (
         "kill",
         "power loss",

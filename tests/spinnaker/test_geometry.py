@@ -5,6 +5,7 @@ import random
 import pytest
 
 from spinnaker.geometry import Chip, Size, board_of_chip, boards_of, chip_size, first_chip
+from tests.seeds import SEED
 from tests.spinnaker import oracle
 
 SIZES = [Size(1, 1), Size(2, 1), Size(1, 3), Size(3, 2), Size(5, 4), Size(4, 6)]
@@ -23,7 +24,7 @@ def test_spinn_machine_has_every_chip_of_a_machine_on_the_same_board(size: Size)
 
 
 def test_coordinates_beyond_the_machine_wrap_around_thousands_of_times() -> None:
-    dice = random.Random(5)
+    dice = random.Random(SEED)
     machines = {size: oracle.chips(*chip_size(size)) for size in SIZES}
     for _ in range(5_000):
         size = dice.choice(SIZES)

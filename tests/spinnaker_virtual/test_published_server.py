@@ -111,7 +111,7 @@ async def published_server(command: Path, file: Path) -> AsyncIterator[Client]:
         await process.communicate()
 
 
-@pytest.mark.long
+@pytest.mark.uncounted
 @pytest.mark.timeout(600)
 def test_the_published_server_runs_1200_boards(
     peer: Callable[[str], PeerEnvironment], tmp_path: Path

@@ -171,7 +171,7 @@ class LoggedLinks:
             self.wrong.append(line)
 
 
-@pytest.mark.long
+@pytest.mark.uncounted
 @pytest.mark.timeout(600)
 def test_three_boards_are_allocated_booted_discovered_filled_reset_and_freed(
     peer: Callable[[str], PeerEnvironment], tmp_path: Path

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import random
 
 import pytest
 from hypothesis import given
@@ -11,13 +9,17 @@ from hypothesis import strategies as st
 
 from spalloc_client.wire import Lines, WireError
 from spalloc_server.fronts.v1.inbox import Inbox
+from tests.seeds import SEED
 from tests.spalloc_server.fronts.fuzz import Fuzzer
-
-SEED = 0 if os.environ.get("CI") else random.randrange(10**9)
 
 
 @pytest.mark.parametrize(
-    "inputs", [pytest.param(2_000), pytest.param(60_000, marks=pytest.mark.long)], ids=["few", "many"]
+    "inputs",
+    [
+        2_000,
+        pytest.param(60_000, marks=pytest.mark.uncounted),
+        pytest.param(1_000_000, marks=pytest.mark.long),
+    ],
 )
 def test_nonsense_is_answered_and_leaves_nothing_behind(inputs: int) -> None:
     logging.disable(logging.WARNING)

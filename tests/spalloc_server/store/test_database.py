@@ -16,6 +16,7 @@ from spalloc_server.store import schema
 from spalloc_server.store.database import Store, StoreError
 from spalloc_server.store.schema import MIGRATIONS
 from spinnaker.geometry import Board, Size
+from tests.seeds import SEED
 from tests.simulation.disk import Disk
 
 BOARD = BoardKey("m", Board(0, 1, 2))
@@ -216,9 +217,9 @@ def test_a_full_disk_fails_the_write_as_a_whole_and_the_next_one_works() -> None
     disk.close()
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_what_was_written_survives_a_power_loss_at_any_moment(seed: int) -> None:
-    dice = random.Random(seed)
+@pytest.mark.parametrize("story", range(30))
+def test_what_was_written_survives_a_power_loss_at_any_moment(story: int) -> None:
+    dice = random.Random(SEED + story)
     disk = Disk()
     acknowledged = 0
     attempted = 0
