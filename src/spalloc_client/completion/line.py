@@ -111,9 +111,9 @@ def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str)
         return Wanted([_kind(options[name], 0)], {}, values, typed)
     if current.startswith("-"):
         return Wanted([Kind.OPTIONS], offered, values, current)
-    kinds = [] if reading is None else [_kind(reading, taken)]
-    positional = [action for action in parser._actions if not action.option_strings]
-    kinds += [_kind(action, 0) for action in positional if free < _most(action)]
+    # An option that may have one more word would take one that is meant for the command itself.
+    positional = [action for action in parser._actions if not action.option_strings and free < _most(action)]
+    kinds = [_kind(reading, taken)] if reading is not None else [_kind(action, 0) for action in positional]
     return Wanted(kinds or [Kind.OPTIONS], offered, values, current)
 
 

@@ -191,7 +191,7 @@ def pages() -> list[Page]:
             ),
             (
                 *SERVER_STATUSES,
-                (3, "the owner has no live job, or several"),
+                (3, "the owner has no live job, or several; or the server does not know the job"),
                 (7, "Ctrl-C while waiting for boards to be powered"),
                 (8, "the job has no boards that could be powered"),
                 (9, "the job has no boards to list"),

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from spalloc_client.config import USER_CONFIG_FILE
 from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, seconds
+from spalloc_client.scripts.ended import NOT_EXECUTABLE, NOT_FOUND
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.sites import size
@@ -243,8 +245,49 @@ def check(arguments: Arguments) -> None:
             raise CommandError(
                 USAGE, "--boot needs SpiNNMan, which is not installed: pip install 'spalloc[boot]'"
             )
-    if arguments.command is not None and not arguments.command:
+    if arguments.command is not None:
+        _check_command(arguments.command)
+    if not arguments.what and arguments.resume is None:
+        _check_swallowed(arguments)
+
+
+def _check_command(command: Sequence[str]) -> None:
+    """Check what would otherwise be known only once boards have been taken and powered for it."""
+    if not command:
         raise CommandError(USAGE, "--command needs the command to execute")
+    program, *more = command
+    if not more:
+        return  # a line, for the shell to read
+    from shutil import which
+
+    words = program.split()
+    is_line = len(words) > 1 and which(words[0]) is not None
+    if which(program) is not None or ("{" in program and not is_line):
+        return  # a token stands for what is not known yet
+    if which(program, os.F_OK) is not None:
+        raise CommandError(NOT_EXECUTABLE, f"--command: {program!r} may not be executed")
+    advice = ""
+    if is_line:
+        from shlex import join
+
+        advice = (
+            f"; a line for the shell must be the last word: spalloc {join([*more, '--command', program])}"
+        )
+    raise CommandError(NOT_FOUND, f"--command: there is no program {program!r}{advice}")
+
+
+def _check_swallowed(arguments: Arguments) -> None:
+    """Check that no number of boards was taken for the value of an option that may do without one."""
+    taken = {"machine": [arguments.machine or ""], "tags": arguments.tags}
+    for name, words in taken.items():
+        number = next((word for word in words if word.isdecimal()), None)
+        if name in arguments.given and number is not None:
+            option = f"--{name}"
+            raise CommandError(
+                USAGE,
+                f"{option} {number}: {number} would be a name, and no boards are asked for; for {number} boards, type "
+                f"the number first: spalloc {number} {option} ...; for one board: spalloc 1 {option} {number}",
+            )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ REST = "..."
 """The number of words of an option that takes all that follow (`argparse.REMAINDER`)."""
 
 Arguments = SimpleNamespace
-"""What a command was given."""
+"""What a command was given; `given` has the names of those values that the line itself says, and not a default."""
 
 
 class Argument:
@@ -116,7 +116,13 @@ class Parser(Group):
     def parse_args(self, words: Sequence[str]) -> Arguments:
         """Read a command line; leaves with status 2, or 0 for `--help` and the like, if that is what it asks for."""
         read = self.read_plainly(words)
-        return self.for_argparse().parse_args(words, SimpleNamespace()) if read is None else read
+        if read is None:
+            read = self.for_argparse().parse_args(words, SimpleNamespace())
+        defaults = {
+            argument.target: argument.default for group in self.groups for argument in group.arguments
+        }
+        read.given = {name for name, value in vars(read).items() if value is not defaults.get(name)}
+        return read
 
     def read_plainly(self, words: Sequence[str]) -> Arguments | None:
         """Read a line whose options are written out, each followed by its one value if it takes one.

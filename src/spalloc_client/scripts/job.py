@@ -12,7 +12,7 @@ from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_json, show
 from spalloc_client.states import JobState
-from spalloc_client.terminal.console import output
+from spalloc_client.terminal.console import messages, output
 from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
@@ -86,6 +86,13 @@ def _act(arguments: Arguments, server: Server) -> int:
     if arguments.json and any(actions):
         raise CommandError(USAGE, "--json shows a job: it goes with --info or --watch only")
     job_id = arguments.job_id
+    if job_id is None and arguments.destroy is not None and arguments.destroy.strip().isdecimal():
+        number = arguments.destroy.strip()
+        raise CommandError(
+            USAGE,
+            f"--destroy {number}: {number} would be the reason, and no job is named; to destroy job {number}, type: "
+            f"{COMMAND} {number} --destroy",
+        )
     if job_id is None or any(actions):
         with server.connect() as client:
             if job_id is None:
@@ -105,9 +112,24 @@ def _do(arguments: Arguments, client: ProtocolClient, job_id: int, timeout: floa
         reason = arguments.destroy
         if not reason and arguments.owner:
             reason = f"Destroyed by {arguments.owner}"
-        client.destroy_job(job_id, reason, timeout=timeout)
+        _destroy(client, job_id, reason, timeout)
     else:
         set_power(client, job_id, timeout, on=arguments.power_on)
+
+
+def _destroy(client: ProtocolClient, job_id: int, reason: str, timeout: float | None) -> None:
+    """Destroy a job, and say that it is done."""
+    from spalloc_client.scripts.progress import sentence
+
+    before = Status(client.get_job_state(job_id, timeout=timeout))
+    if before.state == JobState.unknown:
+        raise CommandError(WHICH_JOB, f"the server knows no job {job_id}, so nothing was destroyed")
+    if before.state != JobState.destroyed:
+        client.destroy_job(job_id, reason, timeout=timeout)
+        messages().print([sentence(job_id, JobState.destroyed, reason or None)])
+    else:
+        why = "" if before.reason is None else f": {printable(before.reason)}"
+        messages().print([f"Job {job_id}: Had been destroyed before{why}"])
 
 
 def only_job(client: ProtocolClient, owner: str, timeout: float | None) -> int:

@@ -222,6 +222,37 @@ def test_a_program_that_does_not_exist_is_one_line_and_status_127(
 
 
 @pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["-c", "echo {} x", "3"], 127, "the last word: spalloc 3 --command 'echo {} x'"),
+        (["-c", "echo a b", "--quiet", "4", "2"], 127, "spalloc --quiet 4 2 --command 'echo a b'"),
+        (["-c", "no-such-program", "3"], 127, "there is no program 'no-such-program'"),
+        (["-c", "", "3"], 127, "there is no program ''"),
+        (["-c", "/dev/null", "3"], 126, "'/dev/null' may not be executed"),
+        (["--machine", "3"], 2, "spalloc 3 --machine"),
+        (["--tags", "big", "24"], 2, "spalloc 24 --tags"),
+    ],
+)
+def test_what_can_t_be_meant_is_refused_before_boards_are_taken(
+    commands: Commands, client: ProtocolClient, words: list[str], status: int, said: str
+) -> None:
+    ended = commands.run("spalloc", *OWNER, *words)
+    assert (ended.returncode, ended.stderr.count("\n")) == (status, 1)
+    assert said in ended.stderr
+    assert client.create_job(1, owner="next", keepalive=None) == 1
+
+
+@pytest.mark.parametrize("name", ["{hostname}", "no{id}thing"])
+def test_a_program_whose_name_is_not_known_yet_is_looked_for_when_it_is(
+    commands: Commands, name: str
+) -> None:
+    ended = commands.run("spalloc", *OWNER, "--quiet", "-c", name, "x")
+    assert ended.returncode == 127
+    assert "there is no program " in ended.stderr
+    assert "{" not in ended.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["1", "2", "3", "4"], "expected either no arguments"),

@@ -57,3 +57,25 @@ def test_a_job_destroyed_without_a_reason_is_told_by_whom(
     job = make_job(1)
     assert commands.run("spalloc-job", str(job), "--owner", "jane", "--destroy").returncode == 0
     assert client.get_job_state(job)["reason"] == "Destroyed by jane"
+
+
+def test_a_number_alone_is_no_reason_and_the_only_job_stays(
+    commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
+) -> None:
+    job = make_job(1)
+    ended = commands.run("spalloc-job", "--owner", "jane", "--destroy", "99")
+    assert ended.returncode == 2
+    assert "spalloc-job 99 --destroy" in ended.stderr
+    assert [live["job_id"] for live in client.list_jobs()] == [job]
+    assert commands.run("spalloc-job", str(job), "--destroy", "99").returncode == 0
+    assert client.get_job_state(job)["reason"] == "99"
+
+
+def test_destroying_says_what_it_did(commands: Commands, make_job: Callable[..., int]) -> None:
+    job = str(make_job(1))
+    said = [commands.run("spalloc-job", which, "--destroy", "Why not?") for which in (job, job, "77")]
+    assert [(ended.returncode, ended.stderr) for ended in said] == [
+        (0, f"Job {job}: Destroyed: Why not?\n"),
+        (0, f"Job {job}: Had been destroyed before: Why not?\n"),
+        (3, "spalloc-job: the server knows no job 77, so nothing was destroyed\n"),
+    ]

@@ -52,6 +52,10 @@ def _wait_for(client: ProtocolClient, job: int, state: int) -> None:
         client.wait_for_notification(timeout=60)
 
 
+UNKNOWN = ("spalloc-job 99 --destroy",)
+"""Of a job that the server doesn't know published clients say little, with status 0; ours is 3."""
+
+
 def ours_as_published(text: str) -> str:
     """What we print, without the differences on purpose."""
     for label, published in LABELS.items():
@@ -125,6 +129,9 @@ def test_the_same_information_and_status(
     )
     ours = commands.run(name, *arguments)
     assert information(ours_as_published(ours.stdout)) == information(published.stdout)
+    if line in UNKNOWN:
+        assert (ours.returncode, published.returncode) == (3, 0)
+        return
     assert ours.returncode == published.returncode
     assert (ours.stderr == "") == (published.stderr == "")
 
