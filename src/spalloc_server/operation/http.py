@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from spalloc_server.fronts.listening import listen
 from spalloc_server.fronts.v1.server import Admission
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class HttpServer:
         self.admission = admission
         """May be replaced at any time."""
         self._connections: set[Callable[[], None]] = set()
+        self.addresses: tuple[tuple[str, int], ...] = ()
+        """Where pages can be asked for, each address with the port; known once the server listens."""
         self._server: asyncio.Server | None = None
 
     async def start(self, addresses: Sequence[str], port: int) -> tuple[str, int]:
@@ -52,10 +55,8 @@ class HttpServer:
         Raises:
             OSError: An address can't be listened on.
         """
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), list(addresses), port)
-        address = self._server.sockets[0].getsockname()
-        return address[0], address[1]
+        self._server, self.addresses = await listen(lambda: _Connection(self), addresses, port)
+        return self.addresses[0]
 
     async def stop(self) -> None:
         """Stop listening and end all connections."""

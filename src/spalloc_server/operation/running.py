@@ -60,11 +60,12 @@ class Operation:
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         service = Service(self._configuration)
         service.engine.on_failure = self._ended.set
-        host, port = await service.start(cold=cold)
+        await service.start(cold=cold)
         try:
             await self._start_metrics(service)
             self._report(service)
-            _log.info("listening on %s port %d", host, port)
+            for host, port in service.v1.addresses:
+                _log.info("listening on %s port %d", host, port)
             async with asyncio.TaskGroup() as tasks:
                 companions = [tasks.create_task(self._reload_on_demand(service))]
                 if self._systemd.watchdog_seconds is not None:
@@ -90,8 +91,9 @@ class Operation:
         from spalloc_server.operation.metrics import pages
 
         self._http = HttpServer(pages(service), listening.refusal)
-        host, port = await self._http.start(listening.addresses, listening.port)
-        _log.info("metrics are served on %s port %d", host, port)
+        await self._http.start(listening.addresses, listening.port)
+        for host, port in self._http.addresses:
+            _log.info("metrics are served on %s port %d", host, port)
 
     def _report(self, service: Service) -> None:
         machines = service.configuration.machines

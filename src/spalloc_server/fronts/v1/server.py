@@ -11,6 +11,7 @@ from math import inf
 
 from spalloc_server.descriptors import allow_descriptors
 from spalloc_server.engine import Engine
+from spalloc_server.fronts.listening import listen
 from spalloc_server.fronts.v1.ahead import Ahead
 from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import Connection
@@ -63,6 +64,8 @@ class V1Server:
         """How many clients' connections the server has ended since the start."""
         self._refusals = Ration()
         self._cuts = Ration()
+        self.addresses: tuple[tuple[str, int], ...] = ()
+        """Where clients can connect, each address with the port; known once the server listens."""
         self._server: asyncio.Server | None = None
         self._round: asyncio.TimerHandle | None = None
         self._alone = asyncio.Event()
@@ -80,15 +83,13 @@ class V1Server:
             OSError: The address can't be listened on.
         """
         allow_descriptors(self.limits.connections + OTHER_DESCRIPTORS)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
+        self._server, self.addresses = await listen(
             lambda: Connection(self, self.limits.request_bytes), host, port, backlog=BACKLOG
         )
         self.engine.listeners |= {self.watchers, self._ahead}
         self._ahead.jobs_changed(self.engine.site.jobs)
         self._go_round_later()
-        address = self._server.sockets[0].getsockname()
-        return address[0], address[1]
+        return self.addresses[0]
 
     def stop_listening(self) -> None:
         """Take no new clients; those that are connected are still served."""
@@ -191,9 +192,9 @@ class V1Server:
         if connection.stuck is not None:
             if now - connection.stuck > limits.slow_reader_seconds:
                 return f"it did not read what was sent to it for {limits.slow_reader_seconds:g} s"
-        elif not connection.asked:
-            if now - connection.heard > limits.first_request_seconds:
-                return f"it began a request and did not end it for {limits.first_request_seconds:g} s"
+        elif connection.begun is not None:
+            if now - connection.begun > limits.first_request_seconds:
+                return f"it did not end a request within {limits.first_request_seconds:g} s"
         elif now - connection.heard > limits.idle_seconds and connection not in self.watchers:
             return f"it asked nothing for {limits.idle_seconds:g} s"
         return None
