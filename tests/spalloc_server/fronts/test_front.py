@@ -17,6 +17,7 @@ from spalloc_server.clock import SystemClock
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
+from spalloc_server.fronts.listening import listen
 from spalloc_server.fronts.v1 import connection
 from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.server import V1Server, anyone
@@ -585,3 +586,44 @@ async def _recorded(engine: Engine) -> None:
     done = asyncio.get_running_loop().create_future()
     engine.when_recorded(done.set_result)
     assert await done
+
+
+def test_a_request_may_be_longer_than_what_is_read_ahead() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        for _ in range(2):
+            peer.writer.write(b" " * 1_500_000 + json.dumps(VERSION).encode() + b"\n")
+            assert await peer.line() == {"return": "1.0.0"}
+        peer.writer.close()
+
+    run(test, request_bytes=2_000_000)
+
+
+@pytest.mark.parametrize(
+    "hosts", [["127.0.0.1", "::1"], ["localhost"], ["127.0.0.1", "127.0.0.2", "127.0.0.3"]]
+)
+def test_all_addresses_get_the_same_free_port(hosts: list[str]) -> None:
+    async def main() -> None:
+        server, addresses = await listen(asyncio.Protocol, hosts, 0)
+        try:
+            assert {host for host, _ in addresses} <= {*hosts, "127.0.0.1", "::1"}
+            assert len(addresses) >= len(hosts)
+            (port,) = {port for _, port in addresses}
+            for host, _ in addresses:
+                _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+        finally:
+            server.close()
+
+    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def test_a_port_that_one_of_the_addresses_can_not_have_is_not_taken_on_the_others() -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.2", 0)) as taken:
+            with pytest.raises(OSError, match="in use"):
+                await listen(asyncio.Protocol, ["127.0.0.1", "127.0.0.2"], taken.getsockname()[1])
+
+    asyncio.run(main())

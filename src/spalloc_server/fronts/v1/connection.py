@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
+        "_asked",
         "_clogged",
         "_ending",
         "_gathered",
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_turn",
         "address",
-        "asked",
+        "begun",
         "heard",
         "stuck",
     )
@@ -83,10 +84,13 @@ class Connection(asyncio.Protocol):
         """Where the client is."""
         self.heard = 0.0
         """When the client last sent anything, in the event loop's time."""
-        self.asked = False
-        """Whether all that the client began to ask is complete, and it has asked at least once."""
+        self.begun: float | None = 0.0
+        """Since when the client has owed the rest of a request, or its first one, in the event loop's time; None while
+        all that it began to ask is complete."""
         self.stuck: float | None = None
         """Since when the client has left what was sent to it unread, or None."""
+        self._asked = False
+        """Whether the client has sent a whole request: blank lines do not stand for the first one."""
         self._host = host
         self._inbox = Inbox(request_bytes)
         self._turn: asyncio.Handle | None = None
@@ -111,7 +115,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if peer else ""
-        self.heard = asyncio.get_running_loop().time()
+        self.heard = self.begun = asyncio.get_running_loop().time()
         refusal = self._host.opened(self, self.address)
         if refusal is not None:
             self._send(failure_line(refusal), hold=False)
@@ -134,11 +138,21 @@ class Connection(asyncio.Protocol):
         """Take requests."""
         if self._ending:
             return
-        self.heard = asyncio.get_running_loop().time()
-        self.asked = data.endswith(b"\n")
+        self.heard = now = asyncio.get_running_loop().time()
         self._inbox.feed(data)
+        self._mind_the_clock(data, now)
         if self._turn is None:
             self._work()
+
+    def _mind_the_clock(self, data: bytes, now: float) -> None:
+        """Note since when a request is owed; `data` has just come."""
+        ended = data.rfind(b"\n") + 1
+        if not ended:
+            if self.begun is None:
+                self.begun = now
+        elif self._asked or not self._inbox.is_blank(len(data) - ended):
+            self._asked = True
+            self.begun = None if ended == len(data) else now
 
     def eof_received(self) -> bool:
         """Answer what was asked before the client stopped talking, then end."""
@@ -227,9 +241,12 @@ class Connection(asyncio.Protocol):
     def _mind_the_inbox(self) -> None:
         if self._ending or self._transport.is_closing():
             return
-        if len(self._inbox) > MAX_AHEAD_BYTES:
+        if len(self._inbox) > MAX_AHEAD_BYTES and (self._turn is not None or self._waits()):
             self._transport.pause_reading()
         elif not self._transport.is_reading():
+            if self.begun is not None:
+                # The rest of the request may have been there all the time.
+                self.begun = asyncio.get_running_loop().time()
             self._transport.resume_reading()
 
     def _answer(self, line: bytes, caller: Caller) -> int:

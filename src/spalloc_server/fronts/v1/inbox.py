@@ -32,6 +32,10 @@ class Inbox:
             self._searched -= self._at
         self._at = 0
 
+    def is_blank(self, but_last: int) -> bool:
+        """Return whether there is nothing but white space in all that waits, the last so many bytes left out."""
+        return not self._data[self._at : len(self._data) - but_last].strip()
+
     def next_line(self) -> bytes | None:
         """Return the next whole line, without its newline, or None if there is none yet. Blank lines are dropped.
 

@@ -17,7 +17,8 @@ class Limits:
     request_bytes: int = 64 * 1024
     """Length of a request's line, 1 or more."""
     first_request_seconds: float = 60.0
-    """How long a client may take over its first request, and over every request that it has begun."""
+    """How long a client may take over a whole request, from its first byte to its last; over its first, from connecting
+    on."""
     idle_seconds: float = 24 * 3600.0
     """How long a client may stay connected without a word, unless it has asked to be told of changes. Clients that
     hold a job may be quiet for as long as the job runs, so this should be longer than jobs are."""
