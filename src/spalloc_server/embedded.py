@@ -53,6 +53,7 @@ async def running_site(
     port: int,
     state: Path | None,
     cold: bool = False,
+    first_job: int = 1,
     on_failure: Callable[[], None],
     log_packets: Callable[[str], None] | None = None,
     log_only: Collection[Traffic] = ALL_TRAFFIC,
@@ -65,6 +66,7 @@ async def running_site(
         port: TCP port for clients; 0 takes any that is free.
         state: File to keep jobs in; None keeps them in memory.
         cold: End all jobs of an earlier run.
+        first_job: The first job's ID, where `state` knows of none.
         on_failure: Called if the server fails: the block should be left then.
         log_packets: Gets a line for each packet of BMPs and boards.
         log_only: The kinds of packets that `log_packets` is to get.
@@ -78,7 +80,7 @@ async def running_site(
             Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)))
         )
         service.engine.on_failure = on_failure
-        address = await service.start(cold=cold, all_off=True)
+        address = await service.start(cold=cold, all_off=True, first_job=first_job)
         try:
             yield address
         finally:

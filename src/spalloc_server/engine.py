@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
@@ -27,6 +27,8 @@ from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
@@ -109,6 +111,7 @@ class Engine:
         self._disk = ThreadPoolExecutor(1, "spalloc-store")
         self._reading = ThreadPoolExecutor(1, "spalloc-history")
         self._gathering = _Batch()
+        self._writing = _Batch()
         self._news = False
         """Whether the site was told anything since its effects were last taken."""
         self._settle_soon: asyncio.Handle | None = None
@@ -117,21 +120,21 @@ class Engine:
         self._stopping = False
         self._stopped = False
 
-    def start(self, *, cold: bool = False, all_off: bool = False) -> None:
+    def start(self, *, cold: bool = False, all_off: bool = False, first_job: int = 1) -> None:
         """Take up where the records leave off.
 
         Args:
             cold: Whether to end all jobs and switch all boards off instead.
             all_off: Whether the boards lost their power meanwhile.
+            first_job: The first job's ID, where the records know of none.
         """
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS)
         site, wall, now = self.site, self.clock.wall(), self.clock.now()
+        next_job = first_job if recalled.next_job == 1 else recalled.next_job
         if cold:
-            site.begin_afresh(recalled.jobs, recalled.boards, recalled.next_job, wall=wall, now=now)
+            site.begin_afresh(recalled.jobs, recalled.boards, next_job, wall=wall, now=now)
         else:
-            site.recall(
-                recalled.jobs, recalled.boards, recalled.next_job, wall=wall, now=now, all_off=all_off
-            )
+            site.recall(recalled.jobs, recalled.boards, next_job, wall=wall, now=now, all_off=all_off)
         self._hardware.start(self._frame_silent)
         self.event()
 
@@ -204,18 +207,36 @@ class Engine:
             sqlite3.Error: They can't be read.
             EngineStoppingError: There is no time left for that.
         """
+        return await self._read(lambda: write(self._store.ended_jobs(owner, machine, limit)))
 
-        def read() -> bytes:
+    def ended_record(self, number: int) -> JobRecord | None:
+        """Return the record of a job that has ended, if it is in memory; one that is not written yet always is."""
+        record = self.site.ended_record(number)
+        if record is None:
+            record = self._gathering.effects.jobs.get(number) or self._writing.effects.jobs.get(number)
+        return record
+
+    async def ended_job(self, number: int) -> JobRecord | None:
+        """Return what is recorded on disk of a job that has ended; None if nothing is.
+
+        Raises:
+            sqlite3.Error: It can't be read.
+            EngineStoppingError: There is no time left for that.
+        """
+        return await self._read(lambda: self._store.ended_job(number))
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        def read_if_there_is_time() -> T:
             # In the thread: hundreds may have waited there when the stop came.
             if self._stopping:
                 raise EngineStoppingError("the server stops")
-            return write(self._store.ended_jobs(owner, machine, limit))
+            return read()
 
         # Beside the thread that writes: nobody's commit waits for somebody's curiosity.
         reader = self._reading if self._store.reads_beside else self._disk
         if self._stopping:
             raise EngineStoppingError("the server stops")
-        return await asyncio.get_running_loop().run_in_executor(reader, read)
+        return await asyncio.get_running_loop().run_in_executor(reader, read_if_there_is_time)
 
     def check(self) -> None:
         """Do nothing, unless the engine has failed.
@@ -296,10 +317,12 @@ class Engine:
                 self._gather()
                 if not (self._gathering.effects or self._gathering.callbacks):
                     break
-                batch, self._gathering = self._gathering, _Batch()
+                batch = self._writing = self._gathering
+                self._gathering = _Batch()
                 jobs, boards = batch.effects.jobs, batch.effects.boards
                 if (jobs or boards) and not await self._write(jobs, boards):
                     break
+                self._writing = _Batch()
                 self._carry_out(batch)
         except Exception as fault:  # noqa: BLE001 — what is in memory may never get onto the disk now
             self.fail(fault)

@@ -48,19 +48,22 @@ class Service:
         self._tidying: asyncio.Task[None] | None = None
         self._follow(configuration)
 
-    async def start(self, *, cold: bool = False, all_off: bool = False) -> tuple[str, int]:
+    async def start(
+        self, *, cold: bool = False, all_off: bool = False, first_job: int = 1
+    ) -> tuple[str, int]:
         """Take up the recorded jobs, listen, and return the (first) address in use.
 
         Args:
             cold: Whether to end all recorded jobs and to switch all boards off instead.
             all_off: Whether the boards lost their power since the records were written.
+            first_job: The first job's ID, where the records know of none.
 
         Raises:
             OSError: An address can't be listened on.
             StoreError: The records can't be read.
         """
         try:
-            self.engine.start(cold=cold, all_off=all_off)
+            self.engine.start(cold=cold, all_off=all_off, first_job=first_job)
             address = await self.v1.start(self.configuration.v1.addresses, self.configuration.v1.port)
         except BaseException:
             await self.stop()

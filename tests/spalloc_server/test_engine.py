@@ -239,6 +239,25 @@ def test_a_thousand_keepalives_a_second_take_no_memory_while_the_disk_fails(
     assert bench.records.jobs[1].keepalive_host == hosts[-1]
 
 
+def test_an_end_that_is_not_on_disk_yet_is_known_however_many_came_after_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spalloc_server.core.site.REMEMBERED_JOBS", 2)
+    bench.records.failing = True
+    for _ in range(3):
+        for _ in range(4):
+            bench.create(boards=999)
+        for job in range(1, bench.engine.site.jobs_created + 1):
+            record = bench.engine.ended_record(job)
+            assert record is not None, f"job {job} is forgotten before its end is on disk"
+            assert record.reason is not None
+        bench.pass_time(0.5)
+    bench.records.failing = False
+    bench.pass_time(3 * RECORD_RETRY_SECONDS)
+    assert bench.engine.ended_record(1) is None
+    assert bench.records.jobs.keys() == set(range(1, 13))
+
+
 def test_an_event_without_anything_to_record_is_acknowledged_without_a_commit(bench: Bench) -> None:
     bench.pass_time(1.0)
     bench.records.writes.clear()

@@ -74,6 +74,20 @@ def test_jobs_outlive_the_server_when_it_has_a_state_file(tmp_path: Path) -> Non
         assert client.create_job(owner="me") == job + 1
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["no records", "lost records"])
+def test_a_server_without_records_gives_no_id_of_an_earlier_run(kept: bool, tmp_path: Path) -> None:
+    given: set[int] = set()
+    for start in range(3):
+        state = ["--state", str(tmp_path / f"state-{start}")] if kept else []
+        arguments = ["--virtual", "1x1", "--port", "0", *state]
+        with spalloc_server(arguments) as running, ProtocolClient(running.host, running.port) as client:
+            jobs = {client.create_job(owner="me") for _ in range(3)}
+            assert running.end()[0] == 0
+        assert not jobs & given
+        assert max(jobs) < 100_000_000, "people type them"
+        given |= jobs
+
+
 def test_a_state_file_that_another_server_uses_is_refused_in_one_line(tmp_path: Path) -> None:
     arguments = ["--virtual", "1x1", "--port", "0", "--state", str(tmp_path / "jobs")]
     with spalloc_server(arguments):

@@ -11,6 +11,13 @@ from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.life import Happening, after
 from spalloc_server.core.requests import JobRequest
 
+LONGEST_CANCELLATION = 200
+"""Characters of why a job can never run that are kept: the sentence may quote names from its request."""
+FIRST_JOBS = 90_000_000
+"""How many IDs a server without records may begin at."""
+IDS_A_SECOND = 10
+"""How much later in these a server begins for each second that it starts later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -77,3 +84,27 @@ class Job:
     def amend(self, **changes: object) -> None:
         """Change parts of the record that are no part of the job's life."""
         self.record = replace(self.record, **changes)  # type: ignore[arg-type]
+
+
+def in_short(record: JobRecord) -> JobRecord:
+    """Return the record without what its request says in words; numbers stay."""
+    return replace(record, request=JobRequest(record.request.shape), asked=Asked(record.asked.args, {}))
+
+
+def shortened(reason: str) -> str:
+    """Return why a job can never run, cut if it is long."""
+    return reason if len(reason) <= LONGEST_CANCELLATION else reason[: LONGEST_CANCELLATION - 1] + "…"
+
+
+def first_job(wall: float) -> int:
+    """Return where the IDs of a server without records begin, so that no earlier run of it has given them.
+
+    A client that connects again may still have an ID of an earlier run, and must not get a stranger's job. IDs go up by
+    one for each job and the beginning by 10 each second, so a server that creates fewer than 864,000 jobs a day never
+    reaches where the next one begins. After 104 days the beginning comes back to 1: nobody waits that long.
+    A beginning is 90,000,000 at most: people type IDs, and 10 million more jobs have 8 digits still.
+
+    Args:
+        wall: Unix time in seconds.
+    """
+    return 1 + int(wall * IDS_A_SECOND) % FIRST_JOBS

@@ -12,7 +12,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.changes import objection
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice, about_board
-from spalloc_server.core.jobs import Asked, Job, JobRecord
+from spalloc_server.core.jobs import Asked, Job, JobRecord, in_short, shortened
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder, border
@@ -29,7 +29,7 @@ from spinnaker.places import Frame
 TIMED_OUT = "Job timed out."
 STARTED_COLD = "The server was started afresh."
 REMEMBERED_JOBS = 10_000
-"""Destroyed jobs whose fate can still be asked for; older ones are unknown."""
+"""Destroyed jobs that are kept in memory; the fate of older ones is in the records alone."""
 
 ENDED_CLOCKS = 64
 """How many keepalive clocks of ended jobs may run on beyond the number of live jobs."""
@@ -68,6 +68,8 @@ class Site:
         self._reports = Reports()
         self._suspects: dict[BoardKey, Fault] = {}
         """Boards to be set aside when the jobs that have them give them back."""
+        self.jobs_created = 0
+        """How many jobs were created since this was made."""
         self._next_job = 1
         self._orders = count(1)
         self._scheduler = Scheduler(machines)
@@ -76,7 +78,8 @@ class Site:
         self._settling: Timers[tuple[int, int]] = Timers()
         self._retries: Timers[tuple[int, int]] = Timers()
         self._awaited: dict[int, int] = {}
-        self._touched: set[int] = set()
+        self._touched: dict[int, Job] = {}
+        # By itself, not by ID: a job that has ended may be forgotten before its end is recorded.
         self._effects = Effects()
 
     # Commands
@@ -106,13 +109,16 @@ class Site:
         self.changes += 1
         number = self._next_job
         self._next_job += 1
+        self.jobs_created += 1
         job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now, now)
         self.jobs[number] = job
         self._headcount.add(job.record)
         self._touch(job)
         impossible = self._scheduler.submit(number, request, now)
         if impossible is not None:
-            self._end(job, f"Cancelled: {impossible}", wall, now)
+            # Whoever asks for it in a loop must not fill the history with what was asked.
+            job.record = in_short(job.record)
+            self._end(job, shortened(f"Cancelled: {impossible}"), wall, now)
         elif keepalive is not None:
             self._keepalives.add(now + keepalive, number)
         return number
@@ -135,7 +141,7 @@ class Site:
             if job.record.keepalive_host != host:
                 # Recorded soon, but nobody has to wait for that: a keepalive counts also while the disk fails.
                 job.amend(keepalive_host=host)
-                self._touched.add(number)
+                self._touched[number] = job
         return job
 
     def set_power(self, number: int, *, on: bool) -> None:
@@ -301,8 +307,8 @@ class Site:
     def take_effects(self) -> Effects:
         """Return what has come of all calls since the last time."""
         effects, self._effects = self._effects, Effects()
-        touched, self._touched = self._touched, set()
-        effects.jobs = {number: self._record_of(number) for number in sorted(touched)}
+        touched, self._touched = self._touched, {}
+        effects.jobs = {number: touched[number].record for number in sorted(touched)}
         return effects
 
     # Configuration
@@ -473,10 +479,16 @@ class Site:
         }
         return silent | faulty
 
-    @property
-    def jobs_created(self) -> int:
-        """How many jobs there have ever been."""
-        return self._next_job - 1
+    def ended_record(self, number: int) -> JobRecord | None:
+        """Return the record of a job that has ended, if it is remembered here or was not taken to be recorded yet."""
+        record = self.ended.get(number)
+        if record is None and number not in self.jobs and number in self._touched:
+            record = self._touched[number].record
+        return record
+
+    def has_given(self, number: int) -> bool:
+        """Return whether a job may ever have had this ID."""
+        return 0 < number < self._next_job
 
     @property
     def touched(self) -> bool:
@@ -501,13 +513,9 @@ class Site:
                 if why is not None:
                     self._scheduler.set_aside(key.machine, key.board)
 
-    def _record_of(self, number: int) -> JobRecord:
-        job = self.jobs.get(number)
-        return job.record if job is not None else self.ended[number]
-
     def _touch(self, job: Job) -> None:
         self.changes += 1
-        self._touched.add(job.id)
+        self._touched[job.id] = job
         self._effects.jobs_changed.add(job.id)
 
     def _notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:

@@ -44,7 +44,9 @@ class SiteCollector(Collector):
         for state, count in count_jobs(site).items():
             jobs.add_metric([state.name], count)
         yield jobs
-        yield CounterMetricFamily("spalloc_jobs_created", "Jobs since the records began.", site.jobs_created)
+        yield CounterMetricFamily(
+            "spalloc_jobs_created", "Jobs created since the server started.", site.jobs_created
+        )
 
     def _of_boards(self) -> Iterator[Metric]:
         site = self._service.engine.site

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from spalloc_server.config.changes import needs_restart
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
+from spalloc_server.core.jobs import first_job
 from spalloc_server.operation import log
 from spalloc_server.operation.systemd import Systemd
 from spalloc_server.service import Service
@@ -60,7 +61,7 @@ class Operation:
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         service = Service(self._configuration)
         service.engine.on_failure = self._ended.set
-        await service.start(cold=cold)
+        await service.start(cold=cold, first_job=first_job(service.engine.clock.wall()))
         try:
             await self._start_metrics(service)
             self._report(service)

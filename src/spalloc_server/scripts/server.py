@@ -127,6 +127,8 @@ def _complain(error: Exception, *, debug: bool) -> int:
 
 def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from spalloc_client.wire import DEFAULT_PORT
+    from spalloc_server.clock import SystemClock
+    from spalloc_server.core.jobs import first_job
     from spalloc_server.embedded import ALL_TRAFFIC, Traffic, opened_log, quick, running_site
     from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
@@ -154,6 +156,7 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
                         port=DEFAULT_PORT if arguments.port is None else arguments.port,
                         state=arguments.state,
                         cold=arguments.cold_start,
+                        first_job=first_job(SystemClock().wall()),
                         on_failure=failed,
                         log_packets=log_packets,
                         log_only=traffic,

@@ -240,9 +240,20 @@ class Store:
         Raises:
             sqlite3.Error: They can't be read.
         """
+        return history.ended_jobs(self._beside(), owner, machine, limit)
+
+    def ended_job(self, number: int) -> JobRecord | None:
+        """Return the job with an ID, if it has ended and is recorded; may be called where `ended_jobs` may.
+
+        Raises:
+            sqlite3.Error: It can't be read.
+        """
+        return history.ended_job(self._beside(), number)
+
+    def _beside(self) -> sqlite3.Connection:
         if self._reader is None:
             self._reader = self._open_reader()
-        return history.ended_jobs(self._reader, owner, machine, limit)
+        return self._reader
 
     def _open_reader(self) -> sqlite3.Connection:
         """Return a connection that reads beside the one that writes, so that neither waits for the other."""

@@ -42,6 +42,12 @@ def ended_jobs(
     return found
 
 
+def ended_job(database: sqlite3.Connection, number: int) -> JobRecord | None:
+    """Return the job with an ID, if it has ended and is recorded."""
+    row = database.execute("SELECT record FROM jobs WHERE id = ? AND ended IS NOT NULL", (number,)).fetchone()
+    return None if row is None else from_text(row[0])
+
+
 def forget_ended(database: sqlite3.Connection, before: float, limit: int) -> int:
     """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many."""
     return database.execute(_FORGET, (before, limit)).rowcount

@@ -1,11 +1,17 @@
 # What happens to jobs, told as stories: the core's promises one at a time.
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.jobs import Asked, first_job
 from spalloc_server.core.life import LIFE, Happening, after
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.store.records import to_text
 from spinnaker.geometry import Board, Link, Size
 from tests.spalloc_server.core.driver import HOST, World, is_carrying, machine
 
@@ -461,6 +467,77 @@ def test_only_the_latest_destroyed_jobs_are_remembered(monkeypatch: pytest.Monke
     for job in jobs:
         world.destroy(job)
     assert list(world.site.ended) == jobs[1:]
+
+
+IMPOSSIBLE = JobRequest(Boards(999))
+
+
+def _destroy_all(world: World) -> None:
+    for job in list(world.site.jobs):
+        world.site.destroy_job(job, None, wall=world.wall, now=world.now)
+
+
+@pytest.mark.parametrize(
+    "end_all",
+    [
+        pytest.param(lambda world: world.wait(61.0), id="keepalives run out"),
+        pytest.param(_destroy_all, id="destroyed in one batch"),
+        pytest.param(lambda world: world.reconfigure(machine(name="other")), id="machine configured no more"),
+        pytest.param(lambda world: world.restart(machine(name="other")), id="machine gone at the start"),
+        pytest.param(World.start_cold, id="cold start"),
+    ],
+)
+def test_any_number_of_jobs_may_end_at_once_and_each_end_is_recorded(
+    end_all: Callable[[World], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spalloc_server.core.site.REMEMBERED_JOBS", 2)
+    world = World()
+    jobs = [world.create(ONE) for _ in range(12)]
+    end_all(world)
+    world.settle()
+    assert not world.site.jobs
+    assert {world.job_records[job].state for job in jobs} == {JobState.destroyed}
+    assert len(world.site.ended) == 2
+
+
+def test_any_number_of_jobs_that_can_never_run_may_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spalloc_server.core.site.REMEMBERED_JOBS", 2)
+    world = World()
+    jobs = [
+        world.site.create_job(
+            IMPOSSIBLE, Asked((999,), {}), owner="me", keepalive=1.0, host=HOST, wall=0.0, now=0.0
+        )
+        for _ in range(9)
+    ]
+    unrecorded = [world.site.ended_record(job) for job in jobs]
+    assert all(unrecorded), "what is still to be recorded is never forgotten"
+    world.settle()
+    assert [world.job_records[job] for job in jobs] == unrecorded
+
+
+def test_a_job_that_can_never_run_leaves_no_more_than_a_line() -> None:
+    world = World()
+    name = "x" * 256
+    request = JobRequest(AnyBoard(), machine=None, tags=frozenset({name}), max_dead_links=3)
+    asked = Asked((), {"tags": [name], "max_dead_links": 3})
+    job = world.site.create_job(
+        request, asked, owner="me", keepalive=None, host=HOST, wall=world.wall, now=world.now
+    )
+    world.settle()
+    record = world.job_records[job]
+    assert record.reason is not None
+    assert record.reason.startswith("Cancelled: ")
+    assert len(to_text(record)) < 600
+    assert name not in to_text(record).decode()
+
+
+@given(st.floats(0, 4e9), st.floats(0, 90 * 86_400))
+def test_a_server_without_records_begins_where_no_earlier_run_got_to(start: float, later: float) -> None:
+    first, second = first_job(start), first_job(start + later)
+    assert 1 <= first <= 90_000_000, "people type IDs: ten million jobs more have 8 digits at most"
+    jobs_meanwhile = int(later * 9.9)
+    ids = range(first, first + jobs_meanwhile)
+    assert second not in ids or jobs_meanwhile == 0
 
 
 def test_watchers_are_told_of_every_step() -> None:

@@ -313,8 +313,9 @@ def test_old_jobs_are_forgotten(machines: list[Machine], tmp_path: Path) -> None
         spalloc_server([str(configuration)]) as running,
         ProtocolClient(running.host, running.port) as client,
     ):
-        client.destroy_job(_ready(client, 1))
-        assert [job["job_id"] for job in client.call("list_ended_jobs")] == [1]
+        job = _ready(client, 1)
+        client.destroy_job(job)
+        assert [entry["job_id"] for entry in client.call("list_ended_jobs")] == [job]
         running.end()
     with (
         spalloc_server([str(configuration)]) as running,

@@ -40,6 +40,7 @@ from spalloc_server.fronts.v1.arguments import (
     or_null,
     up_to,
 )
+from spalloc_server.fronts.v1.codec import return_line
 from spalloc_server.fronts.v1.listing import Encoded, Later, Listing, Reply, ended_listing
 from spinnaker.geometry import Board, Chip, first_chip
 from spinnaker.places import Place
@@ -65,9 +66,15 @@ _CHANGES = frozenset(
 
 
 class EndedJobs(Protocol):
-    """Reads the history."""
+    """Where ended jobs are found."""
 
-    def __call__(
+    def ended_record(self, number: int, /) -> JobRecord | None:
+        """Return the record of a job that has ended, if it is in memory."""
+
+    def ended_job(self, number: int, /) -> Awaitable[JobRecord | None]:
+        """Return what is recorded of a job that has ended; None if nothing is."""
+
+    def ended_jobs(
         self,
         owner: str | None,
         machine: str | None,
@@ -121,7 +128,7 @@ class Commands:
         Args:
             site: Whose jobs and machines the commands are about.
             clock: Where the time is read.
-            ended_jobs: Where records of ended jobs are found.
+            ended_jobs: Where ended jobs are found.
             trouble: Returns why nothing can be recorded just now, or None.
         """
         self.trust = Trust()
@@ -266,7 +273,7 @@ class Commands:
         self._site.keep_alive(number, caller.host, self._clock.now())
         return None
 
-    def _get_job_state(self, caller: Caller, number: int) -> Json:
+    def _get_job_state(self, caller: Caller, number: int) -> Reply:
         job = self._site.keep_alive(number, caller.host, self._clock.now())
         if job is not None:
             record = job.record
@@ -278,15 +285,16 @@ class Commands:
                 "start_time": record.created,
                 "keepalivehost": record.keepalive_host,
             }
-        ended = self._site.ended.get(number)
-        return {
-            "state": (JobState.unknown if ended is None else JobState.destroyed).value,
-            "power": None,
-            "keepalive": None,
-            "reason": None if ended is None else ended.reason,
-            "start_time": None,
-            "keepalivehost": None,
-        }
+        ended = self._ended_jobs.ended_record(number)
+        if ended is None and self._site.has_given(number):
+            return Later(lambda: self._read_fate(number))
+        return _fate(ended)
+
+    async def _read_fate(self, number: int) -> Encoded:
+        try:
+            return Encoded(return_line(_fate(await self._ended_jobs.ended_job(number))))
+        except sqlite3.Error as error:
+            raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
     def _get_job_machine_info(self, caller: Caller, number: int) -> Json:
         job = self._site.keep_alive(number, caller.host, self._clock.now())
@@ -345,7 +353,7 @@ class Commands:
 
     async def _read_ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> Encoded:
         try:
-            return Encoded(await self._ended_jobs(owner, machine, limit, ended_listing))
+            return Encoded(await self._ended_jobs.ended_jobs(owner, machine, limit, ended_listing))
         except sqlite3.Error as error:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
@@ -471,6 +479,18 @@ class Commands:
             return None
         allocation = self._site.jobs[number].record.allocation
         return None if allocation is None else Holder(number, allocation)
+
+
+def _fate(ended: JobRecord | None) -> Json:
+    """Return the state of a job that has ended, or of which nothing is known."""
+    return {
+        "state": (JobState.unknown if ended is None else JobState.destroyed).value,
+        "power": None,
+        "keepalive": None,
+        "reason": None if ended is None else ended.reason,
+        "start_time": None,
+        "keepalivehost": None,
+    }
 
 
 def _board_at(machine: Machine, place: Place) -> Board | None:

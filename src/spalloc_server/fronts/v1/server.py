@@ -49,7 +49,7 @@ class V1Server:
             admission: Says which addresses may connect.
         """
         self.engine = engine
-        self.commands = Commands(engine.site, engine.clock, engine.ended_jobs, lambda: engine.trouble)
+        self.commands = Commands(engine.site, engine.clock, engine, lambda: engine.trouble)
         self.watchers = Watchers(lambda job: job in engine.site.jobs)
         self._ahead = Ahead(self.commands.listing, engine.site)
         self.limits = limits or Limits()

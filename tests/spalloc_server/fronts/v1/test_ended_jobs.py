@@ -50,9 +50,15 @@ class Front:
     store: Store = field(default_factory=lambda: Store(None))
 
     def __post_init__(self) -> None:
-        self.commands = Commands(self.site, _Clock(), self._ended, lambda: None)
+        self.commands = Commands(self.site, _Clock(), self, lambda: None)
 
-    async def _ended(
+    def ended_record(self, number: int) -> JobRecord | None:
+        return self.site.ended_record(number)
+
+    async def ended_job(self, number: int) -> JobRecord | None:
+        return self.store.ended_job(number)
+
+    async def ended_jobs(
         self,
         owner: str | None,
         machine: str | None,
@@ -71,6 +77,12 @@ class Front:
         reply = self.run("list_ended_jobs", **how)
         assert isinstance(reply, Later)
         return json.loads(asyncio.run(_awaited(reply.reply())).reply)["return"]  # type: ignore[no-any-return]
+
+    def fate(self, number: int) -> Mapping[str, Json]:
+        reply = self.run("get_job_state", number)
+        if isinstance(reply, Later):
+            reply = json.loads(asyncio.run(_awaited(reply.reply())).reply)["return"]
+        return reply  # type: ignore[return-value]
 
 
 async def _awaited(reply: Awaitable[Encoded]) -> Encoded:
@@ -111,6 +123,27 @@ def test_ended_jobs_can_be_asked_for_by_owner_and_machine() -> None:
     assert _ids(front.ended(owner="joe", machine="a")) == [2]
     assert _ids(front.ended(limit=2)) == [4, 3]
     assert front.ended(owner="nobody") == []
+
+
+def test_nobody_can_push_the_fate_of_others_jobs_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spalloc_server.core.site.REMEMBERED_JOBS", 5)
+    front = Front()
+    front.run("create_job", owner="jane")
+    front.run("destroy_job", 1, "done with it")
+    for _ in range(20):
+        front.run("create_job", 999, owner="joe")
+    front.ended()
+    fate = front.fate(1)
+    assert (fate["state"], fate["reason"]) == (4, "done with it")
+    assert set(fate) == set(front.fate(21)), "told from the records as from memory"
+    assert front.fate(22)["state"] == front.fate(-3)["state"] == 0
+
+
+def test_ids_that_were_never_given_are_answered_without_a_look_at_the_records() -> None:
+    front = Front()
+    front.run("create_job", owner="jane")
+    for number in (-1, 0, 2, 2**53):
+        assert not isinstance(front.run("get_job_state", number), Later)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, None, "3", True])
