@@ -54,7 +54,7 @@ class Client:
 @pytest.fixture
 def clients(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Client, Client]]:
     configuration = tmp_path / "site.toml"
-    configuration.write_text("[v1]\nport = 0\n")
+    configuration.write_text("machine = []\n[v1]\nport = 0\n")
     with spalloc_server([str(configuration), "--state", str(tmp_path / "state")]) as running:
         address = {"host": running.host, "port": running.port, "pid": running.process.pid}
         first, second = Client(address), Client(address)

@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
+from spalloc_server.config.files import FileError, read_text
 from spalloc_server.config.lines import lines_of
 from spalloc_server.config.machines import DEFAULT_CARE, read_care, read_machines
 from spalloc_server.config.mistakes import ConfigurationError, Mistake, Mistakes
@@ -35,21 +36,13 @@ def load(path: Path) -> Configuration:
     """
     name = str(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(name, [Mistake(name, 1, f"the file can't be read: {why}")]) from error
-    if len(data) > _LARGEST_FILE_BYTES:
-        raise ConfigurationError(
-            name, [Mistake(name, 1, f"the file has more than {_LARGEST_FILE_BYTES} bytes")]
-        )
+        file = read_text(path, _LARGEST_FILE_BYTES)
+    except FileError as error:
+        raise ConfigurationError(name, [Mistake(name, error.line, str(error))]) from error
     try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(name, [Mistake(name, line, "the text is not in UTF-8")]) from error
-    return parse(text, name, path.absolute().parent)
+        return parse(file.text, name, path.absolute().parent)
+    except ConfigurationError as error:
+        raise ConfigurationError(name, error.mistakes, (*file.notes, *error.notes)) from error
 
 
 def parse(text: str, name: str, folder: Path) -> Configuration:
@@ -85,6 +78,12 @@ def _read(text: str, name: str, folder: Path) -> Configuration:
     # Where values stand is looked up only if any is wrong: finding out takes as long as reading them.
     mistakes = Mistakes(name, lambda: lines_of(text))
     document = Table(values, (), mistakes)
+    if not document.has("machine"):
+        # What a file lacks may have been lost: that a site has no machines is only believed if it says so.
+        lack = "has no machine" if text.strip() else "is empty"
+        mistakes.add(
+            (), f"{lack}; expected [[machine]] tables, or the line machine = [] for a server of none"
+        )
     boards = document.table("boards")
     care = read_care(boards, DEFAULT_CARE)
     boards.finish()
@@ -103,7 +102,7 @@ def _read(text: str, name: str, folder: Path) -> Configuration:
     document.table("metrics")
     document.finish()
     if mistakes.found:
-        raise ConfigurationError(name, mistakes.found)
+        raise ConfigurationError(name, mistakes.found, mistakes.notes)
     return configuration
 
 

@@ -180,13 +180,12 @@ class _Reader:
         # Few sites have such a file, and all wait for what is imported.
         from spalloc_server.config.spinner import read_places
 
-        return read_places(path, self._mistakes.found)
+        return read_places(path, self._mistakes)
 
     def _its_size(self, layout: "Layout | None") -> Size | None:
-        if not self._table.has("size") and self._table.has("places"):
-            self._table.take("size", a_size, None)
-            return layout.size if layout is not None and self._fits(layout.size) else None
-        size = self._table.need("size", a_size, 'a size in triads, such as size = "20x20"')
+        # Also with a file of places: one that lost its last lines would be that of a smaller machine.
+        likely = layout.size if layout is not None and max(layout.size) <= LARGEST_SIDE_TRIADS else "20x20"
+        size = self._table.need("size", a_size, f'a size in triads, such as size = "{likely}"')
         if size is not None and layout is not None:
             outside = [board for board in layout.places if not contains(size, board)]
             if outside:
@@ -195,15 +194,6 @@ class _Reader:
                     f"is {size}, and places has boards outside it: {_some(outside)}",
                 )
         return size
-
-    def _fits(self, size: Size) -> bool:
-        if max(size) <= LARGEST_SIDE_TRIADS:
-            return True
-        self._mistakes.add(
-            (*self._table.path, "places"),
-            f"is of a machine of {size} triads; a side has at most {LARGEST_SIDE_TRIADS}",
-        )
-        return False
 
     def _boards(self) -> "dict[Board, _ByHand]":
         boards: dict[Board, _ByHand] = {}

@@ -33,13 +33,13 @@ class Mistake:
 class ConfigurationError(ValueError):
     """A configuration that can't be used; `mistakes` are all that is wrong with it, in the order of its lines."""
 
-    def __init__(self, file: str, mistakes: Iterable[Mistake]) -> None:
-        """Report `mistakes`, one or more, in the configuration `file`."""
+    def __init__(self, file: str, mistakes: Iterable[Mistake], notes: Iterable[str] = ()) -> None:
+        """Report `mistakes`, one or more, in the configuration `file`, and what else may help to see why."""
         self.file = file
         self.mistakes = tuple(sorted(set(mistakes)))
-        super().__init__(
-            "\n".join([f"{file} has {counted(len(self.mistakes), 'mistake')}:", *map(str, self.mistakes)])
-        )
+        self.notes = tuple(notes)
+        lines = [f"{file} has {counted(len(self.mistakes), 'mistake')}:", *map(str, self.mistakes)]
+        super().__init__("\n".join([*lines, *(f"note: {note}" for note in self.notes)]))
 
 
 class Mistakes:
@@ -49,6 +49,8 @@ class Mistakes:
         """Report about `file`; `lines` returns on which lines its values stand, and is called if anything is wrong."""
         self.file = file
         self.found: list[Mistake] = []
+        self.notes: list[str] = []
+        """What is odd about the files and no mistake, such as a byte order mark."""
         self._lines = cache(lines)
         self._names: dict[Path, str] = {}
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spalloc_server.config.mistakes import Mistake, shown
+from spalloc_server.config.files import FileError, read_text
+from spalloc_server.config.mistakes import Mistake, Mistakes, shown
 from spinnaker.geometry import TRIAD_CHIPS, Board, Chip, Size, board_of_chip
 from spinnaker.places import Place
 
@@ -34,26 +35,36 @@ class _Row:
     place: Place
 
 
-def read_places(path: Path, mistakes: list[Mistake]) -> Layout | None:
+def read_places(path: Path, mistakes: Mistakes) -> Layout | None:
     """Return what the file at `path` says; None if anything is wrong with it, which is added to `mistakes`."""
     name = str(path)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            text = file.read(_LARGEST_FILE_BYTES + 1)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not a text in UTF-8"
-        mistakes.append(Mistake(name, 1, f"can't be read: {why}"))
-        return None
-    if len(text) > _LARGEST_FILE_BYTES:
-        mistakes.append(Mistake(name, 1, f"has more than {_LARGEST_FILE_BYTES} characters"))
-        return None
     wrong: list[Mistake] = []
+    layout = None
+    try:
+        file = read_text(path, _LARGEST_FILE_BYTES)
+    except FileError as error:
+        wrong.append(Mistake(name, error.line, str(error)))
+    else:
+        layout = _parse(name, file.text, wrong)
+        if wrong:
+            mistakes.notes.extend(file.notes)
+    mistakes.found.extend(wrong)
+    return layout
+
+
+def _parse(name: str, text: str, wrong: list[Mistake]) -> Layout | None:
     rows = list(_rows(name, text, wrong))
     if not rows and not wrong:
         wrong.append(Mistake(name, 1, "has no boards"))
-    layout = None if wrong else _layout(name, rows, wrong)
-    mistakes.extend(wrong)
-    return layout
+    if not wrong and not text.endswith(("\n", "\r")):
+        # A number that lost a digit is still a number.
+        last = len(text.splitlines())
+        wrong.append(
+            Mistake(
+                name, last, "has no line break at its end, as a file that was cut off; add one if it is whole"
+            )
+        )
+    return None if wrong else _layout(name, rows, wrong)
 
 
 def _rows(name: str, text: str, mistakes: list[Mistake]) -> Iterator[_Row]:

@@ -20,6 +20,9 @@ def to_toml(configuration: Configuration) -> str:
 
 
 def _lines(configuration: Configuration) -> Iterator[str]:
+    if not configuration.machines:
+        yield "machine = []"
+        yield ""
     yield "[v1]"
     yield f"listen = [{', '.join(map(_text, configuration.v1.addresses))}]"
     yield f"port = {configuration.v1.port}"

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from spalloc_server.config.files import FileError, read_text
+
 COLUMNS = ("submit", "duration", "boards")
+LARGEST_TRACE_BYTES = 1_000_000_000
 
 
 class TraceError(ValueError):
@@ -33,12 +36,9 @@ def read_trace(path: Path) -> list[TraceJob]:
         TraceError: the file is missing, not text, or has a line that is not such a job.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            return parse_trace(lines, str(path))
-    except OSError as error:
-        raise TraceError(f"{path}: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise TraceError(f"{path}: not a text file: {error}.") from error
+        return parse_trace(read_text(path, LARGEST_TRACE_BYTES).text.splitlines(), str(path))
+    except FileError as error:
+        raise TraceError(f"{path}: {error}.") from error
 
 
 def parse_trace(lines: Iterable[str], name: str) -> list[TraceJob]:

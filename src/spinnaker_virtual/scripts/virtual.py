@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import codecs
 import re
 import signal
 import sys
@@ -120,9 +121,12 @@ def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
         machine = VirtualMachine(size=size)
     else:
         try:
-            machine = parse(Path(arguments.machine).read_text(encoding="utf-8"))
+            # Editors on Windows write a byte order mark in front, which "utf-8-sig" skips.
+            machine = parse(Path(arguments.machine).read_text(encoding="utf-8-sig"))
         except UnicodeDecodeError as error:
-            raise MachineFileError(f"{arguments.machine}: not UTF-8 text: {error.reason}") from None
+            wide = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            what = "in UTF-16" if wide else f"not UTF-8 text: {error.reason}"
+            raise MachineFileError(f"{arguments.machine}: {what}; save it as UTF-8") from None
         except FileNotFoundError:
             raise MachineFileError(
                 f"{arguments.machine!r} is neither a size in triads, such as 2x1, nor a file"

@@ -64,6 +64,7 @@ CSV = """cabinet,frame,board,x,y
 OF_A_FILE = """
 [[machine]]
 name = "room"
+size = "2x1"
 places = "boards.csv"
 base_address = "10.2.0.0"
 """

@@ -1,5 +1,6 @@
 # What a configuration means, and what is said about one that is wrong.
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,58 @@ def _mistakes(text: str, folder: Path = Path("/nowhere")) -> list[str]:
     return [f"{mistake.line}: {mistake.sentence}" for mistake in error.value.mistakes]
 
 
-def test_an_empty_file_is_a_server_without_machines_that_listens_on_this_computer_only() -> None:
-    configuration = read("")
+def test_a_server_without_machines_listens_on_this_computer_only() -> None:
+    configuration = read("machine = []")
     assert configuration.machines == ()
     assert configuration.v1.addresses == ("127.0.0.1",)
     assert configuration.v1.port == 22244
     assert configuration.metrics is None
     assert configuration.state == Path("/nowhere/site.state")
     assert configuration.trust.control is Control.ANYONE
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("# machines\n", "has no machine"),
+        ("[v1]\nport = 1\n", "has no machine"),
+    ],
+)
+def test_a_file_without_machines_is_refused_unless_it_says_that_there_are_none(
+    text: str, mistake: str
+) -> None:
+    assert _mistakes(text) == [
+        f"1: the file {mistake}; expected [[machine]] tables, or the line machine = [] for a server of none"
+    ]
+
+
+@pytest.mark.parametrize("text", [THREE_BOARDS, OF_A_FILE, "[v1]\nport = 1\n" + ONE_BOARD])
+def test_a_configuration_cut_off_anywhere_is_refused_or_says_the_same(text: str, tmp_path: Path) -> None:
+    (tmp_path / "boards.csv").write_text(CSV)
+    whole = read(text, tmp_path)
+    for end in range(len(text)):
+        try:
+            left = read(text[:end], tmp_path)
+        except ConfigurationError:
+            continue
+        for machine, before in zip(left.machines, whole.machines, strict=True):
+            assert (machine.size, machine.places) == (before.size, before.places)
+
+
+def test_places_cut_off_anywhere_are_refused(tmp_path: Path) -> None:
+    for end in range(len(CSV)):
+        (tmp_path / "boards.csv").write_text(CSV[:end])
+        os.utime(tmp_path / "boards.csv", (0, 0))
+        assert _mistakes(OF_A_FILE, tmp_path)
+
+
+def test_the_size_that_the_places_have_is_told_where_it_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "boards.csv").write_text(CSV)
+    assert _mistakes(OF_A_FILE.replace('size = "2x1"\n', ""), tmp_path) == [
+        '2: machine "room" has no size; expected a size in triads, such as size = "2x1"'
+    ]
 
 
 def test_one_board_has_the_standard_addresses() -> None:
@@ -104,6 +149,7 @@ def test_settings_of_the_server_are_read() -> None:
         [log]
         level = "debug"
         """
+        + ONE_BOARD
     )
     assert configuration.v1.addresses == ("0.0.0.0", "::")
     assert configuration.v1.port == 0
@@ -155,11 +201,11 @@ control = "me"
 
 def test_the_report_can_be_shown_as_it_is() -> None:
     with pytest.raises(ConfigurationError) as error:
-        read("v1 = 1\n[log]\nlevel = 3\n")
+        read("machine = []\nv1 = 1\n[log]\nlevel = 3\n")
     assert str(error.value) == (
         "site.toml has 2 mistakes:\n"
-        "site.toml:1: v1 is 1; expected a table: [v1]\n"
-        'site.toml:3: log.level is 3; expected "debug" or "info" or "warning" or "error"'
+        "site.toml:2: v1 is 1; expected a table: [v1]\n"
+        'site.toml:4: log.level is 3; expected "debug" or "info" or "warning" or "error"'
     )
 
 
@@ -224,8 +270,11 @@ def test_two_boards_cannot_stand_in_one_slot() -> None:
         ("cabinet,frame,board,x,y\n0,0,0,0\n", "2: y is null; expected a whole number"),
         ("cabinet,frame,board,x,y\n0,0,0,1,1\n", "2: chip (1, 1) is not the Ethernet-connected chip"),
         ("cabinet,frame,board,x,y\n0,0,0,0,0\n0,0,1,0,0\n", "3: chip (0, 0) stands in the file twice"),
-        ("cabinet,frame,board,x,y\n0,0,0,600,0\n", "is of a machine of 51x1 triads; a side has at most 21"),
-        (None, "1: can't be read: No such file or directory"),
+        (
+            "cabinet,frame,board,x,y\n0,0,0,600,0\n",
+            "size is 2x1, and places has boards outside it: (50, 0, 0)",
+        ),
+        (None, "1: the file can't be read: No such file or directory"),
     ],
 )
 def test_a_wrong_file_of_places_is_reported_with_its_own_lines(
@@ -237,13 +286,13 @@ def test_a_wrong_file_of_places_is_reported_with_its_own_lines(
 
 
 def test_a_file_of_places_that_is_not_there_is_the_only_mistake(tmp_path: Path) -> None:
-    (mistake,) = _mistakes(OF_A_FILE.replace('"boards.csv"', '"boards.csv"\nsize = "2x2"'), tmp_path)
+    (mistake,) = _mistakes(OF_A_FILE, tmp_path)
     assert "can't be read: No such file" in mistake
 
 
 def test_a_size_that_the_places_exceed_is_reported(tmp_path: Path) -> None:
     (tmp_path / "boards.csv").write_text(CSV)
-    text = OF_A_FILE.replace('"boards.csv"', '"boards.csv"\nsize = "1x1"')
+    text = OF_A_FILE.replace('"2x1"', '"1x1"')
     assert any(
         "is 1x1, and places has boards outside it: (1, 0, 0)" in found for found in _mistakes(text, tmp_path)
     )

@@ -64,6 +64,11 @@ def test_what_is_written_reads_as_it_was(
     assert replace(after, state=None) == before
 
 
+def test_a_site_without_machines_is_written_as_one() -> None:
+    before = Configuration(state=None, v1=Listening(1))
+    assert replace(parse(to_toml(before), "written.toml", NOWHERE), state=None) == before
+
+
 def test_standard_addresses_are_written_as_their_base() -> None:
     size = Size(2, 2)
     places = sequential_places(size)

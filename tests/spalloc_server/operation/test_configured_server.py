@@ -338,7 +338,7 @@ def test_a_port_in_use_is_one_line_and_a_clean_end(machines: list[Machine], tmp_
 
 
 def test_a_check_imports_no_server(tmp_path: Path) -> None:
-    (tmp_path / "site.toml").write_text("")
+    (tmp_path / "site.toml").write_text("machine = []\n")
     script = (
         "import sys; from spalloc_server.scripts.server import main; "
         f"main(['check', {str(tmp_path / 'site.toml')!r}]); "

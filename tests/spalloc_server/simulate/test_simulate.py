@@ -106,10 +106,10 @@ def test_a_file_that_cannot_be_read_or_written_is_an_error_of_one_line(
     trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["simulate", str(tmp_path / "none.csv"), "--machine", "2x2"]) == 1
-    assert "none.csv: No such file" in capsys.readouterr().err
-    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    assert "none.csv: the file can't be read: No such file" in capsys.readouterr().err
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\x00")
     assert main(["simulate", str(tmp_path / "bytes.csv"), "--machine", "2x2"]) == 1
-    assert "not a text file" in capsys.readouterr().err
+    assert "save it as UTF-8" in capsys.readouterr().err
     assert main(["simulate", str(trace), "--machine", "2x2", "--svg", str(tmp_path / "no" / "p.svg")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
