@@ -200,12 +200,13 @@ class Upkeep:
 
     def tick(self, now: float) -> None:
         """Begin what is due at `now`."""
-        rested = []
+        # As a set in order: a rest that was ended early leaves its timer behind, so a board may have two that are due.
+        rested: dict[BoardKey, None] = {}
         for task, keys in self._timers.due(now):
             if task is _Task.COOL:
                 self._set_free(keys)
             else:
-                rested += [key for key in keys if self._has_rested(key, now)]
+                rested.update(dict.fromkeys(key for key in keys if self._has_rested(key, now)))
         self._end_rest(rested)
 
     def _has_rested(self, key: BoardKey, now: float) -> bool:

@@ -57,6 +57,21 @@ def test_a_rest_that_was_cut_short_does_not_end_the_next_one_early() -> None:
     assert seconds_until_next_order(world) == 120.0
 
 
+def test_a_server_that_was_paused_over_the_end_of_two_rests_goes_on() -> None:
+    world = World(machine(1, 1))
+    fail_once(world)
+    world.wait(50.0)
+    silence(world, "no answer")
+    silence(world, None)
+    world.answer(world.orders[0], {BOARD: "dead"})
+    world.answer_all()
+    # The timer of the rest that was cut short and that of the next one come in one turn.
+    world.now += 1000.0
+    world.site.tick(world.now, wall=world.wall)
+    world.settle()
+    assert [order.boards for order in world.orders] == [{BOARD}]
+
+
 def test_a_board_that_failed_often_and_is_reported_keeps_count_of_its_failures() -> None:
     world = World(machine(1, 1))
     fail_once(world)
