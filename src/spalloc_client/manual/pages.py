@@ -124,7 +124,9 @@ def pages() -> list[Page]:
 
                 The command has the terminal to itself, and gets Ctrl-C. SIGTERM and SIGHUP are passed on to all
                 its processes; if they have not ended 5 seconds later, they are killed. Whatever ends it, its
-                boards are freed, unless --no-destroy was given.
+                boards are freed, unless --no-destroy was given. When the job is revoked, is moved to other boards or
+                its server can't be reached, a line on standard error says so, and the command goes on; the file of
+                Ethernet-connected chips is written again for other boards.
                 """
             ),
             (
@@ -141,7 +143,10 @@ def pages() -> list[Page]:
                 (0, "all went well"),
                 (
                     1,
-                    "the job was destroyed before its boards were ready, or while the prompt waited for Enter",
+                    (
+                        "the job was destroyed before its boards were ready, or while the prompt waited for Enter; or "
+                        "the command succeeded, but another host or the server ended the job or moved it meanwhile"
+                    ),
                 ),
                 (
                     2,

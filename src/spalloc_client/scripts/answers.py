@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Answer: TypeAlias = "Mapping[str, Any]"
 BoardTuple: TypeAlias = "tuple[int, int, int]"
+Connections: TypeAlias = "tuple[tuple[int, int, str], ...]"
+"""x, y and host name of each Ethernet-connected chip, sorted."""
 
 
 class AnswerError(Exception):
@@ -123,7 +125,7 @@ class MachineAnswer:
 class Status:
     """The state of any job, also one that is no more, as `get_job_state` describes it."""
 
-    __slots__ = ("host", "keepalive", "power", "reason", "start_time", "state")
+    __slots__ = ("ended_here", "host", "keepalive", "power", "reason", "start_time", "state")
     state: int
     power: bool | None
     reason: str | None
@@ -131,6 +133,8 @@ class Status:
     keepalive: float | None
     start_time: float | None
     host: str | None
+    ended_here: bool
+    """Whether its end was asked for by this host, as far as the server tells."""
 
     def __init__(self, answer: Answer) -> None:
         """Read it.
@@ -145,6 +149,7 @@ class Status:
             self.keepalive = answer["keepalive"]
             self.start_time = answer["start_time"]
             self.host = _optional_text(answer.get("keepalivehost"))
+            self.ended_here = answer.get("ended_here") is True
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unreadable("a job's state", error) from error
 
@@ -157,8 +162,7 @@ class Network:
     """Chips."""
     height: int | None
     """Chips."""
-    connections: tuple[tuple[int, int, str], ...] | None
-    """x, y and host name of each Ethernet-connected chip, sorted."""
+    connections: Connections | None
 
     def __init__(self, answer: Answer) -> None:
         """Read it.

@@ -1,51 +1,122 @@
-# Looking out for a job's end while its user has the boards: a thread that waits for the server's word.
+# Looking out for what happens to a job while its user has the boards: a thread with a connection of its own.
 #
-# What is made of it is the caller's.
-"""Notice that a job has ended."""
+# What is said of it is progress.py's, what is made of it the caller's.
+"""Notice that a job ends, moves, or is out of reach."""
 
 from __future__ import annotations
 
 import threading
 
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
+from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.scripts.answers import AnswerError, Network, Status
+from spalloc_client.scripts.progress import ended, lost_from_sight, moved, seen_again
 from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spalloc_client.job import Job
+    from spalloc_client.scripts.answers import Connections
+    from spalloc_client.scripts.progress import Happened
+
+_CHECK_EVERY = 30.0
+"""Seconds without news after which the server is asked: so long a dead connection can go unseen."""
+
+_PATIENCE = 5.0
+"""Seconds that a server has to connect and to answer."""
+
+_LAST_PATIENCE = 1.0
+"""The same for the last look, which a user waits for."""
 
 _ENDED = (JobState.destroyed, JobState.unknown)
+_TROUBLE = (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException, AnswerError)
 
 
 class Outlook:
-    """A thread that waits for a job's end."""
+    """A thread that looks out for what happens to a job."""
 
-    def __init__(self, job: Job, ring: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        job_id: int,
+        server: tuple[str, int],
+        connections: Connections,
+        tell: Callable[[Happened], None],
+        reconnect_delay: float,
+    ) -> None:
         """Describe it.
 
         Args:
-            job: The job, which is ready.
-            ring: Called, in the thread, once `end` is known.
+            job_id: The job, which is ready.
+            server: Its server's host name and port.
+            connections: The boards that its user knows of.
+            tell: Called at each thing that happens, in the thread or by whoever takes the last look.
+            reconnect_delay: Seconds between attempts to reach a server that is away.
         """
-        self._job = job
-        self._ring = ring
-        self.end: tuple[JobState, str | None] | None = None
-        """The state in which the job ended and the reason, once it has."""
+        self._job_id = job_id
+        self._server = server
+        self._known: Connections | None = connections
+        self._tell = tell
+        self._delay = reconnect_delay
+        self._looking = threading.Lock()
+        self._over = threading.Event()
+        self._away = False
 
     def start(self) -> None:
         """Begin to look out; the process may end without waiting for this."""
-        threading.Thread(target=self._look, name="spalloc-outlook", daemon=True).start()
+        threading.Thread(target=self._look_out, name="spalloc-outlook", daemon=True).start()
 
-    def _look(self) -> None:
-        try:
-            state = JobState.ready
-            while state not in _ENDED:
-                state = self._job.wait_for_state_change(state)
-            self.end = (state, self._job.reason if state == JobState.destroyed else None)
-        except (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException, ValueError):
-            # The job was given back, which closes the connection; or the server came back as one that says nothing of
-            # jobs. Whoever uses the boards goes on.
-            return
-        self._ring()
+    def stop(self) -> None:
+        """Tell nothing any more."""
+        with self._looking:
+            self._over.set()
+
+    def last_look(self) -> None:
+        """Look once more, now that the boards are about to be given back."""
+        if not self._away and not self._over.is_set():
+            try:
+                with ProtocolClient(*self._server, timeout=_LAST_PATIENCE) as client:
+                    self._look(client, _LAST_PATIENCE)
+            except _TROUBLE:
+                return  # giving the job back meets the same trouble, and says so
+
+    def _look_out(self) -> None:
+        while not self._over.is_set():
+            try:
+                with ProtocolClient(*self._server, timeout=_PATIENCE) as client:
+                    # Asked for before the first look, so that no change falls between the two.
+                    client.notify_job(self._job_id, timeout=_PATIENCE)
+                    while self._look(client, _PATIENCE):
+                        _wait_for_change(client)
+            except _TROUBLE as error:
+                with self._looking:
+                    if not self._away and not self._over.is_set():
+                        self._away = True
+                        self._tell(lost_from_sight(self._job_id, self._server, error))
+                self._over.wait(self._delay)
+
+    def _look(self, client: ProtocolClient, timeout: float) -> bool:
+        """Ask how the job is, and tell what is new; return whether there is more to look out for."""
+        status = Status(client.get_job_state(self._job_id, timeout=timeout))
+        network = Network(client.get_job_machine_info(self._job_id, timeout=timeout))
+        with self._looking:
+            if self._over.is_set():
+                return False
+            if self._away:
+                self._away = False
+                self._tell(seen_again(self._job_id, self._server))
+            if status.state in _ENDED:
+                self._over.set()
+                self._tell(ended(self._job_id, status.state, status.reason, asked_here=status.ended_here))
+                return False
+            if network.connections != self._known:
+                self._known = network.connections
+                self._tell(moved(self._job_id, self._known))
+        return True
+
+
+def _wait_for_change(client: ProtocolClient) -> None:
+    try:
+        client.wait_for_notification(_CHECK_EVERY)
+    except ProtocolTimeoutError:
+        return

@@ -1,7 +1,7 @@
-# What `spalloc` says while its user waits: a sentence for each state, the time waited, the place in the queue.
+# What `spalloc` says while its user waits, and while the user has the boards: sentences, and what follows from them.
 #
-# Sentences only, made from values; who asks the server and writes them is alloc.py.
-"""Progress of a job towards its boards, in words."""
+# Values only; who asks the server is waiting.py and outlook.py, who writes them session.py.
+"""Progress of a job towards its boards, and what happens to it then, in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from spalloc_client.scripts.answers import Connections
     from spalloc_client.scripts.queue import Place
 
 
@@ -47,3 +48,66 @@ def waiting(job_id: int, state: int, waited: float, place: Place | None) -> Text
     """
     line = sentence(job_id, state) + " " + duration(waited)
     return line + f" ({place})" if place is not None and state == JobState.queued else line
+
+
+class Happened:
+    """Something that happened to a job while its user had its boards."""
+
+    __slots__ = ("connections", "is_end", "line", "spoils")
+    line: Text
+    """What to say."""
+    is_end: bool
+    """Whether there is no such job any more."""
+    spoils: bool
+    """Whether it means that who used the boards can't have done so all the time."""
+    connections: Connections | None
+    """The boards it has now, if these are others."""
+
+    def __init__(
+        self,
+        line: Text,
+        *,
+        is_end: bool = False,
+        spoils: bool = False,
+        connections: Connections | None = None,
+    ) -> None:
+        self.line = line
+        self.is_end = is_end
+        self.spoils = spoils
+        self.connections = connections
+
+
+def ended(job_id: int, state: int, reason: str | None, *, asked_here: bool) -> Happened:
+    """Return what to say of a job that is no more; `asked_here` is whether this host asked for that."""
+    if asked_here:
+        return Happened(sentence(job_id, state, reason), is_end=True)
+    why = "." if reason is None else f": {printable(reason)}"
+    if state == JobState.unknown:
+        why = ": the server does not know it any more."
+    return Happened(Text(f"Job {job_id} was revoked{why}", Style.RED), is_end=True, spoils=True)
+
+
+def moved(job_id: int, connections: Connections | None) -> Happened:
+    """Return what to say of a job that has other boards now, or none for the moment."""
+    if connections:
+        words = f"Job {job_id} was moved to other boards: the hostname is {printable(connections[0][2])} now."
+    else:
+        words = f"Job {job_id} has lost its boards, and waits for others."
+    return Happened(Text(words, Style.RED), spoils=True, connections=connections)
+
+
+def lost_from_sight(job_id: int, server: tuple[str, int], error: Exception) -> Happened:
+    """Return what to say when the server of a job can't be reached any more."""
+    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    words = f"Job {job_id}: The server {_named(server)} is out of reach ({printable(why)}), trying again..."
+    return Happened(Text(words, Style.YELLOW))
+
+
+def seen_again(job_id: int, server: tuple[str, int]) -> Happened:
+    """Return what to say when it is reached again."""
+    return Happened(Text(f"Job {job_id}: Connected to {_named(server)} again.", Style.GREEN))
+
+
+def _named(server: tuple[str, int]) -> str:
+    hostname, port = server
+    return f"{printable(hostname)}:{port}"

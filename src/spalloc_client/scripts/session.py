@@ -1,31 +1,29 @@
 # `spalloc` at work: a job is asked for, waited for, used and given back, whatever happens in between.
 #
-# The order of these, and that the job is given back. What is said meanwhile is progress.py's and waiting.py's.
+# The order of these, and that the job is given back. What is said meanwhile is progress.py's and waiting.py's, what
+# happens while the user has the boards using.py's.
 """One job's life under `spalloc`."""
 
 from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from spalloc_client.errors import JobDestroyedError
-from spalloc_client.scripts.ended import NOT_EXECUTABLE, NOT_FOUND, Ended
+from spalloc_client.scripts.ended import Ended
 from spalloc_client.scripts.interruption import Interruptions, Stopped
-from spalloc_client.scripts.keyboard import Keyboard
 from spalloc_client.scripts.outcome import NOT_WRITTEN, SIGNALLED, SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.progress import sentence
 from spalloc_client.scripts.request import job_request
-from spalloc_client.scripts.substitutions import Facts, csv, substituted
+from spalloc_client.scripts.substitutions import Facts, csv, sorted_connections
 from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
 from spalloc_client.states import JobState
-from spalloc_client.terminal.console import messages, output
-from spalloc_client.terminal.table import definitions
-from spalloc_client.terminal.text import Style, Text, printable
+from spalloc_client.terminal.console import messages
+from spalloc_client.terminal.text import Style, Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from spalloc_client.job import Job
+    from spalloc_client.scripts.answers import Connections
     from spalloc_client.scripts.arguments import Arguments
     from spalloc_client.scripts.outcome import Endings
 
@@ -98,10 +97,9 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     interruptions.outcome_of(lambda: ethernet_ips.write(job))
     status_line.last(sentence(job.id, JobState.ready))
     facts = interruptions.outcome_of(partial(_facts, job, job.id, ethernet_ips.name, server))
-    if arguments.command:
-        return _run(arguments.command, facts, interruptions)
-    _show(facts)
-    return Ended(_await_enter(job, job.id, interruptions), interrupted=False)
+    from spalloc_client.scripts.using import use
+
+    return use(arguments, facts, ethernet_ips.rewrite, interruptions)
 
 
 def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interruptions) -> None:
@@ -126,74 +124,9 @@ def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) ->
         height=job.height,
         ethernet_ips=ethernet_ips,
         machine=job.machine_name or "",
-        boards=len(connections),
+        connections=sorted_connections(connections),
         server=server,
     )
-
-
-def _run(command: list[str], facts: Facts, interruptions: Interruptions) -> Ended:
-    tokens = facts.tokens()
-    words = [substituted(word, tokens) for word in command]
-    try:
-        if sys.platform == "win32":
-            from spalloc_client.windows.command import run_on_console
-
-            status = run_on_console(words, facts.environment(), interruptions.check)
-            return Ended(status, interrupted=False)
-        else:  # noqa: RET505  # the type checker passes over it for Windows
-            from spalloc_client.scripts.wrapped import run_wrapped
-
-            return run_wrapped(words, facts.environment(), interruptions.check)
-    except FileNotFoundError as error:
-        raise CommandError(NOT_FOUND, f"--command: there is no program {words[0]!r}") from error
-    except PermissionError as error:
-        raise CommandError(NOT_EXECUTABLE, f"--command: {words[0]!r} may not be executed") from error
-    except OSError as error:
-        raise CommandError(
-            NOT_EXECUTABLE, f"--command: {words[0]!r} can't be executed: {error.strerror}"
-        ) from error
-
-
-def _show(facts: Facts) -> None:
-    pairs: dict[str, Text | str | int] = {
-        "Hostname": Text(printable(facts.hostname), Style.BOLD),
-        "Width": facts.width,
-        "Height": facts.height,
-    }
-    if facts.boards > 1:
-        pairs["Num boards"] = facts.boards
-        pairs["All hostnames"] = facts.ethernet_ips
-    pairs["Running on"] = printable(facts.machine)
-    output().print(definitions(pairs))
-
-
-def _await_enter(job: Job, job_id: int, interruptions: Interruptions) -> int:
-    """Wait until the user is done, or the job is; return the exit status."""
-    from spalloc_client.scripts.outlook import Outlook
-
-    console = output()
-    console.write(Text("<Press enter when done>", Style.DIM).coded(console.colour))
-    outlook = Outlook(job, interruptions.bell.ring)
-    outlook.start()
-    try:
-        with Keyboard(interruptions) as keyboard:
-            while outlook.end is None:
-                typed = keyboard.wait()
-                if typed == b"":
-                    console.write("\n")
-                    return SUCCESS
-                if typed is not None and b"\n" in typed:
-                    return SUCCESS
-    except Stopped as stopped:
-        if stopped.number != 2:
-            raise
-        console.write("\n")
-        return SUCCESS
-    except OSError as error:
-        raise CommandError(USAGE, f"can't wait for Enter on standard input: {error.strerror}") from error
-    console.write("\n")
-    messages().print([sentence(job_id, *outlook.end)])
-    return DESTROYED
 
 
 class _TemporaryCsv:
@@ -220,10 +153,11 @@ class _TemporaryCsv:
             messages().print([f"spalloc: can't remove {self.name}: {error.strerror}"])
 
     def write(self, job: Job) -> None:
-        connections = job.connections or {}
-        text = csv([(x, y, hostname) for (x, y), hostname in connections.items()])
+        self.rewrite(sorted_connections(job.connections or {}))
+
+    def rewrite(self, connections: Connections) -> None:
         try:
-            Path(self.name).write_text(text, encoding="utf-8", newline="\n")
+            Path(self.name).write_text(csv(connections), encoding="utf-8", newline="\n")
         except OSError as error:
             raise CommandError(NOT_WRITTEN, f"can't write {self.name}: {error.strerror}") from error
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from spalloc_client.scripts.answers import Connections
+
 
 class Facts:
     """What there is to know about an allocated job."""
 
-    __slots__ = ("boards", "ethernet_ips", "height", "hostname", "job_id", "machine", "server", "width")
+    __slots__ = ("connections", "ethernet_ips", "height", "hostname", "job_id", "machine", "server", "width")
     job_id: int
     hostname: str
     """The host name of chip (0, 0)."""
@@ -23,7 +27,7 @@ class Facts:
     ethernet_ips: str
     """The name of the file with all host names."""
     machine: str
-    boards: int
+    connections: Connections
     server: tuple[str, int]
     """The server's host name and port."""
 
@@ -36,7 +40,7 @@ class Facts:
         height: int,
         ethernet_ips: str,
         machine: str,
-        boards: int,
+        connections: Connections,
         server: tuple[str, int],
     ) -> None:
         self.job_id = job_id
@@ -45,7 +49,7 @@ class Facts:
         self.height = height
         self.ethernet_ips = ethernet_ips
         self.machine = machine
-        self.boards = boards
+        self.connections = connections
         self.server = server
 
     def tokens(self) -> dict[str, object]:
@@ -71,7 +75,7 @@ class Facts:
             "SPALLOC_HEIGHT": str(self.height),
             "SPALLOC_ETHERNET_IPS": self.ethernet_ips,
             "SPALLOC_MACHINE": self.machine,
-            "SPALLOC_BOARDS": str(self.boards),
+            "SPALLOC_BOARDS": str(len(self.connections)),
             "SPALLOC_SERVER_HOSTNAME": hostname,
             "SPALLOC_SERVER_PORT": str(port),
         }
@@ -92,6 +96,11 @@ def substituted(argument: str, tokens: Mapping[str, object]) -> str:
 
 
 _TOKEN = re.compile(r"\{([a-z_]*)\}")
+
+
+def sorted_connections(connections: Mapping[tuple[int, int], str]) -> Connections:
+    """Return x, y and host name of each Ethernet-connected chip, sorted."""
+    return tuple(sorted((x, y, hostname) for (x, y), hostname in connections.items()))
 
 
 def csv(connections: Iterable[tuple[int, int, str]]) -> str:

@@ -51,6 +51,8 @@ class JobRecord:
     """When the job was destroyed, in seconds of Unix time."""
     owner_host: str = ""
     """Whence the job was created."""
+    ended_by: str | None = None
+    """Which host asked for the job's end; None if nobody did."""
 
 
 class Job:

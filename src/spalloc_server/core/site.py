@@ -150,12 +150,15 @@ class Site:
         if job is not None and job.record.allocation is not None:
             self._order(job, Happening.POWER_ASKED, job.record.allocation, on=on)
 
-    def destroy_job(self, number: int, reason: str | None, *, wall: float, now: float) -> None:
+    def destroy_job(
+        self, number: int, reason: str | None, *, by: str | None = None, wall: float, now: float
+    ) -> None:
         """End a job, whatever it is doing; does nothing to one that isn't live.
 
         Args:
             number: The job's ID.
             reason: Why, for its owner to read; None if nobody said.
+            by: The host that asks for it; None if nobody does.
             wall: Unix time in seconds.
             now: The core's time.
         """
@@ -164,7 +167,7 @@ class Site:
             self.changes += 1
             if job.record.state is JobState.queued:
                 self._scheduler.withdraw(number)
-            self._end(job, reason, wall, now)
+            self._end(job, reason, wall, now, by)
 
     def report_problem(self, key: BoardKey, host: str, text: str, now: float) -> None:
         """Take a user's report of a sick board; when enough users agree, it is set aside, after its job if it has one.
@@ -576,15 +579,15 @@ class Site:
         self._effects.machines_changed.add(allocation.machine)
         self._follow_upkeep(now)
 
-    def _end(self, job: Job, reason: str | None, wall: float, now: float) -> None:
+    def _end(self, job: Job, reason: str | None, wall: float, now: float, by: str | None = None) -> None:
         allocation = job.record.allocation
         if allocation is not None:
             self._give_back(allocation, {}, now)
-        self._retire(job, reason, wall)
+        self._retire(job, reason, wall, by)
 
-    def _retire(self, job: Job, reason: str | None, wall: float) -> None:
+    def _retire(self, job: Job, reason: str | None, wall: float, by: str | None = None) -> None:
         job.order = None
-        job.happens(Happening.DESTROYED, power=None, reason=reason, ended=wall)
+        job.happens(Happening.DESTROYED, power=None, reason=reason, ended=wall, ended_by=by)
         self._touch(job)
         del self.jobs[job.id]
         self._headcount.remove(job.record)

@@ -41,6 +41,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
     ended: float | None = None
     owner_host: str = ""
+    ended_by: str | None = None
 
 
 _write = msgspec.json.Encoder().encode
@@ -74,6 +75,7 @@ def to_text(record: JobRecord) -> bytes:
             reason=record.reason,
             ended=record.ended,
             owner_host=record.owner_host,
+            ended_by=record.ended_by,
         )
     )
 
@@ -108,4 +110,5 @@ def from_text(text: bytes) -> JobRecord:
         reason=stored.reason,
         ended=stored.ended,
         owner_host=stored.owner_host,
+        ended_by=stored.ended_by,
     )

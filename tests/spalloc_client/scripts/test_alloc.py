@@ -2,12 +2,15 @@
 
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from spalloc_client.protocol_client import ProtocolClient
-from tests.spalloc_client.scripts.conftest import Commands
+from spalloc_server.embedded import EmbeddedSite
+from tests.spalloc_client.scripts.conftest import Commands, Running
 
 OWNER = ("--owner", "jane")
 pytestmark = pytest.mark.slow
@@ -144,6 +147,70 @@ def test_at_the_prompt_it_is_told_that_the_job_was_destroyed(
     client.destroy_job(1, "The machine room is too hot.")
     assert running.end() == 1
     assert running.said["error"].endswith("Job 1: Destroyed: The machine room is too hot.\n")
+
+
+WAIT = ("-c", "read line; exit 0")
+
+
+def let_go(running: Running) -> int:
+    """Let a command that waits for a line end, and return spalloc's status."""
+    assert running.process.stdin is not None
+    running.process.stdin.write("\n")
+    running.process.stdin.flush()
+    return running.end()
+
+
+ELSEWHERE = "import json, socket, sys; s = socket.create_connection(sys.argv[1:3], 9, ('127.0.0.2', 0)); \
+s.sendall(json.dumps({'command': 'destroy_job', 'args': [1, sys.argv[3] or None]}).encode() + b'\\n'); s.recv(99)"
+"""A program that destroys job 1 of a server, from another host than this."""
+
+
+def revoke(site: EmbeddedSite, reason: str = "") -> None:
+    """Destroy job 1 from another host."""
+    subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, site.hostname, str(site.port), reason], check=True, timeout=30
+    )
+
+
+def test_a_command_is_told_when_its_job_is_revoked_and_goes_on(
+    commands: Commands, site: EmbeddedSite
+) -> None:
+    running = commands.start("spalloc", *OWNER, "3", *WAIT)
+    running.until("Ready!")
+    revoke(site, "The machine room is too hot.")
+    running.until("Job 1 was revoked: The machine room is too hot.\n")
+    assert running.process.poll() is None
+    assert let_go(running) == 1
+    assert running.said["error"].count("revoked") == 1
+
+
+def test_a_command_s_own_failure_is_its_status_though_the_job_was_revoked(
+    commands: Commands, site: EmbeddedSite
+) -> None:
+    running = commands.start("spalloc", *OWNER, "-c", "read line; exit 7")
+    running.until("Ready!")
+    revoke(site)
+    running.until("Job 1 was revoked.\n")
+    assert let_go(running) == 7
+
+
+def test_a_command_whose_own_host_ended_the_job_is_not_to_blame(
+    commands: Commands, client: ProtocolClient
+) -> None:
+    running = commands.start("spalloc", *OWNER, "3", *WAIT)
+    running.until("Ready!")
+    client.destroy_job(1, "Done.")
+    running.until("Job 1: Destroyed: Done.\n")
+    assert let_go(running) == 0
+
+
+def test_a_revocation_that_ends_the_command_is_told_all_the_same(
+    commands: Commands, site: EmbeddedSite
+) -> None:
+    program = [sys.executable, "-c", ELSEWHERE, site.hostname, str(site.port), ""]
+    ended = commands.run("spalloc", *OWNER, "-c", *program)
+    assert ended.stderr.endswith("Job 1 was revoked.\n")
+    assert ended.returncode == 1
 
 
 def test_ctrl_c_while_waiting_frees_the_job(commands: Commands, client: ProtocolClient) -> None:

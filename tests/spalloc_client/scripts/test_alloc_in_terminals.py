@@ -8,6 +8,7 @@ import pytest
 
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_server.embedded import EmbeddedSite
+from tests.spalloc_client.scripted import Answer, ScriptedServer
 from tests.spalloc_client.scripts.conftest import Commands
 from tests.spalloc_client.scripts.terminals import Terminal
 
@@ -131,6 +132,58 @@ def test_a_server_that_dies_half_way_is_waited_for_and_ctrl_c_still_ends_it(tmp_
         assert [row.split()[0] for row in rows] == ["The", "Job"]
         assert terminal.end("\x03") == 4
         assert b"Traceback" not in terminal.written
+
+
+def one_board(hostname: str = "board-1") -> dict[str, Answer]:
+    """The answers of a server with one job, which is ready."""
+    status = {
+        "state": 3,
+        "power": True,
+        "keepalive": 60.0,
+        "reason": None,
+        "start_time": 0.0,
+        "keepalivehost": "",
+    }
+    boards = {
+        "width": 8,
+        "height": 8,
+        "connections": [[[0, 0], hostname]],
+        "machine_name": "m",
+        "boards": [[0, 0, 0]],
+    }
+    return {"create_job": 1, "get_job_state": status, "get_job_machine_info": boards}
+
+
+def test_a_server_that_goes_away_under_a_command_and_comes_back_is_told_once_each() -> None:
+    with ScriptedServer(one_board()) as server:
+        commands = Commands(server.hostname, server.port)
+        running = commands.start("spalloc", *OWNER, "--reconnect-delay", "0.05", "-c", "read line")
+        running.until("Ready!")
+        server.wait_for_command("notify_job")
+    running.until("Job 1: The server 127.0.0.1")
+    with ScriptedServer(one_board(), port=server.port):
+        running.until(f"Job 1: Connected to 127.0.0.1:{server.port} again.\n")
+        assert running.process.stdin is not None
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+        assert running.end() == 0
+    assert running.said["error"].count("out of reach") == running.said["error"].count("Connected") == 1
+
+
+def test_a_command_is_told_of_other_boards_and_finds_them_in_its_file(tmp_path: Path) -> None:
+    with ScriptedServer(one_board()) as server:
+        commands = Commands(server.hostname, server.port)
+        running = commands.start("spalloc", *OWNER, "-c", "read line; cat {ethernet_ips}")
+        running.until("Ready!")
+        server.wait_for_command("notify_job")
+        server.answers |= one_board("board-2")
+        server.send(b'{"jobs_changed": [1]}\n')
+        running.until("Job 1 was moved to other boards: the hostname is board-2 now.\n")
+        assert running.process.stdin is not None
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+        assert running.end() == 1
+    assert running.said["output"] == "x,y,hostname\n0,0,board-2\n"
 
 
 def test_a_server_that_dies_under_a_command_leaves_it_to_end_by_itself(tmp_path: Path) -> None:

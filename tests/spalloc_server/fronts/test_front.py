@@ -581,6 +581,22 @@ def test_a_job_is_kept_alive_from_anywhere_while_the_disk_fails_and_no_report_is
     run(test)
 
 
+def test_who_asked_for_a_job_s_end_is_told_and_recorded() -> None:
+    async def test(front: Front) -> None:
+        peer, elsewhere = await front.connect(), await front.connect("127.0.0.2")
+        job = await peer.call("create_job", owner="me")
+        await elsewhere.call("destroy_job", job, "Enough.")
+        assert (await peer.call("get_job_state", job))["ended_here"] is False
+        assert (await elsewhere.call("get_job_state", job))["ended_here"] is True
+        await _recorded(front.engine)
+        (record,) = [record for record in front.store.recall(ended_limit=9).jobs if record.id == job]
+        assert record.ended_by == "127.0.0.2"
+        peer.writer.close()
+        elsewhere.writer.close()
+
+    run(test)
+
+
 async def _recorded(engine: Engine) -> None:
     """Wait until all that the site was told is on disk."""
     done = asyncio.get_running_loop().create_future()

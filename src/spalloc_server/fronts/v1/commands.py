@@ -287,12 +287,12 @@ class Commands:
             }
         ended = self._ended_jobs.ended_record(number)
         if ended is None and self._site.has_given(number):
-            return Later(lambda: self._read_fate(number))
-        return _fate(ended)
+            return Later(lambda: self._read_fate(number, caller.host))
+        return _fate(ended, caller.host)
 
-    async def _read_fate(self, number: int) -> Encoded:
+    async def _read_fate(self, number: int, host: str) -> Encoded:
         try:
-            return Encoded(return_line(_fate(await self._ended_jobs.ended_job(number))))
+            return Encoded(return_line(_fate(await self._ended_jobs.ended_job(number), host)))
         except sqlite3.Error as error:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
@@ -340,7 +340,7 @@ class Commands:
         self._check_trust(caller, number)
         if reason is not None and len(reason) > LONGEST_REASON:
             reason = reason[: LONGEST_REASON - 1] + "…"
-        self._site.destroy_job(number, reason, wall=self._clock.wall(), now=self._clock.now())
+        self._site.destroy_job(number, reason, by=caller.host, wall=self._clock.wall(), now=self._clock.now())
         return None
 
     def _list_jobs(self, _caller: Caller) -> Encoded:
@@ -481,8 +481,8 @@ class Commands:
         return None if allocation is None else Holder(number, allocation)
 
 
-def _fate(ended: JobRecord | None) -> Json:
-    """Return the state of a job that has ended, or of which nothing is known."""
+def _fate(ended: JobRecord | None, host: str) -> Json:
+    """Return the state, for `host`, of a job that has ended, or of which nothing is known."""
     return {
         "state": (JobState.unknown if ended is None else JobState.destroyed).value,
         "power": None,
@@ -490,6 +490,7 @@ def _fate(ended: JobRecord | None) -> Json:
         "reason": None if ended is None else ended.reason,
         "start_time": None,
         "keepalivehost": None,
+        "ended_here": ended is not None and ended.ended_by == host,
     }
 
 

@@ -1,0 +1,152 @@
+# The time in which a user has a job's boards: the wrapped command or the prompt, and news of the job meanwhile.
+#
+# Getting the boards and giving them back is session.py's; how the news come is outlook.py's, their words progress.py's.
+"""Use of a job's boards."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import deque
+
+from spalloc_client.scripts.ended import NOT_EXECUTABLE, NOT_FOUND, Ended
+from spalloc_client.scripts.interruption import Interruptions, Stopped
+from spalloc_client.scripts.keyboard import Keyboard
+from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.outlook import Outlook
+from spalloc_client.scripts.substitutions import Facts, substituted
+from spalloc_client.scripts.waiting import DESTROYED
+from spalloc_client.terminal.console import NotWrittenError, ReaderGoneError, messages, output
+from spalloc_client.terminal.table import definitions
+from spalloc_client.terminal.text import Style, Text, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spalloc_client.scripts.answers import Connections
+    from spalloc_client.scripts.arguments import Arguments
+    from spalloc_client.scripts.progress import Happened
+
+
+def use(
+    arguments: Arguments,
+    facts: Facts,
+    rewrite: Callable[[Connections], None],
+    interruptions: Interruptions,
+) -> Ended:
+    """Let the user have the boards until they are done with them, or at the prompt until there is no such job any more.
+
+    Args:
+        arguments: What `spalloc` was given.
+        facts: The job and its boards.
+        rewrite: Writes the file of host names again, when the job has other boards.
+        interruptions: What may come meanwhile.
+    """
+    happened: deque[Happened] = deque()
+    news: deque[Happened] = deque()
+
+    def tell(event: Happened) -> None:
+        happened.append(event)
+        if event.connections is not None:
+            try:
+                rewrite(event.connections)
+            except CommandError as error:
+                _say(Text(str(error)))
+        if arguments.command:
+            _say(event.line)
+        else:
+            news.append(event)
+            interruptions.bell.ring()
+
+    delay = max(0.0, arguments.reconnect_delay)
+    outlook = Outlook(facts.job_id, facts.server, facts.connections, tell, delay)
+    outlook.start()
+    try:
+        if not arguments.command:
+            _show(facts)
+            return Ended(_await_enter(news, interruptions), interrupted=False)
+        ended = _run(arguments.command, facts, interruptions)
+        # What ended the command may be that its boards went away, of which there was no time to hear.
+        interruptions.outcome_of(outlook.last_look)
+    finally:
+        outlook.stop()
+    if ended.status == SUCCESS and any(event.spoils for event in happened):
+        return Ended(DESTROYED, interrupted=False)
+    return ended
+
+
+def _say(line: Text) -> None:
+    if sys.platform != "win32":
+        # The command has the terminal, where writing from the background may be forbidden: not while this is blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    try:
+        messages().print([line])
+    except (ReaderGoneError, NotWrittenError):
+        return  # whoever could have read it has gone; the command goes on
+
+
+def _run(command: list[str], facts: Facts, interruptions: Interruptions) -> Ended:
+    tokens = facts.tokens()
+    words = [substituted(word, tokens) for word in command]
+    try:
+        if sys.platform == "win32":
+            from spalloc_client.windows.command import run_on_console
+
+            status = run_on_console(words, facts.environment(), interruptions.check)
+            return Ended(status, interrupted=False)
+        else:  # noqa: RET505  # the type checker passes over it for Windows
+            from spalloc_client.scripts.wrapped import run_wrapped
+
+            return run_wrapped(words, facts.environment(), interruptions.check)
+    except FileNotFoundError as error:
+        raise CommandError(NOT_FOUND, f"--command: there is no program {words[0]!r}") from error
+    except PermissionError as error:
+        raise CommandError(NOT_EXECUTABLE, f"--command: {words[0]!r} may not be executed") from error
+    except OSError as error:
+        raise CommandError(
+            NOT_EXECUTABLE, f"--command: {words[0]!r} can't be executed: {error.strerror}"
+        ) from error
+
+
+def _show(facts: Facts) -> None:
+    pairs: dict[str, Text | str | int] = {
+        "Hostname": Text(printable(facts.hostname), Style.BOLD),
+        "Width": facts.width,
+        "Height": facts.height,
+    }
+    if len(facts.connections) > 1:
+        pairs["Num boards"] = len(facts.connections)
+        pairs["All hostnames"] = facts.ethernet_ips
+    pairs["Running on"] = printable(facts.machine)
+    output().print(definitions(pairs))
+
+
+def _await_enter(news: deque[Happened], interruptions: Interruptions) -> int:
+    """Wait until the user is done, or the job is; return the exit status."""
+    console = output()
+    prompt = Text("<Press enter when done>", Style.DIM).coded(console.colour)
+    console.write(prompt)
+    try:
+        with Keyboard(interruptions) as keyboard:
+            while True:
+                typed = keyboard.wait()
+                if typed == b"":
+                    console.write("\n")
+                    return SUCCESS
+                if typed is not None and b"\n" in typed:
+                    return SUCCESS
+                while news:
+                    event = news.popleft()
+                    console.write("\n")
+                    messages().print([event.line])
+                    if event.is_end:
+                        return DESTROYED
+                    console.write(prompt)
+    except Stopped as stopped:
+        if stopped.number != signal.SIGINT:
+            raise
+        console.write("\n")
+        return SUCCESS
+    except OSError as error:
+        raise CommandError(USAGE, f"can't wait for Enter on standard input: {error.strerror}") from error
