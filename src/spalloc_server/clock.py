@@ -3,6 +3,7 @@
 # Everything else is given the time, so that a simulated clock can stand here.
 """Clocks."""
 
+import sys
 import time
 from typing import Protocol
 
@@ -16,6 +17,9 @@ class Clock(Protocol):
     def wall(self) -> float:
         """Return seconds of Unix time."""
 
+    def suspended(self) -> float:
+        """Return for how many seconds the computer has been suspended, in which `now` stands still."""
+
 
 class SystemClock:
     """The computer's clocks."""
@@ -27,3 +31,9 @@ class SystemClock:
     def wall(self) -> float:
         """Return seconds of Unix time."""
         return time.time()
+
+    def suspended(self) -> float:
+        """Return for how many seconds the computer has been suspended since it started; 0 where it does not say."""
+        if sys.platform == "linux":
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+        return 0.0

@@ -22,6 +22,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
+from spalloc_server.presence import JUDGE_AGAIN_SECONDS, LATE_SECONDS, Presence
 from spalloc_server.store.database import Store
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
@@ -99,6 +100,8 @@ class Engine:
         self.clock = clock
         self.listeners: set[Listener] = set()
         self.measures = Measures()
+        self.presence = Presence(clock, site.delays, self.measures.delays)
+        """Says whether others may be judged by their silence."""
         self.trouble: str | None = None
         """Why nothing can be recorded just now; None while all is well."""
         self.failure: Exception | None = None
@@ -117,6 +120,8 @@ class Engine:
         self._settle_soon: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._recording: asyncio.Task[None] | None = None
+        self._writing_since: float | None = None
+        """Since when records wait to be written."""
         self._stopping = False
         self._stopped = False
 
@@ -136,6 +141,7 @@ class Engine:
         else:
             site.recall(recalled.jobs, recalled.boards, next_job, wall=wall, now=now, all_off=all_off)
         self._hardware.start(self._frame_silent)
+        self.presence.start()
         self.event()
 
     def reconfigure(self, machines: Sequence[Machine]) -> None:
@@ -147,6 +153,7 @@ class Engine:
     async def stop(self) -> None:
         """Let go of the hardware and put down what is still to be recorded; jobs stay as they are."""
         self._stopping = True
+        self.presence.stop()
         for handle in (self._settle_soon, self._alarm):
             if handle is not None:
                 handle.cancel()
@@ -336,7 +343,7 @@ class Engine:
     ) -> bool:
         """Put records on disk, however long it takes; return False if the server is stopped before it could be done."""
         loop = asyncio.get_running_loop()
-        began = self.clock.now()
+        began = self._writing_since = self.clock.now()
         told: float | None = None
         while True:
             try:
@@ -358,7 +365,11 @@ class Engine:
                     self.trouble = None
                 if told is not None:
                     _log.warning("records are written again, after %.0f s", self.clock.now() - began)
-                self.measures.commits.add(self.clock.now() - began)
+                took = self.clock.now() - began
+                self.measures.commits.add(took)
+                self._writing_since = None
+                if took > LATE_SECONDS:
+                    self.presence.lost(began, "records to get onto the disk")
                 return True
 
     def _carry_out(self, batch: _Batch) -> None:
@@ -418,10 +429,22 @@ class Engine:
             self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
 
     def _ring(self) -> None:
+        if not self._may_judge():
+            self._alarm = asyncio.get_running_loop().call_later(JUDGE_AGAIN_SECONDS, self._ring)
+            return
         self._alarm = None
         with self._deciding():
             self.site.tick(self.clock.now(), wall=self.clock.wall())
         self.event()
+
+    def _may_judge(self) -> bool:
+        """Whether what jobs' owners sent is read.
+
+        While records wait for the disk, it may be behind replies that wait with them; and nothing that is decided about
+        jobs could be done.
+        """
+        stalled = self._writing_since is not None and self.clock.now() - self._writing_since > LATE_SECONDS
+        return not stalled and self.presence.may_judge()
 
 
 def _log_job(record: JobRecord) -> None:

@@ -50,5 +50,7 @@ class Measures:
     """How long the core took over which jobs start, once for every batch of events."""
     commits: Durations = field(default_factory=Durations)
     """How long records took to get onto the disk."""
+    delays: Durations = field(default_factory=Durations)
+    """For how long the server was held up, each time it was."""
     failed_commits: int = 0
     """Writes that failed and were tried again."""

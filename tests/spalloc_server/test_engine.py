@@ -99,6 +99,9 @@ class Bench:
     def now(self) -> float:
         return self.world.now
 
+    def suspended(self) -> float:
+        return 0.0
+
     def wall(self) -> float:
         return 1e9 + self.world.now
 
@@ -199,7 +202,9 @@ def test_the_log_tells_of_a_full_disk_once_a_minute_and_when_it_has_room_again(
     assert [record.levelname for record in caplog.records] == ["CRITICAL", "CRITICAL"]
     bench.records.failing = False
     bench.pass_time(3 * RECORD_RETRY_SECONDS)
-    assert re.fullmatch(r"records are written again, after 7\d s", caplog.messages[-1])
+    again, waited = caplog.messages[-2:]
+    assert re.fullmatch(r"records are written again, after 7\d s", again)
+    assert re.match(r"the server waited 7\d.\d s for records", waited)
 
 
 @pytest.mark.parametrize("hosts", [["here"], ["here", "there"]], ids=["one host", "two hosts in turn"])

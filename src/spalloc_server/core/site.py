@@ -11,6 +11,7 @@ from itertools import count
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.changes import objection
+from spalloc_server.core.delays import Delays
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice, about_board
 from spalloc_server.core.jobs import Asked, Job, JobRecord, in_short, shortened
 from spalloc_server.core.life import Happening
@@ -62,6 +63,8 @@ class Site:
         """Frames whose BMP does not answer."""
         self.limits = JobLimits()
         """How many jobs there may be; may be replaced at any time."""
+        self.delays = Delays()
+        """When the server was not there to hear of jobs."""
         self._headcount = Headcount()
         self._with_boards = 0
         """How many live jobs have boards."""
@@ -605,7 +608,7 @@ class Site:
         job = self.jobs.get(number)
         if job is None or job.record.keepalive is None:
             return
-        deadline = job.heard + job.record.keepalive
+        deadline = self.delays.deadline(job.heard, job.record.keepalive)
         if deadline <= now:
             self.destroy_job(number, TIMED_OUT, wall=wall, now=now)
         else:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from spalloc_server.presence import LATE_SECONDS
 from spinnaker.scp import Result, ScpReply
 from spinnaker.sdp import PacketError
 
@@ -18,6 +19,9 @@ WINDOW = 8
 
 Question = Callable[[int], bytes]
 """Makes the datagram, given its sequence number."""
+
+READING_SECONDS = 0.1
+"""How long a server that was held up looks at what has come before it asks again."""
 
 _TRANSIENT = frozenset(range(Result.NO_BUFFER, Result.TRANSMISSION + 1)) | {Result.TIMEOUT}
 """Results that say "not now" rather than "no"."""
@@ -160,10 +164,25 @@ class Conversation(asyncio.DatagramProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _catch_up(self, now: float, late: float) -> None:
+        """Wait for answers that came while the server was held up and are still to be read.
+
+        Asked again now, a BMP would do twice what it has done. Nor is a try counted in which the server was not there.
+        """
+        for asked in self._under_way.values():
+            asked.deadline += late
+            asked.tries = max(0, asked.tries - 1)
+        if self._under_way:
+            self._set_timer(now + READING_SECONDS)
+
     def _check(self) -> None:
         """Ask again what has waited long enough, and give up what was asked often enough."""
-        self._timer = None
+        timer, self._timer = self._timer, None
         now = asyncio.get_running_loop().time()
+        late = 0.0 if timer is None else now - timer.when()
+        if late > LATE_SECONDS:
+            self._catch_up(now, late)
+            return
         for sequence, asked in list(self._under_way.items()):
             if asked.deadline > now:
                 continue

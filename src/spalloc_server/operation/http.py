@@ -12,6 +12,7 @@ from typing import cast
 
 from spalloc_server.fronts.listening import listen
 from spalloc_server.fronts.v1.server import Admission
+from spalloc_server.presence import Deadline, Presence
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +40,10 @@ Page = Callable[[], Answer]
 class HttpServer:
     """Serves pages by their paths."""
 
-    def __init__(self, pages: Mapping[str, Page], admission: Admission) -> None:
-        """Serve `pages` to those whom `admission` lets."""
+    def __init__(self, pages: Mapping[str, Page], admission: Admission, presence: Presence) -> None:
+        """Serve `pages` to those whom `admission` lets; `presence` says whose fault silence is."""
         self.pages = pages
+        self.presence = presence
         self.admission = admission
         """May be replaced at any time."""
         self._connections: set[Callable[[], None]] = set()
@@ -106,7 +108,7 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._head = b""
         self._transport: asyncio.Transport
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: Deadline | None = None
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,12 +116,13 @@ class _Connection(asyncio.Protocol):
         if not self._server.opened(self.abort):
             self._transport.abort()
             return
-        self._timer = asyncio.get_running_loop().call_later(REQUEST_SECONDS, self.abort)
+        presence = self._server.presence
+        self._deadline = presence.when_over(presence.now(), REQUEST_SECONDS, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.closed(self.abort)
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def data_received(self, data: bytes) -> None:
         if self._answered:

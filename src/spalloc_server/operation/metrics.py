@@ -72,6 +72,11 @@ class SiteCollector(Collector):
         yield _histogram(
             "spalloc_commit_seconds", "How long records took to get onto the disk.", measures.commits
         )
+        yield _histogram(
+            "spalloc_delay_seconds",
+            "How long the server was held up, each time that it was for a quarter of a second or more.",
+            measures.delays,
+        )
         yield CounterMetricFamily(
             "spalloc_failed_commits",
             "Writes of records that failed and were tried again.",

@@ -62,8 +62,8 @@ class ScriptedBmp:
 class Bench:
     """A driver and its BMP in a world of their own."""
 
-    def __init__(self, version: SoftwareNumber = NEW) -> None:
-        self.world = World(1)
+    def __init__(self, version: SoftwareNumber = NEW, seed: int = 1) -> None:
+        self.world = World(seed)
         self.network = Network(self.world)
         self.bmp = ScriptedBmp(self.network, version)
         self.process = Process(self.world, self.network, "driver")
@@ -278,3 +278,29 @@ def test_whatever_a_bmp_answers_every_piece_is_answered_once(data: st.DataObject
     bench.ask("three", {1, 3})
     bench.wait("one", "two", "three", limit=3600.0)
     assert not bench.process.faults
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_server_that_was_held_up_reads_the_answers_before_it_asks_again(seed: int) -> None:
+    bench = Bench(seed=seed)
+
+    def pausing(request: ScpRequest) -> ScpReply:
+        bench.process.pause(300.0)
+        return bench.bmp.well(request)
+
+    bench.bmp.misbehave = pausing
+    bench.ask("job", {0}, cut={(0, Link.NORTH)})
+    bench.wait("job", limit=50 * MINUTES)
+    assert bench.done["job"] == {}
+    assert bench.driver.conversation.retries == 0
+    assert bench.bmp.powers() == [(1, 0b1)]
+
+
+def test_a_bmp_that_is_dead_is_silent_also_to_a_server_that_is_held_up_now_and_then(bench: Bench) -> None:
+    bench.bmp.misbehave = lambda _request: None
+    bench.ask("job", {0})
+    for _ in range(20):
+        bench.pass_time(7.0)
+        bench.process.pause(20.0)
+    bench.wait("job")
+    assert "does not answer" in bench.done["job"][0]

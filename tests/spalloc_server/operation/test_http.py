@@ -4,7 +4,11 @@ import asyncio
 
 import pytest
 
+from spalloc_server.clock import SystemClock
+from spalloc_server.core.delays import Delays
+from spalloc_server.measures import Durations
 from spalloc_server.operation.http import LONGEST_REQUEST_BYTES, MOST_CONNECTIONS, Answer, HttpServer
+from spalloc_server.presence import Presence
 
 
 def _broken() -> Answer:
@@ -14,8 +18,12 @@ def _broken() -> Answer:
 PAGES = {"/a": lambda: Answer(200, b"hello\n"), "/broken": _broken}
 
 
+def served(refusal: str | None = None) -> HttpServer:
+    return HttpServer(PAGES, lambda _address: refusal, Presence(SystemClock(), Delays(), Durations()))
+
+
 async def _asked(*requests: bytes, refusal: str | None = None) -> list[bytes]:
-    server = HttpServer(PAGES, lambda _address: refusal)
+    server = served(refusal)
     host, port = await server.start(["127.0.0.1"], 0)
     answers = []
     try:
@@ -76,7 +84,7 @@ def test_the_server_goes_on_after_bad_requests() -> None:
 
 def test_there_are_only_so_many_connections_at_once() -> None:
     async def crowd() -> bytes:
-        server = HttpServer(PAGES, lambda _address: None)
+        server = served()
         host, port = await server.start(["127.0.0.1"], 0)
         held = [await asyncio.open_connection(host, port) for _ in range(MOST_CONNECTIONS)]
         reader, writer = await asyncio.open_connection(host, port)

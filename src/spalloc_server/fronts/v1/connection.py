@@ -116,6 +116,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if peer else ""
         self.heard = self.begun = asyncio.get_running_loop().time()
+        self._host.engine.presence.something_was_read()
         refusal = self._host.opened(self, self.address)
         if refusal is not None:
             self._send(failure_line(refusal), hold=False)
@@ -212,6 +213,7 @@ class Connection(asyncio.Protocol):
 
     def _work(self) -> None:
         self._turn = None
+        self._host.engine.presence.something_was_read()
         self._gathered = []
         try:
             self._do_some()

@@ -18,6 +18,7 @@ from spalloc_server.fronts.v1.connection import Connection
 from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.ration import Ration
 from spalloc_server.fronts.v1.watchers import Watchers
+from spalloc_server.presence import JUDGE_AGAIN_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -160,6 +161,9 @@ class V1Server:
         self._round = asyncio.get_running_loop().call_later(wait, self._go_round)
 
     def _go_round(self) -> None:
+        if not self.engine.presence.may_judge():
+            self._round = asyncio.get_running_loop().call_later(JUDGE_AGAIN_SECONDS, self._go_round)
+            return
         limits = self.limits
         now = asyncio.get_running_loop().time()
         for connection in list(self._connections):
@@ -189,12 +193,13 @@ class V1Server:
                     )
 
     def _fault(self, connection: Connection, now: float, limits: Limits) -> str | None:
+        is_over = self.engine.site.delays.is_over
         if connection.stuck is not None:
-            if now - connection.stuck > limits.slow_reader_seconds:
+            if is_over(connection.stuck, limits.slow_reader_seconds, now):
                 return f"it did not read what was sent to it for {limits.slow_reader_seconds:g} s"
         elif connection.begun is not None:
-            if now - connection.begun > limits.first_request_seconds:
+            if is_over(connection.begun, limits.first_request_seconds, now):
                 return f"it did not end a request within {limits.first_request_seconds:g} s"
-        elif now - connection.heard > limits.idle_seconds and connection not in self.watchers:
+        elif is_over(connection.heard, limits.idle_seconds, now) and connection not in self.watchers:
             return f"it asked nothing for {limits.idle_seconds:g} s"
         return None

@@ -31,6 +31,9 @@ class _Clock:
     def now(self) -> float:
         return 0.0
 
+    def suspended(self) -> float:
+        return 0.0
+
     def wall(self) -> float:
         return 1_000_000.0
 

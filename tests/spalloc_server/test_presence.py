@@ -1,0 +1,155 @@
+# Nobody is judged before the server has read what came while it was held up; in simulated time.
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from spalloc_server.core.delays import Delays
+from spalloc_server.measures import Durations
+from spalloc_server.presence import LONGEST_CATCH_UP_SECONDS, Presence
+from tests.simulation.network import Network
+from tests.simulation.process import Process
+from tests.simulation.world import World
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.world = World(1)
+        self.process = Process(self.world, Network(self.world), "server")
+        self.asleep = 0.0
+        self.delays = Delays()
+        self.durations = Durations()
+        self.presence = Presence(self, self.delays, self.durations)
+        self.process.enter(self.presence.start)
+
+    def now(self) -> float:
+        return self.world.now
+
+    def wall(self) -> float:
+        return self.world.now
+
+    def suspended(self) -> float:
+        return self.asleep
+
+    def pass_time(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    def ask(self) -> bool:
+        answers: list[bool] = []
+        self.process.enter(lambda: answers.append(self.presence.may_judge()))
+        return answers[0]
+
+    def moved(self, since: float) -> float:
+        """By how much a deadline of somebody who was heard of `since` is moved."""
+        return self.delays.deadline(since, 1e6) - 1e6 - since
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_server_that_is_on_time_judges_at_any_time(bench: Bench) -> None:
+    for _ in range(100):
+        bench.pass_time(0.07)
+        assert bench.ask()
+    assert not sum(bench.durations.counts)
+
+
+@pytest.mark.parametrize("seconds", [0.51, 3.0, 4000.0])
+def test_a_pause_of_more_than_half_a_second_is_nobodys_silence(
+    bench: Bench, seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.pass_time(10.1)
+    heard = bench.now()
+    bench.process.pause(seconds)
+    bench.pass_time(seconds + 0.1)
+    assert bench.moved(heard) == pytest.approx(seconds, abs=0.26)
+    assert sum(bench.durations.counts) == 1
+    assert "the server waited" in caplog.text
+
+
+def test_after_a_pause_a_timer_that_comes_first_may_not_judge(bench: Bench) -> None:
+    bench.pass_time(10.1)
+    judged: list[bool] = []
+    judge: Callable[[], None] = lambda: judged.append(bench.presence.may_judge())  # noqa: E731
+    bench.process.enter(lambda: bench.process.call_later(0.1, judge))
+    bench.process.pause(5.0)
+    bench.pass_time(5.0)
+    assert judged == [False]
+    bench.pass_time(0.1)
+    assert bench.ask()
+
+
+def test_while_more_and_more_is_read_nobody_is_judged_for_a_while(bench: Bench) -> None:
+    # Rounds take no time here; in this one, something is read in each.
+    look = bench.presence._look
+
+    def slow_look() -> None:
+        bench.presence.something_was_read()
+        bench.process.call_later(0.01, look)
+
+    bench.presence._look = slow_look  # type: ignore[method-assign]
+    bench.process.pause(5.0)
+    bench.pass_time(4.9)
+    bench.pass_time(0.1 + LONGEST_CATCH_UP_SECONDS / 2)
+    assert not bench.ask()
+    bench.pass_time(LONGEST_CATCH_UP_SECONDS)
+    assert bench.ask()
+    assert bench.moved(1000.0) == pytest.approx(5.0 + LONGEST_CATCH_UP_SECONDS, abs=0.3)
+
+
+def test_a_suspended_computer_gives_everybody_their_whole_time_again(bench: Bench) -> None:
+    bench.pass_time(50.0)
+    bench.asleep += 3600.0
+    assert not bench.ask()
+    bench.pass_time(0.5)
+    assert bench.ask()
+    assert bench.delays.deadline(1010.0, 60.0) == pytest.approx(bench.now() + 60.0, abs=0.5)
+
+
+def test_delays_that_come_again_and_again_do_not_fill_the_log(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        for _ in range(20):
+            bench.process.pause(2.0)
+            bench.pass_time(3.0)
+        bench.pass_time(60.0)
+        bench.process.pause(2.0)
+        bench.pass_time(3.0)
+    assert len(caplog.records) == 2
+    assert "19 times more" in caplog.text
+
+
+def test_what_waited_for_something_else_of_the_servers_is_a_delay_too(bench: Bench) -> None:
+    bench.pass_time(10.0)
+    bench.process.enter(bench.presence.lost, bench.now() - 4.0, "records to get onto the disk")
+    assert not bench.ask()
+    bench.pass_time(0.1)
+    assert bench.ask()
+    assert bench.moved(1000.0) == pytest.approx(4.0, abs=0.1)
+
+
+def test_a_deadline_rings_when_it_is_over(bench: Bench) -> None:
+    rung: list[float] = []
+    ring: Callable[[], None] = lambda: rung.append(bench.now())  # noqa: E731
+    bench.process.enter(lambda: bench.presence.when_over(bench.now(), 10.0, ring))
+    bench.process.enter(lambda: bench.presence.when_over(bench.now(), 20.0, ring).cancel())
+    bench.pass_time(9.9)
+    assert not rung
+    bench.pass_time(20.0)
+    assert rung == [1010.0]
+
+
+def test_a_deadline_is_moved_by_a_pause_even_if_it_passed_meanwhile(bench: Bench) -> None:
+    rung: list[float] = []
+    ring: Callable[[], None] = lambda: rung.append(bench.now())  # noqa: E731
+    bench.process.enter(lambda: bench.presence.when_over(bench.now(), 10.0, ring))
+    bench.pass_time(5.0)
+    bench.process.pause(30.0)
+    bench.pass_time(34.5)
+    assert not rung
+    bench.pass_time(10.0)
+    assert len(rung) == 1
