@@ -77,7 +77,7 @@ class Network:
         Raises:
             ConnectionRefusedError: Nobody does.
         """
-        if self._listener is None or not self._listener[0].alive:
+        if self._listener is None or not self._listener[0].alive or not self._listener[0].reachable:
             raise ConnectionRefusedError("nobody listens")
         process, factory = self._listener
         self._numbers += 1
@@ -93,6 +93,14 @@ class Network:
         self.world.after(LATENCY, process.enter, far.begin)
         process.on_death.append(far.die)
         return near
+
+    def cut_off(self, process: Any) -> None:
+        """End all streams of a process, of which it hears when it goes on; nobody can connect until then."""
+        process.reachable = False
+        for tell in process.on_death:
+            stream = getattr(tell, "__self__", None)
+            if isinstance(stream, StreamTransport):
+                stream.abort()
 
     # Datagrams
 

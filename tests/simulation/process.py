@@ -24,6 +24,13 @@ class Process(asyncio.AbstractEventLoop):
         self.faults: list[dict[str, Any]] = []
         """Exceptions that nobody caught."""
         self.on_death: list[Callable[[], None]] = []
+        self.reachable = True
+        """Whether others can connect."""
+        self.paused = False
+        self._due: list[asyncio.Handle] = []
+        """What was to be done while it was paused."""
+        self._arrived: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        """What came from outside meanwhile."""
         self._dice = world.dice(name)
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -55,12 +62,42 @@ class Process(asyncio.AbstractEventLoop):
         """Run a callback inside this process, now."""
         if not self.alive:
             return
+        if self.paused:
+            self._arrived.append((callback, arguments))
+            return
         outside = events._get_running_loop()
         events._set_running_loop(self)
         try:
             callback(*arguments)
         finally:
             events._set_running_loop(outside)
+
+    def pause(self, seconds: float) -> None:
+        """Stop the process, as the system does with `SIGSTOP`; what comes meanwhile waits for it.
+
+        Where it is not `reachable` either, its whole computer stands still, and the network is told nothing.
+        """
+        if self.alive and not self.paused:
+            self.paused = True
+            self.world.after(seconds, self.go_on)
+
+    def go_on(self) -> None:
+        """Let it go on: all that was due and all that came is done now, first the one or first the other."""
+        if not self.paused:
+            return
+        self.paused, self.reachable = False, True
+        due, self._due = self._due, []
+        arrived, self._arrived = self._arrived, []
+        now = self.world.now
+        timers_first = self._dice.random() < 0.5
+        if timers_first:
+            for handle in due:
+                self.world.at(now, self._run, handle)
+        for callback, arguments in arrived:
+            self.world.at(now, self.enter, callback, *arguments)
+        if not timers_first:
+            for handle in due:
+                self.world.at(now, self._run, handle)
 
     def passing(self, seconds: float) -> "asyncio.Future[None]":
         """Return what is done after so many simulated seconds."""
@@ -110,7 +147,9 @@ class Process(asyncio.AbstractEventLoop):
         return self.call_at(self.world.now + delay, callback, *args, context=context)
 
     def _run(self, handle: asyncio.Handle) -> None:
-        if self.alive and not handle._cancelled:
+        if self.paused:
+            self._due.append(handle)
+        elif self.alive and not handle._cancelled:
             self.enter(handle._run)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -136,6 +175,9 @@ class Process(asyncio.AbstractEventLoop):
 
         def run() -> None:
             if not self.alive:
+                return
+            if self.paused:
+                self._arrived.append((run, ()))
                 return
             try:
                 result, error = func(*args), None

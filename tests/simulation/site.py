@@ -31,6 +31,7 @@ from spinnaker_virtual.network import Socket
 from tests.simulation.administrator import Administrator
 from tests.simulation.client import Client, GoneError, RefusedError
 from tests.simulation.disk import Disk
+from tests.simulation.keeper import KEEPALIVE, Keeper
 from tests.simulation.network import LATENCY, Network, Trouble, Weather
 from tests.simulation.process import Process
 from tests.simulation.world import World
@@ -56,6 +57,9 @@ class SimulatedClock:
     def now(self) -> float:
         return self._world.now
 
+    def suspended(self) -> float:
+        return 0.0
+
     def wall(self) -> float:
         return 1e9 + self._world.now
 
@@ -67,7 +71,9 @@ class Promises:
     created: set[int] = dataclasses.field(default_factory=set)
     destroyed: set[int] = dataclasses.field(default_factory=set)
     maybe_destroyed: set[int] = dataclasses.field(default_factory=set)
-    """Jobs that a client asked to be destroyed, or that had a keepalive: they may end at any time."""
+    """Jobs that a client asked to be destroyed, or that nobody keeps alive any more: they may end at any time."""
+    deserted: set[int] = dataclasses.field(default_factory=set)
+    """Jobs with a keepalive that nobody keeps alive any more: they must end."""
 
 
 class SimulatedSite:
@@ -93,6 +99,8 @@ class SimulatedSite:
         """Boards that were switched, or whose links were, since somebody last looked."""
         self.crowd = Process(self.world, self.network, "clients")
         self.tasks: list[asyncio.Task[Any]] = []
+        self.keepers: dict[int, Keeper] = {}
+        self.longest_pause = 0.0
         self._borders: dict[frozenset[Board], dict[Board, frozenset[Link]]] = {}
         self._make_hardware()
 
@@ -246,6 +254,15 @@ class SimulatedSite:
     def _died(self) -> None:
         self.engine = self.front = None
 
+    def pause(self, seconds: float, *, whole_computer: bool) -> None:
+        """Stop the server for a while, alone or with its whole computer, which loses its connections then."""
+        if self.server is not None and self.server.alive and not self.server.paused:
+            self.happened["pause"] += 1
+            self.longest_pause = max(self.longest_pause, seconds)
+            self.server.pause(seconds)
+            if whole_computer:
+                self.network.cut_off(self.server)
+
     def crash(self, *, power_loss: bool) -> None:
         """End the server without warning, and start it again a little later."""
         if self.server is None or not self.server.alive:
@@ -317,6 +334,7 @@ class SimulatedSite:
                 self.world.after(when, partial(self._crash_at, dice.randint(1, 25), power_loss))
         if dice.random() < 0.2:
             self.world.after(dice.uniform(0, seconds), self.restart)
+        self._plan_pauses(seconds)
         for socket in sorted(self._bmp_of.values()):
             if dice.random() < 0.25:
                 self._ail(socket, "dead", True, False, dice.uniform(0, seconds), 60.0)
@@ -337,8 +355,16 @@ class SimulatedSite:
                     begin + dice.uniform(0.1, 20), lambda fault=fault: self._ail_disk(fault, False)
                 )
 
+    def _plan_pauses(self, seconds: float) -> None:
+        dice = self.world.dice("pauses")
+        for _ in range(dice.choice((0, 0, 1, 1, 2, 10))):
+            length, whole = dice.choice((0.3, 1.0, 5.0, 20.0, 40.0, 70.0)), dice.random() < 0.5
+            self.world.after(dice.uniform(0, seconds), partial(self.pause, length, whole_computer=whole))
+
     def mend(self) -> None:
         """End all misfortunes."""
+        if self.server is not None:
+            self.server.go_on()
         self.network.weather = Weather()
         for trouble in self.network.troubles.values():
             trouble.dead, trouble.slow = False, 0.0
@@ -386,6 +412,7 @@ class SimulatedSite:
 
     def open_to_users(self, users: int, seconds: float) -> None:
         """Let users come."""
+        self.busy_seconds = seconds
         self.end = self.world.now + seconds
         for number in range(users):
             self.crowd.enter(self._begin_user, number)
@@ -396,6 +423,11 @@ class SimulatedSite:
     async def _user(self, number: int, dice: random.Random) -> None:
         mine: list[int] = []
         host = f"10.0.1.{number}"
+        self.keepers[number] = keeper = Keeper(
+            self.crowd, self.network, host, self.world.dice("keeper", number)
+        )
+        if dice.random() < 0.3:
+            self.world.after(dice.uniform(0, self.busy_seconds), self._desert, keeper, mine)
         while self.world.now < self.end:
             try:
                 client = Client.connect(self.crowd, self.network, host)
@@ -403,20 +435,20 @@ class SimulatedSite:
                 await self.crowd.passing(dice.uniform(0.1, 1.0))
                 continue
             try:
-                await self._session(client, mine, dice)
+                await self._session(client, mine, keeper, dice)
             except GoneError:
                 self.happened["connection lost"] += 1
             except RefusedError as refusal:
                 self._excuse(refusal)
 
-    async def _session(self, client: Client, mine: list[int], dice: random.Random) -> None:
+    async def _session(self, client: Client, mine: list[int], keeper: Keeper, dice: random.Random) -> None:
         if dice.random() < 0.3:
             await client.call("notify_job")
         while self.world.now < self.end:
             await self.crowd.passing(dice.choice((0.0, 0.01, 1.0, 10.0, 20.0)) * dice.random())
             action = dice.random()
             if action < 0.35 or not mine:
-                await self._create(client, mine, dice)
+                await self._create(client, mine, keeper, dice)
             elif action < 0.6:
                 await self._destroy(client, mine.pop(dice.randrange(len(mine))))
             elif action < 0.7:
@@ -435,9 +467,9 @@ class SimulatedSite:
                 client.transport.abort()
                 return
 
-    async def _create(self, client: Client, mine: list[int], dice: random.Random) -> None:
+    async def _create(self, client: Client, mine: list[int], keeper: Keeper, dice: random.Random) -> None:
         wishes: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (1, 1), (0, 0, 1), (2, 1), (6,), (999,)]
-        keepalive = dice.choice((None, None, 30.0))
+        keepalive = dice.choice((None, None, KEEPALIVE))
         pipelined = [
             client.send("create_job", *dice.choice(wishes), owner=dice.choice("abc"), keepalive=keepalive)
             for _ in range(dice.choice((1, 1, 3)))
@@ -454,9 +486,23 @@ class SimulatedSite:
                 raise
             assert job not in self.promises.created, f"job {job} was created twice"
             self.promises.created.add(job)
+            if keepalive is not None and not keeper.alive:
+                self._nobody_keeps([job])
+                continue
             if keepalive is not None:
-                self.promises.maybe_destroyed.add(job)
+                keeper.jobs.add(job)
             mine.append(job)
+
+    def _desert(self, keeper: Keeper, mine: list[int]) -> None:
+        """Have whoever keeps jobs alive die; the user does not ask for them any more either."""
+        self.happened["keeper died"] += 1
+        keeper.die()
+        mine[:] = [job for job in mine if job not in keeper.jobs]
+        self._nobody_keeps(keeper.jobs)
+
+    def _nobody_keeps(self, jobs: Iterable[int]) -> None:
+        self.promises.deserted.update(jobs)
+        self.promises.maybe_destroyed.update(jobs)
 
     async def _destroy(self, client: Client, job: int) -> None:
         self.promises.maybe_destroyed.add(job)
