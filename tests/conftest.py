@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("dist", "no") == "no":
         for variable in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
             os.environ[variable] = str(config.rootpath / "tests" / "no-configuration")
+        for variable in ("SPALLOC_SERVER_HOSTNAME", "SPALLOC_SERVER_PORT", "SPALLOC_ID"):
+            os.environ.pop(variable, None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -46,6 +46,9 @@ The options, all of them optional:
     Whether an allocation must have wrap-around links. (Default: False)
 `ignore_version`
     Whether to talk to servers of versions that this client does not know. (Default: False)
+
+The variables `SPALLOC_SERVER_HOSTNAME` and `SPALLOC_SERVER_PORT`, which `spalloc --command` sets for what it runs,
+stand above `hostname` and `port` of any file: inside an allocation, its server is the default.
 """
 
 from __future__ import annotations
@@ -101,6 +104,13 @@ DEFAULT_CONFIG: dict[str, str] = {
 """The defaults, as a file would say them; `hostname` and `owner` have none."""
 
 
+SERVER_VARIABLES = {"hostname": "SPALLOC_SERVER_HOSTNAME", "port": "SPALLOC_SERVER_PORT"}
+"""Options, and the environment variables that win over what files say of them."""
+
+JOB_VARIABLE = "SPALLOC_ID"
+"""The environment variable with the ID of the job that a program runs in."""
+
+
 def _config_directories() -> tuple[str, str]:
     """Where the system's and the user's file are looked for.
 
@@ -124,20 +134,29 @@ SEARCH_PATH = [SYSTEM_CONFIG_FILE, USER_CONFIG_FILE, CWD_CONFIG_FILE]
 """Where configuration files are looked for, lowest priority first."""
 
 
-def read_config(filenames: Iterable[str | os.PathLike[str]] | None = None) -> Config:
-    """Read configuration files.
+def read_config(
+    filenames: Iterable[str | os.PathLike[str]] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """Read configuration files, and what the environment says of the server.
 
     Args:
         filenames: Files to read, later ones overriding earlier ones; those that do not exist are passed
             over. None for `SEARCH_PATH`.
+        environment: Where `SERVER_VARIABLES` are looked for; None for the process's own.
 
     Returns:
         The value of every option, as a dictionary.
 
     Raises:
-        ConfigError: A file says something that can't be used.
+        ConfigError: A file or a variable says something that can't be used.
     """
-    options = _Options(*_read_files(SEARCH_PATH if filenames is None else filenames))
+    said, sources = _read_files(SEARCH_PATH if filenames is None else filenames)
+    for name, variable in SERVER_VARIABLES.items():
+        value = (os.environ if environment is None else environment).get(variable)
+        if value:
+            said[name], sources[name] = value, variable
+    options = _Options(said, sources)
     return {
         "hostname": options.read("hostname", _text, checks.hostname) if "hostname" in options else None,
         "owner": options.read("owner", _text, checks.owner) if "owner" in options else None,
@@ -157,6 +176,22 @@ def read_config(filenames: Iterable[str | os.PathLike[str]] | None = None) -> Co
             "ignore_version", _truth, lambda value: checks.flag("ignore_version", value)
         ),
     }
+
+
+def job_of_environment() -> int:
+    """Return the ID of the job that this program runs in.
+
+    Raises:
+        ValueError: It runs in none.
+    """
+    given = os.environ.get(JOB_VARIABLE)
+    if not given:
+        raise ValueError(
+            f"{JOB_VARIABLE} is not set, so this program runs in no job; start it by spalloc --command, or "
+            "make a job of its own with Job(...)"
+        )
+    digits = int(given) if given.isascii() and given.isdecimal() and len(given) < 20 else given
+    return checks.whole_number(JOB_VARIABLE, digits, 1, None, "a job's ID, 1 or more")
 
 
 class _Options:

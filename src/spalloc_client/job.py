@@ -182,6 +182,22 @@ class Job:
             self._run(self._steps.abandon())
             raise
 
+    @classmethod
+    def from_environment(cls, **options: Any) -> Self:
+        """Take on the job that this program runs in, as a command of `spalloc --command` does.
+
+        The job and its server are those of the variables `SPALLOC_ID`, `SPALLOC_SERVER_HOSTNAME` and
+        `SPALLOC_SERVER_PORT`. `close()` leaves the job to the command around; `destroy()` and leaving a `with` block
+        end it.
+
+        Args:
+            options: Keyword arguments of `Job`.
+
+        Raises:
+            ValueError: This program runs in no job; or what `Job` raises.
+        """
+        return cls(resume_job_id=config.job_of_environment(), **options)
+
     def __enter__(self) -> Self:
         """Wait until the boards are ready; if that fails, or is interrupted, free them."""
         try:

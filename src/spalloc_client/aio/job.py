@@ -90,6 +90,15 @@ class Job:
         self._helper: Keepalive | None = None
         self._started = False
 
+    @classmethod
+    def from_environment(cls, **options: Any) -> Self:
+        """Describe the job that this program runs in, to be taken on as `spalloc_client.Job.from_environment` does.
+
+        Raises:
+            ValueError: It runs in none; or an option says something that can't be.
+        """
+        return cls(resume_job_id=config.job_of_environment(), **options)
+
     def __await__(self) -> Generator[Any, None, Self]:
         """Make the request; the result is this Job."""
         return self._start().__await__()

@@ -131,7 +131,7 @@ def _most(action: argparse.Action) -> float:
 def _least(action: argparse.Action) -> int:
     if isinstance(action.nargs, int):
         return action.nargs
-    return 1 if action.nargs is None else 0
+    return 1 if action.nargs in (None, argparse.ONE_OR_MORE) else 0
 
 
 def _offered(parser: argparse.ArgumentParser, used: set[argparse.Action]) -> dict[str, str]:

@@ -21,10 +21,15 @@ COMMON_STATUSES = (
     (141, "whoever read the output stopped reading it"),
 )
 COMMON_VARIABLES = (
+    (
+        "SPALLOC_SERVER_HOSTNAME, SPALLOC_SERVER_PORT",
+        "the server, if no argument names one; set by spalloc for its command, also with --virtual",
+    ),
     ("NO_COLOR", "if set to anything, no colours are used"),
     ("FORCE_COLOR", "if set to anything but 0, colours are used also where the output is not a terminal"),
     ("XDG_CONFIG_HOME, XDG_CONFIG_DIRS", "where configuration files are looked for"),
 )
+_JOB_VARIABLE = ("SPALLOC_ID", "the job, if no argument names one; set by spalloc for its command")
 
 
 class Page(NamedTuple):
@@ -103,7 +108,7 @@ def _paragraphs(text: str) -> tuple[str, ...]:
 
 def pages() -> list[Page]:
     """Return all pages; defaults are those without configuration files."""
-    config = read_config([])
+    config = read_config([], {})
 
     return [
         Page(
@@ -165,16 +170,15 @@ def pages() -> list[Page]:
                 (143, "ended by SIGTERM"),
             ),
             (
-                ("SPALLOC_ID", "for the command: the job ID"),
+                (
+                    "SPALLOC_ID",
+                    "for the command: the job ID; the default of spalloc-job and spalloc-where-is in it",
+                ),
                 ("SPALLOC_HOSTNAME", "for the command: the hostname of chip (0, 0)"),
                 ("SPALLOC_WIDTH, SPALLOC_HEIGHT", "for the command: the size of the machine in chips"),
                 ("SPALLOC_ETHERNET_IPS", "for the command: the name of the CSV file"),
                 ("SPALLOC_MACHINE", "for the command: the name of the machine the boards are part of"),
                 ("SPALLOC_BOARDS", "for the command: how many boards there are"),
-                (
-                    "SPALLOC_SERVER_HOSTNAME, SPALLOC_SERVER_PORT",
-                    "for the command: the server, also with --virtual",
-                ),
                 *COMMON_VARIABLES,
             ),
         ),
@@ -183,7 +187,8 @@ def pages() -> list[Page]:
             _paragraphs(
                 """
                 Shows all that is known of a job, or powers, resets or destroys it. Anybody may do so to any job,
-                at any time. Without a job ID, it is the one live job of the owner.
+                at any time. Without a job ID, it is the job that spalloc runs this command in (SPALLOC_ID, unless
+                --owner or another server is given), or else the one live job of the owner.
 
                 The options that power boards wait until that is done.
                 """
@@ -202,6 +207,7 @@ def pages() -> list[Page]:
                 (9, "the job has no boards to list"),
                 *COMMON_STATUSES,
             ),
+            (_JOB_VARIABLE, *COMMON_VARIABLES),
         ),
         Page(
             ps.parser(config).for_argparse(),
@@ -247,7 +253,8 @@ def pages() -> list[Page]:
             _paragraphs(
                 """
                 Tells where a board or chip is: on which machine, in which cabinet and frame, its coordinates as a
-                board and as a chip, and which job uses it. Coordinates may be written with commas.
+                board and as a chip, and which job uses it. Coordinates may be written with commas. Inside an
+                allocation, --job-chip without a job ID is about the allocation's job.
                 """
             ),
             (
@@ -256,5 +263,6 @@ def pages() -> list[Page]:
                 ("A board by its place in the room", "spalloc-where-is --physical my-machine 2 4 7"),
             ),
             (*SERVER_STATUSES, (4, "there is no board there"), *COMMON_STATUSES),
+            (_JOB_VARIABLE, *COMMON_VARIABLES),
         ),
     ]

@@ -148,7 +148,14 @@ class Parser(Group):
                 else:
                     super()._print_message(message, file)
 
-        made = OneLineErrors(prog=self.command, description=self.summary)
+        class AsDescribed(argparse.HelpFormatter):
+            def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+                # Of several words, argparse would make its own: JOB_ID X Y [JOB_ID X Y ...].
+                if isinstance(action.metavar, str) and " " in action.metavar:
+                    return action.metavar
+                return super()._format_args(action, default_metavar)
+
+        made = OneLineErrors(prog=self.command, description=self.summary, formatter_class=AsDescribed)
         for group in self.groups:
             into: Any = made
             if group.exclusive:

@@ -9,7 +9,7 @@ from spalloc_client.errors import ProtocolTimeoutError
 from spalloc_client.scripts.answers import Network, Status, listed, state_name
 from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
-from spalloc_client.scripts.server import Server, run
+from spalloc_client.scripts.server import Server, job_of_environment, run
 from spalloc_client.scripts.showing import add_json, show
 from spalloc_client.states import JobState
 from spalloc_client.terminal.console import messages, output
@@ -39,7 +39,7 @@ def parser(config: Config) -> Parser:
         "job_id",
         type=int,
         nargs="?",
-        help="the job ID of interest, optional if the current owner only has one job",
+        help="the job ID of interest, optional inside an allocation, or if the current owner only has one job",
     )
     made.add_argument(
         "--owner",
@@ -75,7 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _act(arguments: Arguments, server: Server) -> int:
-    if arguments.job_id is None and not arguments.owner:
+    job_id = arguments.job_id
+    if job_id is None and "owner" not in arguments.given:
+        job_id = job_of_environment(server)
+    if job_id is None and not arguments.owner:
         raise CommandError(USAGE, "job ID (or --owner) not specified")
     actions = (
         arguments.power_on,
@@ -85,8 +88,7 @@ def _act(arguments: Arguments, server: Server) -> int:
     )
     if arguments.json and any(actions):
         raise CommandError(USAGE, "--json shows a job: it goes with --info or --watch only")
-    job_id = arguments.job_id
-    if job_id is None and arguments.destroy is not None and arguments.destroy.strip().isdecimal():
+    if arguments.job_id is None and arguments.destroy is not None and arguments.destroy.strip().isdecimal():
         number = arguments.destroy.strip()
         raise CommandError(
             USAGE,

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from spalloc_client.config import USER_CONFIG_FILE
+import os
+
+from spalloc_client import config
+from spalloc_client.config import JOB_VARIABLE, SERVER_VARIABLES, USER_CONFIG_FILE
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts import is_command
 from spalloc_client.scripts.arguments import Arguments, or_none
@@ -110,6 +113,24 @@ def run(
     if argv is None and is_command:
         leave(status)
     return status
+
+
+def job_of_environment(server: Server) -> int | None:
+    """Return the ID of the job that this command runs in, if that is one of `server`'s.
+
+    Raises:
+        CommandError: The environment names a job that can't be.
+    """
+    environment = os.environ
+    if not environment.get(JOB_VARIABLE):
+        return None
+    hostname, port = (environment.get(variable) for variable in SERVER_VARIABLES.values())
+    if hostname not in (None, server.hostname) or port not in (None, str(server.port)):
+        return None  # an ID means something to its own server only
+    try:
+        return config.job_of_environment()
+    except ValueError as error:
+        raise CommandError(USAGE, str(error)) from None
 
 
 def check_version(client: ProtocolClient, timeout: float | None) -> None:

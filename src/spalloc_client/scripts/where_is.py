@@ -6,7 +6,7 @@ from __future__ import annotations
 from spalloc_client.scripts.answers import Location
 from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
-from spalloc_client.scripts.server import Server, run
+from spalloc_client.scripts.server import Server, job_of_environment, run
 from spalloc_client.scripts.showing import add_json, json_line
 from spalloc_client.terminal.console import output
 from spalloc_client.terminal.table import definitions
@@ -60,9 +60,9 @@ def parser(config: Config) -> Parser:
     places.add_argument(
         "--job-chip",
         "-j",
-        nargs=3,
-        metavar=("JOB_ID", "X", "Y"),
-        help="specify the chip coordinates of a chip within a job's boards",
+        nargs="+",
+        metavar="[JOB_ID] X Y",
+        help="specify the chip coordinates of a chip within a job's boards (inside an allocation, X and Y are enough)",
     )
     add_json(made)
     add_debug(made)
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _act(arguments: Arguments, server: Server) -> int:
-    option, question = asked(arguments)
+    option, question = asked(arguments, server)
     with server.connect() as client:
         answer = client.where_is(timeout=server.timeout, **question)
     if answer is None:
@@ -89,19 +89,25 @@ def _act(arguments: Arguments, server: Server) -> int:
     return SUCCESS
 
 
-def asked(arguments: Arguments) -> tuple[str, dict[str, str | int]]:
+def asked(arguments: Arguments, server: Server) -> tuple[str, dict[str, str | int]]:
     """Return which option was given and its words as arguments of `where_is`.
 
     Commas between the words, as coordinates are written, are passed over.
 
     Raises:
-        CommandError: A word that should be a number isn't one.
+        CommandError: A word that should be a number isn't one, or there are too many or too few.
     """
-    option, names = next(
-        (option, names) for option, names in _FORMS if getattr(arguments, option) is not None
-    )
+    option, form = next((option, form) for option, form in _FORMS if getattr(arguments, option) is not None)
+    names: Sequence[str] = form
+    words = getattr(arguments, option)
     question: dict[str, str | int] = {}
-    for name, word in zip(names, getattr(arguments, option), strict=True):
+    if option == "job_chip":
+        job_id = job_of_environment(server) if len(words) == 2 else None
+        if job_id is not None:
+            question, names = {"job_id": job_id}, names[1:]
+        if len(words) != len(names):
+            raise CommandError(USAGE, f"--job-chip takes a job ID, X and Y, not {len(words)} words")
+    for name, word in zip(names, words, strict=True):
         question[name] = word if name == "machine" else _number(option, word)
     return option, question
 

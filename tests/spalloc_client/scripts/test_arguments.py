@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spalloc_client.config import read_config
 from spalloc_client.scripts import alloc, job, machine, ps, where_is
 from spalloc_client.scripts.arguments import Parser
+from spalloc_client.scripts.server import Server
 from spalloc_client.scripts.where_is import asked
 
 MODULES = [alloc, job, machine, ps, where_is]
@@ -86,4 +87,5 @@ def test_a_mistake_is_one_line_with_status_2(parser: Parser, capsys: pytest.Capt
 
 def test_what_the_manual_prints_can_be_pasted() -> None:
     arguments = where_is.parser(read_config([])).parse_args(["--job-chip", "24", "14,", "3"])
-    assert asked(arguments) == ("job_chip", {"job_id": 24, "chip_x": 14, "chip_y": 3})
+    server = Server("host", 22244, 5.0, ignore_version=False)
+    assert asked(arguments, server) == ("job_chip", {"job_id": 24, "chip_x": 14, "chip_y": 3})
