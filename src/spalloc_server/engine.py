@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -108,6 +108,8 @@ class Engine:
         """The fault that ended the engine's work; None while all is well."""
         self.on_failure: Callable[[], None] = lambda: None
         """Called once when there is a `failure`: the engine should be stopped then."""
+        self.unheard: Callable[[], Collection[str]] = frozenset
+        """Returns the hosts that have asked for something that no front has come to."""
         self._store = store
         self._hardware = hardware
         # A thread of its own, so that the loop serves others while the disk works. One: commits are in order.
@@ -434,7 +436,7 @@ class Engine:
             return
         self._alarm = None
         with self._deciding():
-            self.site.tick(self.clock.now(), wall=self.clock.wall())
+            self.site.tick(self.clock.now(), wall=self.clock.wall(), unheard=self.unheard())
         self.event()
 
     def _may_judge(self) -> bool:

@@ -24,6 +24,8 @@ class Process(asyncio.AbstractEventLoop):
         self.faults: list[dict[str, Any]] = []
         """Exceptions that nobody caught."""
         self.on_death: list[Callable[[], None]] = []
+        self.slowness = 0.0
+        """Seconds that its threads take over everything beyond what they always take."""
         self.reachable = True
         """Whether others can connect."""
         self.paused = False
@@ -194,7 +196,7 @@ class Process(asyncio.AbstractEventLoop):
                 future.set_exception(error)
 
         slow = self._dice.random() < 0.05
-        self.world.after(self._dice.uniform(0, 0.3 if slow else 0.003), run)
+        self.world.after(self.slowness + self._dice.uniform(0, 0.3 if slow else 0.003), run)
         return future
 
     async def create_server(self, factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:

@@ -5,7 +5,7 @@
 # How boards are found is the scheduler's subject, what is done with boards between jobs is upkeep's.
 """The server's state: jobs on their way through their lives."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 
 from spalloc_client.states import JobState
@@ -34,6 +34,9 @@ REMEMBERED_JOBS = 10_000
 
 ENDED_CLOCKS = 64
 """How many keepalive clocks of ended jobs may run on beyond the number of live jobs."""
+
+UNHEARD_AGAIN_SECONDS = 0.5
+"""When a job is looked at again whose keepalive may be among what the server has not come to."""
 
 SWITCH_OFF_RETRY_SECONDS = 10.0
 """How long boards that a job's owner wanted off, and that stayed on, are left before the next try."""
@@ -278,10 +281,17 @@ class Site:
                 self._scheduler.set_aside(machine, board)
         self._effects.machines_changed.add(machine)
 
-    def tick(self, now: float, *, wall: float) -> None:
-        """Do what is due at `now`: end jobs that were not kept alive, and see to boards."""
+    def tick(self, now: float, *, wall: float, unheard: Collection[str] = ()) -> None:
+        """Do what is due at `now`: end jobs that were not kept alive, and see to boards.
+
+        Args:
+            now: The core's time.
+            wall: Unix time in seconds.
+            unheard: Hosts that have asked for something that the server has not come to. Jobs that were last kept alive
+                from there wait for that, for one keepalive more at most.
+        """
         for number in self._keepalives.due(now):
-            self._check_keepalive(number, now, wall)
+            self._check_keepalive(number, now, wall, unheard)
         for number, order in self._settling.due(now):
             job = self.jobs.get(number)
             if job is not None and job.order == order:
@@ -604,15 +614,17 @@ class Site:
         if len(self.ended) > REMEMBERED_JOBS:
             del self.ended[next(iter(self.ended))]
 
-    def _check_keepalive(self, number: int, now: float, wall: float) -> None:
+    def _check_keepalive(self, number: int, now: float, wall: float, unheard: Collection[str]) -> None:
         job = self.jobs.get(number)
         if job is None or job.record.keepalive is None:
             return
         deadline = self.delays.deadline(job.heard, job.record.keepalive)
-        if deadline <= now:
-            self.destroy_job(number, TIMED_OUT, wall=wall, now=now)
-        else:
+        if now < deadline:
             self._keepalives.add(deadline, number)
+        elif job.record.keepalive_host in unheard and now < deadline + job.record.keepalive:
+            self._keepalives.add(now + UNHEARD_AGAIN_SECONDS, number)
+        else:
+            self.destroy_job(number, TIMED_OUT, wall=wall, now=now)
 
     def _follow_upkeep(self, now: float) -> None:
         findings = self._upkeep.take_findings()

@@ -46,6 +46,8 @@ class Host(Protocol):
     engine: Engine
     commands: Commands
     watchers: Watchers
+    unread: "set[Connection]"
+    """Connections on which something waits for the server to come to it."""
 
     def opened(self, connection: "Connection", address: str) -> str | None:
         """Take note of a new connection; return why it may not stay, or None."""
@@ -177,6 +179,11 @@ class Connection(asyncio.Protocol):
 
     # The server's side
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the server takes what the client sends; if not, its silence is no wonder."""
+        return self._transport.is_reading()
+
     def close(self) -> None:
         """End the connection once what is on its way has gone."""
         self._ending = True
@@ -241,6 +248,7 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     def _mind_the_inbox(self) -> None:
+        (self._host.unread.add if len(self._inbox) else self._host.unread.discard)(self)
         if self._ending or self._transport.is_closing():
             return
         if len(self._inbox) > MAX_AHEAD_BYTES and (self._turn is not None or self._waits()):

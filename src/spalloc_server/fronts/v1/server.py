@@ -57,6 +57,8 @@ class V1Server:
         """May be replaced at any time; holds for what happens from then on."""
         self.admission = admission
         """May be replaced at any time; clients that are connected stay."""
+        self.unread: set[Connection] = set()
+        """Connections on which something waits for the server to come to it."""
         self._connections: set[Connection] = set()
         self._from_address: Counter[str] = Counter()
         self.refused = 0
@@ -89,6 +91,7 @@ class V1Server:
         )
         self.engine.listeners |= {self.watchers, self._ahead}
         self._ahead.jobs_changed(self.engine.site.jobs)
+        self.engine.unheard = self._unheard
         self._go_round_later()
         return self.addresses[0]
 
@@ -146,11 +149,18 @@ class V1Server:
     def closed(self, connection: Connection, address: str) -> None:
         """Forget a connection that has ended."""
         self._connections.discard(connection)
+        self.unread.discard(connection)
         self._from_address[address] -= 1
         if not self._from_address[address]:
             del self._from_address[address]
         if not self._connections:
             self._alone.set()
+
+    # Who waits for us
+
+    def _unheard(self) -> set[str]:
+        """Return where clients are that asked for something, wait for it, and read what they are sent."""
+        return {connection.address for connection in self.unread if connection.stuck is None}
 
     # Who does nothing with it
 
@@ -197,6 +207,8 @@ class V1Server:
         if connection.stuck is not None:
             if is_over(connection.stuck, limits.slow_reader_seconds, now):
                 return f"it did not read what was sent to it for {limits.slow_reader_seconds:g} s"
+        elif not connection.is_read:
+            return None
         elif connection.begun is not None:
             if is_over(connection.begun, limits.first_request_seconds, now):
                 return f"it did not end a request within {limits.first_request_seconds:g} s"
