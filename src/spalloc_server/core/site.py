@@ -168,9 +168,10 @@ class Site:
             wall: Unix time in seconds.
             now: The core's time.
         """
+        # Also of a job that has just ended: it comes back if the server dies before that is recorded.
+        self.changes += 1
         job = self.jobs.get(number)
         if job is not None:
-            self.changes += 1
             if job.record.state is JobState.queued:
                 self._scheduler.withdraw(number)
             self._end(job, reason, wall, now, by)
