@@ -149,7 +149,9 @@ class Engine:
     def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines, highest priority first."""
         with self._deciding():
-            self.site.reconfigure(machines, wall=self.clock.wall(), now=self.clock.now())
+            began = self.clock.now()
+            self.site.reconfigure(machines, wall=self.clock.wall(), now=began)
+            self.measures.decisions.add(self.clock.now() - began)
         self.event()
 
     async def stop(self) -> None:
@@ -313,10 +315,13 @@ class Engine:
         if self._news:
             self._news = False
             began = self.clock.now()
-            self.site.decide(began)
+            settled = self.site.decide(began, wall=self.clock.wall())
             self.measures.decisions.add(self.clock.now() - began)
             self._gathering.effects.then(self.site.take_effects())
             self._set_alarm()
+            if not settled:
+                # The rest has its turn when the others had theirs.
+                self.event()
 
     async def _record(self) -> None:
         batch = _Batch()
@@ -413,7 +418,7 @@ class Engine:
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
         with self._deciding():
-            self.site.power_done(number, failed, wall=self.clock.wall(), now=self.clock.now())
+            self.site.power_done(number, failed, self.clock.now())
         self.event()
 
     def _frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:

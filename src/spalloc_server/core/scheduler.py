@@ -7,6 +7,15 @@ The rule: jobs are looked at in the order in which they came, and each starts as
 job that has waited longest, once that is longer than `PATIENCE`, has a place kept for it, in which no other job may
 start. This is the place whose longest-running job has been running the shortest time, and a better one takes over
 when boards become free.
+
+Before that it is seen whether a job's request can be met at all. That may take long for an odd request, so a job is
+looked at from when that is known: nobody waits for the answer to another's.
+
+A decision may take more work than there is time for at once; then it is made in slices. All of it is made on the
+boards that were available when it began, less those taken since: boards that become available between two slices, and
+jobs that come, wait for the next decision, so that what a younger job gets has been refused to all older ones. What a
+slice has decided stands. A job that leaves between slices is not started, and no board that was set aside meanwhile is
+given away.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -14,13 +23,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from heapq import heapify, heappop, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.packer import Packer, Wish
 from spalloc_server.core.packing.reasons import in_words, why_not
+from spalloc_server.core.packing.steps import Allowance, Steps
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board
 
@@ -29,6 +39,12 @@ PATIENCE = 3600.0
 
 Shorter, and the longest waits are shorter and the others longer: docs/guides/scheduling.md has the figures.
 """
+
+
+_CHECK_STEPS = 16
+"""How long one request is checked before others that have been checked for less have their turn."""
+_GLANCES_A_STEP = 64
+"""How many waiting jobs or kinds of them are glanced at in the time of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +91,22 @@ class _Option:
     """How many boards must have been gained there before there can be a place."""
     no_place_with: frozenset[Board] | None = None
     """The boards that were set aside when it was found that no place could be kept for their sake."""
-    _wish: Wish | None = None
+    known_wish: Wish | None = None
 
-    @property
-    def wish(self) -> Wish:
+    def wish(self) -> Steps[Wish]:
         """The request as the machine sees it: worked out when there are enough boards to look at."""
-        if self._wish is None:
-            self._wish = self.packer.wish(self.request)
-            assert self._wish is not None
-        return self._wish
+        if self.known_wish is None:
+            self.known_wish = yield from self.packer.wish(self.request)
+            assert self.known_wish is not None
+        return self.known_wish
+
+
+class _Stage(Enum):
+    """What is known of the jobs of one kind."""
+
+    UNCHECKED = "nothing: it is being found out whether they can be met at all"
+    FRESH = "they can be met, and are to be looked at in any case"
+    IN_VAIN = "one was found no place; there can be one for another only when more boards become available"
 
 
 @dataclass(slots=True, eq=False)
@@ -91,15 +114,15 @@ class _Kind:
     """The waiting jobs that ask for the same: when there is no place for one of them there is none for any."""
 
     request: JobRequest
-    options: list[_Option]
     fewest: int
     """How many boards each needs at the least."""
     minds_others: bool
     """Whether a board that no live link connects to a job's own may keep it from its place."""
+    options: list[_Option] = field(default_factory=list)
+    """Once they are known."""
+    stage: _Stage = _Stage.UNCHECKED
     jobs: dict[int, "_Queued"] = field(default_factory=dict)
     """In the order in which they came."""
-    in_vain: bool = False
-    """Whether one was found no place; there can be one for another only when more boards become available."""
 
     def is_hopeful(self) -> bool:
         """Return whether there can be a place by the number of boards that have become available."""
@@ -117,6 +140,8 @@ class _Queued(NamedTuple):
     kind: _Kind
     order: tuple[float, int]
     """Smaller than that of every job that came later."""
+    number: int
+    """Larger than that of every job that was queued earlier."""
 
 
 def _needs(kind: _Kind) -> int:
@@ -136,50 +161,85 @@ def _line_up(jobs: dict[int, _Queued], queued: _Queued) -> None:
 class _Line:
     """The jobs of one kind that are still to be looked at, as one of several lines to merge by order of arrival."""
 
-    def __init__(self, kind: _Kind) -> None:
+    def __init__(self, kind: _Kind, last: int) -> None:
+        """Begin in front of all jobs that were queued with numbers up to `last`."""
         self.kind = kind
-        self.queued = next(iter(kind.jobs.values()))
-        self.order = self.queued.order
+        self._last = last
+        self.queued: _Queued | None = None
 
     def advance(self) -> bool:
-        """Go on to the next job, if there is one; the last may have left the queue since, none else."""
+        """Go on to the next job, if there is one; others may have left the queue."""
         for queued in self.kind.jobs.values():
-            if queued.order > self.order:
-                self.queued, self.order = queued, queued.order
+            if queued.number <= self._last and (self.queued is None or queued.order > self.queued.order):
+                self.queued = queued
                 return True
         return False
 
-    def __lt__(self, other: "_Line") -> bool:
-        return self.order < other.order
+
+class _Check:
+    """Finding out on which machines jobs of one kind may run."""
+
+    def __init__(self, kind: _Kind, number: int, work: Steps[list[_Option]]) -> None:
+        self.kind = kind
+        self.work = work
+        self._number = number
+        self.spent = 0.0
+        """Steps that were taken for it."""
+
+    def __lt__(self, other: "_Check") -> bool:
+        # Who has had least goes on: an odd request that takes long delays nobody's that takes as long as most do.
+        return (self.spent, self._number) < (other.spent, other._number)
 
 
 class Scheduler:
     """The queue of all jobs and the boards of all machines."""
 
-    def __init__(self, machines: Sequence[Machine], *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, machines: Sequence[Machine], *, patience: float = PATIENCE, slice_steps: int | None = None
+    ) -> None:
         """Start with empty machines.
 
         Args:
             machines: the machines, those to be filled first in front.
             patience: seconds after which the job that has waited longest has a place kept for it.
+            slice_steps: about how many steps of work are done at a time (`packing/steps.py`), for checking requests
+                and as many for finding places; None to have no decision left unfinished.
         """
         self._packers = {machine.name: Packer(machine) for machine in machines}
         self._patience = patience
+        self._slice_steps = slice_steps
         self._queue: dict[int, _Queued] = {}
+        self._queued = 0
+        """How many jobs have been queued so far."""
         self._kinds: dict[JobRequest, _Kind] = {}
+        self._checks: list[_Check] = []
+        """A heap of the checks that are under way."""
+        self._rechecks: Iterator[_Kind] = iter(())
+        """The kinds that are to be checked again because machines have changed."""
+        self._checking = False
+        """Whether there may be kinds to check."""
+        self._checked = 0
+        """How many checks have been begun so far."""
         self._fresh: dict[_Kind, None] = {}
-        """The kinds that are to be looked at in any case."""
+        """The kinds at that stage."""
         self._in_vain: list[_Kind] = []
-        """The others, those that need the fewest boards first."""
+        """The kinds at that stage, those that need the fewest boards first."""
         self._keeping: dict[str, int] = {}
         """For each machine that keeps a place, the job it is kept for."""
         self._kept_until: dict[str, int] = {}
         """For each machine that keeps a place, how many boards must have been gained before the job can start."""
+        self._now = 0.0
+        self._placing: Steps[None] | None = None
+        """The decision that is under way."""
+        self._stirred = False
+        """Whether anything has happened since it began."""
+        self._starts: list[Start] = []
+        self._refused: list[tuple[int, str]] = []
 
     # The queue
 
-    def submit(self, job: int, request: JobRequest, since: float) -> str | None:
-        """Queue a job, or leave it out and return the sentence that says why it can never run.
+    def submit(self, job: int, request: JobRequest, since: float) -> None:
+        """Queue a job.
 
         Args:
             job: the job's ID.
@@ -189,104 +249,213 @@ class Scheduler:
         """
         kind = self._kinds.get(request)
         if kind is None:
-            options = self._options(request)
-            if not options:
-                return self._refusal(request)
-            kind = self._kinds[request] = _Kind(request, options, _fewest(request), _minds_others(request))
-            self._fresh[kind] = None
-        queued = _Queued(job, since, kind, (since, job))
+            kind = self._kinds[request] = _Kind(request, _fewest(request), _minds_others(request))
+            self._check(kind)
+        self._queued += 1
+        queued = _Queued(job, since, kind, (since, job), self._queued)
         _line_up(self._queue, queued)
         _line_up(kind.jobs, queued)
-        return None
+        self._stirred = True
 
     def withdraw(self, job: int) -> None:
         """Take a job out of the queue; one that is not there makes no difference."""
         if job in self._queue:
             self._leave(job)
+            self._stirred = True
 
     def _leave(self, job: int) -> None:
         kind = self._queue.pop(job).kind
         del kind.jobs[job]
         if not kind.jobs:
             del self._kinds[kind.request]
-            if kind.in_vain:
-                del self._in_vain[
-                    self._in_vain.index(kind, bisect_left(self._in_vain, kind.fewest, key=_needs))
-                ]
-            else:
-                del self._fresh[kind]
+            self._unlist(kind)
         if job in self._keeping.values():
             for name in [name for name, kept_for in self._keeping.items() if kept_for == job]:
                 del self._keeping[name]
                 self._packers[name].keep_nothing()
 
+    def _unlist(self, kind: _Kind) -> None:
+        if kind.stage is _Stage.IN_VAIN:
+            first = bisect_left(self._in_vain, kind.fewest, key=_needs)
+            del self._in_vain[self._in_vain.index(kind, first)]
+        elif kind.stage is _Stage.FRESH:
+            del self._fresh[kind]
+
+    # Decisions
+
     def decide(self, now: float) -> list[Start]:
-        """Return the jobs that start now, and take their boards."""
-        starts: list[Start] = []
+        """Return the jobs that start now, and take their boards.
+
+        That is all of a decision, or the next slice of it: see `is_settled`, and `take_refused`.
+        """
+        self._now = now
+        if self._checking:
+            self._go_on_checking(Allowance(self._slice_steps))
+        allowance = Allowance(self._slice_steps)
+        settled = False
+        while not settled:
+            if self._placing is None:
+                self._stirred = False
+                self._placing = self._place()
+            if allowance.do(self._placing) is None:
+                break
+            self._placing = None
+            settled = not self._stirred
+        starts, self._starts = self._starts, []
+        return starts
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last decision was finished; if not, `decide` has more to do, whether anything happens or not."""
+        return self._placing is None and not self._stirred and not self._checking
+
+    def take_refused(self) -> list[tuple[int, str]]:
+        """Return the jobs that have been found since the last time to be impossible, each with why; they are out."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _check(self, kind: _Kind) -> None:
+        self._checked += 1
+        self._checking = True
+        heappush(self._checks, _Check(kind, self._checked, self._options(kind.request)))
+
+    def _go_on_checking(self, allowance: Allowance) -> None:
+        while allowance.left > 0:
+            # Those who come now are checked before those who waited already when the machines changed, most of whom
+            # can wait on.
+            if not self._checks or self._checks[0].spent:
+                recheck = next(self._rechecks, None)
+                if recheck is not None:
+                    self._check(recheck)
+                elif not self._checks:
+                    self._checking = False
+                    return
+            check = self._checks[0]
+            if not check.kind.jobs:
+                heappop(self._checks)
+                continue
+            turn = Allowance(_CHECK_STEPS)
+            done = turn.do(check.work)
+            spent = _CHECK_STEPS - turn.left
+            allowance.left -= spent + 1
+            if done is None:
+                check.spent += spent
+                heapreplace(self._checks, check)
+                continue
+            heappop(self._checks)
+            kind = check.kind
+            (kind.options,) = done
+            if kind.options:
+                kind.stage = _Stage.FRESH
+                self._fresh[kind] = None
+                self._stirred = True
+            else:
+                why = self._refusal(kind.request)
+                self._refused += [(job, why) for job in kind.jobs]
+                for job in list(kind.jobs):
+                    self._leave(job)
+
+    def _place(self) -> Steps[None]:
+        """Start all jobs that can start, and keep places.
+
+        Anything may have happened whenever this has yielded, but for a change of machines, which ends it.
+        """
         settled = False
         while not settled:
             for name in list(self._keeping):
-                self._start_kept(name, starts)
-            settled = self._start_others(starts)
-            self._keep_places(now)
-        return starts
+                yield from self._start_kept(name)
+            settled = yield from self._start_others()
+            yield from self._keep_places()
 
-    def _start_others(self, starts: list[Start]) -> bool:
+    def _start_others(self) -> Steps[bool]:
         """Start all jobs that can start outside the places that are kept, in the order in which they came.
 
         Returns:
             whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
         """
-        lines = [_Line(kind) for kind in self._fresh]
+        last = self._queued
+        kinds = list(self._fresh)
         most = max([packer.look() for packer in self._packers.values()], default=0)
         if most and self._in_vain:
-            hopeful = [kind for kind in self._up_to(most) if kind.is_hopeful()]
-            if hopeful:
-                least = hopeful[0].fewest
-                largest = max([packer.largest_gain(least) for packer in self._packers.values()])
-                lines += [_Line(kind) for kind in hopeful if kind.fewest <= largest or kind.minds_others]
+            kinds += yield from self._hopeful(most)
+        lines = []
+        for glance, kind in enumerate(kinds, 1):
+            line = _Line(kind, last)
+            if line.advance() and line.queued is not None:
+                lines.append((line.queued.order, line))
+            if not glance % _GLANCES_A_STEP:
+                yield 1
         heapify(lines)
         settled = True
         while lines:
-            line = lines[0]
-            queued = line.queued
-            kept = queued.job in self._keeping.values()
-            allocation = self._find(line.kind, queued.job)
-            if allocation is not None:
-                self._begin(queued.job, allocation, starts)
-                settled = settled and not kept
-            elif not kept:
-                self._was_in_vain(line.kind)
-                heappop(lines)
-                continue
-            if line.advance():
-                heapreplace(lines, line)
+            line = lines[0][1]
+            kind, queued = line.kind, line.queued
+            if queued is not None and queued.job in kind.jobs:
+                kept = queued.job in self._keeping.values()
+                allocation = yield from self._find(kind, queued.job)
+                yield 1
+                if queued.job not in kind.jobs:
+                    pass  # it has left; whoever is next in its line is looked at instead
+                elif allocation is not None:
+                    self._begin(queued.job, allocation)
+                    settled = settled and not kept
+                elif not kept:
+                    self._was_in_vain(kind)
+                    heappop(lines)
+                    continue
+            if line.advance() and line.queued is not None:
+                heapreplace(lines, (line.queued.order, line))
             else:
                 heappop(lines)
+                if kind.jobs and kind.stage is _Stage.IN_VAIN:
+                    # These came while the others were looked at.
+                    self._unlist(kind)
+                    kind.stage = _Stage.FRESH
+                    self._fresh[kind] = None
         return settled
+
+    def _hopeful(self, most: int) -> Steps[list[_Kind]]:
+        """Return the kinds for which there may be a place now, though there was none for them at the look before.
+
+        Args:
+            most: how many boards are available on one machine.
+        """
+        hopeful = []
+        for glance, kind in enumerate(self._up_to(most), 1):
+            if kind.is_hopeful():
+                hopeful.append(kind)
+            if not glance % _GLANCES_A_STEP:
+                yield 1
+        if hopeful:
+            least = hopeful[0].fewest
+            largest = max([packer.largest_gain(least) for packer in self._packers.values()])
+            hopeful = [kind for kind in hopeful if kind.fewest <= largest or kind.minds_others]
+        return hopeful
 
     def _up_to(self, boards: int) -> list[_Kind]:
         """Return the kinds in vain that could do with so many boards."""
         return self._in_vain[: bisect_right(self._in_vain, boards, key=_needs)]
 
     def _was_in_vain(self, kind: _Kind) -> None:
-        if not kind.in_vain:
-            kind.in_vain = True
-            del self._fresh[kind]
+        if kind.stage is not _Stage.IN_VAIN:
+            self._unlist(kind)
+            kind.stage = _Stage.IN_VAIN
             insort(self._in_vain, kind, key=_needs)
 
-    def _find(self, kind: _Kind, job: int) -> Allocation | None:
+    def _find(self, kind: _Kind, job: int) -> Steps[Allocation | None]:
         for option in kind.options:
             packer = option.packer
-            if packer.gained < option.until or self._keeping.get(packer.machine.name) == job:
+            gained = packer.gained
+            if gained < option.until or self._keeping.get(packer.machine.name) == job:
                 continue
             short = kind.fewest - packer.open_boards
             if short <= 0:
-                found = packer.find(option.wish, again=kind.in_vain)
+                wish = option.known_wish or (yield from option.wish())
+                found = yield from packer.find(wish, again=kind.stage is _Stage.IN_VAIN)
                 if isinstance(found, Allocation):
                     return found
                 short = found.boards
-            option.until = packer.gained + short
+            option.until = gained + short
         return None
 
     def waiting(self, job: int) -> Waiting:
@@ -308,7 +477,7 @@ class Scheduler:
                     f"a place of {packer.kept_boards} boards is kept for it on {name}, "
                     f"{packer.awaited} of which are still in use"
                 )
-        if not queued.kind.in_vain:
+        if queued.kind.stage is not _Stage.IN_VAIN:
             return Obstacle.TURN, "about to be looked at"
         shape = queued.kind.request.shape
         if isinstance(shape, BoardAt):
@@ -339,46 +508,66 @@ class Scheduler:
             return f"is kept for job {self._keeping[packer.machine.name]}, which has waited longest"
         return "is in use"
 
-    def _begin(self, job: int, allocation: Allocation, starts: list[Start]) -> None:
+    def _begin(self, job: int, allocation: Allocation) -> None:
         self._leave(job)
-        self.occupy(allocation.machine, allocation.boards)
-        starts.append(Start(job, allocation))
+        self._packers[allocation.machine].take(allocation.boards)
+        self._starts.append(Start(job, allocation))
 
     # Places that are kept
 
-    def _start_kept(self, name: str, starts: list[Start]) -> None:
+    def _start_kept(self, name: str) -> Steps[None]:
         """Start the job that a place is kept for, or keep it a better one."""
-        packer = self._packers[name]
-        if not packer.keeps:
+        packer, job = self._packers[name], self._keeping.get(name)
+        if job is None or not packer.keeps:
             return  # boards of the place were set aside since; another is looked for in the end
-        if packer.gained_for_kept >= self._kept_until[name]:
-            found = packer.find_for_kept()
-            if isinstance(found, Allocation):
-                self._begin(self._keeping[name], found, starts)
+        gained = packer.gained_for_kept
+        if gained >= self._kept_until[name]:
+            found = yield from packer.find_for_kept()
+            if self._keeping.get(name) != job or not packer.keeps:
                 return
-            self._kept_until[name] = packer.gained_for_kept + found.boards
-        packer.keep_better()
+            if isinstance(found, Allocation):
+                self._begin(job, found)
+                return
+            self._kept_until[name] = gained + found.boards
+        yield from packer.keep_better()
 
-    def _keep_places(self, now: float) -> None:
+    def _keep_places(self) -> Steps[None]:
         """Have each machine keep a place for the job that has waited longest of those that may run there."""
         for name, packer in self._packers.items():
             if name in self._keeping:
                 if packer.keeps:
                     continue
                 del self._keeping[name]
-            for queued in self._queue.values():
-                if now - queued.since < self._patience:
+            if not self._queue or not self._is_patient(next(iter(self._queue.values()))):
+                continue
+            for glance, queued in enumerate(list(self._queue.values()), 1):
+                if not self._is_patient(queued) or (yield from self._keep_place(name, packer, queued)):
                     break
-                option = next((option for option in queued.kind.options if option.packer is packer), None)
-                if option is None or queued.job in self._keeping.values():
-                    continue
-                if option.no_place_with != packer.set_aside_boards:
-                    packer.keep(option.wish)
-                    if packer.keeps:
-                        self._keeping[name] = queued.job
-                        self._kept_until[name] = 0
-                        break
-                    option.no_place_with = packer.set_aside_boards
+                if not glance % _GLANCES_A_STEP:
+                    yield 1
+
+    def _is_patient(self, queued: _Queued) -> bool:
+        return self._now - queued.since >= self._patience
+
+    def _keep_place(self, name: str, packer: Packer, queued: _Queued) -> Steps[bool]:
+        """Have a machine keep a place for a job, if it can; return whether it does."""
+        options = queued.kind.options
+        option = next((option for option in options if option.packer is packer), None)
+        if option is None or queued.job not in self._queue or queued.job in self._keeping.values():
+            return False
+        aside = packer.set_aside_boards
+        if option.no_place_with == aside:
+            return False
+        yield from packer.keep((yield from option.wish()))
+        if queued.job not in self._queue:
+            packer.keep_nothing()
+        elif packer.keeps:
+            self._keeping[name] = queued.job
+            self._kept_until[name] = 0
+            return True
+        else:
+            option.no_place_with = aside
+        return False
 
     # Boards
 
@@ -390,11 +579,13 @@ class Scheduler:
         """Note that boards are free again; a machine that is no longer configured makes no difference."""
         if machine in self._packers:
             self._packers[machine].give_back(boards)
+            self._stirred = True
 
     def occupy(self, machine: str, boards: Iterable[Board]) -> None:
         """Note that boards are not free, whatever the reason."""
         if machine in self._packers:
             self._packers[machine].take(boards)
+            self._stirred = True
 
     def restore_running(self, job: int, request: JobRequest, allocation: Allocation) -> None:  # noqa: ARG002
         """Note that a job runs already; the ones that have been running longest come first."""
@@ -405,6 +596,7 @@ class Scheduler:
         if machine in self._packers:
             packer = self._packers[machine]
             packer.set_aside(board)
+            self._stirred = True
             if not packer.keeps:
                 # The place that was kept had the board in it: whoever waited for it gets another at the next decision.
                 self._keeping.pop(machine, None)
@@ -413,37 +605,32 @@ class Scheduler:
         """Let jobs have a board again that was set aside."""
         if machine in self._packers:
             self._packers[machine].put_back(board)
+            self._stirred = True
 
     # Configuration
 
-    def reconfigure(self, machines: Sequence[Machine], now: float) -> list[tuple[int, str]]:  # noqa: ARG002
-        """Take over changed machines, and return the queued jobs that can never run now, each with the sentence.
+    def reconfigure(self, machines: Sequence[Machine], now: float) -> None:  # noqa: ARG002
+        """Take over changed machines.
 
-        These jobs leave the queue. Running jobs keep their boards on machines that stay.
+        Running jobs keep their boards on machines that stay. Queued jobs are checked again, each when its turn comes.
         """
-        before, self._packers = self._packers, {machine.name: Packer(machine) for machine in machines}
+        before = self._packers
+        self._packers = {machine.name: _packer(machine, before.get(machine.name)) for machine in machines}
         self._keeping.clear()
-        for name, packer in self._packers.items():
-            if name in before:
-                packer.take_over(before[name])
-        kinds = sorted(self._kinds.values(), key=_needs)
-        for kind in _halving(kinds):
-            kind.options = self._options(kind.request)
-        self._look_anew()
-        why = {kind: self._refusal(kind.request) for kind in kinds if not kind.options}
-        hopeless = [queued for queued in self._queue.values() if queued.kind in why]
-        for queued in hopeless:
-            self._leave(queued.job)
-        return [(queued.job, why[queued.kind]) for queued in hopeless]
+        self._placing = None
+        self._stirred = True
+        self._fresh, self._in_vain, self._checks = {}, [], []
+        for kind in self._kinds.values():
+            kind.stage, kind.options = _Stage.UNCHECKED, []
+        self._checking = True
+        self._rechecks = _halving(sorted(self._kinds.values(), key=_needs))
 
-    def _look_anew(self) -> None:
-        """Forget which jobs were found no place."""
-        for kind in self._in_vain:
-            kind.in_vain = False
-        self._fresh, self._in_vain = dict.fromkeys(self._kinds.values()), []
-
-    def _options(self, request: JobRequest) -> list[_Option]:
-        return [_Option(packer, request) for packer in self._suitable(request) if packer.could_meet(request)]
+    def _options(self, request: JobRequest) -> Steps[list[_Option]]:
+        options: list[_Option] = []
+        for packer in self._suitable(request):
+            could = yield from packer.could_meet(request)
+            options += [_Option(packer, request)] * could
+        return options
 
     def _suitable(self, request: JobRequest) -> list[Packer]:
         if request.machine is not None:
@@ -460,6 +647,17 @@ class Scheduler:
             return f"No machine has all of the tags {tags}."
         reasons = "; ".join(why_not(packer.machine, request) for packer in suitable)
         return f"{in_words(request)} can never be had: {reasons}."
+
+
+def _packer(machine: Machine, earlier: Packer | None) -> Packer:
+    """Return a machine's boards, taking over what is known of them."""
+    if earlier is not None and earlier.machine == machine:
+        earlier.keep_nothing()
+        return earlier
+    packer = Packer(machine)
+    if earlier is not None:
+        packer.take_over(earlier)
+    return packer
 
 
 def _halving(kinds: Sequence[_Kind]) -> Iterator[_Kind]:

@@ -38,6 +38,9 @@ ENDED_CLOCKS = 64
 UNHEARD_AGAIN_SECONDS = 0.5
 """When a job is looked at again whose keepalive may be among what the server has not come to."""
 
+SLICE_STEPS = 50
+"""Steps of work that a decision may take before others have their turn: a few milliseconds."""
+
 SWITCH_OFF_RETRY_SECONDS = 10.0
 """How long boards that a job's owner wanted off, and that stayed on, are left before the next try."""
 
@@ -48,8 +51,13 @@ class Site:
     `now` is always the core's own time in seconds: it never runs backwards, and means nothing outside the process.
     """
 
-    def __init__(self, machines: Sequence[Machine]) -> None:
-        """Begin with all boards free and off; `machines` come in order of priority, highest first."""
+    def __init__(self, machines: Sequence[Machine], *, slice_steps: int | None = SLICE_STEPS) -> None:
+        """Begin with all boards free and off.
+
+        Args:
+            machines: In order of priority, highest first.
+            slice_steps: How much of a decision is made at a time, as for `Scheduler`.
+        """
         self.machines: dict[str, Machine] = {machine.name: machine for machine in machines}
         self.jobs: dict[int, Job] = {}
         """Live jobs by ID, oldest first."""
@@ -78,7 +86,7 @@ class Site:
         """How many jobs were created since this was made."""
         self._next_job = 1
         self._orders = count(1)
-        self._scheduler = Scheduler(machines)
+        self._scheduler = Scheduler(machines, slice_steps=slice_steps)
         self._upkeep = Upkeep(self.machines, lambda: next(self._orders))
         self._keepalives: Timers[int] = Timers()
         self._settling: Timers[tuple[int, int]] = Timers()
@@ -101,7 +109,7 @@ class Site:
         wall: float,
         now: float,
     ) -> int:
-        """Queue a new job and return its ID; one that can never run is destroyed at once, with the reason.
+        """Queue a new job and return its ID; one that can never run is destroyed by a decision, with the reason.
 
         Args:
             request: What is asked for.
@@ -120,12 +128,8 @@ class Site:
         self.jobs[number] = job
         self._headcount.add(job.record)
         self._touch(job)
-        impossible = self._scheduler.submit(number, request, now)
-        if impossible is not None:
-            # Whoever asks for it in a loop must not fill the history with what was asked.
-            job.record = in_short(job.record)
-            self._end(job, shortened(f"Cancelled: {impossible}"), wall, now)
-        elif keepalive is not None:
+        self._scheduler.submit(number, request, now)
+        if keepalive is not None:
             self._keepalives.add(now + keepalive, number)
         return number
 
@@ -216,7 +220,7 @@ class Site:
 
     # Events from the hardware and the clock
 
-    def power_done(self, number: int, failed: Mapping[Board, str], *, wall: float, now: float) -> None:
+    def power_done(self, number: int, failed: Mapping[Board, str], now: float) -> None:
         """Take the hardware's answer to a power order; one that nobody waits for any more makes no difference.
 
         A job whose boards failed to come up is moved to others; boards that stay on are switched off again later.
@@ -224,7 +228,6 @@ class Site:
         Args:
             number: The order's.
             failed: The boards that failed it, and why.
-            wall: Unix time in seconds.
             now: The core's time.
         """
         if self._upkeep.answered(number, failed, now):
@@ -241,7 +244,7 @@ class Site:
             else:
                 self._powered(job)
         elif job.record.power:
-            self._move(job, job.record.allocation, failed, wall, now)
+            self._move(job, job.record.allocation, failed, now)
         else:
             self._notice(
                 f"job {job.id}: boards could not be switched off, will try again",
@@ -314,12 +317,22 @@ class Site:
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def decide(self, now: float) -> None:
-        """Start all jobs that can start; called once after a batch of events."""
+    def decide(self, now: float, *, wall: float) -> bool:
+        """Start jobs that can start, and end those that can never run; called after a batch of events.
+
+        Returns:
+            whether all is decided; if not, `decide` must be called again soon, with or without events in between.
+        """
         for start in self._scheduler.decide(now):
             job = self.jobs[start.job]
             self._hold(job, start.allocation)
             self._order(job, Happening.ALLOCATED, start.allocation, on=True)
+        for number, why in self._scheduler.take_refused():
+            job = self.jobs[number]
+            # Whoever asks for it in a loop must not fill the history with what was asked.
+            job.record = in_short(job.record)
+            self._end(job, shortened(f"Cancelled: {why}"), wall, now)
+        return self._scheduler.is_settled
 
     def take_effects(self) -> Effects:
         """Return what has come of all calls since the last time."""
@@ -333,8 +346,8 @@ class Site:
     def reconfigure(self, machines: Sequence[Machine], *, wall: float, now: float) -> None:
         """Take over changed machines, all of them at once.
 
-        A job whose boards the change touches is ended, with the reason, and a queued job that can never run now.
-        All others don't notice.
+        A job whose boards the change touches is ended, with the reason; a queued job that can never run now is ended by
+        the decisions that follow. All others don't notice.
 
         Args:
             machines: All there are from now on, in order of priority, highest first.
@@ -357,8 +370,7 @@ class Site:
         self.machines.update(after)
         self._upkeep.machines_changed()
         self._follow_upkeep(now)
-        for number, why in self._scheduler.reconfigure(machines, now):
-            self._end(self.jobs[number], f"Cancelled: {why}", wall, now)
+        self._scheduler.reconfigure(machines, now)
         # A machine that was away and is back may have boards in care that the scheduler has forgotten.
         self._reserve(self._upkeep.in_care())
 
@@ -408,9 +420,7 @@ class Site:
         self._end_touched(None, wall, now)
         for job in list(self.jobs.values()):
             if job.record.allocation is None:
-                impossible = self._scheduler.submit(job.id, job.record.request, job.since)
-                if impossible is not None:
-                    self._end(job, f"Cancelled: {impossible}", wall, now)
+                self._scheduler.submit(job.id, job.record.request, job.since)
             elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
         self._follow_upkeep(now)
@@ -559,9 +569,7 @@ class Site:
         job.happens(Happening.POWERED)
         self._touch(job)
 
-    def _move(
-        self, job: Job, allocation: Allocation, failed: Mapping[Board, str], wall: float, now: float
-    ) -> None:
+    def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, str], now: float) -> None:
         names = ", ".join(str(board) for board in sorted(failed))
         self._notice(
             f"job {job.id} is moved: {names} of {allocation.machine} failed",
@@ -572,10 +580,8 @@ class Site:
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
-        impossible = self._scheduler.submit(job.id, job.record.request, job.since)
-        if impossible is not None:
-            # It could keep its boards when the machines were changed, and can't have others now.
-            self._end(job, f"Cancelled: {impossible}", wall, now)
+        # It may have kept its boards when the machines were changed, and be refused others now.
+        self._scheduler.submit(job.id, job.record.request, job.since)
 
     def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
         self._with_boards -= 1

@@ -73,13 +73,12 @@ def simulate(
     submitted, deciding, events = 0, 0.0, 0
     while submitted < len(trace) or ends:
         events += 1
-        refusal = None
         if submitted < len(trace) and (not ends or trace[submitted].submit < ends[0][0]):
             number, submitted = submitted, submitted + 1
             now = trace[number].submit
             request = _request(trace[number])
             began = clock()
-            refusal = scheduler.submit(number, request, now)
+            scheduler.submit(number, request, now)
         else:
             now, number = heapq.heappop(ends)
             freed = running.pop(number).allocation
@@ -87,8 +86,7 @@ def simulate(
             scheduler.release(freed.machine, freed.boards, now)
         starts = scheduler.decide(now)
         deciding += clock() - began
-        if refusal is not None:
-            refused.append((trace[number], refusal))
+        refused += [(trace[job], why) for job, why in scheduler.take_refused()]
         for start in starts:
             run = running[start.job] = Run(trace[start.job], now, start.allocation)
             runs.append(run)

@@ -63,8 +63,10 @@ class Hardware:
 class World:
     """A site, its records, its hardware and a clock that only tests move."""
 
-    def __init__(self, *machines: Machine) -> None:
+    def __init__(self, *machines: Machine, slice_steps: int | None = None) -> None:
+        """Begin with no jobs; with `slice_steps`, whatever happens comes between two slices of a decision."""
         self.machines = machines or (machine(),)
+        self.slice_steps = slice_steps
         self.now = 0.0
         self.hardware = Hardware()
         self.job_records: dict[int, JobRecord] = {}
@@ -73,11 +75,11 @@ class World:
         self.jobs_told: list[set[int]] = []
         self.machines_told: list[set[str]] = []
         self.notices: list[Notice] = []
-        self.site = Site(self.machines)
+        self.site = Site(self.machines, slice_steps=slice_steps)
 
-    def settle(self) -> None:
-        """End the batch: decide, and carry out what came of it."""
-        self.site.decide(self.now)
+    def settle(self) -> bool:
+        """End the batch: decide, and carry out what came of it; return whether all is decided."""
+        settled = self.site.decide(self.now, wall=self.wall)
         effects = self.site.take_effects()
         self.job_records.update(effects.jobs)
         for key, record in effects.boards.items():
@@ -91,6 +93,7 @@ class World:
             self.jobs_told.append(effects.jobs_changed)
         if effects.machines_changed:
             self.machines_told.append(effects.machines_changed)
+        return settled
 
     def create(self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me") -> int:
         asked = Asked(args_of(request.shape), {})
@@ -118,7 +121,7 @@ class World:
         """Let the hardware carry out an order, but for the boards that fail."""
         self.orders.remove(order)
         self.hardware.obey(order, failed or {})
-        self.site.power_done(order.number, failed or {}, wall=self.wall, now=self.now)
+        self.site.power_done(order.number, failed or {}, self.now)
         self.settle()
 
     def answer_all(self) -> None:
@@ -143,7 +146,7 @@ class World:
 
     def start_cold(self) -> None:
         """Lose the process, and start another that is to forget everything."""
-        self.site = Site(self.machines)
+        self.site = Site(self.machines, slice_steps=self.slice_steps)
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
         self.site.begin_afresh(
@@ -154,7 +157,7 @@ class World:
     def restart(self, *machines: Machine, all_off: bool = False) -> None:
         """Lose the process: all that is left is what was recorded, and what the hardware does."""
         self.machines = machines or self.machines
-        self.site = Site(self.machines)
+        self.site = Site(self.machines, slice_steps=self.slice_steps)
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
         self.site.recall(

@@ -19,14 +19,19 @@ shapes = st.one_of(
 
 
 class Histories(RuleBasedStateMachine):
-    """One machine with a dead board, any number of clients, hardware that fails, and a server that crashes."""
+    """One machine with a dead board, any number of clients, hardware that fails, and a server that crashes.
+
+    All of it happens between slices of decisions of any length.
+    """
 
     @initialize(
-        dead=st.sets(st.builds(Board, st.integers(0, 1), st.integers(0, 1), st.integers(0, 2)), max_size=2)
+        dead=st.sets(st.builds(Board, st.integers(0, 1), st.integers(0, 1), st.integers(0, 2)), max_size=2),
+        slice_steps=st.sampled_from([1, 2, 5, None]),
     )
-    def begin(self, dead: set[Board]) -> None:
+    def begin(self, dead: set[Board], slice_steps: int | None) -> None:
         self.world = World(
-            machine(2, 2, dead_boards=frozenset(dead), settle_seconds=5.0, cool_down_seconds=3.0)
+            machine(2, 2, dead_boards=frozenset(dead), settle_seconds=5.0, cool_down_seconds=3.0),
+            slice_steps=slice_steps,
         )
         self.acknowledged: set[int] = set()
         self.destroyed: set[int] = set()
@@ -77,7 +82,8 @@ class Histories(RuleBasedStateMachine):
         for seconds in (*(1000.0,) * 8, 10.0, 10.0, 10.0):
             self.world.answer_all()
             self.world.wait(seconds)
-        self.world.answer_all()
+        while not self.world.settle() or self.world.orders:
+            self.world.answer_all()
         site = self.world.site
         held = set(site.holders)
         assert set(self.world.hardware.on) <= held, "no board is on without a job"

@@ -70,7 +70,7 @@ def test_a_job_whose_machine_is_taken_away_is_ended_and_its_boards_are_switched_
     world = World(machine(name="a"), machine(name="b"))
     job = _ready(world)
     world.site.reconfigure([machine(name="b")], wall=world.wall, now=world.now)
-    world.site.decide(world.now)
+    world.site.decide(world.now, wall=world.wall)
     off, change = world.site.take_effects().orders
     assert isinstance(off, PowerOrder)
     assert not off.on

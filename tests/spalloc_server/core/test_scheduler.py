@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
-from spalloc_server.core.scheduler import PATIENCE, Obstacle, Scheduler, Start
+from spalloc_server.core.scheduler import PATIENCE, Obstacle, Scheduler, Start, _Stage
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, neighbour
 from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
@@ -75,13 +75,14 @@ def test_a_job_goes_only_to_a_machine_that_it_names_or_that_has_all_its_tags() -
         (JobRequest(AnyBoard(), tags=frozenset({"big", "fast"})), "big, fast"),
     ],
 )
-def test_a_job_that_can_never_run_is_told_at_once_what_and_why(request_: JobRequest, said: str) -> None:
+def test_a_job_that_can_never_run_is_told_what_and_why(request_: JobRequest, said: str) -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4), dead_boards=frozenset([Board(0, 0, 1)]))])
-    refusal = scheduler.submit(1, request_, 0.0)
-    assert refusal is not None
+    scheduler.submit(1, request_, 0.0)
+    assert scheduler.decide(0.0) == []
+    ((job, refusal),) = scheduler.take_refused()
+    assert job == 1
     assert said in refusal
     assert refusal.endswith(".")
-    assert scheduler.decide(0.0) == []
 
 
 def test_a_queued_job_can_be_told_where_it_stands_and_what_it_waits_for() -> None:
@@ -313,12 +314,14 @@ def test_a_change_of_configuration_examines_the_queue_again() -> None:
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 1.0)
     scheduler.submit(4, JobRequest(Rectangle(Size(2, 2))), 1.0)
     assert started(scheduler.decide(1.0)) == [3]
-    ((job, why),) = scheduler.reconfigure([small], 2.0)
+    scheduler.reconfigure([small], 2.0)
+    assert scheduler.decide(2.0) == []
+    ((job, why),) = scheduler.take_refused()
     assert job == 2
     assert "4x4" in why
-    assert scheduler.decide(2.0) == []
-    assert scheduler.reconfigure([small, Machine("new", Size(2, 2))], 3.0) == []
+    scheduler.reconfigure([small, Machine("new", Size(2, 2))], 3.0)
     assert started(scheduler.decide(3.0)) == [4]
+    assert scheduler.take_refused() == []
 
 
 def test_boards_of_running_jobs_and_boards_set_aside_stay_so_through_a_change_of_configuration() -> None:
@@ -338,22 +341,36 @@ def test_boards_of_running_jobs_and_boards_set_aside_stay_so_through_a_change_of
 class _World:
     """A scheduler, and beside it what it has done, checked after each step."""
 
-    def __init__(self, machines: list[Machine], kind: type[Scheduler] = Scheduler) -> None:
+    def __init__(
+        self, machines: list[Machine], kind: type[Scheduler] = Scheduler, slice_steps: int | None = None
+    ) -> None:
         self.machines = {machine.name: machine for machine in machines}
-        self.scheduler = kind(machines)
+        self.scheduler = kind(machines, slice_steps=slice_steps)
         self.running: dict[int, tuple[JobRequest, Allocation]] = {}
         self.queued: dict[int, JobRequest] = {}
+        self.aside: set[tuple[str, Board]] = set()
         self.log: list[object] = []
 
     def free(self, machine: str) -> set[Board]:
         used = (a.boards for _, a in self.running.values() if a.machine == machine)
-        return naive.live_boards(self.machines[machine]).difference(*used)
+        aside = {board for name, board in self.aside if name == machine}
+        return naive.live_boards(self.machines[machine]).difference(aside, *used)
+
+    def set_aside(self, which: int) -> None:
+        name = sorted(self.machines)[which % len(self.machines)]
+        boards = sorted(boards_of(self.machines[name].size))
+        board = boards[which % len(boards)]
+        self.aside.add((name, board))
+        self.scheduler.set_aside(name, board)
+
+    def put_back(self) -> None:
+        for name, board in sorted(self.aside):
+            self.scheduler.put_back(name, board)
+        self.aside.clear()
 
     def submit(self, job: int, request: JobRequest, now: float) -> None:
-        refusal = self.scheduler.submit(job, request, now)
-        self.log.append(refusal)
-        if refusal is None:
-            self.queued[job] = request
+        self.scheduler.submit(job, request, now)
+        self.queued[job] = request
 
     def end(self, job: int, now: float) -> None:
         _, allocation = self.running.pop(job)
@@ -361,7 +378,10 @@ class _World:
 
     def decide(self, now: float) -> None:
         starts = self.scheduler.decide(now)
-        self.log.append(starts)
+        refused = self.scheduler.take_refused()
+        self.log += [starts, refused]
+        for job, _ in refused:
+            del self.queued[job]
         for start in starts:
             request, given = self.queued.pop(start.job), start.allocation
             machine = self.machines[given.machine]
@@ -376,7 +396,7 @@ class _World:
 
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["submit", "submit", "end", "end", "withdraw", "wait"]),
+        st.sampled_from(["submit", "submit", "end", "end", "withdraw", "wait", "aside", "back"]),
         st.integers(0, 99),
         naive.requests(),
     ),
@@ -385,9 +405,12 @@ _STEPS = st.lists(
 
 
 def _live(
-    machines: list[Machine], steps: list[tuple[str, int, JobRequest]], kind: type[Scheduler] = Scheduler
+    machines: list[Machine],
+    steps: list[tuple[str, int, JobRequest]],
+    kind: type[Scheduler] = Scheduler,
+    slice_steps: int | None = None,
 ) -> _World:
-    world = _World(machines, kind)
+    world = _World(machines, kind, slice_steps)
     now = 0.0
     for job, (what, which, request) in enumerate(steps):
         now += 1.0
@@ -401,23 +424,31 @@ def _live(
             world.scheduler.withdraw(gone)
         elif what == "wait":
             now += PATIENCE / 2
+        elif what == "aside":
+            world.set_aside(which)
+        elif what == "back":
+            world.put_back()
         world.decide(now)
     return world
 
 
-@given(st.lists(naive.machines(), min_size=1, max_size=2), _STEPS)
+@given(st.lists(naive.machines(), min_size=1, max_size=2), _STEPS, st.sampled_from([None, None, 1, 2, 5, 20]))
 @examples(120)
 def test_every_history_gives_each_job_what_it_asked_for_and_no_board_to_two(
-    machines: list[Machine], steps: list[tuple[str, int, JobRequest]]
+    machines: list[Machine], steps: list[tuple[str, int, JobRequest]], slice_steps: int | None
 ) -> None:
+    """Whatever happens, it happens between two slices of a decision, if decisions are made in slices."""
     named = [
         Machine(f"m{i}", m.size, dead_boards=m.dead_boards, dead_links=m.dead_links)
         for i, m in enumerate(machines)
     ]
-    world = _live(named, steps)
-    assert _live(named, steps).log == world.log, "the same events give the same decisions"
+    world = _live(named, steps, slice_steps=slice_steps)
+    assert _live(named, steps, slice_steps=slice_steps).log == world.log, (
+        "the same events give the same decisions"
+    )
     now = 1e9
-    while world.running:
+    world.put_back()
+    while world.running or not world.scheduler.is_settled:
         for job in list(world.running):
             world.end(job, now)
         world.decide(now)
@@ -430,7 +461,10 @@ class _Forgetful(Scheduler):
     """A scheduler that does not remember where it has looked in vain."""
 
     def decide(self, now: float) -> list[Start]:
-        self._look_anew()
+        for kind in list(self._in_vain):
+            self._unlist(kind)
+            kind.stage = _Stage.FRESH
+            self._fresh[kind] = None
         for kind in self._kinds.values():
             for option in kind.options:
                 option.until = 0

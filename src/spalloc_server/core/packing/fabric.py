@@ -3,6 +3,7 @@
 # Facts of the hardware only; which boards are in use is packer.py's.
 """A machine's live boards and links, and what can be reached by them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from spalloc_server.core.machine import Machine
@@ -19,6 +20,9 @@ from spinnaker.geometry import (
     neighbour,
     wraps,
 )
+
+_TRIADS_A_STEP = 512
+"""How many triads of a machine make what is done to all of them at once one step more."""
 
 
 class _Step(NamedTuple):
@@ -50,12 +54,18 @@ class Fabric:
         self.flawed = self._flawed()
         """Bitmap of the triads that have a dead board or a dead link."""
         self._steps = self._all_steps()
+        self._dead_steps = self._all_dead_steps()
+        """For the dead links, each once: z from and to, triads to the right and up, and from which triads."""
+        self.effort = 1 + machine.size.width * machine.size.height // _TRIADS_A_STEP
+        """How many steps of work it counts as to look at one place, or at all places of one size."""
         self._hard_steps = self._as_shifts()
         self._sound = self.bitmaps.every_triad & ~self.flawed
         self._uneasy = 0
         """Bitmap of the triads from which a hard step leads."""
         for step in self._steps:
             self._uneasy |= step.hard
+        self.dead_links_in: dict[Size, dict[int, int]] = {}
+        """What dead_links.py has found out of rectangles of some sizes: bitmaps of origins, by ends of dead links."""
         self._grids_for: dict[Size, Grids] = {}
         self._places: dict[Size, int] = {}
 
@@ -107,6 +117,18 @@ class Fabric:
                 flawed = self.flawed | self.bitmaps.moved(self.flawed, -x, -y)
                 steps.append(_Step(z, target.z, x, y, live, live & (flawed | self._leaving(x, y))))
         return tuple(steps)
+
+    def _all_dead_steps(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        triads: dict[tuple[int, int, int, int], int] = {}
+        middle, room = Board(1, 1, 0), Size(3, 3)
+        for board, link in self.dead_links:
+            target = neighbour(room, middle._replace(z=board.z), link)
+            x, y = target.x - middle.x, target.y - middle.y
+            # Both ends are listed: of links inside a triad the one at the lower z is taken.
+            if x > 0 or y > 0 or (x == y == 0 and board.z < target.z):
+                key = board.z, target.z, x, y
+                triads[key] = triads.get(key, 0) | self.bitmaps.triad(board.x, board.y)
+        return tuple((*key, dead) for key, dead in triads.items())
 
     def _as_shifts(self) -> tuple[tuple[int, int, int, int, int], ...]:
         """Return the hard steps in parts, each a plain shift: z from and to, from which triads, bits left and right."""
@@ -225,26 +247,42 @@ class Fabric:
                 wraps_y |= bool(leaving & out_below & arriving)
         return wraps_x, wraps_y
 
-    def dead_links_between(self, boards: frozenset[Board], origin: Board, *, around: bool) -> int:
+    def dead_links_between(self, boards: Planes, origin: Board, size: Size, *, around: bool) -> int:
         """Return how many ends of dead links there are between boards of a rectangle.
 
         Args:
             boards: the boards.
             origin: the rectangle's bottom-left board.
+            size: the rectangle's size.
             around: whether links that join the rectangle's opposite edges count.
         """
-        return sum(
-            end.board in boards
-            and neighbour(self.size, end.board, end.link) in boards
-            and (around or not any(self._around(end.board, end.link, origin)))
-            for end in self.dead_links
-        )
+        count = 0
+        for source, target, x, y, dead in self._dead_steps:
+            ends = boards[source] & dead
+            if ends:
+                ends &= self.bitmaps.moved(boards[target], -x, -y)
+                if ends and not around:
+                    ends &= ~self._last(origin, size, x, y)
+                count += ends.bit_count()
+        return 2 * count
 
-    def _around(self, board: Board, link: Link, origin: Board) -> tuple[bool, bool]:
-        """Whether a link inside a rectangle leaves it at one side and comes back at the other, across and up."""
-        width, height = self.size
-        inside = Board((board.x - origin.x) % width, (board.y - origin.y) % height, board.z)
-        return wraps(self.size, inside, link)
+    def _last(self, origin: Board, size: Size, x: int, y: int) -> int:
+        """Return the triads of a rectangle from which a step to the right or up comes back at its other side."""
+        last = 0
+        if x and size.width == self.size.width:
+            last |= self.bitmaps.rectangle((origin.x - 1) % size.width, 0, Size(1, self.size.height))
+        if y and size.height == self.size.height:
+            last |= self.bitmaps.rectangle(0, (origin.y - 1) % size.height, Size(self.size.width, 1))
+        return last
+
+    def dead_links_among(self, boards: Planes) -> Iterator[tuple[int, int, int]]:
+        """Yield the dead links between boards, each from the end from which it leads right or up, or stays.
+
+        Yields:
+            how many triads it leads right, how many up, and the bitmap of the triads it leads from.
+        """
+        for source, target, x, y, dead in self._dead_steps:
+            yield x, y, boards[source] & dead & self.bitmaps.moved(boards[target], -x, -y)
 
 
 def _spread(boards: Planes, among: Planes, row: int) -> Planes:

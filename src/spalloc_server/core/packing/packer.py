@@ -12,6 +12,7 @@ from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.demand import Demand, demands
 from spalloc_server.core.packing.fabric import Fabric
 from spalloc_server.core.packing.search import (
+    EVERYWHERE,
     Missing,
     Place,
     allocation,
@@ -21,6 +22,7 @@ from spalloc_server.core.packing.search import (
     fits,
 )
 from spalloc_server.core.packing.space import Space
+from spalloc_server.core.packing.steps import Steps
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest
 from spinnaker.geometry import Board, boards_of
 
@@ -84,7 +86,9 @@ class Packer:
         self._all = Space(self._fabric, self._free)
         """What is free, as of when somebody last asked."""
         self._open = Space(self._fabric, self._free)
-        """What is free and not kept, likewise."""
+        """What is free and not kept, likewise; only a look adds boards to it."""
+        self._empty = Space(self._fabric, self._fabric.live)
+        """What would be free were no board in use or set aside."""
         self._open_up_to_date = True
         self._hope = Space(self._fabric)
         """What would be free soon, if a better place than the one that is kept is to be found."""
@@ -215,13 +219,18 @@ class Packer:
                 self._kept.stale = True
             self._open_up_to_date = False
 
-    # Boards come back one by one: what follows from that is worked out when somebody asks.
+    # Boards come back one by one: what follows from that is worked out when somebody asks. Boards that have become
+    # available are open to nobody before the next look: who was asked since the last could else have had them before
+    # those who are asked later.
 
     def _open_to_others(self) -> Space:
         if not self._open_up_to_date:
             self._open_up_to_date = True
-            self._open.become(self._free if self._kept is None else self._free - self._kept.boards)
+            self._open.become(self._open.boards & self._available())
         return self._open
+
+    def _available(self) -> Planes:
+        return self._free if self._kept is None else self._free - self._kept.boards
 
     def _open_to_kept(self) -> Space:
         self._all.become(self._free)
@@ -229,24 +238,31 @@ class Packer:
 
     # What can be had
 
-    def could_meet(self, request: JobRequest) -> bool:
+    def could_meet(self, request: JobRequest) -> Steps[bool]:
         """Return whether the request could be met were no board in use."""
-        if not isinstance(request.shape, Boards) or request.max_dead_links is not None:
-            return self.wish(request) is not None
+        if request.max_dead_links is not None:
+            unlimited = replace(request, max_dead_links=None)
+            return (yield from self.could_meet(unlimited)) and (yield from self.wish(request)) is not None
+        if not isinstance(request.shape, Boards):
+            return (yield from self.wish(request)) is not None
         # What does for some boards does for fewer: of all counts, those at the limit alone are to be worked out.
         count, alike = request.shape.count, replace(request, shape=AnyBoard(), machine=None, tags=frozenset())
-        possible, impossible = self._limits.get(alike, (0, self.machine.size.boards + 1))
+        unknown = 0, self.machine.size.boards + 1
+        possible, impossible = self._limits.get(alike, unknown)
         if possible < count < impossible:
-            if self.wish(request) is not None:
-                possible = count
-            else:
-                impossible = count
+            wish = yield from self.wish(request)
             if len(self._limits) >= _KNOWN_REQUESTS:
                 self._limits.clear()
+            # Others may have found out more meanwhile.
+            possible, impossible = self._limits.get(alike, unknown)
+            if wish is not None:
+                possible = max(possible, count)
+            else:
+                impossible = min(impossible, count)
             self._limits[alike] = possible, impossible
         return count <= possible
 
-    def wish(self, request: JobRequest) -> Wish | None:
+    def wish(self, request: JobRequest) -> Steps[Wish | None]:
         """Return what the request comes to on this machine; None if it could not be met were no board in use."""
         match request.shape:
             case AnyBoard():
@@ -257,25 +273,38 @@ class Packer:
             return self._demands[request]
         except KeyError:
             pass
+        demand = yield from self._demand(request)
         if len(self._demands) >= _KNOWN_REQUESTS:
             self._demands.clear()
-        empty = Space(self._fabric, self._fabric.live)
-        possible = (
-            demand
-            for demand in demands(request, self.machine.size, every_size=not self._fabric.is_perfect)
-            if demand.rectangles
-            and (self._fabric.is_perfect or isinstance(find_rectangle(demand, empty), Place))
-        )
-        demand = self._demands[request] = next(possible, None)
+        self._demands[request] = demand
         return demand
 
+    def _demand(self, request: JobRequest) -> Steps[Demand | None]:
+        perfect = self._fabric.is_perfect
+        # What takes long, for each of the sizes, is done when all others have been looked at.
+        for where in (
+            EVERYWHERE if request.max_dead_links is not None and self._fabric.dead_links else EVERYWHERE[:1]
+        ):
+            for demand in demands(request, self.machine.size, every_size=not perfect):
+                yield self._fabric.effort
+                if demand.rectangles:
+                    if perfect:
+                        return demand
+                    found = yield from find_rectangle(demand, self._empty, where=(where,))
+                    if isinstance(found, Place):
+                        return demand
+        return None
+
     def look(self) -> int:
-        """Take note of the boards that have become available since the last look.
+        """Open the boards to jobs that have become available since the last look.
 
         Returns:
             how many boards are available now; 0 if none has become so.
         """
-        space = self._open_to_others()
+        space = self._open
+        if not self._open_up_to_date:
+            self._open_up_to_date = True
+            space.become(self._available())
         self._seen, self._looked = self._looked, space.gained
         return space.size if self._seen < self._looked else 0
 
@@ -292,31 +321,47 @@ class Packer:
             return 0
         return self._open.largest_cluster(self._open.opened_since(self._seen))
 
-    def find(self, wish: Wish, *, again: bool) -> Allocation | Missing:
+    def find(self, wish: Wish, *, again: bool) -> Steps[Allocation | Missing]:
         """Return what a job can have now, outside the place that is kept; nothing is taken yet.
+
+        Boards that were taken or set aside while the search went on are in nothing that is returned.
 
         Args:
             wish: what the job asks for.
             again: whether no place was found for it after the look before the last.
         """
-        return self._as_allocation(self._find(wish, self._open_to_others(), since=self._seen if again else 0))
+        while True:
+            space = self._open_to_others()
+            found = yield from self._find(wish, space, since=self._seen if again else 0)
+            if isinstance(found, Missing):
+                return found
+            if self._open_up_to_date or found.boards - self._available() == NO_BOARDS:
+                return self._as_allocation(found)
 
-    def find_for_kept(self) -> Allocation | Missing:
-        """Return what the job that a place is kept for can have now, there or anywhere; nothing is taken yet."""
-        assert self._kept is not None
-        since, self._kept.tried = self._kept.tried, self.gained_for_kept
-        return self._as_allocation(self._find(self._kept.wish, self._open_to_kept(), since=since))
+    def find_for_kept(self) -> Steps[Allocation | Missing]:
+        """Return what the job that a place is kept for can have now, there or anywhere; nothing is taken yet.
 
-    def _as_allocation(self, found: Place | Missing) -> Allocation | Missing:
-        if isinstance(found, Missing):
-            return found
+        Boards that were taken or set aside while the search went on are in nothing that is returned.
+        """
+        kept = self._kept
+        assert kept is not None
+        while True:
+            space = self._open_to_kept()
+            found = yield from self._find(kept.wish, space, since=kept.tried)
+            if isinstance(found, Missing):
+                kept.tried = space.gained
+                return found
+            if found.boards - self._free == NO_BOARDS:
+                return self._as_allocation(found)
+
+    def _as_allocation(self, found: Place) -> Allocation:
         given = allocation(self.machine.name, self._fabric, found)
         self._found, self._found_planes = given.boards, found.boards
         return given
 
     def _find(
         self, wish: Wish, space: Space, *, best_for: Space | None = None, since: int = 0
-    ) -> Place | Missing:
+    ) -> Steps[Place | Missing]:
         match wish:
             case AnyBoard():
                 return find_board(space)
@@ -327,13 +372,13 @@ class Packer:
 
     # The place that is kept
 
-    def keep(self, wish: Wish) -> None:
-        """Keep a place for a job: where the wait is likely to be shortest among the boards in use now.
+    def keep(self, wish: Wish) -> Steps[None]:
+        """Keep a place for a job, if there is any: where the wait is likely to be shortest among the boards in use now.
 
         Most jobs are short and a few are very long, so one that has run for long is likely to run on. The place is
         therefore where the job that has been running longest has been running the shortest time.
         """
-        self._keep_best(wish, self._number, 0)
+        yield from self._keep_best(wish, self._number, 0)
 
     def keep_nothing(self) -> None:
         """Open the place that is kept to everybody."""
@@ -346,19 +391,19 @@ class Packer:
         """Whether a place is kept."""
         return self._kept is not None
 
-    def keep_better(self) -> bool:
-        """Move the place that is kept if there is a better one since boards were freed; return whether it moved."""
+    def keep_better(self) -> Steps[None]:
+        """Move the place that is kept if there is a better one since boards were freed."""
         kept = self._kept
         if kept is None or not kept.stale:
-            return False
+            return
         kept.stale = False
         hope = self._hope
         hope.become((self._free | kept.hoped) & self._usable)
-        if not self._fits(kept.wish, hope, since=kept.hoped_in_vain):
+        if (yield from self._fits(kept.wish, hope, since=kept.hoped_in_vain)):
+            if self._kept is kept:
+                yield from self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
+        else:
             kept.hoped_in_vain = hope.gained
-            return False
-        self._keep_best(kept.wish, kept.latest, kept.oldest + 1)
-        return True
 
     def _hoped_for(self, first: int, last: int) -> Planes:
         """Return the boards that are free, or were taken by those numbered from `first` to `last`."""
@@ -370,37 +415,48 @@ class Packer:
                 z2 |= boards[2]
         return Planes(z0, z1, z2) & self._usable
 
-    def _keep_best(self, wish: Wish, latest: int, first: int) -> None:
+    def _keep_best(self, wish: Wish, latest: int, first: int) -> Steps[None]:
         """Keep the place in whose way the first is as late as can be, of those numbered from `first` to `latest`."""
+        before = self._kept
+        while True:
+            best = yield from self._best_place(wish, latest, first)
+            if self._kept is not before:
+                return  # the job it was for has left, or boards of its place were set aside
+            if best is None or best.boards - self._usable == NO_BOARDS:
+                break
+        if best is not None:
+            in_the_way = (
+                number
+                for number, boards in self._taken.items()
+                if first <= number <= latest and boards & best.boards != NO_BOARDS
+            )
+            oldest = next(in_the_way, latest)
+            hoped = self._hoped_for(oldest + 1, latest) - self._free
+            tried = 0 if before is None else before.tried
+            self._kept = _Kept(wish, best.boards, latest, oldest, hoped, tried)
+            self._open_up_to_date = False
+
+    def _best_place(self, wish: Wish, latest: int, first: int) -> Steps[Place | None]:
         numbers = [number for number in self._taken if first <= number <= latest]
         numbers.append(latest + 1)
-        low, high = (
-            0,
-            len(numbers),
-        )  # there is a place with those from `low` on, not with those from `high` on
-        if not self._fits(wish, self._hope_from(numbers[0], latest)):
-            return
+        # There is a place with those from `low` on, and none with those from `high` on.
+        low, high = 0, len(numbers)
+        if not (yield from self._fits(wish, self._hope_from(numbers[0], latest))):
+            return None
         while high - low > 1:
             middle = (low + high) // 2
-            if self._fits(wish, self._hope_from(numbers[middle], latest)):
+            if (yield from self._fits(wish, self._hope_from(numbers[middle], latest))):
                 low = middle
             else:
                 high = middle
-        best = self._find(
-            wish, Space(self._fabric, self._hoped_for(numbers[low], latest)), best_for=self._open_to_kept()
-        )
-        if isinstance(best, Place):
-            tried = 0 if self._kept is None else self._kept.tried
-            in_the_way = (number for number in numbers[:-1] if self._taken[number] & best.boards != NO_BOARDS)
-            oldest = next(in_the_way, latest)
-            hoped = self._hoped_for(oldest + 1, latest) - self._free
-            self._kept = _Kept(wish, best.boards, latest, oldest, hoped, tried)
-            self._open_up_to_date = False
+        hope = self._hope_from(numbers[low], latest)
+        best = yield from self._find(wish, hope, best_for=self._open_to_kept())
+        return best if isinstance(best, Place) else None
 
     def _hope_from(self, first: int, last: int) -> Space:
         return Space(self._fabric, self._hoped_for(first, last))
 
-    def _fits(self, wish: Wish, space: Space, *, since: int = 0) -> bool:
+    def _fits(self, wish: Wish, space: Space, *, since: int = 0) -> Steps[bool]:
         if isinstance(wish, Demand):
-            return fits(wish, space, since=since)
-        return isinstance(self._find(wish, space), Place)
+            return (yield from fits(wish, space, since=since))
+        return isinstance((yield from self._find(wish, space)), Place)

@@ -4,13 +4,16 @@
 """Where a demand can be met in a space."""
 
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Bitmaps, Planes
+from spalloc_server.core.packing.dead_links import few_for_sure, perhaps_few
 from spalloc_server.core.packing.demand import Demand
 from spalloc_server.core.packing.fabric import Fabric
 from spalloc_server.core.packing.space import Space
+from spalloc_server.core.packing.steps import Steps
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 
 _TRIAD = Size(1, 1)
@@ -23,6 +26,16 @@ class Place(NamedTuple):
     origin: Board
     size: Size | None
     boards: Planes
+
+
+class Where(Enum):
+    """Where to look for a demand that limits dead links; for any other it makes no difference."""
+
+    LIKELY = "where it can be told at once that there are few"
+    ELSEWHERE = "where only a closer look tells"
+
+
+EVERYWHERE = (Where.LIKELY, Where.ELSEWHERE)
 
 
 class Missing(NamedTuple):
@@ -40,7 +53,7 @@ def allocation(machine: str, fabric: Fabric, place: Place) -> Allocation:
     return Allocation(machine, place.origin, place.size, boards, wraps_x, wraps_y)
 
 
-def find_board(space: Space) -> Place | Missing:
+def find_board(space: Space) -> Steps[Place | Missing]:
     """Find a single board: in the most broken triad there is, so that whole ones stay whole."""
     z0, z1, z2 = space.boards
     whole = z0 & z1 & z2
@@ -50,19 +63,20 @@ def find_board(space: Space) -> Place | Missing:
     if broken:
         triad = broken & -broken
     elif whole:
-        match find_rectangle(_WHOLE_TRIAD, space):
-            case Place(origin, _, _):
-                triad = space.fabric.bitmaps.triad(origin.x, origin.y)
-            case _:
-                triad = whole & -whole
+        found = yield from find_rectangle(_WHOLE_TRIAD, space)
+        if isinstance(found, Place):
+            triad = space.fabric.bitmaps.triad(found.origin.x, found.origin.y)
+        else:
+            triad = whole & -whole
     else:
         return Missing(1)
     # The board at z = 0 goes last: a rectangle needs the one at its bottom left.
     return _single(space, next(z for z in (2, 1, 0) if space.boards[z] & triad), triad)
 
 
-def find_board_at(space: Space, board: Board) -> Place | Missing:
+def find_board_at(space: Space, board: Board) -> Steps[Place | Missing]:
     """Find the board at a coordinate of the machine."""
+    yield from ()
     triad = space.fabric.bitmaps.triad(board.x, board.y)
     return _single(space, board.z, triad) if space.boards[board.z] & triad else Missing(1)
 
@@ -75,86 +89,122 @@ def _single(space: Space, z: int, triad: int) -> Place:
 
 
 def find_rectangle(
-    demand: Demand, space: Space, *, best_for: Space | None = None, since: int = 0
-) -> Place | Missing:
+    demand: Demand,
+    space: Space,
+    *,
+    best_for: Space | None = None,
+    since: int = 0,
+    where: tuple[Where, ...] = EVERYWHERE,
+) -> Steps[Place | Missing]:
     """Find a rectangle: the smallest there is, and among equals the one whose edge touches the fewest open triads.
 
     All boards asked for are had where that is possible at all; only then may dead ones be missing.
 
     Args:
         demand: what would do.
-        space: the boards that may be given.
+        space: the boards that may be given; it must not change until the search is over.
         since: how many boards `space` had gained when the same demand was last found not to be met there.
         best_for: instead of the smallest edge, prefer the most boards that are open there.
+        where: where to look, in this order.
     """
-    complete = _find(demand, demand.boards, space, best_for, since)
-    if demand.fewest == demand.boards or isinstance(complete, Place):
+    complete = _find(demand, demand.boards, space, best_for, since, where)
+    if demand.fewest == demand.boards:
         return complete
-    return _find(demand, demand.fewest, space, space, since)
+    return _or_incomplete(complete, demand, space, since, where)
 
 
-def fits(demand: Demand, space: Space, *, since: int = 0) -> bool:
+def _or_incomplete(
+    complete: Steps[Place | Missing], demand: Demand, space: Space, since: int, where: tuple[Where, ...]
+) -> Steps[Place | Missing]:
+    place = yield from complete
+    if isinstance(place, Place):
+        return place
+    return (yield from _find(demand, demand.fewest, space, space, since, where))
+
+
+def fits(demand: Demand, space: Space, *, since: int = 0) -> Steps[bool]:
     """Return whether there is a place, without choosing one.
 
     Args:
         demand: what would do.
-        space: the boards that may be given.
+        space: the boards that may be given; it must not change until the search is over.
         since: how many boards `space` had gained when the same demand was last found not to be met there.
     """
     if demand.max_dead_links is not None or demand.require_torus or not space.fabric.is_torus:
-        return isinstance(find_rectangle(demand, space, since=since), Place)
-    return any(
-        _may_fit(demand, fewest, space) and _may_connect(demand, fewest, space, since)
-        for fewest in {demand.boards, demand.fewest}
-    )
+        return isinstance((yield from find_rectangle(demand, space, since=since)), Place)
+    for fewest in {demand.boards, demand.fewest}:
+        yield len(demand.outermost) * space.fabric.effort
+        if _may_fit(demand, fewest, space) and (yield from _may_connect(demand, fewest, space, since)):
+            return True
+    return False
 
 
-def _find(demand: Demand, fewest: int, space: Space, best_for: Space | None, since: int) -> Place | Missing:
+def _find(
+    demand: Demand, fewest: int, space: Space, best_for: Space | None, since: int, where: tuple[Where, ...]
+) -> Steps[Place | Missing]:
     few = fewest - space.size
     if few > 0:
         return Missing(few)
     if max(map(space.ceiling, demand.outermost)) < fewest:
         return Missing(_missing(demand, fewest, space))
     # Who finds a place mostly finds it in one of the smallest rectangles: they are asked before the outermost are.
-    place = _best_of(demand, fewest, demand.rectangles[0], space, best_for)
+    first, smallest = where[0], demand.rectangles[0]
+    place = yield from _best_of(demand, fewest, smallest, space, best_for, first)
     if place is not None:
         return place
     missing = _missing(demand, fewest, space)
+    yield len(demand.outermost) * space.fabric.effort
     if missing:
         return Missing(missing)
-    if len(demand.rectangles) > 1 and _may_connect(demand, fewest, space, since):
-        for sizes in demand.rectangles[1:]:
-            place = _best_of(demand, fewest, sizes, space, best_for)
-            if place is not None:
-                return place
+    if len(demand.rectangles) > 1 and not (yield from _may_connect(demand, fewest, space, since)):
+        return Missing(1)
+    for there in where if demand.max_dead_links is not None else (first,):
+        for sizes in demand.rectangles:
+            if sizes is not smallest or there is not first:
+                yield len(sizes) * space.fabric.effort
+                place = yield from _best_of(demand, fewest, sizes, space, best_for, there)
+                if place is not None:
+                    return place
     return Missing(1)
 
 
 def _best_of(
-    demand: Demand,
-    fewest: int,
-    sizes: Iterable[Size],
-    space: Space,
-    best_for: Space | None,
-) -> Place | None:
+    demand: Demand, fewest: int, sizes: Iterable[Size], space: Space, best_for: Space | None, where: Where
+) -> Steps[Place | None]:
     """Return the best place among rectangles of equal area."""
     possible = []
     for size in sizes:
         places = _places(demand, fewest, size, space)
+        if places and demand.max_dead_links is not None:
+            likely = few_for_sure(demand, size, space)
+            places &= likely if where is Where.LIKELY else ~likely
+            if places and where is Where.ELSEWHERE and space.is_everything:
+                places &= yield from perhaps_few(demand, size, space.fabric)
         if places:
-            possible.append((places, size))
-    if not possible:
-        return None
-    if len(possible) == 1 and not possible[0][0] & (possible[0][0] - 1):
-        return _first_good(demand, fewest, possible[0][1], possible[0][0], space)
-    rated = [(*_rated(size, places, space, best_for), size) for places, size in possible]
-    rated.sort(key=lambda rating: rating[0])
-    for best in (True, False):
-        for _, at_best, elsewhere, size in rated:
-            place = _first_good(demand, fewest, size, at_best if best else elsewhere, space)
+            possible.append((size, places))
+    for size, places in _best_first(possible, space, best_for):
+        grids, again, rest = space.fabric.grids(size), False, places
+        while rest:
+            x, y = grids.first(rest)
+            place = _examined(demand, fewest, Board(x, y, 0), size, space, again=again)
             if place is not None:
                 return place
+            yield 2 * space.fabric.effort
+            rest &= rest - 1
+            again = True
     return None
+
+
+def _best_first(
+    possible: list[tuple[Size, int]], space: Space, best_for: Space | None
+) -> list[tuple[Size, int]]:
+    """Return places of some sizes in the order in which to look at them: those with the least edge first."""
+    if not possible or (len(possible) == 1 and not possible[0][1] & (possible[0][1] - 1)):
+        return possible
+    rated = [(*_rated(size, places, space, best_for), size) for size, places in possible]
+    rated.sort(key=lambda rating: rating[0])
+    best = [(size, at_best) for _, at_best, _, size in rated]
+    return best + [(size, elsewhere) for _, _, elsewhere, size in rated]
 
 
 def _may_fit(demand: Demand, fewest: int, space: Space) -> bool:
@@ -184,7 +234,7 @@ def _missing(demand: Demand, fewest: int, space: Space) -> int:
     return fewest - most
 
 
-def _may_connect(demand: Demand, fewest: int, space: Space, since: int) -> bool:
+def _may_connect(demand: Demand, fewest: int, space: Space, since: int) -> Steps[bool]:
     """Return whether enough boards of any of the outermost rectangles are connected.
 
     On a torus these answer for all, as each of the others fits into one of them that has the same origin.
@@ -201,17 +251,18 @@ def _may_connect(demand: Demand, fewest: int, space: Space, since: int) -> bool:
             places = _places(demand, fewest, size, space)
             if since:
                 places &= space.fabric.grids(size).guards_of(new.z0)
-            if _any_connected(fewest, size, places, space):
+            if (yield from _any_connected(fewest, size, places, space)):
                 return True
     return False
 
 
-def _any_connected(fewest: int, size: Size, places: int, space: Space) -> bool:
+def _any_connected(fewest: int, size: Size, places: int, space: Space) -> Steps[bool]:
     grids, again = space.fabric.grids(size), False
     while places:
         x, y = grids.first(places)
         if _connected(fewest, Board(x, y, 0), size, space, again=again) is not None:
             return True
+        yield space.fabric.effort
         places &= places - 1
         again = True
     return False
@@ -256,18 +307,6 @@ def _rated(size: Size, places: int, space: Space, best_for: Space | None) -> tup
     return bound - most, best, places ^ best
 
 
-def _first_good(demand: Demand, fewest: int, size: Size, places: int, space: Space) -> Place | None:
-    grids, again = space.fabric.grids(size), False
-    while places:
-        x, y = grids.first(places)
-        place = _examined(demand, fewest, Board(x, y, 0), size, space, again=again)
-        if place is not None:
-            return place
-        places &= places - 1
-        again = True
-    return None
-
-
 def _examined(
     demand: Demand, fewest: int, origin: Board, size: Size, space: Space, *, again: bool
 ) -> Place | None:
@@ -277,14 +316,12 @@ def _examined(
     if inside is None:
         return None
     held = _trimmed(demand, origin, size, space, inside)
-    if demand.require_torus or demand.max_dead_links is not None:
-        boards = frozenset(space.fabric.bitmaps.boards(held))
-        if demand.require_torus and not (fabric.is_torus and all(fabric.wrapped(held, origin, size))):
+    if demand.require_torus and not (fabric.is_torus and all(fabric.wrapped(held, origin, size))):
+        return None
+    if demand.max_dead_links is not None:
+        dead = fabric.dead_links_between(held, origin, size, around=demand.require_torus)
+        if dead > demand.max_dead_links:
             return None
-        if demand.max_dead_links is not None:
-            dead = fabric.dead_links_between(boards, origin, around=demand.require_torus)
-            if dead > demand.max_dead_links:
-                return None
     return Place(origin, size, held)
 
 

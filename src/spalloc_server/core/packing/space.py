@@ -13,6 +13,9 @@ from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 _REMEMBERED = 64
 """Changes that a space remembers, so that a search need not repeat what was in vain before."""
 
+_MOST_SUMS = 512
+"""Grids that a space keeps: as many as all sizes need on a machine of 20 x 20 triads."""
+
 
 class Space:
     """A set of open boards of one machine that changes over time."""
@@ -72,6 +75,11 @@ class Space:
         return most
 
     @property
+    def is_everything(self) -> bool:
+        """Whether all live boards are open."""
+        return self.boards == self.fabric.live
+
+    @property
     def whole(self) -> int:
         """Bitmap of the triads all of whose boards are open."""
         return self.boards.z0 & self.boards.z1 & self.boards.z2
@@ -108,6 +116,8 @@ class Space:
             across = self._sums.get(key)
             if across is None:
                 across = self._sums[key] = grids.across(self._counts(grids), size.width)
+            if len(self._sums) >= _MOST_SUMS:
+                self._sums.clear()
             sums = self._sums[size] = grids.up(across, size.height)
         return sums
 

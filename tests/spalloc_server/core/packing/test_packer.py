@@ -10,6 +10,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.demand import Demand
 from spalloc_server.core.packing.packer import Packer
 from spalloc_server.core.packing.shapes import every_rectangle
+from spalloc_server.core.packing.steps import whole
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 from tests.examples import examples
@@ -17,10 +18,11 @@ from tests.spalloc_server.core.packing import naive
 
 
 def found(packer: Packer, request: JobRequest) -> Allocation | None:
-    wish = packer.wish(request)
+    wish = whole(packer.wish(request))
     if wish is None:
         return None
-    allocation = packer.find(wish, again=False)
+    packer.look()
+    allocation = whole(packer.find(wish, again=False))
     return allocation if isinstance(allocation, Allocation) else None
 
 
@@ -201,7 +203,7 @@ def test_a_place_is_found_whenever_the_naive_search_finds_one(
     packer.take(taken)
     free = naive.live_boards(machine) - taken
     given = found(packer, request)
-    match request.shape, packer.wish(request):
+    match request.shape, whole(packer.wish(request)):
         case AnyBoard(), _:
             assert (given is not None) == bool(free)
         case BoardAt(board), _:
@@ -246,7 +248,7 @@ def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_ma
     machine: Machine, request: JobRequest
 ) -> None:
     free = naive.live_boards(machine)
-    possible = Packer(machine).wish(request) is not None
+    possible = whole(Packer(machine).wish(request)) is not None
     match request.shape:
         case AnyBoard():
             assert possible == bool(free)
@@ -274,19 +276,19 @@ def test_a_second_search_after_boards_were_freed_finds_what_a_first_one_would(
     machine, taken = busy
     request = data.draw(naive.requests())
     packer = Packer(machine)
-    wish = packer.wish(request)
+    wish = whole(packer.wish(request))
     packer.take(taken)
     packer.look()
-    if wish is None or isinstance(packer.find(wish, again=False), Allocation) or not taken:
+    if wish is None or isinstance(whole(packer.find(wish, again=False)), Allocation) or not taken:
         return
     freed = data.draw(st.frozensets(st.sampled_from(sorted(taken)), min_size=1))
     packer.give_back(freed)
     packer.look()
     largest = packer.largest_gain(1)
-    again = packer.find(wish, again=True)
+    again = whole(packer.find(wish, again=True))
     fresh = Packer(machine)
     fresh.take(taken - freed)
-    first = fresh.find(wish, again=False)
+    first = whole(fresh.find(wish, again=False))
     assert isinstance(again, Allocation) == isinstance(first, Allocation)
     if isinstance(first, Allocation):
         assert again == first
@@ -309,4 +311,4 @@ def test_what_is_possible_does_not_depend_on_what_was_asked_before(
             asked = replace(request, shape=shape)
             if asked.require_torus and isinstance(shape, AnyBoard | BoardAt):
                 continue
-            assert packer.could_meet(asked) == (Packer(machine).wish(asked) is not None)
+            assert whole(packer.could_meet(asked)) == (whole(Packer(machine).wish(asked)) is not None)

@@ -1,0 +1,172 @@
+# Decisions that are made in slices: what holds of them whatever happens in between, and how long each slice is.
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.packing.fabric import Fabric
+from spalloc_server.core.packing.grids import Grids
+from spalloc_server.core.packing.steps import Steps
+from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
+from spalloc_server.core.scheduler import PATIENCE, Scheduler, Start, _Stage
+from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
+from tests.examples import examples
+from tests.spalloc_server.core.packing import naive
+
+T = TypeVar("T")
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["submit", "submit", "end", "end", "nothing"]), st.integers(0, 99), naive.requests()
+    ),
+    max_size=40,
+)
+
+
+class _Watched(Scheduler):
+    """A scheduler that tells when it begins a decision."""
+
+    def __init__(self, machines: list[Machine], slice_steps: int) -> None:
+        super().__init__(machines, patience=inf, slice_steps=slice_steps)
+        self.begins: Callable[[], None] = lambda: None
+
+    def _place(self) -> Steps[None]:
+        self.begins()
+        yield from super()._place()
+
+    def has_checked(self, request: JobRequest) -> bool:
+        kind = self._kinds.get(request)
+        return kind is not None and kind.stage is not _Stage.UNCHECKED
+
+
+@given(naive.machines(largest=5), _STEPS, st.integers(1, 9))
+@examples(100)
+def test_a_decision_in_slices_is_the_one_that_would_have_been_made_at_once_when_it_began(
+    machine: Machine, steps: list[tuple[str, int, JobRequest]], slice_steps: int
+) -> None:
+    """What happens between its slices counts from the next decision, and what is found to be possible meanwhile."""
+    sliced, whole = _Watched([machine], slice_steps), Scheduler([machine], patience=inf)
+    in_slices: list[Start] = []
+    at_once: list[Start] = []
+    running: dict[int, Allocation] = {}
+    freed: list[Allocation] = []
+    came: dict[int, JobRequest] = {}
+
+    def decide_at_once() -> None:
+        for job, request in list(came.items()):
+            if sliced.has_checked(request):
+                whole.submit(job, came.pop(job), float(job))
+        for allocation in freed:
+            whole.release("m", allocation.boards, 0.0)
+        freed.clear()
+        at_once.extend(whole.decide(0.0))
+
+    def decide_a_slice() -> None:
+        for start in sliced.decide(0.0):
+            in_slices.append(start)
+            running[start.job] = start.allocation
+        for job, _ in sliced.take_refused():
+            del came[job]
+
+    sliced.begins = decide_at_once
+    for job, (what, which, request) in enumerate(steps):
+        if what == "submit":
+            came[job] = request
+            sliced.submit(job, request, float(job))
+        elif what == "end" and running:
+            freed.append(running.pop(sorted(running)[which % len(running)]))
+            sliced.release("m", freed[-1].boards, 0.0)
+        decide_a_slice()
+    while not sliced.is_settled:
+        decide_a_slice()
+    assert in_slices == at_once
+    assert not came
+
+
+def _end(scheduler: Scheduler, start: Start, now: float) -> None:
+    scheduler.release(start.allocation.machine, start.allocation.boards, now)
+
+
+class _Counting:
+    """How often anything was done that takes long on a large machine."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done = 0
+        for owner, name in ((Fabric, "connected"), (Fabric, "cluster"), (Grids, "up")):
+            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, work: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object) -> object:
+            self.done += 1
+            return work(*args)
+
+        return counted
+
+
+_ODD = st.builds(
+    JobRequest,
+    st.builds(Boards, st.integers(2, 108)),
+    min_ratio=st.sampled_from([0.0, 0.333, 1.0]),
+    max_dead_boards=st.sampled_from([0, 1, 10, 50, None]),
+    max_dead_links=st.sampled_from([None, 0, 1, 2, 6]),
+    require_torus=st.sampled_from([False] * 5 + [True]),
+)
+
+
+@given(naive.machines(largest=6), st.lists(st.tuples(st.booleans(), _ODD), min_size=1, max_size=30))
+@examples(60)
+def test_no_call_does_much_more_work_than_a_slice_has(
+    machine: Machine, steps: list[tuple[bool, JobRequest]]
+) -> None:
+    slice_steps = 5
+    # For checks and for places a slice each, steps of two pieces of work, and twice all sizes that fit into no other.
+    most = 2 * (2 * slice_steps + 2 * 2 * sum(machine.size))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        work = _Counting(monkeypatch)
+
+        def bounded(call: Callable[[], T]) -> T:
+            work.done = 0
+            result = call()
+            assert work.done <= most
+            return result
+
+        scheduler = bounded(lambda: Scheduler([machine], slice_steps=slice_steps))
+        running: list[Start] = []
+        now = 0.0
+        for job, (ends, request) in enumerate(steps):
+            now += PATIENCE / 3
+            bounded(lambda job=job, request=request, now=now: scheduler.submit(job, request, now))  # type: ignore[misc]
+            if ends and running:
+                _end(scheduler, running.pop(0), now)
+            while not scheduler.is_settled:
+                running += bounded(lambda now=now: scheduler.decide(now))  # type: ignore[misc]
+        bounded(lambda: scheduler.reconfigure([replace(machine, tags=frozenset({"default", "new"}))], now))
+        while not scheduler.is_settled:
+            bounded(lambda: scheduler.decide(now))
+
+
+def test_a_request_that_takes_long_to_check_delays_nobody_elses() -> None:
+    size = Size(8, 8)
+    dead = frozenset(board for board in boards_of(size) if board.x % 3 == board.y % 3 == board.z == 1)
+    ends = {BoardLink(Board(x, y, 0), Link(0)) for x in range(0, 8, 2) for y in range(0, 8, 3)}
+    machine = Machine(
+        "m", size, dead_boards=dead, dead_links=frozenset(ends | {far_end(size, e) for e in ends})
+    )
+    scheduler = Scheduler([machine], slice_steps=20)
+    for job in range(50):
+        odd = JobRequest(Boards(90 + job), min_ratio=0.0, max_dead_boards=80, max_dead_links=0)
+        scheduler.submit(job, odd, 0.0)
+    scheduler.submit(99, JobRequest(AnyBoard()), 1.0)
+    slices = 0
+    while 99 not in [start.job for start in scheduler.decide(1.0)]:
+        slices += 1
+    assert not scheduler.is_settled
+    assert slices <= 50 * 17 / 20 + 2, "each of the others had one turn at most"
