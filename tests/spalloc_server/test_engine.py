@@ -252,11 +252,11 @@ def test_an_end_that_is_not_on_disk_yet_is_known_however_many_came_after_it(
     for _ in range(3):
         for _ in range(4):
             bench.create(boards=999)
+        bench.pass_time(0.5)
         for job in range(1, bench.engine.site.jobs_created + 1):
             record = bench.engine.ended_record(job)
             assert record is not None, f"job {job} is forgotten before its end is on disk"
             assert record.reason is not None
-        bench.pass_time(0.5)
     bench.records.failing = False
     bench.pass_time(3 * RECORD_RETRY_SECONDS)
     assert bench.engine.ended_record(1) is None

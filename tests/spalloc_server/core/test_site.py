@@ -509,6 +509,7 @@ def test_any_number_of_jobs_that_can_never_run_may_come_at_once(monkeypatch: pyt
         )
         for _ in range(9)
     ]
+    world.site.decide(0.0, wall=0.0)
     unrecorded = [world.site.ended_record(job) for job in jobs]
     assert all(unrecorded), "what is still to be recorded is never forgotten"
     world.settle()
