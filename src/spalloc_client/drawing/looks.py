@@ -11,6 +11,15 @@ most so are neighbours here, since jobs that were created one after the other of
 FREE, DEAD = "#f6f6f6", "#3c3c3c"
 """What fills boards that have no job."""
 
+SET_ASIDE_FILL = "url(#spalloc-set-aside)"
+"""What is hatched over boards that are set aside, whatever fills them."""
+
+SET_ASIDE_DEFINITION = (
+    '<pattern id="spalloc-set-aside" width="5" height="5" patternUnits="userSpaceOnUse">'
+    '<path d="M0 5L5 0M-1 1L1 -1M4 6L6 4" stroke="#a04000" stroke-width="1.3"/></pattern>'
+)
+"""What a picture must define for it."""
+
 _PATTERNS = (
     "",
     "M0 0L6 6M-1 5L1 7M5 -1L7 1",

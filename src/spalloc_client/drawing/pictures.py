@@ -50,4 +50,5 @@ def _scene(machine: Answer, jobs: Sequence[Answer]) -> Scene:
         machine["dead_boards"],
         machine["dead_links"],
         tenants,
+        machine.get("set_aside_boards", ()),  # servers of others don't tell
     )

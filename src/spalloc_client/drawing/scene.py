@@ -35,6 +35,8 @@ class Scene(NamedTuple):
     dead_boards: frozenset[Board]
     dead_links: frozenset[BoardLink]
     tenants: tuple[Tenant, ...]
+    set_aside: Mapping[Board, str] = {}
+    """Live boards that no other job gets for now, each with the reason."""
 
     @property
     def live_boards(self) -> tuple[Board, ...]:
@@ -75,18 +77,22 @@ def scene(
     dead_boards: Iterable[tuple[int, int, int]] = (),
     dead_links: Iterable[tuple[int, int, int, int]] = (),
     tenants: Iterable[Tenant] = (),
+    set_aside: Iterable[tuple[int, int, int, str]] = (),
 ) -> Scene:
     """Return a scene from coordinates as the protocol has them.
 
     Raises:
         ValueError: A link's number is not 0 to 5.
     """
+    dead = frozenset(Board(*board) for board in dead_boards)
+    aside = {Board(x, y, z): why for x, y, z, why in set_aside}
     return Scene(
         name,
         Size(*size),
-        frozenset(Board(*board) for board in dead_boards),
+        dead,
         frozenset(BoardLink(Board(x, y, z), Link(link)) for x, y, z, link in dead_links),
         tuple(tenants),
+        {board: why for board, why in aside.items() if board not in dead},
     )
 
 

@@ -10,7 +10,14 @@ from math import sqrt
 from typing import NamedTuple
 
 from spalloc_client.drawing.layout import Layout, in_one_piece, step, unfolded
-from spalloc_client.drawing.looks import DEAD, FREE, Look, looks_of
+from spalloc_client.drawing.looks import (
+    DEAD,
+    FREE,
+    SET_ASIDE_DEFINITION,
+    SET_ASIDE_FILL,
+    Look,
+    looks_of,
+)
 from spalloc_client.drawing.scene import Keyed, Scene, owners_of_boards
 from spalloc_client.terminal.text import Text
 from spinnaker.geometry import Board, Hexagon, Link, neighbour
@@ -80,6 +87,8 @@ def machine_svg(scene: Scene) -> str:
         f"{scene.name}: {scene.boards_in_use} of {len(scene.live_boards)} boards in use, "
         f"{_counted(len(scene.tenants), 'job')}"
     )
+    if scene.set_aside:
+        heading += f", {len(scene.set_aside)} set aside"
     return _picture(scene, layout, heading)
 
 
@@ -127,6 +136,8 @@ def _picture(scene: Scene, layout: Layout, heading: str) -> str:
         legend.job(who, looks[who.tenant.job_id])
     if scene.dead_boards & layout.keys():
         legend.dead_boards(len(scene.dead_boards & layout.keys()))
+    if scene.set_aside.keys() & layout.keys():
+        legend.set_aside(len(scene.set_aside.keys() & layout.keys()))
     if dead_links:
         legend.dead_links(scene.dead_cables)
     height = legend.end + _MARGIN
@@ -140,6 +151,7 @@ def _picture(scene: Scene, layout: Layout, heading: str) -> str:
         f"<title>{_escaped(heading)}</title>",
         "<defs>",
         *sorted({look.definition() for look in looks.values()}),
+        *([SET_ASIDE_DEFINITION] if scene.set_aside.keys() & layout.keys() else []),
         "</defs>",
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
         f'<text x="{_MARGIN}" y="{_MARGIN + 13}" font-size="15" font-weight="bold">{_escaped(heading)}</text>',
@@ -171,9 +183,14 @@ def _hexagons(scene: Scene, layout: Layout, paper: _Paper, looks: Mapping[int, L
         who = owners.get(board)
         dead = board in scene.dead_boards
         what = "dead" if dead else "free" if who is None else f"job {who.tenant.job_id}, {who.tenant.owner}"
+        aside = scene.set_aside.get(board)
+        if aside is not None:
+            what = f"set aside: {aside}" if who is None else f"{what}; set aside: {aside}"
         fill = DEAD if dead else FREE if who is None else looks[who.tenant.job_id].fill
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in paper.corners(place))
         yield f'<polygon points="{points}" fill="{fill}"><title>Board {board}: {_escaped(what)}</title></polygon>'
+        if aside is not None:
+            yield f'<polygon points="{points}" fill="{SET_ASIDE_FILL}" pointer-events="none"/>'
         x, y = paper.centre(place)
         if dead:
             arm = paper.side * 0.4
@@ -264,6 +281,14 @@ class _Legend:
             f'<path d="M{x + 6:.0f} {y - 8:.0f}l8 8m0 -8l-8 8" stroke="#fff" stroke-width="1.6"/>'
         )
         self._words(x, y, _counted(count, "dead board"))
+
+    def set_aside(self, count: int) -> None:
+        x, y = self._next()
+        for fill in (FREE, SET_ASIDE_FILL):
+            self.parts.append(
+                f'<rect x="{x:.0f}" y="{y - 11:.0f}" width="20" height="13" fill="{fill}" stroke="#8a8a8a"/>'
+            )
+        self._words(x, y, f"{_counted(count, 'board')} set aside")
 
     def dead_links(self, count: int) -> None:
         x, y = self._next()

@@ -12,6 +12,7 @@ from spalloc_client.terminal.text import Span, Style, Text
 from spinnaker.geometry import Board, BoardLink, Hexagon, Link, Size, neighbour
 
 FREE = " . "
+SET_ASIDE = "%%%"
 _LINE = ("___", "\\", "/")
 _DEAD = ("XXX", "X", "X")
 
@@ -85,9 +86,10 @@ def shows_links(drawn: list[Text]) -> bool:
 
 
 def hexagon_map(scene: Scene, layout: Layout) -> list[Text]:
-    """Return a map of hexagons; dead boards are blank, dead links drawn as X."""
+    """Return a map of hexagons; dead boards are blank, dead links X, free boards that are set aside hatched."""
     canvas = _Canvas(layout)
     canvas.add(layout, FREE, Style.DIM, inner=Style.DIM, outer=Style.DIM, size=scene.size)
+    canvas.label(scene.set_aside.keys() & layout.keys(), SET_ASIDE, Style.YELLOW)
     for key, tenant in scene.keyed:
         style = job_style(tenant.job_id)
         boards = tenant.boards & layout.keys()
@@ -110,7 +112,9 @@ def cell_map(scene: Scene) -> list[Text]:
     owners = owners_of_boards(scene.keyed)
     width = max([len(who.key) for who in scene.keyed], default=0)
     width = max(2, width)
-    cells: dict[Hexagon, Span] = {place: _cell(owners.get(board), width) for board, place in layout.items()}
+    cells: dict[Hexagon, Span] = {
+        place: _cell(owners.get(board), board in scene.set_aside, width) for board, place in layout.items()
+    }
     lines = []
     for pair in range((3 * scene.size.height - 1) // 2, -1, -1):
         # Even columns have their boards in even rows, odd ones in odd rows: together, each has one a line.
@@ -120,7 +124,9 @@ def cell_map(scene: Scene) -> list[Text]:
     return lines
 
 
-def _cell(who: Keyed | None, width: int) -> Span:
+def _cell(who: Keyed | None, set_aside: bool, width: int) -> Span:
+    if who is None and set_aside:
+        return SET_ASIDE[0].ljust(width), Style.YELLOW
     if who is None:
         return ".".ljust(width), Style.DIM
     return who.key.ljust(width), job_style(who.tenant.job_id)
@@ -162,6 +168,12 @@ class _Canvas:
                     size is not None and neighbour(size, board, link) in group
                 )
                 self._edges[column + edge_right, row + edge_up, side] = drawn[together][side]
+
+    def label(self, boards: Iterable[Board], label: str, style: Style) -> None:
+        """Write over what boards are marked with."""
+        for board in boards:
+            column, row = self._layout[board]
+            self._labels[column, row] = (label, style)
 
     def kill(self, links: Iterable[BoardLink]) -> None:
         """Draw dead links over what is there."""

@@ -230,8 +230,9 @@ def pages() -> list[Page]:
             _paragraphs(
                 """
                 Lists the machines and how much of each is in use. With a machine's name, shows a map of its
-                boards: each job's are marked by letters that are explained below the map; free boards by a dot;
-                dead boards are blank and dead links drawn as X. Where the map is too wide for the terminal, what
+                boards: each job's are marked by letters that are explained below the map; free boards by a dot,
+                or by % while they are set aside, which means that no job gets them; dead boards are blank and dead
+                links drawn as X. Where the map is too wide for the terminal, what
                 sticks out on the left is drawn on the right; where that is too wide as well, or with --watch too
                 high, each board becomes one cell of letters.
                 """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spalloc_client.config import Config
     from spalloc_client.drawing.scene import Scene
     from spalloc_client.protocol_client import ProtocolClient
+    from spalloc_client.terminal.table import Cell
 
 COMMAND = "spalloc-machine"
 NO_SUCH_MACHINE = 6
@@ -163,13 +164,16 @@ class MachineView(MachinesView):
 
 
 def machine_table(shown: Shown) -> list[Text]:
-    """Return the table of machines, one a line."""
-    rows = []
+    """Return the table of machines, one a line; with the boards that are set aside, if there are any."""
+    counts_aside = any(machine.set_aside_boards for machine in shown.machines)
+    headings = ["Name", "Num boards", "In-use", *(["Set aside"] if counts_aside else []), "Jobs", "Tags"]
+    rows: list[list[Cell]] = []
     for machine in shown.machines:
         jobs = shown.jobs_on(machine)
         tags = ", ".join(map(printable, machine.tags))
-        rows.append((printable(machine.name), machine.live_boards, _in_use(jobs), len(jobs), tags))
-    return table(["Name", "Num boards", "In-use", "Jobs", "Tags"], rows)
+        aside = [len(machine.set_aside_boards)] if counts_aside else []
+        rows.append([printable(machine.name), machine.live_boards, _in_use(jobs), *aside, len(jobs), tags])
+    return table(headings, rows)
 
 
 def machine_json(machine: MachineAnswer, jobs: Sequence[Listed]) -> dict[str, object]:
@@ -199,6 +203,7 @@ def scene_of(machine: MachineAnswer, jobs: Iterable[Listed]) -> Scene:
         machine.dead_boards,
         machine.dead_links,
         tenants,
+        [(*board, printable(why)) for board, why in machine.set_aside_boards.items()],
     )
 
 
@@ -207,6 +212,8 @@ def _in_use(jobs: Iterable[Listed]) -> int:
 
 
 def _head(machine: MachineAnswer, jobs: Sequence[Listed], scene: Scene) -> list[Text]:
+    from spalloc_client.drawing.text_map import SET_ASIDE
+
     pairs: dict[str, str | int | list[Text]] = {
         "Name": printable(machine.name),
         "Tags": ", ".join(map(printable, machine.tags)),
@@ -222,7 +229,8 @@ def _head(machine: MachineAnswer, jobs: Sequence[Listed], scene: Scene) -> list[
         pairs["Dead"] = ", ".join(faults)
     if machine.set_aside_boards:
         pairs["Set aside"] = [
-            Text(f"{board}: {printable(why)}") for board, why in sorted(machine.set_aside_boards.items())
+            Text(f"{_counted(len(machine.set_aside_boards), 'board')} ({SET_ASIDE})"),
+            *(Text(f"{board}: {printable(why)}") for board, why in sorted(machine.set_aside_boards.items())),
         ]
     return definitions(pairs)
 

@@ -69,3 +69,11 @@ def test_long_owners_stay_in_their_column_whatever_their_alphabet() -> None:
     root = ET.fromstring(machine_svg(scene("m", (1, 1), tenants=jobs)))
     shown = [text.text or "" for text in root.iter(f"{SVG}text") if (text.text or "").endswith("…")]
     assert [columns(words.removesuffix("…")) for words in shown] == [31, 31]
+
+
+def test_a_job_s_board_that_is_set_aside_is_hatched_over_the_job_s_colour() -> None:
+    jobs = [tenant(7, "jane", [(0, 0, 0)])]
+    picture = machine_svg(scene("m", (1, 1), tenants=jobs, set_aside=[(0, 0, 0, "hot"), (0, 0, 1, "cold")]))
+    assert "<title>Board (0, 0, 0): job 7, jane; set aside: hot</title>" in picture
+    assert "<title>Board (0, 0, 1): set aside: cold</title>" in picture
+    assert "<title>m: 1 of 3 boards in use, 1 job, 2 set aside</title>" in picture

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
 from spalloc_client.drawing.layout import folded, in_one_piece, unfolded
-from spalloc_client.drawing.scene import keys, scene
+from spalloc_client.drawing.scene import keys, scene, tenant
 from spalloc_client.drawing.text_map import job_map, machine_map, shows_links
 from spinnaker.geometry import Board, Size, boards_of, hexagon, neighbour
 from tests.spalloc_client.drawing.machines import full, manual, rectangle
@@ -45,6 +45,15 @@ def test_dead_boards_are_blank_and_dead_links_are_crossed_out() -> None:
             r"\___/",
         ]
     )
+
+
+def test_free_boards_that_are_set_aside_are_hatched_on_either_map() -> None:
+    jobs = [tenant(5, "me", [(0, 0, 2)])]
+    machine = scene("m", (1, 1), tenants=jobs, set_aside=[(0, 0, 1, "hot"), (0, 0, 2, "in use all the same")])
+    hexagons = drawn(machine_map(machine))
+    assert (hexagons.count("%%%"), hexagons.count(" A "), hexagons.count(" . ")) == (1, 1, 1)
+    cells = drawn(machine_map(machine, 4, 2))
+    assert sorted(cells.split()) == ["%", ".", "A"]
 
 
 @pytest.mark.parametrize("columns", [None, 240, 200, 100, 80])

@@ -33,7 +33,33 @@ def test_spalloc_machine_shows_boards_that_are_set_aside_and_why(
     reported: list[object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert machine.main(["virtual"]) == 0
-    assert f"Set aside: (0, 0, 0): {reported[3]}\n" in capsys.readouterr().out
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    head = lines.index("Set aside: 1 board (%%%)")
+    assert lines[head + 1] == f"(0, 0, 0): {reported[3]}"
+    assert sum("%%%" in line for line in lines) == 2
     assert machine.main(["virtual", "--json"]) == 0
     (shown,) = json.loads(capsys.readouterr().out)["machines"]
     assert shown["set_aside_boards"] == [reported]
+
+
+@pytest.mark.slow
+def test_the_list_of_machines_counts_boards_that_are_set_aside(
+    reported: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert machine.main([]) == 0
+    heading, row = capsys.readouterr().out.splitlines()
+    assert " ".join(heading.split()) == "Name Num boards In-use Set aside Jobs Tags"
+    assert row.split()[3] == "1"
+
+
+@pytest.mark.slow
+def test_pictures_hatch_boards_that_are_set_aside_and_say_why(
+    reported: list[object], spalloc_site: EmbeddedSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert machine.main(["virtual", "--svg", "-"]) == 0
+    with ProtocolClient(spalloc_site.hostname, spalloc_site.port) as client:
+        notebook = client.list_machines()._repr_svg_()  # type: ignore[attr-defined]
+    for picture in (capsys.readouterr().out, notebook):
+        assert f"<title>Board (0, 0, 0): set aside: {reported[3]}</title>" in picture
+        assert "1 board set aside" in picture
+        assert picture.count("url(#spalloc-set-aside)") == 2  # the board, and the key
