@@ -214,12 +214,15 @@ def pages() -> list[Page]:
             _paragraphs(
                 """
                 Lists all running and queued jobs, oldest first. With --all, lists also those that have ended,
-                with when and why, as long as the server remembers them.
+                with when and why, as long as the server remembers them. With --long, each line also has how much the
+                job asks for, and for a queued one its place and, for the first 100, why it waits, if the server tells.
+                Where the usual table is wider than the terminal, it does without some columns, but never the owner's.
                 """
             ),
             (
                 ("Your jobs", "spalloc-ps --owner jdh@cs.man.ac.uk"),
                 ("What became of your jobs", "spalloc-ps --all --owner jdh@cs.man.ac.uk"),
+                ("Why jobs wait", "spalloc-ps --long"),
                 ("A monitor of one machine", "spalloc-ps --machine my-machine --watch"),
                 ("Count the boards in use", "spalloc-ps --json | jq '[.jobs[].boards // [] | length] | add'"),
             ),

@@ -9,7 +9,7 @@ from textwrap import wrap
 
 from spalloc_client.scripts.answers import Listed, Network, Status, listed, machines, state_name
 from spalloc_client.scripts.queue import Place, place_in_queue
-from spalloc_client.scripts.wording import job_json, local_time
+from spalloc_client.scripts.wording import asked_for, job_json, local_time, place_json
 from spalloc_client.terminal.table import definitions
 from spalloc_client.terminal.text import Text, printable
 
@@ -93,12 +93,13 @@ class JobView:
 
     def json(self, shown: ShownJob) -> object:
         """Return it as a JSON object; its keys are documented and stay."""
-        return {**_json_state(shown), **_json_network(shown.network), "queue": _json_place(shown.place)}
+        return {**_json_state(shown), **_json_network(shown.network), "queue": place_json(shown.place)}
 
 
 def _request(job: Listed, place: Place | None) -> Pairs:
     pairs: Pairs = {"Job ID": job.job_id, "Owner": printable(job.owner), "State": state_name(job.state)}
     if place is not None:
+        pairs["Asks for"] = asked_for(job.arguments)
         pairs["Queue"] = "\n".join(wrap(place.reason, _SENTENCE_WIDTH)) if place.reason else str(place)
     if job.start_time is not None:
         pairs["Start time"] = local_time(job.start_time)
@@ -170,9 +171,3 @@ def _json_network(network: Network | None) -> dict[str, object]:
         if connections is None
         else [{"x": x, "y": y, "hostname": hostname} for x, y, hostname in connections],
     }
-
-
-def _json_place(place: Place | None) -> dict[str, object] | None:
-    if place is None:
-        return None
-    return {"position": place.position, "of": place.of, "reason": place.reason or None}

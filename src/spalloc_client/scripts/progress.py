@@ -37,6 +37,17 @@ def sentence(job_id: int, state: int, reason: str | None = None) -> Text:
     return Text(f"Job {job_id}: Entered an unrecognised state {state}.", Style.RED)
 
 
+def cause(place: Place | None, wanted: str | None) -> Text | None:
+    """Return what to say of why a job waits; None if there is nothing to say.
+
+    Args:
+        place: Its place in the queue, if known.
+        wanted: How much it asks for, if known.
+    """
+    said = [part for part in (wanted and f"Asks for {wanted}", place and place.cause) if part]
+    return Text("; ".join(said), Style.DIM) if said else None
+
+
 def waiting(job_id: int, state: int, waited: float, place: Place | None) -> Text:
     """Return what to say while a job stays in `state`.
 

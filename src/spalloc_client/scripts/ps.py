@@ -16,12 +16,18 @@ from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from spalloc_client.config import Config
     from spalloc_client.protocol_client import ProtocolClient
+    from spalloc_client.scripts.queue import Place
 
 COMMAND = "spalloc-ps"
+
+_LONG = ("id", "state", "power", "boards", "asks", "machine", "created", "keepalive", "owner", "queue")
+_USUAL = tuple(name for name in _LONG if name not in ("asks", "queue"))
+_SPARE = ("keepalive", "created", "power", "machine")
+"""Columns that a narrow window does without, the first of them first."""
 
 _STATES: dict[int, Text] = {
     JobState.queued: Text("queue", Style.BLUE),
@@ -35,6 +41,17 @@ def parser(config: Config) -> Parser:
     made = Parser(COMMAND, "List all active jobs.")
     add_showing(made, "watch the list of live jobs in real time")
     add_debug(made)
+    columns = made.add_group("columns")
+    columns.add_argument(
+        "--long", "-l", action="store_true", help="show also how much jobs ask for, and why they wait"
+    )
+    columns.add_argument(
+        "--columns",
+        "-c",
+        type=column_names,
+        metavar="NAMES",
+        help=f"show these columns, with commas between: {', '.join(_LONG)}",
+    )
     filters = made.add_group("filtering arguments")
     filters.add_argument("--machine", "-m", help="list only jobs on the specified machine")
     filters.add_argument("--owner", "-o", help="list only jobs belonging to a particular owner")
@@ -55,57 +72,84 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _act(arguments: Arguments, server: Server) -> int:
-    if arguments.all:
-        return show(AllJobsView(arguments.machine, arguments.owner), arguments, server)
-    return show(JobsView(arguments.machine, arguments.owner), arguments, server)
+    names = arguments.columns or (_LONG if arguments.long else _USUAL)
+    kind = AllJobsView if arguments.all else JobsView
+    return show(kind(arguments.machine, arguments.owner, names), arguments, server)
+
+
+class Jobs:
+    """Jobs, and the places in the queue of those that wait, if these are wanted."""
+
+    __slots__ = ("jobs", "places")
+
+    def __init__(self, jobs: list[Listed], places: Mapping[int, Place] | None = None) -> None:
+        self.jobs = jobs
+        self.places = places
 
 
 class JobsView:
     """The live jobs, oldest first, of one machine or owner or all."""
 
-    def __init__(self, machine: str | None, owner: str | None) -> None:
+    def __init__(self, machine: str | None, owner: str | None, columns: Sequence[str] | None = None) -> None:
         self._machine = machine
         self._owner = owner
+        self._columns = _USUAL if columns is None else columns
 
     def subscribe(self, client: ProtocolClient, timeout: float | None) -> None:
         """Ask to be told of any job's changes."""
         client.notify_job(timeout=timeout)
 
-    def ask(self, client: ProtocolClient, timeout: float | None) -> list[Listed]:
+    def ask(self, client: ProtocolClient, timeout: float | None) -> Jobs:
         """Return the jobs."""
-        return chosen(listed(client.list_jobs(timeout=timeout)), self._machine, self._owner)
+        everybody = listed(client.list_jobs(timeout=timeout))
+        jobs = chosen(everybody, self._machine, self._owner)
+        if "queue" not in self._columns:
+            return Jobs(jobs)
+        from spalloc_client.scripts.queue import places_in_queue
 
-    def draw(self, shown: list[Listed], columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
+        return Jobs(jobs, places_in_queue(client, everybody, jobs, timeout))
+
+    def draw(self, shown: Jobs, columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
         """Return their table."""
-        return job_table(shown)
+        return job_table(shown, self._columns, columns)
 
-    def json(self, shown: list[Listed]) -> object:
+    def json(self, shown: Jobs) -> object:
         """Return them as a JSON object."""
-        return {"jobs": [job_json(job) for job in shown]}
+        return {"jobs": [{**self._job_json(job), **_json_place(job, shown)} for job in shown.jobs]}
+
+    def _job_json(self, job: Listed) -> dict[str, object]:
+        return job_json(job)
 
 
 class AllJobsView(JobsView):
     """Live and ended jobs, oldest first, of one machine or owner or all."""
 
-    def ask(self, client: ProtocolClient, timeout: float | None) -> list[Listed]:
+    def ask(self, client: ProtocolClient, timeout: float | None) -> Jobs:
         """Return the jobs."""
         from spalloc_client.scripts.history import with_ended
 
         # Live ones first: a job that ends meanwhile is then in both lists, and not in none.
         live = super().ask(client, timeout)
-        return with_ended(client, live, self._machine, self._owner, timeout)
+        return Jobs(with_ended(client, live.jobs, self._machine, self._owner, timeout), live.places)
 
-    def draw(self, shown: list[Listed], columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
+    def draw(self, shown: Jobs, columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
         """Return their table."""
         from spalloc_client.scripts.history import end_cells
 
-        return job_table(shown, ("Ended at", "Reason"), end_cells)
+        return job_table(shown, self._columns, columns, ("Ended at", "Reason"), end_cells)
 
-    def json(self, shown: list[Listed]) -> object:
-        """Return them as a JSON object."""
+    def _job_json(self, job: Listed) -> dict[str, object]:
         from spalloc_client.scripts.history import any_job_json
 
-        return {"jobs": [any_job_json(job) for job in shown]}
+        return any_job_json(job)
+
+
+def _json_place(job: Listed, shown: Jobs) -> dict[str, object]:
+    if shown.places is None:
+        return {}
+    from spalloc_client.scripts.wording import place_json
+
+    return {"queue": place_json(shown.places.get(job.job_id))}
 
 
 def chosen(jobs: Iterable[Listed], machine: str | None, owner: str | None) -> list[Listed]:
@@ -114,28 +158,74 @@ def chosen(jobs: Iterable[Listed], machine: str | None, owner: str | None) -> li
 
 
 def job_table(
-    jobs: Sequence[Listed],
+    shown: Jobs,
+    names: Sequence[str] = _USUAL,
+    width: int | None = None,
     more_headings: Sequence[str] = (),
     more: Callable[[Listed], list[Cell]] = lambda _job: [],
 ) -> list[Text]:
-    """Return the table of `jobs`, one a line under the headings, with `more` cells at the end."""
-    shows_hosts = any(job.host is not None for job in jobs)
-    headings = ["ID", "State", "Power", "Boards", "Machine", "Created at", "Keepalive"]
-    headings.append("Owner (Host)" if shows_hosts else "Owner")
-    return table([*headings, *more_headings], [_row(job) + more(job) for job in jobs])
+    """Return the table of jobs, one a line under the headings.
+
+    Args:
+        shown: The jobs.
+        names: The columns.
+        width: The window's width; where the usual table is wider, it does without columns, but never the owner's.
+        more_headings: Headings of columns at the end.
+        more: What stands in those.
+    """
+    kept = list(names)
+    if width is not None and tuple(names) == _USUAL:
+        for spare in _SPARE:
+            if max(line.width for line in _table(shown, kept)) <= width:
+                break
+            kept.remove(spare)
+    return _table(shown, kept, more_headings, more)
 
 
-def _row(job: Listed) -> list[Cell]:
-    return [
-        job.job_id,
-        _STATES.get(job.state) or state_name(job.state),
-        _power(job),
-        "" if job.boards is None else len(job.boards),
-        printable(job.machine or ""),
-        local_time(job.start_time),
-        str(job.keepalive),
-        owner_and_host(job),
-    ]
+def _table(
+    shown: Jobs,
+    names: Sequence[str],
+    more_headings: Sequence[str] = (),
+    more: Callable[[Listed], list[Cell]] = lambda _job: [],
+) -> list[Text]:
+    return table(
+        [*(_heading(name, shown) for name in names), *more_headings],
+        [[*(_COLUMNS[name][1](job, shown) for name in names), *more(job)] for job in shown.jobs],
+    )
+
+
+def column_names(text: str) -> list[str]:
+    """Read the names of columns, with commas between.
+
+    Raises:
+        argparse.ArgumentTypeError: There is no such column.
+    """
+    names = [name.strip() for name in text.lower().split(",")]
+    unknown = next((name for name in names if name not in _COLUMNS), None)
+    if unknown is None:
+        return names
+    from argparse import ArgumentTypeError
+
+    raise ArgumentTypeError(f"there is no column {unknown!r}; there are: {', '.join(_COLUMNS)}")
+
+
+def _heading(name: str, shown: Jobs) -> str:
+    if name == "owner" and any(job.host is not None for job in shown.jobs):
+        return "Owner (Host)"
+    return _COLUMNS[name][0]
+
+
+def _asks(job: Listed, _: Jobs) -> str:
+    from spalloc_client.scripts.wording import asked_for
+
+    return asked_for(job.arguments)
+
+
+def _queue(job: Listed, shown: Jobs) -> str:
+    place = (shown.places or {}).get(job.job_id)
+    if place is None:
+        return ""
+    return f"{place}: {place.cause}" if place.cause else str(place)
 
 
 def _power(job: Listed) -> Text:
@@ -145,6 +235,21 @@ def _power(job: Listed) -> Text:
     if job.state == JobState.power:
         return Text(word, Style.YELLOW)
     return Text(word, Style.GREEN if job.power else Style.RED)
+
+
+_COLUMNS: dict[str, tuple[str, Callable[[Listed, Jobs], Cell]]] = {
+    "id": ("ID", lambda job, _: job.job_id),
+    "state": ("State", lambda job, _: _STATES.get(job.state) or state_name(job.state)),
+    "power": ("Power", lambda job, _: _power(job)),
+    "boards": ("Boards", lambda job, _: "" if job.boards is None else len(job.boards)),
+    "asks": ("Asks for", _asks),
+    "machine": ("Machine", lambda job, _: printable(job.machine or "")),
+    "created": ("Created at", lambda job, _: local_time(job.start_time)),
+    "keepalive": ("Keepalive", lambda job, _: str(job.keepalive)),
+    "owner": ("Owner", lambda job, _: owner_and_host(job)),
+    "queue": ("Queue", _queue),
+}
+"""Columns by the names that users choose them by: the heading, and what stands there."""
 
 
 if __name__ == "__main__":

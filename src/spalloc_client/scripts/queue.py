@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _COMMAND = "job_queue_position"
 
+_MOST_ASKED = 100
+"""Jobs that the server is asked about one by one, for a list."""
+
 
 class Place:
     """A job's place in the queue."""
@@ -37,6 +40,11 @@ class Place:
 
     def __str__(self) -> str:
         return f"{ordinal(self.position)} of {self.of}"
+
+    @property
+    def cause(self) -> str:
+        """What the job waits for, without the place that the server's sentence begins with."""
+        return self.reason.removeprefix(f"Number {self.position} of {self.of} in the queue; ")
 
 
 def place_in_queue(
@@ -61,6 +69,36 @@ def place_in_queue(
             jobs = listed(client.list_jobs(timeout=timeout))
         return place_among(job_id, [job.job_id for job in jobs if job.state == JobState.queued])
     return _read(answer)
+
+
+def places_in_queue(
+    client: ProtocolClient, jobs: Sequence[Listed], wanted: Sequence[Listed], timeout: float | None
+) -> dict[int, Place]:
+    """Ask for the places of jobs in the queue; what those far behind wait for is not asked.
+
+    Args:
+        client: A connection.
+        jobs: All live jobs.
+        wanted: Those whose places are wanted.
+        timeout: Seconds to wait for each answer.
+
+    Returns:
+        The places of those that are queued, by ID.
+    """
+    queued = [job.job_id for job in jobs if job.state == JobState.queued]
+    places: dict[int, Place] = {}
+    asking = True
+    for job in wanted:
+        place = place_among(job.job_id, queued)
+        if place is None:
+            continue
+        if asking and len(places) < _MOST_ASKED:
+            try:
+                place = _read(client.call(_COMMAND, job.job_id, timeout=timeout)) or place
+            except SpallocServerException:
+                asking = False  # the server doesn't know the command
+        places[job.job_id] = place
+    return places
 
 
 def place_among(job_id: int, queued: Sequence[int]) -> Place | None:

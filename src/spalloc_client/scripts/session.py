@@ -21,6 +21,7 @@ from spalloc_client.scripts.progress import sentence
 from spalloc_client.scripts.request import job_request
 from spalloc_client.scripts.substitutions import Facts, csv, sorted_connections
 from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
+from spalloc_client.scripts.wording import asked_for
 from spalloc_client.states import JobState
 from spalloc_client.terminal.console import messages
 from spalloc_client.terminal.text import Style, Text
@@ -82,7 +83,8 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     assert job.id is not None  # it has one from its making on
     server = (arguments.hostname, arguments.port)
     try:
-        status = wait_for_boards(job, job.id, server, status_line, interruptions)
+        wanted = asked_for(args) if arguments.resume is None else None
+        status = wait_for_boards(job, job.id, server, status_line, interruptions, wanted)
         if status == SUCCESS and arguments.boot:
             _boot(job, job.id, status_line, interruptions)
     except Stopped as stopped:

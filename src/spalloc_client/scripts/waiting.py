@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from textwrap import wrap
 
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts.answers import AnswerError
-from spalloc_client.scripts.progress import sentence, waiting
+from spalloc_client.scripts.progress import cause, sentence, waiting
 from spalloc_client.scripts.queue import Place, place_in_queue
 from spalloc_client.states import JobState
-from spalloc_client.terminal.text import Text, printable
+from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ _TICK = 1.0
 _ASK_AGAIN = 5.0
 """Seconds between two questions for the place in the queue."""
 
+_SAY_AGAIN = 300.0
+"""Seconds between two looks at why the job waits, where what is said stays to be read."""
+
 _GOES_ON = 30.0
 """Seconds within which the same trouble is taken to be still the same."""
 
@@ -48,6 +52,8 @@ class StatusLine:
         self._console = console
         self._quiet = quiet
         self._open = False
+        self._below = False
+        """Whether there are rows below the line that belong to it."""
         self._log: Handler | None = None
         self._said = ""
         self._said_at = 0.0
@@ -56,6 +62,11 @@ class StatusLine:
     def lives(self) -> bool:
         """Whether somebody sees it change."""
         return self._console.is_terminal and not self._quiet
+
+    @property
+    def wants_lines(self) -> bool:
+        """Whether somebody reads the lines that stay."""
+        return not self._quiet
 
     def __enter__(self) -> Self:
         if self.lives:
@@ -79,18 +90,26 @@ class StatusLine:
         repeated = message == self._said and now - self._said_at < _GOES_ON
         self._said, self._said_at = message, now
         if not repeated:
-            self._console.write(("\r\033[K" if self._open else "\n") + printable(message) + "\n")
+            self._console.write(("\r\033[J" if self._open else "\n") + printable(message) + "\n")
 
-    def show(self, text: Text) -> None:
-        """Put `text` in place of what the line says."""
+    def show(self, text: Text, below: Text | None = None) -> None:
+        """Put `text` in place of what the line says; `below` it, on a terminal, what there is to add."""
         if self._quiet:
             return
         if not self._console.is_terminal:
             self._console.print([text])
             return
-        width = self._console.size[0]
-        self._console.write("\r" + text.cropped(width - 1).coded(self._console.colour) + "\033[K")
-        self._open = True
+        width, height = self._console.size
+        colour = self._console.colour
+        shown = text.cropped(width - 1).coded(colour) + "\033[K"
+        rows = [] if below is None else wrap(below.plain, max(1, width - 1))[: height - 1]
+        if rows:
+            style = below.spans[0][1] if below is not None else Style.PLAIN
+            more = "".join("\n\r" + Text(row, style).coded(colour) + "\033[K" for row in rows)
+            # Back to the first row: whatever is written next begins there.
+            shown += f"{more}\033[{len(rows)}A"
+        self._console.write(f"\r{shown}" if rows or not self._below else f"\r\033[J{shown}")
+        self._open, self._below = True, bool(rows)
 
     def last(self, text: Text) -> None:
         """Put `text` in its place, for good."""
@@ -106,14 +125,27 @@ class StatusLine:
 
     def _end(self) -> None:
         if self._open:
-            self._console.write("\n")
-            self._open = False
+            self._console.write("\n\033[J" if self._below else "\n")
+            self._open = self._below = False
 
 
 def wait_for_boards(
-    job: Job, job_id: int, server: tuple[str, int], status_line: StatusLine, interruptions: Interruptions
+    job: Job,
+    job_id: int,
+    server: tuple[str, int],
+    status_line: StatusLine,
+    interruptions: Interruptions,
+    wanted: str | None = None,
 ) -> int:
     """Wait until the job is ready or can't become so; return 0 or the command's exit status.
+
+    Args:
+        job: The job.
+        job_id: Its ID.
+        server: Its server's host name and port.
+        status_line: Where to say how far it has come.
+        interruptions: What may come meanwhile.
+        wanted: How much it asks for, if known.
 
     Raises:
         Stopped: A signal came first.
@@ -126,11 +158,12 @@ def wait_for_boards(
         if status_line.lives:
             now = time.monotonic()
             place = outcome_of(partial(queue.place, now)) if state == JobState.queued else None
-            status_line.show(waiting(job_id, state, now - began, place))
+            why = cause(place, wanted) if state == JobState.queued else None
+            status_line.show(waiting(job_id, state, now - began, place), why)
             state = outcome_of(partial(job.wait_for_state_change, state, timeout=_TICK))
         else:
             status_line.show(sentence(job_id, state))
-            state = outcome_of(partial(job.wait_for_state_change, state))
+            state = _wait_quietly(job, state, queue, wanted, status_line, interruptions)
     if state == JobState.ready:
         return 0
     reason = outcome_of(lambda: job.reason) if state == JobState.destroyed else None
@@ -138,6 +171,27 @@ def wait_for_boards(
     if state == JobState.destroyed:
         return DESTROYED
     return UNKNOWN
+
+
+def _wait_quietly(
+    job: Job,
+    state: JobState,
+    queue: _Queue,
+    wanted: str | None,
+    status_line: StatusLine,
+    interruptions: Interruptions,
+) -> JobState:
+    """Wait for another state where each line stays to be read: why the job waits is said when it has changed."""
+    said: Text | None = None
+    while True:
+        if state == JobState.queued and status_line.wants_lines:
+            why = cause(interruptions.outcome_of(partial(queue.place, time.monotonic())), wanted)
+            if why is not None and why != said:
+                status_line.show(why)
+                said = why
+        after = interruptions.outcome_of(partial(job.wait_for_state_change, state, timeout=_SAY_AGAIN))
+        if after != state:
+            return after
 
 
 class _Queue:

@@ -30,7 +30,8 @@ def test_the_wait_is_told_on_one_line_with_its_time_and_the_place_in_the_queue(
     blockers = [client.create_job(4, 2, owner="first", keepalive=None) for _ in range(2)]
     with Terminal(commands.line("spalloc", (*OWNER, "4", "2"), server=True), 100) as terminal:
         rows = terminal.until("Waiting in queue... 0:00 (2nd of 2)")
-        assert len(rows) == 1
+        assert len(rows) == 2
+        assert rows[1].startswith("Asks for 4x2 triads; it needs 24 boards")
         client.destroy_job(blockers[1])
         terminal.until("(1st of 1)")
         client.destroy_job(blockers[0])
@@ -129,7 +130,7 @@ def test_a_server_that_dies_half_way_is_waited_for_and_ctrl_c_still_ends_it(tmp_
         terminal.until("unreachable")
         # Said once, above the line that tells the time: several seconds later, there is still one of each.
         rows = terminal.until("Waiting in queue... 0:04")
-        assert [row.split()[0] for row in rows] == ["The", "Job"]
+        assert [row.split()[0] for row in rows] == ["The", "Job", "Asks"]
         assert terminal.end("\x03") == 4
         assert b"Traceback" not in terminal.written
 

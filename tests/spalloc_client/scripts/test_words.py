@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_client.scripts.progress import duration, sentence, waiting
+from spalloc_client.scripts.progress import cause, duration, sentence, waiting
 from spalloc_client.scripts.queue import Place, ordinal, place_among
 from spalloc_client.scripts.substitutions import csv, substituted
+from spalloc_client.scripts.wording import asked_for
 from spalloc_client.states import JobState
 
 TOKENS: dict[str, object] = {
@@ -75,6 +76,29 @@ def test_a_place_is_counted_among_queued_jobs() -> None:
     place = place_among(9, [4, 9, 12])
     assert str(place) == "2nd of 3"
     assert place_among(5, [4, 9]) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "1 board"),
+        ([1], "1 board"),
+        ([5], "5 boards"),
+        ([4, 2], "4x2 triads"),
+        ([3, 4, 0], "board (3, 4, 0)"),
+        (["\x1b"], "\\x1b boards"),
+    ],
+)
+def test_how_much_a_job_asks_for_in_words(arguments: list[object], words: str) -> None:
+    assert asked_for(arguments) == words
+
+
+def test_why_a_job_waits_is_said_without_its_place_twice() -> None:
+    place = Place(1, 2, "Number 1 of 2 in the queue; it needs 9 boards, and 3 are free on m.")
+    said = cause(place, "9 boards")
+    assert said is not None
+    assert said.plain == "Asks for 9 boards; it needs 9 boards, and 3 are free on m."
+    assert cause(Place(2, 5), None) is None
 
 
 def test_what_is_said_of_each_state() -> None:
