@@ -54,6 +54,7 @@ async def running_site(
     state: Path | None,
     cold: bool = False,
     first_job: int = 1,
+    set_aside_unreadable: bool = False,
     on_failure: Callable[[], None],
     log_packets: Callable[[str], None] | None = None,
     log_only: Collection[Traffic] = ALL_TRAFFIC,
@@ -67,17 +68,20 @@ async def running_site(
         state: File to keep jobs in; None keeps them in memory.
         cold: End all jobs of an earlier run.
         first_job: The first job's ID, where `state` knows of none.
+        set_aside_unreadable: Go on without what can't be read in `state` of jobs that have not ended.
         on_failure: Called if the server fails: the block should be left then.
         log_packets: Gets a line for each packet of BMPs and boards.
         log_only: The kinds of packets that `log_packets` is to get.
 
     Raises:
         EngineFailedError: The server failed, and the block was left.
+        StoreError: The records can't be used.
     """
     machine = virtual if isinstance(virtual, VirtualMachine) else quick(virtual)
     async with VirtualSite(machine, log=log_packets, log_only=log_only) as boards:
         service = Service(
-            Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)))
+            Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,))),
+            set_aside_unreadable=set_aside_unreadable,
         )
         service.engine.on_failure = on_failure
         address = await service.start(cold=cold, all_off=True, first_job=first_job)

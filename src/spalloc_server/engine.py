@@ -23,7 +23,7 @@ from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS, LATE_SECONDS, Presence
-from spalloc_server.store.database import Store
+from spalloc_server.store.database import Recalled, Store, StoreError
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
@@ -35,6 +35,8 @@ FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
 RECORD_RETRY_SECONDS = 1.0
 """How long a failed write waits before it is tried again."""
+LOOK_SECONDS = 0.5
+"""How often it is seen whether the records are still in their place."""
 TROUBLE_REPEAT_SECONDS = 60.0
 """How often the log says that records still can't be written: often enough to be seen, and no flood on a full disk."""
 
@@ -126,6 +128,10 @@ class Engine:
         """Since when records wait to be written."""
         self._stopping = False
         self._stopped = False
+        self._troubled_since: float | None = None
+        self._told = 0.0
+        self._misplaced = False
+        """Whether the trouble is that the records are not in their place."""
 
     def start(self, *, cold: bool = False, all_off: bool = False, first_job: int = 1) -> None:
         """Take up where the records leave off.
@@ -133,18 +139,34 @@ class Engine:
         Args:
             cold: Whether to end all jobs and switch all boards off instead.
             all_off: Whether the boards lost their power meanwhile.
-            first_job: The first job's ID, where the records know of none.
+            first_job: The first job's ID, where the records know of none or may have lost some.
+
+        Raises:
+            StoreError: The records can't be used.
         """
-        recalled = self._store.recall(ended_limit=REMEMBERED_JOBS)
-        site, wall, now = self.site, self.clock.wall(), self.clock.now()
-        next_job = first_job if recalled.next_job == 1 else recalled.next_job
-        if cold:
-            site.begin_afresh(recalled.jobs, recalled.boards, next_job, wall=wall, now=now)
-        else:
-            site.recall(recalled.jobs, recalled.boards, next_job, wall=wall, now=now, all_off=all_off)
+        recalled = self._store.recall(ended_limit=REMEMBERED_JOBS, set_aside_unreadable=cold)
+        next_job = recalled.next_job
+        if recalled.doubtful or next_job == 1:
+            next_job = max(next_job, first_job)
+        try:
+            self._take_up(recalled, next_job, cold=cold, all_off=all_off)
+        except Exception as fault:
+            # What is written there can be read, and can't be true in a way that nobody foresaw.
+            raise StoreError(
+                f"what the records say can't be ({fault!r}); put back a backup, or end all jobs with --cold-start"
+            ) from fault
         self._hardware.start(self._frame_silent)
         self.presence.start()
         self.event()
+
+    def _take_up(self, recalled: Recalled, next_job: int, *, cold: bool, all_off: bool) -> None:
+        jobs, boards, wall, now = recalled.jobs, recalled.boards, self.clock.wall(), self.clock.now()
+        if cold:
+            self.site.begin_afresh(jobs, boards, next_job, wall=wall, now=now)
+        else:
+            self.site.recall(
+                jobs, boards, next_job, wall=wall, now=now, all_off=all_off, doubtful=recalled.doubtful
+            )
 
     def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines, highest priority first."""
@@ -254,7 +276,10 @@ class Engine:
 
         Raises:
             EngineFailedError: It has.
+            StoreError: The records turned out to be damaged.
         """
+        if isinstance(self.failure, StoreError):
+            raise self.failure
         if self.failure is not None:
             raise EngineFailedError(
                 f"the server failed ({self.failure!r}); {self._what_next()}"
@@ -295,7 +320,10 @@ class Engine:
         """End all work: `fault` left in doubt what is in memory. Everyone who waits is told."""
         if self.failure is not None:
             return
-        _log.critical("the server failed and ends; %s", self._what_next(), exc_info=fault)
+        if isinstance(fault, StoreError):
+            _log.critical("the server ends: %s", fault)
+        else:
+            _log.critical("the server failed and ends; %s", self._what_next(), exc_info=fault)
         self.failure = fault
         self.trouble = f"the server failed: {fault!r}"
         for handle in (self._settle_soon, self._alarm):
@@ -351,7 +379,6 @@ class Engine:
         """Put records on disk, however long it takes; return False if the server is stopped before it could be done."""
         loop = asyncio.get_running_loop()
         began = self._writing_since = self.clock.now()
-        told: float | None = None
         while True:
             try:
                 await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
@@ -360,24 +387,55 @@ class Engine:
                     _log.critical("records can't be written, commands not yet answered are lost: %s", error)
                     return False
                 # Nothing may be acknowledged or powered before it is on disk, so everything waits for the disk.
-                trouble, now = f"records can't be written: {error}", self.clock.now()
-                if told is None or now >= told + TROUBLE_REPEAT_SECONDS or trouble != self.trouble:
-                    _log.critical("records can't be written, nothing is changed until they can: %s", error)
-                    told = now
                 self.measures.failed_commits += 1
-                self.trouble = trouble
+                self._note_trouble(error)
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
             else:
-                if self.failure is None:
-                    self.trouble = None
-                if told is not None:
-                    _log.warning("records are written again, after %.0f s", self.clock.now() - began)
+                self._note_recovery()
                 took = self.clock.now() - began
                 self.measures.commits.add(took)
                 self._writing_since = None
                 if took > LATE_SECONDS:
                     self.presence.lost(began, "records to get onto the disk")
                 return True
+
+    async def watch_records(self) -> None:
+        """See again and again whether the records are in their place; goes on until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while self.failure is None:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await loop.run_in_executor(self._disk, self._store.look)
+            except sqlite3.OperationalError as error:
+                self._note_trouble(error)
+                self._misplaced = True
+            except Exception as fault:  # noqa: BLE001 — what is recorded from now on may not be there after a restart
+                self.fail(fault)
+            else:
+                if self._misplaced:
+                    self._note_recovery()
+
+    def _note_trouble(self, error: Exception) -> None:
+        trouble, now = f"records can't be written: {error}", self.clock.now()
+        if (
+            self._troubled_since is None
+            or now >= self._told + TROUBLE_REPEAT_SECONDS
+            or trouble != self.trouble
+        ):
+            _log.critical("records can't be written, nothing is changed until they can: %s", error)
+            self._told = now
+        if self._troubled_since is None:
+            self._troubled_since = now
+        if self.failure is None:
+            self.trouble = trouble
+
+    def _note_recovery(self) -> None:
+        self._misplaced = False
+        if self.failure is None:
+            self.trouble = None
+        if self._troubled_since is not None:
+            _log.warning("records are written again, after %.0f s", self.clock.now() - self._troubled_since)
+            self._troubled_since = None
 
     def _carry_out(self, batch: _Batch) -> None:
         batch.answer(recorded=True)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import threading
 
 from spalloc_server.clock import Clock, SystemClock
 from spalloc_server.config.settings import Configuration
@@ -30,22 +31,30 @@ RUSH = 10
 class Service:
     """A server; lives in one event loop."""
 
-    def __init__(self, configuration: Configuration, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        set_aside_unreadable: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
         """Make a server.
 
         Args:
             configuration: All that an administrator says about the site.
+            set_aside_unreadable: Whether to go on without what can't be read of jobs that have not ended.
             clock: Where the time is read; None for the computer's clocks.
 
         Raises:
             StoreError: The records can't be used.
         """
         self.configuration = configuration
-        self._store = Store(configuration.state)
+        self._store = Store(configuration.state, set_aside_unreadable=set_aside_unreadable)
         self.bmps = Bmps(configuration.machines)
         self.engine = Engine(Site(configuration.machines), self._store, self.bmps, clock or SystemClock())
         self.v1 = V1Server(self.engine, configuration.v1_limits)
-        self._tidying: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = threading.Event()
         self._follow(configuration)
 
     async def start(
@@ -68,7 +77,12 @@ class Service:
         except BaseException:
             await self.stop()
             raise
-        self._tidying = asyncio.get_running_loop().create_task(self._tidy())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._tidy())]
+        if self._store.outlasts_process:
+            self._tasks.append(loop.create_task(self.engine.watch_records()))
+        if not self._store.is_checked:
+            self._tasks.append(loop.create_task(self._look_for_damage()))
         return address
 
     def reconfigure(self, configuration: Configuration) -> None:
@@ -79,10 +93,11 @@ class Service:
 
     async def stop(self) -> None:
         """Stop serving; jobs stay in the records, their boards stay as they are."""
-        if self._tidying is not None:
-            self._tidying.cancel()
+        self._stopping.set()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._tidying
+                await task
         self.v1.stop_listening()
         await self.engine.stop()
         await self.v1.stop()
@@ -93,6 +108,20 @@ class Service:
         self.v1.admission = configuration.v1.refusal
         self.v1.commands.trust = configuration.trust
         self.engine.site.limits = configuration.job_limits
+
+    async def _look_for_damage(self) -> None:
+        """Look once through records that are too large for that at the start."""
+        try:
+            found = await asyncio.to_thread(self._store.look_for_damage, self._stopping.is_set)
+        except sqlite3.Error as error:
+            found = str(error)
+        if found is not None:
+            _log.critical(
+                "the records in %s are damaged: %s; make a backup of what there is, and start again with "
+                "--set-aside-unreadable",
+                self.configuration.state,
+                found,
+            )
 
     async def _tidy(self) -> None:
         """Forget old jobs, now and from time to time."""

@@ -41,7 +41,7 @@ class Records:
         self.failing = False
         self.fault: Exception | None = None
 
-    def recall(self, *, ended_limit: int) -> Recalled:
+    def recall(self, *, ended_limit: int, set_aside_unreadable: bool) -> Recalled:
         return Recalled(list(self.jobs.values()), dict(self.boards), max(self.jobs, default=0) + 1)
 
     def write(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:

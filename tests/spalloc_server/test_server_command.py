@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -86,6 +87,31 @@ def test_a_server_without_records_gives_no_id_of_an_earlier_run(kept: bool, tmp_
         assert not jobs & given
         assert max(jobs) < 100_000_000, "people type them"
         given |= jobs
+
+
+def test_a_record_that_can_not_be_read_is_one_line_and_an_option_goes_on_without_it(tmp_path: Path) -> None:
+    state = tmp_path / "jobs"
+    arguments = ["--virtual", "1x1", "--port", "0", "--state", str(state)]
+    with spalloc_server(arguments) as running, ProtocolClient(running.host, running.port) as client:
+        job, other = client.create_job(owner="me"), client.create_job(owner="me")
+        wait_until_ready(client, other)
+        assert running.end()[0] == 0
+    database = sqlite3.connect(state)
+    with database:
+        database.execute("UPDATE jobs SET record = x'00' WHERE id = ?", (job,))
+    database.close()
+    refused = run(*arguments)
+    assert refused.returncode == 1
+    assert f"job {job}" in refused.stderr
+    assert "--set-aside-unreadable" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    with (
+        spalloc_server([*arguments, "--set-aside-unreadable"]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
+        wait_until_ready(client, other)
+        assert [entry["job_id"] for entry in client.list_jobs()] == [other]
+        assert client.create_job(owner="me") > other
 
 
 def test_a_state_file_that_another_server_uses_is_refused_in_one_line(tmp_path: Path) -> None:

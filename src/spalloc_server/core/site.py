@@ -6,6 +6,7 @@
 """The server's state: jobs on their way through their lives."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 
 from spalloc_client.states import JobState
@@ -398,6 +399,7 @@ class Site:
         wall: float,
         now: float,
         all_off: bool = False,
+        doubtful: bool = False,
     ) -> None:
         """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`.
 
@@ -408,6 +410,7 @@ class Site:
             wall: Unix time in seconds.
             now: The core's time.
             all_off: Whether the boards lost their power meanwhile, as virtual ones do that end with the server.
+            doubtful: Whether there may be jobs that are not recorded: boards that no job has are switched off first.
         """
         self._next_job = next_job
         records = sorted(jobs, key=lambda record: record.id)
@@ -416,7 +419,7 @@ class Site:
         ):
             self._remember(record)
         self._recall_live([record for record in records if record.state is not JobState.destroyed], wall, now)
-        self._recall_boards(boards, now)
+        self._recall_boards(self._perhaps_on(boards) if doubtful else boards, now)
         self._end_touched(None, wall, now)
         for job in list(self.jobs.values()):
             if job.record.allocation is None:
@@ -437,6 +440,15 @@ class Site:
                 self._scheduler.restore_running(job.id, record.request, allocation)
                 for board in allocation.boards:
                     self.holders[BoardKey(allocation.machine, board)] = job.id
+
+    def _perhaps_on(self, boards: Mapping[BoardKey, BoardRecord]) -> dict[BoardKey, BoardRecord]:
+        """Return what is recorded of boards, and of all that no job has that they may be on."""
+        nobodys = {
+            BoardKey(machine.name, board) for machine in self.machines.values() for board in machine.places
+        } - self.holders.keys()
+        return {
+            key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in nobodys | boards.keys()
+        }
 
     def _recall_boards(self, boards: Mapping[BoardKey, BoardRecord], now: float) -> None:
         self._reserve({key: condition.aside for key, condition in boards.items()})

@@ -44,11 +44,12 @@ class Operation:
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
 
-    async def run(self, *, cold: bool = False) -> None:
+    async def run(self, *, cold: bool = False, set_aside_unreadable: bool = False) -> None:
         """Serve until SIGINT or SIGTERM; on SIGHUP, read the configuration again.
 
         Args:
             cold: Whether to end all recorded jobs and to switch all boards off first.
+            set_aside_unreadable: Whether to go on without what can't be read of recorded jobs.
 
         Raises:
             OSError: An address can't be listened on.
@@ -59,7 +60,7 @@ class Operation:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
-        service = Service(self._configuration)
+        service = Service(self._configuration, set_aside_unreadable=set_aside_unreadable)
         service.engine.on_failure = self._ended.set
         await service.start(cold=cold, first_job=first_job(service.engine.clock.wall()))
         try:
@@ -141,6 +142,13 @@ class Operation:
         _log.info("the configuration was read again", extra={"machines": len(configuration.machines)})
 
 
-async def serve(configuration: Configuration, read_again: Callable[[], Configuration], *, cold: bool) -> None:
+async def serve(
+    configuration: Configuration,
+    read_again: Callable[[], Configuration],
+    *,
+    cold: bool,
+    set_aside_unreadable: bool = False,
+) -> None:
     """Serve a configuration until the process is told to end."""
-    await Operation(configuration, read_again, Systemd.of_environment()).run(cold=cold)
+    operation = Operation(configuration, read_again, Systemd.of_environment())
+    await operation.run(cold=cold, set_aside_unreadable=set_aside_unreadable)

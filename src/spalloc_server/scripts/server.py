@@ -85,6 +85,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="end all jobs of an earlier run, and switch every board off before a job gets it",
     )
     parser.add_argument(
+        "--set-aside-unreadable",
+        action="store_true",
+        help="go on without records that can't be read, and switch boards off that may be theirs",
+    )
+    parser.add_argument(
         "--log-packets",
         metavar="FILE",
         help="with --virtual: write a line for every packet of BMPs and boards to FILE, - for the standard output",
@@ -156,6 +161,7 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
                         port=DEFAULT_PORT if arguments.port is None else arguments.port,
                         state=arguments.state,
                         cold=arguments.cold_start,
+                        set_aside_unreadable=arguments.set_aside_unreadable,
                         first_job=first_job(SystemClock().wall()),
                         on_failure=failed,
                         log_packets=log_packets,
@@ -225,7 +231,14 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
 
     log.begin(configuration.log_level.value)
     try:
-        run(running.serve(configuration, read, cold=arguments.cold_start))
+        run(
+            running.serve(
+                configuration,
+                read,
+                cold=arguments.cold_start,
+                set_aside_unreadable=arguments.set_aside_unreadable,
+            )
+        )
     except (OSError, StoreError, EngineFailedError) as error:
         return _complain(error, debug=arguments.debug)
     return 0

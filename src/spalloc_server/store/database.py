@@ -3,154 +3,157 @@
 # No rules about jobs or boards: what is recorded, and what follows from it after a restart, is the core's subject.
 """The store: jobs and boards in SQLite."""
 
-import fcntl
-import os
+import contextlib
+import logging
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.store import history, schema
-from spalloc_server.store.records import from_text, to_text
-from spinnaker.geometry import Board
+from spalloc_server.store import history
+from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
+from spalloc_server.store.files import Files, put_copy
+from spalloc_server.store.opening import (
+    connect,
+    connect_to_read,
+    mark_running,
+    move_log,
+    prepare,
+    unmark_running,
+)
+from spalloc_server.store.recalling import (
+    Recalled,
+    about_live,
+    put_aside,
+    read_boards,
+    read_jobs,
+    read_next_job,
+)
+from spalloc_server.store.soundness import CHECKED_AT_ONCE_BYTES, flaw, save_what_can_be_read
+from spalloc_server.store.writing import count_start, put_boards, put_jobs
 
-_PUT_JOB = """
-INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES {rows}
-ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
-"""
-_PUT_BOARD = """
-INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES {rows}
-ON CONFLICT (machine, x, y, z) DO UPDATE
-SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds
-"""
-_ROWS_A_STATEMENT = 100
-_DROP_BOARDS = "DELETE FROM boards WHERE (machine, x, y, z) IN (VALUES {rows})"
-_COUNT_STARTS = """
-INSERT INTO counters (name, value) VALUES ('starts', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
-"""
-_COUNT_JOBS = "UPDATE counters SET value = max(value, ?) WHERE name = 'next_job'"
+__all__ = ["Recalled", "Store", "StoreError"]
 
-
-class StoreError(Exception):
-    """The store can't be used; the message says which file, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """All that was recorded."""
-
-    jobs: list[JobRecord]
-    """Live jobs, and destroyed ones that are remembered."""
-    boards: dict[BoardKey, BoardRecord]
-    next_job: int
+_log = logging.getLogger(__name__)
 
 
 class Store:
     """One site's database; may be used by one thread at a time."""
 
-    def __init__(self, path: Path | None, database: sqlite3.Connection | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        database: sqlite3.Connection | None = None,
+        *,
+        set_aside_unreadable: bool = False,
+    ) -> None:
         """Open the database at `path`, made if it isn't there; None keeps it in memory, gone when closed.
 
         Args:
             path: The file.
             database: What to use in place of a file, open already and in nobody else's use.
+            set_aside_unreadable: Whether to go on without what can't be read of jobs that have not ended.
 
         Raises:
-            StoreError: It can't be opened, is another program's, or was written by a newer server.
+            StoreError: It can't be opened, is another program's or damaged, or was written by a newer server.
         """
         self._name = "memory" if path is None else str(path)
         self._path = path
+        self._set_aside_unreadable = set_aside_unreadable
         self._reader: sqlite3.Connection | None = None
+        self._reading = threading.Lock()
+        """Held while the reader is used: it is closed from the thread that writes."""
+        self._told: set[int] = set()
+        """Jobs that have ended, and of which the log said that they can't be read."""
         self._written = False
         """Whether this process has written anything."""
-        self._lock = None if path is None else _lock(path)
+        self._usable = False
+        """Whether the database is open; while its files are put back into their places it may not be."""
+        self._files = None if path is None else Files(path)
         try:
-            self._open(path, database)
-        except BaseException:
-            if self._lock is not None:
-                os.close(self._lock)
-            raise
-
-    def _open(self, path: Path | None, database: sqlite3.Connection | None) -> None:
-        try:
-            self._database = database or sqlite3.connect(
-                ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise StoreError(f"can't use {self._name} for the server's records: {error}") from error
-        try:
-            self._prepare()
+            self._database = database or connect(path)
+            self._open()
         except BaseException as error:
-            self._database.close()
-            if isinstance(error, sqlite3.Error):
-                raise StoreError(f"can't use {self._name} for the server's records: {error}") from error
+            if self._files is not None:
+                self._files.release()
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError):
+                raise self._unusable(error) from error
             raise
 
-    def _prepare(self) -> None:
-        run = self._database.execute
-        run("PRAGMA busy_timeout = 0")
-        # Looked at before anything is changed.
-        version = self._version()
-        # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
-        # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
-        run("PRAGMA synchronous = EXTRA")
-        run("PRAGMA journal_mode = WAL")
-        if version == len(schema.MIGRATIONS):
-            return
-        # All or nothing: a server that is killed in between leaves the older version whole.
-        run("BEGIN IMMEDIATE")
-        for number, migration in enumerate(schema.MIGRATIONS[version:], version + 1):
-            for statement in migration.split(";"):
-                run(statement)
-            run(f"PRAGMA user_version = {number}")
-        run(f"PRAGMA application_id = {schema.APPLICATION}")
-        run("COMMIT")
+    def _open(self) -> None:
+        try:
+            if self._path is None:
+                prepare(self._database, self._name)
+                self._reader = self._database
+            else:
+                self._open_file(self._path)
+        except BaseException:
+            self._database.close()
+            raise
+        self._usable = True
 
-    def _version(self) -> int:
-        """Return the version of the schema that the database has, 0 if it is new.
+    def _open_file(self, path: Path) -> None:
+        assert self._files is not None
+        had_log = self._files.had_log
+        damage = self._prepare_and_check(path)
+        if damage is not None:
+            if not self._set_aside_unreadable:
+                raise damaged(self._name, damage)
+            self._database.close()
+            save_what_can_be_read(path)
+            self._files.release()
+            self._files, had_log = Files(path), True
+            self._database = connect(path)
+            prepare(self._database, self._name)
+        mark_running(self._database, self._name, had_log=had_log)
+        # Now, and not when it is first used: it must be the same file.
+        self._reader = connect_to_read(path)
+        self._files.note()
 
-        Raises:
-            StoreError: It is newer than this server, or not a spalloc server's.
-        """
-        run = self._database.execute
-        (version,) = run("PRAGMA user_version").fetchone()
-        (application,) = run("PRAGMA application_id").fetchone()
-        (tables,) = run("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables and application != schema.APPLICATION:
-            raise StoreError(f"{self._name} is another program's database; give another file")
-        if version > len(schema.MIGRATIONS):
-            raise StoreError(
-                f"{self._name} was written by a newer server (its records have version {version}, "
-                f"this server knows up to {len(schema.MIGRATIONS)}); start that one, or give another file"
-            )
-        return int(version)
+    def _prepare_and_check(self, path: Path) -> str | None:
+        """Return what is damaged in the file, or None; a large one is looked through only if it is to be saved."""
+        try:
+            prepare(self._database, self._name)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if not is_damage(error) or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                raise
+            return str(error)
+        if path.stat().st_size > CHECKED_AT_ONCE_BYTES and not self._set_aside_unreadable:
+            return None
+        return flaw(self._database)
 
-    def recall(self, *, ended_limit: int) -> Recalled:
+    def _unusable(self, error: Exception) -> StoreError:
+        what_then = (
+            "; put back a backup, or move it away to begin without records" if is_damage(error) else ""
+        )
+        return StoreError(f"can't use {self._name} for the server's records: {error}{what_then}")
+
+    def recall(self, *, ended_limit: int, set_aside_unreadable: bool = False) -> Recalled:
         """Return what is recorded: all live jobs, and at most `ended_limit` destroyed ones, the latest ended.
 
+        What can't be read of jobs that have ended is set aside; of live ones, only if that was asked for, here or when
+        the store was opened.
+
         Raises:
-            StoreError: It can't be read.
+            StoreError: The records can't be read, or some of a live job's can't.
         """
-        run = self._database.execute
+        database = self._database
         try:
-            live = run("SELECT record FROM jobs WHERE ended IS NULL ORDER BY id").fetchall()
-            ended = run(
-                "SELECT record FROM jobs WHERE ended IS NOT NULL ORDER BY ended DESC, id DESC LIMIT ?",
-                (ended_limit,),
-            ).fetchall()
-            boards = {
-                BoardKey(machine, Board(x, y, z)): BoardRecord(bool(owed_off), aside, rest_seconds)
-                for machine, x, y, z, owed_off, aside, rest_seconds in run(
-                    "SELECT machine, x, y, z, owed_off, aside, rest_seconds FROM boards"
-                )
-            }
-            (next_job,) = run("SELECT value FROM counters WHERE name = 'next_job'").fetchone()
-        except sqlite3.Error as error:
+            jobs, unreadable = read_jobs(database, ended_limit)
+            live = [job for job in unreadable if job.live]
+            if live and not (set_aside_unreadable or self._set_aside_unreadable):
+                raise StoreError(about_live(live, self._name))
+            put_aside(database, unreadable, self._name)
+            boards = read_boards(database)
+            next_job, sure = read_next_job(database)
+            doubtful = database.execute("SELECT 1 FROM counters WHERE name = 'doubtful'").fetchone()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if is_damage(error):
+                raise damaged(self._name, error) from error
             raise StoreError(f"can't read the records in {self._name}: {error}") from error
-        return Recalled([from_text(text) for (text,) in live + ended], boards, next_job)
+        return Recalled(jobs, boards, next_job, doubtful=not sure or doubtful is not None)
 
     def write(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
         """Record all of these at once; they are on disk when this returns, or none of them is.
@@ -158,6 +161,7 @@ class Store:
         Raises:
             sqlite3.Error: They could not be written; trying again is allowed.
         """
+        self.look()
         database = self._database
         database.execute("BEGIN")
         try:
@@ -165,38 +169,61 @@ class Store:
                 # A server that was killed may have left its last commit unsynced: it can be read, and still be lost
                 # with the power. Records that are already as they should be would write, and so sync, nothing; this
                 # does, and takes all that came before along.
-                database.execute(_COUNT_STARTS)
-            self._run(_PUT_JOB, [_job_row(record) for record in jobs.values()])
-            if jobs:
-                database.execute(_COUNT_JOBS, (max(jobs) + 1,))
-            self._run(
-                _DROP_BOARDS,
-                [(key.machine, *key.board) for key, record in boards.items() if record is None],
-            )
-            self._run(
-                _PUT_BOARD,
-                [
-                    (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds)
-                    for key, record in boards.items()
-                    if record is not None
-                ],
-            )
+                count_start(database)
+            put_jobs(database, jobs)
+            put_boards(database, boards)
             database.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
+            if is_damage(error):
+                raise damaged(self._name, error) from error
             raise
         self._written = True
+        # What was taken away meanwhile took with it what was just written.
+        self.look()
 
-    def _run(self, statement: str, rows: list[tuple[object, ...]]) -> None:
-        # One statement for many rows: after each statement this thread would have to wait for the interpreter, which
-        # the event loop keeps busy.
-        for start in range(0, len(rows), _ROWS_A_STATEMENT):
-            some = rows[start : start + _ROWS_A_STATEMENT]
-            row = f"({', '.join('?' * len(some[0]))})"
-            self._database.execute(
-                statement.format(rows=", ".join([row] * len(some))), [value for row in some for value in row]
-            )
+    def look(self) -> None:
+        """See whether the files are in their places; if they were removed, write all of them again.
+
+        Raises:
+            sqlite3.OperationalError: They can't be, or another file is in their place; trying again is allowed.
+        """
+        files = self._files
+        if files is None:
+            return
+        missing = files.missing() if self._usable else []
+        if self._usable and not missing:
+            return
+        names = ", ".join(map(str, missing)) or self._name
+        try:
+            with self._reading:
+                if self._usable:
+                    self._write_whole(files, is_there=files.path not in missing)
+                self._files = Files(files.path)
+                self._database = connect(files.path)
+                self._open()
+        except (OSError, StoreError, sqlite3.Error) as error:
+            raise MisplacedError(
+                f"{names} disappeared while the server runs, and can't be written again yet: {error}"
+            ) from error
+        _log.critical(
+            "%s disappeared while the server runs; the records are written again, whole: find out what removes them",
+            names,
+        )
+
+    def _write_whole(self, files: Files, *, is_there: bool) -> None:
+        """Put all that is in the open database into a file of its own under its name, and close the database."""
+        unmark_running(self._database)
+        moved = move_log(self._database)
+        if not is_there:
+            put_copy(self._database, files.path)
+        elif not moved:
+            raise MisplacedError("another program reads it")
+        self._usable = False
+        self._close_connections()
+        files.drop_rest()
+        files.release()
 
     def forget_ended(self, before: float, limit: int) -> int:
         """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many.
@@ -240,7 +267,8 @@ class Store:
         Raises:
             sqlite3.Error: They can't be read.
         """
-        return history.ended_jobs(self._beside(), owner, machine, limit)
+        with self._reading:
+            return history.ended_jobs(self._to_read(), owner, machine, limit, self._told)
 
     def ended_job(self, number: int) -> JobRecord | None:
         """Return the job with an ID, if it has ended and is recorded; may be called where `ended_jobs` may.
@@ -248,54 +276,46 @@ class Store:
         Raises:
             sqlite3.Error: It can't be read.
         """
-        return history.ended_job(self._beside(), number)
+        with self._reading:
+            return history.ended_job(self._to_read(), number, self._told)
 
-    def _beside(self) -> sqlite3.Connection:
+    def _to_read(self) -> sqlite3.Connection:
         if self._reader is None:
-            self._reader = self._open_reader()
+            raise MisplacedError(f"{self._name} is not in its place")
         return self._reader
 
-    def _open_reader(self) -> sqlite3.Connection:
-        """Return a connection that reads beside the one that writes, so that neither waits for the other."""
+    @property
+    def is_checked(self) -> bool:
+        """Whether the file was looked through for damage when it was opened; a large one is not."""
+        return self._path is None or self._path.stat().st_size <= CHECKED_AT_ONCE_BYTES
+
+    def look_for_damage(self, stopped: Callable[[], bool]) -> str | None:
+        """Return what is wrong with the file, or None; may be called from another thread than all else.
+
+        Args:
+            stopped: Asked now and then whether there is no time left; the answer is None then.
+
+        Raises:
+            sqlite3.Error: It can't be opened.
+        """
         if self._path is None:
-            return self._database
-        return sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+            return None
+        with contextlib.closing(connect_to_read(self._path)) as database:
+            return flaw(database, stopped)
 
     def close(self) -> None:
         """Close the database; what was written stays."""
+        if self._files is not None:
+            # What can't be mended was said when it was found; a mark that stays says no more than that.
+            with contextlib.suppress(sqlite3.Error):
+                self.look()
+                unmark_running(self._database)
+        self._close_connections()
+        if self._files is not None:
+            self._files.release()
+
+    def _close_connections(self) -> None:
         if self._reader is not None:
             self._reader.close()
+            self._reader = None
         self._database.close()
-        # Only now: closing any descriptor of the file takes away the locks that SQLite has on it in this process.
-        if self._lock is not None:
-            os.close(self._lock)
-
-
-def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, str | None, bytes]:
-    ended = record.ended if record.state is JobState.destroyed else None
-    machine = None if record.allocation is None else record.allocation.machine
-    return record.id, record.owner, record.created, ended, machine, to_text(record)
-
-
-def _lock(path: Path) -> int:
-    """Keep a second server from using the same records, without keeping backups from reading them.
-
-    SQLite's own exclusive mode would lock out its backup tools as well; flock is out of its way.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"can't open {path} for the server's records: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreError(
-            f"{path} is in use by another server; stop that one, or give another file"
-        ) from error
-    return descriptor

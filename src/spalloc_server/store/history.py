@@ -3,15 +3,19 @@
 # How jobs get there is database.py's subject.
 """The history of ended jobs."""
 
+import logging
 import sqlite3
 
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.store.records import from_text
+from spalloc_server.store.records import UnreadableError, from_row
+
+_log = logging.getLogger(__name__)
 
 MOST_BYTES = 4_000_000
 """How much one listing may read: a job's record is some hundred bytes, but can be as long as its request."""
 
-_LATEST = "SELECT record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
+_MOST_TOLD = 1000
+_LATEST = "SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
 _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
 _COUNT = "SELECT count(*) FROM jobs WHERE ended IS NOT NULL"
 _FORGET_OLDEST = """
@@ -20,11 +24,12 @@ DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended IS NOT NULL ORDER 
 
 
 def ended_jobs(
-    database: sqlite3.Connection, owner: str | None, machine: str | None, limit: int
+    database: sqlite3.Connection, owner: str | None, machine: str | None, limit: int, told: set[int]
 ) -> list[JobRecord]:
     """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None).
 
-    At most `limit`, and none after those that make up `MOST_BYTES`.
+    At most `limit`, and none after those that make up `MOST_BYTES`. Those that can't be read are left out, and are in
+    `told` once the log has told of them.
     """
     wanted = [
         (column, value) for column, value in (("owner", owner), ("machine", machine)) if value is not None
@@ -33,19 +38,36 @@ def ended_jobs(
     found = []
     size = 0
     rows = database.execute(_LATEST.format(where), (*(value for _, value in wanted), limit))
-    for (text,) in rows:
+    for number, ended, text in rows:
         size += len(text)
-        found.append(from_text(text))
+        record = _read(number, ended, text, told)
+        if record is not None:
+            found.append(record)
         if size >= MOST_BYTES:
             break
     rows.close()
     return found
 
 
-def ended_job(database: sqlite3.Connection, number: int) -> JobRecord | None:
-    """Return the job with an ID, if it has ended and is recorded."""
-    row = database.execute("SELECT record FROM jobs WHERE id = ? AND ended IS NOT NULL", (number,)).fetchone()
-    return None if row is None else from_text(row[0])
+def ended_job(database: sqlite3.Connection, number: int, told: set[int]) -> JobRecord | None:
+    """Return the job with an ID, if it has ended and is recorded; `told` is that of `ended_jobs`."""
+    row = database.execute(
+        "SELECT id, ended, record FROM jobs WHERE id = ? AND ended IS NOT NULL", (number,)
+    ).fetchone()
+    if row is None:
+        return None
+    number, ended, text = row
+    return _read(number, ended, text, told)
+
+
+def _read(number: int, ended: float, text: bytes, told: set[int]) -> JobRecord | None:
+    try:
+        return from_row(number, ended, text)
+    except UnreadableError as error:
+        if number not in told and len(told) < _MOST_TOLD:
+            told.add(number)
+            _log.warning("the record of job %d, which has ended, can't be read: %s", number, error)
+        return None
 
 
 def forget_ended(database: sqlite3.Connection, before: float, limit: int) -> int:

@@ -4,12 +4,19 @@
 # so that texts written by an older server can still be read.
 """Job records as JSON."""
 
+from math import isfinite
+
 import msgspec
 
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.jobs import Asked, JobRecord
-from spalloc_server.core.requests import JobRequest, args_of, shape_of
+from spalloc_server.core.requests import JobRequest, args_of, checked, shape_of
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
+
+
+class UnreadableError(ValueError):
+    """A record that can't be used; the message says why."""
 
 
 class StoredRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,13 +87,62 @@ def to_text(record: JobRecord) -> bytes:
     )
 
 
+def from_row(number: int, ended: float | None, text: bytes) -> JobRecord:
+    """Return the record that `to_text` wrote, held against the row that it stands in.
+
+    Raises:
+        UnreadableError: It is not a job's, can't be true, or is another job's.
+    """
+    record = from_text(text)
+    if record.id != number:
+        raise UnreadableError(f"it is job {record.id}'s")
+    if (record.state is JobState.destroyed) != (ended is not None):
+        raise UnreadableError("it does not agree with its row on whether the job has ended")
+    return record
+
+
 def from_text(text: bytes) -> JobRecord:
     """Return the record that `to_text` wrote.
 
     Raises:
-        msgspec.ValidationError: The text is not a job's.
+        UnreadableError: The text is not a job's, or what it says can't be true.
     """
-    stored = _read(text)
+    try:
+        record = _record(_read(text))
+        checked(record.request)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UnreadableError(str(error)) from error
+    flaw = _flaw(record)
+    if flaw is not None:
+        raise UnreadableError(flaw)
+    return record
+
+
+def _flaw(record: JobRecord) -> str | None:
+    """Return what can't be true of a job, or None."""
+    times = (record.created, record.keepalive or 0.0, record.ended or 0.0)
+    if not all(map(isfinite, times)) or (record.keepalive is not None and record.keepalive <= 0):
+        return "its times make no sense"
+    has_boards = record.state in (JobState.power, JobState.ready)
+    if record.state is JobState.unknown or has_boards != (record.power is not None):
+        return "its state and its power do not go together"
+    allocation = record.allocation
+    if record.state is not JobState.destroyed and has_boards != (allocation is not None):
+        return "its state and its boards do not go together"
+    if allocation is not None:
+        size = allocation.size or Size(1, 1)
+        if not allocation.boards or min(size) < 1:
+            return "it has no boards"
+        if not all(map(_is_board, (allocation.origin, *allocation.boards))):
+            return "its boards can't be"
+    return None
+
+
+def _is_board(board: Board) -> bool:
+    return board.x >= 0 and board.y >= 0 and board.z in range(BOARDS_PER_TRIAD)
+
+
+def _record(stored: StoredJob) -> JobRecord:
     request = stored.request
     return JobRecord(
         id=stored.id,

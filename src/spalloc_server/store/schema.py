@@ -34,5 +34,17 @@ CREATE TABLE boards (
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO counters VALUES ('next_job', 1);
 """,
+    # 2
+    """
+CREATE TABLE set_aside (
+    id INTEGER PRIMARY KEY,
+    why TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    created REAL NOT NULL,
+    ended REAL,
+    machine TEXT,
+    record BLOB NOT NULL
+) STRICT;
+""",
 )
 """What makes each version of the schema from the one before; an empty database has version 0."""

@@ -14,6 +14,7 @@ from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, Shape
 from spalloc_server.store import schema
 from spalloc_server.store.database import Store, StoreError
+from spalloc_server.store.records import to_text
 from spalloc_server.store.schema import MIGRATIONS
 from spinnaker.geometry import Board, Size
 from tests.seeds import SEED
@@ -158,6 +159,27 @@ def test_an_older_servers_records_are_brought_up_to_date(path: Path, monkeypatch
     assert database.execute("PRAGMA user_version").fetchall() == [(len(later),)]
     database.close()
     Store(path).close()
+
+
+def test_records_of_the_first_version_are_read_and_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = sqlite3.connect(path)
+    old.executescript(MIGRATIONS[0])
+    row = (1, "me", 1.5, None, "m", to_text(running(1)))
+    old.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?)", row)
+    old.execute("UPDATE counters SET value = 9")
+    old.executescript(f"PRAGMA user_version = 1; PRAGMA application_id = {schema.APPLICATION}")
+    old.commit()
+    old.close()
+    store = Store(path)
+    recalled = store.recall(ended_limit=1)
+    assert (recalled.jobs, recalled.next_job, recalled.doubtful) == ([running(1)], 9, False)
+    store.write({9: ended(9, 2.5)}, {})
+    store.close()
+    store = Store(path)
+    assert store.recall(ended_limit=1).jobs == [running(1), ended(9, 2.5)]
+    store.close()
 
 
 def test_a_migration_that_fails_leaves_the_records_as_they_were(

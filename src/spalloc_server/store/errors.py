@@ -1,0 +1,31 @@
+# What can be wrong with the records, in words for whoever runs the server.
+#
+# Faults that may pass are sqlite3.OperationalError, so that a write is tried again; others end the server.
+"""What can be wrong with the store."""
+
+import sqlite3
+
+
+class StoreError(Exception):
+    """The store can't be used; the message says which file, and why."""
+
+
+class MisplacedError(sqlite3.OperationalError):
+    """The database's file is not in its place, so nothing may be written until it is."""
+
+
+def damaged(name: str, why: object) -> StoreError:
+    """Return what to say of a file that SQLite can't make sense of."""
+    return StoreError(
+        f"{name} is damaged ({why}); put back a backup, or start with --set-aside-unreadable "
+        "to go on with what can be read"
+    )
+
+
+def is_damage(error: BaseException) -> bool:
+    """Return whether an error says that the file is not as SQLite left it, which trying again does not change."""
+    if isinstance(error, UnicodeDecodeError):
+        # SQLite quotes what it can't make sense of.
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -1,0 +1,138 @@
+# The files of a database on disk: kept from other servers, watched, and copied whole.
+#
+# What stands in them is database.py's subject. SQLite writes to files that it opened once, and never looks whether
+# they can still be found under their names: whoever takes one away makes all that is written from then on worthless.
+"""The files behind the records."""
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+from spalloc_server.store.errors import MisplacedError, StoreError
+
+_BESIDE = ("-wal", "-shm")
+"""What SQLite adds to the name of a database for the files that belong to it."""
+
+Identity = tuple[int, int]
+"""What makes a file the same one, whatever it is called: its device and its number there."""
+
+
+class Files:
+    """A database's files under their names."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep other servers from the database at `path`, made if it isn't there.
+
+        Raises:
+            StoreError: It is in use, or can't be opened.
+        """
+        self.path = path
+        self.had_log = _beside(path, "-wal").exists()
+        """Whether there was a write-ahead log when this began: there is none where a server ended cleanly."""
+        self._lock: int | None = _locked(path)
+        self._known: dict[Path, Identity | None] = {}
+
+    def note(self) -> None:
+        """Take the files that are there for the right ones from now on; called once SQLite has made them."""
+        names = (self.path, *(_beside(self.path, suffix) for suffix in _BESIDE))
+        self._known = {name: _identity(name) for name in names}
+
+    def missing(self) -> list[Path]:
+        """Return the files that are not under their names any more.
+
+        Raises:
+            MisplacedError: Another file stands in the database's place, or the folder can't be looked into.
+        """
+        missing = []
+        for name, identity in self._known.items():
+            try:
+                found = _identity(name)
+            except OSError as error:
+                raise MisplacedError(f"can't look for {name}: {error.strerror}") from error
+            if found != identity:
+                missing.append(name)
+                if name == self.path and found is not None:
+                    raise MisplacedError(
+                        f"another file has taken the place of {name} while the server runs; move that one away and the "
+                        "server writes its own again, or stop the server to start it from that one"
+                    )
+        return missing
+
+    def drop_rest(self) -> None:
+        """Remove what a database that is not used any more left beside it."""
+        for suffix in _BESIDE:
+            _beside(self.path, suffix).unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let other servers use the database; does nothing the second time.
+
+        Only when SQLite has closed it: closing any descriptor of a file takes away all locks that this process has on
+        it.
+        """
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def put_copy(database: sqlite3.Connection, path: Path) -> None:
+    """Write all that is in an open database to a file at `path`, whole or not at all; there must be none yet.
+
+    Raises:
+        OSError: It can't be made.
+        sqlite3.Error: It can't be written.
+    """
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        copy = sqlite3.connect(unfinished)
+        try:
+            database.backup(copy)
+        finally:
+            copy.close()
+        # Unlike a renaming, a link takes nobody's place.
+        os.link(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    sync_folder(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Put the name of a file on disk for good."""
+    folder = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _locked(path: Path) -> int:
+    """Open a file that no other server may use, without keeping backups from reading it.
+
+    SQLite's own exclusive mode would lock out its backup tools as well; flock is out of its way.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"can't open {path} for the server's records: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(
+            f"{path} is in use by another server; stop that one, or give another file"
+        ) from error
+    return descriptor

@@ -1,0 +1,118 @@
+# From a path to a database that can be used: its settings, its schema, and what it says of how it was left.
+#
+# Which files are there is files.py's subject, what a damaged one is made into, soundness.py's.
+"""Opening a database."""
+
+import logging
+import sqlite3
+from pathlib import Path
+
+from spalloc_server.store import schema
+from spalloc_server.store.errors import StoreError
+
+_log = logging.getLogger(__name__)
+
+_LOST_LOG = (
+    "%s has lost its write-ahead log: either that was deleted, and the last commands with it, or another program "
+    "opened the file meanwhile, or it is a copy from a time when the server ran, and jobs that began since are "
+    "unknown. Jobs that are known go on, all other boards are switched off before a job gets them, and no ID is given "
+    "again; --cold-start ends all jobs instead"
+)
+
+
+def connect(path: Path | None) -> sqlite3.Connection:
+    """Return a connection to the database at `path`, made if it isn't there; None for one in memory."""
+    return _readable(
+        sqlite3.connect(
+            ":memory:" if path is None else path,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    )
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Return a connection that reads beside one that writes, so that neither waits for the other."""
+    return _readable(
+        sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+    )
+
+
+def _readable(database: sqlite3.Connection) -> sqlite3.Connection:
+    # Bytes that a failing disk made of a name must not keep all other names from being read.
+    database.text_factory = lambda text: text.decode(errors="replace")
+    return database
+
+
+def prepare(database: sqlite3.Connection, name: str) -> None:
+    """Make a database ready to be written; an older server's is brought up to date.
+
+    Raises:
+        StoreError: It is newer than this server, or not a spalloc server's.
+    """
+    run = database.execute
+    run("PRAGMA busy_timeout = 0")
+    # Looked at before anything is changed.
+    version = _version(database, name)
+    # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
+    # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
+    run("PRAGMA synchronous = EXTRA")
+    run("PRAGMA journal_mode = WAL")
+    if version == len(schema.MIGRATIONS):
+        return
+    # All or nothing: a server that is killed in between leaves the older version whole.
+    run("BEGIN IMMEDIATE")
+    for number, migration in enumerate(schema.MIGRATIONS[version:], version + 1):
+        for statement in migration.split(";"):
+            run(statement)
+        run(f"PRAGMA user_version = {number}")
+    run(f"PRAGMA application_id = {schema.APPLICATION}")
+    run("COMMIT")
+
+
+def _version(database: sqlite3.Connection, name: str) -> int:
+    """Return the version of the schema that the database has, 0 if it is new."""
+    run = database.execute
+    (version,) = run("PRAGMA user_version").fetchone()
+    (application,) = run("PRAGMA application_id").fetchone()
+    (tables,) = run("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables and application != schema.APPLICATION:
+        raise StoreError(f"{name} is another program's database; give another file")
+    if not 0 <= version <= len(schema.MIGRATIONS):
+        raise StoreError(
+            f"{name} was written by a newer server (its records have version {version}, "
+            f"this server knows up to {len(schema.MIGRATIONS)}); start that one, or give another file"
+        )
+    return int(version)
+
+
+def mark_running(database: sqlite3.Connection, name: str, *, had_log: bool) -> None:
+    """Note in the database's own file that a write-ahead log belongs to it, and tell if one did that is not there.
+
+    Args:
+        database: A file's.
+        name: What to call it.
+        had_log: Whether there was a write-ahead log beside the file.
+    """
+    run = database.execute
+    run("BEGIN")
+    if run("SELECT 1 FROM counters WHERE name = 'running'").fetchone() and not had_log:
+        _log.critical(_LOST_LOG, name)
+        run("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1)")
+    run("INSERT OR REPLACE INTO counters VALUES ('running', 1)")
+    run("COMMIT")
+    # Not into the log alone, which is what may be lost.
+    move_log(database)
+
+
+def unmark_running(database: sqlite3.Connection) -> None:
+    """Note that all is in the database's own file, or will be once it is closed."""
+    database.execute("DELETE FROM counters WHERE name = 'running'")
+
+
+def move_log(database: sqlite3.Connection) -> bool:
+    """Move all that is in the write-ahead log into the database's own file; return False if somebody still reads it."""
+    busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy

@@ -1,0 +1,148 @@
+# What is recorded, read at the start: what can't be read or can't be true is told apart from the rest.
+#
+# What one record's text says is records.py's subject; what follows from jobs that are missing, the engine's.
+"""Reading the records, however they may be damaged."""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.jobs import JobRecord
+from spalloc_server.store.records import UnreadableError, from_row
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board
+
+_log = logging.getLogger(__name__)
+
+LARGEST_ID = 2**31 - 1
+"""IDs beyond this one were never given: clients in other languages could not take them."""
+
+_LIVE = "SELECT id, ended, record FROM jobs WHERE ended IS NULL ORDER BY id"
+_ENDED = """
+SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL ORDER BY ended DESC, id DESC LIMIT ?
+"""
+_BOARDS = "SELECT machine, x, y, z, owed_off, aside, rest_seconds FROM boards"
+_SET_ASIDE = """
+INSERT OR REPLACE INTO set_aside (why, id, owner, created, ended, machine, record)
+SELECT ?, id, owner, created, ended, machine, record FROM jobs WHERE id = ?
+"""
+_NAMED_JOBS = 5
+"""How many jobs are named of those that can't be read."""
+_GIVEN = "SELECT max(id) FROM {} WHERE id <= ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """All that was recorded."""
+
+    jobs: list[JobRecord]
+    """Live jobs, and destroyed ones that are remembered."""
+    boards: dict[BoardKey, BoardRecord]
+    next_job: int
+    doubtful: bool = False
+    """Whether there may have been more: jobs that had boards, and IDs that were given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A job whose record can't be used."""
+
+    id: int
+    live: bool
+    why: str
+
+
+def read_jobs(database: sqlite3.Connection, ended_limit: int) -> tuple[list[JobRecord], list[Unreadable]]:
+    """Return the live jobs and at most `ended_limit` ended ones, the latest, and those of both that can't be used."""
+    jobs: list[JobRecord] = []
+    unreadable: list[Unreadable] = []
+    holders: dict[BoardKey, int] = {}
+    for live, rows in ((True, database.execute(_LIVE)), (False, database.execute(_ENDED, (ended_limit,)))):
+        for number, ended, text in rows:
+            try:
+                record = from_row(number, ended, text)
+                if live:
+                    _hold(record, holders)
+            except UnreadableError as error:
+                unreadable.append(Unreadable(number, live, str(error)))
+            else:
+                jobs.append(record)
+    return jobs, unreadable
+
+
+def put_aside(database: sqlite3.Connection, unreadable: Sequence[Unreadable], name: str) -> None:
+    """Move jobs whose records can't be used out of the way, and tell of them."""
+    if not unreadable:
+        return
+    run = database.execute
+    run("BEGIN")
+    for job in unreadable:
+        run(_SET_ASIDE, (job.why, job.id))
+        run("DELETE FROM jobs WHERE id = ?", (job.id,))
+    if any(job.live for job in unreadable):
+        # Until it is on disk which boards are to be switched off, in case the server is killed before that.
+        run("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1)")
+    run("COMMIT")
+    ended = [job for job in unreadable if not job.live]
+    if ended:
+        _log.warning(
+            "the records of %d ended jobs in %s can't be read and are set aside; the first is job %d: %s",
+            len(ended),
+            name,
+            ended[0].id,
+            ended[0].why,
+        )
+    for job in unreadable:
+        if job.live:
+            _log.critical(
+                "job %d is gone: its record can't be read and is set aside: %s",
+                job.id,
+                job.why,
+                extra={"job": job.id},
+            )
+
+
+def about_live(unreadable: Sequence[Unreadable], name: str) -> str:
+    """Return what to say of live jobs whose records can't be used."""
+    jobs = "; ".join(f"job {job.id}: {job.why}" for job in unreadable[:_NAMED_JOBS])
+    more = f"; and {len(unreadable) - _NAMED_JOBS} more" if len(unreadable) > _NAMED_JOBS else ""
+    return (
+        f"{name} has records of jobs that have not ended and that can't be read ({jobs}{more}); put back a backup, or "
+        "start with --set-aside-unreadable to go on without these jobs: all boards that no job has are switched off "
+        "before a job gets them"
+    )
+
+
+def _hold(record: JobRecord, holders: dict[BoardKey, int]) -> None:
+    if record.allocation is None:
+        return
+    keys = [BoardKey(record.allocation.machine, board) for board in record.allocation.boards]
+    for key in keys:
+        if key in holders:
+            raise UnreadableError(f"job {holders[key]} has its board {key.board} of {key.machine}")
+    holders.update(dict.fromkeys(keys, record.id))
+
+
+def read_boards(database: sqlite3.Connection) -> dict[BoardKey, BoardRecord]:
+    """Return what is recorded of boards; one of which it can't be true is to be switched off."""
+    boards = {}
+    for machine, x, y, z, owed_off, aside, rest_seconds in database.execute(_BOARDS):
+        if x < 0 or y < 0 or z not in range(BOARDS_PER_TRIAD):
+            continue
+        sensible = rest_seconds is None or (isfinite(rest_seconds) and rest_seconds >= 0)
+        boards[BoardKey(machine, Board(x, y, z))] = (
+            BoardRecord(bool(owed_off), aside, rest_seconds) if sensible else BoardRecord(True, aside)
+        )
+    return boards
+
+
+def read_next_job(database: sqlite3.Connection) -> tuple[int, bool]:
+    """Return the first ID that was not given yet, as far as can be told, and whether it can be told."""
+    row = database.execute("SELECT value FROM counters WHERE name = 'next_job'").fetchone()
+    sure = row is not None and 1 <= row[0] <= LARGEST_ID
+    given = [
+        database.execute(_GIVEN.format(table), (LARGEST_ID,)).fetchone()[0] for table in ("jobs", "set_aside")
+    ]
+    return max(row[0] if sure else 1, *(1 + (number or 0) for number in given)), sure

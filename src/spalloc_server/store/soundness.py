@@ -1,0 +1,130 @@
+# Whether a database's file is as SQLite left it, and saving what can be read of one that isn't.
+#
+# Disks lose and change bytes, and so do people who copy files that are in use. What one record says is not looked at.
+"""Damaged files."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from spalloc_server.store import schema
+from spalloc_server.store.files import sync_folder
+from spalloc_server.store.opening import connect
+
+_log = logging.getLogger(__name__)
+
+CHECKED_AT_ONCE_BYTES = 32 * 1024 * 1024
+"""A file of this size is checked before it is used, in a fraction of a second; a larger one beside its use."""
+_STEPS_BETWEEN_LOOKS = 10_000
+_LONGEST_GAP = 10_000
+"""How many IDs are tried one by one between the last row that can be read from either end."""
+
+Row = tuple[object, ...]
+
+
+def flaw(database: sqlite3.Connection, stopped: Callable[[], bool] = lambda: False) -> str | None:
+    """Return what is wrong with a database's pages, or None if nothing is.
+
+    Args:
+        database: In nobody else's use meanwhile.
+        stopped: Asked now and then whether there is no time left; the answer is None then.
+    """
+    database.set_progress_handler(lambda: stopped() or None, _STEPS_BETWEEN_LOOKS)
+    try:
+        ((found,),) = database.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return None
+        return str(error)
+    except (sqlite3.Error, ValueError) as error:
+        return str(error)
+    finally:
+        database.set_progress_handler(None, 0)
+    return None if found == "ok" else " ".join(str(found).split())
+
+
+def save_what_can_be_read(path: Path) -> None:
+    """Put a sound database in the place of a damaged one, with all its rows that can be read.
+
+    The damaged one is kept beside it. The IDs of jobs go on from where the clock says: what is missing is marked in
+    the new one.
+
+    Raises:
+        OSError: There is no room, or no permission.
+        sqlite3.Error: The new one can't be written.
+    """
+    kept = next(
+        candidate
+        for number in range(1, 1_000_000)
+        if not (candidate := path.with_name(f"{path.name}.damaged-{number}")).exists()
+    )
+    sound = path.with_name(path.name + ".unfinished")
+    sound.unlink(missing_ok=True)
+    os.close(os.open(sound, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    source = connect(path)
+    target = sqlite3.connect(sound, isolation_level=None)
+    try:
+        saved = _copy_rows(source, target)
+    finally:
+        source.close()
+        target.close()
+    os.link(path, kept)
+    log = path.with_name(path.name + "-wal")
+    if log.exists():
+        log.rename(kept.with_name(kept.name + "-wal"))
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    sound.replace(path)
+    sync_folder(path)
+    _log.critical(
+        "%s is damaged: %d rows could be read and are used, the damaged file is kept as %s", path, saved, kept
+    )
+
+
+def _copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
+    for statement in "".join(schema.MIGRATIONS).split(";"):
+        target.execute(statement)
+    target.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS)}")
+    target.execute(f"PRAGMA application_id = {schema.APPLICATION}")
+    target.execute("BEGIN")
+    saved = 0
+    for table in ("jobs", "set_aside", "boards", "counters"):
+        columns = [name for _, name, *_ in target.execute(f"PRAGMA table_info({table})")]
+        key = "id" if "id" in columns else None
+        put = f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(columns))})"
+        for row in _rows(source, f"SELECT {', '.join(columns)} FROM {table}", key):
+            try:
+                target.execute(put, row)
+            except sqlite3.Error:
+                # A value of the wrong kind: as good as a row that can't be read.
+                continue
+            saved += 1
+    target.execute("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1)")
+    target.execute("COMMIT")
+    return saved
+
+
+def _rows(source: sqlite3.Connection, select: str, key: str | None) -> Iterator[Row]:
+    """Yield the rows that can be read: from the beginning, from the end, and one by one in between."""
+    first = last = None
+    for row in _until_damage(source, f"{select} ORDER BY {key}" if key else select):
+        first = row[0]
+        yield row
+    if key is None:
+        return
+    for row in _until_damage(source, f"{select} ORDER BY {key} DESC"):
+        if first is not None and row[0] <= first:  # type: ignore[operator]
+            return
+        last = row[0]
+        yield row
+    if isinstance(first, int) and isinstance(last, int):
+        for number in range(first + 1, min(last, first + _LONGEST_GAP)):
+            yield from _until_damage(source, f"{select} WHERE {key} = {number}")
+
+
+def _until_damage(source: sqlite3.Connection, select: str) -> Iterator[Row]:
+    try:
+        yield from source.execute(select)
+    except (sqlite3.Error, ValueError, MemoryError):
+        return

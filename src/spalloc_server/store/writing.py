@@ -1,0 +1,79 @@
+# The statements that put records into the tables.
+#
+# What is in a job's text is records.py's subject; that all of it is on disk, or nothing, is database.py's.
+"""Writing records."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from spalloc_client.states import JobState
+from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.jobs import JobRecord
+from spalloc_server.store.records import to_text
+
+_PUT_JOB = """
+INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES {rows}
+ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
+"""
+_PUT_BOARD = """
+INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES {rows}
+ON CONFLICT (machine, x, y, z) DO UPDATE
+SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds
+"""
+_ROWS_A_STATEMENT = 100
+_DROP_BOARDS = "DELETE FROM boards WHERE (machine, x, y, z) IN (VALUES {rows})"
+_COUNT_JOBS = """
+INSERT INTO counters (name, value) VALUES ('next_job', ?)
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)
+"""
+_COUNT_STARTS = """
+INSERT INTO counters (name, value) VALUES ('starts', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
+"""
+
+
+def count_start(database: sqlite3.Connection) -> None:
+    """Write something, and note that what was doubtful is decided: it is among what is written with this."""
+    database.execute(_COUNT_STARTS)
+    database.execute("DELETE FROM counters WHERE name = 'doubtful'")
+
+
+def put_jobs(database: sqlite3.Connection, jobs: Mapping[int, JobRecord]) -> None:
+    """Write jobs' records, and that their IDs were given."""
+    _run(database, _PUT_JOB, [_job_row(record) for record in jobs.values()])
+    if jobs:
+        database.execute(_COUNT_JOBS, (max(jobs) + 1,))
+
+
+def put_boards(database: sqlite3.Connection, boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+    """Write boards' records, and remove those that are None."""
+    _run(
+        database,
+        _DROP_BOARDS,
+        [(key.machine, *key.board) for key, record in boards.items() if record is None],
+    )
+    _run(
+        database,
+        _PUT_BOARD,
+        [
+            (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds)
+            for key, record in boards.items()
+            if record is not None
+        ],
+    )
+
+
+def _run(database: sqlite3.Connection, statement: str, rows: list[tuple[object, ...]]) -> None:
+    # One statement for many rows: after each statement this thread would have to wait for the interpreter, which
+    # the event loop keeps busy.
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        some = rows[start : start + _ROWS_A_STATEMENT]
+        row = f"({', '.join('?' * len(some[0]))})"
+        database.execute(
+            statement.format(rows=", ".join([row] * len(some))), [value for row in some for value in row]
+        )
+
+
+def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, str | None, bytes]:
+    ended = record.ended if record.state is JobState.destroyed else None
+    machine = None if record.allocation is None else record.allocation.machine
+    return record.id, record.owner, record.created, ended, machine, to_text(record)
