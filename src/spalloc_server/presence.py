@@ -20,12 +20,14 @@ BEAT_SECONDS = 0.25
 """How often it is seen whether the loop is late."""
 LATE_SECONDS = 0.25
 """What is no delay yet. With the time between two beats, a delay of half a second is always noticed."""
-QUIET_ROUNDS = 3
-"""A connection that waited is taken in one, what it sent is read in the next, and answered in the third."""
+QUIET_ROUNDS = 10
+"""Python's own loop takes four from a connection that waited to what came over it, and reads nothing in between."""
 LONGEST_CATCH_UP_SECONDS = 2.0
 """On a busy server it is never quiet, but by then what came before is read."""
 JUDGE_AGAIN_SECONDS = 0.1
 """When to come again for those who may not judge now."""
+TOLD_SECONDS = 0.5
+"""Shorter delays count, but are not worth a line in the log."""
 TOLD_AGAIN_SECONDS = 60.0
 """How often the log tells of delays: a slow disk may bring two in a second."""
 
@@ -44,7 +46,8 @@ class Presence:
         self._clock = clock
         self._delays = delays
         self._durations = durations
-        self._due = 0.0
+        self._seen = 0.0
+        """When the loop was last on time."""
         self._suspended = clock.suspended()
         self._told: float | None = None
         self._untold = 0
@@ -105,11 +108,11 @@ class Presence:
         asleep = self._clock.suspended() - self._suspended
         if asleep > LATE_SECONDS:
             # This clock stood still meanwhile, and others' did not.
-            return min(now - asleep, self._due)
-        return self._due if now - self._due > LATE_SECONDS else None
+            return min(now - asleep, self._seen)
+        return self._seen if now - self._seen > BEAT_SECONDS + LATE_SECONDS else None
 
     def _beat_later(self) -> None:
-        self._due = self._clock.now() + BEAT_SECONDS
+        self._seen = self._clock.now()
         self._next = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:
@@ -152,6 +155,8 @@ class Presence:
         self._durations.add(seconds)
         self._lost_since = None
         self._suspended = self._clock.suspended()
+        if seconds < TOLD_SECONDS:
+            return
         if self._told is not None and now - self._told < TOLD_AGAIN_SECONDS:
             self._untold += 1
             return

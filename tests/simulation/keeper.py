@@ -5,7 +5,6 @@
 """Simulated keepalives."""
 
 import asyncio
-import random
 
 from tests.simulation.client import Client, GoneError, RefusedError
 from tests.simulation.network import Network
@@ -22,16 +21,21 @@ RECONNECT = KEEPALIVE / 10
 class Keeper:
     """Keeps jobs alive until it dies."""
 
-    def __init__(self, crowd: Process, network: Network, host: str, dice: random.Random) -> None:
+    def __init__(self, crowd: Process, network: Network, host: str) -> None:
         self._crowd = crowd
         self._network = network
         self._host = host
-        self._dice = dice
         self.jobs: set[int] = set()
+        self._wanted: asyncio.Event = asyncio.Event()
         self.alive = True
         self.kept = 0
         """How many keepalives were answered."""
         self._task = crowd.start(self._run())
+
+    def keep(self, job: int) -> None:
+        """Keep a job alive from now on."""
+        self.jobs.add(job)
+        self._wanted.set()
 
     def die(self) -> None:
         """Do nothing more."""
@@ -40,9 +44,8 @@ class Keeper:
 
     async def _run(self) -> None:
         # A helper is there before its job is: its connection is made when there is something to say.
+        await self._wanted.wait()
         while True:
-            while not self.jobs:
-                await self._crowd.passing(self._dice.uniform(0.0, 1.0))
             try:
                 client = Client.connect(self._crowd, self._network, self._host)
             except ConnectionRefusedError:
@@ -53,7 +56,7 @@ class Keeper:
             await self._crowd.passing(RECONNECT)
 
     async def _talk(self, client: Client) -> None:
-        while self.jobs:
+        while True:
             begin = self._crowd.time()
             replies = [client.send("job_keepalive", job) for job in sorted(self.jobs)]
             enough = self._crowd.passing(TIMEOUT)

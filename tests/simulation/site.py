@@ -423,9 +423,7 @@ class SimulatedSite:
     async def _user(self, number: int, dice: random.Random) -> None:
         mine: list[int] = []
         host = f"10.0.1.{number}"
-        self.keepers[number] = keeper = Keeper(
-            self.crowd, self.network, host, self.world.dice("keeper", number)
-        )
+        self.keepers[number] = keeper = Keeper(self.crowd, self.network, host)
         if dice.random() < 0.3:
             self.world.after(dice.uniform(0, self.busy_seconds), self._desert, keeper, mine)
         while self.world.now < self.end:
@@ -490,7 +488,7 @@ class SimulatedSite:
                 self._nobody_keeps([job])
                 continue
             if keepalive is not None:
-                keeper.jobs.add(job)
+                keeper.keep(job)
             mine.append(job)
 
     def _desert(self, keeper: Keeper, mine: list[int]) -> None:

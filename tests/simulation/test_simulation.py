@@ -14,8 +14,8 @@ from tests.simulation.run import run
 
 FIRST_SEED = SEED * 10_000
 SEEDS_A_TEST = 50
-BATCHES = [pytest.param(batch, marks=pytest.mark.uncounted) for batch in range(1, 9)] + [
-    pytest.param(batch, marks=pytest.mark.long) for batch in range(9, 49)
+BATCHES = [pytest.param(batch, marks=pytest.mark.uncounted) for batch in range(1, 21)] + [
+    pytest.param(batch, marks=pytest.mark.long) for batch in range(21, 61)
 ]
 
 
@@ -64,6 +64,8 @@ def test_stories_have_every_misfortune_in_them() -> None:
         "cold start",
         "report",
         "server failed",
+        "pause",
+        "keeper died",
     ):
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
 
