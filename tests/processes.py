@@ -31,7 +31,12 @@ from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
 SERVER = (sys.executable, "-c", "from spalloc_server.scripts.server import main; raise SystemExit(main())")
 
 # All clients of a test or benchmark are on this computer.
-_LIMITS = "\n[v1.limits]\nconnections_from_one_address = 16384\n"
+_LIMITS = """
+[v1.limits]
+connections_from_one_address = 16384
+[jobs]
+queued_from_one_host = 15000
+"""
 
 
 # Servers

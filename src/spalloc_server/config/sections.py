@@ -107,6 +107,7 @@ def read_jobs(table: Table) -> JobLimits:
         queued=table.take("queued", count, default.queued),
         of_one_owner=table.take("of_one_owner", count, default.of_one_owner),
         from_one_host=table.take("from_one_host", count, default.from_one_host),
+        queued_from_one_host=table.take("queued_from_one_host", count, default.queued_from_one_host),
     )
     table.finish()
     return limits

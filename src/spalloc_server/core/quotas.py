@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.networks import group_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,57 +21,74 @@ class JobLimits:
     of_one_owner: int = 15_000
     """Live jobs of one owner."""
     from_one_host: int = 15_000
-    """Live jobs created from one address."""
+    """Live jobs created from one address, or from one network of IPv6 (`networks.py`)."""
+    queued_from_one_host: int = 1_000
+    """Those of them that wait for boards: each may cost the others a look at every change."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("live", "queued", "of_one_owner", "from_one_host"):
+        for name in ("live", "queued", "of_one_owner", "from_one_host", "queued_from_one_host"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
 
 
 class Headcount:
-    """How many live jobs there are, of whom and from where."""
+    """How many live jobs there are, of whom and from where.
+
+    Addresses of one network count as one (`networks.py`).
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._live = 0
+        self._live = self._queued = 0
         self._of_owner: Counter[str] = Counter()
         self._from_host: Counter[str] = Counter()
+        self._queued_from_host: Counter[str] = Counter()
 
     def add(self, record: JobRecord) -> None:
-        """Count a job that has come."""
+        """Count a job that has come, and waits."""
         self._live += 1
-        self._of_owner[record.owner] += 1
-        self._from_host[record.owner_host] += 1
+        _count(self._of_owner, record.owner, 1)
+        _count(self._from_host, group_of(record.owner_host), 1)
+        self.lose_boards(record)
 
     def remove(self, record: JobRecord) -> None:
-        """Count a job no more, which has ended."""
+        """Count a job no more, which has ended and has no boards."""
         self._live -= 1
-        for counter, name in ((self._of_owner, record.owner), (self._from_host, record.owner_host)):
-            counter[name] -= 1
-            if not counter[name]:
-                del counter[name]
+        _count(self._of_owner, record.owner, -1)
+        _count(self._from_host, group_of(record.owner_host), -1)
+        self.get_boards(record)
 
-    def refusal(self, limits: JobLimits, owner: str, host: str, with_boards: int) -> str | None:
+    def get_boards(self, record: JobRecord) -> None:
+        """Note that a job waits no more."""
+        self._queued -= 1
+        _count(self._queued_from_host, group_of(record.owner_host), -1)
+
+    def lose_boards(self, record: JobRecord) -> None:
+        """Note that a job waits again."""
+        self._queued += 1
+        _count(self._queued_from_host, group_of(record.owner_host), 1)
+
+    def refusal(self, limits: JobLimits, owner: str, host: str) -> str | None:
         """Return why no job more is taken from `owner` at `host`, or None if one is.
 
         Args:
             limits: What is allowed.
             owner: Whose job it would be.
             host: Where it would come from.
-            with_boards: How many live jobs have boards.
         """
-        queued = self._live - with_boards
+        group = group_of(host)
+        here = group or "this host"
         for count, setting, limit, of_whom in (
             (
-                self._from_host[host],
-                "from_one_host",
-                limits.from_one_host,
-                f"created from {host or 'this host'}",
+                self._queued_from_host[group],
+                "queued_from_one_host",
+                limits.queued_from_one_host,
+                f"created from {here} waiting for boards",
             ),
+            (self._from_host[group], "from_one_host", limits.from_one_host, f"created from {here}"),
             (self._of_owner[owner], "of_one_owner", limits.of_one_owner, f"of the owner {owner[:60]!r}"),
-            (queued, "queued", limits.queued, "waiting for boards"),
+            (self._queued, "queued", limits.queued, "waiting for boards"),
             (self._live, "live", limits.live, "here"),
         ):
             if count >= limit:
@@ -79,3 +97,9 @@ class Headcount:
                     f"jobs.{setting}); destroy some, or try again when some have ended"
                 )
         return None
+
+
+def _count(counter: Counter[str], name: str, change: int) -> None:
+    counter[name] += change
+    if not counter[name]:
+        del counter[name]

@@ -39,8 +39,8 @@ ENDED_CLOCKS = 64
 UNHEARD_AGAIN_SECONDS = 0.5
 """When a job is looked at again whose keepalive may be among what the server has not come to."""
 
-SLICE_STEPS = 50
-"""Steps of work that a decision may take before others have their turn: a few milliseconds."""
+SLICE_STEPS = 25
+"""Steps of work that a decision may take before others have their turn, twice: a few milliseconds."""
 
 SWITCH_OFF_RETRY_SECONDS = 10.0
 """How long boards that a job's owner wanted off, and that stayed on, are left before the next try."""
@@ -78,8 +78,6 @@ class Site:
         self.delays = Delays()
         """When the server was not there to hear of jobs."""
         self._headcount = Headcount()
-        self._with_boards = 0
-        """How many live jobs have boards."""
         self._reports = Reports()
         self._suspects: dict[BoardKey, Fault] = {}
         """Boards to be set aside when the jobs that have them give them back."""
@@ -136,7 +134,7 @@ class Site:
 
     def refusal(self, owner: str, host: str) -> str | None:
         """Return why there can't be one more job of `owner`, created from `host`, or None if there can."""
-        return self._headcount.refusal(self.limits, owner, host, self._with_boards)
+        return self._headcount.refusal(self.limits, owner, host)
 
     def keep_alive(self, number: int, host: str, now: float) -> Job | None:
         """Note that somebody still wants the job; return it if it is live.
@@ -377,7 +375,8 @@ class Site:
 
     def _end_touched(self, after: Mapping[str, Machine] | None, wall: float, now: float) -> None:
         """End the jobs that can't keep their boards under a configuration; None stands for the present one."""
-        for job in list(self.jobs.values()):
+        for number in sorted(set(self.holders.values())):
+            job = self.jobs[number]
             allocation = job.record.allocation
             if allocation is not None:
                 present = self.machines.get(allocation.machine)
@@ -436,7 +435,7 @@ class Site:
                 self._keepalives.add(now + record.keepalive, job.id)
             allocation = record.allocation
             if allocation is not None:
-                self._with_boards += 1
+                self._headcount.get_boards(record)
                 self._scheduler.restore_running(job.id, record.request, allocation)
                 for board in allocation.boards:
                     self.holders[BoardKey(allocation.machine, board)] = job.id
@@ -561,7 +560,7 @@ class Site:
         self._effects.notices.append(Notice(text, serious, about))
 
     def _hold(self, job: Job, allocation: Allocation) -> None:
-        self._with_boards += 1
+        self._headcount.get_boards(job.record)
         for board in allocation.boards:
             self.holders[BoardKey(allocation.machine, board)] = job.id
         self._effects.machines_changed.add(allocation.machine)
@@ -588,6 +587,7 @@ class Site:
             {"job": job.id, "machine": allocation.machine},
             serious=True,
         )
+        self._headcount.lose_boards(job.record)
         self._give_back(allocation, {board: Fault(why) for board, why in failed.items()}, now)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
@@ -596,7 +596,6 @@ class Site:
         self._scheduler.submit(job.id, job.record.request, job.since)
 
     def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
-        self._with_boards -= 1
         faults = dict(faulty)
         for board in allocation.boards:
             key = BoardKey(allocation.machine, board)
@@ -614,6 +613,7 @@ class Site:
     def _end(self, job: Job, reason: str | None, wall: float, now: float, by: str | None = None) -> None:
         allocation = job.record.allocation
         if allocation is not None:
+            self._headcount.lose_boards(job.record)
             self._give_back(allocation, {}, now)
         self._retire(job, reason, wall, by)
 

@@ -142,6 +142,7 @@ def test_settings_of_the_server_are_read() -> None:
         queued = 8
         of_one_owner = 7
         from_one_host = 6
+        queued_from_one_host = 5
 
         [trust]
         control = "owner"
@@ -162,7 +163,9 @@ def test_settings_of_the_server_are_read() -> None:
     assert configuration.state == Path("/var/lib/spalloc/jobs")
     assert configuration.history == History(days=0.5)
     assert configuration.trust.control is Control.OWNER
-    assert configuration.job_limits == JobLimits(live=9, queued=8, of_one_owner=7, from_one_host=6)
+    assert configuration.job_limits == JobLimits(
+        live=9, queued=8, of_one_owner=7, from_one_host=6, queued_from_one_host=5
+    )
     assert "10.1.2.3" in configuration.trust.administrators
     assert configuration.log_level is Level.DEBUG
 

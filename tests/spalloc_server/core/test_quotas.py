@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.core.quotas import JobLimits
+from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spinnaker.geometry import Board
 from tests.spalloc_server.core.driver import HOST, World, machine
@@ -54,6 +55,32 @@ def test_only_jobs_that_wait_count_as_queued() -> None:
     assert world.site.refusal("me", HOST) is None
 
 
+def test_a_host_whose_jobs_fill_the_queue_is_told_the_limit_and_others_are_not() -> None:
+    world = world_with(JobLimits(queued_from_one_host=2))
+    for _ in range(3):
+        world.create(ONE, keepalive=None)
+    assert world.site.refusal("me", HOST) is None, "boards are no place in the queue"
+    waiting = [world.create(ONE, keepalive=None) for _ in range(2)]
+    refusal = world.site.refusal("me", HOST)
+    assert refusal is not None
+    assert (
+        f"there are 2 jobs created from {HOST} waiting for boards, and this server allows 2 (its setting "
+        "jobs.queued_from_one_host)" in refusal
+    )
+    assert world.site.refusal("me", "198.51.100.8") is None
+    world.destroy(waiting[0])
+    assert world.site.refusal("me", HOST) is None
+
+
+def test_all_addresses_of_one_ipv6_network_count_as_one() -> None:
+    count = Headcount()
+    record = JobRecord(1, "me", 0.0, None, ONE, Asked((), {}), "2001:db8::1", owner_host="2001:db8::1")
+    count.add(record)
+    limits = JobLimits(queued_from_one_host=1)
+    assert "from 2001:db8::/64 waiting" in (count.refusal(limits, "you", "2001:db8::abcd") or "")
+    assert count.refusal(limits, "you", "2001:db8:0:1::1") is None
+
+
 @pytest.mark.parametrize("restart", ["restart", "start_cold"])
 def test_what_was_counted_is_counted_again_after_a_restart(restart: str) -> None:
     world = world_with(JobLimits())
@@ -92,7 +119,9 @@ def test_counts_are_right_whatever_happens(events: list[tuple[str, int]]) -> Non
         assert count._live == len(jobs)
         assert count._of_owner == Counter(job.record.owner for job in jobs)
         assert count._from_host == Counter(job.record.owner_host for job in jobs)
-        assert world.site._with_boards == sum(job.record.allocation is not None for job in jobs)
+        waiting = [job for job in jobs if job.record.allocation is None]
+        assert count._queued == len(waiting)
+        assert count._queued_from_host == Counter(job.record.owner_host for job in waiting)
 
 
 def test_limits_below_one_make_no_sense() -> None:
