@@ -14,6 +14,7 @@ from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.jobs import first_job
 from spalloc_server.operation import log
+from spalloc_server.operation.garbage import keep_collections_short
 from spalloc_server.operation.systemd import Systemd
 from spalloc_server.service import Service
 from spalloc_server.words import counted
@@ -63,6 +64,7 @@ class Operation:
         service = Service(self._configuration, set_aside_unreadable=set_aside_unreadable)
         service.engine.on_failure = self._ended.set
         await service.start(cold=cold, first_job=first_job(service.engine.clock.wall()))
+        keep_collections_short(loop)
         try:
             await self._start_metrics(service)
             self._report(service)
