@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter, thread_time
 
+import uvloop
+
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest, Rectangle
 from spalloc_server.core.site import Site
+from spalloc_server.operation.garbage import keep_collections_short
 from spinnaker.geometry import BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import sequential_places
 
@@ -177,7 +180,8 @@ def main(requests: int, seed: int) -> None:
     print(f"seed {seed}")
     named(random_, print)
     worst = Worst()
-    gc.callbacks.append(worst.collection)
+    keep_collections_short(uvloop.new_event_loop())
+    gc.callbacks.insert(0, worst.collection)
     at_random(worst, requests, random_)
     gc.callbacks.remove(worst.collection)
     print(f"{requests} random requests, {worst.calls} calls\n{worst}")

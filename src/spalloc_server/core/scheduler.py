@@ -119,7 +119,7 @@ class _Kind:
     minds_others: bool
     """Whether a board that no live link connects to a job's own may keep it from its place."""
     options: list[_Option] = field(default_factory=list)
-    """Once they are known."""
+    """What they may run on, as of the last check."""
     stage: _Stage = _Stage.UNCHECKED
     jobs: dict[int, "_Queued"] = field(default_factory=dict)
     """In the order in which they came."""
@@ -551,8 +551,9 @@ class Scheduler:
 
     def _keep_place(self, name: str, packer: Packer, queued: _Queued) -> Steps[bool]:
         """Have a machine keep a place for a job, if it can; return whether it does."""
-        options = queued.kind.options
-        option = next((option for option in options if option.packer is packer), None)
+        if queued.kind.stage is _Stage.UNCHECKED:
+            return False
+        option = next((option for option in queued.kind.options if option.packer is packer), None)
         if option is None or queued.job not in self._queue or queued.job in self._keeping.values():
             return False
         aside = packer.set_aside_boards
@@ -621,9 +622,9 @@ class Scheduler:
         self._stirred = True
         self._fresh, self._in_vain, self._checks = {}, [], []
         for kind in self._kinds.values():
-            kind.stage, kind.options = _Stage.UNCHECKED, []
+            kind.stage = _Stage.UNCHECKED
         self._checking = True
-        self._rechecks = _halving(sorted(self._kinds.values(), key=_needs))
+        self._rechecks = _halving(list(self._kinds.values()))
 
     def _options(self, request: JobRequest) -> Steps[list[_Option]]:
         options: list[_Option] = []
@@ -660,11 +661,12 @@ def _packer(machine: Machine, earlier: Packer | None) -> Packer:
     return packer
 
 
-def _halving(kinds: Sequence[_Kind]) -> Iterator[_Kind]:
-    """Yield the kind in the middle, then those in the middle of each half, and so on.
+def _halving(kinds: list[_Kind]) -> Iterator[_Kind]:
+    """Yield the kind in the middle by the boards it needs, then those in the middle of each half, and so on.
 
     A machine that could meet a request could meet it with fewer boards: in this order most answers follow from others.
     """
+    kinds.sort(key=_needs)
     spans = deque([(0, len(kinds))])
     while spans:
         first, last = spans.popleft()

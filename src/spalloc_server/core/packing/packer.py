@@ -30,7 +30,7 @@ Wish = AnyBoard | BoardAt | Demand
 """A request as one machine sees it."""
 
 _KNOWN_REQUESTS = 4096
-"""How many requests a machine knows its answer to; then it begins anew, as no one knows how many more will come."""
+"""How many requests a machine knows its answer to; then it forgets the oldest, as no one knows how many will come."""
 
 
 @dataclass(slots=True)
@@ -252,7 +252,7 @@ class Packer:
         if possible < count < impossible:
             wish = yield from self.wish(request)
             if len(self._limits) >= _KNOWN_REQUESTS:
-                self._limits.clear()
+                del self._limits[next(iter(self._limits))]
             # Others may have found out more meanwhile.
             possible, impossible = self._limits.get(alike, unknown)
             if wish is not None:
@@ -275,7 +275,7 @@ class Packer:
             pass
         demand = yield from self._demand(request)
         if len(self._demands) >= _KNOWN_REQUESTS:
-            self._demands.clear()
+            del self._demands[next(iter(self._demands))]
         self._demands[request] = demand
         return demand
 
