@@ -16,6 +16,13 @@ def check_timeout(timeout: object) -> None:
         raise ValueError(f"timeout is {timeout!r}; it must be a number of seconds, or None to wait forever")
 
 
+def spoken(seconds: float | None) -> str:
+    """A time as people say it, without the digits that measuring adds: `5 s`, `0.25 s`."""
+    if seconds is None:
+        return "any time"
+    return f"{seconds:.2g} s" if seconds < 1.0 else f"{seconds:.1f}".removesuffix(".0") + " s"
+
+
 def deadline_after(timeout: float | None, now: float) -> float | None:
     """When `timeout` seconds from now have passed; None, forever, for a timeout of None."""
     return None if timeout is None else now + timeout

@@ -13,7 +13,7 @@ import time
 from _thread import allocate_lock, start_new_thread
 from collections import deque
 
-from spalloc_client.deadline import deadline_after, time_left
+from spalloc_client.deadline import deadline_after, spoken, time_left
 from spalloc_client.polling import POLLOUT, poll
 
 TYPE_CHECKING = False
@@ -50,10 +50,10 @@ def dial(hostname: str, port: int, timeout: float | None) -> _socket.socket:
     deadline = deadline_after(timeout, time.monotonic())
     addresses = _look_up(hostname, port, deadline)
     if addresses is None:
-        raise TimeoutError(f"looking up {hostname} took longer than {timeout} s")
+        raise TimeoutError(f"looking up {hostname} took longer than {spoken(timeout)}")
     sock = _race(deque(interleave(addresses)), deadline, f"{hostname}:{port}")
     if sock is None:
-        raise TimeoutError(f"could not connect to {hostname}:{port} within {timeout} s")
+        raise TimeoutError(f"could not connect to {hostname}:{port} within {spoken(timeout)}")
     sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     return sock
 

@@ -9,6 +9,7 @@ import time
 from _thread import TIMEOUT_MAX, allocate_lock
 
 from spalloc_client import config, job_steps
+from spalloc_client.deadline import spoken
 from spalloc_client.errors import JobDestroyedError, ProtocolTimeoutError, StateChangeTimeoutError
 from spalloc_client.logs import log
 from spalloc_client.protocol_client import ProtocolClient
@@ -424,7 +425,9 @@ class Job:
     def _connect(self, within: float | None) -> bool:
         # Of several threads that miss the connection, one makes it.
         if not self._connecting.acquire(timeout=-1 if within is None else min(within, TIMEOUT_MAX)):
-            raise ProtocolTimeoutError(f"not connected to {self._requirements.hostname} within {within} s")
+            raise ProtocolTimeoutError(
+                f"not connected to {self._requirements.hostname} within {spoken(within)}"
+            )
         try:
             if self._client.connected:
                 return False

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from spalloc_client.deadline import check_timeout, deadline_after, time_left
+from spalloc_client.deadline import check_timeout, deadline_after, spoken, time_left
 from spalloc_client.errors import (
     JobDestroyedError,
     ProtocolError,
@@ -334,7 +334,9 @@ class JobSteps:
                 pause = 0.0 if tried == 1 else self._requirements.reconnect_delay
                 left = time_left(deadline, (yield Now()))
                 if left == 0.0:
-                    raise ProtocolTimeoutError(f"{command}: no answer within {timeout} s: {error}") from error
+                    raise ProtocolTimeoutError(
+                        f"{command}: no answer within {spoken(timeout)}: {error}"
+                    ) from error
                 if self._closed or tried == tries or (left is not None and left <= pause):
                     raise ProtocolError(f"{command} could not be asked: {error}") from error
             else:
@@ -436,7 +438,9 @@ class JobSteps:
             status = yield from self.wait_for_state_change(state, time_left(deadline, (yield Now())))
             if status is None:
                 was = "its state is not known" if state is None else f"it is in the state {state.name}"
-                raise StateChangeTimeoutError(f"job {self._job_id} was not ready within {timeout} s: {was}")
+                raise StateChangeTimeoutError(
+                    f"job {self._job_id} was not ready within {spoken(timeout)}: {was}"
+                )
             state = status.state
             if state == JobState.ready:
                 return

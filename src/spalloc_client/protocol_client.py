@@ -15,7 +15,7 @@ from collections import deque
 from spalloc_client import checks, commands
 from spalloc_client.connection import Connection
 from spalloc_client.conversation import Call, as_body
-from spalloc_client.deadline import check_timeout, deadline_after
+from spalloc_client.deadline import check_timeout, deadline_after, spoken
 from spalloc_client.dialling import dial
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.wire import DEFAULT_PORT, Failure, Return, encode
@@ -176,7 +176,7 @@ class ProtocolClient:
         connection.send(call, line, deadline)
         if not connection.wait(lambda: call.outcome is not None, deadline):
             raise ProtocolTimeoutError(
-                f"no reply to {request.command} from {self._server} within {timeout} s"
+                f"no reply to {request.command} from {self._server} within {spoken(timeout)}"
             )
         outcome = connection.outcome(call)
         if isinstance(outcome, Failure):
@@ -230,7 +230,7 @@ class ProtocolClient:
             if not connection.wait_for_news(self._notifications, deadline):
                 if now_only:
                     return None
-                raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s")
+                raise ProtocolTimeoutError(f"no notification from {self._server} within {spoken(timeout)}")
 
     def _take_notification(self) -> NotificationBody | None:
         if not self._notifications:
@@ -254,7 +254,7 @@ class ProtocolClient:
         connection = self._usable()
         connection.check_usable()
         if not connection.wait(lambda: connection.arrived > seen or not connection.alive, deadline):
-            raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s")
+            raise ProtocolTimeoutError(f"no notification from {self._server} within {spoken(timeout)}")
         connection.check_usable()
         return connection.arrived
 

@@ -7,6 +7,9 @@ from enum import IntEnum
 class JobState(IntEnum):
     """All the states that a job may be in."""
 
+    def __str__(self) -> str:
+        return self.name
+
     unknown = 0
     """The job ID asked for was not recognised."""
 

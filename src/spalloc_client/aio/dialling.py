@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 
+from spalloc_client.deadline import spoken
 from spalloc_client.dialling import HEAD_START, Address, interleave, named, not_found, summary
 
 
@@ -37,7 +38,7 @@ async def dial(hostname: str, port: int, timeout: float | None) -> socket.socket
             sock = await _race(interleave(addresses), f"{hostname}:{port}")
     except TimeoutError:
         if limit.expired():
-            raise TimeoutError(f"could not connect to {hostname}:{port} within {timeout} s") from None
+            raise TimeoutError(f"could not connect to {hostname}:{port} within {spoken(timeout)}") from None
         raise
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

@@ -15,7 +15,7 @@ from spalloc_client import checks, commands
 from spalloc_client.aio.connection import AwaitedCall, Connection
 from spalloc_client.aio.dialling import dial
 from spalloc_client.conversation import Notification, as_body
-from spalloc_client.deadline import check_timeout
+from spalloc_client.deadline import check_timeout, spoken
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.wire import DEFAULT_PORT, Failure, Json, Request, Return, encode
 
@@ -155,7 +155,7 @@ class ProtocolClient:
                 await call.done
         except TimeoutError:
             raise ProtocolTimeoutError(
-                f"no reply to {request.command} from {self._server} within {timeout} s"
+                f"no reply to {request.command} from {self._server} within {spoken(timeout)}"
             ) from None
         outcome = connection.outcome(call)
         if isinstance(outcome, Failure):
@@ -208,7 +208,9 @@ class ProtocolClient:
                     await connection.news()
                 return as_body(self._notifications.popleft())
         except TimeoutError:
-            raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s") from None
+            raise ProtocolTimeoutError(
+                f"no notification from {self._server} within {spoken(timeout)}"
+            ) from None
 
     async def wait_for_more(self, seen: int, timeout: float | None = None) -> int:
         """Wait until more than `seen` notifications have come over this connection, and return how many have.
@@ -227,7 +229,9 @@ class ProtocolClient:
                     connection.check_usable()
                     await connection.news()
         except TimeoutError:
-            raise ProtocolTimeoutError(f"no notification from {self._server} within {timeout} s") from None
+            raise ProtocolTimeoutError(
+                f"no notification from {self._server} within {spoken(timeout)}"
+            ) from None
         return connection.arrived
 
     @property

@@ -190,7 +190,7 @@ def pages() -> list[Page]:
                 at any time. Without a job ID, it is the job that spalloc runs this command in (SPALLOC_ID, unless
                 --owner or another server is given), or else the one live job of the owner.
 
-                The options that power boards wait until that is done.
+                The options that power boards wait until that is done. --watch ends with the job.
                 """
             ),
             (

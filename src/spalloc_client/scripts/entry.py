@@ -9,6 +9,7 @@ import atexit
 import os
 import sys
 
+from spalloc_client import logs
 from spalloc_client.config import read_config
 from spalloc_client.errors import ConfigError
 from spalloc_client.scripts import switch_interruption
@@ -53,6 +54,7 @@ def enter(
     def action() -> int:
         # Switched off again in here, where Ctrl-C until then is still caught; from then on it just ends the process.
         switch_interruption(on=True)
+        logs.teller = endings.warn
         try:
             arguments = make_parser(_config(words)).parse_args(words)
             endings.debug = arguments.debug
@@ -60,8 +62,10 @@ def enter(
                 import logging
 
                 logging.basicConfig(level=logging.DEBUG)
+                logs.teller = None
             return act(arguments)
         finally:
+            logs.teller = None
             switch_interruption(on=False)
 
     return endings.status_of(action)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from spalloc_client.errors import ProtocolTimeoutError
 from spalloc_client.scripts.answers import Network, Status, listed, state_name
 from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
-from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.outcome import SUCCESS, USAGE, WHICH_JOB, CommandError
 from spalloc_client.scripts.server import Server, job_of_environment, run
 from spalloc_client.scripts.showing import add_json, show
 from spalloc_client.states import JobState
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spalloc_client.protocol_client import ProtocolClient
 
 COMMAND = "spalloc-job"
-WHICH_JOB = 3
 POWER_INTERRUPTED = 7
 NOT_POWERED = 8
 NO_BOARDS = 9

@@ -8,8 +8,10 @@ from __future__ import annotations
 from textwrap import wrap
 
 from spalloc_client.scripts.answers import Listed, Network, Status, listed, machines, state_name
+from spalloc_client.scripts.outcome import SUCCESS, WHICH_JOB
 from spalloc_client.scripts.queue import Place, place_in_queue
 from spalloc_client.scripts.wording import asked_for, job_json, local_time, place_json
+from spalloc_client.states import JobState
 from spalloc_client.terminal.table import definitions
 from spalloc_client.terminal.text import Text, printable
 
@@ -90,6 +92,14 @@ class JobView:
                 pairs["Reason"] = printable(shown.status.reason)
             return definitions(pairs)
         return definitions({**_request(shown.listed, shown.place), **_allocation(shown)})
+
+    def status(self, shown: ShownJob) -> int:
+        """Return 0, or the status for a job that the server does not know."""
+        return WHICH_JOB if shown.status is not None and shown.status.state == JobState.unknown else SUCCESS
+
+    def is_final(self, shown: ShownJob) -> bool:
+        """Return whether there is no such job any more."""
+        return shown.status is not None and shown.status.state in (JobState.destroyed, JobState.unknown)
 
     def json(self, shown: ShownJob) -> object:
         """Return it as a JSON object; its keys are documented and stay."""

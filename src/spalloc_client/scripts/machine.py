@@ -117,6 +117,14 @@ class MachinesView:
         """Return their table."""
         return machine_table(shown)
 
+    def status(self, shown: Shown) -> int:  # noqa: ARG002
+        """Return 0: whatever there is, it has been shown."""
+        return SUCCESS
+
+    def is_final(self, shown: Shown) -> bool:  # noqa: ARG002
+        """Return false: there is always more to come."""
+        return False
+
     def json(self, shown: Shown) -> object:
         """Return them as a JSON object."""
         return {"machines": [machine_json(machine, shown.jobs_on(machine)) for machine in shown.machines]}

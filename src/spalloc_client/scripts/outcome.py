@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SUCCESS = 0
 SERVER_TROUBLE = 1
 USAGE = 2
+WHICH_JOB = 3
+"""There is no such job, or it is not clear which one is meant."""
 BOARDS_UNREACHABLE = 6
 INTERNAL_ERROR = 70
 """A mistake in the command itself (`EX_SOFTWARE` of sysexits.h)."""
@@ -94,11 +96,15 @@ class Endings:
             import traceback
 
             traceback.print_exception(error)
+        self.warn(message)
+        return status
+
+    def warn(self, message: str) -> None:
+        """Say something on standard error, behind the command's name."""
         try:
             sys.stderr.write(f"{self.command}: {printable(message)}\n")
         except OSError:
-            return status  # the terminal has gone, and with it whoever could have read this
-        return status
+            return  # the terminal has gone, and with it whoever could have read this
 
     def _server_trouble(self, error: Exception) -> str:
         what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -37,6 +37,16 @@ def sentence(job_id: int, state: int, reason: str | None = None) -> Text:
     return Text(f"Job {job_id}: Entered an unrecognised state {state}.", Style.RED)
 
 
+def freed(job_id: int | None, *, had_boards: bool = False) -> Text:
+    """Return what to say once a job has been given back."""
+    return Text(f"Job {job_id}: Destroyed{', its boards are free' if had_boards else ''}.", Style.GREEN)
+
+
+def kept(job_id: int | None) -> Text:
+    """Return what to say of a job that is left for later."""
+    return Text(f"Job {job_id}: Kept; to go on with it: spalloc --resume {job_id}", Style.GREEN)
+
+
 def cause(place: Place | None, wanted: str | None) -> Text | None:
     """Return what to say of why a job waits; None if there is nothing to say.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from spalloc_client.scripts.answers import Listed, listed, state_name
 from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
+from spalloc_client.scripts.outcome import SUCCESS
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_showing, show
 from spalloc_client.scripts.wording import job_json, local_time, owner_and_host
@@ -112,6 +113,14 @@ class JobsView:
     def draw(self, shown: Jobs, columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
         """Return their table."""
         return job_table(shown, self._columns, columns)
+
+    def status(self, shown: Jobs) -> int:  # noqa: ARG002
+        """Return 0: whatever there is, it has been shown."""
+        return SUCCESS
+
+    def is_final(self, shown: Jobs) -> bool:  # noqa: ARG002
+        """Return false: there is always more to come."""
+        return False
 
     def json(self, shown: Jobs) -> object:
         """Return them as a JSON object."""

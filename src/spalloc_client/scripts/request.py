@@ -16,6 +16,8 @@ def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
         "reconnect_delay": max(0.0, arguments.reconnect_delay),
         "timeout": or_none(arguments.timeout),
         "ignore_version": arguments.ignore_version,
+        # They have been read for the arguments' defaults, and what they warned of has been said.
+        "config_filenames": [],
     }
     if arguments.resume is not None:
         return [], {**options, "resume_job_id": arguments.resume}

@@ -17,7 +17,7 @@ from spalloc_client.errors import JobDestroyedError
 from spalloc_client.scripts.ended import Ended
 from spalloc_client.scripts.interruption import Interruptions, Stopped
 from spalloc_client.scripts.outcome import NOT_WRITTEN, SIGNALLED, SUCCESS, USAGE, CommandError
-from spalloc_client.scripts.progress import sentence
+from spalloc_client.scripts.progress import freed, kept, sentence
 from spalloc_client.scripts.request import job_request
 from spalloc_client.scripts.substitutions import Facts, csv, sorted_connections
 from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
@@ -69,7 +69,7 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     endings.server = f"{arguments.hostname}:{arguments.port}"
     ethernet_ips = stack.enter_context(_TemporaryCsv())
     status_line = stack.enter_context(StatusLine(messages(), quiet=arguments.quiet))
-    held = stack.enter_context(_Held(interruptions, keep=arguments.no_destroy))
+    held = stack.enter_context(_Held(interruptions, status_line, keep=arguments.no_destroy))
 
     from spalloc_client.job import Job
 
@@ -90,6 +90,7 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     except Stopped as stopped:
         word = _INTERRUPTED if stopped.number == 2 else f"Stopped by signal {stopped.number}."
         held.reason = word
+        held.farewell = kept(job.id) if arguments.no_destroy else freed(job.id)
         status_line.last(Text(f"Job {job.id}: {word}", Style.RED))
         return Ended(
             INTERRUPTED_WAITING if stopped.number == 2 else SIGNALLED + stopped.number, interrupted=False
@@ -101,7 +102,14 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     facts = interruptions.outcome_of(partial(_facts, job, job.id, ethernet_ips.name, server))
     from spalloc_client.scripts.using import use
 
-    return use(arguments, facts, ethernet_ips.rewrite, interruptions)
+    ended = use(arguments, facts, ethernet_ips.rewrite, interruptions)
+    if not ended.job_is_over:
+        if arguments.no_destroy:
+            held.farewell = kept(job.id)
+        elif not arguments.command:
+            # After a command that ends by itself nobody waits to hear that its boards are free.
+            held.farewell = freed(job.id, had_boards=True)
+    return ended
 
 
 def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interruptions) -> None:
@@ -167,8 +175,9 @@ class _TemporaryCsv:
 class _Held:
     """The job, from before it is asked for until it is given back."""
 
-    def __init__(self, interruptions: Interruptions, *, keep: bool) -> None:
+    def __init__(self, interruptions: Interruptions, status_line: StatusLine, *, keep: bool) -> None:
         self._interruptions = interruptions
+        self._status_line = status_line
         self._keep = keep
         self._made: list[Job] = []
         self._asked = threading.Event()
@@ -176,6 +185,8 @@ class _Held:
         self._asked.set()
         self.reason: str | None = None
         """Why the job is given back, if not because all is done."""
+        self.farewell: Text | None = None
+        """What to say when it has been given back."""
 
     def __enter__(self) -> Self:
         return self
@@ -197,4 +208,8 @@ class _Held:
         self._interruptions.outcome_of(lambda: self._asked.wait(_GRACE))
         for job in self._made:
             give_back = job.close if self._keep else partial(job.destroy, self.reason)
+            warnings = self._status_line.warnings
             self._interruptions.outcome_of(give_back)
+            # A warning says that it is not so.
+            if self.farewell is not None and self._status_line.warnings == warnings:
+                self._status_line.last(self.farewell)

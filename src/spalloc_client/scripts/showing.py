@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 
-from spalloc_client.scripts.outcome import SUCCESS
 from spalloc_client.terminal.console import output
 
 TYPE_CHECKING = False
@@ -46,7 +45,7 @@ def show(view: View[T], arguments: Arguments, server: Server) -> int:
         console.print([json_line(view.json(shown))])
     else:
         console.print(view.draw(shown, console.columns, None))
-    return SUCCESS
+    return view.status(shown)
 
 
 def json_line(value: object) -> str:

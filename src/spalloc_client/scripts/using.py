@@ -65,15 +65,19 @@ def use(
     try:
         if not arguments.command:
             _show(facts)
-            return Ended(_await_enter(news, interruptions), interrupted=False)
+            status = _await_enter(news, interruptions)
+            return Ended(status, interrupted=False, job_is_over=status == DESTROYED)
         ended = _run(arguments.command, facts, interruptions)
         # What ended the command may be that its boards went away, of which there was no time to hear.
         interruptions.outcome_of(outlook.last_look)
     finally:
         outlook.stop()
-    if ended.status == SUCCESS and any(event.spoils for event in happened):
-        return Ended(DESTROYED, interrupted=False)
-    return ended
+    spoilt = ended.status == SUCCESS and any(event.spoils for event in happened)
+    return Ended(
+        DESTROYED if spoilt else ended.status,
+        interrupted=ended.interrupted,
+        job_is_over=any(event.is_end for event in happened),
+    )
 
 
 def _say(line: Text) -> None:

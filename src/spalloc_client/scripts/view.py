@@ -27,5 +27,11 @@ class View(Protocol[T]):
     def draw(self, shown: T, columns: int | None, lines: int | None) -> list[Text]:
         """Return it as lines, for a window of so many columns and lines; None for no window or no limit."""
 
+    def status(self, shown: T) -> int:
+        """Return the exit status of a command that has shown this."""
+
+    def is_final(self, shown: T) -> bool:
+        """Return whether there will never be anything else to show."""
+
     def json(self, shown: T) -> object:
         """Return it as a JSON object."""

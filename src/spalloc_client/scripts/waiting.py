@@ -9,6 +9,7 @@ import time
 from functools import partial
 from textwrap import wrap
 
+from spalloc_client import logs
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts.answers import AnswerError
@@ -19,7 +20,7 @@ from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from logging import Handler
+    from collections.abc import Callable
     from typing import Self
 
     from spalloc_client.job import Job
@@ -54,7 +55,9 @@ class StatusLine:
         self._open = False
         self._below = False
         """Whether there are rows below the line that belong to it."""
-        self._log: Handler | None = None
+        self._teller: Callable[[str], None] | None = None
+        self.warnings = 0
+        """How many things have gone wrong so far."""
         self._said = ""
         self._said_at = 0.0
 
@@ -69,20 +72,24 @@ class StatusLine:
         return not self._quiet
 
     def __enter__(self) -> Self:
-        if self.lives:
-            import logging
-
-            self._log = logging.Handler(logging.WARNING)
-            self._log.emit = lambda record: self.interject(record.getMessage())  # type: ignore[method-assign]
-            logging.getLogger("spalloc_client").addHandler(self._log)
+        self._teller, logs.teller = logs.teller, self._warn
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end()
-        if self._log is not None:
+        logs.teller = self._teller
+
+    def _warn(self, message: str) -> None:
+        """Pass on what the library warns of, above this line where somebody sees it change."""
+        self.warnings += 1
+        if self._teller is None:
             import logging
 
-            logging.getLogger("spalloc_client").removeHandler(self._log)
+            logging.getLogger("spalloc_client.job").warning(message)
+        elif self.lives:
+            self.interject(message)
+        else:
+            self._teller(message)
 
     def interject(self, message: str) -> None:
         """Write a line above this one, unless it is what the last one said and goes on saying."""
@@ -90,7 +97,7 @@ class StatusLine:
         repeated = message == self._said and now - self._said_at < _GOES_ON
         self._said, self._said_at = message, now
         if not repeated:
-            self._console.write(("\r\033[J" if self._open else "\n") + printable(message) + "\n")
+            self._console.write(("\r\033[J" if self._open else "\n") + f"spalloc: {printable(message)}\n")
 
     def show(self, text: Text, below: Text | None = None) -> None:
         """Put `text` in place of what the line says; `below` it, on a terminal, what there is to add."""

@@ -42,7 +42,7 @@ _LOOK = None if HEARS_FILES else 1.0
 
 
 def watch(view: View[T], server: Server, *, as_json: bool) -> int:
-    """Show a view at once and whenever it changes, until Ctrl-C; return the exit status."""
+    """Show a view at once and whenever it changes, until it is final or Ctrl-C comes; return the exit status."""
     gc.enable()
     console = output()
     in_window = console.is_terminal and not as_json and has_places(os.environ)
@@ -54,32 +54,32 @@ def watch(view: View[T], server: Server, *, as_json: bool) -> int:
             feed = Feed(view, server, interruptions.bell.ring)
             feed.start()
             if in_window:
-                _in_window(view, feed, interruptions, console, server)
-            else:
-                _in_blocks(view, feed, interruptions, console, as_json=as_json)
+                return _in_window(view, feed, interruptions, console, server)
+            return _in_blocks(view, feed, interruptions, console, as_json=as_json)
     except Stopped as stopped:
         return SUCCESS if stopped.number == signal.SIGINT else SIGNALLED + stopped.number
-    return BROKEN_PIPE
 
 
 def _in_window(
     view: View[T], feed: Feed[T], interruptions: Interruptions, console: Console, server: Server
-) -> None:
+) -> int:
     shown = _first(feed, interruptions).shown
     lost: Lost | None = None
     with Window(console, interruptions.bell.ring) as window:
         while True:
             columns, lines = window.size
             window.draw(view.draw(shown, columns, lines), None if lost is None else _notice(lost, server))
+            if view.is_final(shown):
+                return view.status(shown)
             if _reader_gone(interruptions.wait(_LOOK)):
-                return
+                return BROKEN_PIPE
             for news in feed.take():
                 shown, lost = (shown, news) if isinstance(news, Lost) else (_checked(news).shown, None)
 
 
 def _in_blocks(
     view: View[T], feed: Feed[T], interruptions: Interruptions, console: Console, *, as_json: bool
-) -> None:
+) -> int:
     earlier = ""
     log = messages()
     while True:
@@ -95,10 +95,12 @@ def _in_blocks(
             text = "".join([line.coded(console.colour) + "\n" for line in block])
             if text != earlier:
                 if not _written(text, console, interruptions):
-                    return
+                    return BROKEN_PIPE
                 earlier = text
+            if view.is_final(shown):
+                return view.status(shown)
         if _reader_gone(interruptions.wait()):
-            return
+            return BROKEN_PIPE
 
 
 def _written(text: str, console: Console, interruptions: Interruptions) -> bool:

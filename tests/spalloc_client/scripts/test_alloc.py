@@ -113,6 +113,41 @@ def test_without_a_command_it_shows_the_machine_until_enter(
     assert client.list_jobs() == []
 
 
+@pytest.mark.parametrize("how", ["Enter", "end of input", "Ctrl-C"])
+@pytest.mark.parametrize("keep", [(), ("--no-destroy", "--keepalive", "-1")], ids=["freed", "kept"])
+def test_at_the_end_it_says_what_became_of_the_job(
+    how: str, keep: tuple[str, ...], commands: Commands, client: ProtocolClient
+) -> None:
+    running = commands.start("spalloc", *OWNER, *keep)
+    running.until("<Press enter", "output")
+    assert running.process.stdin is not None
+    if how == "Enter":
+        running.process.stdin.write("\n")
+    running.process.stdin.flush()
+    if how == "end of input":
+        running.process.stdin.close()
+    assert running.end(signal.SIGINT if how == "Ctrl-C" else None) == 0
+    freed, kept = "Destroyed, its boards are free.", "Kept; to go on with it: spalloc --resume 1"
+    assert running.said["error"].endswith(f"Ready!\nJob 1: {kept if keep else freed}\n")
+    assert len(client.list_jobs()) == len(keep[:1])
+
+
+def test_a_wrapped_command_is_followed_by_no_word_unless_the_job_is_kept(commands: Commands) -> None:
+    assert commands.run("spalloc", *OWNER, "-c", "true").stderr.endswith("Job 1: Ready!\n")
+    kept = commands.run("spalloc", *OWNER, "--no-destroy", "-c", "true")
+    assert kept.stderr.endswith("Job 2: Ready!\nJob 2: Kept; to go on with it: spalloc --resume 2\n")
+    assert commands.run("spalloc", *OWNER, "--quiet", "--resume", "2", "-D", "-c", "true").stderr == ""
+
+
+def test_what_a_configuration_file_is_warned_of_is_said_once_behind_the_command_s_name(
+    commands: Commands, tmp_path: Path
+) -> None:
+    (tmp_path / ".spalloc").write_text("[spalloc]\nownre = me\n")
+    for line in (("spalloc", *OWNER, "--quiet", "-c", "true"), ("spalloc-ps",)):
+        said = commands.run(*line, cwd=tmp_path).stderr
+        assert said == f"{line[0]}: ./.spalloc: there is no option ownre; did you mean owner?\n"
+
+
 # The loop is there because dash loses a SIGINT that comes in the moment in which it starts a program; it sees it when
 # the program has ended.
 @pytest.mark.parametrize(
@@ -218,7 +253,7 @@ def test_ctrl_c_while_waiting_frees_the_job(commands: Commands, client: Protocol
     running = commands.start("spalloc", *OWNER, "4", "2")
     running.until("Waiting in queue")
     assert running.end(signal.SIGINT) == 4
-    assert running.said["error"].endswith("Job 2: Keyboard interrupt.\n")
+    assert running.said["error"].endswith("Job 2: Keyboard interrupt.\nJob 2: Destroyed.\n")
     assert [job["job_id"] for job in client.list_jobs()] == [1]
     assert client.get_job_state(2)["reason"] == "Keyboard interrupt."
 

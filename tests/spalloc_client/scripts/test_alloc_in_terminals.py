@@ -130,7 +130,7 @@ def test_a_server_that_dies_half_way_is_waited_for_and_ctrl_c_still_ends_it(tmp_
         terminal.until("unreachable")
         # Said once, above the line that tells the time: several seconds later, there is still one of each.
         rows = terminal.until("Waiting in queue... 0:04")
-        assert [row.split()[0] for row in rows] == ["The", "Job", "Asks"]
+        assert [row.split()[0] for row in rows] == ["spalloc:", "Job", "Asks"]
         assert terminal.end("\x03") == 4
         assert b"Traceback" not in terminal.written
 

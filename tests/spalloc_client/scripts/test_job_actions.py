@@ -71,6 +71,13 @@ def test_a_number_alone_is_no_reason_and_the_only_job_stays(
     assert client.get_job_state(job)["reason"] == "99"
 
 
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_job_that_the_server_does_not_know_is_status_3(more: tuple[str, ...], commands: Commands) -> None:
+    ended = commands.run("spalloc-job", "99", *more)
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert "unknown" in ended.stdout
+
+
 def test_destroying_says_what_it_did(commands: Commands, make_job: Callable[..., int]) -> None:
     job = str(make_job(1))
     said = [commands.run("spalloc-job", which, "--destroy", "Why not?") for which in (job, job, "77")]

@@ -14,6 +14,8 @@ from spalloc_client.scripts import sites
 from spalloc_client.scripts.interruption import Interruptions, Stopped
 from spalloc_client.scripts.session import _Held
 from spalloc_client.scripts.sites import RunningSite
+from spalloc_client.scripts.waiting import StatusLine
+from spalloc_client.terminal.console import messages
 from tests.spalloc_client.scripts.conftest import Commands
 
 PATIENCE = 30.0
@@ -111,7 +113,7 @@ def test_a_site_runs_as_long_as_it_is_used(late: LateSite) -> None:
 def test_a_signal_that_comes_before_a_job_is_asked_for_waits_for_no_server() -> None:
     asked = []
     with Interruptions() as interruptions, pytest.raises(Stopped):
-        held = _Held(interruptions, keep=False)
+        held = _Held(interruptions, StatusLine(messages(), quiet=True), keep=False)
         with held:
             signal.raise_signal(signal.SIGTERM)
             held.ask(lambda: asked.append("for a job"))  # type: ignore[arg-type, return-value, func-returns-value]

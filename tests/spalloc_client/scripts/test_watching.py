@@ -60,7 +60,7 @@ def test_job_follows_a_job_through_its_life(
         screens.append(terminal.until("State: ready"))
         client.destroy_job(job, "It has had its time.")
         screens.append(terminal.until("Reason: It has had its time."))
-        assert terminal.end("\x03") == 0
+        assert terminal.end() == 0
     assert "\n\n".join(map(settled, screens)) == snapshot
 
 
@@ -109,7 +109,7 @@ def test_a_restarted_server_is_followed_again(
             if name == "spalloc-job":
                 client.destroy_job(1, "Its server came back.")
             screens.append(terminal.until(_AFTER_RESTART[name]))
-            assert terminal.end("\x03") == 0
+            assert terminal.end("" if name == "spalloc-job" else "\x03") == 0
     text = "\n\n".join(map(settled, screens)).replace(str(port), "PORT")
     assert re.sub(r"(Connecting again: ).*", r"\1...", text) == snapshot
 
@@ -209,6 +209,23 @@ def test_on_a_pipe_each_change_is_a_block(commands: Commands, client: ProtocolCl
     assert "\033" not in said
     assert running.end(signal.SIGINT) == 0
     assert running.said["error"] == ""
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_watching_a_job_ends_with_the_job(
+    more: tuple[str, ...], commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
+) -> None:
+    running = commands.start("spalloc-job", "--watch", str(make_job(1)), *more)
+    running.until("ready", "output")
+    client.destroy_job(1, "Enough.")
+    assert running.end() == 0
+    assert "Enough." in running.said["output"].splitlines()[-1 if more else -2]
+
+
+def test_watching_a_job_that_the_server_does_not_know_ends_at_once(commands: Commands) -> None:
+    ended = commands.run("spalloc-job", "99", "--watch")
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert "unknown" in ended.stdout
 
 
 def test_when_the_reader_of_the_pipe_goes_so_does_it(commands: Commands) -> None:

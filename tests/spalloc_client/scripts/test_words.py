@@ -1,9 +1,12 @@
 # Substitutions, the CSV, progress in words, and places in the queue: values only.
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_client.deadline import spoken
 from spalloc_client.scripts.progress import cause, duration, sentence, waiting
 from spalloc_client.scripts.queue import Place, ordinal, place_among
 from spalloc_client.scripts.substitutions import csv, substituted
@@ -111,3 +114,24 @@ def test_what_is_said_of_each_state() -> None:
     assert sentence(3, 17).plain == "Job 3: Entered an unrecognised state 17."
     assert waiting(3, JobState.queued, 42, Place(2, 5)).plain == "Job 3: Waiting in queue... 0:42 (2nd of 5)"
     assert waiting(3, JobState.power, 42, None).plain == "Job 3: Waiting for power on... 0:42"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (4.999482968999928, "5 s"),
+        (5, "5 s"),
+        (0.25, "0.25 s"),
+        (0.0512345, "0.051 s"),
+        (2.54, "2.5 s"),
+        (86400.0, "86400 s"),
+        (float("inf"), "inf s"),
+    ],
+)
+def test_a_timeout_is_told_without_the_digits_of_measuring(seconds: float, words: str) -> None:
+    assert spoken(seconds) == words
+
+
+def test_a_state_is_printed_as_its_name_and_stays_a_number() -> None:
+    assert (str(JobState.ready), f"{JobState.ready}", JobState.ready + 0) == ("ready", "ready", 3)
+    assert json.dumps(JobState.ready) == "3"
