@@ -15,6 +15,8 @@ from tests.simulation.world import World
 HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
 LATENCY = 0.002
+LATEST_COPY_SECONDS = 2.9
+"""How late a datagram is that arrives once more, at most: later than boards take to change their power."""
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Weather:
     doubling: float = 0.0
     jitter: float = 0.0
     """Seconds by which a datagram may be later than another."""
+    late_copies: float = 0.0
+    """Share of datagrams that arrive once more after 50 ms or longer, when others have long followed."""
 
 
 @dataclass
@@ -32,6 +36,10 @@ class Trouble:
     """What is wrong with one BMP."""
 
     dead: bool = False
+    idle_power: bool = False
+    """Whether it acknowledges power commands without doing anything."""
+    idle_writes: bool = False
+    """Whether it acknowledges writes to registers without doing anything."""
     slow: float = 0.0
     """Seconds that it takes over everything."""
     last: float = 0.0
@@ -44,6 +52,7 @@ class Counts:
 
     lost: int = 0
     doubled: int = 0
+    late_copies: int = 0
     swallowed: int = 0
     streams: int = 0
 
@@ -57,6 +66,8 @@ class Network:
         self.troubles: defaultdict[Socket, Trouble] = defaultdict(Trouble)
         self.counts = Counts()
         self.to_hardware: Callable[[bytes, Socket, Socket], None] = lambda data, sender, to: None
+        self.late_copy: Callable[[bytes, Socket], None] = lambda data, to: None
+        """Is told of what reaches a BMP late, and once more, just before it does."""
         self._listener: tuple[Any, Any] | None = None
         self._endpoints: dict[Socket, DatagramTransport] = {}
         self._numbers = 0
@@ -114,11 +125,24 @@ class Network:
     def request(self, data: bytes, sender: Socket, to: Socket, dice: Any) -> None:
         """Carry a datagram to a BMP."""
         for delay in self._journeys(dice):
-            trouble = self.troubles[to]
-            arrival = self.world.now + delay
-            if trouble.slow or trouble.last > arrival:
-                arrival = trouble.last = max(trouble.last, arrival + trouble.slow)
-            self.world.at(arrival, self._arrive, data, sender, to)
+            self._approach(delay, self._arrive, data, sender, to)
+        late = self._lateness(dice)
+        if late:
+            self.world.after(late, self._approach, 0.0, self._arrive_late, data, sender, to)
+
+    def _approach(
+        self, delay: float, arrive: Callable[..., None], data: bytes, sender: Socket, to: Socket
+    ) -> None:
+        trouble = self.troubles[to]
+        arrival = self.world.now + delay
+        if trouble.slow or trouble.last > arrival:
+            arrival = trouble.last = max(trouble.last, arrival + trouble.slow)
+        self.world.at(arrival, arrive, data, sender, to)
+
+    def _arrive_late(self, data: bytes, sender: Socket, to: Socket) -> None:
+        self.counts.late_copies += 1
+        self.late_copy(data, to)
+        self._arrive(data, sender, to)
 
     def _arrive(self, data: bytes, sender: Socket, to: Socket) -> None:
         if self.troubles[to].dead:
@@ -133,6 +157,16 @@ class Network:
             return
         for delay in self._journeys(dice):
             self.world.after(delay, endpoint.deliver, data, sender)
+        late = self._lateness(dice)
+        if late:
+            self.world.after(late, endpoint.deliver, data, sender)
+
+    def _lateness(self, dice: Any) -> float:
+        """Return how many seconds later a datagram arrives once more; 0 for not at all."""
+        share = self.weather.late_copies
+        if not share or dice.random() >= share:
+            return 0.0
+        return float(dice.uniform(0.05, dice.choice((0.5, LATEST_COPY_SECONDS))))
 
     def _journeys(self, dice: Any) -> list[float]:
         weather = self.weather

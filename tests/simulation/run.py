@@ -53,6 +53,7 @@ def _run(seed: int) -> Counter[str]:
         site.happened["events"] = site.world.events
         site.happened["looks"] = watch.looks
         site.happened["datagrams lost"] = site.network.counts.lost
+        site.happened["late copies"] = site.network.counts.late_copies
         site.happened["datagrams doubled"] = site.network.counts.doubled
         site.happened["jobs"] = len(site.promises.created)
         return site.happened

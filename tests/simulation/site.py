@@ -20,10 +20,11 @@ from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.store.database import Store
+from spinnaker.bmp import BmpCommand
 from spinnaker.fpga import FpgaRegister
 from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker.places import Frame, Place
-from spinnaker.scp import SoftwareNumber
+from spinnaker.scp import ScpRequest, SoftwareNumber
 from spinnaker_virtual import Timings, VirtualMachine
 from spinnaker_virtual.hardware import Hardware
 from spinnaker_virtual.network import Network as Addresses
@@ -37,6 +38,10 @@ from tests.simulation.process import Process
 from tests.simulation.world import World
 
 SIZES = (Size(1, 1), Size(2, 1), Size(2, 2), Size(3, 2))
+EXCUSE_SECONDS = 10.0
+"""How long a board may be as nobody ordered it after something that came late; see the top of invariants.py."""
+LOSSY_EXCUSE_SECONDS = 100.0
+"""The same where answers get lost: only the next regular look may tell of it, and turns take long."""
 BOARDS_IN_A_FRAME = 5
 """Few, so that jobs span frames."""
 
@@ -97,6 +102,10 @@ class SimulatedSite:
         self._agenda_planned: float | None = None
         self.stirred: set[Board] = set()
         """Boards that were switched, or whose links were, since somebody last looked."""
+        self._excuses: dict[Board, float] = {}
+        """Until when boards may not be as ordered, because something that came late has changed them."""
+        self._last_trouble = 0.0
+        """When something last kept the server from seeing to boards."""
         self.crowd = Process(self.world, self.network, "clients")
         self.tasks: list[asyncio.Task[Any]] = []
         self.keepers: dict[int, Keeper] = {}
@@ -128,15 +137,19 @@ class SimulatedSite:
             bmp_version=SoftwareNumber(1, 3, 6) if self.old else SoftwareNumber(2, 1, 1),
         )
         if not instant:
-            # A datagram is never later than another by as much as a board takes to change its power.
+            # But for late copies, no datagram is later than another by as much as a board takes to change its power.
             self.network.weather = Weather(
                 loss=dice.choice((0, 0, 0.1, 0.3)),
                 doubling=dice.choice((0, 0.1, 0.3)),
                 jitter=dice.choice((0, 0.001, 0.05)),
             )
+        if not self.old:
+            # Of what BMPs without FPGA registers do, nothing can be seen: they are taken at their word.
+            self.network.weather.late_copies = dice.choice((0, 0, 0.01, 0.1))
         addresses = Addresses.standard(self.virtual, IPv4Address("127.1.0.0"))
         self.hardware = Hardware(self.virtual, addresses, self._from_hardware)
         self.network.to_hardware = self._to_hardware
+        self.network.late_copy = self._late_copy
         self._hardware_dice = self.world.dice("hardware")
         self.bad_boards: set[Board] = set()
         """Boards whose FPGAs don't load just now."""
@@ -168,20 +181,74 @@ class SimulatedSite:
             self.hardware_changes += 1
             self.stirred.add(board)
 
+        frame = virtual.place.in_frame
+
         def power_on(boot_from: float, loaded: Iterable[bool]) -> None:
+            if self._trouble_of(frame).idle_power:
+                return
             note()
             really_on(boot_from, [False] * 3 if board in self.bad_boards else loaded)
 
         def power_off() -> None:
+            if self._trouble_of(frame).idle_power:
+                return
             note()
             really_off()
 
         def write_fpga(register: FpgaRegister, value: int) -> None:
+            if self._trouble_of(frame).idle_writes:
+                return
             note()
             really_write(register, value)
 
         virtual.power_on, virtual.power_off = power_on, power_off  # type: ignore[method-assign]
         virtual.write_fpga = write_fpga  # type: ignore[method-assign]
+
+    def _trouble_of(self, frame: Frame) -> Trouble:
+        return self.network.troubles[self._bmp_of[frame]]
+
+    def _late_copy(self, data: bytes, to: Socket) -> None:
+        """Excuse the boards that a command changes which has come once more."""
+        request = ScpRequest.decode(data)
+        for board, place in self.machine.places.items():
+            number = place.board
+            if self._bmp_of[place.in_frame] == to and (
+                (request.command == BmpCommand.POWER and request.argument_2 >> number & 1)
+                or (request.command == BmpCommand.WRITE_FPGA and request.header.destination.core == number)
+            ):
+                self.happened["late copy of a command"] += 1
+                lossy = self.network.weather.loss > 0
+                self._excuses[board] = self.world.now + (LOSSY_EXCUSE_SECONDS if lossy else EXCUSE_SECONDS)
+                self._look_again_at(self._excuses[board], board)
+
+    def _look_again_at(self, when: float, board: Board) -> None:
+        def look() -> None:
+            if self.is_excused(board):
+                self._look_again_at(self.world.now + EXCUSE_SECONDS, board)
+            else:
+                self._excuses.pop(board, None)
+                self.stirred.add(board)
+                self.hardware_changes += 1
+
+        self.world.at(when + 0.001, look)
+
+    def is_excused(self, board: Board) -> bool:
+        """Whether a board may be as nobody ordered just now; see the top of invariants.py."""
+        until = self._excuses.get(board)
+        if until is None:
+            return False
+        trouble = self._trouble_of(self.machine.places[board].in_frame)
+        absent = self.engine is None or self.server is None or self.server.paused
+        away = absent or trouble.dead or trouble.slow > 0
+        return away or self.world.now <= max(until, self._last_trouble + EXCUSE_SECONDS)
+
+    def _note_trouble(self) -> None:
+        self._last_trouble = self.world.now
+
+    @property
+    def has_excuses(self) -> bool:
+        """Whether any board may be as nobody ordered."""
+        return bool(self._excuses)
 
     def _to_hardware(self, data: bytes, sender: Socket, to: Socket) -> None:
         self.hardware.receivers[to](data, sender, self.world.now)
@@ -216,6 +283,7 @@ class SimulatedSite:
     def boot(self) -> None:
         """Start the server, as it would be after whatever happened before."""
         self.happened["boot"] += 1
+        self._note_trouble()
         self.stopping = False
         process = Process(self.world, self.network, f"server-{self.happened['boot']}")
         self.server = process
@@ -249,6 +317,7 @@ class SimulatedSite:
         if self.server is None or not self.server.alive or self.engine is None or self.stopping:
             return
         self.happened["reload"] += 1
+        self._note_trouble()
         self.server.enter(self.engine.reconfigure, self.administrator.machines)
 
     def _died(self) -> None:
@@ -260,6 +329,7 @@ class SimulatedSite:
             self.happened["pause"] += 1
             self.longest_pause = max(self.longest_pause, seconds)
             self.server.pause(seconds)
+            self.world.after(seconds, self._note_trouble)
             if whole_computer:
                 self.network.cut_off(self.server)
 
@@ -335,11 +405,7 @@ class SimulatedSite:
         if dice.random() < 0.2:
             self.world.after(dice.uniform(0, seconds), self.restart)
         self._plan_pauses(seconds)
-        for socket in sorted(self._bmp_of.values()):
-            if dice.random() < 0.25:
-                self._ail(socket, "dead", True, False, dice.uniform(0, seconds), 60.0)
-            if dice.random() < 0.2:
-                self._ail(socket, "slow", 8.0, 0.0, dice.uniform(0, seconds), 60.0)
+        self._plan_bmps_misfortunes(dice, seconds)
         for board in sorted(self.machine.places):
             if dice.random() < 0.15:
                 begin = dice.uniform(0, seconds)
@@ -361,6 +427,16 @@ class SimulatedSite:
             length, whole = dice.choice((0.3, 1.0, 5.0, 20.0, 40.0, 70.0)), dice.random() < 0.5
             self.world.after(dice.uniform(0, seconds), partial(self.pause, length, whole_computer=whole))
 
+    def _plan_bmps_misfortunes(self, dice: random.Random, seconds: float) -> None:
+        for socket in sorted(self._bmp_of.values()):
+            if dice.random() < 0.25:
+                self._ail(socket, "dead", True, False, dice.uniform(0, seconds), 60.0)
+            if dice.random() < 0.2:
+                self._ail(socket, "slow", 8.0, 0.0, dice.uniform(0, seconds), 60.0)
+            for idle in ("idle_power", "idle_writes"):
+                if dice.random() < 0.15 and not self.old:
+                    self._ail(socket, idle, True, False, dice.uniform(0, seconds), dice.choice((2.0, 60.0)))
+
     def mend(self) -> None:
         """End all misfortunes."""
         if self.server is not None:
@@ -368,6 +444,8 @@ class SimulatedSite:
         self.network.weather = Weather()
         for trouble in self.network.troubles.values():
             trouble.dead, trouble.slow = False, 0.0
+            trouble.idle_power = trouble.idle_writes = False
+        self._note_trouble()
         self.bad_boards.clear()
         self.disk.full = self.disk.broken = False
         self.database.fault = None
@@ -399,6 +477,7 @@ class SimulatedSite:
     def _ail(self, socket: Socket, what: str, ill: Any, well: Any, begin: float, seconds: float) -> None:
         def set_to(value: Any) -> None:
             self.happened[f"BMP {what}"] += bool(value)
+            self._note_trouble()
             setattr(self.network.troubles.setdefault(socket, Trouble()), what, value)
 
         self.world.after(begin, lambda: set_to(ill))
