@@ -1,0 +1,67 @@
+# Our server as it is beside our server as it was: what a change costs, measured in turns so that what else the computer
+# does meets both alike.
+"""Compare this checkout's server with another's: `python -m benchmarks.server.versions OTHER_CHECKOUT [ROUNDS]`."""
+
+import os
+import statistics
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.load.client import seconds_to_ready
+from benchmarks.load.users import pairs_a_second
+from benchmarks.programs.address import Address
+from benchmarks.programs.ours import ROOT, OurServer, site
+from tests import processes
+
+PAIRS_SECONDS = 2.0
+CLIENTS = 50
+ROUNDS = 7
+
+
+def _server(checkout: Path) -> tuple[str, ...]:
+    return ("env", f"PYTHONPATH={checkout / 'src'}", *processes.SERVER)
+
+
+def _processor_seconds(address: Address) -> float:
+    times = Path(f"/proc/{address.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+MEASURED: dict[str, Callable[[Address], float]] = {
+    f"pairs a second, {CLIENTS} clients": lambda address: pairs_a_second(address, CLIENTS, PAIRS_SECONDS),
+    "ms until 1 job is ready": lambda address: seconds_to_ready(address, 1) * 1000,
+    "ms until 50 jobs are ready": lambda address: seconds_to_ready(address, 50) * 1000,
+    "ms until 400 jobs are ready": lambda address: seconds_to_ready(address, 400) * 1000,
+}
+
+
+def main(other: str, rounds: str = str(ROUNDS)) -> None:
+    """Print the median of each figure, the best, and the ratio of the medians."""
+    with ExitStack() as stack:
+        servers = {}
+        for name, checkout in (("before", Path(other)), ("now", ROOT)):
+            # Boards of its own: each server sees to it that its boards stay as it left them.
+            machine, folder = stack.enter_context(site(20, 20))
+            servers[name] = stack.enter_context(OurServer(machine, folder, _server(checkout)).running())
+        for what, measure in MEASURED.items():
+            figures: dict[str, list[float]] = {name: [] for name in servers}
+            work = dict.fromkeys(servers, 0.0)
+            for number in range(int(rounds)):
+                # Who is first has the quieter machine; so each is, in turns.
+                for name in sorted(servers, reverse=bool(number % 2)):
+                    began = _processor_seconds(servers[name])
+                    figures[name].append(measure(servers[name]))
+                    work[name] += _processor_seconds(servers[name]) - began
+            medians = {name: statistics.median(taken) for name, taken in figures.items()}
+            shown = ", ".join(
+                f"{name} {medians[name]:.1f} ({min(taken):.1f} to {max(taken):.1f})"
+                for name, taken in figures.items()
+            )
+            print(f"{what}: {shown}; now/before {medians['now'] / medians['before']:.2f}")
+            print(f"  seconds of the server's processor: {work}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
