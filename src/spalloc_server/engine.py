@@ -19,7 +19,7 @@ from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import NewMachines, PowerOrder
+from spalloc_server.core.power import NewMachines, PowerOrder, Standing
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS, LATE_SECONDS, Presence
@@ -58,11 +58,24 @@ class Hardware(Protocol):
     def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines; orders that are under way are finished as they were begun."""
 
-    def start(self, silence: Callable[[str, Frame, str | None], None]) -> None:
-        """Begin to check that BMPs answer; `silence` gets a machine, a frame, and why its BMP is silent or None."""
+    def watch(self, order: PowerOrder) -> None:
+        """Look from time to time whether boards are as they were made by an order to an earlier process."""
+
+    def start(self, listener: "HardwareListener") -> None:
+        """Begin to check that BMPs answer, and that boards stay as they were made; `listener` is told how they do."""
 
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
+
+
+class HardwareListener(Protocol):
+    """Whoever wants to know what becomes of the hardware."""
+
+    def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+        """Take it that a frame's BMP stopped answering, and why, or with None that it answers again."""
+
+    def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
+        """Take it that boards are not any more what an order made of them, and why."""
 
 
 class Listener(Protocol):
@@ -155,7 +168,7 @@ class Engine:
             raise StoreError(
                 f"what the records say can't be ({fault!r}); put back a backup, or end all jobs with --cold-start"
             ) from fault
-        self._hardware.start(self._frame_silent)
+        self._hardware.start(self)
         self.presence.start()
         self.event()
 
@@ -451,6 +464,8 @@ class Engine:
             for order in effects.orders:
                 if isinstance(order, NewMachines):
                     self._hardware.reconfigure(order.machines)
+                elif isinstance(order, Standing):
+                    self._hardware.watch(order.order)
                 else:
                     self._power(order)
         self._tell(effects.jobs_changed, effects.machines_changed)
@@ -479,9 +494,16 @@ class Engine:
             self.site.power_done(number, failed, self.clock.now())
         self.event()
 
-    def _frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+    def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+        """Pass on to the site that a frame's BMP is silent, or with None that it answers again."""
         with self._deciding():
             self.site.frame_silent(machine, frame, why, self.clock.now())
+        self.event()
+
+    def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
+        """Pass on to the site that boards are not any more what an order made of them."""
+        with self._deciding():
+            self.site.boards_strayed(machine, order, boards, self.clock.now())
         self.event()
 
     def _set_alarm(self) -> None:

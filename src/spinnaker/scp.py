@@ -16,6 +16,8 @@ _PADDED_ARGUMENTS = bytes(_ARGUMENTS.size)
 REQUEST_BYTES = _START + _COMMAND.size + _ARGUMENTS.size
 """The shortest datagram that processors take for a request: one with all three arguments."""
 _REPLY_DATA = _START + _COMMAND.size
+_SEQUENCE_NUMBER = Struct("<H")
+_SEQUENCE = _REPLY_DATA - _SEQUENCE_NUMBER.size
 
 
 class Result(IntEnum):
@@ -128,6 +130,11 @@ def describe_result(result: int) -> str:
     except ValueError:
         name = "unknown result"
     return f"{name} ({result:#x})"
+
+
+def renumbered(datagram: bytes, sequence: int) -> bytes:
+    """Return a request's or reply's datagram with another sequence number, 0 to 65535."""
+    return b"".join((datagram[:_SEQUENCE], _SEQUENCE_NUMBER.pack(sequence), datagram[_REPLY_DATA:]))
 
 
 class SoftwareNumber(NamedTuple):

@@ -61,7 +61,10 @@ class Hardware:
         self.orders: list[PowerOrder] = []
         self.fault: Exception | None = None
 
-    def start(self, silence: object) -> None:
+    def start(self, listener: object) -> None:
+        pass
+
+    def watch(self, order: PowerOrder) -> None:
         pass
 
     def carry_out(self, order: PowerOrder, done: Callable[[int, Mapping[Board, str]], None]) -> None:

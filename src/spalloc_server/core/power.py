@@ -3,6 +3,7 @@
 # Values only. When orders are given is decided in site.py; how BMPs are told is the subject of hardware/.
 """Power orders, and the links that must be cut around a job."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spalloc_server.core.allocation import Allocation
@@ -31,7 +32,19 @@ class NewMachines:
     machines: tuple[Machine, ...]
 
 
-Order = PowerOrder | NewMachines
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Boards are as an order made them that an earlier process gave: from here on, see that they stay so."""
+
+    order: PowerOrder
+
+
+Order = PowerOrder | NewMachines | Standing
+
+
+def all_links(boards: Iterable[Board]) -> frozenset[BoardLink]:
+    """Return all links of boards."""
+    return frozenset(BoardLink(board, link) for board in boards for link in Link)
 
 
 def border(machine: Machine, allocation: Allocation) -> frozenset[BoardLink]:

@@ -17,7 +17,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice, 
 from spalloc_server.core.jobs import Asked, Job, JobRecord, in_short, shortened
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import NewMachines, PowerOrder, border
+from spalloc_server.core.power import NewMachines, PowerOrder, Standing, border
 from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.reports import Report, Reports
 from spalloc_server.core.requests import JobRequest
@@ -252,6 +252,48 @@ class Site:
             )
             self._retries.add(now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
 
+    def boards_strayed(self, machine: str, number: int, boards: Mapping[Board, str], now: float) -> None:
+        """Take it that boards are not any more what an order made of them, though nothing else was ordered since.
+
+        What ran on them is lost, so all of a job's boards are powered again: the job's state tells its owner, and the
+        job keeps them if they come up. Boards that no job has are switched off again.
+
+        Args:
+            machine: The boards' machine.
+            number: The order's.
+            boards: The boards, and what is wrong with each.
+            now: The core's time.
+        """
+        keys = {BoardKey(machine, board): why for board, why in boards.items()}
+        strayed = [key for key in keys if self._knows(key)]
+        for key in strayed:
+            self._notice(
+                f"{machine} {key.board} is not as it was ordered: {keys[key]}", about_board(key), serious=True
+            )
+        for holder in sorted({self.holders[key] for key in strayed if key in self.holders}):
+            job = self.jobs[holder]
+            allocation = job.record.allocation
+            if allocation is None or (job.record.state is JobState.power and job.order != number):
+                # It waits for another order, which makes its boards what they are to be.
+                continue
+            self._notice(
+                f"job {holder}: its boards are {'powered' if job.record.power else 'switched off'} again",
+                {"job": holder, "machine": machine},
+                serious=True,
+            )
+            self._order(job, Happening.POWER_ASKED, allocation, on=bool(job.record.power))
+        unheld = [key for key in strayed if key not in self.holders]
+        if unheld:
+            self.changes += 1
+            free = [key.board for key in unheld if not self._upkeep.has(key)]
+            for key in unheld:
+                if self._upkeep.has(key):
+                    self._upkeep.strayed(key, number)
+            self._scheduler.occupy(machine, free)
+            self._upkeep.receive(machine, free, {})
+            self._effects.machines_changed.add(machine)
+            self._follow_upkeep(now)
+
     def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
         """Stop giving out the boards of a frame whose BMP is silent, or go on when it answers again.
 
@@ -426,6 +468,25 @@ class Site:
             elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
         self._follow_upkeep(now)
+        self._watch_standing()
+
+    def _watch_standing(self) -> None:
+        """Have all boards watched that an earlier process has left as they are to be."""
+        idle = {machine.name: set(machine.places) for machine in self.machines.values()}
+        for key in self.boards_in_care().keys() | self.holders.keys():
+            idle[key.machine].discard(key.board)
+        for job in self.jobs.values():
+            allocation = job.record.allocation
+            if allocation is not None and job.record.state is JobState.ready:
+                self._watch(allocation.machine, allocation.boards, allocation if job.record.power else None)
+        for machine, boards in idle.items():
+            if boards:
+                self._watch(machine, frozenset(boards), None)
+
+    def _watch(self, machine: str, boards: frozenset[Board], on: Allocation | None) -> None:
+        cut = frozenset() if on is None else border(self.machines[machine], on)
+        order = PowerOrder(next(self._orders), machine, boards, on is not None, cut)
+        self._effects.orders.append(Standing(order))
 
     def _recall_live(self, records: Iterable[JobRecord], wall: float, now: float) -> None:
         for record in records:

@@ -10,7 +10,7 @@ from enum import Enum
 
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, about_board
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.power import PowerOrder, all_links
 from spalloc_server.core.timers import Timers
 from spinnaker.geometry import Board
 
@@ -80,6 +80,8 @@ class Upkeep:
         self._owed_by_strangers: set[BoardKey] = set()
         """Boards that are perhaps on, and that the machines don't have: there is no way to switch them off."""
         self._under_way: dict[int, tuple[_Task, list[BoardKey]]] = {}
+        self._strayed: set[BoardKey] = set()
+        """Boards that are on again, of orders to switch them off that are under way."""
         self._timers: Timers[tuple[_Task, list[BoardKey]]] = Timers()
         self._resting: dict[BoardKey, _Rest] = {}
         """Boards that failed and are left alone for now."""
@@ -120,13 +122,29 @@ class Upkeep:
             self._record(key, owed_off=False)
             self._rest(key, _Task.TEST, max(rest.until, now + self._rest_seconds(key)))
             return
+        if self._stop_cooling(key):
+            # It is off already, so nothing else is going to lead on to the rest.
+            self._record(key, owed_off=False)
+            self._rest(key, _Task.TEST, now + self._rest_seconds(key))
+
+    def strayed(self, key: BoardKey, number: int) -> None:
+        """Switch a board in care off again that an order of this number switched off, and that is on."""
+        task, keys = self._under_way.get(number, (None, []))
+        if task is _Task.OFF and key in keys:
+            # Other boards of the order are not off yet.
+            self._strayed.add(key)
+        rest = self._resting.get(key)
+        if self._stop_cooling(key) or (rest is not None and rest.then is _Task.TEST):
+            self._resting.pop(key, None)
+            self._begin(_Task.OFF, [key])
+
+    def _stop_cooling(self, key: BoardKey) -> bool:
+        """Let a board wait no longer until it is free; return whether it did."""
         for task, keys in self._timers:
             if task is _Task.COOL and key in keys:
-                # It is off already, so nothing else is going to lead on to the rest.
                 keys.remove(key)
-                self._record(key, owed_off=False)
-                self._rest(key, _Task.TEST, now + self._rest_seconds(key))
-                break
+                return True
+        return False
 
     def _blame(self, key: BoardKey, fault: Fault) -> None:
         failures = max(self._care[key].failures, 1)
@@ -181,14 +199,18 @@ class Upkeep:
             task, keys = self._under_way.pop(number)
         except KeyError:
             return False
+        strayed = self._strayed.intersection(keys)
+        self._strayed -= strayed
         for stranger in [key for key in keys if not self._is_ours(key)]:
-            self._leave(stranger, owed_off=task is _Task.TEST or stranger.board in failed)
+            owed_off = task is _Task.TEST or stranger.board in failed or stranger in strayed
+            self._leave(stranger, owed_off=owed_off)
         keys = [key for key in keys if key in self._care]
-        ok = [key for key in keys if key.board not in failed]
+        ok = [key for key in keys if key.board not in failed and key not in strayed]
         bad = [key for key in keys if key.board in failed]
         if task is _Task.OFF:
             self._are_off(ok, now)
             self._stay_on(bad, failed, now)
+            self._begin(_Task.OFF, [key for key in keys if key in strayed])
         else:
             for key in ok:
                 # One that users reported while it was tested must rest, however well it does in the test.
@@ -278,7 +300,9 @@ class Upkeep:
             number = self._new_order()
             self._under_way[number] = (task, theirs)
             boards = frozenset(key.board for key in theirs)
-            self._findings.orders.append(PowerOrder(number, machine, boards, on=task is _Task.TEST))
+            # What is tested is also what jobs rely on: that links can be stopped.
+            cut = all_links(boards) if task is _Task.TEST else frozenset()
+            self._findings.orders.append(PowerOrder(number, machine, boards, task is _Task.TEST, cut))
 
     def _are_off(self, keys: list[BoardKey], now: float) -> None:
         cooling = [key for key in keys if self._care[key].proven]

@@ -4,18 +4,33 @@
 """Carrying out power orders through BMPs."""
 
 import asyncio
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
+from spalloc_server.core.effects import BoardKey, about_board
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.silence import same_frame
-from spalloc_server.hardware.frame import FrameDriver, Piece
+from spalloc_server.hardware.frame import FrameDriver, Piece, Standing
+from spalloc_server.hardware.frame import Listener as FrameListener
 from spinnaker.geometry import Board, Link
 from spinnaker.places import Frame
 
 Done = Callable[[int, Mapping[Board, str]], None]
-Silence = Callable[[str, Frame, str | None], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Whoever wants to know what becomes of BMPs and boards."""
+
+    def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+        """Take it that a frame's BMP stopped answering, and why, or with None that it answers again."""
+
+    def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
+        """Take it that boards are not any more what an order made of them, and why."""
 
 
 class Bmps:
@@ -26,7 +41,10 @@ class Bmps:
         self._machines: dict[str, Machine] = {}
         self._frames: dict[tuple[str, Frame], FrameDriver] = {}
         self._retiring: dict[FrameDriver, asyncio.Task[None]] = {}
-        self._silence: Silence = _nobody_told
+        self.listener: Listener = _Nobody()
+        """Who is told what becomes of them."""
+        self.board_retries: Counter[BoardKey] = Counter()
+        """How often each board had to be told again to be as ordered; only boards that there are, and that had to."""
         self._retries_of_retired = 0
         self._take_over(machines)
 
@@ -50,17 +68,23 @@ class Bmps:
     def reconfigure(self, machines: Iterable[Machine]) -> None:
         """Take over changed machines; orders that are under way are finished through the BMPs they were begun with."""
         drivers = set(self._frames.values())
-        for driver in self._take_over(machines):
+        leaving = self._take_over(machines)
+        for key in [key for key in self.board_retries if not self._has(key)]:
+            del self.board_retries[key]
+        for driver in leaving:
             self._retries_of_retired += driver.conversation.retries
             self._retiring[driver] = asyncio.get_running_loop().create_task(self._retire(driver))
         for (machine, frame), driver in self._frames.items():
             if driver not in drivers:
                 # What the driver before said last may have been heard as if it were said of the frame as it is now.
-                self._silence(machine, frame, None)
+                self.listener.frame_silent(machine, frame, None)
                 driver.start()
 
     async def _retire(self, driver: FrameDriver) -> None:
         await driver.finish()
+        for successor in self._frames.values():
+            if successor.address == driver.address:
+                driver.hand_over(successor)
         await driver.stop()
         del self._retiring[driver]
 
@@ -69,32 +93,38 @@ class Bmps:
         """How many questions had to be asked again, of all BMPs since the start."""
         return self._retries_of_retired + sum(driver.conversation.retries for driver in self._frames.values())
 
-    def start(self, silence: Silence) -> None:
-        """Begin to check that the BMPs answer.
-
-        Args:
-            silence: Called with a machine, a frame and the reason when its BMP stops answering, and with None for
-                the reason when it answers again.
-        """
-        self._silence = silence
+    def start(self, listener: Listener) -> None:
+        """Begin to check that BMPs answer and boards stay as they were made; `listener` is told how they do."""
+        self.listener = listener
         for driver in self._frames.values():
             driver.start()
 
     def carry_out(self, order: PowerOrder, done: Done) -> None:
         """Begin an order; `done` gets its number and the boards that failed, and why, when all frames are done."""
+        pieces = self._split(order)
+        answer = _Answer(order.number, len(pieces), done)
+        for frame, (boards, cut) in pieces.items():
+            piece = Piece(order.number, frozenset(boards), order.on, frozenset(cut), answer.of_frame(boards))
+            self._frames[order.machine, frame].add(piece)
+
+    def watch(self, order: PowerOrder) -> None:
+        """Look from time to time whether boards are as they were made by an order to an earlier process."""
+        for frame, (boards, cut) in self._split(order).items():
+            for slot in boards:
+                stopped = frozenset(link for where, link in cut if where == slot)
+                self._frames[order.machine, frame].watch(slot, Standing(order.number, order.on, stopped))
+
+    def _split(self, order: PowerOrder) -> dict[Frame, tuple[dict[int, Board], set[tuple[int, Link]]]]:
+        """Return the boards of an order and the links to be stopped, by frame and by their place in it."""
         machine = self._machines[order.machine]
-        slots: dict[Frame, dict[int, Board]] = defaultdict(dict)
+        pieces: dict[Frame, tuple[dict[int, Board], set[tuple[int, Link]]]] = defaultdict(lambda: ({}, set()))
         for board in order.boards:
             place = machine.places[board]
-            slots[place.in_frame][place.board] = board
-        cut: dict[Frame, set[tuple[int, Link]]] = defaultdict(set)
+            pieces[place.in_frame][0][place.board] = board
         for board, link in order.cut:
             place = machine.places[board]
-            cut[place.in_frame].add((place.board, link))
-        answer = _Answer(order.number, len(slots), done)
-        for frame, boards in slots.items():
-            piece = Piece(frozenset(boards), order.on, frozenset(cut[frame]), answer.of_frame(boards))
-            self._frames[machine.name, frame].add(piece)
+            pieces[place.in_frame][1].add((place.board, link))
+        return pieces
 
     def _driver(
         self, machine: Machine, frame: Frame, leaving: Mapping[tuple[str, Frame], FrameDriver]
@@ -108,15 +138,21 @@ class Bmps:
             if key == (machine.name, frame) or driver.address == address
         }
 
-        def tell(why: str | None) -> None:
-            # What a driver finds that is finishing its last orders is no news of the frame as it is now.
-            if self._frames.get((machine.name, frame)) is driver:
-                self._silence(machine.name, frame, why)
-
-        driver = FrameDriver(
-            address, machine.in_frame(frame).values(), tell, machine.bmp_check_seconds, predecessors
+        return FrameDriver(
+            address,
+            machine.in_frame(frame).values(),
+            _OfFrame(self, machine, frame),
+            machine.bmp_check_seconds,
+            predecessors,
         )
-        return driver
+
+    def is_told_by(self, listener: FrameListener, machine: str, frame: Frame) -> bool:
+        """Return whether `listener` is who hears the driver of a frame as it is now."""
+        driver = self._frames.get((machine, frame))
+        return driver is not None and driver.listener is listener
+
+    def _has(self, key: BoardKey) -> bool:
+        return key.machine in self._machines and key.board in self._machines[key.machine].places
 
     async def stop(self) -> None:
         """Stop talking to the hardware; orders that are not over yet are never answered."""
@@ -127,8 +163,44 @@ class Bmps:
         await asyncio.gather(*(frame.stop() for frame in (*self._frames.values(), *retiring)))
 
 
-def _nobody_told(_machine: str, _frame: Frame, _why: str | None) -> None:
-    """Stand for whoever will want to know of silent BMPs."""
+class _Nobody:
+    """Stands for whoever will want to know."""
+
+    def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+        """Take no note."""
+
+    def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
+        """Take no note."""
+
+
+class _OfFrame:
+    """Says of which machine and boards it is what the driver of a frame tells."""
+
+    def __init__(self, bmps: Bmps, machine: Machine, frame: Frame) -> None:
+        self._bmps = bmps
+        self._machine = machine.name
+        self._frame = frame
+        self._boards = {slot: board for board, slot in machine.in_frame(frame).items()}
+
+    def silent(self, why: str | None) -> None:
+        # What a driver finds that is finishing its last orders is no news of the frame as it is now.
+        if self._bmps.is_told_by(self, self._machine, self._frame):
+            self._bmps.listener.frame_silent(self._machine, self._frame, why)
+
+    def retried(self, slot: int, why: str) -> None:
+        self._note(logging.INFO, slot, "%s %s is told again what to be: %s", why)
+
+    def mended(self, slot: int, why: str) -> None:
+        self._note(logging.WARNING, slot, "%s %s was set right: %s", why)
+
+    def strayed(self, order: int, slots: Mapping[int, str]) -> None:
+        boards = {self._boards[slot]: why for slot, why in slots.items()}
+        self._bmps.listener.boards_strayed(self._machine, order, boards)
+
+    def _note(self, level: int, slot: int, text: str, why: str) -> None:
+        key = BoardKey(self._machine, self._boards[slot])
+        self._bmps.board_retries[key] += 1
+        _log.log(level, text, key.machine, key.board, why, extra=about_board(key))
 
 
 class _Answer:

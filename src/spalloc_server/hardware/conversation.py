@@ -7,18 +7,33 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from spalloc_server.presence import LATE_SECONDS
-from spinnaker.scp import Result, ScpReply
+from spinnaker.scp import Result, ScpReply, renumbered
 from spinnaker.sdp import PacketError
 
 BMP_PORT = 17893
 WINDOW = 8
 """Questions under way at once; a BMP holds only a few packets."""
 
-Question = Callable[[int], bytes]
-"""Makes the datagram, given its sequence number."""
+LATEST_SECONDS = 3.0
+"""A datagram arrives within this time, or never: the few switches of a machine's network hold none for as long."""
+REMEMBERED_CHANGES = 1024
+"""How many of the latest questions that change something are known again by a late answer."""
+
+
+class Question(NamedTuple):
+    """Something that a BMP is asked or told."""
+
+    datagram: bytes
+    """With any sequence number; it gets one of its own when it is sent."""
+    changes: frozenset[int] = frozenset()
+    """The boards of the frame that it changes: carried out twice, it may undo what they were told meanwhile."""
+
+
+Doubt = Callable[[frozenset[int], float], None]
+"""Takes boards that may have been told something again, and the event loop's time from which on that is over."""
 
 READING_SECONDS = 0.1
 """How long a server that was held up looks at what has come before it asks again."""
@@ -49,6 +64,7 @@ class _Asked:
 
     place: int
     datagram: bytes
+    changes: frozenset[int]
     tries: int
     deadline: float
     excuse: ScpReply | None = None
@@ -58,13 +74,22 @@ class _Asked:
 class Conversation(asyncio.DatagramProtocol):
     """Talks with one BMP; one set of questions at a time."""
 
-    def __init__(self, address: str) -> None:
-        """Talk with the BMP at `address`, `HOST` or `HOST:PORT`."""
+    def __init__(self, address: str, doubt: Doubt) -> None:
+        """Talk with a BMP.
+
+        Args:
+            address: Its address, `HOST` or `HOST:PORT`.
+            doubt: Called when something that changes boards was sent again, or was answered again. What the network
+                doubles and the BMP carries out twice is told by its second answer; that can be lost, too.
+        """
         host, _, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
         self.retries = 0
         """Questions that had to be asked again, since the start."""
         self.heard: float | None = None
         """When the BMP last answered anything, in the event loop's time; None for never."""
+        self._doubt = doubt
+        self._changes: dict[int, frozenset[int]] = {}
+        """What the latest questions changed, by sequence number, the oldest first."""
         self._remote = (host, int(port) if port else BMP_PORT)
         self._transport: asyncio.DatagramTransport | None = None
         self._sequence = 0
@@ -127,7 +152,11 @@ class Conversation(asyncio.DatagramProtocol):
         self.heard = asyncio.get_running_loop().time()
         asked = self._under_way.get(reply.sequence)
         if asked is None:
-            return  # late or doubled
+            # Late or doubled.
+            again = self._changes.get(reply.sequence)
+            if again is not None:
+                self._doubt(again, self.heard)
+            return
         if reply.result in _TRANSIENT:
             asked.excuse = reply  # the question's own timer asks again
             return
@@ -142,12 +171,21 @@ class Conversation(asyncio.DatagramProtocol):
             while self._waiting and len(self._under_way) < WINDOW:
                 place, question = self._waiting.popleft()
                 self._sequence = (self._sequence + 1) & 0xFFFF
-                asked = _Asked(place, question(self._sequence), 1, deadline)
+                datagram = renumbered(question.datagram, self._sequence)
+                asked = _Asked(place, datagram, question.changes, 1, deadline)
                 self._under_way[self._sequence] = asked
+                if asked.changes:
+                    self._remember(asked.changes)
                 self._transmit(asked)
             self._set_timer(deadline)
         if not self._under_way and self._done is not None and not self._done.done():
             self._done.set_result(None)
+
+    def _remember(self, changes: frozenset[int]) -> None:
+        self._changes.pop(self._sequence, None)
+        self._changes[self._sequence] = changes
+        if len(self._changes) > REMEMBERED_CHANGES:
+            del self._changes[next(iter(self._changes))]
 
     def _transmit(self, asked: _Asked) -> None:
         if self._transport is not None:
@@ -194,6 +232,8 @@ class Conversation(asyncio.DatagramProtocol):
             asked.deadline = now + self._patience.after(asked.tries)
             self.retries += 1
             self._transmit(asked)
+            if asked.changes:
+                self._doubt(asked.changes, now + LATEST_SECONDS)
         if self._under_way:
             self._set_timer(min(asked.deadline for asked in self._under_way.values()))
         self._send_more()

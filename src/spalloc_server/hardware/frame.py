@@ -1,50 +1,43 @@
-# One frame: what each of its boards is wanted to be, and the conversation that makes it so.
+# One frame: what each of its boards is wanted to be, and the turns in which that is done.
 #
 # All that is asked of a frame while it is busy is done together in its next turn: one power-off, one power-on, one
-# look at the FPGAs, one set of link writes, however many jobs they are for. A board that will not come up is tried
-# again in the next turn, so that it holds up nobody who came later. Other frames have turns of their own.
+# set of link writes, one look at what came of it, however many jobs they are for. A board that will not come up is
+# tried again in the next turn, so that it holds up nobody who came later. Other frames have turns of their own.
+#
+# What was done is looked at again: a moment after anything may have been carried out twice, and whenever the BMP is
+# asked whether it still answers. How boards are told and looked at is the subject of commands.py.
 """Driving the boards of one frame."""
 
 import asyncio
 import logging
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from spalloc_server.hardware.conversation import Conversation, Patience, Question
-from spinnaker.bmp import (
-    FIRST_MAJOR_WITH_FPGAS,
-    power_request,
-    read_fpga_request,
-    version_of,
-    version_request,
-    word_of,
-    write_fpga_request,
-)
-from spinnaker.fpga import FPGAS_PER_BOARD, IDENTITY_REGISTER, identifies, stop_register
+from spalloc_server.hardware.commands import BmpCommands, SilenceError
+from spalloc_server.hardware.conversation import LATEST_SECONDS
 from spinnaker.geometry import Link
-from spinnaker.scp import ScpReply, describe_result
-from spinnaker.sdp import PacketError
 
 _log = logging.getLogger(__name__)
 
 POWER_TRIES = 3
-"""How often a board whose FPGAs don't load is powered on."""
-
-# A power command is answered when it is done: up to 10 s for power-on, so asking sooner would do it twice.
-ON_PATIENCE = Patience(10.0, 10.0, 6)
-OFF_PATIENCE = Patience(1.0, 10.0, 9)
-REGISTER_PATIENCE = Patience(0.25, 1.0, 14)
-
+"""How often a board is switched that does not come up, or does not go off."""
 SILENT_CHECK_SECONDS = 5.0
 """How often a BMP that did not answer is asked whether it does again."""
 FRESH_SECONDS = 5.0
 """A BMP that was heard of within this time is not greeted before it is given something to do."""
+GATHER_SECONDS = 0.2
+"""How long a look at boards waits for others that are to be looked at: what is carried out twice seldom comes alone."""
 
 
 @dataclass(slots=True)
 class Piece:
     """The part of a power order that concerns one frame."""
 
+    order: int
+    """The order's number."""
     slots: frozenset[int]
     """Boards in the frame, 0 to 23."""
     on: bool
@@ -81,8 +74,31 @@ class _Goal:
 _Goals = dict[int, _Goal]
 
 
-class _SilenceError(Exception):
-    """The BMP did not answer at all; the message says so."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one board was made to be, and is from then on."""
+
+    order: int
+    """The number of the order that it was for."""
+    on: bool
+    cut: frozenset[Link]
+    """The links that are stopped."""
+
+
+class Listener(Protocol):
+    """Whoever wants to know how a frame's boards do."""
+
+    def silent(self, why: str | None) -> None:
+        """Take it that the BMP does not answer, and why, or with None that it answers again."""
+
+    def retried(self, slot: int, why: str) -> None:
+        """Take it that a board had to be told more than once to become what it was to be."""
+
+    def mended(self, slot: int, why: str) -> None:
+        """Take it that a board was not any more as it had been made, and was set right without disturbing it."""
+
+    def strayed(self, order: int, slots: Mapping[int, str]) -> None:
+        """Take it that boards are not any more what an order made of them, and why; they are left to new orders."""
 
 
 class FrameDriver:
@@ -92,7 +108,7 @@ class FrameDriver:
         self,
         address: str,
         slots: Iterable[int],
-        silence: Callable[[str | None], None],
+        listener: Listener,
         check_seconds: float,
         predecessors: Iterable["FrameDriver"] = (),
     ) -> None:
@@ -101,40 +117,63 @@ class FrameDriver:
         Args:
             address: Its BMP, `HOST` or `HOST:PORT`.
             slots: The boards that it has, 0 to 23.
-            silence: Called with the reason when the BMP stops answering, and with None when it answers again.
-            check_seconds: How often to ask an idle BMP whether it still answers.
+            listener: Is told how they do.
+            check_seconds: How often to ask an idle BMP whether it still answers, and to look at its boards.
             predecessors: Drivers that may still be at work with the same boards; nothing is begun before they have
                 finished.
         """
         self.address = address
-        self.conversation = Conversation(address)
-        self._first_slot = min(slots, default=0)
-        self._silence = silence
+        self._bmp = BmpCommands(address, self._doubt)
+        self.conversation = self._bmp.conversation
+        self._slots = frozenset(slots)
+        self.listener = listener
         self._silent = False
         self._check_seconds = check_seconds
         self._goals: _Goals = {}
         """What is to be done in the next turn."""
         self._under_way: _Goals = {}
         """What is done in this turn."""
+        self._standing: dict[int, Standing] = {}
+        """What boards are that nothing else is wanted of."""
+        self._doubts: dict[int, float] = {}
+        """Boards that may have been told something again, and when that is over at the latest."""
+        self._look_at_all = math.inf
+        """When all boards are to be looked at next."""
         self._predecessors = list(predecessors)
         self._turns: asyncio.Task[None] | None = None
-        self._next_check: asyncio.TimerHandle | None = None
-        self._has_fpgas: bool | None = None
-        """Whether the BMP is new enough for that; while it is not known, it is taken to be."""
+        self._next_turn: asyncio.TimerHandle | None = None
+        self._check_at = 0.0
 
     def start(self) -> None:
         """Begin to check that the BMP answers, now and from time to time."""
+        now = asyncio.get_running_loop().time()
+        # Whoever drove the frame before may have left something on its way.
+        self._doubts = dict.fromkeys(self._slots, now + LATEST_SECONDS)
+        self._look_at_all = now + self._check_seconds
         self._begin()
 
     def add(self, piece: Piece) -> None:
         """Have a piece done in the next turn."""
         for slot in piece.slots:
+            self._standing.pop(slot, None)
             replaced = self._goals.pop(slot, None)
             self._goals[slot] = _Goal(piece)
             if replaced is not None:
                 # What is wanted now is wanted later than that; nobody waits for it any more.
                 replaced.piece.settle(slot)
         self._begin()
+
+    def watch(self, slot: int, standing: Standing) -> None:
+        """Take it that somebody else made a board what it is, unless something is wanted of it."""
+        if slot not in self._goals and slot not in self._under_way:
+            self._standing[slot] = standing
+            self._plan()
+
+    def hand_over(self, successor: "FrameDriver") -> None:
+        """Have boards that nothing is wanted of here watched by the driver that follows, as far as it has them."""
+        for slot, standing in self._standing.items():
+            if slot in successor._slots and slot not in successor._standing:
+                successor.watch(slot, standing)
 
     async def finish(self) -> None:
         """Wait until all that was asked for is done, of the drivers before this one too."""
@@ -148,7 +187,8 @@ class FrameDriver:
     async def stop(self) -> None:
         """Drop everything and close the socket; nothing is called back any more."""
         self._goals.clear()
-        self._cancel_check()
+        self._standing.clear()
+        self._cancel_next_turn()
         if self._turns is not None:
             self._turns.cancel()
             await asyncio.gather(self._turns, return_exceptions=True)
@@ -158,13 +198,13 @@ class FrameDriver:
 
     def _begin(self) -> None:
         if self._turns is None:
-            self._cancel_check()
+            self._cancel_next_turn()
             self._turns = asyncio.get_running_loop().create_task(self._take_turns())
 
-    def _cancel_check(self) -> None:
-        if self._next_check is not None:
-            self._next_check.cancel()
-            self._next_check = None
+    def _cancel_next_turn(self) -> None:
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
 
     async def _take_turns(self) -> None:
         try:
@@ -181,42 +221,151 @@ class FrameDriver:
         finally:
             self._turns = None
         wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
-        self._next_check = asyncio.get_running_loop().call_later(wait, self._begin)
+        self._check_at = asyncio.get_running_loop().time() + wait
+        self._plan()
+
+    def _plan(self) -> None:
+        """Have the next turn when there is something to look at, unless there is one before."""
+        if self._turns is not None:
+            return
+        loop = asyncio.get_running_loop()
+        at = self._check_at
+        doubts = [until for slot, until in self._doubts.items() if slot in self._standing]
+        if doubts and not self._silent and self._bmp.has_fpgas is not False:
+            at = min(at, max(min(doubts), loop.time()) + GATHER_SECONDS)
+        if self._next_turn is None or self._next_turn.when() > at:
+            self._cancel_next_turn()
+            self._next_turn = loop.call_at(at, self._begin)
 
     async def _safe_turn(self, goals: _Goals) -> None:
         try:
             await self._turn(goals)
-        except _SilenceError as silence:
+        except SilenceError as silence:
             self._fall_silent(str(silence))
-            _settle(goals, dict.fromkeys(goals, str(silence)))
+            why = str(silence)
         except Exception as fault:  # noqa: BLE001
             # Whatever went wrong in here, no job may wait for ever: to it, its boards failed.
             _log.exception("a turn of the frame with the BMP at %s failed", self.address)
-            _settle(goals, dict.fromkeys(goals, f"its BMP at {self.address} could not be driven: {fault!r}"))
+            why = f"its BMP at {self.address} could not be driven: {fault!r}"
+        else:
+            return
+        left = [slot for slot, goal in goals.items() if self._goals.get(slot) is not goal]
+        self._settle(goals, dict.fromkeys(left, why), left)
 
     async def _turn(self, goals: _Goals) -> None:
-        await self._greet(min(goals, default=self._first_slot))
-        off = {slot for slot, goal in goals.items() if not goal.piece.on}
+        await self._greet(min(goals or self._slots, default=0))
+        off = {slot: goal for slot, goal in goals.items() if not goal.piece.on}
         if off:
-            _settle(goals, await self._power(off, on=False), off)
+            failed = await self._bmp.power(off, on=False)
+            left = self._still_wanted(off, failed)
+            self._be_sure_of(left)
+            unmoved = await self._bmp.still_on(left)
+            self._settle(off, failed, off.keys() - unmoved.keys())
+            self._try_again(off, unmoved)
         on = {slot: goal for slot, goal in goals.items() if goal.piece.on}
         if on:
-            failed = await self._power(on, on=True)
-            up = {slot: goal for slot, goal in on.items() if slot not in failed}
+            failed = await self._bmp.power(on, on=True)
+            up = self._still_wanted(on, failed)
             if up:
                 failed |= await self._prepare(up)
+            self._settle(on, {}, on.keys() - failed.keys())
             self._try_again(on, failed)
+        await self._look()
+
+    def _still_wanted(self, goals: _Goals, failed: Mapping[int, str]) -> _Goals:
+        """Return the boards that did not fail and of which nothing else is wanted by now."""
+        return {slot: goal for slot, goal in goals.items() if slot not in failed and slot not in self._goals}
+
+    async def _prepare(self, goals: _Goals) -> dict[int, str]:
+        """Stop the links of boards that were powered on, and look at what came of it; return the boards that failed."""
+        if self._bmp.has_fpgas is False:
+            await self._bmp.settle_old(min(goals))
+            return {}
+        self._be_sure_of(goals)
+        findings = await self._bmp.isolate({slot: _cut(goal.piece, slot) for slot, goal in goals.items()})
+        for slot, links in findings.mended.items():
+            if slot not in findings.failed:
+                self.listener.retried(slot, f"{_named(links)} had to be set again")
+        return findings.failed
 
     def _try_again(self, goals: _Goals, failed: Mapping[int, str]) -> None:
         """Put the boards that failed off until the next turn, unless they have been tried often enough."""
-        again = set()
-        for slot in failed:
+        for slot, why in failed.items():
             goal = goals[slot]
             goal.tries += 1
             if goal.tries < POWER_TRIES and slot not in self._goals:
                 self._goals[slot] = goal
-                again.add(slot)
-        _settle(goals, failed, goals.keys() - again)
+                self.listener.retried(slot, why)
+            else:
+                goal.piece.settle(slot, why)
+
+    def _settle(self, goals: _Goals, failed: Mapping[int, str], slots: Iterable[int]) -> None:
+        for slot in slots:
+            piece, why = goals[slot].piece, failed.get(slot)
+            if why is None and slot not in self._goals:
+                self._standing[slot] = Standing(piece.order, piece.on, _cut(piece, slot))
+            piece.settle(slot, why)
+
+    # Looks
+
+    def _doubt(self, slots: frozenset[int], until: float) -> None:
+        """Note that boards may be told something again, until then at the latest."""
+        for slot in slots:
+            self._doubts[slot] = max(until, self._doubts.get(slot, until))
+        self._plan()
+
+    def _be_sure_of(self, slots: Iterable[int]) -> None:
+        """Have no doubts of boards that are looked at from now on, but of what may still come."""
+        now = asyncio.get_running_loop().time()
+        for slot in slots:
+            if self._doubts.get(slot, now + 1) <= now:
+                del self._doubts[slot]
+
+    def _due(self) -> dict[int, Standing]:
+        """Return the boards that are to be looked at now."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_at_all:
+            self._look_at_all = now + self._check_seconds
+            return dict(self._standing)
+        # Those of which nothing stands are looked at when they have become something.
+        self._doubts = {
+            slot: until for slot, until in self._doubts.items() if slot in self._standing or until > now
+        }
+        return {
+            slot: self._standing[slot]
+            for slot, until in self._doubts.items()
+            if slot in self._standing and until + GATHER_SECONDS <= now
+        }
+
+    async def _look(self) -> None:
+        """Look at boards, set right the links that are not as ordered, and tell of boards that are not what they were.
+
+        Raises:
+            SilenceError: The BMP does not answer.
+        """
+        due = {} if self._bmp.has_fpgas is False else self._due()
+        if not due:
+            return
+        self._be_sure_of(due)
+        on = {slot: standing.cut for slot, standing in due.items() if standing.on}
+        strayed = await self._bmp.still_on(due.keys() - on.keys())
+        if on:
+            findings = await self._bmp.look(on)
+            strayed |= findings.failed
+            for slot, links in findings.mended.items():
+                if links >= on[slot] > frozenset():
+                    # By itself, a link that was stopped does not flow again: they all do on a board that was reset.
+                    strayed.setdefault(slot, "it was reset")
+                elif slot not in findings.failed:
+                    self.listener.mended(slot, f"{_named(links)} were not as ordered")
+        lost: dict[int, dict[int, str]] = defaultdict(dict)
+        for slot, why in strayed.items():
+            # If something else was wanted of it meanwhile, it may well be what that makes of it.
+            if self._standing.get(slot) is due[slot]:
+                del self._standing[slot]
+                lost[due[slot].order][slot] = why
+        for order, slots in lost.items():
+            self.listener.strayed(order, slots)
 
     # Silence
 
@@ -224,131 +373,31 @@ class FrameDriver:
         """Make sure that the BMP answers, and learn what it can do.
 
         Raises:
-            _SilenceError: It does not answer.
+            SilenceError: It does not answer.
         """
         now = asyncio.get_running_loop().time()
         heard = self.conversation.heard
         fresh = not self._silent and heard is not None and now - heard < FRESH_SECONDS
-        if fresh and self._has_fpgas is not None:
+        if fresh and self._bmp.has_fpgas is not None:
             return
-        (reply,) = await self._ask([lambda sequence: version_request(slot, sequence)], REGISTER_PATIENCE)
-        self._has_fpgas = _has_fpgas(reply)
+        await self._bmp.greet(slot)
         if self._silent:
             self._silent = False
-            self._silence(None)
+            # Its boards may have been without power, too.
+            self._look_at_all = now
+            self.listener.silent(None)
 
     def _fall_silent(self, why: str) -> None:
         # A BMP that comes back may be another one.
-        self._has_fpgas = None
+        self._bmp.has_fpgas = None
         if not self._silent:
             self._silent = True
-            self._silence(why)
-
-    # Questions
-
-    async def _ask(self, questions: list[Question], patience: Patience) -> list[ScpReply | None]:
-        """Ask questions and return the answers, None where none came.
-
-        Raises:
-            _SilenceError: No question was answered.
-        """
-        try:
-            replies = await self.conversation.ask(questions, patience)
-        except OSError as error:
-            raise _SilenceError(f"its BMP at {self.address} can't be reached: {error}") from error
-        if questions and all(reply is None for reply in replies):
-            raise _SilenceError(self._unanswered())
-        return replies
-
-    def _unanswered(self) -> str:
-        return f"its BMP at {self.address} does not answer"
-
-    def _failure(self, reply: ScpReply | None) -> str | None:
-        if reply is None:
-            return self._unanswered()
-        if not reply.ok:
-            return f"its BMP at {self.address} answers {describe_result(reply.result)}"
-        return None
-
-    async def _power(self, slots: Iterable[int], *, on: bool) -> dict[int, str]:
-        """Switch boards, and return those that failed.
-
-        All at once; only if the BMP refuses that, one by one, so that a board that it refuses fails alone.
-        """
-        boards = sorted(slots)
-        patience = ON_PATIENCE if on else OFF_PATIENCE
-        (reply,) = await self._ask([_powering(boards, on=on)], patience)
-        if self._failure(reply) is None:
-            return {}
-        replies = [reply]
-        if len(boards) > 1:
-            replies = await self._ask([_powering([board], on=on) for board in boards], patience)
-        failures = {slot: self._failure(each) for slot, each in zip(boards, replies, strict=True)}
-        return {slot: failure for slot, failure in failures.items() if failure is not None}
-
-    async def _prepare(self, goals: _Goals) -> dict[int, str]:
-        """Check the FPGAs of boards that are on and stop their links; return the boards that failed."""
-        if self._has_fpgas is False:
-            # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
-            await self._ask([lambda sequence: version_request(min(goals), sequence)], REGISTER_PATIENCE)
-            return {}
-        failed = await self._check_fpgas(goals)
-        links = [
-            (slot, link)
-            for slot, goal in goals.items()
-            if slot not in failed
-            for where, link in goal.piece.cut
-            if where == slot
-        ]
-        replies = await self._ask([_stopping(slot, link) for slot, link in links], REGISTER_PATIENCE)
-        for (slot, link), reply in zip(links, replies, strict=True):
-            failure = self._failure(reply)
-            if failure is not None:
-                failed[slot] = f"its link {link.name.lower()} can't be stopped: {failure}"
-        return failed
-
-    async def _check_fpgas(self, slots: Iterable[int]) -> dict[int, str]:
-        wanted = [(slot, fpga) for slot in slots for fpga in range(FPGAS_PER_BOARD)]
-        replies = await self._ask([_reading(slot, fpga) for slot, fpga in wanted], REGISTER_PATIENCE)
-        failed: dict[int, str] = {}
-        for (slot, fpga), reply in zip(wanted, replies, strict=True):
-            if reply is None:
-                failed.setdefault(slot, self._unanswered())
-            elif not _identified(fpga, reply):
-                failed.setdefault(slot, f"its FPGA {fpga} did not load")
-        return failed
+            self.listener.silent(why)
 
 
-def _settle(goals: _Goals, failed: Mapping[int, str], slots: Iterable[int] | None = None) -> None:
-    for slot in goals if slots is None else slots:
-        goals[slot].piece.settle(slot, failed.get(slot))
+def _cut(piece: Piece, slot: int) -> frozenset[Link]:
+    return frozenset(link for where, link in piece.cut if where == slot)
 
 
-def _identified(fpga: int, reply: ScpReply) -> bool:
-    try:
-        return reply.ok and identifies(fpga, word_of(reply))
-    except PacketError:
-        return False
-
-
-def _has_fpgas(reply: ScpReply | None) -> bool | None:
-    """Return whether a BMP is new enough to have FPGA registers, or None if its answer doesn't tell."""
-    try:
-        if reply is not None and reply.ok:
-            return version_of(reply).number.major >= FIRST_MAJOR_WITH_FPGAS
-    except PacketError:
-        pass
-    return None
-
-
-def _powering(slots: Iterable[int], *, on: bool) -> Question:
-    return lambda sequence: power_request(slots, on, sequence=sequence)
-
-
-def _reading(slot: int, fpga: int) -> Question:
-    return lambda sequence: read_fpga_request(slot, fpga, IDENTITY_REGISTER, sequence)
-
-
-def _stopping(slot: int, link: Link) -> Question:
-    register = stop_register(link)
-    return lambda sequence: write_fpga_request(slot, register.fpga, register.address, 1, sequence)
+def _named(links: Iterable[Link]) -> str:
+    return "links " + ", ".join(sorted(link.name.lower().replace("_", "-") for link in links))

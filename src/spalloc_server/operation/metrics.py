@@ -61,6 +61,14 @@ class SiteCollector(Collector):
         yield CounterMetricFamily(
             "spalloc_bmp_retries", "Questions to BMPs that had to be asked again.", self._service.bmps.retries
         )
+        retries = CounterMetricFamily(
+            "spalloc_board_retries",
+            "How often a board had to be told again to be as ordered.",
+            labels=["machine", "board"],
+        )
+        for key, count in self._service.bmps.board_retries.items():
+            retries.add_metric([key.machine, str(key.board)], count)
+        yield retries
 
     def _of_work(self) -> Iterator[Metric]:
         measures = self._service.engine.measures

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.power import PowerOrder, Standing
 from spalloc_server.core.requests import JobRequest, args_of
 from spalloc_server.core.site import Site
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
@@ -72,6 +72,8 @@ class World:
         self.job_records: dict[int, JobRecord] = {}
         self.board_records: dict[BoardKey, BoardRecord] = {}
         self.orders: list[PowerOrder] = []
+        self.standing: list[PowerOrder] = []
+        """What the hardware is to watch."""
         self.jobs_told: list[set[int]] = []
         self.machines_told: list[set[str]] = []
         self.notices: list[Notice] = []
@@ -88,6 +90,7 @@ class World:
             else:
                 self.board_records[key] = record
         self.orders += [order for order in effects.orders if isinstance(order, PowerOrder)]
+        self.standing += [order.order for order in effects.orders if isinstance(order, Standing)]
         self.notices += effects.notices
         if effects.jobs_changed:
             self.jobs_told.append(effects.jobs_changed)

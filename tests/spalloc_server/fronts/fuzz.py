@@ -88,7 +88,10 @@ class InstantHardware:
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
 
-    def start(self, silence: object) -> None:
+    def start(self, listener: object) -> None:
+        pass
+
+    def watch(self, order: PowerOrder) -> None:
         pass
 
     def carry_out(self, order: PowerOrder, done: Callable[[int, Mapping[Board, str]], None]) -> None:

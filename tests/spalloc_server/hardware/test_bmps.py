@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder, border
 from spalloc_server.embedded import machine_of
-from spalloc_server.hardware import frame
+from spalloc_server.hardware import commands
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.hardware.conversation import Patience
 from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker.places import Frame, Place
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
+from spinnaker_virtual.faults import PowerOutcome
 
 PATIENCE = 120.0
 SIZE = Size(2, 2)
@@ -40,6 +42,17 @@ def run(test: Test, timings: Timings = Timings.instant(), **options: Any) -> Non
                 await bmps.stop()
 
     asyncio.run(main())
+
+
+class Told:
+    """Passes on what is told of frames, and keeps what is told of boards."""
+
+    def __init__(self, silence: Callable[..., None] = lambda *_: None) -> None:
+        self.frame_silent = silence
+        self.strayed: list[tuple[int, Mapping[Board, str]]] = []
+
+    def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
+        self.strayed.append((order, boards))
 
 
 async def carry_out(bmps: Bmps, *orders: PowerOrder) -> list[Mapping[Board, str]]:
@@ -90,6 +103,18 @@ def test_boards_that_are_on_are_reset_by_another_order() -> None:
     run(test)
 
 
+def test_a_board_that_comes_up_at_the_second_try_is_counted() -> None:
+    async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        sick, healthy = BOARDS[0], BOARDS[1]
+        site.hardware.faults.plan_power(sick, PowerOutcome(loaded=(True, False, True)))
+        assert await carry_out(bmps, on(1, machine, sick, healthy)) == [{}]
+        assert bmps.board_retries == {BoardKey(machine.name, sick): 1}
+        bmps.reconfigure([])
+        assert bmps.board_retries == {}, "it says nothing of boards that there are no more"
+
+    run(test)
+
+
 def test_boards_behind_old_bmps_are_powered_without_a_look_at_their_fpgas() -> None:
     async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
         assert await carry_out(bmps, on(1, machine, *BOARDS[:3])) == [{}]
@@ -101,12 +126,12 @@ def test_boards_behind_old_bmps_are_powered_without_a_look_at_their_fpgas() -> N
 @pytest.mark.slow
 def test_a_bmp_that_is_not_there_is_reported_with_its_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     # How long one is waited for is shown in simulated time.
-    monkeypatch.setattr(frame, "REGISTER_PATIENCE", Patience(0.01, 0.02, 3))
+    monkeypatch.setattr(commands, "REGISTER_PATIENCE", Patience(0.01, 0.02, 3))
 
     async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
         told: asyncio.Future[tuple[str, Frame, str | None]] = asyncio.get_running_loop().create_future()
         await site.stop()
-        bmps.start(lambda *report: None if told.done() else told.set_result(report))
+        bmps.start(Told(lambda *report: None if told.done() else told.set_result(report)))
         name, place, why = await told
         assert name == machine.name
         assert place in machine.bmps

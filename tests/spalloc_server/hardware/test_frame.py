@@ -1,91 +1,16 @@
 # What a frame's driver promises, against a BMP that answers as each test says, in simulated time.
 
-from collections.abc import Callable, Mapping
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.hardware.frame import POWER_TRIES, FrameDriver, Piece
+from spalloc_server.hardware.frame import POWER_TRIES
 from spinnaker.bmp import BmpCommand
-from spinnaker.fpga import FpgaRegister, stopped_link
 from spinnaker.geometry import Link
-from spinnaker.scp import Result, ScpReply, ScpRequest, SoftwareNumber, SoftwareVersion
+from spinnaker.scp import Result, ScpReply, ScpRequest
 from spinnaker_virtual.network import Socket
-from tests.simulation.network import Network, Trouble
-from tests.simulation.process import Process
-from tests.simulation.world import World
-
-ADDRESS = "127.1.0.0"
-MINUTES = 600.0
-NEW, OLD = SoftwareNumber(2, 1, 1), SoftwareNumber(1, 3, 6)
-
-
-class ScriptedBmp:
-    """A BMP that answers everything well, unless `misbehave` says otherwise."""
-
-    def __init__(self, network: Network, version: SoftwareNumber = NEW) -> None:
-        self.requests: list[ScpRequest] = []
-        self.misbehave: Callable[[ScpRequest], ScpReply | bytes | None] = self.well
-        self._network = network
-        self._version = version
-        self._dice = network.world.dice("bmp")
-        network.to_hardware = self._take
-
-    def _take(self, datagram: bytes, sender: Socket, to: Socket) -> None:
-        request = ScpRequest.decode(datagram)
-        self.requests.append(request)
-        reply = self.misbehave(request)
-        if reply is not None:
-            data = reply.encode() if isinstance(reply, ScpReply) else reply
-            self._network.reply(data, to, sender, self._dice)
-
-    def well(self, request: ScpRequest) -> ScpReply:
-        match request.command:
-            case BmpCommand.VERSION:
-                return request.reply(
-                    data=SoftwareVersion(0, 256, 0, "BC&MP/Spin5-BMP", self._version).encode()
-                )
-            case BmpCommand.READ_FPGA:
-                return request.reply(data=request.argument_3.to_bytes(4, "little"))
-            case _:
-                return request.reply()
-
-    def of(self, command: BmpCommand) -> list[ScpRequest]:
-        return [request for request in self.requests if request.command == command]
-
-    def powers(self) -> list[tuple[int, int]]:
-        """On or off, and the mask of boards, of each power command."""
-        return [(request.argument_1 & 1, request.argument_2) for request in self.of(BmpCommand.POWER)]
-
-
-class Bench:
-    """A driver and its BMP in a world of their own."""
-
-    def __init__(self, version: SoftwareNumber = NEW, seed: int = 1) -> None:
-        self.world = World(seed)
-        self.network = Network(self.world)
-        self.bmp = ScriptedBmp(self.network, version)
-        self.process = Process(self.world, self.network, "driver")
-        self.silences: list[str | None] = []
-        self.driver = FrameDriver(ADDRESS, range(24), self.silences.append, 30.0)
-        self.done: dict[str, Mapping[int, str]] = {}
-
-    def ask(
-        self, name: str, slots: set[int], *, on: bool = True, cut: set[tuple[int, Link]] | None = None
-    ) -> None:
-        piece = Piece(
-            frozenset(slots), on, frozenset(cut or ()), lambda failed: self.done.__setitem__(name, failed)
-        )
-        self.process.enter(self.driver.add, piece)
-
-    def wait(self, *names: str, limit: float = MINUTES) -> None:
-        assert self.world.run(until=lambda: set(names) <= self.done.keys(), limit=limit), (
-            f"no answer: {self.done}"
-        )
-
-    def pass_time(self, seconds: float) -> None:
-        self.world.run(until=lambda: False, limit=seconds)
+from tests.simulation.network import Trouble
+from tests.spalloc_server.hardware.bench import ADDRESS, MINUTES, OLD, Bench
 
 
 @pytest.fixture
@@ -98,12 +23,8 @@ def test_boards_are_powered_checked_and_have_their_links_stopped(bench: Bench) -
     bench.wait("job")
     assert bench.done["job"] == {}
     assert bench.bmp.powers() == [(1, 0b11000)]
-    assert len(bench.bmp.of(BmpCommand.READ_FPGA)) == 2 * 3
-    stopped = {
-        (request.header.destination.core, stopped_link(FpgaRegister(request.argument_3, request.argument_1)))
-        for request in bench.bmp.of(BmpCommand.WRITE_FPGA)
-    }
-    assert stopped == {(3, Link.NORTH), (4, Link.EAST)}
+    assert bench.bmp.stopped(3) == {Link.NORTH}
+    assert bench.bmp.stopped(4) == {Link.EAST}
 
 
 def test_jobs_that_come_while_the_frame_is_busy_share_one_power_command(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from spalloc_server.hardware.conversation import Patience
 from spinnaker.geometry import Board, Size
 from spinnaker.places import Frame, Place
 from spinnaker_virtual import Timings, VirtualSite
-from tests.spalloc_server.hardware.test_bmps import BOARDS, PATIENCE, carry_out, on, run
+from tests.spalloc_server.hardware.test_bmps import BOARDS, PATIENCE, Told, carry_out, on, run
 
 
 def test_an_order_given_before_a_machine_is_gone_is_finished() -> None:
@@ -65,7 +65,7 @@ def test_boards_are_as_wanted_last_though_their_frame_changes_while_it_switches_
 def test_what_was_last_said_of_a_frame_before_it_changed_is_taken_back() -> None:
     async def test(_site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
         told: list[tuple[str, Frame, str | None]] = []
-        bmps.start(lambda *report: told.append(report))
+        bmps.start(Told(lambda *report: told.append(report)))
         changed, _ = sorted(machine.bmps)
         first = next(board for board, place in machine.places.items() if place.in_frame == changed)
         places = {board: place for board, place in machine.places.items() if board != first}
@@ -78,7 +78,7 @@ def test_what_was_last_said_of_a_frame_before_it_changed_is_taken_back() -> None
 def test_a_bmp_that_is_gone_is_spoken_of_no_more() -> None:
     async def test(_site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
         told: list[tuple[str, Frame, str | None]] = []
-        bmps.start(lambda *report: told.append(report))
+        bmps.start(Told(lambda *report: told.append(report)))
         bmps.reconfigure([])
         await bmps.stop()
         assert told == []
@@ -100,7 +100,7 @@ def test_a_frame_whose_bmp_is_replaced_twice_is_driven_through_the_last_when_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Long enough for the last to overtake the first, if anything lets it.
-    monkeypatch.setattr("spalloc_server.hardware.frame.REGISTER_PATIENCE", Patience(0.2, 0.2, 1))
+    monkeypatch.setattr("spalloc_server.hardware.commands.REGISTER_PATIENCE", Patience(0.2, 0.2, 1))
 
     async def test() -> None:
         loop = asyncio.get_running_loop()

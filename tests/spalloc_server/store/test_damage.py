@@ -38,7 +38,9 @@ class Obedient:
     def __init__(self) -> None:
         self.orders: list[PowerOrder] = []
 
-    def start(self, silence: object) -> None: ...
+    def start(self, listener: object) -> None: ...
+
+    def watch(self, order: PowerOrder) -> None: ...
 
     def carry_out(self, order: PowerOrder, done: object) -> None:
         self.orders.append(order)

@@ -1,0 +1,346 @@
+# What one BMP is told and asked, and what its answers mean: power, FPGAs, and the links that they stop.
+#
+# What was told is looked at afterwards, for as far as a BMP can tell: it may acknowledge what it has not done, and the
+# network may bring a command of earlier once more. Which boards are to be what, and when, is frame.py's subject.
+"""The commands of a frame's BMP, and a look at what came of them."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from spalloc_server.hardware.conversation import Conversation, Doubt, Patience, Question
+from spinnaker.bmp import (
+    FIRST_MAJOR_WITH_FPGAS,
+    Adc,
+    Information,
+    information_request,
+    power_request,
+    read_fpga_request,
+    version_of,
+    version_request,
+    word_of,
+    write_fpga_request,
+)
+from spinnaker.fpga import FPGAS_PER_BOARD, IDENTITY_REGISTER, identifies, stop_register
+from spinnaker.geometry import Link
+from spinnaker.scp import ScpReply, describe_result
+from spinnaker.sdp import PacketError
+
+# A power command is answered when it is done: up to 10 s for power-on, so asking sooner would do it twice.
+ON_PATIENCE = Patience(10.0, 10.0, 6)
+OFF_PATIENCE = Patience(1.0, 10.0, 9)
+REGISTER_PATIENCE = Patience(0.25, 1.0, 14)
+
+LINK_TRIES = 3
+"""How often links that are not as they were ordered are set again before their board is given up."""
+OFF_LOOK_PAUSES = (0.0, 0.1, 0.4)
+"""Seconds before each look at the voltages of boards that were switched off: they need a moment to fall."""
+RUNNING_VOLTS = 0.6
+"""A board whose 1.2 V rails have more than this is on."""
+
+_STOP_BIT = 1
+
+
+_End = tuple[int, Link, bool]
+"""A board, a link of it, and whether it is to be stopped."""
+_Fpga = tuple[int, int]
+"""A board, and the number of an FPGA on it."""
+
+
+class SilenceError(Exception):
+    """The BMP did not answer at all; the message says so."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a look at boards has shown."""
+
+    failed: dict[int, str] = field(default_factory=dict)
+    """Boards that are not as wanted, and that could not be set right, with the reason."""
+    mended: dict[int, frozenset[Link]] = field(default_factory=dict)
+    """Links that were not as wanted and had to be set again, by board."""
+
+
+class BmpCommands:
+    """One frame's BMP."""
+
+    def __init__(self, address: str, doubt: Doubt) -> None:
+        """Talk with the BMP at `address`, `HOST` or `HOST:PORT`; `doubt` is told what `Conversation` tells it."""
+        self.address = address
+        self.conversation = Conversation(address, doubt)
+        self.has_fpgas: bool | None = None
+        """Whether the BMP is new enough for that; while it is not known, it is taken to be."""
+
+    async def greet(self, slot: int) -> None:
+        """Make sure that the BMP answers, and learn what it can do.
+
+        Raises:
+            SilenceError: It does not answer.
+        """
+        (reply,) = await self._ask([_greeting(slot)], REGISTER_PATIENCE)
+        self.has_fpgas = _has_fpgas(reply)
+
+    async def power(self, slots: Iterable[int], *, on: bool) -> dict[int, str]:
+        """Switch boards, and return those that failed.
+
+        All at once; only if the BMP refuses that, one by one, so that a board that it refuses fails alone.
+
+        Raises:
+            SilenceError: The BMP does not answer.
+        """
+        boards = sorted(slots)
+        patience = ON_PATIENCE if on else OFF_PATIENCE
+        (reply,) = await self._ask([_powering(boards, on=on)], patience)
+        if self._failure(reply) is None:
+            return {}
+        replies = [reply]
+        if len(boards) > 1:
+            replies = await self._ask([_powering([board], on=on) for board in boards], patience)
+        failures = {slot: self._failure(each) for slot, each in zip(boards, replies, strict=True)}
+        return {slot: failure for slot, failure in failures.items() if failure is not None}
+
+    async def still_on(self, slots: Iterable[int]) -> dict[int, str]:
+        """Return which of the boards that were switched off are on; one of which the BMP does not tell is not.
+
+        Raises:
+            SilenceError: The BMP does not answer.
+        """
+        on = sorted(slots)
+        for pause in OFF_LOOK_PAUSES:
+            if not on or self.has_fpgas is False:
+                return {}
+            if pause:
+                await asyncio.sleep(pause)
+            replies = await self._ask([_sensing(slot) for slot in on], REGISTER_PATIENCE)
+            on = [slot for slot, reply in zip(on, replies, strict=True) if _is_running(reply)]
+        return dict.fromkeys(on, f"it is on, although its BMP at {self.address} has switched it off")
+
+    async def settle_old(self, slot: int) -> None:
+        """Wait until a BMP without FPGA registers has done all that it was told.
+
+        Raises:
+            SilenceError: It does not answer.
+        """
+        # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
+        await self._ask([_greeting(slot)], REGISTER_PATIENCE)
+
+    async def isolate(self, wanted: Mapping[int, frozenset[Link]]) -> Findings:
+        """Stop links of boards that were powered on, and see that the boards run and that only these are stopped.
+
+        Args:
+            wanted: For each board, the links that are to be stopped.
+
+        Raises:
+            SilenceError: The BMP does not answer.
+        """
+        cuts = {slot: dict.fromkeys(cut, True) for slot, cut in wanted.items()}
+        ends, fpgas = _ends(cuts), _fpgas(wanted)
+        # In one go: what is written to an FPGA that does not run is of no matter.
+        replies = await self._ask(
+            [_writing_stop(*end) for end in ends] + _identifying(fpgas), REGISTER_PATIENCE
+        )
+        failed = self._not_running(fpgas, replies[len(ends) :], "did not load")
+        return await self._check(
+            wanted, Findings(failed), self._refused(ends, replies[: len(ends)]), fresh=True
+        )
+
+    async def look(self, wanted: Mapping[int, frozenset[Link]]) -> Findings:
+        """See whether boards run still and have the links stopped that they should have, and set right what isn't so.
+
+        What the BMP does not tell is taken to be right.
+
+        Args:
+            wanted: For each board, the links that are to be stopped.
+
+        Raises:
+            SilenceError: The BMP does not answer.
+        """
+        return await self._check(wanted, Findings(), {}, fresh=False)
+
+    async def _check(
+        self,
+        wanted: Mapping[int, frozenset[Link]],
+        findings: Findings,
+        refused: Mapping[int, str],
+        *,
+        fresh: bool,
+    ) -> Findings:
+        left = {slot: cut for slot, cut in wanted.items() if slot not in findings.failed}
+        for tries in range(LINK_TRIES + 1):
+            wrong = await self._wrong_links(left, findings, fresh=fresh)
+            if not wrong:
+                break
+            if tries == LINK_TRIES:
+                for slot, links in wrong.items():
+                    findings.failed[slot] = refused.get(slot) or self._disobedience(links)
+                break
+            for slot, links in wrong.items():
+                findings.mended[slot] = findings.mended.get(slot, frozenset()) | links.keys()
+            refused = await self._set(wrong)
+            left = {slot: left[slot] for slot in wrong}
+        return findings
+
+    async def _wrong_links(
+        self, wanted: Mapping[int, frozenset[Link]], findings: Findings, *, fresh: bool
+    ) -> dict[int, dict[Link, bool]]:
+        """Return the links that are not as wanted, and how they should be: True for stopped."""
+        ends = [(slot, link) for slot in wanted for link in Link]
+        replies = await self._ask([_reading_stop(slot, link) for slot, link in ends], REGISTER_PATIENCE)
+        wrong: dict[int, dict[Link, bool]] = defaultdict(dict)
+        doubtful = set()
+        for (slot, link), reply in zip(ends, replies, strict=True):
+            value = _word(reply)
+            if value is None:
+                if fresh:
+                    why = self._failure(reply) or "its BMP's answer is too short"
+                    findings.failed.setdefault(slot, f"its link {_name(link)} can't be looked at: {why}")
+                continue
+            if value & ~_STOP_BIT:
+                doubtful.add(slot)
+            if bool(value & _STOP_BIT) != (link in wanted[slot]):
+                wrong[slot][link] = link in wanted[slot]
+        if doubtful:
+            # No register that runs reads like that; most likely the board has lost its power.
+            fpgas = _fpgas(doubtful)
+            found = await self._ask(_identifying(fpgas), REGISTER_PATIENCE)
+            findings.failed |= self._not_running(fpgas, found, "has stopped running")
+        return {slot: links for slot, links in wrong.items() if slot not in findings.failed}
+
+    async def _set(self, links: Mapping[int, Mapping[Link, bool]]) -> dict[int, str]:
+        """Stop links, or let them flow again; return why the BMP refused it for a board."""
+        ends = _ends(links)
+        return self._refused(ends, await self._ask([_writing_stop(*end) for end in ends], REGISTER_PATIENCE))
+
+    def _refused(self, ends: Sequence[_End], replies: Sequence[ScpReply | None]) -> dict[int, str]:
+        refused: dict[int, str] = {}
+        for (slot, link, stop), reply in zip(ends, replies, strict=True):
+            failure = self._failure(reply)
+            if failure is not None:
+                done = "stopped" if stop else "started"
+                refused.setdefault(slot, f"its link {_name(link)} can't be {done}: {failure}")
+        return refused
+
+    def _not_running(
+        self, fpgas: Sequence[_Fpga], replies: Sequence[ScpReply | None], how: str
+    ) -> dict[int, str]:
+        """Return the boards one of whose FPGAs is not itself, and which."""
+        failed: dict[int, str] = {}
+        for (slot, fpga), reply in zip(fpgas, replies, strict=True):
+            if reply is None:
+                failed.setdefault(slot, self._unanswered())
+            elif not _identified(fpga, reply):
+                failed.setdefault(slot, f"its FPGA {fpga} {how}")
+        return failed
+
+    def _disobedience(self, links: Mapping[Link, bool]) -> str:
+        told = [
+            f"{', '.join(names)} {'are not' if stop else 'are still'} stopped"
+            for stop in (True, False)
+            if (names := sorted(_name(link) for link, wanted in links.items() if wanted is stop))
+        ]
+        return f"its links {' and '.join(told)}, although its BMP at {self.address} has set them"
+
+    async def _ask(self, questions: Sequence[Question], patience: Patience) -> list[ScpReply | None]:
+        """Ask questions and return the answers, None where none came.
+
+        Raises:
+            SilenceError: No question was answered.
+        """
+        try:
+            replies = await self.conversation.ask(questions, patience)
+        except OSError as error:
+            raise SilenceError(f"its BMP at {self.address} can't be reached: {error}") from error
+        if questions and all(reply is None for reply in replies):
+            raise SilenceError(self._unanswered())
+        return replies
+
+    def _unanswered(self) -> str:
+        return f"its BMP at {self.address} does not answer"
+
+    def _failure(self, reply: ScpReply | None) -> str | None:
+        if reply is None:
+            return self._unanswered()
+        if not reply.ok:
+            return f"its BMP at {self.address} answers {describe_result(reply.result)}"
+        return None
+
+
+def _ends(links: Mapping[int, Mapping[Link, bool]]) -> list[_End]:
+    return [(slot, link, stop) for slot, theirs in links.items() for link, stop in theirs.items()]
+
+
+def _fpgas(slots: Iterable[int]) -> list[_Fpga]:
+    return [(slot, fpga) for slot in slots for fpga in range(FPGAS_PER_BOARD)]
+
+
+def _name(link: Link) -> str:
+    return link.name.lower().replace("_", "-")
+
+
+def _word(reply: ScpReply | None) -> int | None:
+    """Return a register's value, or None if the answer holds none."""
+    try:
+        return word_of(reply) if reply is not None and reply.ok else None
+    except PacketError:
+        return None
+
+
+def _identified(fpga: int, reply: ScpReply) -> bool:
+    value = _word(reply)
+    return value is not None and identifies(fpga, value)
+
+
+def _is_running(reply: ScpReply | None) -> bool:
+    """Return whether a board is on, going by its sensors."""
+    try:
+        return reply is not None and reply.ok and max(Adc.decode(reply.data).volts_1_2) > RUNNING_VOLTS
+    except PacketError:
+        return False
+
+
+def _has_fpgas(reply: ScpReply | None) -> bool | None:
+    """Return whether a BMP is new enough to have FPGA registers, or None if its answer doesn't tell."""
+    try:
+        if reply is not None and reply.ok:
+            return version_of(reply).number.major >= FIRST_MAJOR_WITH_FPGAS
+    except PacketError:
+        pass
+    return None
+
+
+# The same few questions are asked for every job: they are put together once.
+
+
+def _powering(slots: Sequence[int], *, on: bool) -> Question:
+    return Question(power_request(slots, on), frozenset(slots))
+
+
+@cache
+def _greeting(slot: int) -> Question:
+    return Question(version_request(slot))
+
+
+@cache
+def _sensing(slot: int) -> Question:
+    return Question(information_request(slot, Information.ADC))
+
+
+def _identifying(fpgas: Iterable[_Fpga]) -> list[Question]:
+    return [_reading_identity(*each) for each in fpgas]
+
+
+@cache
+def _reading_identity(slot: int, fpga: int) -> Question:
+    return Question(read_fpga_request(slot, fpga, IDENTITY_REGISTER))
+
+
+@cache
+def _reading_stop(slot: int, link: Link) -> Question:
+    return Question(read_fpga_request(slot, *stop_register(link)))
+
+
+@cache
+def _writing_stop(slot: int, link: Link, stop: bool) -> Question:
+    return Question(write_fpga_request(slot, *stop_register(link), int(stop)), frozenset({slot}))

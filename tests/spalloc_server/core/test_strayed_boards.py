@@ -1,0 +1,176 @@
+# Boards that are found not to be as they were ordered any more: what becomes of them, and of the jobs that have them.
+
+import pytest
+
+from spalloc_client.states import JobState
+from spalloc_server.core.power import PowerOrder, border
+from spalloc_server.core.requests import AnyBoard, JobRequest, Rectangle
+from spinnaker.geometry import Board, Link, Size
+from tests.spalloc_server.core.driver import World, machine
+
+THREE = JobRequest(Rectangle(Size(1, 1)))
+RESET = "it was reset"
+
+
+def stray(world: World, number: int, *boards: Board) -> None:
+    world.site.boards_strayed("m", number, dict.fromkeys(boards, RESET), world.now)
+    world.settle()
+
+
+def ready_job(world: World) -> tuple[int, PowerOrder]:
+    job = world.create(THREE, keepalive=None)
+    (order,) = world.orders
+    world.answer_all()
+    return job, order
+
+
+def test_all_boards_of_a_job_are_powered_again_and_its_state_says_so() -> None:
+    world = World()
+    job, order = ready_job(world)
+    stray(world, order.number, min(order.boards))
+    assert world.record(job).state is JobState.power
+    (again,) = world.orders
+    assert (again.boards, again.on, again.cut) == (order.boards, True, order.cut)
+    world.answer_all()
+    record = world.record(job)
+    assert record.state is JobState.ready
+    assert record.allocation is not None
+    assert record.allocation.boards == order.boards, "it keeps its boards"
+    assert [notice.serious for notice in world.notices if f"job {job}" in notice.text] == [True]
+
+
+def test_a_job_whose_boards_do_not_come_up_again_is_moved() -> None:
+    world = World()
+    job, order = ready_job(world)
+    sick = min(order.boards)
+    stray(world, order.number, sick)
+    world.answer(world.orders[0], {sick: "dead"})
+    world.answer_all()
+    record = world.record(job)
+    assert record.state is JobState.ready
+    assert record.allocation is not None
+    assert sick not in record.allocation.boards
+
+
+def test_boards_that_a_job_wants_off_are_switched_off_again() -> None:
+    world = World()
+    job, _ = ready_job(world)
+    world.power(job, on=False)
+    (off,) = world.orders
+    world.answer_all()
+    stray(world, off.number, min(off.boards))
+    (again,) = world.orders
+    assert not again.on
+    world.answer_all()
+    assert world.record(job).state is JobState.ready
+
+
+def test_a_job_that_waits_for_another_order_goes_on_waiting_for_that() -> None:
+    world = World()
+    job, order = ready_job(world)
+    world.power(job, on=True)
+    (reset,) = world.orders
+    stray(world, order.number, min(order.boards))
+    assert world.orders == [reset]
+    world.answer_all()
+    assert world.record(job).state is JobState.ready
+
+
+def test_boards_that_no_job_has_are_switched_off_and_then_free() -> None:
+    world = World()
+    free = world.site.free_boards("m")
+    stray(world, 1, Board(0, 0, 0))
+    assert world.site.free_boards("m") == free - 1
+    (off,) = world.orders
+    assert (off.boards, off.on) == ({Board(0, 0, 0)}, False)
+    world.answer_all()
+    assert world.site.free_boards("m") == free
+
+
+def test_boards_in_care_and_boards_that_nobody_knows_are_left_to_what_is_under_way() -> None:
+    world = World()
+    job, order = ready_job(world)
+    world.destroy(job)
+    (off,) = world.orders
+    stray(world, order.number, min(order.boards), Board(9, 9, 0))
+    assert world.orders == [off]
+
+
+def test_after_a_restart_all_boards_are_watched_that_are_as_they_are_to_be() -> None:
+    world = World(machine(2, 2))
+    job, order = ready_job(world)
+    coming = world.create(JobRequest(AnyBoard()), keepalive=None)
+    (being_powered,) = world.orders
+    world.restart()
+    watched = world.standing
+    held = next(each for each in watched if each.on)
+    assert (held.boards, held.cut) == (order.boards, order.cut)
+    free = next(each for each in watched if not each.on)
+    everything = frozenset(world.machines[0].places)
+    assert free.boards == everything - order.boards - being_powered.boards
+    assert world.record(coming).state is JobState.power
+    assert world.record(job).state is JobState.ready
+
+
+def test_a_board_is_tested_with_what_jobs_rely_on() -> None:
+    world = World()
+    _, order = ready_job(world)
+    sick = min(order.boards)
+    stray(world, order.number, sick)
+    world.answer(world.orders[0], {sick: "dead"})
+    world.answer_all()
+    world.wait(3600.0)
+    (test,) = (each for each in world.orders if each.boards == {sick} and each.on)
+    assert {end.link for end in test.cut} == set(Link)
+
+
+def test_watched_borders_are_those_of_the_whole_job() -> None:
+    world = World(machine(3, 3))
+    world.create(JobRequest(Rectangle(Size(2, 2))), keepalive=None)
+    world.answer_all()
+    world.restart()
+    held = next(each for each in world.standing if each.on)
+    (job,) = world.site.jobs.values()
+    assert job.record.allocation is not None
+    assert held.cut == border(world.machines[0], job.record.allocation)
+
+
+@pytest.mark.parametrize("resting", [False, True], ids=["cooling", "resting"])
+def test_a_board_that_is_on_while_it_cools_down_or_rests_is_switched_off_first(resting: bool) -> None:
+    world = World(machine(cool_down_seconds=10.0))
+    free = world.site.free_boards("m")
+    job, order = ready_job(world)
+    one = min(order.boards)
+    if resting:
+        stray(world, order.number, one)
+        world.answer(world.orders[0], {one: "dead"})
+        world.answer_all()
+    world.destroy(job)
+    world.answer_all()
+    stray(world, 99, one)
+    world.wait(9.0)
+    (off,) = world.orders
+    assert (off.boards, off.on) == ({one}, False)
+    world.wait(20.0)
+    assert world.site.free_boards("m") == free - 1
+    world.answer_all()
+    for _ in range(20):
+        world.wait(30.0)
+        world.answer_all()
+    assert world.site.free_boards("m") == free
+
+
+def test_a_board_that_is_on_again_before_the_others_of_its_order_are_off_is_switched_off_again() -> None:
+    world = World()
+    free = world.site.free_boards("m")
+    job, order = ready_job(world)
+    world.destroy(job)
+    (off,) = world.orders
+    one = min(order.boards)
+    stray(world, off.number, one)
+    world.answer(off)
+    (again,) = world.orders
+    assert (again.boards, again.on) == ({one}, False)
+    assert world.site.free_boards("m") == free - 1
+    world.answer_all()
+    assert world.site.free_boards("m") == free
