@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
@@ -30,6 +30,7 @@ from spinnaker.places import Frame
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
@@ -125,6 +126,8 @@ class Engine:
         """Called once when there is a `failure`: the engine should be stopped then."""
         self.unheard: Callable[[], Collection[str]] = frozenset
         """Returns the hosts that have asked for something that no front has come to."""
+        self.latest_recorded: float | None = None
+        """The latest time in the records at the start, in seconds of Unix time; None if there was none."""
         self._store = store
         self._hardware = hardware
         # A thread of its own, so that the loop serves others while the disk works. One: commits are in order.
@@ -158,6 +161,7 @@ class Engine:
             StoreError: The records can't be used.
         """
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS, set_aside_unreadable=cold)
+        self.latest_recorded = max((job.ended or job.created for job in recalled.jobs), default=None)
         next_job = recalled.next_job
         if recalled.doubtful or next_job == 1:
             next_job = max(next_job, first_job)
@@ -208,31 +212,45 @@ class Engine:
         for threads in (self._disk, self._reading):
             await asyncio.get_running_loop().run_in_executor(None, threads.shutdown)
 
-    async def forget_ended(self, before: float, most: int) -> int:
-        """Drop records of ended jobs, and return how many there were.
+    async def tidy(self, before: float | None) -> int:
+        """Drop records of ended jobs until there are no more than there may be, and return how many were dropped.
 
         Args:
-            before: Those that ended before this moment of Unix time.
-            most: How many may be left; beyond that, those that ended first are dropped.
+            before: Also those that ended before this moment of Unix time; None if that can't be told.
+
+        Raises:
+            sqlite3.Error: They could not be dropped; trying again is allowed.
         """
-        loop = asyncio.get_running_loop()
+        history = self._store.history
         forgotten = 0
+        if before is not None:
+            forgotten += await self._drop_some(history.drop_ended_before, before)
+        while history.has_excess and not self._stopping:
+            forgotten += await self._on_disk(history.drop_excess, FORGOTTEN_AT_ONCE)
+        while not self._stopping and await self._on_disk(history.give_back):
+            pass
+        return forgotten
+
+    async def _drop_some(self, drop: Callable[[float, int], int], before: float) -> int:
+        dropped = 0
         while not self._stopping:
             # Few at a time: what clients wait for has its turn in between.
-            count = await loop.run_in_executor(
-                self._disk, self._store.forget_ended, before, FORGOTTEN_AT_ONCE
-            )
-            forgotten += count
+            count = await self._on_disk(drop, before, FORGOTTEN_AT_ONCE)
+            dropped += count
             if count < FORGOTTEN_AT_ONCE:
                 break
-        if self._stopping:
-            return forgotten
-        surplus = await loop.run_in_executor(self._disk, self._store.count_ended) - most
-        while surplus > 0 and not self._stopping:
-            some = min(surplus, FORGOTTEN_AT_ONCE)
-            forgotten += await loop.run_in_executor(self._disk, self._store.forget_oldest, some)
-            surplus -= some
-        return forgotten
+        return dropped
+
+    async def ended_before(self, moment: float) -> int:
+        """Return how many ended jobs are recorded that ended before a moment of Unix time.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        return await self._on_disk(self._store.history.ended_before, moment)
+
+    async def _on_disk(self, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     async def ended_jobs(
         self,
@@ -379,6 +397,7 @@ class Engine:
                     break
                 self._writing = _Batch()
                 self._carry_out(batch)
+                await self._keep_history(len(jobs))
         except Exception as fault:  # noqa: BLE001 — what is in memory may never get onto the disk now
             self.fail(fault)
         finally:
@@ -411,6 +430,19 @@ class Engine:
                 if took > LATE_SECONDS:
                     self.presence.lost(began, "records to get onto the disk")
                 return True
+
+    async def _keep_history(self, written: int) -> None:
+        """Drop what is too much in the history, so that it goes at least as fast as it comes."""
+        history = self._store.history
+        for _ in range(1 + 2 * written // FORGOTTEN_AT_ONCE):
+            if not history.has_excess or self.failure is not None:
+                break
+            try:
+                await self._on_disk(history.drop_excess, FORGOTTEN_AT_ONCE)
+            except sqlite3.OperationalError as error:
+                # The next commit is going to meet the same trouble, and to wait until it is over.
+                _log.warning("ended jobs can't be dropped from the records, will try again: %s", error)
+                break
 
     async def watch_records(self) -> None:
         """See again and again whether the records are in their place; goes on until it is cancelled."""

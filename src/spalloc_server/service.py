@@ -8,24 +8,23 @@ import contextlib
 import logging
 import sqlite3
 import threading
+from datetime import UTC, datetime
 
 from spalloc_server.clock import Clock, SystemClock
 from spalloc_server.config.settings import Configuration
+from spalloc_server.core.calendar import Calendar
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.store.database import Store
+from spalloc_server.store.keeping import HistoryLimits
 
 _log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
 HISTORY_CHECK_SECONDS = 3600.0
 """How often ended jobs are looked at to see whether they are old enough to be forgotten."""
-RUSH_CHECK_SECONDS = 60.0
-"""How often it is seen whether so many jobs came that there may be too many ended ones before that."""
-RUSH = 10
-"""So many come when they are this fraction of the ended jobs that there may be."""
 
 
 class Service:
@@ -55,6 +54,8 @@ class Service:
         self.v1 = V1Server(self.engine, configuration.v1_limits)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = threading.Event()
+        self._history_changed = asyncio.Event()
+        self._calendar = Calendar()
         self._follow(configuration)
 
     async def start(
@@ -77,8 +78,10 @@ class Service:
         except BaseException:
             await self.stop()
             raise
+        clock = self.engine.clock
+        self._calendar.begin(self.engine.latest_recorded, wall=clock.wall(), now=clock.now())
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._tidy())]
+        self._tasks = [loop.create_task(self._tidy_now_and_then())]
         if self._store.outlasts_process:
             self._tasks.append(loop.create_task(self.engine.watch_records()))
         if not self._store.is_checked:
@@ -108,6 +111,9 @@ class Service:
         self.v1.admission = configuration.v1.refusal
         self.v1.commands.trust = configuration.trust
         self.engine.site.limits = configuration.job_limits
+        history = configuration.history
+        self._store.history.limits = HistoryLimits(history.jobs, history.megabytes * 1_000_000)
+        self._history_changed.set()
 
     async def _look_for_damage(self) -> None:
         """Look once through records that are too large for that at the start."""
@@ -123,22 +129,36 @@ class Service:
                 found,
             )
 
-    async def _tidy(self) -> None:
-        """Forget old jobs, now and from time to time."""
-        site = self.engine.site
+    async def _tidy_now_and_then(self) -> None:
         while True:
-            history = self.configuration.history
-            created = site.jobs_created
-            before = self.engine.clock.wall() - history.days * DAY_SECONDS
-            try:
-                forgotten = await self.engine.forget_ended(before, history.jobs)
-            except sqlite3.Error as error:
-                _log.error("old jobs can't be dropped from the records, will try again: %s", error)
+            self._history_changed.clear()
+            await self.tidy()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HISTORY_CHECK_SECONDS):
+                    await self._history_changed.wait()
+
+    async def tidy(self) -> None:
+        """Forget jobs that are too many, and those that ended too long ago unless the clock has jumped."""
+        clock = self.engine.clock
+        wall, now = clock.wall(), clock.now()
+        before = wall - self.configuration.history.days * DAY_SECONDS
+        try:
+            if self._calendar.believes(wall=wall, now=now):
+                forgotten = await self.engine.tidy(before)
             else:
-                if forgotten:
-                    _log.info("%d ended jobs are old and forgotten", forgotten)
-            again = self.engine.clock.now() + HISTORY_CHECK_SECONDS
-            while self.engine.clock.now() < again:
-                await asyncio.sleep(RUSH_CHECK_SECONDS)
-                if (site.jobs_created - created) * RUSH > self.configuration.history.jobs:
-                    break
+                forgotten = await self.engine.tidy(None)
+                self._tell_of_doubt(wall, await self.engine.ended_before(before))
+        except sqlite3.Error as error:
+            _log.error("old jobs can't be dropped from the records, will try again: %s", error)
+        else:
+            if forgotten:
+                _log.info("%d ended jobs are old and forgotten", forgotten)
+
+    def _tell_of_doubt(self, wall: float, kept: int) -> None:
+        if kept:
+            _log.warning(
+                "the clock has jumped, to %s: %d ended jobs that are old by it are kept until it has been steady "
+                "for a day",
+                datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds"),
+                kept,
+            )

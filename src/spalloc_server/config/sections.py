@@ -32,6 +32,7 @@ from spalloc_server.fronts.v1.limits import Limits
 MOST_CONNECTIONS = 1_000_000
 MOST_JOBS = 1_000_000
 MOST_ENDED_JOBS = 1_000_000_000
+MOST_MEGABYTES = 1_000_000
 LEAST_REQUEST_BYTES = 1024
 MOST_REQUEST_BYTES = 16 * 1024 * 1024
 
@@ -93,6 +94,7 @@ def read_history(table: Table) -> History:
     history = History(
         days=table.take("days", a_duration("days"), default.days),
         jobs=table.take("jobs", whole_number(1, MOST_ENDED_JOBS), default.jobs),
+        megabytes=table.take("megabytes", whole_number(1, MOST_MEGABYTES), default.megabytes),
     )
     table.finish()
     return history

@@ -26,7 +26,9 @@ class History:
     days: float = 30.0
     """For how long."""
     jobs: int = 1_000_000
-    """How many at most; beyond that, those that ended first are forgotten."""
+    """How many at most; beyond that, those that never had boards are forgotten first, then those that ended first."""
+    megabytes: int = 1000
+    """How much of the disk the records may take, in millions of bytes; beyond that, the same are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,4 +47,7 @@ def describe(path: Path, configuration: Configuration) -> Iterator[str]:
         metrics = configuration.metrics
         yield f"  metrics: {', '.join(metrics.addresses)} port {metrics.port}, allowed from {metrics.allow}"
     history = configuration.history
-    yield f"  records: {configuration.state}, ended jobs for {history.days:g} days, {history.jobs} at most"
+    yield (
+        f"  records: {configuration.state}, ended jobs for {history.days:g} days, "
+        f"{history.jobs} or {history.megabytes} MB at most"
+    )

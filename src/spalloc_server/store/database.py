@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.store import history
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy
+from spalloc_server.store.history import ended_job, ended_jobs
+from spalloc_server.store.keeping import Keeper
 from spalloc_server.store.opening import (
     connect,
     connect_to_read,
@@ -31,6 +33,7 @@ from spalloc_server.store.recalling import (
     read_jobs,
     read_next_job,
 )
+from spalloc_server.store.room import Reserve, lacks_room
 from spalloc_server.store.soundness import CHECKED_AT_ONCE_BYTES, flaw, save_what_can_be_read
 from spalloc_server.store.writing import count_start, put_boards, put_jobs
 
@@ -69,10 +72,16 @@ class Store:
         """Jobs that have ended, and of which the log said that they can't be read."""
         self._written = False
         """Whether this process has written anything."""
+        self._reserve = None if path is None else Reserve(path)
+        self.history = Keeper(lambda: self._database, self._reserve)
+        """What is kept of ended jobs; in the use of the thread that writes."""
         self._usable = False
         """Whether the database is open; while its files are put back into their places it may not be."""
         self._files = None if path is None else Files(path)
         try:
+            if self._reserve is not None:
+                # Even to be opened, a database needs room.
+                self._reserve.release()
             self._database = database or connect(path)
             self._open()
         except BaseException as error:
@@ -92,6 +101,7 @@ class Store:
         except BaseException:
             self._database.close()
             raise
+        self.history.count()
         self._usable = True
 
     def _open_file(self, path: Path) -> None:
@@ -107,10 +117,17 @@ class Store:
             self._files, had_log = Files(path), True
             self._database = connect(path)
             prepare(self._database, self._name)
-        mark_running(self._database, self._name, had_log=had_log)
+        try:
+            mark_running(self._database, self._name, had_log=had_log)
+        except sqlite3.OperationalError as error:
+            if not lacks_room(error) or not self.history.make_room():
+                raise
+            mark_running(self._database, self._name, had_log=had_log)
         # Now, and not when it is first used: it must be the same file.
         self._reader = connect_to_read(path)
         self._files.note()
+        if self._reserve is not None:
+            self._reserve.keep()
 
     def _prepare_and_check(self, path: Path) -> str | None:
         """Return what is damaged in the file, or None; a large one is looked through only if it is to be saved."""
@@ -162,6 +179,18 @@ class Store:
             sqlite3.Error: They could not be written; trying again is allowed.
         """
         self.look()
+        try:
+            self._put(jobs, boards)
+        except sqlite3.OperationalError as error:
+            if not lacks_room(error) or not self.history.make_room():
+                raise
+            self._put(jobs, boards)
+        self._written = True
+        self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()))
+        # What was taken away meanwhile took with it what was just written.
+        self.look()
+
+    def _put(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
         database = self._database
         database.execute("BEGIN")
         try:
@@ -179,9 +208,6 @@ class Store:
             if is_damage(error):
                 raise damaged(self._name, error) from error
             raise
-        self._written = True
-        # What was taken away meanwhile took with it what was just written.
-        self.look()
 
     def look(self) -> None:
         """See whether the files are in their places; if they were removed, write all of them again.
@@ -225,30 +251,6 @@ class Store:
         files.drop_rest()
         files.release()
 
-    def forget_ended(self, before: float, limit: int) -> int:
-        """Drop at most `limit` jobs that ended before a moment of Unix time, and return how many.
-
-        Raises:
-            sqlite3.Error: They could not be dropped; trying again is allowed.
-        """
-        return history.forget_ended(self._database, before, limit)
-
-    def count_ended(self) -> int:
-        """Return how many ended jobs are recorded.
-
-        Raises:
-            sqlite3.Error: They can't be read.
-        """
-        return history.count_ended(self._database)
-
-    def forget_oldest(self, limit: int) -> int:
-        """Drop at most `limit` jobs, those that ended first, and return how many.
-
-        Raises:
-            sqlite3.Error: They could not be dropped; trying again is allowed.
-        """
-        return history.forget_oldest(self._database, limit)
-
     @property
     def outlasts_process(self) -> bool:
         """Whether what is written is still there when this process has ended."""
@@ -268,7 +270,7 @@ class Store:
             sqlite3.Error: They can't be read.
         """
         with self._reading:
-            return history.ended_jobs(self._to_read(), owner, machine, limit, self._told)
+            return ended_jobs(self._to_read(), owner, machine, limit, self._told)
 
     def ended_job(self, number: int) -> JobRecord | None:
         """Return the job with an ID, if it has ended and is recorded; may be called where `ended_jobs` may.
@@ -277,7 +279,7 @@ class Store:
             sqlite3.Error: It can't be read.
         """
         with self._reading:
-            return history.ended_job(self._to_read(), number, self._told)
+            return ended_job(self._to_read(), number, self._told)
 
     def _to_read(self) -> sqlite3.Connection:
         if self._reader is None:

@@ -18,6 +18,10 @@ _MOST_TOLD = 1000
 _LATEST = "SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
 _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
 _COUNT = "SELECT count(*) FROM jobs WHERE ended IS NOT NULL"
+_FORGET_IDLE = """
+DELETE FROM jobs
+WHERE id IN (SELECT id FROM jobs WHERE ended IS NOT NULL AND machine IS NULL ORDER BY ended, id LIMIT ?)
+"""
 _FORGET_OLDEST = """
 DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended IS NOT NULL ORDER BY ended, id LIMIT ?)
 """
@@ -75,12 +79,38 @@ def forget_ended(database: sqlite3.Connection, before: float, limit: int) -> int
     return database.execute(_FORGET, (before, limit)).rowcount
 
 
-def count_ended(database: sqlite3.Connection) -> int:
-    """Return how many ended jobs there are."""
-    (count,) = database.execute(_COUNT).fetchone()
+def count_ended(database: sqlite3.Connection, before: float | None = None) -> int:
+    """Return how many ended jobs there are: all, or those that ended before a moment of Unix time."""
+    if before is None:
+        (count,) = database.execute(_COUNT).fetchone()
+    else:
+        (count,) = database.execute(f"{_COUNT} AND ended < ?", (before,)).fetchone()
     return int(count)
 
 
 def forget_oldest(database: sqlite3.Connection, limit: int) -> int:
-    """Drop at most `limit` jobs, those that ended first, and return how many."""
-    return database.execute(_FORGET_OLDEST, (limit,)).rowcount
+    """Drop at most `limit` jobs and return how many: those without boards first, then those that ended first.
+
+    Jobs that never had boards come as fast as somebody can ask for them; they must not push out those that had.
+    """
+    idle = database.execute(_FORGET_IDLE, (limit,)).rowcount
+    if idle >= limit:
+        return idle
+    return idle + database.execute(_FORGET_OLDEST, (limit - idle,)).rowcount
+
+
+def used_bytes(database: sqlite3.Connection) -> int:
+    """Return how much of the database's file holds anything."""
+    pages, free, size = (
+        database.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def free_bytes(database: sqlite3.Connection) -> int:
+    """Return how much of the database's file is kept for what comes."""
+    free, size = (
+        database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
+    )
+    return int(free * size)

@@ -12,6 +12,8 @@ from spalloc_server.store.errors import StoreError
 
 _log = logging.getLogger(__name__)
 
+LONGEST_LOG_BYTES = 8 * 1024 * 1024
+"""What the write-ahead log keeps of the disk once it has been moved into the file."""
 _LOST_LOG = (
     "%s has lost its write-ahead log: either that was deleted, and the last commands with it, or another program "
     "opened the file meanwhile, or it is a copy from a time when the server ran, and jobs that began since are "
@@ -59,7 +61,11 @@ def prepare(database: sqlite3.Connection, name: str) -> None:
     # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
     # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
     run("PRAGMA synchronous = EXTRA")
+    if version == 0:
+        # What is dropped can be given back to the disk, a little at a time.
+        run("PRAGMA auto_vacuum = INCREMENTAL")
     run("PRAGMA journal_mode = WAL")
+    run(f"PRAGMA journal_size_limit = {LONGEST_LOG_BYTES}")
     if version == len(schema.MIGRATIONS):
         return
     # All or nothing: a server that is killed in between leaves the older version whole.

@@ -218,7 +218,7 @@ def test_check_says_what_a_configuration_means(machines: list[Machine], tmp_path
         "  b: 2x1 triads, 6 boards (0 dead), 1 BMP, tags default",
         "  clients: 127.0.0.1 port 0, allowed from 0.0.0.0/0, ::/0",
         "  metrics: 127.0.0.1 port 22245, allowed from 0.0.0.0/0, ::/0",
-        f"  records: {tmp_path}/site.state, ended jobs for 30 days, 1000000 at most",
+        f"  records: {tmp_path}/site.state, ended jobs for 30 days, 1000000 or 1000 MB at most",
     ]
 
 

@@ -51,7 +51,9 @@ class Obedient:
 class Started:
     """A server that took up records, with nothing but its core, its store and its engine."""
 
-    def __init__(self, path: Path, *, set_aside: bool = False, cold: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, set_aside: bool = False, cold: bool = False, first_job: int = FIRST_JOB
+    ) -> None:
         self.world = World(0)
         self.process = Process(self.world, Network(self.world), "server")
         self.hardware = Obedient()
@@ -59,7 +61,7 @@ class Started:
         self.store = Store(path, set_aside_unreadable=set_aside)
         self.engine = Engine(self.site, self.store, self.hardware, self)  # type: ignore[arg-type]
         try:
-            begin = lambda: self.engine.start(cold=cold, first_job=FIRST_JOB)  # noqa: E731
+            begin = lambda: self.engine.start(cold=cold, first_job=first_job)  # noqa: E731
             self.process.enter(begin)
         except BaseException:
             self.store.close()
@@ -319,7 +321,8 @@ def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_file_is_kept(
     else:
         raise AssertionError("no damage was found in a hundred files")
     broken = path.read_bytes()
-    server = Started(path, set_aside=True)
+    # It starts later, so the clock says so.
+    server = Started(path, set_aside=True, first_job=FIRST_JOB + 1000)
     assert path.with_name("state.damaged-1").read_bytes()[4096:] == broken[4096:]
     assert any("is damaged" in record.message for record in caplog.records)
     assert server.create(JobRequest(AnyBoard())) >= FIRST_JOB + JOBS

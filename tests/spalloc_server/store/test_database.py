@@ -246,7 +246,7 @@ def test_what_was_written_survives_a_power_loss_at_any_moment(story: int) -> Non
     acknowledged = 0
     attempted = 0
     for _ in range(6):
-        stop_at = disk.operations + dice.randint(1, 120)
+        stop_at = disk.operations + dice.randint(1, 200)
         life = disk.life
 
         def look(stop_at: int = stop_at, life: int = life) -> None:

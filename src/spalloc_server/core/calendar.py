@@ -1,0 +1,36 @@
+# Whether the calendar can be believed: what is deleted because it is old is gone, however wrong the clock was.
+#
+# Compares the wall clock with the time that passes, which no one can set. What is old, and what becomes of it, is told
+# elsewhere.
+"""A wall clock that may jump."""
+
+DRIFT_SECONDS = 60.0
+"""By so much the wall clock may differ between two looks from what passed: clocks are corrected all the time."""
+AT_REST_SECONDS = 86_400.0
+"""A site may have recorded nothing for so long before it is started; also how long a clock must be steady after a jump,
+so that somebody can see that it is wrong."""
+
+
+class Calendar:
+    """Says when a wall clock has been steady for long enough to delete something for being old."""
+
+    def __init__(self) -> None:
+        """Believe nothing before `begin`."""
+        self._wall = self._now = 0.0
+        self._doubted_until: float | None = None
+
+    def begin(self, latest: float | None, *, wall: float, now: float) -> None:
+        """Start at a time of the wall clock, `wall`, that must go with the latest that is recorded, if anything is."""
+        self._wall, self._now = wall, now
+        if latest is not None and not -DRIFT_SECONDS <= wall - latest <= AT_REST_SECONDS:
+            self._doubted_until = now + AT_REST_SECONDS
+
+    def believes(self, *, wall: float, now: float) -> bool:
+        """Look at both clocks, and return whether what is old by the wall clock may be deleted."""
+        jump = (wall - self._wall) - (now - self._now)
+        self._wall, self._now = wall, now
+        if abs(jump) > DRIFT_SECONDS:
+            self._doubted_until = now + AT_REST_SECONDS
+        if self._doubted_until is not None and now >= self._doubted_until:
+            self._doubted_until = None
+        return self._doubted_until is None

@@ -1,0 +1,64 @@
+# Room on a disk that is full: some is kept back in a file of its own, for dropping what makes room.
+#
+# Dropping records takes room, too: pages that change are written to the log first. Which records go is history.py's
+# subject.
+"""Room kept back."""
+
+import logging
+import os
+import sqlite3
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+RESERVE_BYTES = 4 * 1024 * 1024
+"""As much as the write-ahead log has before it is moved into the file: enough to move it, and to drop some records."""
+_NO_ROOM = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        # A quota, a limit on the length of files, and a full disk below memory that is shared.
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+    }
+)
+
+
+def lacks_room(error: sqlite3.Error) -> bool:
+    """Return whether a write failed for lack of room."""
+    return getattr(error, "sqlite_errorcode", None) in _NO_ROOM
+
+
+class Reserve:
+    """A file beside the records that holds nothing but room."""
+
+    def __init__(self, records: Path) -> None:
+        """Keep nothing back yet; `records` is the file that the room is for."""
+        self._path = records.with_name(records.name + ".reserve")
+        self._told = False
+
+    def release(self) -> None:
+        """Give the room to whatever is written next."""
+        self._path.unlink(missing_ok=True)
+
+    def keep(self) -> bool:
+        """Keep the room back, if it is there, and return whether it is; the log is told once where it is not."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._path.unlink(missing_ok=True)
+            if not self._told:
+                self._told = True
+                _log.warning(
+                    "there is no room to keep %d MB back in %s, for the day when the disk is full: %s",
+                    RESERVE_BYTES // 1024**2,
+                    self._path,
+                    error.strerror,
+                )
+            return False
+        self._told = False
+        return True
