@@ -23,6 +23,8 @@ from spalloc_server.store.keeping import HistoryLimits
 _log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
+MOST_BYTES_IN_MEMORY = 50_000_000
+"""What records may take that are kept in memory."""
 HISTORY_CHECK_SECONDS = 3600.0
 """How often ended jobs are looked at to see whether they are old enough to be forgotten."""
 
@@ -112,7 +114,10 @@ class Service:
         self.v1.commands.trust = configuration.trust
         self.engine.site.limits = configuration.job_limits
         history = configuration.history
-        self._store.history.limits = HistoryLimits(history.jobs, history.megabytes * 1_000_000)
+        most = history.megabytes * 1_000_000
+        self._store.history.limits = HistoryLimits(
+            history.jobs, most if self._store.outlasts_process else min(most, MOST_BYTES_IN_MEMORY)
+        )
         self._history_changed.set()
 
     async def _look_for_damage(self) -> None:

@@ -30,7 +30,7 @@ from spinnaker.places import Frame
 
 TIMED_OUT = "Job timed out."
 STARTED_COLD = "The server was started afresh."
-REMEMBERED_JOBS = 10_000
+REMEMBERED_JOBS = 1_000
 """Destroyed jobs that are kept in memory; the fate of older ones is in the records alone."""
 
 ENDED_CLOCKS = 64

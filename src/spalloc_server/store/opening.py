@@ -103,6 +103,9 @@ def mark_running(database: sqlite3.Connection, name: str, *, had_log: bool) -> N
         had_log: Whether there was a write-ahead log beside the file.
     """
     run = database.execute
+    if run("PRAGMA journal_mode").fetchone()[0] != "wal":
+        # Not every file system can have one.
+        return
     run("BEGIN")
     if run("SELECT 1 FROM counters WHERE name = 'running'").fetchone() and not had_log:
         _log.critical(_LOST_LOG, name)
