@@ -85,7 +85,7 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
         if re.search(r"^def main\(", _text(path), re.MULTILINE)
     }
     # `spalloc-server check` and the like: commands of a command.
-    within = {f"spalloc_server.scripts.{name}:main" for name in ("check", "convert")}
+    within = {f"spalloc_server.scripts.{name}:main" for name in ("check", "convert", "reload")}
     assert set(PROJECT["project"]["scripts"].values()) == present - within
 
 

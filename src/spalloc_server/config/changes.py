@@ -1,9 +1,23 @@
-# From one configuration to the next: which settings a running server can't follow.
+# From one configuration to the next: what is different, and which settings a running server can't follow.
 #
 # Compares values; following the others is service.py's and operation/running.py's.
 """Changes of a configuration."""
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
 from spalloc_server.config.settings import Configuration, Listening
+
+_IN_THE_FILE = {
+    "v1.addresses": "v1.listen",
+    "metrics.addresses": "metrics.listen",
+    "v1_limits": "v1.limits",
+    "state": "state.file",
+    "control": "control.socket",
+    "job_limits": "jobs",
+    "log_level": "log.level",
+}
+"""How the file names what is called otherwise here."""
 
 
 def needs_restart(started_with: Configuration, now: Configuration) -> list[str]:
@@ -19,8 +33,48 @@ def needs_restart(started_with: Configuration, now: Configuration) -> list[str]:
         "v1.port": (started_with.v1.port, now.v1.port),
         "metrics": (_place(started_with.metrics), _place(now.metrics)),
         "state.file": (started_with.state, now.state),
+        "control.socket": (started_with.control_socket, now.control_socket),
     }
     return [name for name, (old, new) in settings.items() if old != new]
+
+
+def differences(before: Configuration, after: Configuration) -> list[str]:
+    """Return what is different, one sentence for each setting or machine, in the file's words."""
+    return [*_machines(before, after), *_settings("", before, after)]
+
+
+def _machines(before: Configuration, after: Configuration) -> Iterator[str]:
+    old = {machine.name: machine for machine in before.machines}
+    new = {machine.name: machine for machine in after.machines}
+    for name in old.keys() - new.keys():
+        yield f'machine "{name}" is gone'
+    for name, machine in new.items():
+        if name not in old:
+            yield f'machine "{name}" is new'
+        elif machine != old[name]:
+            changed = [
+                field.name
+                for field in fields(machine)
+                if field.compare and getattr(machine, field.name) != getattr(old[name], field.name)
+            ]
+            yield f'machine "{name}" has other {", ".join(changed)}'
+    if [name for name in old if name in new] != [name for name in new if name in old]:
+        yield "the machines have another order"
+
+
+def _settings(path: str, before: object, after: object) -> Iterator[str]:
+    for field in fields(before):  # type: ignore[arg-type]
+        if field.name == "machines":
+            continue
+        inner = f"{path}.{field.name}" if path else field.name
+        name = _IN_THE_FILE.get(inner, inner)
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        if old == new:
+            continue
+        if type(old) is type(new) and is_dataclass(old) and not path:
+            yield from _settings(name, old, new)
+        else:
+            yield f"{name} is another"
 
 
 def _place(listening: Listening | None) -> object:

@@ -13,6 +13,7 @@ from spalloc_server.config.machines import DEFAULT_CARE, read_care, read_machine
 from spalloc_server.config.mistakes import ConfigurationError, Mistake, Mistakes
 from spalloc_server.config.reading import Table
 from spalloc_server.config.sections import (
+    read_control,
     read_history,
     read_jobs,
     read_log,
@@ -94,6 +95,7 @@ def _read(text: str, name: str, folder: Path) -> Configuration:
         v1_limits=v1_limits,
         metrics=read_metrics(document.table("metrics")) if document.has("metrics") else None,
         state=read_state(document.table("state"), folder, default_state(Path(name), folder)),
+        control=read_control(document.table("control"), folder),
         history=read_history(document.table("history")),
         job_limits=read_jobs(document.table("jobs")),
         trust=read_trust(document.table("trust")),

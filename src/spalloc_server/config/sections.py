@@ -88,6 +88,13 @@ def read_state(table: Table, folder: Path, default: Path) -> Path:
     return path
 
 
+def read_control(table: Table, folder: Path) -> Path | None:
+    """Return the place of the control socket; None for the usual one."""
+    path = table.take("socket", InFolder(folder), None)
+    table.finish()
+    return path
+
+
 def read_history(table: Table) -> History:
     """Return which ended jobs are remembered."""
     default = History()

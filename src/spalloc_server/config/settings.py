@@ -70,3 +70,12 @@ class Configuration:
     job_limits: JobLimits = field(default_factory=JobLimits)
     trust: Trust = field(default_factory=Trust)
     log_level: Level = Level.INFO
+    control: Path | None = None
+    """Where the control socket is, if not beside the records."""
+
+    @property
+    def control_socket(self) -> Path | None:
+        """Where administrators' commands reach the running server; None for one that keeps no records in a file."""
+        if self.control is not None or self.state is None:
+            return self.control
+        return self.state.with_name(f"{self.state.name}.socket")

@@ -25,6 +25,7 @@ from spalloc_server.core.scheduler import Scheduler, Waiting
 from spalloc_server.core.silence import SilentFrames
 from spalloc_server.core.timers import Timers
 from spalloc_server.core.upkeep import Fault, Upkeep
+from spalloc_server.words import counted
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
@@ -32,6 +33,9 @@ TIMED_OUT = "Job timed out."
 STARTED_COLD = "The server was started afresh."
 REMEMBERED_JOBS = 1_000
 """Destroyed jobs that are kept in memory; the fate of older ones is in the records alone."""
+
+MOST_NAMED = 20
+"""Jobs that one line of the log names; of more, it says how many there are."""
 
 ENDED_CLOCKS = 64
 """How many keepalive clocks of ended jobs may run on beyond the number of live jobs."""
@@ -415,8 +419,9 @@ class Site:
         # A machine that was away and is back may have boards in care that the scheduler has forgotten.
         self._reserve(self._upkeep.in_care())
 
-    def _end_touched(self, after: Mapping[str, Machine] | None, wall: float, now: float) -> None:
-        """End the jobs that can't keep their boards under a configuration; None stands for the present one."""
+    def _end_touched(self, after: Mapping[str, Machine] | None, wall: float, now: float) -> list[int]:
+        """End the jobs that can't keep their boards under a configuration, None being the present one; return them."""
+        ended = []
         for number in sorted(set(self.holders.values())):
             job = self.jobs[number]
             allocation = job.record.allocation
@@ -428,6 +433,8 @@ class Site:
                     why = objection(allocation, present, after.get(allocation.machine))
                 if why is not None:
                     self._end(job, why, wall, now)
+                    ended.append(job.id)
+        return ended
 
     # Restart
 
@@ -461,7 +468,16 @@ class Site:
             self._remember(record)
         self._recall_live([record for record in records if record.state is not JobState.destroyed], wall, now)
         self._recall_boards(self._perhaps_on(boards) if doubtful else boards, now)
-        self._end_touched(None, wall, now)
+        ended = self._end_touched(None, wall, now)
+        if ended:
+            first = ", ".join(map(str, ended[:MOST_NAMED]))
+            others = f" and {len(ended) - MOST_NAMED} more" if len(ended) > MOST_NAMED else ""
+            self._notice(
+                f"this start ends {counted(len(ended), 'job')} whose boards the configuration no longer has: "
+                f"{first}{others}",
+                {"jobs": len(ended)},
+                serious=True,
+            )
         for job in list(self.jobs.values()):
             if job.record.allocation is None:
                 self._scheduler.submit(job.id, job.record.request, job.since)

@@ -5,16 +5,20 @@
 
 import asyncio
 import logging
+import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from spalloc_server.config.changes import needs_restart
-from spalloc_server.config.mistakes import ConfigurationError
+import msgspec
+
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.jobs import first_job
 from spalloc_server.operation import log
+from spalloc_server.operation.control.protocol import Answer
+from spalloc_server.operation.control.server import ControlServer
 from spalloc_server.operation.garbage import keep_collections_short
+from spalloc_server.operation.reloading import Effect, Reloading
 from spalloc_server.operation.systemd import Systemd
 from spalloc_server.service import Service
 from spalloc_server.words import counted
@@ -23,6 +27,13 @@ if TYPE_CHECKING:
     from spalloc_server.operation.http import HttpServer
 
 _log = logging.getLogger(__name__)
+
+
+class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The arguments of the administrator's `reload`."""
+
+    ends_jobs: bool = False
+    """Whether it may end jobs."""
 
 
 class Operation:
@@ -35,18 +46,19 @@ class Operation:
 
         Args:
             configuration: What it begins with.
-            read_again: Called on SIGHUP, in a thread; raises ConfigurationError if anything is wrong.
+            read_again: Called at each reload, in a thread; raises ConfigurationError if anything is wrong.
             systemd: Who is told of its state.
         """
         self._configuration = configuration
         self._read_again = read_again
         self._systemd = systemd
         self._http: HttpServer | None = None
+        self._control: ControlServer | None = None
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
 
     async def run(self, *, cold: bool = False, set_aside_unreadable: bool = False) -> None:
-        """Serve until SIGINT or SIGTERM; on SIGHUP, read the configuration again.
+        """Serve until SIGINT or SIGTERM; on SIGHUP, read the configuration again, but end no job.
 
         Args:
             cold: Whether to end all recorded jobs and to switch all boards off first.
@@ -61,17 +73,22 @@ class Operation:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        records = self._configuration.state
+        if records is not None and not records.exists():
+            _log.warning("there are no records in %s: the server begins without jobs", records)
         service = Service(self._configuration, set_aside_unreadable=set_aside_unreadable)
         service.engine.on_failure = self._ended.set
         await service.start(cold=cold, first_job=first_job(service.engine.clock.wall()))
         keep_collections_short(loop)
         try:
             await self._start_metrics(service)
+            reloading = Reloading(service, self._read_again, self._how_to_end_jobs())
+            await self._start_control(reloading)
             self._report(service)
             for host, port in service.v1.addresses:
                 _log.info("listening on %s port %d", host, port)
             async with asyncio.TaskGroup() as tasks:
-                companions = [tasks.create_task(self._reload_on_demand(service))]
+                companions = [tasks.create_task(self._reload_on_demand(reloading))]
                 if self._systemd.watchdog_seconds is not None:
                     companions.append(tasks.create_task(self._stay_alive(self._systemd.watchdog_seconds)))
                 await self._ended.wait()
@@ -81,10 +98,16 @@ class Operation:
                 for companion in companions:
                     companion.cancel()
         finally:
+            if self._control is not None:
+                await self._control.stop()
             if self._http is not None:
                 await self._http.stop()
             await service.stop()
         service.engine.check()
+
+    def _how_to_end_jobs(self) -> str:
+        path = self._configuration.control_socket
+        return f"spalloc-server reload --socket {shlex.quote(str(path))} --ends-jobs"
 
     async def _start_metrics(self, service: Service) -> None:
         listening = self._configuration.metrics
@@ -111,37 +134,42 @@ class Operation:
 
     # Reloading
 
-    async def _reload_on_demand(self, service: Service) -> None:
+    async def _reload_on_demand(self, reloading: Reloading) -> None:
         while True:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
-            self._systemd.reloading()
-            await self._reload(service)
-            self._report(service)
+            await self._reload(reloading, may_end_jobs=False)
 
-    async def _reload(self, service: Service) -> None:
-        try:
-            # In a thread: a file may be long, and its disk slow.
-            configuration = await asyncio.to_thread(self._read_again)
-        except ConfigurationError as error:
-            _log.error("the new configuration is refused, the old one stays in force")
-            for mistake in error.mistakes:
-                _log.error(
-                    "mistake in the configuration: %s",
-                    mistake.sentence,
-                    extra={"file": mistake.file, "line": mistake.line},
-                )
-            return
-        except Exception:  # noqa: BLE001 — jobs must not suffer from whatever is wrong with a file
-            _log.exception("the new configuration can't be read, the old one stays in force")
-            return
-        service.reconfigure(configuration)
+    async def _reload(self, reloading: Reloading, *, may_end_jobs: bool) -> Effect:
+        self._systemd.reloading()
+        effect = await reloading.reload(may_end_jobs=may_end_jobs)
+        configuration = reloading.service.configuration
         log.set_level(configuration.log_level.value)
         if self._http is not None and configuration.metrics is not None:
             self._http.admission = configuration.metrics.refusal
-        for setting in needs_restart(self._configuration, configuration):
-            _log.warning("a changed %s takes effect only when the server is started again", setting)
-        _log.info("the configuration was read again", extra={"machines": len(configuration.machines)})
+        self._report(reloading.service)
+        return effect
+
+    async def _start_control(self, reloading: Reloading) -> None:
+        """Listen to the administrator's words."""
+        path = self._configuration.control_socket
+        if path is None:
+            return
+
+        async def reload(arguments: Mapping[str, object]) -> Answer:
+            wishes = msgspec.convert(arguments, Reload)
+            effect = await self._reload(reloading, may_end_jobs=wishes.ends_jobs)
+            return effect.answer()
+
+        control = ControlServer(path, {"reload": reload})
+        try:
+            await control.start()
+        except OSError as error:
+            # Jobs must not suffer from it.
+            _log.warning("there is no control socket: %s", error.strerror or error)
+            return
+        self._control = control
+        _log.info("the control socket is %s", path)
 
 
 async def serve(

@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="spalloc-server",
         description="Share a site's SpiNNaker boards among jobs.",
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
-        "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE.csv",
+        "spalloc-server reload CONFIG.toml, spalloc-server convert OLD.cfg, spalloc-server simulate TRACE.csv",
     )
     site = parser.add_mutually_exclusive_group(required=True)
     site.add_argument(
@@ -77,6 +77,12 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="keep jobs in FILE, so that they outlive the server (default: as configured; with --virtual, nowhere)",
+    )
+    parser.add_argument(
+        "--socket",
+        type=Path,
+        metavar="FILE",
+        help="listen for spalloc-server reload at FILE (default: as configured, else beside the records)",
     )
     parser.add_argument(
         "--cold-start",
@@ -260,6 +266,7 @@ def _with_options(configuration: "Configuration", arguments: argparse.Namespace)
             port=v1.port if arguments.port is None else arguments.port,
         ),
         state=configuration.state if arguments.state is None else arguments.state,
+        control=configuration.control if arguments.socket is None else arguments.socket,
         log_level=level,
     )
 
@@ -276,6 +283,12 @@ def _convert(words: Sequence[str]) -> int:
     return convert(words)
 
 
+def _reload(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.reload import main as reload
+
+    return reload(words)
+
+
 def _simulate(words: Sequence[str]) -> int:
     from spalloc_server.simulate.command import main as simulate
 
@@ -285,5 +298,6 @@ def _simulate(words: Sequence[str]) -> int:
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "check": _check,
     "convert": _convert,
+    "reload": _reload,
     "simulate": _simulate,
 }

@@ -193,7 +193,7 @@ control = "me"
             '4: v1.allow[0] is "10.0.0.1/8"; expected a network, such as "10.0.0.0/8" (no bits set after the first 8), '
             "or an address"
         ),
-        "5: v2 is not a setting; known are boards, history, jobs, log, machine, metrics, state, trust, v1",
+        "5: v2 is not a setting; known are boards, control, history, jobs, log, machine, metrics, state, trust, v1",
         '8: machine "desk" size is "2x"; expected a size in triads, "WIDTHxHEIGHT", from "1x1" to "21x21"',
         '10: machine "desk" dead_boards[0] is [0, 0]; expected a board\'s [x, y, z]',
         '12: machine[1] has no name; expected a name, such as name = "desk"',

@@ -12,6 +12,7 @@ TABLES = (
     "v1.limits",
     "metrics",
     "state",
+    "control",
     "history",
     "jobs",
     "trust",

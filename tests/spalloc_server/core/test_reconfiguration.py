@@ -10,6 +10,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.census import count_boards
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.outlook import Outlook
 from spalloc_server.core.power import NewMachines, PowerOrder
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, Size
@@ -188,6 +189,17 @@ def test_a_cold_start_ends_all_jobs_and_gives_no_board_away_before_it_is_off() -
     assert world.record(job).state is JobState.power
 
 
+def test_a_start_says_which_jobs_it_ends() -> None:
+    world = World(machine(1, 1), machine(1, 1, name="n"))
+    gone, _ = world.create(replace(THREE, machine="m")), world.create(replace(THREE, machine="n"))
+    world.answer_all()
+    world.notices.clear()
+    world.restart(machine(1, 1, name="n"))
+    (said,) = [notice for notice in world.notices if "this start" in notice.text]
+    assert said.text == f"this start ends 1 job whose boards the configuration no longer has: {gone}"
+    assert said.serious
+
+
 def test_a_cold_start_forgets_that_boards_are_faulty_but_not_that_strange_ones_are_perhaps_on() -> None:
     world = World(machine(1, 1))
     world.create(JobRequest(BoardAt(Board(0, 0, 0))))
@@ -257,7 +269,14 @@ class Reconfigurations(RuleBasedStateMachine):
 
     @rule(picks=configurations)
     def reconfigure(self, picks: list[int]) -> None:
-        self.world.reconfigure(*(VARIANTS[pick] for pick in picks))
+        site, machines = self.world.site, [VARIANTS[pick] for pick in picks]
+        outlook = Outlook(machines)
+        for _ in outlook.work_out(outlook.unknown(site)):
+            pass
+        foretold = {ending.job: ending.why for ending in outlook.endings(site)}
+        live = set(site.jobs)
+        self.world.reconfigure(*machines)
+        assert {job: site.ended[job].reason for job in live - set(site.jobs)} == foretold
 
     @rule(picks=configurations)
     def restart(self, picks: list[int]) -> None:
@@ -333,7 +352,7 @@ class Reconfigurations(RuleBasedStateMachine):
     def every_notice_says_what_it_is_about(self) -> None:
         for notice in self.world.notices:
             assert notice.about
-            assert notice.about.keys() <= {"job", "machine", "board", "frame"}
+            assert notice.about.keys() <= {"job", "jobs", "machine", "board", "frame"}
             assert all(str(value) in notice.text for value in notice.about.values())
 
     @invariant()

@@ -103,6 +103,14 @@ def test_options_go_before_the_file(machines: list[Machine], tmp_path: Path) -> 
     assert (tmp_path / "s").exists()
 
 
+def _reload_ending_jobs(running: ServerProcess, configuration: Path) -> None:
+    done = subprocess.run(
+        [*SERVER, "reload", str(configuration), "--ends-jobs"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    _log_until(running, "configuration was read again")
+
+
 def test_a_reload_ends_only_the_jobs_that_it_touches(machines: list[Machine], tmp_path: Path) -> None:
     configuration = write(tmp_path / "site.toml", machines)
     with (
@@ -115,7 +123,7 @@ def test_a_reload_ends_only_the_jobs_that_it_touches(machines: list[Machine], tm
         client.notify_job(kept)
         client.notify_machine()
         write(configuration, [without(machines[0], Board(0, 0, 2)), machines[1]])
-        _reload(running)
+        _reload_ending_jobs(running, configuration)
         assert client.wait_for_notification(timeout=30.0) == {"machines_changed": ["a"]}
         assert (
             client.get_job_state(gone)["reason"] == "Board (0, 0, 2) of machine a was taken out of service."
@@ -126,7 +134,7 @@ def test_a_reload_ends_only_the_jobs_that_it_touches(machines: list[Machine], tm
         # The boards that live are switched off first, and then can be had again.
         _ready(client, 0, 0, 0, machine="a")
         write(configuration, [machines[1]])
-        _reload(running)
+        _reload_ending_jobs(running, configuration)
         assert [machine["name"] for machine in client.list_machines()] == ["b"]
         write(configuration, machines)
         _reload(running)
@@ -199,13 +207,13 @@ def test_a_change_that_needs_a_restart_is_told_at_each_reload_until_it_is_taken_
 
 def test_a_configuration_that_is_wrong_is_not_served(tmp_path: Path) -> None:
     configuration = tmp_path / "site.toml"
-    configuration.write_text("[v1]\nport = -1\nprot = 3\n")
+    configuration.write_text("machine = []\n[v1]\nport = -1\nprot = 3\n")
     for command in ([], ["check"]):
         done = subprocess.run([*SERVER, *command, str(configuration)], capture_output=True, text=True)
         assert done.returncode == 1
         assert f"{configuration} has 2 mistakes:" in done.stderr
-        assert f"{configuration}:2: v1.port is -1; expected a whole number from 0 to 65535" in done.stderr
-        assert f"{configuration}:3: v1.prot is not a setting; did you mean 'port'?" in done.stderr
+        assert f"{configuration}:3: v1.port is -1; expected a whole number from 0 to 65535" in done.stderr
+        assert f"{configuration}:4: v1.prot is not a setting; did you mean 'port'?" in done.stderr
 
 
 def test_check_says_what_a_configuration_means(machines: list[Machine], tmp_path: Path) -> None:

@@ -34,6 +34,17 @@ def test_the_unit_starts_the_server_with_options_that_it_has() -> None:
     assert str(parsed.state) == "/var/lib/spalloc/state"
 
 
+def test_the_unit_reloads_by_the_socket_that_it_starts_with() -> None:
+    unit = UNIT.read_text()
+    (started,) = re.findall(r"^ExecStart=.* --socket (\S+)", unit, re.MULTILINE)
+    (reload,) = re.findall(r"^ExecReload=(.*)$", unit, re.MULTILINE)
+    assert reload.split()[1:] == ["reload", "--socket", started]
+    (folder,) = re.findall(r"^RuntimeDirectory=(.*)$", unit, re.MULTILINE)
+    assert Path(started).parent == Path("/run") / folder
+    guide = (ROOT / "docs/guides/administration.md").read_text()
+    assert f"$ {reload} --ends-jobs\n" in guide
+
+
 def test_options_for_one_start_are_forgotten_once_it_has_started() -> None:
     unit = UNIT.read_text()
     (file,) = re.findall(r"^EnvironmentFile=-(.*)$", unit, re.MULTILINE)

@@ -1,0 +1,1 @@
+"""The administrator's words with a running server, over a local socket."""

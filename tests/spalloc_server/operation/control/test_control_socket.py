@@ -1,0 +1,151 @@
+# The control socket: what is said over it, and what a client may not do to the server.
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from spalloc_server.operation.control import protocol
+from spalloc_server.operation.control.client import NoAnswerError, ask
+from spalloc_server.operation.control.protocol import Answer, Line, Request
+from spalloc_server.operation.control.server import MOST_CONNECTIONS, ControlServer
+from spalloc_server.operation.control.sockets import SocketError, listen
+
+
+async def greet(arguments: Mapping[str, object]) -> Answer:
+    if arguments.get("whom") == "nobody":
+        raise ValueError("nobody can't be greeted")
+    if arguments.get("whom") == "trouble":
+        raise KeyError("trouble")
+    return Answer(5, "done", [Line(f"hello {arguments.get('whom')}", {"kind": "greeting"})])
+
+
+@asynccontextmanager
+async def control(tmp_path: Path) -> AsyncIterator[Path]:
+    server = ControlServer(tmp_path / "socket", {"greet": greet})
+    await server.start()
+    try:
+        yield tmp_path / "socket"
+    finally:
+        await server.stop()
+
+
+def asked(path: Path, *arguments: object, **keywords: object) -> list[tuple[str, int | None]]:
+    return list(ask(path, Request(*arguments, **keywords)))  # type: ignore[arg-type]
+
+
+def test_an_answer_is_lines_of_json_and_the_last_has_the_status(tmp_path: Path) -> None:
+    async def talk() -> bytes:
+        async with control(tmp_path) as path:
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b'{"version": 1, "command": "greet", "arguments": {"whom": "you"}}\n')
+            answer = await reader.read()
+            writer.close()
+            assert await asyncio.to_thread(asked, path, "greet", {"whom": "you"}) == [
+                ("hello you", None),
+                ("done", 5),
+            ]
+            return answer
+
+    lines = asyncio.run(talk()).splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"text": "hello you", "kind": "greeting"},
+        {"text": "done", "status": 5},
+    ]
+    assert not (tmp_path / "socket").exists()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "said"),
+    [
+        (b"", "the request is not one"),
+        (b"\xff\n", "the request is not one"),
+        (b"[]\n", "the request is not one"),
+        (b'{"command": "sing"}\n', "the server knows no 'sing' here; it knows greet"),
+        (b'{"command": "greet", "version": 2}\n', "speaks version 1 here and was asked in version 2"),
+        (b'{"command": "greet", "arguments": {"whom": "nobody"}}\n', "nobody can't be greeted"),
+        (b"[" * 2 * protocol.LONGEST_REQUEST_BYTES, "the request is not one"),
+    ],
+)
+def test_what_is_no_request_is_answered_in_words(request_line: bytes, said: str, tmp_path: Path) -> None:
+    async def talk() -> bytes:
+        async with control(tmp_path) as path:
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(request_line)
+            writer.write_eof()
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    last = json.loads(asyncio.run(talk()).splitlines()[-1])
+    assert said in last["text"]
+    assert last["status"] == protocol.NOT_UNDERSTOOD
+
+
+def test_a_command_that_fails_is_logged_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def talk() -> list[tuple[str, int | None]]:
+        async with control(tmp_path) as path:
+            return await asyncio.to_thread(asked, path, "greet", {"whom": "trouble"})
+
+    assert asyncio.run(talk()) == [("the server failed to do this; its log says why", protocol.REFUSED)]
+    assert "the administrator's greet failed" in caplog.text
+
+
+def test_clients_that_say_nothing_keep_nobody_out_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.5)
+
+    async def talk() -> None:
+        async with control(tmp_path) as path:
+            silent = [await asyncio.open_unix_connection(path) for _ in range(MOST_CONNECTIONS)]
+            with pytest.raises(NoAnswerError, match="its log says why"):
+                await asyncio.to_thread(asked, path, "greet")
+            for reader, writer in silent:
+                assert b"the request took longer than 0.5 s" in await reader.read()
+                writer.close()
+            assert (await asyncio.to_thread(asked, path, "greet"))[-1] == ("done", 5)
+
+    asyncio.run(talk())
+
+
+def test_a_place_that_is_not_safe_or_taken_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    path.write_text("precious")
+    with pytest.raises(SocketError, match="is there and is no socket; move it away"):
+        listen(path)
+    assert path.read_text() == "precious"
+    path.unlink()
+    with listen(path):
+        with pytest.raises(SocketError, match=f"another server listens at {path}"):
+            listen(path)
+    with listen(path):
+        pass  # what was left behind was replaced
+    tmp_path.chmod(0o777)
+    with pytest.raises(SocketError, match=f"everybody may write into {tmp_path}; forbid it with: chmod o-w"):
+        listen(path)
+
+
+def test_a_client_says_why_it_got_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with pytest.raises(NoAnswerError, match=f"no server listens at {path}"):
+        asked(path, "greet")
+    with listen(path) as listening:
+        listening.setblocking(True)
+        for reply, said in ((b"", "ended before it had answered"), (b"HTTP/1.1\n", "is no spalloc server")):
+
+            async def talk(reply: bytes) -> None:
+                client = asyncio.create_task(asyncio.to_thread(asked, path, "greet"))
+                connection, _ = await asyncio.to_thread(listening.accept)
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(reply)
+                    connection.shutdown(socket.SHUT_WR)
+                await client
+
+            with pytest.raises(NoAnswerError, match=said):
+                asyncio.run(talk(reply))
