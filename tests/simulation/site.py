@@ -537,7 +537,7 @@ class SimulatedSite:
             elif action < 0.88:
                 await self._look(client, dice.choice(mine))
             elif action < 0.9:
-                await self._report(client, dice)
+                await self._report(client, mine, dice)
             elif action < 0.95:
                 await self._misbehave(client, dice)
             else:
@@ -615,9 +615,13 @@ class SimulatedSite:
         ended = {entry["job_id"] for entry in await client.call("list_ended_jobs", limit=1000)}
         assert destroyed <= ended, f"jobs {sorted(destroyed - ended)} have ended, and the history lacks them"
 
-    async def _report(self, client: Client, dice: random.Random) -> None:
+    async def _report(self, client: Client, mine: list[int], dice: random.Random) -> None:
         self.happened["report"] += 1
         board = dice.choice(sorted(self.machine.places))
+        if dice.random() < 0.8:
+            # Of others' boards it counts for nothing.
+            info = await client.call("get_job_machine_info", dice.choice(mine))
+            board = Board(*dice.choice(info["boards"])) if info["boards"] else board
         try:
             await client.call("report_problem", self.machine.addresses[board], description="it is sick")
         except RefusedError as refusal:

@@ -25,6 +25,7 @@ from spalloc_server.config.reading import (
     a_duration,
     a_host,
     a_host_or_host_with_port,
+    a_share,
     a_text,
     list_of,
     whole_number,
@@ -52,6 +53,7 @@ class Care:
     board_retry_seconds: float
     bmp_check_seconds: float
     reports_to_set_aside: int
+    reports_share: float
     report_rest_seconds: float
 
 
@@ -62,6 +64,7 @@ DEFAULT_CARE = Care(
     board_retry_seconds=_DEFAULTS.board_retry_seconds,
     bmp_check_seconds=_DEFAULTS.bmp_check_seconds,
     reports_to_set_aside=_DEFAULTS.reports_to_set_aside,
+    reports_share=_DEFAULTS.reports_share,
     report_rest_seconds=_DEFAULTS.report_rest_seconds,
 )
 
@@ -77,6 +80,7 @@ def read_care(table: Table, default: Care) -> Care:
         reports_to_set_aside=table.take(
             "reports_to_set_aside", whole_number(1, _MOST_REPORTS), default.reports_to_set_aside
         ),
+        reports_share=table.take("reports_share", a_share, default.reports_share),
         report_rest_seconds=table.take("report_rest_seconds", seconds, default.report_rest_seconds),
     )
 
@@ -159,6 +163,7 @@ class _Reader:
             board_retry_seconds=care.board_retry_seconds,
             bmp_check_seconds=care.bmp_check_seconds,
             reports_to_set_aside=care.reports_to_set_aside,
+            reports_share=care.reports_share,
             report_rest_seconds=care.report_rest_seconds,
         )
 

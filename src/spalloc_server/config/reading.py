@@ -141,6 +141,15 @@ def a_duration(unit: str, *, above: float | None = None) -> Kind[float]:
     return kind
 
 
+def a_share(entry: Entry) -> float | None:
+    """Take a part of a whole, from 0 to 1."""
+    value = entry.value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    entry.wrong("a number from 0 to 1")
+    return None
+
+
 def one_of(choices: type[E]) -> Kind[E]:
     """Take one of an enumeration's values."""
 

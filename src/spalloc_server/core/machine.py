@@ -36,7 +36,9 @@ class Machine:
     board_retry_seconds: float = 60.0
     """How long a board that failed is left alone before it is tried; doubled at each failure."""
     reports_to_set_aside: int = 3
-    """How many different users must report a board before it is set aside."""
+    """How many hosts that have had a board lately must report it before it is set aside."""
+    reports_share: float = 0.1
+    """How many of the live boards may be set aside for reports at one time, from 0 to 1; at least one if not 0."""
     report_rest_seconds: float = 86_400.0
     """How long a board that was set aside for users' reports is left alone before it is tried."""
     bmp_check_seconds: float = 30.0

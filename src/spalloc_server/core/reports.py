@@ -1,43 +1,101 @@
-# Boards that users say are sick: how many different users have said so.
+# Boards that users say are sick: whose reports count, and how many boards they may take out.
 #
-# What is done with a board that enough users complain of is decided in site.py.
+# A name can be made up, and an address can't: a report counts for the host that it came from, once, and only if a job
+# of that host has had the board lately. What is done with a board that enough hosts complain of is decided in site.py.
 """Reports of sick boards."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.networks import group_of
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one user says of a board."""
-
-    reporter: str
-    """The owner of the job that had the board, or the host that the report came from."""
-    text: str
+RECENT_SECONDS = 86_400.0
+"""How long ago a host may have had a board that it reports."""
+MOST_HOSTS = 64
+"""Hosts that are remembered to have had a board; of more, those that had it last."""
+NOTED = 20
+"""How many reports that don't count are logged within `WINDOW_SECONDS`."""
+WINDOW_SECONDS = 60.0
 
 
 class Reports:
-    """The latest report of each user on each board, until the board has been looked after."""
+    """Who has had which board, and the latest report of each host on each board until it has been looked after."""
 
     def __init__(self) -> None:
         """Begin with no reports."""
-        self._reports: dict[BoardKey, dict[str, Report]] = {}
+        self._reports: dict[BoardKey, dict[str, str]] = {}
         self._heeded: set[BoardKey] = set()
+        self._had: dict[BoardKey, dict[str, float]] = {}
+        """The hosts that gave back a board and when, the latest last."""
+        self._kept_in_use: set[BoardKey] = set()
+        """Boards of which it was said that they stay in use though enough hosts reported them."""
+        self._window_ends = 0.0
+        self._in_window = 0
 
-    def has(self, key: BoardKey, reporter: str) -> bool:
-        """Return whether somebody has reported a board already."""
-        return reporter in self._reports.get(key, ())
+    # Whose word counts
 
-    def add(self, key: BoardKey, report: Report) -> list[Report]:
-        """Note a report and return all there are on the board, one a user, first reporter first."""
+    def had(self, keys: Iterable[BoardKey], host: str, when: float) -> None:
+        """Note that a job that was created from `host` had boards until `when` (the core's time)."""
+        group = group_of(host)
+        for key in keys:
+            hosts = self._had.setdefault(key, {})
+            hosts[group] = max(when, hosts.pop(group, when))
+            if len(hosts) > MOST_HOSTS:
+                del hosts[next(iter(hosts))]
+
+    def counts(self, key: BoardKey, host: str, holder: str | None, now: float) -> bool:
+        """Return whether what `host` says of a board counts.
+
+        Args:
+            key: The board.
+            host: Where the report came from.
+            holder: Where the job that has the board now was created from; None if no job has it.
+            now: The core's time.
+        """
+        group = group_of(host)
+        if not group:
+            return False
+        if holder is not None and group_of(holder) == group:
+            return True
+        until = self._had.get(key, {}).get(group)
+        return until is not None and now - until <= RECENT_SECONDS
+
+    def may_note(self, now: float) -> tuple[bool, int]:
+        """Return whether a report that doesn't count may be logged, and how many were not since somebody was told."""
+        unsaid = 0
+        if now >= self._window_ends:
+            unsaid = max(0, self._in_window - NOTED)
+            self._window_ends, self._in_window = now + WINDOW_SECONDS, 0
+        self._in_window += 1
+        return self._in_window <= NOTED, unsaid
+
+    # What counts
+
+    def has(self, key: BoardKey, host: str) -> bool:
+        """Return whether a host has reported a board already."""
+        return group_of(host) in self._reports.get(key, ())
+
+    def add(self, key: BoardKey, host: str, text: str) -> list[str]:
+        """Note a report and return what all hosts say of the board, the first to report it first."""
         theirs = self._reports.setdefault(key, {})
-        theirs[report.reporter] = report
+        theirs[group_of(host)] = text
         return list(theirs.values())
+
+    def has_room(self, machine: Machine) -> bool:
+        """Return whether one more board of a machine may be taken out because of reports."""
+        return sum(key.machine == machine.name for key in self._heeded) < most_set_aside(machine)
+
+    def keep_in_use(self, key: BoardKey) -> bool:
+        """Note that there was no room to take a board out, and return whether that is news."""
+        news = key not in self._kept_in_use
+        self._kept_in_use.add(key)
+        return news
 
     def heed(self, key: BoardKey) -> None:
         """Note that there are enough reports on a board, and that something is done about it: more add nothing."""
         self._reports.pop(key, None)
+        self._kept_in_use.discard(key)
         self._heeded.add(key)
 
     def heeded(self, key: BoardKey) -> bool:
@@ -45,5 +103,18 @@ class Reports:
         return key in self._heeded
 
     def back_in_use(self, key: BoardKey) -> None:
-        """Begin anew with a board that was looked after; what was said of one that was not still counts."""
+        """Begin again with a board that was looked after; what was said of one that was not still counts."""
         self._heeded.discard(key)
+
+    def forget_all_but(self, knows: Callable[[BoardKey], bool]) -> None:
+        """Forget the boards that there are no more."""
+        self._reports = {key: said for key, said in self._reports.items() if knows(key)}
+        self._had = {key: hosts for key, hosts in self._had.items() if knows(key)}
+        self._kept_in_use = {key for key in self._kept_in_use if knows(key)}
+
+
+def most_set_aside(machine: Machine) -> int:
+    """Return how many boards of a machine may be out at one time because users reported them."""
+    if machine.reports_share <= 0:
+        return 0
+    return max(1, int(machine.reports_share * len(machine.places)))

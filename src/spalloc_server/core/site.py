@@ -7,7 +7,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import accumulate, count, takewhile
 
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
@@ -19,7 +19,7 @@ from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder, Standing, border
 from spalloc_server.core.quotas import Headcount, JobLimits
-from spalloc_server.core.reports import Report, Reports
+from spalloc_server.core.reports import RECENT_SECONDS, Reports, most_set_aside
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler, Waiting
 from spalloc_server.core.silence import SilentFrames
@@ -33,6 +33,12 @@ TIMED_OUT = "Job timed out."
 STARTED_COLD = "The server was started afresh."
 REMEMBERED_JOBS = 1_000
 """Destroyed jobs that are kept in memory; the fate of older ones is in the records alone."""
+
+LONGEST_REASON = 1000
+"""Characters of what users say that are kept as the reason why a board is set aside."""
+
+MOST_RECALLED = 200_000
+"""Boards of ended jobs that are looked at, at the start, to see which hosts had them; the latest first."""
 
 MOST_NAMED = 20
 """Jobs that one line of the log names; of more, it says how many there are."""
@@ -184,7 +190,11 @@ class Site:
             self._end(job, reason, wall, now, by)
 
     def report_problem(self, key: BoardKey, host: str, text: str, now: float) -> None:
-        """Take a user's report of a sick board; when enough users agree, it is set aside, after its job if it has one.
+        """Take a user's report of a sick board.
+
+        It counts once for the host that it comes from, if a job of that host has had the board within a day. When
+        enough hosts agree, the board is set aside, after its job if it has one; but of each machine no more boards than
+        its configuration allows.
 
         Args:
             key: The board.
@@ -195,21 +205,47 @@ class Site:
         if self._reports.heeded(key):
             # A program that reports in a loop must fill neither the log nor the records.
             return
-        self.changes += 1
         holder = self.holders.get(key)
-        reporter = host if holder is None else self.jobs[holder].record.owner
-        if not self._reports.has(key, reporter):
+        whose = None if holder is None else self.jobs[holder].record.owner_host
+        if not self._reports.counts(key, host, whose, now):
+            self._note_report(key, host, text, now)
+            return
+        self.changes += 1
+        if not self._reports.has(key, host):
             self._notice(
-                f"{key.machine} {key.board} is reported by {reporter}: {text}", about_board(key), serious=True
+                f"{key.machine} {key.board} is reported by {host}: {text}", about_board(key), serious=True
             )
-        reports = self._reports.add(key, Report(reporter, text))
+        said = self._reports.add(key, host, text)
         machine = self.machines[key.machine]
-        if len(reports) < machine.reports_to_set_aside:
+        if len(said) >= machine.reports_to_set_aside:
+            self._heed(key, machine, said, now)
+
+    def _note_report(self, key: BoardKey, host: str, text: str, now: float) -> None:
+        """Have the log tell of a report that doesn't count; of many, it tells how many."""
+        may_note, unsaid = self._reports.may_note(now)
+        if may_note:
+            others = f"; {unsaid} other reports that did not count were not logged" if unsaid else ""
+            self._notice(
+                f"{key.machine} {key.board} is reported by {host}, which does not count, since no job of that host had "
+                f"it within a day: {text}{others}",
+                about_board(key),
+            )
+
+    def _heed(self, key: BoardKey, machine: Machine, said: Sequence[str], now: float) -> None:
+        """Set aside a board that enough hosts reported, if there is room for it."""
+        if not self._reports.has_room(machine):
+            if self._reports.keep_in_use(key):
+                self._notice(
+                    f"{key.machine} {key.board} stays in use, though {counted(len(said), 'host')} reported it: as many "
+                    f"boards as reports may take out are out already ({most_set_aside(machine)}, by reports_share)",
+                    about_board(key),
+                    serious=True,
+                )
             return
         self._reports.heed(key)
-        said = "; ".join(dict.fromkeys(report.text for report in reports if report.text)) or "no description"
-        fault = Fault(f"{len(reports)} users reported it: {said}", machine.report_rest_seconds)
-        if holder is not None:
+        what = "; ".join(dict.fromkeys(filter(None, said)))[:LONGEST_REASON] or "no description"
+        fault = Fault(f"{counted(len(said), 'host')} reported it: {what}", machine.report_rest_seconds)
+        if key in self.holders:
             self._suspects[key] = fault
             return
         self._scheduler.set_aside(key.machine, key.board)
@@ -414,6 +450,7 @@ class Site:
         self.machines.clear()
         self.machines.update(after)
         self._upkeep.machines_changed()
+        self._reports.forget_all_but(self._knows)
         self._follow_upkeep(now)
         self._scheduler.reconfigure(machines, now)
         # A machine that was away and is back may have boards in care that the scheduler has forgotten.
@@ -466,6 +503,7 @@ class Site:
             (r for r in records if r.state is JobState.destroyed), key=lambda r: (r.ended or 0.0, r.id)
         ):
             self._remember(record)
+        self._recall_hosts((r for r in records if r.state is JobState.destroyed), wall, now)
         self._recall_live([record for record in records if record.state is not JobState.destroyed], wall, now)
         self._recall_boards(self._perhaps_on(boards) if doubtful else boards, now)
         ended = self._end_touched(None, wall, now)
@@ -526,9 +564,25 @@ class Site:
             key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in nobodys | boards.keys()
         }
 
+    def _recall_hosts(self, records: Iterable[JobRecord], wall: float, now: float) -> None:
+        """Remember which hosts had which boards lately; jobs that have not ended end now."""
+        had = sorted(
+            (max(0.0, wall - (record.ended or wall)), record.id, record.owner_host, record.allocation)
+            for record in records
+            if record.allocation is not None and wall - (record.ended or wall) <= RECENT_SECONDS
+        )
+        boards = accumulate(len(allocation.boards) for *_, allocation in had)
+        few = sum(1 for _ in takewhile(lambda total: total <= MOST_RECALLED, boards))
+        for age, _, host, allocation in reversed(had[:few]):
+            self._reports.had(_keys(allocation), host, now - age)
+
     def _recall_boards(self, boards: Mapping[BoardKey, BoardRecord], now: float) -> None:
         self._reserve({key: condition.aside for key, condition in boards.items()})
         self._upkeep.recall(boards, now)
+        for key, condition in boards.items():
+            # Only those that were reported rest for as long as was asked for.
+            if condition.rest_seconds is not None and self._upkeep.has(key):
+                self._reports.heed(key)
 
     def begin_afresh(
         self,
@@ -551,6 +605,8 @@ class Site:
             now: The core's time.
         """
         self._next_job = next_job
+        jobs = list(jobs)
+        self._recall_hosts(jobs, wall, now)
         perhaps_on = set(boards)
         for record in sorted(jobs, key=lambda record: (record.ended or wall, record.id)):
             if record.state is JobState.destroyed:
@@ -665,6 +721,7 @@ class Site:
             serious=True,
         )
         self._headcount.lose_boards(job.record)
+        self._reports.had(_keys(allocation), job.record.owner_host, now)
         self._give_back(allocation, {board: Fault(why) for board, why in failed.items()}, now)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
@@ -691,6 +748,7 @@ class Site:
         allocation = job.record.allocation
         if allocation is not None:
             self._headcount.lose_boards(job.record)
+            self._reports.had(_keys(allocation), job.record.owner_host, now)
             self._give_back(allocation, {}, now)
         self._retire(job, reason, wall, by)
 
@@ -736,3 +794,7 @@ class Site:
                     self._scheduler.put_back(key.machine, key.board)
                 self._scheduler.release(key.machine, [key.board], now)
             self._effects.machines_changed.add(key.machine)
+
+
+def _keys(allocation: Allocation) -> list[BoardKey]:
+    return [BoardKey(allocation.machine, board) for board in allocation.boards]

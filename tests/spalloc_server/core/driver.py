@@ -10,7 +10,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord, Notice
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder, Standing
-from spalloc_server.core.requests import JobRequest, args_of
+from spalloc_server.core.requests import BoardAt, JobRequest, args_of
 from spalloc_server.core.site import Site
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import sequential_places
@@ -98,19 +98,30 @@ class World:
             self.machines_told.append(effects.machines_changed)
         return settled
 
-    def create(self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me") -> int:
+    def create(
+        self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me", host: str = HOST
+    ) -> int:
         asked = Asked(args_of(request.shape), {})
         number = self.site.create_job(
             request,
             asked,
             owner=owner,
             keepalive=keepalive,
-            host=HOST,
+            host=host,
             wall=self.wall,
             now=self.now,
         )
         self.settle()
         return number
+
+    def lend(self, board: BoardKey, *hosts: str) -> None:
+        """Let a job of each host have a board for a moment."""
+        for host in hosts:
+            job = self.create(JobRequest(BoardAt(board.board), machine=board.machine), host=host)
+            assert self.record(job).allocation is not None, f"{board} can't be lent"
+            self.answer_all()
+            self.destroy(job)
+            self.answer_all()
 
     def destroy(self, number: int, reason: str | None = None) -> None:
         self.site.destroy_job(number, reason, wall=self.wall, now=self.now)

@@ -13,6 +13,13 @@ KEY = BoardKey("m", BOARD)
 DAY = 86_400.0
 
 
+def a_world() -> World:
+    """A site whose board some hosts have had."""
+    world = World(machine(1, 1))
+    world.lend(KEY, "a", "b", "c", "d")
+    return world
+
+
 def report(world: World, text: str = "smoke") -> None:
     """Have enough users report the board."""
     for host in ("a", "b", "c"):
@@ -45,7 +52,7 @@ def silence(world: World, why: str | None) -> None:
 
 
 def test_a_rest_that_was_cut_short_does_not_end_the_next_one_early() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     fail_once(world)
     world.wait(50.0)
     silence(world, "no answer")
@@ -58,7 +65,7 @@ def test_a_rest_that_was_cut_short_does_not_end_the_next_one_early() -> None:
 
 
 def test_a_server_that_was_paused_over_the_end_of_two_rests_goes_on() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     fail_once(world)
     world.wait(50.0)
     silence(world, "no answer")
@@ -73,7 +80,7 @@ def test_a_server_that_was_paused_over_the_end_of_two_rests_goes_on() -> None:
 
 
 def test_a_board_that_failed_often_and_is_reported_keeps_count_of_its_failures() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     fail_once(world)
     for _ in range(3):
         seconds_until_next_order(world)
@@ -87,16 +94,16 @@ def test_a_board_that_failed_often_and_is_reported_keeps_count_of_its_failures()
 
 
 def test_a_board_that_rests_because_it_failed_and_is_reported_rests_as_long_as_reported_ones_do() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     fail_once(world)
     world.wait(30.0)
     report(world)
     assert seconds_until_next_order(world) == DAY
-    assert world.board_records[KEY].aside == "3 users reported it: smoke"
+    assert world.board_records[KEY].aside == "3 hosts reported it: smoke"
 
 
 def test_a_report_while_a_board_is_tested_counts_however_well_it_does_in_the_test() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     fail_once(world)
     seconds_until_next_order(world)
     report(world)
@@ -109,7 +116,7 @@ def test_a_report_while_a_board_is_tested_counts_however_well_it_does_in_the_tes
 
 
 def test_a_reported_board_that_will_not_go_off_is_tried_soon_and_rests_once_it_is_off() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     report(world)
     (off,) = world.orders
     world.answer(off, {BOARD: "no answer"})
@@ -118,8 +125,8 @@ def test_a_reported_board_that_will_not_go_off_is_tried_soon_and_rests_once_it_i
     assert seconds_until_next_order(world) == DAY
 
 
-def test_a_user_who_reports_a_board_in_a_loop_is_in_the_log_once() -> None:
-    world = World(machine(1, 1))
+def test_a_host_that_reports_a_board_in_a_loop_is_in_the_log_once() -> None:
+    world = a_world()
     for number in range(100):
         world.site.report_problem(KEY, "a", f"smoke {number}", world.now)
     world.settle()
@@ -127,11 +134,11 @@ def test_a_user_who_reports_a_board_in_a_loop_is_in_the_log_once() -> None:
     for host in ("b", "c"):
         world.site.report_problem(KEY, host, "", world.now)
     world.settle()
-    assert world.board_records[KEY].aside == "3 users reported it: smoke 99", "what was said last counts"
+    assert world.board_records[KEY].aside == "3 hosts reported it: smoke 99", "what was said last counts"
 
 
 def test_reports_of_a_board_that_is_looked_after_already_are_neither_logged_nor_recorded() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     report(world)
     world.answer_all()
     before = len(world.notices)
@@ -145,21 +152,21 @@ def test_reports_of_a_board_that_is_looked_after_already_are_neither_logged_nor_
 
 
 def test_reports_of_a_board_that_its_job_still_has_are_logged_no_more_once_there_are_enough() -> None:
-    world = World(machine(1, 1))
-    world.create(JobRequest(Boards(3)))
+    world = a_world()
+    job = world.create(JobRequest(Boards(3)))
     world.site.machines["m"] = replace(world.site.machines["m"], reports_to_set_aside=1)
     for number in range(300):
         world.site.report_problem(KEY, "a", f"smoke {number}", world.now)
         world.settle()
     assert len(world.notices) == 1
-    world.destroy(1)
+    world.destroy(job)
     assert [notice.text for notice in world.notices[1:]] == [
-        "m (0, 0, 0) is set aside: 1 users reported it: smoke 0"
+        "m (0, 0, 0) is set aside: 1 host reported it: smoke 0"
     ]
 
 
 def test_a_board_that_is_back_in_use_can_be_reported_again() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     report(world)
     world.answer_all()
     world.wait(DAY)
@@ -167,22 +174,22 @@ def test_a_board_that_is_back_in_use_can_be_reported_again() -> None:
         world.answer_all()
     assert world.board_records == {}
     report(world, "more smoke")
-    assert world.board_records[KEY].aside == "3 users reported it: more smoke"
+    assert world.board_records[KEY].aside == "3 hosts reported it: more smoke"
 
 
 def test_what_users_said_of_a_board_still_counts_when_it_goes_from_job_to_job() -> None:
-    world = World(machine(1, 1))
-    for owner in ("a", "b", "c"):
-        job = world.create(JobRequest(Boards(3)), owner=owner)
+    world = a_world()
+    for host in ("e", "f", "g"):
+        job = world.create(JobRequest(Boards(3)), host=host)
         world.answer_all()
-        world.site.report_problem(KEY, "here", "smoke", world.now)
+        world.site.report_problem(KEY, host, "smoke", world.now)
         world.destroy(job)
         world.answer_all()
-    assert world.site.boards_in_care()[KEY] == "3 users reported it: smoke"
+    assert world.site.boards_in_care()[KEY] == "3 hosts reported it: smoke"
 
 
 def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     for number in range(1000):
         report(world, f"smoke {number}")
         world.answer_all()
@@ -192,7 +199,7 @@ def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() 
 
 
 def test_a_reported_board_that_passed_its_test_after_a_day_is_well() -> None:
-    world = World(machine(1, 1))
+    world = a_world()
     report(world)
     world.answer_all()
     seconds_until_next_order(world)

@@ -380,10 +380,10 @@ def test_keepalive_clocks_start_afresh_after_a_restart() -> None:
 def test_a_board_that_enough_users_report_is_set_aside_when_its_job_gives_it_back() -> None:
     world = World(machine(1, 1))
     key = BoardKey("m", Board(0, 0, 0))
-    for number, owner in enumerate(("ann", "bob", "bob", "cyd")):
-        job = world.create(JobRequest(Boards(3)), owner=owner, keepalive=None)
+    for number, host in enumerate(("10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.3")):
+        job = world.create(JobRequest(Boards(3)), host=host, keepalive=None)
         world.answer_all()
-        world.site.report_problem(key, HOST, f"link errors {number}", world.now)
+        world.site.report_problem(key, host, f"link errors {number}", world.now)
         world.settle()
         assert world.record(job).state is JobState.ready, "whoever has the board keeps it"
         world.destroy(job)
@@ -391,7 +391,7 @@ def test_a_board_that_enough_users_report_is_set_aside_when_its_job_gives_it_bac
     waiting = world.create(JobRequest(Boards(3)), keepalive=None)
     assert world.record(waiting).state is JobState.queued
     record = world.board_records[key]
-    assert record.aside == "3 users reported it: link errors 0; link errors 2; link errors 3"
+    assert record.aside == "3 hosts reported it: link errors 0; link errors 2; link errors 3"
     world.restart()
     world.wait(86_000.0)
     world.answer_all()
@@ -403,27 +403,29 @@ def test_a_board_that_enough_users_report_is_set_aside_when_its_job_gives_it_bac
 
 def test_a_free_board_that_enough_hosts_report_is_set_aside_at_once() -> None:
     world = World(machine(1, 1))
+    world.lend(BoardKey("m", Board(0, 0, 0)), "a", "b", "c")
     for host in ("a", "b", "c"):
         world.site.report_problem(BoardKey("m", Board(0, 0, 0)), host, "", world.now)
         world.settle()
     world.answer_all()
     whole = world.create(JobRequest(Boards(3)))
     assert world.record(whole).state is JobState.queued
-    assert world.board_records[BoardKey("m", Board(0, 0, 0))].aside == "3 users reported it: no description"
+    assert world.board_records[BoardKey("m", Board(0, 0, 0))].aside == "3 hosts reported it: no description"
 
 
 def test_a_board_that_is_reported_while_it_cools_down_is_not_given_to_jobs_either() -> None:
     world = World(machine(1, 1, cool_down_seconds=30.0))
     key = BoardKey("m", Board(0, 0, 0))
-    world.destroy(world.create(THREE))
-    world.answer_all()
+    for host in ("a", "b", "c"):
+        world.wait(31.0)
+        world.lend(key, host)
     for host in ("a", "b", "c"):
         world.site.report_problem(key, host, "smoke", world.now)
         world.settle()
     waiting = world.create(THREE, keepalive=None)
     world.wait(31.0)
     assert world.record(waiting).state is JobState.queued
-    assert world.site.boards_in_care() == {key: "3 users reported it: smoke"}
+    assert world.site.boards_in_care() == {key: "3 hosts reported it: smoke"}
     world.restart()
     assert world.record(waiting).state is JobState.queued, "the fault is recorded, too"
     world.wait(86_000.0)
@@ -437,6 +439,7 @@ def test_a_board_that_is_reported_while_it_cools_down_is_not_given_to_jobs_eithe
 def test_a_reported_board_rests_its_time_whatever_its_bmp_does() -> None:
     world = World(machine(1, 1))
     key = BoardKey("m", Board(0, 0, 0))
+    world.lend(key, "a", "b", "c")
     for host in ("a", "b", "c"):
         world.site.report_problem(key, host, "smoke", world.now)
     world.settle()
