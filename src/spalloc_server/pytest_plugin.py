@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from spalloc_server.words import what_to_install
+
 if TYPE_CHECKING:
     from spalloc_server.embedded import EmbeddedSite
 
@@ -34,8 +36,12 @@ def spalloc_site(
     has one triad (three boards), or as many as the test's marker says: `@pytest.mark.spalloc_site(width, height)`.
     """
     from spalloc_client import config
-    from spalloc_server.embedded import EmbeddedSite
 
+    try:
+        from spalloc_server.embedded import EmbeddedSite
+    except ModuleNotFoundError as error:
+        sentence = f"no site can be run: {what_to_install(error)}"
+        raise pytest.fail.Exception(sentence, pytrace=False) from None
     marker = request.node.get_closest_marker(MARKER)
     width, height = _size(*marker.args, **marker.kwargs) if marker else (1, 1)
     directory = tmp_path_factory.mktemp("spalloc-site")

@@ -44,7 +44,7 @@ def enter(
         make_parser: Makes the command's parser from the configuration.
         act: Does what the arguments say, and returns the exit status.
     """
-    _open_streams()
+    open_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == [COMPLETE]:
         from spalloc_client.completion.answer import answer
@@ -81,7 +81,7 @@ def _config(words: Sequence[str]) -> Config:
         raise
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
     """Give the process its standard streams, should it have been started with some of them closed."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

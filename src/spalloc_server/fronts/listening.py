@@ -5,6 +5,7 @@
 
 import asyncio
 import errno
+import socket
 from collections.abc import Callable, Sequence
 
 TRIES = 20
@@ -12,7 +13,12 @@ TRIES = 20
 
 
 async def listen(
-    protocol: Callable[[], asyncio.Protocol], hosts: str | Sequence[str], port: int, *, backlog: int = 100
+    protocol: Callable[[], asyncio.Protocol],
+    hosts: str | Sequence[str],
+    port: int,
+    setting: str,
+    *,
+    backlog: int = 100,
 ) -> tuple[asyncio.Server, tuple[tuple[str, int], ...]]:
     """Listen on all addresses of one host or several, on the same port.
 
@@ -20,13 +26,14 @@ async def listen(
         protocol: Makes whoever talks with a client.
         hosts: Names or addresses of this computer.
         port: The port; 0 for any that is free on all of them.
+        setting: The part of the configuration that says where, for messages.
         backlog: How many clients may wait to be taken in, if the system allows it.
 
     Returns:
         The server, and each address with the port.
 
     Raises:
-        OSError: An address can't be listened on.
+        OSError: An address can't be listened on; the message says why and what to do.
     """
     loop = asyncio.get_running_loop()
     wanted = port
@@ -36,10 +43,10 @@ async def listen(
         except OSError as error:
             # A port that is free on the first address need not be free on the next.
             if port or not wanted or not left or error.errno != errno.EADDRINUSE:
-                raise
+                raise in_words(error, [hosts] if isinstance(hosts, str) else hosts, port, setting) from error
             wanted = 0
             continue
-        addresses = tuple(socket.getsockname()[:2] for socket in server.sockets)
+        addresses = tuple(one.getsockname()[:2] for one in server.sockets)
         if len({number for _, number in addresses}) == 1:
             return server, addresses
         # The system gave each address a free port of its own.
@@ -47,3 +54,24 @@ async def listen(
         server.close()
         await server.wait_closed()
     raise OSError(errno.EADDRINUSE, f"no port is free on all of {hosts}")
+
+
+def in_words(error: OSError, hosts: Sequence[str], port: int, setting: str) -> OSError:
+    """Return an error of the same kind that says why the server can't listen, and what to do about it."""
+    where = f"{', '.join(hosts)} port {port}"
+    if isinstance(error, socket.gaierror):
+        said = f"can't listen on {where}: this computer knows no such host; mend {setting}.listen"
+    elif error.errno == errno.EADDRINUSE:
+        said = (
+            f"can't listen on {where}: another program listens there already, perhaps another spalloc-server; "
+            f"end it, or give another {setting}.port"
+        )
+    elif error.errno == errno.EADDRNOTAVAIL:
+        said = f"can't listen on {where}: this computer has no such address; mend {setting}.listen"
+    elif error.errno == errno.EACCES:
+        said = f"can't listen on {where}: this user may not; give a {setting}.port from 1024 up"
+    else:
+        said = f"can't listen on {where}: {error.strerror or error}"
+    if setting == "v1":
+        said += ", or another --host or --port"
+    return OSError(error.errno, said)

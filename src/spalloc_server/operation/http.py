@@ -57,7 +57,7 @@ class HttpServer:
         Raises:
             OSError: An address can't be listened on.
         """
-        self._server, self.addresses = await listen(lambda: _Connection(self), addresses, port)
+        self._server, self.addresses = await listen(lambda: _Connection(self), addresses, port, "metrics")
         return self.addresses[0]
 
     async def stop(self) -> None:

@@ -3,20 +3,21 @@
 # What is right and wrong is decided in config/.
 """Check a configuration."""
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from spalloc_client.terminal.console import output
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
+from spalloc_server.parsing import Parser
 from spalloc_server.words import counted
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return 0 if the configuration can be used, 1 if not."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="spalloc-server check", description="Say what is wrong with a configuration, or what it means."
     )
     parser.add_argument("configuration", type=Path, metavar="CONFIG.toml")
@@ -26,8 +27,7 @@ def main(argv: Sequence[str]) -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
-    for line in describe(arguments.configuration, configuration):
-        print(line)
+    output().print(describe(arguments.configuration, configuration))
     return 0
 
 

@@ -3,20 +3,21 @@
 # How it is found out stands in config/migration/.
 """Convert a configuration of the 2023 server."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from spalloc_client.terminal.console import output
 from spalloc_server.config.document import parse
 from spalloc_server.config.migration.converting import convert
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.writing import to_toml
+from spalloc_server.parsing import Parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return 0 if the file could be converted, 1 if not."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="spalloc-server convert",
         description="Turn a configuration of the 2023 server, a Python file, into TOML on standard output. "
         "The file is run, as that server ran it: convert only files that you trust.",
@@ -30,10 +31,8 @@ def main(argv: Sequence[str]) -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
-    sys.stdout.write(
-        f"# Converted from {json_safe(arguments.configuration.name)} by spalloc-server convert.\n\n"
-    )
-    sys.stdout.write(text)
+    head = f"# Converted from {json_safe(arguments.configuration.name)} by spalloc-server convert.\n\n"
+    output().write(head + text)
     for note in converted.notes:
         print(f"note: {note}", file=sys.stderr)
     return 0

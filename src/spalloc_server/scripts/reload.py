@@ -3,21 +3,22 @@
 # What a reload does is decided by the server, in operation/reloading.py.
 """Reload a running server's configuration."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from spalloc_client.terminal.console import messages, output
 from spalloc_client.terminal.text import printable
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.operation.control.client import NoAnswerError, ask
 from spalloc_server.operation.control.protocol import Request
+from spalloc_server.parsing import Parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return 0 if the new configuration is in force."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="spalloc-server reload",
         description="Have the running server read its configuration again, and say what came of it.",
         epilog="Exit status: 0 if the new configuration is in force, 3 if it was refused because it would end jobs, "
@@ -52,7 +53,7 @@ def _ask(socket: Path, *, ends_jobs: bool) -> int:
     try:
         for text, ended in ask(socket, Request("reload", {"ends_jobs": ends_jobs})):
             status = ended or 0
-            print(printable(text), file=sys.stderr if status else sys.stdout)
+            (messages() if status else output()).print([printable(text)])
     except NoAnswerError as error:
         print(f"spalloc-server reload: {error}", file=sys.stderr)
         return 1

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spalloc_client._version import __version__
+from spalloc_client.scripts.entry import open_streams
+from spalloc_client.scripts.outcome import SERVER_TROUBLE, SUCCESS, CommandError, Endings
+from spalloc_server.parsing import Parser
+from spalloc_server.words import what_to_install
 from spinnaker.geometry import Size
 
 if TYPE_CHECKING:
@@ -48,7 +52,7 @@ def port(text: str) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments, when they name no other command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="spalloc-server",
         description="Share a site's SpiNNaker boards among jobs.",
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
@@ -113,12 +117,43 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    open_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     command = _COMMANDS.get(words[0]) if words else None
     if command is not None:
-        return command(words[1:])
+        endings = Endings(f"spalloc-server {words[0]}", debug="--debug" in words)
+        others = [word for word in words[1:] if word != "--debug"]
+        return endings.status_of(lambda: _whole(lambda: command(others)))
     parser = make_parser()
-    arguments = parser.parse_args(words)
+    parsed: list[argparse.Namespace] = []
+
+    def parse() -> int:
+        parsed.append(parser.parse_args(words))
+        return SUCCESS
+
+    status = Endings("spalloc-server").status_of(lambda: _whole(parse))
+    if not parsed:
+        return status
+    (arguments,) = parsed
+    try:
+        return _serve(arguments, parser)
+    except ModuleNotFoundError as error:
+        print(f"spalloc-server: {what_to_install(error)}", file=sys.stderr)
+        return SERVER_TROUBLE
+
+
+def _whole(action: Callable[[], int]) -> int:
+    """Do a command's action with everything that it may end by itself told as its status or a CommandError."""
+    try:
+        return action()
+    except SystemExit as end:
+        # argparse has said what there was to be said; it may still be on its way to standard output.
+        return end.code if isinstance(end.code, int) else SUCCESS
+    except ModuleNotFoundError as error:
+        raise CommandError(SERVER_TROUBLE, what_to_install(error)) from error
+
+
+def _serve(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.virtual is not None:
         return _serve_virtual(arguments, parser)
     if arguments.log_packets is not None or arguments.log_only is not None:

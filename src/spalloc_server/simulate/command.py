@@ -12,7 +12,9 @@ from pathlib import Path
 from random import Random
 from time import process_time
 
+from spalloc_client.terminal.console import output
 from spalloc_server.core.machine import Machine
+from spalloc_server.parsing import Parser
 from spalloc_server.simulate.figures import Figures, figures
 from spalloc_server.simulate.history import History, simulate
 from spalloc_server.simulate.picture import draw, occupancy
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(words: Sequence[str]) -> int:
     """Run the command with these arguments; return its exit status."""
-    parser = argparse.ArgumentParser(prog="spalloc-server simulate", description=__doc__.partition(": ")[2])
+    parser = Parser(prog="spalloc-server simulate", description=__doc__.partition(": ")[2])
     add_arguments(parser)
     return run(parser.parse_args(words))
 
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"spalloc-server simulate: {error}", file=sys.stderr)
         return 1
     found = figures(history)
-    print(json.dumps(asdict(found)) if arguments.json else _text(found, history))
+    output().print([json.dumps(asdict(found)) if arguments.json else _text(found, history)])
     return 0
 
 

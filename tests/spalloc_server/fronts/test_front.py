@@ -620,7 +620,7 @@ def test_a_request_may_be_longer_than_what_is_read_ahead() -> None:
 )
 def test_all_addresses_get_the_same_free_port(hosts: list[str]) -> None:
     async def main() -> None:
-        server, addresses = await listen(asyncio.Protocol, hosts, 0)
+        server, addresses = await listen(asyncio.Protocol, hosts, 0, "v1")
         try:
             assert {host for host, _ in addresses} <= {*hosts, "127.0.0.1", "::1"}
             assert len(addresses) >= len(hosts)
@@ -639,7 +639,7 @@ def test_all_addresses_get_the_same_free_port(hosts: list[str]) -> None:
 def test_a_port_that_one_of_the_addresses_can_not_have_is_not_taken_on_the_others() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.2", 0)) as taken:
-            with pytest.raises(OSError, match="in use"):
-                await listen(asyncio.Protocol, ["127.0.0.1", "127.0.0.2"], taken.getsockname()[1])
+            with pytest.raises(OSError, match="another program listens there already"):
+                await listen(asyncio.Protocol, ["127.0.0.1", "127.0.0.2"], taken.getsockname()[1], "v1")
 
     asyncio.run(main())

@@ -87,7 +87,7 @@ class V1Server:
         """
         allow_descriptors(self.limits.connections + OTHER_DESCRIPTORS)
         self._server, self.addresses = await listen(
-            lambda: Connection(self, self.limits.request_bytes), host, port, backlog=BACKLOG
+            lambda: Connection(self, self.limits.request_bytes), host, port, "v1", backlog=BACKLOG
         )
         self.engine.listeners |= {self.watchers, self._ahead}
         self._ahead.jobs_changed(self.engine.site.jobs)
