@@ -5,8 +5,11 @@
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from enum import Enum
 
+from spalloc_server.config.mistakes import shown
 from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.core.networks import Networks
 
 _IN_THE_FILE = {
     "v1.addresses": "v1.listen",
@@ -36,6 +39,14 @@ def needs_restart(started_with: Configuration, now: Configuration) -> list[str]:
         "control.socket": (started_with.control_socket, now.control_socket),
     }
     return [name for name, (old, new) in settings.items() if old != new]
+
+
+def forgets(before: Configuration, after: Configuration) -> bool:
+    """Return whether ended jobs are dropped from the records that would have stayed before."""
+    return any(
+        getattr(after.history, field.name) < getattr(before.history, field.name)
+        for field in fields(after.history)
+    )
 
 
 def differences(before: Configuration, after: Configuration) -> list[str]:
@@ -74,7 +85,23 @@ def _settings(path: str, before: object, after: object) -> Iterator[str]:
         if type(old) is type(new) and is_dataclass(old) and not path:
             yield from _settings(name, old, new)
         else:
-            yield f"{name} is another"
+            yield f"{name} is {_said(new)}, was {_said(old)}"
+
+
+def _said(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case Enum():
+            return shown(value.value)
+        case tuple():
+            return f"[{', '.join(map(_said, value))}]"
+        case Networks():
+            return f"[{value}]"
+        case Listening():
+            return f"{_said(value.addresses)} port {value.port}, allow {_said(value.allow)}"
+        case _:
+            return shown(value)
 
 
 def _place(listening: Listening | None) -> object:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from spalloc_server.config.changes import differences, needs_restart
+from spalloc_server.config.changes import differences, forgets, needs_restart
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.outlook import Ending, Outlook
@@ -147,6 +147,12 @@ class Reloading:
         self.service.reconfigure(new)
         if endings:
             _log.warning("the new configuration has ended %s", jobs, extra={"jobs": len(endings)})
+        for change in changes[:MOST_LINES]:
+            _log.info("changed in the configuration: %s", change)
+        if forgets(old, new):
+            _log.warning(
+                "fewer ended jobs are kept than before; what is beyond that is dropped within an hour"
+            )
         for setting in restart:
             _log.warning("%s", restart_sentence(setting))
         _log.info("the configuration was read again", extra={"machines": len(new.machines)})

@@ -126,13 +126,27 @@ def test_a_reload_says_what_changed_and_what_needs_a_restart(machines: list[Mach
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines() == [
             'machine "a" has other dead_boards, places, addresses',
-            "v1.port is another",
-            "v1.allow is another",
-            "jobs.queued is another",
-            "log.level is another",
+            "v1.port is 1, was 0",
+            "v1.allow is [::1/128], was [0.0.0.0/0, ::/0]",
+            "jobs.queued is 7, was 20000",
+            'log.level is "warning", was "info"',
             "a changed v1.port takes effect only when the server is started again",
             "the new configuration is in force",
         ]
+
+
+def test_a_reload_that_lost_a_section_says_so_before_history_or_trust_is_lost(
+    machines: list[Machine], tmp_path: Path
+) -> None:
+    more = '[trust]\ncontrol = "owner"\n[history]\ndays = 365\n'
+    configuration = write(tmp_path / "site.toml", machines, more)
+    with spalloc_server([str(configuration)]) as running:
+        write(configuration, machines)
+        running.process.send_signal(signal.SIGHUP)
+        log = log_until(running, "was read again")
+    assert any(r"trust.control is \"anyone\", was \"owner\"" in line for line in log)
+    assert any("history.days is 30.0, was 365.0" in line for line in log)
+    assert any("fewer ended jobs are kept than before" in line for line in warnings(log))
 
 
 def test_a_reload_names_each_mistake_with_its_line(machines: list[Machine], tmp_path: Path) -> None:
