@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.packing.shapes import LOOSENESS
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spalloc_server.core.scheduler import PATIENCE, Obstacle, Scheduler, Start, _Stage
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, neighbour
@@ -511,6 +512,9 @@ def test_no_job_waits_that_the_naive_search_has_a_place_for(
                     for h in [next((h for h in range(1, whole.height + 1) if _fits(w, h, count, request)), 0)]
                     if h
                 ]
+                # A place out of proportion to what is asked for is not taken.
+                most = LOOSENESS[-1] * min((w * h for w, h in tight), default=0)
+                tight = [size for size in tight if size.width * size.height <= most]
                 possible = [
                     size
                     for size in tight
