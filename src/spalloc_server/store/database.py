@@ -15,7 +15,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy
-from spalloc_server.store.history import ended_job, ended_jobs
+from spalloc_server.store.history import ended_job, ended_jobs, file_bytes
 from spalloc_server.store.keeping import Keeper
 from spalloc_server.store.opening import (
     connect,
@@ -178,19 +178,21 @@ class Store:
         Raises:
             sqlite3.Error: They could not be written; trying again is allowed.
         """
-        self.look()
+        if not self._usable:
+            self.look()
         try:
-            self._put(jobs, boards)
+            size = self._put(jobs, boards)
         except sqlite3.OperationalError as error:
             if not lacks_room(error) or not self.history.make_room():
                 raise
-            self._put(jobs, boards)
+            size = self._put(jobs, boards)
         self._written = True
-        self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()))
+        self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()), size)
         # What was taken away meanwhile took with it what was just written.
         self.look()
 
-    def _put(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+    def _put(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> int:
+        """Write in one transaction, and return how long the file is with it, in bytes."""
         database = self._database
         database.execute("BEGIN")
         try:
@@ -201,6 +203,8 @@ class Store:
                 count_start(database)
             put_jobs(database, jobs)
             put_boards(database, boards)
+            # Here, where it costs no look at the file.
+            size = file_bytes(database)
             database.execute("COMMIT")
         except BaseException as error:
             if database.in_transaction:
@@ -208,6 +212,7 @@ class Store:
             if is_damage(error):
                 raise damaged(self._name, error) from error
             raise
+        return size
 
     def look(self) -> None:
         """See whether the files are in their places; if they were removed, write all of them again.
@@ -221,11 +226,11 @@ class Store:
         missing = files.missing() if self._usable else []
         if self._usable and not missing:
             return
-        names = ", ".join(map(str, missing)) or self._name
+        names = ", ".join(missing) or self._name
         try:
             with self._reading:
                 if self._usable:
-                    self._write_whole(files, is_there=files.path not in missing)
+                    self._write_whole(files, is_there=str(files.path) not in missing)
                 self._files = Files(files.path)
                 self._database = connect(files.path)
                 self._open()

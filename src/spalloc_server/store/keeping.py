@@ -47,16 +47,19 @@ class Keeper:
         self._reserve = reserve
         self._ended = 0
         self._used_bytes = 0
+        """No less than what is in use; more only while the file itself is no longer than the records may be."""
 
     def count(self) -> None:
         """Find out how much there is."""
         self._ended = history.count_ended(self._of())
         self._used_bytes = history.used_bytes(self._of())
 
-    def have_ended(self, jobs: int) -> None:
-        """Take note that so many more ended jobs are recorded now."""
+    def have_ended(self, jobs: int, file_bytes: int) -> None:
+        """Take note that so many more ended jobs are recorded now, in a file of some length."""
         self._ended += jobs
-        self._used_bytes = history.used_bytes(self._of())
+        self._used_bytes = file_bytes
+        if self._used_bytes > self.limits.bytes:
+            self._used_bytes = history.used_bytes(self._of())
 
     def ended_before(self, moment: float) -> int:
         """Return how many jobs ended before a moment of Unix time.
