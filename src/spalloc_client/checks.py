@@ -60,6 +60,26 @@ def hostname(value: object) -> str:
     raise _wrong("hostname", value, "the server's name or address")
 
 
+def server(value: object) -> tuple[str, int | None]:
+    """A server's name or address, and its port if that is said with it: `host:port`, `[::1]`, `[::1]:port`."""
+    text = hostname(value)
+    name, number, rest = text, "", ""
+    if "://" in text:
+        # Its parts, for whoever copied it out of a browser.
+        name, number, rest = text.partition("://")[2].partition("/")[0], "", "a URL"
+    if name.startswith("["):
+        name, _, after = name[1:].partition("]")
+        number, rest = after.removeprefix(":"), rest or ("" if after[:1] in ("", ":") else after)
+    elif name.count(":") == 1:
+        name, _, number = name.partition(":")
+        rest = rest or ("" if number else "no port")
+    if rest or not name:
+        port_too = f" --port {number}" if number.isdecimal() else ""
+        wanted = f"type --hostname {name}{port_too}" if name else "such as spalloc.example.org:22244"
+        raise ValueError(f"hostname is {value!r}; it must be the server's name or address: {wanted}")
+    return name, port(number) if number else None
+
+
 def port(value: object) -> int:
     """A TCP port, as a number or in digits."""
     given: object = value

@@ -35,6 +35,10 @@ Notification: TypeAlias = "JobsChanged | MachinesChanged"
 _NOTIFICATIONS = (JobsChanged, MachinesChanged)
 
 
+NO_PROTOCOL = "the server does not speak the protocol"
+"""How the trouble of a conversation with something else than a spalloc server begins."""
+
+
 def as_body(notification: Notification) -> NotificationBody:
     """A notification as users see it: the object the server sent."""
     if isinstance(notification, JobsChanged):
@@ -107,7 +111,7 @@ class Conversation:
             for line in self._lines.feed(data):
                 self._take(decode_message(line), settled)
         except WireError as error:
-            settled += self.lose(f"the server does not speak the protocol: {error}")
+            settled += self.lose(f"{NO_PROTOCOL}: {error}")
         return settled
 
     def _take(self, message: Message, settled: list[Call]) -> None:

@@ -94,6 +94,7 @@ def gather(
         resumed = checks.whole_number(
             "resume_job_id", resume_job_id, 1, None, "a job's ID, 1 or more, or None"
         )
+    name, port = checks.server(hostname)
     keepalive = None
     shape: tuple[int, ...] = ()
     wishes: Mapping[str, Json] = {}
@@ -102,8 +103,8 @@ def gather(
         keepalive = checks.keepalive(said["keepalive"])
         wishes = _wishes(said, keepalive, shape, given)
     return Requirements(
-        hostname=checks.hostname(hostname),
-        port=checks.port(said["port"]),
+        hostname=name,
+        port=checks.port(said["port"]) if port is None else port,
         timeout=checks.timeout(said["timeout"]),
         reconnect_delay=checks.reconnect_delay(said["reconnect_delay"]),
         ignore_version=checks.flag("ignore_version", said["ignore_version"]),

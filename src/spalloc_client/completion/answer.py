@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from spalloc_client import checks
 from spalloc_client.completion.line import Kind, Wanted, wanted
 from spalloc_client.config import read_config
 from spalloc_client.errors import ConfigError
@@ -88,9 +89,9 @@ def _from_server(kinds: Sequence[Kind], asked: Wanted, config: Config) -> list[C
     if not hostname:
         return []
     try:
-        with ProtocolClient(
-            hostname, asked.values.get("port") or config["port"], timeout=_PATIENCE
-        ) as client:
+        name, port = checks.server(hostname)
+        port = port or checks.port(asked.values.get("port") or config["port"])
+        with ProtocolClient(name, port, timeout=_PATIENCE) as client:
             return [candidate for kind in kinds for candidate in _ASK[kind](client)]
     except Exception:  # noqa: BLE001  # no completion is better than an error in the middle of somebody's line
         return []

@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from enum import Enum
+
+_LAST_BRACKETS = re.compile(r" \((?:[^()]|\([^()]*\))*\)$")
+"""Brackets at the end of a help, with such as they have in them."""
 
 
 class Kind(Enum):
@@ -142,7 +146,8 @@ def _offered(parser: argparse.ArgumentParser, used: set[argparse.Action]) -> dic
     offered = {}
     for action in parser._actions:
         if action.option_strings and action not in excluded and action.help != argparse.SUPPRESS:
-            words = (action.help or "").partition(" (")[0].partition(";")[0]
+            # What follows the first clause, and what stands in brackets at the end, is for those who read more.
+            words = _LAST_BRACKETS.sub("", action.help or "").partition(";")[0]
             name = next(
                 (name for name in action.option_strings if name.startswith("--")), action.option_strings[0]
             )

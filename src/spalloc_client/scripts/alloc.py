@@ -8,11 +8,25 @@ from __future__ import annotations
 import os
 import sys
 
-from spalloc_client.config import USER_CONFIG_FILE
-from spalloc_client.scripts.arguments import REST, Arguments, Parser, add_debug, add_server, seconds
+from spalloc_client.scripts.arguments import (
+    REST,
+    Arguments,
+    Parser,
+    add_debug,
+    add_server,
+    named_server,
+    seconds,
+)
 from spalloc_client.scripts.ended import NOT_EXECUTABLE, NOT_FOUND
 from spalloc_client.scripts.entry import enter
-from spalloc_client.scripts.outcome import BOARDS_UNREACHABLE, SUCCESS, USAGE, CommandError, Endings
+from spalloc_client.scripts.outcome import (
+    BOARDS_UNREACHABLE,
+    SUCCESS,
+    USAGE,
+    CommandError,
+    Endings,
+    not_configured,
+)
 from spalloc_client.scripts.sites import size
 from spalloc_client.terminal.console import output
 
@@ -221,17 +235,7 @@ def check(arguments: Arguments) -> None:
         from getpass import getuser
 
         arguments.owner = getuser()
-    if not arguments.owner and arguments.resume is None:
-        raise CommandError(
-            USAGE,
-            f"--owner must be specified (typically your email address), or owner in {USER_CONFIG_FILE}",
-        )
-    if not arguments.hostname and arguments.virtual is None:
-        raise CommandError(
-            USAGE,
-            f"--hostname of spalloc server must be specified, or hostname in {USER_CONFIG_FILE}; "
-            "--virtual 2x2 needs no server",
-        )
+    _check_server(arguments)
     if len(arguments.what) > 3:
         raise CommandError(
             USAGE,
@@ -245,10 +249,27 @@ def check(arguments: Arguments) -> None:
             raise CommandError(
                 USAGE, "--boot needs SpiNNMan, which is not installed: pip install 'spalloc[boot]'"
             )
+    # As in configuration files, commas may stand between them.
+    arguments.tags = [tag for word in arguments.tags for tag in word.split(",") if tag]
     if arguments.command is not None:
         _check_command(arguments.command)
     if not arguments.what and arguments.resume is None:
         _check_swallowed(arguments)
+
+
+def _check_server(arguments: Arguments) -> None:
+    missing = []
+    if not arguments.hostname and arguments.virtual is None:
+        missing.append("--hostname of the spalloc server")
+    if not arguments.owner and arguments.resume is None:
+        missing.append("--owner (typically your email address)")
+    if missing:
+        raise not_configured(missing, "" if arguments.hostname else " (--virtual 2x2 needs no server)")
+    if arguments.virtual is None:
+        try:
+            arguments.hostname, arguments.port = named_server(arguments)
+        except ValueError as error:
+            raise CommandError(USAGE, str(error)) from error
 
 
 def _check_command(command: Sequence[str]) -> None:

@@ -274,7 +274,7 @@ def add_server(parser: Parser, config: Config) -> Group:
         "-H",
         type=hostname,
         default=config["hostname"],
-        help="hostname or IP of the spalloc server (default: %(default)s)",
+        help="hostname or IP of the spalloc server, which may be followed by :PORT (default: %(default)s)",
     )
     group.add_argument(
         "--port",
@@ -305,12 +305,13 @@ def add_server(parser: Parser, config: Config) -> Group:
 
 
 def hostname(text: str) -> str:
-    """Read a server's name or address.
+    """Read a server's name or address, which its port may follow.
 
     Raises:
         argparse.ArgumentTypeError: It is none.
     """
-    return _checked(checks.hostname, text)
+    _checked(checks.server, text)
+    return text
 
 
 def port(text: str) -> int:
@@ -363,6 +364,22 @@ def truth(text: str) -> bool:
     from argparse import ArgumentTypeError
 
     raise ArgumentTypeError(f"expected true or false, not {text!r}")
+
+
+def named_server(arguments: Arguments) -> tuple[str, int]:
+    """Return the host name and port that `--hostname` and `--port`, or their defaults, name together.
+
+    Raises:
+        ValueError: They name two ports, or a default is no server's.
+    """
+    name, port_of_name = checks.server(arguments.hostname)
+    if port_of_name is None:
+        return name, arguments.port
+    if "port" in arguments.given and arguments.port != port_of_name:
+        raise ValueError(
+            f"--hostname {arguments.hostname} and --port {arguments.port} name two ports; give one"
+        )
+    return name, port_of_name
 
 
 def or_none(value: float | None) -> float | None:

@@ -44,7 +44,7 @@ def enter(
         make_parser: Makes the command's parser from the configuration.
         act: Does what the arguments say, and returns the exit status.
     """
-    open_streams()
+    open_streams(answers=True)
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == [COMPLETE]:
         from spalloc_client.completion.answer import answer
@@ -81,11 +81,18 @@ def _config(words: Sequence[str]) -> Config:
         raise
 
 
-def open_streams() -> None:
-    """Give the process its standard streams, should it have been started with some of them closed."""
+def open_streams(*, answers: bool = False) -> None:
+    """Give the process its standard streams, should it have been started with some of them closed.
+
+    Args:
+        answers: Whether standard output is what was asked for: that it goes nowhere is then an error, as of a full disk.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+            # Opened for reading only, it can't be written.
+            unwritable = answers and name == "stdout"
+            to = os.open(os.devnull, os.O_RDONLY) if unwritable else os.devnull
+            setattr(sys, name, open(to, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def leave(status: int) -> NoReturn:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from spalloc_client.config import USER_CONFIG_FILE
+from spalloc_client.conversation import NO_PROTOCOL
 from spalloc_client.errors import ConfigError, ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.scripts.answers import AnswerError
 from spalloc_client.terminal.console import NotWrittenError, ReaderGoneError, trouble
@@ -15,7 +17,7 @@ from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SUCCESS = 0
 SERVER_TROUBLE = 1
@@ -36,15 +38,29 @@ BROKEN_PIPE = SIGNALLED + 13
 class CommandError(Exception):
     """The command can't do what it was asked for."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, paste: Sequence[str] = ()) -> None:
         """Say why.
 
         Args:
             status: The command's exit status.
             message: One line for the user: what went wrong, and what to do.
+            paste: Lines of a file that would mend it.
         """
         super().__init__(message)
         self.status = status
+        self.paste = paste
+
+
+def not_configured(missing: Sequence[str], more: str = "") -> CommandError:
+    """Return the error of a command that lacks what a configuration file usually says.
+
+    Args:
+        missing: What is missing, with the options that say it.
+        more: What to do instead.
+    """
+    message = f"{' and '.join(missing)} must be specified{more}; or put these lines into {USER_CONFIG_FILE}:"
+    lines = ("[spalloc]", "hostname = NAME-OF-THE-SERVER", "owner = YOUR-EMAIL-ADDRESS")
+    return CommandError(USAGE, message, lines)
 
 
 class Endings:
@@ -97,6 +113,8 @@ class Endings:
 
             traceback.print_exception(error)
         self.warn(message)
+        if isinstance(error, CommandError) and error.paste:
+            sys.stderr.write("".join(f"{line}\n" for line in error.paste))
         return status
 
     def warn(self, message: str) -> None:
@@ -112,6 +130,8 @@ class Endings:
             what = f"{what} (server {self.server})"
         if isinstance(error, ProtocolTimeoutError | TimeoutError):
             return f"{what}; check --hostname and --port, or raise --timeout"
+        if isinstance(error, ProtocolError) and NO_PROTOCOL in what:
+            return f"{what}; what answers there is no spalloc server: check --hostname and --port"
         if isinstance(error, ProtocolError):
             return f"{what}; check that the server is running, and try again"
         return f"{what}; check --hostname and --port, and that the server is running"

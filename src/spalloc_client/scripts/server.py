@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 
 from spalloc_client import config
-from spalloc_client.config import JOB_VARIABLE, SERVER_VARIABLES, USER_CONFIG_FILE
+from spalloc_client.config import JOB_VARIABLE, SERVER_VARIABLES
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts import is_command
-from spalloc_client.scripts.arguments import Arguments, or_none
+from spalloc_client.scripts.arguments import Arguments, named_server, or_none
 from spalloc_client.scripts.entry import enter, leave
-from spalloc_client.scripts.outcome import USAGE, CommandError, Endings
+from spalloc_client.scripts.outcome import USAGE, CommandError, Endings, not_configured
 from spalloc_client.versions import complaint
 
 TYPE_CHECKING = False
@@ -47,12 +47,14 @@ class Server:
             CommandError: They name none.
         """
         if not arguments.hostname:
-            raise CommandError(
-                USAGE, f"--hostname of spalloc server must be specified, or hostname in {USER_CONFIG_FILE}"
-            )
+            raise not_configured(["--hostname of the spalloc server"])
+        try:
+            hostname, port = named_server(arguments)
+        except ValueError as error:
+            raise CommandError(USAGE, str(error)) from error
         return cls(
-            arguments.hostname,
-            arguments.port,
+            hostname,
+            port,
             or_none(arguments.timeout),
             ignore_version=arguments.ignore_version,
         )

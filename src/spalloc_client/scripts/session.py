@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+import sys
 import threading
 from contextlib import ExitStack
 from functools import partial
@@ -139,20 +141,39 @@ def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) ->
     )
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+"""Names of folders that no shell takes for anything else."""
+
+_OTHER_FOLDERS = ("/tmp", "/var/tmp")
+"""Where temporary files go when the usual folder has no such name."""
+
+
 class _TemporaryCsv:
     """The file with all host names, there as long as the job."""
 
     def __enter__(self) -> Self:
-        from tempfile import mkstemp
-
         try:
-            descriptor, self.name = mkstemp(".csv", "spinnaker_ips_")
+            descriptor, self.name = self._made()
         except OSError as error:
             raise CommandError(
                 NOT_WRITTEN, f"can't make a temporary file: {error.strerror}; TMPDIR says where to"
             ) from error
         os.close(descriptor)
         return self
+
+    def _made(self) -> tuple[int, str]:
+        from tempfile import gettempdir, mkstemp
+
+        usual = gettempdir()
+        for folder in (usual, *_OTHER_FOLDERS):
+            # A line for the shell has the name as it is, in quotes or not: nothing in it may need any.
+            if sys.platform == "win32" or _PLAIN.fullmatch(folder):
+                try:
+                    return mkstemp(".csv", "spinnaker_ips_", folder)
+                except OSError:
+                    if folder == usual:
+                        raise
+        return mkstemp(".csv", "spinnaker_ips_")
 
     def __exit__(self, *_: object) -> None:
         try:

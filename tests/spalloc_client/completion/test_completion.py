@@ -65,6 +65,20 @@ def test_options_that_exclude_each_other_are_not_both_offered() -> None:
     assert "--json" in offered
 
 
+@pytest.mark.parametrize(
+    ("parser", "option", "words"),
+    [
+        (ALLOC, "--tags", "only allocate boards which have (at least) the specified tags"),
+        (ALLOC, "--require-torus", "require that the allocation contain torus (a.k.a. wrap-around) links"),
+        (ALLOC, "--boot", "boot the machine once powered on"),
+        (ALLOC, "--ignore-version", "talk to the server whatever its version"),
+        (WHERE_IS, "--chip", "specify a board by chip coordinates"),
+    ],
+)
+def test_descriptions_are_whole_clauses(parser: Parser, option: str, words: str) -> None:
+    assert wanted(parser.for_argparse(), [], "-").options[option] == words
+
+
 @pytest.mark.slow
 def test_jobs_and_machines_come_from_the_server(commands: Commands, make_job) -> None:
     make_job(3, owner="jane")

@@ -55,10 +55,51 @@ def test_any_locale_shows_any_owner(
 @pytest.mark.parametrize("query", QUERIES, ids=" ".join)
 def test_output_that_nobody_reads_is_no_traceback(query: tuple[str, ...], commands: Commands) -> None:
     line = " ".join(commands.line(query[0], query[1:], server=True))
-    ended = subprocess.run(
-        ["bash", "-c", f"{line} | true; {line} >&-; {line} 2>&-"], capture_output=True, timeout=60
-    )
+    ended = subprocess.run(["bash", "-c", f"{line} | true; {line} 2>&-"], capture_output=True, timeout=60)
     assert ended.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "query", [*QUERIES, ("spalloc-ps", "--watch"), ("spalloc-ps", "--help")], ids=" ".join
+)
+def test_output_that_goes_nowhere_is_an_error(query: tuple[str, ...], commands: Commands) -> None:
+    line = " ".join(commands.line(query[0], query[1:], server=True))
+    ended = subprocess.run(["bash", "-c", f"{line} >&-"], capture_output=True, encoding="utf-8", timeout=60)
+    assert ended.stderr == f"{query[0]}: can't write the output: Bad file descriptor\n"
+    assert ended.returncode == 74
+
+
+def test_a_command_runs_also_where_standard_output_is_closed(commands: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    line = " ".join(
+        commands.line("spalloc", ("--owner", "me", "--quiet", "--command", f"touch {file}"), server=True)
+    )
+    line = line.replace("touch", "'touch") + "'"
+    ended = subprocess.run(
+        ["bash", "-c", f"{line} >&- <&-"], capture_output=True, encoding="utf-8", timeout=60
+    )
+    assert (ended.returncode, ended.stderr, file.exists()) == (0, "", True)
+
+
+@pytest.mark.parametrize("folder", ["a b", "a'b", 'a"b$HOME', "ü", "plain"])
+@pytest.mark.parametrize("line", ["cat {ethernet_ips}", "cat '{ethernet_ips}'", 'cat "$(ls {ethernet_ips})"'])
+def test_the_file_of_hostnames_can_be_named_in_any_shell_line_whatever_the_temporary_folder_is_called(
+    folder: str, line: str, commands: Commands, tmp_path: Path
+) -> None:
+    (tmp_path / folder).mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / folder)}
+    ended = commands.run("spalloc", "--owner", "me", "--quiet", "-c", line, env=environment)
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("x,y,hostname\n0,0,127.")
+    assert list((tmp_path / folder).iterdir()) == []
+
+
+@pytest.mark.parametrize("package", ["spalloc_client", "spalloc"])
+def test_the_package_run_as_a_module_is_spalloc(package: str, commands: Commands) -> None:
+    line = [sys.executable, "-m", package, *commands.server, "--owner", "me", "-c", "echo {id}"]
+    ended = subprocess.run(line, capture_output=True, encoding="utf-8", timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "1\n")
+    assert "Job 1: Ready!" in ended.stderr
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=" ".join)
