@@ -151,13 +151,25 @@ def read_config(
     Raises:
         ConfigError: A file or a variable says something that can't be used.
     """
+    return read_with_origins(filenames, environment)[0]
+
+
+def read_with_origins(
+    filenames: Iterable[str | os.PathLike[str]] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Config, Mapping[str, str]]:
+    """Do what `read_config` does, and return also which file or variable each option comes from, defaults left out.
+
+    Raises:
+        ConfigError: A file or a variable says something that can't be used.
+    """
     said, sources = _read_files(SEARCH_PATH if filenames is None else filenames)
     for name, variable in SERVER_VARIABLES.items():
         value = (os.environ if environment is None else environment).get(variable)
         if value:
             said[name], sources[name] = value, variable
     options = _Options(said, sources)
-    return {
+    values: Config = {
         "hostname": options.read("hostname", _text, checks.hostname) if "hostname" in options else None,
         "owner": options.read("owner", _text, checks.owner) if "owner" in options else None,
         "port": options.read("port", _text, checks.port),
@@ -176,6 +188,7 @@ def read_config(
             "ignore_version", _truth, lambda value: checks.flag("ignore_version", value)
         ),
     }
+    return values, sources
 
 
 def job_of_environment() -> int:
@@ -299,7 +312,11 @@ def _closest(name: str) -> str | None:
 
 
 def main() -> None:
-    """Print where configuration files are looked for."""
+    """Print where configuration files are looked for; with arguments, do what `spalloc-config` does."""
+    if sys.argv[1:]:
+        from spalloc_client.scripts.config import main as command
+
+        sys.exit(command())
     print("Default search path (lowest-priority first):")
     print("\n".join(SEARCH_PATH))
 

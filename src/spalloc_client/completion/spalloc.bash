@@ -51,4 +51,4 @@ _spalloc() {
     esac
 }
 
-complete -F _spalloc spalloc spalloc-job spalloc-ps spalloc-machine spalloc-where-is
+complete -F _spalloc spalloc spalloc-job spalloc-ps spalloc-machine spalloc-where-is spalloc-config

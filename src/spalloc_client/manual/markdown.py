@@ -7,7 +7,7 @@ from spalloc_client.manual.pages import Page, sections, synopsis
 
 _INTRODUCTION = """# The commands
 
-Every option, exit status and variable of the five commands. `COMMAND --help` and `man COMMAND` say the same: all three
+Every option, exit status and variable of the commands. `COMMAND --help` and `man COMMAND` say the same: all three
 are written from the commands' own parsers. Defaults are those without configuration files. What the commands print for
 programs is described in {doc}`commands-json`; how they differ from release 1!7.0.0, and why, in
 {doc}`commands-differences`.

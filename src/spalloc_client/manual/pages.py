@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from spalloc_client.config import read_config
 from spalloc_client.scripts import alloc, job, machine, ps, where_is
+from spalloc_client.scripts import config as config_command
 
 SERVER_STATUSES = (
     (0, "all went well; also after Ctrl-C ended --watch"),
@@ -268,5 +269,24 @@ def pages() -> list[Page]:
             ),
             (*SERVER_STATUSES, (4, "there is no board there"), *COMMON_STATUSES),
             (_JOB_VARIABLE, *COMMON_VARIABLES),
+        ),
+        Page(
+            config_command.parser(config).for_argparse(),
+            _paragraphs(
+                """
+                Shows every setting and where it comes from: a file, a variable, or the default. Sets or unsets one in
+                the user's file, or in that of --file, without touching the rest of it; a value that could not be read
+                is refused. With check, reaches the server and says which version and machines it has.
+                """
+            ),
+            (
+                ("What is in force, and from where", "spalloc-config"),
+                (
+                    "Begin",
+                    "spalloc-config set hostname spalloc.example.org; spalloc-config set owner jdh@cs.man.ac.uk",
+                ),
+                ("Is the server there?", "spalloc-config check"),
+            ),
+            (*SERVER_STATUSES, (5, "the file can't be written"), *COMMON_STATUSES),
         ),
     ]

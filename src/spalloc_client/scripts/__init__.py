@@ -1,11 +1,11 @@
 # The package of the commands; what is here is done before anything of a command is imported.
-"""The five commands: `spalloc`, `spalloc-job`, `spalloc-ps`, `spalloc-machine` and `spalloc-where-is`."""
+"""The commands: `spalloc`, `spalloc-job`, `spalloc-ps`, `spalloc-machine`, `spalloc-where-is`, `spalloc-config`."""
 
 import _signal  # type: ignore[import-not-found,unused-ignore]  # what `signal` is made of; that would import enum
 import gc
 import sys
 
-COMMANDS = ("spalloc", "spalloc-job", "spalloc-ps", "spalloc-machine", "spalloc-where-is")
+COMMANDS = ("spalloc", "spalloc-job", "spalloc-ps", "spalloc-machine", "spalloc-where-is", "spalloc-config")
 """Their names."""
 
 

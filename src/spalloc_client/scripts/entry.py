@@ -85,7 +85,7 @@ def open_streams(*, answers: bool = False) -> None:
     """Give the process its standard streams, should it have been started with some of them closed.
 
     Args:
-        answers: Whether standard output is what was asked for: that it goes nowhere is then an error, as of a full disk.
+        answers: Whether standard output is what was asked for; that it goes nowhere is then an error like a full disk.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

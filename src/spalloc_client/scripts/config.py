@@ -1,0 +1,171 @@
+# `spalloc-config`: which settings are in force, and from where; changes to a file; and whether the server is there.
+#
+# Where files are looked for, and what they may say, is spalloc_client/config.py's.
+"""`spalloc-config`: show, change and check the configuration."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from spalloc_client.config import DEFAULT_CONFIG, SECTION, USER_CONFIG_FILE, read_config, read_with_origins
+from spalloc_client.errors import ConfigError
+from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
+from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError, Endings
+from spalloc_client.scripts.server import Server
+from spalloc_client.scripts.showing import add_json, json_line
+from spalloc_client.terminal.console import output
+from spalloc_client.terminal.table import table
+from spalloc_client.terminal.text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spalloc_client.config import Config
+
+COMMAND = "spalloc-config"
+NOT_WRITTEN = 5
+OPTIONS = ("hostname", "owner", *DEFAULT_CONFIG)
+"""The names of all settings."""
+
+_WORDS = {"show": 0, "check": 0, "set": 2, "unset": 1}
+"""What may be done, and how many words follow."""
+
+
+def parser(config: Config) -> Parser:
+    """Return the command's parser."""
+    made = Parser(COMMAND, "Show, change and check the configuration.")
+    made.add_argument(
+        "action",
+        nargs="*",
+        default=[],
+        metavar="ACTION",
+        help="show (the default): every setting and where it comes from; set NAME VALUE, unset NAME: change the file; "
+        "check: reach the server",
+    )
+    made.add_argument(
+        "--file",
+        "-f",
+        default=USER_CONFIG_FILE,
+        metavar="FILE",
+        help="the file that set and unset change (default: the user's)",
+    )
+    add_json(made, ", to show")
+    add_debug(made)
+    add_server(made, config)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    from spalloc_client.scripts.entry import enter
+
+    endings = Endings(COMMAND)
+
+    def act(arguments: Arguments) -> int:
+        action, *words = arguments.action or ["show"]
+        if _WORDS.get(action) != len(words):
+            raise CommandError(
+                USAGE, f"{' '.join([action, *words])!r} is none of: show; set NAME VALUE; unset NAME; check"
+            )
+        if action == "show":
+            _show(as_json=arguments.json)
+        elif action == "check":
+            server = Server.chosen_by(arguments)
+            endings.server = str(server)
+            _check(server)
+        else:
+            _change(arguments.file, *words)
+        return SUCCESS
+
+    return enter(endings, argv, parser, act)
+
+
+def _show(*, as_json: bool) -> None:
+    values, origins = read_with_origins()
+    found: dict[str, object] = {**values}
+    if as_json:
+        shown = {name: {"value": found[name], "from": origins.get(name)} for name in OPTIONS}
+        output().print([json_line(shown)])
+        return
+    rows = [
+        (name, printable(_as_said(found[name])), printable(origins.get(name, "default"))) for name in OPTIONS
+    ]
+    output().print(table(["Option", "Value", "From"], rows))
+
+
+def _as_said(value: object) -> str:
+    """Return a value as a file would say it."""
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _check(server: Server) -> None:
+    with server.connect() as client:
+        version = client.version(timeout=server.timeout)
+        machines = client.list_machines(timeout=server.timeout)
+    names = ", ".join(printable(str(machine["name"])) for machine in machines) or "none"
+    output().print(
+        [f"{server}: a spalloc server of version {printable(str(version))}, with the machines: {names}"]
+    )
+
+
+def _change(filename: str, name: str, value: str | None = None) -> None:
+    """Set an option in a file, or take it out; what it would not read is not written."""
+    if name not in OPTIONS:
+        raise CommandError(USAGE, f"there is no option {name}; there are: {', '.join(OPTIONS)}")
+    fresh = f"{filename}.new"
+    try:
+        try:
+            with open(filename, encoding="utf-8") as file:  # noqa: PTH123  # as config.py does
+                text = file.read()
+        except FileNotFoundError:
+            text = ""
+            os.makedirs(os.path.dirname(filename) or os.curdir, exist_ok=True)  # noqa: PTH103, PTH120
+        with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(changed(text, name, value))
+        try:
+            read_config([fresh], {})
+        except ConfigError as error:
+            os.unlink(fresh)  # noqa: PTH108
+            raise CommandError(USAGE, str(error).replace(fresh, filename)) from error
+        os.replace(fresh, filename)  # noqa: PTH105
+    except UnicodeDecodeError as error:
+        raise CommandError(USAGE, f"{filename}: is not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise CommandError(NOT_WRITTEN, f"can't write {filename}: {error.strerror}") from error
+
+
+def changed(text: str, name: str, value: str | None) -> str:
+    """Return a configuration file's text with an option set, or left out for None; all else stays as it is."""
+    lines = text.splitlines()
+    begin = next((at for at, line in enumerate(lines) if line.strip() == f"[{SECTION}]"), None)
+    if begin is None:
+        begin = len(lines)
+        lines.append(f"[{SECTION}]")
+    end = next((at for at in range(begin + 1, len(lines)) if lines[at].startswith("[")), len(lines))
+    option = re.compile(rf"{name}\s*[=:]", re.IGNORECASE)
+    kept: list[str] = []
+    within = False
+    place = None
+    for line in lines[begin + 1 : end]:
+        # A value goes on in the lines that are indented.
+        within = bool(option.match(line)) or (within and line[:1].isspace() and bool(line.strip()))
+        if not within:
+            kept.append(line)
+        elif place is None:
+            place = len(kept)
+    if value is not None:
+        while place is None and kept and not kept[-1].strip():
+            kept.pop()
+        said = value.replace("%", "%%").replace("\n", " ")
+        kept.insert(len(kept) if place is None else place, f"{name} = {said}")
+    rest = lines[end:]
+    gap = [""] if rest and kept and kept[-1].strip() else []
+    return "\n".join([*lines[: begin + 1], *kept, *gap, *rest]) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())
