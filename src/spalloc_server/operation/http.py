@@ -6,11 +6,15 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import cast
 
+from spalloc_server.core.networks import group_of
 from spalloc_server.fronts.listening import listen
+from spalloc_server.fronts.v1.ration import Warnings
 from spalloc_server.fronts.v1.server import Admission
 from spalloc_server.presence import Deadline, Presence
 
@@ -20,6 +24,7 @@ LONGEST_REQUEST_BYTES = 8192
 REQUEST_SECONDS = 10.0
 """How long a client may take over a request and over reading the answer."""
 MOST_CONNECTIONS = 64
+"""Beyond that, the oldest goes of the address that has most: whoever asks at once is answered."""
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
             500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
 
@@ -46,7 +51,10 @@ class HttpServer:
         self.presence = presence
         self.admission = admission
         """May be replaced at any time."""
-        self._connections: set[Callable[[], None]] = set()
+        self._connections: dict[_Connection, None] = {}
+        """In the order in which they came."""
+        self._cuts = Warnings(_log, "cut off from the metrics")
+        self._refusals = Warnings(_log, "refused the metrics")
         self.addresses: tuple[tuple[str, int], ...] = ()
         """Where pages can be asked for, each address with the port; known once the server listens."""
         self._server: asyncio.Server | None = None
@@ -64,25 +72,38 @@ class HttpServer:
         """Stop listening and end all connections."""
         if self._server is not None:
             self._server.close()
-            for abort in list(self._connections):
-                abort()
+            for connection in list(self._connections):
+                connection.abort()
             await self._server.wait_closed()
+        self._cuts.sum_up(inf)
+        self._refusals.sum_up(inf)
 
-    def opened(self, abort: Callable[[], None]) -> bool:
-        """Take note of a new connection, which `abort` ends, and return whether it may stay."""
-        room = len(self._connections) < MOST_CONNECTIONS
-        if room:
-            self._connections.add(abort)
-        return room
+    def opened(self, connection: "_Connection") -> None:
+        """Take note of a new connection, for which another may have to go."""
+        self._connections[connection] = None
+        if len(self._connections) > MOST_CONNECTIONS:
+            of_group = Counter(other.group for other in self._connections)
+            most = max(of_group.values())
+            oldest = next(other for other in self._connections if of_group[other.group] == most)
+            self.cut(oldest, f"there are {MOST_CONNECTIONS} connections, and most of them are from there")
 
-    def closed(self, abort: Callable[[], None]) -> None:
+    def cut(self, connection: "_Connection", why: str) -> None:
+        """End a connection at once."""
+        now = asyncio.get_running_loop().time()
+        self._cuts.warn(connection.address, connection.group, now, why)
+        self.closed(connection)
+        connection.abort()
+
+    def closed(self, connection: "_Connection") -> None:
         """Forget a connection that has ended."""
-        self._connections.discard(abort)
+        self._connections.pop(connection, None)
 
     def answer(self, head: bytes, address: str) -> Answer:
         """Return the answer to a request's head, from a client at `address`."""
         refusal = self.admission(address)
         if refusal is not None:
+            now = asyncio.get_running_loop().time()
+            self._refusals.warn(address, group_of(address), now, refusal)
             return Answer(403, f"{refusal}\n".encode())
         words = head.split(b"\r\n", 1)[0].split(b" ")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
@@ -110,27 +131,35 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._deadline: Deadline | None = None
         self._answered = False
+        self.address = ""
+        """Where the client is."""
+        self.group = ""
+        """Whom it counts as."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if not self._server.opened(self.abort):
-            self._transport.abort()
-            return
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0] if peer else ""
+        self.group = group_of(self.address)
         presence = self._server.presence
-        self._deadline = presence.when_over(presence.now(), REQUEST_SECONDS, self.abort)
+        self._deadline = presence.when_over(presence.now(), REQUEST_SECONDS, self._time_is_over)
+        self._server.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._server.closed(self.abort)
+        self._server.closed(self)
         if self._deadline is not None:
             self._deadline.cancel()
+
+    def _time_is_over(self) -> None:
+        what = "read the answer" if self._answered else "end its request"
+        self._server.cut(self, f"it did not {what} within {REQUEST_SECONDS:g} s")
 
     def data_received(self, data: bytes) -> None:
         if self._answered:
             return
         self._head += data
         if b"\r\n\r\n" in self._head:
-            peer = self._transport.get_extra_info("peername")
-            self._send(self._server.answer(self._head, peer[0] if peer else ""))
+            self._send(self._server.answer(self._head, self.address))
         elif len(self._head) > LONGEST_REQUEST_BYTES:
             self._send(Answer(400, b"the request is too long\n"))
 

@@ -1,12 +1,14 @@
 # The monitoring pages' HTTP server, on a real socket.
 
 import asyncio
+import contextlib
 
 import pytest
 
 from spalloc_server.clock import SystemClock
 from spalloc_server.core.delays import Delays
 from spalloc_server.measures import Durations
+from spalloc_server.operation import http
 from spalloc_server.operation.http import LONGEST_REQUEST_BYTES, MOST_CONNECTIONS, Answer, HttpServer
 from spalloc_server.presence import Presence
 
@@ -82,19 +84,61 @@ def test_the_server_goes_on_after_bad_requests() -> None:
     assert asyncio.run(_asked(b"\r\n\r\n", good))[1].endswith(b"hello\n")
 
 
-def test_there_are_only_so_many_connections_at_once() -> None:
-    async def crowd() -> bytes:
+async def _page(host: str, port: int, local: str) -> bytes:
+    """What a client at an address of this computer is answered; nothing if it is cut off."""
+    reader, writer = await asyncio.open_connection(host, port, local_addr=(local, 0))
+    try:
+        writer.write(b"GET /a HTTP/1.1\r\n\r\n")
+        return await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+def test_silent_connections_keep_nobody_from_the_metrics_and_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
         server = served()
         host, port = await server.start(["127.0.0.1"], 0)
-        held = [await asyncio.open_connection(host, port) for _ in range(MOST_CONNECTIONS)]
-        reader, writer = await asyncio.open_connection(host, port)
-        try:
-            return await asyncio.wait_for(reader.read(), 10)
-        except ConnectionError:
-            return b""
-        finally:
-            for _, other in [*held, (reader, writer)]:
-                other.close()
-            await server.stop()
+        held = [await asyncio.open_connection(host, port) for _ in range(MOST_CONNECTIONS * 2)]
+        other = await asyncio.open_connection(host, port, local_addr=("127.0.0.3", 0))
+        for local in ("127.0.0.1", "127.0.0.2"):
+            assert (await _page(host, port, local)).endswith(b"hello\n")
+        # Only those of the address that has most were cut off.
+        other[1].write(b"GET /a HTTP/1.1\r\n\r\n")
+        assert (await asyncio.wait_for(other[0].read(), 10)).endswith(b"hello\n")
+        for _, writer in [*held, other]:
+            writer.close()
+        await server.stop()
 
-    assert asyncio.run(crowd()) == b""
+    asyncio.run(main())
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0].startswith("a client at 127.0.0.1 is cut off from the metrics: there are 64 connections")
+    assert said[1].endswith("more clients at 127.0.0.1 were cut off from the metrics")
+    assert len(said) == 2
+
+
+def test_a_client_that_takes_too_long_is_cut_off_and_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.05)
+
+    async def main() -> None:
+        server = served()
+        host, port = await server.start(["127.0.0.1"], 0)
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET")
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        await server.stop()
+
+    asyncio.run(main())
+    assert "cut off from the metrics: it did not end its request within 0.05 s" in caplog.text
+
+
+def test_who_may_not_connect_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    _one(b"GET /a HTTP/1.1\r\n\r\n", refusal="not you")
+    assert "a client at 127.0.0.1 is refused the metrics: not you" in caplog.text

@@ -1,7 +1,9 @@
 # Which of many lines that say the same are logged: however fast clients come, they can't fill the log.
 #
-# What is said, and where, is server.py's subject.
+# What is said is others' subject.
 """A ration of log lines."""
+
+import logging
 
 WINDOW_SECONDS = 60.0
 """How long one line about an address stands for all of its like."""
@@ -42,3 +44,37 @@ class Ration:
             unsaid.append((None, self._elsewhere))
         self._unsaid, self._elsewhere, self._until = {}, 0, None
         return unsaid
+
+
+class Warnings:
+    """Logs what happens to clients: to the first of an address within each minute, and to how many more."""
+
+    def __init__(self, log: logging.Logger, what: str) -> None:
+        """Begin with nothing logged.
+
+        Args:
+            log: Where to.
+            what: What happens to clients: they are `refused`, say.
+        """
+        self._log = log
+        self._what = what
+        self._ration = Ration()
+        self.count = 0
+        """To how many it has happened."""
+
+    def warn(self, address: str, group: str, now: float, why: str) -> None:
+        """Log that it happens to a client at `address`, which counts in `group`, and why, if it is time to."""
+        self.count += 1
+        self.sum_up(now)
+        if self._ration.admits(group, now):
+            self._log.warning("a client at %s is %s: %s", address, self._what, why, extra={"client": address})
+
+    def sum_up(self, now: float) -> None:
+        """Log to how many more it happened, if it is time to."""
+        for address, count in self._ration.summary(now):
+            if address is None:
+                self._log.warning("%d more clients, at other addresses, were %s", count, self._what)
+            else:
+                self._log.warning(
+                    "%d more clients at %s were %s", count, address, self._what, extra={"client": address}
+                )
