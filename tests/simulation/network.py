@@ -240,6 +240,9 @@ class StreamTransport(asyncio.Transport):
             self._paused = True
             self.protocol.pause_writing()
 
+    def get_write_buffer_size(self) -> int:
+        return self._in_flight
+
     def _send(self, piece: bytes | None) -> None:
         """Send bytes, or with None the end."""
         self._in_flight += len(piece or b"")

@@ -35,6 +35,8 @@ MOST_ENDED_JOBS = 1_000_000_000
 MOST_MEGABYTES = 1_000_000
 LEAST_REQUEST_BYTES = 1024
 MOST_REQUEST_BYTES = 16 * 1024 * 1024
+LEAST_MEMORY_BYTES = 1024 * 1024
+MOST_MEMORY_BYTES = 1024**4
 
 
 def read_listening(table: Table, port: int) -> Listening:
@@ -62,6 +64,10 @@ def read_limits(table: Table) -> Limits:
         connections=table.take("connections", count, default.connections),
         connections_from_one_address=table.take(
             "connections_from_one_address", count, default.connections_from_one_address
+        ),
+        ipv6_prefix=table.take("ipv6_prefix", whole_number(1, 128), default.ipv6_prefix),
+        memory_bytes=table.take(
+            "memory_bytes", whole_number(LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES), default.memory_bytes
         ),
         request_bytes=table.take(
             "request_bytes", whole_number(LEAST_REQUEST_BYTES, MOST_REQUEST_BYTES), default.request_bytes

@@ -7,13 +7,15 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 TRIES = 20
 """How often a port that is free on one address is looked for on the others."""
+_COUNTERS = Path("/proc/self/net/netstat")
 
 
 async def listen(
-    protocol: Callable[[], asyncio.Protocol],
+    protocol: Callable[[], asyncio.BaseProtocol],
     hosts: str | Sequence[str],
     port: int,
     setting: str,
@@ -75,3 +77,29 @@ def in_words(error: OSError, hosts: Sequence[str], port: int, setting: str) -> O
     if setting == "v1":
         said += ", or another --host or --port"
     return OSError(error.errno, said)
+
+
+class TurnedAway:
+    """Counts connections that the system turned away, since too many waited to be taken in.
+
+    The system counts for all programs together, and not all systems do; where they don't, there are none.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._before = _overflows()
+
+    def more(self) -> int:
+        """Return how many there were since the last time."""
+        before, self._before = self._before, _overflows()
+        return self._before - before
+
+
+def _overflows() -> int:
+    try:
+        names, counts = (
+            line.split() for line in _COUNTERS.read_text().splitlines() if line.startswith("TcpExt:")
+        )
+        return int(counts[names.index("ListenOverflows")])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import shlex
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from spalloc_server.operation.http import HttpServer
 
 _log = logging.getLogger(__name__)
+
+SWITCH_SECONDS = 0.0001
+"""How long the thread that writes to the disk waits for the interpreter when the event loop is busy: a few times for
+each commit, for which all who change something wait. Python's own 5 ms would be most of a commit."""
 
 
 class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +74,7 @@ class Operation:
             StoreError: The records can't be used.
             EngineFailedError: The server met a fault that nobody foresaw.
         """
+        sys.setswitchinterval(SWITCH_SECONDS)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._ended.set)

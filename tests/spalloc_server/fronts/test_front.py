@@ -363,7 +363,7 @@ def test_one_client_with_much_to_ask_does_not_keep_others_waiting() -> None:
 
 
 def test_requests_wait_unread_while_the_disk_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_HELD", 4)
+    monkeypatch.setattr(connection, "MAX_HELD_BYTES", 500)
 
     async def test(front: Front) -> None:
         peer = await front.connect()

@@ -41,7 +41,7 @@ from spalloc_server.fronts.v1.arguments import (
     up_to,
 )
 from spalloc_server.fronts.v1.codec import return_line
-from spalloc_server.fronts.v1.listing import Encoded, Later, Listing, Reply, ended_listing
+from spalloc_server.fronts.v1.listing import Encoded, Later, Listing, LongReply, Reply, ended_listing
 from spinnaker.geometry import Board, Chip, first_chip
 from spinnaker.places import Place
 
@@ -59,7 +59,7 @@ DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
 """Ended jobs that one listing may have."""
 
-_CHANGES = frozenset(
+CHANGES = frozenset(
     {"create_job", "destroy_job", "power_on_job_boards", "power_off_job_boards", "report_problem"}
 )
 """Commands that are worth nothing before they are recorded."""
@@ -194,7 +194,7 @@ class Commands:
                 f"there is no command {name[:60]!r}; there are {', '.join(sorted(self._commands))}"
             )
         self.counts[name] += 1
-        if name in _CHANGES:
+        if name in CHANGES:
             self._check_records()
         if command.parameters is None:
             return command.run(caller, args, kwargs)
@@ -343,7 +343,7 @@ class Commands:
         self._site.destroy_job(number, reason, by=caller.host, wall=self._clock.wall(), now=self._clock.now())
         return None
 
-    def _list_jobs(self, _caller: Caller) -> Encoded:
+    def _list_jobs(self, _caller: Caller) -> Encoded | LongReply:
         return self.listing.of(self._site.jobs)
 
     def _list_ended_jobs(self, _caller: Caller, owner: str | None, machine: str | None, limit: int) -> Later:

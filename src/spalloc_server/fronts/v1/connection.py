@@ -1,37 +1,57 @@
 # One client's connection: bytes in, replies and notifications out, in the order and at the time they may go.
 #
-# What commands do is commands.py's subject, who is told of what watchers.py's, and who may connect and for how long
-# server.py's. The rules here:
+# What commands do is commands.py's subject, who is told of what watchers.py's, whose turn it is turns.py's, and who may
+# connect and for how long server.py's. The rules here:
 # - Replies go out in the order of the requests. One whose command changed something waits until that is on disk.
-# - A connection does a few commands at a time and then lets others have their turn.
+# - A connection does a few commands in its turn. A change waits while many of its group are on their way to the disk.
 # - A client that doesn't read is not waited for: its commands stay undone and are not even read, and when it goes on
 #   for too long, the server cuts it off.
+# - A long reply is put together only when nothing else is on its way to the client, and as fast as the client reads.
 """A client's connection to the v1 front."""
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from typing import Protocol, cast
 
 from spalloc_client.wire import WireError
 from spalloc_server.engine import Engine, EngineStoppingError
 from spalloc_server.fronts.v1.arguments import CommandError
-from spalloc_server.fronts.v1.codec import failure_line, read_request, return_line
-from spalloc_server.fronts.v1.commands import Caller, Commands
+from spalloc_server.fronts.v1.codec import Request, failure_line, read_request, return_line
+from spalloc_server.fronts.v1.commands import CHANGES, Caller, Commands
+from spalloc_server.fronts.v1.crowd import SMALL_BYTES, Group
 from spalloc_server.fronts.v1.inbox import Inbox
-from spalloc_server.fronts.v1.listing import Encoded, Later
+from spalloc_server.fronts.v1.listing import Encoded, Later, LongReply, Reply, in_pieces
+from spalloc_server.fronts.v1.turns import Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 
-COMMANDS_A_TURN = 32
-LONG_REPLY_BYTES = 64 * 1024
-"""A reply so long ends its client's turn: others have waited long enough."""
-MAX_AHEAD_BYTES = 64 * 1024
-"""Requests read ahead; a client that sends more is not read from until some are done."""
-MAX_HELD = 256
+EFFORT_A_TURN = 32
+"""Commands that are done in one turn."""
+EFFORT_OF_A_CHANGE = 8
+"""How many others a command counts for that changes something."""
+RECEIVED_BYTES = 32 * 1024
+"""What the system keeps of what a client sends until it is read; it takes that for half of it."""
+SENT_BYTES = 128 * 1024
+"""The same of what is sent until it has arrived."""
+HELD_BYTES = 128
+"""What holding a reply takes beside the reply."""
+MAX_HELD_BYTES = 64 * 1024
 """Replies that wait for the disk; no more commands of their client are done until some have gone."""
+LONG_REPLY_BYTES = 64 * 1024
+"""A reply so long is sent in pieces, and ends its client's turn: others have waited long enough."""
+PIECES_A_TURN = 8
+JOBS_IN_TIME = 2000
+"""A client has as much time again for each so many jobs of a listing as for a short reply."""
 
+_LONG = frozenset({"list_jobs", "list_ended_jobs"})
+"""Commands that may have long replies."""
+_OF_A_JOB = frozenset({"job_keepalive", "get_job_state", "get_job_machine_info", "notify_job"})
+"""Commands of whoever holds a job."""
+_SPECIAL = CHANGES | _LONG
+"""Commands that may have to wait."""
 
 _FAILED = failure_line("the server failed to do this; its log says why")
 _NOT_DONE = failure_line(
@@ -48,11 +68,20 @@ class Host(Protocol):
     watchers: Watchers
     unread: "set[Connection]"
     """Connections on which something waits for the server to come to it."""
+    turns: Turns
+    ahead_bytes: int
+    """How many bytes of requests are read ahead: a client that sends more is not read from until some are done."""
 
-    def opened(self, connection: "Connection", address: str) -> str | None:
-        """Take note of a new connection; return why it may not stay, or None."""
+    def opened(self, connection: "Connection") -> str | None:
+        """Take note of a new connection, and give it its group; return why it may not stay, or None."""
 
-    def closed(self, connection: "Connection", address: str) -> None:
+    def weigh(self, connection: "Connection", weight: int) -> None:
+        """Take note of how many bytes are kept for a connection; end some where too many are kept for all."""
+
+    def recorded(self, group: Group) -> None:
+        """Take note that a change of a group is on its way to the disk no more."""
+
+    def closed(self, connection: "Connection") -> None:
         """Forget a connection that has ended."""
 
 
@@ -61,43 +90,69 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
-        "_asked",
+        "_aside",
         "_clogged",
         "_ending",
         "_gathered",
         "_held",
+        "_held_bytes",
         "_holds",
         "_host",
         "_inbox",
+        "_kept_for_watching",
         "_lifted",
+        "_long",
+        "_queued",
         "_refused",
         "_transport",
-        "_turn",
+        "_waits_to_change",
+        "_weight",
         "address",
+        "asked",
         "begun",
+        "group",
         "heard",
+        "job",
+        "long_since",
+        "owner",
         "stuck",
     )
     _transport: asyncio.Transport
+    group: Group
+    """Whose connections it is counted among."""
 
     def __init__(self, host: Host, request_bytes: int) -> None:
         """Serve one client that is about to connect; its requests may have `request_bytes` each."""
         self.address = ""
         """Where the client is."""
+        self.owner = ""
+        """For whom it last created a job."""
+        self.job: int | None = None
+        """The job that it last created or asked about, if any."""
         self.heard = 0.0
         """When the client last sent anything, in the event loop's time."""
+        self.asked = False
+        """Whether the client has sent a whole request: blank lines do not stand for the first one."""
         self.begun: float | None = 0.0
         """Since when the client has owed the rest of a request, or its first one, in the event loop's time; None while
         all that it began to ask is complete."""
         self.stuck: float | None = None
         """Since when the client has left what was sent to it unread, or None."""
-        self._asked = False
-        """Whether the client has sent a whole request: blank lines do not stand for the first one."""
+        self.long_since: float | None = None
+        """Since when the client has been sent one long reply, or None."""
         self._host = host
         self._inbox = Inbox(request_bytes)
-        self._turn: asyncio.Handle | None = None
+        self._aside: bytes | None = None
+        """The request that is to be done next, and can't be yet."""
+        self._queued = False
+        """Whether it waits for its turn."""
+        self._waits_to_change = False
+        """Whether it waits until others of its group have made their changes."""
         self._held: deque[tuple[int, bytes]] | None = None
         """Replies that may not go yet, each with the number of holds that must be lifted first."""
+        self._held_bytes = 0
+        self._long: LongReply | None = None
+        """What is sent piece by piece; nothing else is sent meanwhile."""
         self._gathered: list[bytes] | None = None
         """Replies of the turn that is being done, which go together: to the system, each write is as dear as a command.
         None between turns."""
@@ -109,6 +164,8 @@ class Connection(asyncio.Protocol):
         self._ending = False
         self._refused = False
         """Whether the client may still be sending what is not listened to any more."""
+        self._kept_for_watching = 0
+        self._weight = 0
 
     # The client's side
 
@@ -117,9 +174,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if peer else ""
+        connected = transport.get_extra_info("socket")
+        if connected is not None:
+            # The system would keep megabytes for each, and hand over as much at once.
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         self.heard = self.begun = asyncio.get_running_loop().time()
         self._host.engine.presence.something_was_read()
-        refusal = self._host.opened(self, self.address)
+        refusal = self._host.opened(self)
         if refusal is not None:
             self._send(failure_line(refusal), hold=False)
             self.close()
@@ -128,14 +190,11 @@ class Connection(asyncio.Protocol):
         """Forget everything about the client; its jobs go on."""
         self._ending = True
         self._inbox.clear()
-        self._held = None
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
+        self._held = self._long = self._aside = None
         if self._answering is not None:
             self._answering.cancel()
         self._host.watchers.forget(self)
-        self._host.closed(self, self.address)
+        self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
         """Take requests."""
@@ -144,8 +203,10 @@ class Connection(asyncio.Protocol):
         self.heard = now = asyncio.get_running_loop().time()
         self._inbox.feed(data)
         self._mind_the_clock(data, now)
-        if self._turn is None:
-            self._work()
+        if self._waits() or self._queued:
+            self._mind_the_inbox()
+        else:
+            self._host.turns.heard(self, now)
 
     def _mind_the_clock(self, data: bytes, now: float) -> None:
         """Note since when a request is owed; `data` has just come."""
@@ -153,16 +214,16 @@ class Connection(asyncio.Protocol):
         if not ended:
             if self.begun is None:
                 self.begun = now
-        elif self._asked or not self._inbox.is_blank(len(data) - ended):
-            self._asked = True
+        elif self.asked or not self._inbox.is_blank(len(data) - ended):
+            self.asked = True
             self.begun = None if ended == len(data) else now
 
     def eof_received(self) -> bool:
         """Answer what was asked before the client stopped talking, then end."""
         self._ending = True
         self._refused = False
-        if self._turn is None:
-            self._work()
+        if not self._queued:
+            self.take_turn()
         return not self._transport.is_closing()
 
     def pause_writing(self) -> None:
@@ -174,7 +235,8 @@ class Connection(asyncio.Protocol):
         """Go on: the client reads again."""
         self._clogged = False
         self.stuck = None
-        self._host.watchers.catch_up(self)
+        if self._long is None:
+            self._catch_up()
         self._go_on()
 
     # The server's side
@@ -189,6 +251,7 @@ class Connection(asyncio.Protocol):
         self._ending = True
         self._refused = False
         self._inbox.clear()
+        self._aside = None
         self._finish()
 
     def abort(self) -> None:
@@ -198,11 +261,40 @@ class Connection(asyncio.Protocol):
 
     def tell(self, line: bytes) -> bool:
         """Send a notification; return False if the client does not read what it was sent before."""
-        if self._clogged:
+        if self._clogged or self._long is not None:
             return False
         if not (self._ending or self._transport.is_closing()):
             self._write(line)
+            self.weigh()
         return True
+
+    def keep(self, size: int) -> None:
+        """Take note of how many bytes are kept for what the client watches."""
+        self._kept_for_watching = size
+        self.weigh()
+
+    @property
+    def long_reply_jobs(self) -> int:
+        """Of how many jobs the client is being told in one reply."""
+        return 0 if self._long is None else self._long.jobs
+
+    def weight(self) -> int:
+        """Return how many bytes are kept for the client."""
+        return (
+            len(self._inbox)
+            + len(self._aside or b"")
+            + self._held_bytes
+            + self._kept_for_watching
+            + self._transport.get_write_buffer_size()
+            + (0 if self._long is None else self._long.weight())
+        )
+
+    def weigh(self) -> None:
+        """Tell how many bytes are kept for the client, if it is more than a little, or was."""
+        weight = self.weight()
+        if weight > SMALL_BYTES or self._weight > SMALL_BYTES:
+            self._weight = weight
+            self._host.weigh(self, weight)
 
     # Doing what is asked
 
@@ -211,86 +303,144 @@ class Connection(asyncio.Protocol):
         return (
             self._clogged
             or self._answering is not None
-            or (self._held is not None and len(self._held) >= MAX_HELD)
+            or self._long is not None
+            or self._held_bytes > MAX_HELD_BYTES
         )
 
     def _go_on(self) -> None:
-        if self._turn is None and not self._transport.is_closing():
-            self._turn = asyncio.get_running_loop().call_soon(self._work)
+        if not self._queued and not self._transport.is_closing():
+            self._queued = True
+            self._host.turns.ask(self)
 
-    def _work(self) -> None:
-        self._turn = None
+    def wait_for_turn(self) -> None:
+        """Do more when others have had their turns."""
+        self._go_on()
+        self._mind_the_inbox()
+
+    def take_turn(self) -> int:
+        """Do a few commands; return how much effort that was."""
+        self._queued = False
+        if self._transport.is_closing():
+            return 0
         self._host.engine.presence.something_was_read()
         self._gathered = []
         try:
-            self._do_some()
+            effort = self._do_some() if self._long is None else self._send_pieces()
         finally:
             self._write_gathered()
         self._mind_the_inbox()
+        return effort
 
-    def _do_some(self) -> None:
+    def _do_some(self) -> int:
         caller = Caller(self.address, self)
-        for _ in range(COMMANDS_A_TURN):
-            if self._waits() or self._transport.is_closing():
-                break
+        effort = 0
+        while effort < EFFORT_A_TURN:
+            # As _waits() says, without the call: nearly all the time of a command is spent on such lines.
+            if (
+                self._clogged
+                or self._answering is not None
+                or self._long is not None
+                or self._held_bytes > MAX_HELD_BYTES
+                or self._transport.is_closing()
+            ):
+                return effort
             try:
-                line = self._inbox.next_line()
+                line = self._aside or self._inbox.next_line()
                 if line is None:
                     self._finish()
-                    break
-                if self._answer(line, caller) > LONG_REPLY_BYTES:
-                    self._go_on()
-                    break
+                    return effort
+                request = read_request(line)
             except WireError as error:
                 self._refuse(str(error))
-                return
-        else:
-            self._go_on()
+                return effort
+            if request.command in _SPECIAL:
+                # As it came: what is made of it may take twenty times the room.
+                self._aside = line if self._must_wait(request.command) else None
+                if self._aside is not None:
+                    return effort
+            effort += self._answer(request, caller)
+        self._go_on()
+        return effort
+
+    def _must_wait(self, command: str) -> bool:
+        """Return whether a command can't be done yet; then there will be a turn when it can."""
+        if command in CHANGES:
+            if self.group.changes < self._host.turns.most_changes or self._host.engine.trouble is not None:
+                return False
+            if not self._waits_to_change:
+                self._waits_to_change = True
+                self.group.putting_aside.add(self.owner, self)
+            return True
+        # What is long is not held: it is put together when it can go.
+        return command in _LONG and self._held is not None
+
+    def change_may_come(self) -> bool:
+        """Take a turn for a change that was put aside; return whether there still is one."""
+        self._waits_to_change = False
+        self._go_on()
+        return self._queued
 
     def _mind_the_inbox(self) -> None:
-        (self._host.unread.add if len(self._inbox) else self._host.unread.discard)(self)
+        (self._host.unread.add if self._inbox or self._aside else self._host.unread.discard)(self)
         if self._ending or self._transport.is_closing():
             return
-        if len(self._inbox) > MAX_AHEAD_BYTES and (self._turn is not None or self._waits()):
+        ahead = len(self._inbox) > self._host.ahead_bytes
+        if ahead and (self._queued or self._aside is not None or self._waits()):
             self._transport.pause_reading()
         elif not self._transport.is_reading():
             if self.begun is not None:
                 # The rest of the request may have been there all the time.
                 self.begun = asyncio.get_running_loop().time()
             self._transport.resume_reading()
+        self.weigh()
 
-    def _answer(self, line: bytes, caller: Caller) -> int:
-        """Do one request, and return the length of its reply.
-
-        Raises:
-            WireError: It can't be read.
-        """
+    def _answer(self, request: Request, caller: Caller) -> int:
+        """Do one request, and return how much effort it was."""
         engine = self._host.engine
         changes = engine.site.changes
-        request = read_request(line)
         if engine.failure is not None:
             self._send(_NOT_DONE, hold=False)
-            return len(_NOT_DONE)
+            return 1
         try:
             value = self._host.commands.run(caller, request.command, request.args, request.kwargs)
-            if isinstance(value, Later):
-                self._answering = asyncio.get_running_loop().create_task(
-                    self._answer_later(request.command, value)
-                )
-                return 0
-            reply = value.reply if isinstance(value, Encoded) else return_line(value)
         except CommandError as error:
-            reply = failure_line(str(error))
+            value = Encoded(failure_line(str(error)))
         except Exception as fault:  # noqa: BLE001
             # Not the client's fault, and nobody else's trouble: they get an answer, we get to know.
             _log.exception("the command %.60r of a client at %s failed", request.command, self.address)
             if engine.site.changes != changes:
                 engine.fail(fault)
-            reply = _FAILED
+            value = Encoded(_FAILED)
+        if request.command in _OF_A_JOB or request.command == "create_job":
+            self._note_job(request, value)
         if engine.site.touched:
             engine.event()
-        self._send(reply, hold=engine.site.changes != changes)
-        return len(reply)
+        return self._reply(request.command, value, changed=engine.site.changes != changes)
+
+    def _note_job(self, request: Request, value: Reply) -> None:
+        if request.command == "create_job":
+            self.owner = str(request.kwargs.get("owner", ""))
+            number: object = value
+        else:
+            number = request.args[0] if request.args else request.kwargs.get("job_id")
+        if type(number) is int:
+            self.job = number
+
+    def _reply(self, command: str, value: Reply, *, changed: bool) -> int:
+        """Reply with what came of a command, and return how much effort it was."""
+        if isinstance(value, Later):
+            later = self._answer_later(command, value)
+            self._answering = asyncio.get_running_loop().create_task(later)
+            return 1
+        if isinstance(value, LongReply):
+            self._begin_long(value)
+            return EFFORT_A_TURN
+        reply = value.reply if isinstance(value, Encoded) else return_line(value)
+        if len(reply) > LONG_REPLY_BYTES and self._held is None and not changed:
+            self._begin_long(in_pieces(reply))
+            return EFFORT_A_TURN
+        self._send(reply, hold=changed)
+        return EFFORT_OF_A_CHANGE if changed else 1
 
     async def _answer_later(self, command: str, value: Later) -> None:
         try:
@@ -304,8 +454,36 @@ class Connection(asyncio.Protocol):
             reply = _FAILED
         self._answering = None
         if not self._transport.is_closing():
-            self._send(reply, hold=False)
+            self._reply(command, Encoded(reply), changed=False)
             self._go_on()
+            self.weigh()
+
+    # Sending
+
+    def _begin_long(self, reply: LongReply) -> None:
+        self._long = reply
+        self.long_since = asyncio.get_running_loop().time()
+        self._go_on()
+
+    def _send_pieces(self) -> int:
+        long = self._long
+        assert long is not None
+        self._write_gathered()
+        for _ in range(PIECES_A_TURN):
+            if self._clogged or self._transport.is_closing():
+                return EFFORT_A_TURN
+            piece = next(long.pieces, None)
+            if piece is None:
+                self._long = self.long_since = None
+                self._catch_up()
+                break
+            self._transport.write(piece)
+        self._go_on()
+        return EFFORT_A_TURN
+
+    def _catch_up(self) -> None:
+        """Tell of what the client missed."""
+        self._host.watchers.catch_up(self)
 
     def _refuse(self, why: str) -> None:
         """Say what was wrong with a client that can't be listened to any further, and end."""
@@ -318,7 +496,14 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """End the connection if nothing is left to be done for a client that is not listened to any more."""
-        if self._ending and not self._held and self._answering is None and not self._transport.is_closing():
+        if (
+            self._ending
+            and not self._held
+            and self._aside is None
+            and self._long is None
+            and self._answering is None
+            and not self._transport.is_closing()
+        ):
             self._write_gathered()
             # However little is left to be sent, the client must read it some day.
             if self.stuck is None:
@@ -335,6 +520,7 @@ class Connection(asyncio.Protocol):
     def _send(self, data: bytes, *, hold: bool) -> None:
         if hold:
             self._holds += 1
+            self.group.changes += 1
             self._host.engine.when_recorded(self._lift)
         if self._holds == self._lifted:
             self._write(data)
@@ -342,6 +528,7 @@ class Connection(asyncio.Protocol):
         if self._held is None:
             self._held = deque()
         self._held.append((self._holds, data))
+        self._held_bytes += len(data) + HELD_BYTES
 
     def _write(self, data: bytes) -> None:
         if self._gathered is None:
@@ -356,12 +543,14 @@ class Connection(asyncio.Protocol):
 
     def _lift(self, recorded: bool) -> None:
         self._lifted += 1
+        self._host.recorded(self.group)
         if not self._held or self._transport.is_closing():
             return
         ready = []
-        waited = self._waits()
+        waited = self._waits() or self._aside is not None
         while self._held and self._held[0][0] <= self._lifted:
             reply = self._held.popleft()[1]
+            self._held_bytes -= len(reply) + HELD_BYTES
             # What was asked after a change that is lost was answered as if it had been made.
             ready.append(reply if recorded else _NOT_DONE)
         if not self._held:

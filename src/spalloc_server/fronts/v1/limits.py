@@ -5,6 +5,8 @@
 
 from dataclasses import dataclass
 
+from spalloc_server.core.networks import IPV6_PREFIX
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -14,6 +16,11 @@ class Limits:
     """Connections in all, 1 or more."""
     connections_from_one_address: int = 4_096
     """Connections from one address, 1 or more."""
+    ipv6_prefix: int = IPV6_PREFIX
+    """How many leading bits the IPv6 addresses of one network share, 1 to 128: they count as one address."""
+    memory_bytes: int = 96 * 1024 * 1024
+    """How many bytes are kept for all clients together, 1 or more: of requests that wait, of replies and changes that
+    are not read, of names that are watched. A little for each of them is not counted."""
     request_bytes: int = 64 * 1024
     """Length of a request's line, 1 or more."""
     first_request_seconds: float = 60.0
@@ -27,7 +34,13 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("connections", "connections_from_one_address", "request_bytes"):
+        for name in (
+            "connections",
+            "connections_from_one_address",
+            "ipv6_prefix",
+            "memory_bytes",
+            "request_bytes",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         for name in ("first_request_seconds", "idle_seconds", "slow_reader_seconds"):

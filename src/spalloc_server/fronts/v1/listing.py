@@ -3,7 +3,7 @@
 # What a listing says of a job stands here; which jobs there are, in the core.
 """The listing of all jobs."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import TypeAlias
@@ -16,12 +16,44 @@ from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.fronts.v1.codec import json_text, return_line
 from spinnaker.geometry import Board
 
+PIECE_BYTES = 64 * 1024
+"""How much of a long reply is sent at once."""
+JOBS_A_PIECE = 128
+"""The same for a listing of jobs; a job takes 200 to 500 bytes."""
+BYTES_OF_A_JOB = 300
+_POINTER_BYTES = 8
+
 
 class Encoded(msgspec.Struct, frozen=True):
     """A reply that is already bytes."""
 
     reply: bytes
     """The whole line, with its newline."""
+
+
+class LongReply:
+    """A reply that is put together piece by piece, as fast as its client reads."""
+
+    __slots__ = ("jobs", "pieces", "weight")
+
+    def __init__(self, pieces: Iterator[bytes | memoryview], weight: Callable[[], int], jobs: int) -> None:
+        """Describe a reply.
+
+        Args:
+            pieces: What it consists of.
+            weight: Returns how many bytes are kept for its sake.
+            jobs: How many jobs it tells of, more or less.
+        """
+        self.pieces = pieces
+        self.weight = weight
+        self.jobs = jobs
+
+
+def in_pieces(reply: bytes) -> LongReply:
+    """Return a reply that is there already as one that is sent in pieces."""
+    whole = memoryview(reply)
+    pieces = (whole[start : start + PIECE_BYTES] for start in range(0, len(reply), PIECE_BYTES))
+    return LongReply(pieces, lambda: len(reply), len(reply) // BYTES_OF_A_JOB)
 
 
 class Later(msgspec.Struct, frozen=True):
@@ -31,7 +63,7 @@ class Later(msgspec.Struct, frozen=True):
     """Called once; what it returns raises CommandError where the command can't be done."""
 
 
-Reply: TypeAlias = "Json | Encoded | Later"
+Reply: TypeAlias = "Json | Encoded | LongReply | Later"
 """What a command may return."""
 
 
@@ -44,16 +76,35 @@ class Listing:
         # garbage would look through all jobs in the middle of a first listing.
         self._of: dict[int, JobRecord] = {}
         self._texts: dict[int, bytes] = {}
+        self._written = 0
+        """How many bytes were ever written."""
+        self._latest: tuple[tuple[int, int], Sequence[bytes]] = ((0, 0), ())
+        """The texts of the latest long listing, and what must be as it was for it to be right still."""
 
-    def of(self, jobs: Mapping[int, Job]) -> Encoded:
-        """Return the listing of `jobs`, in their order."""
+    def of(self, jobs: Mapping[int, Job]) -> Encoded | LongReply:
+        """Return the listing of `jobs`, in their order, as they are now."""
         # Ten thousand jobs are looked at without a step of Python for each.
         changed = map(is_not, map(self._of.get, jobs), map(_record, jobs.values()))
         self.write(list(compress(jobs.values(), changed)))
-        return Encoded(_listing(list(map(self._texts.__getitem__, jobs))))
+        if len(jobs) <= JOBS_A_PIECE:
+            return Encoded(_listing(list(map(self._texts.__getitem__, jobs))))
+        # Jobs that come are written, and those that go make fewer of them.
+        state = self._written, len(jobs)
+        if self._latest[0] != state:
+            self._latest = state, tuple(map(self._texts.__getitem__, jobs))
+        return self._long(self._latest[1])
+
+    def _long(self, texts: Sequence[bytes]) -> LongReply:
+        # All listings share the texts of jobs. What is kept for this one alone is the order, and texts that have been
+        # replaced since; no more of them than have been written since.
+        before = self._written
+        return LongReply(
+            _pieces(texts), lambda: len(texts) * _POINTER_BYTES + self._written - before, len(texts)
+        )
 
     def drop(self, jobs: Iterable[int]) -> None:
         """Forget jobs that are listed no more."""
+        self._latest = (0, 0), ()
         for number in jobs:
             self._of.pop(number, None)
             self._texts.pop(number, None)
@@ -65,8 +116,18 @@ class Listing:
             record = job.record
             number = record.id
             if of.get(number) is not record:
-                texts[number] = json_text(_entry(record))
+                text = texts[number] = json_text(_entry(record))
                 of[number] = record
+                self._written += len(text)
+
+
+def _pieces(texts: Sequence[bytes]) -> Iterator[bytes]:
+    """Return the listing of many jobs, in pieces."""
+    yield b'{"return":['
+    yield b",".join(texts[:JOBS_A_PIECE])
+    for start in range(JOBS_A_PIECE, len(texts), JOBS_A_PIECE):
+        yield b",%b" % b",".join(texts[start : start + JOBS_A_PIECE])
+    yield b"]}\n"
 
 
 def ended_listing(records: Iterable[JobRecord]) -> bytes:

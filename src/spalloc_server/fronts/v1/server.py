@@ -5,18 +5,21 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
+from typing import cast
 
-from spalloc_server.descriptors import allow_descriptors
+from spalloc_server.core.networks import group_of
+from spalloc_server.descriptors import allow_descriptors, any_descriptors_left
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.listening import listen
+from spalloc_server.fronts.listening import TurnedAway, listen
 from spalloc_server.fronts.v1.ahead import Ahead
 from spalloc_server.fronts.v1.commands import Commands
-from spalloc_server.fronts.v1.connection import Connection
+from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, Connection
+from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.limits import Limits
-from spalloc_server.fronts.v1.ration import Ration
+from spalloc_server.fronts.v1.ration import Ration, Warnings
+from spalloc_server.fronts.v1.turns import Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS
 
@@ -28,7 +31,14 @@ LAST_WORDS_SECONDS = 1.0
 LONGEST_ROUND_SECONDS = 5.0
 """How often clients are looked at to see whether they use their connections."""
 OTHER_DESCRIPTORS = 512
-"""Descriptors that the server needs beside those of clients: BMPs, records, metrics."""
+"""Descriptors that are kept for others than clients: BMPs, records, metrics."""
+FEWEST_OTHER_DESCRIPTORS = 64
+"""The same where the system allows few."""
+RAISE_DESCRIPTORS = "raise LimitNOFILE in the service's unit, or `ulimit -n` where it is started"
+
+AHEAD_BYTES = 64 * 1024
+SCARCE_AHEAD_BYTES = 4 * 1024
+"""Requests of each client that are read ahead: many, or few while much is kept for clients."""
 
 Admission = Callable[[str], str | None]
 """Takes a client's address and returns why it may not connect, or None."""
@@ -51,7 +61,9 @@ class V1Server:
         """
         self.engine = engine
         self.commands = Commands(engine.site, engine.clock, engine, lambda: engine.trouble)
-        self.watchers = Watchers(lambda job: job in engine.site.jobs)
+        self.watchers = Watchers(
+            lambda job: job in engine.site.jobs, lambda machine: machine in engine.site.machines
+        )
         self._ahead = Ahead(self.commands.listing, engine.site)
         self.limits = limits or Limits()
         """May be replaced at any time; holds for what happens from then on."""
@@ -59,14 +71,16 @@ class V1Server:
         """May be replaced at any time; clients that are connected stay."""
         self.unread: set[Connection] = set()
         """Connections on which something waits for the server to come to it."""
-        self._connections: set[Connection] = set()
-        self._from_address: Counter[str] = Counter()
-        self.refused = 0
-        """How many clients were not let in since the start."""
-        self.cut_off = 0
-        """How many clients' connections the server has ended since the start."""
-        self._refusals = Ration()
-        self._cuts = Ration()
+        self.turns = Turns(engine.clock.now)
+        self.ahead_bytes = AHEAD_BYTES
+        self._crowd = Crowd()
+        self._connections: dict[Connection, None] = {}
+        self._refusals = Warnings(_log, "refused")
+        self._cuts = Warnings(_log, "cut off")
+        self._limits_told = Ration()
+        self._turned_away = TurnedAway()
+        self._wanted = self._possible = self.limits.connections
+        """How many connections the system was asked for, and how many it allows."""
         self.addresses: tuple[tuple[str, int], ...] = ()
         """Where clients can connect, each address with the port; known once the server listens."""
         self._server: asyncio.Server | None = None
@@ -79,21 +93,54 @@ class V1Server:
         """How many clients are connected."""
         return len(self._connections)
 
+    @property
+    def refused(self) -> int:
+        """How many clients were not let in since the start."""
+        return self._refusals.count
+
+    @property
+    def cut_off(self) -> int:
+        """How many clients' connections the server has ended since the start."""
+        return self._cuts.count
+
+    @property
+    def bytes_kept(self) -> int:
+        """How many bytes are kept for clients, apart from a little for each."""
+        return self._crowd.bytes
+
     async def start(self, host: str | Sequence[str], port: int) -> tuple[str, int]:
         """Listen on one host or several, on `port` (0 for any that is free), and return the first address in use.
 
         Raises:
             OSError: The address can't be listened on.
         """
-        allow_descriptors(self.limits.connections + OTHER_DESCRIPTORS)
+        backlog = self._ask_for_descriptors()
         self._server, self.addresses = await listen(
-            lambda: Connection(self, self.limits.request_bytes), host, port, "v1", backlog=BACKLOG
+            lambda: Connection(self, self.limits.request_bytes), host, port, "v1", backlog=backlog
         )
         self.engine.listeners |= {self.watchers, self._ahead}
         self._ahead.jobs_changed(self.engine.site.jobs)
         self.engine.unheard = self._unheard
         self._go_round_later()
         return self.addresses[0]
+
+    def _ask_for_descriptors(self) -> int:
+        """Find out how many connections are possible, and return how many may come at once."""
+        wanted = self._wanted = self.limits.connections
+        allowed = allow_descriptors(wanted + OTHER_DESCRIPTORS + BACKLOG)
+        # Those who come at once are taken in before any of them is refused.
+        backlog = min(BACKLOG, allowed // 8)
+        others = min(OTHER_DESCRIPTORS, max(allowed // 4, FEWEST_OTHER_DESCRIPTORS))
+        self._possible = max(1, allowed - others - backlog)
+        if self._possible < wanted:
+            _log.warning(
+                "the system allows %d open files and sockets, so %d connections are taken and not %d; %s",
+                allowed,
+                self._possible,
+                wanted,
+                RAISE_DESCRIPTORS,
+            )
+        return backlog
 
     def stop_listening(self) -> None:
         """Take no new clients; those that are connected are still served."""
@@ -117,42 +164,64 @@ class V1Server:
             for connection in list(self._connections):
                 connection.abort()
             await self._alone.wait()
+        self.turns.stop()
 
     # Who is connected
 
-    def opened(self, connection: Connection, address: str) -> str | None:
-        """Take note of a new connection; return why it may not stay, or None."""
-        self._connections.add(connection)
-        self._from_address[address] += 1
+    def opened(self, connection: Connection) -> str | None:
+        """Take note of a new connection, and give it its group; return why it may not stay, or None."""
+        limits = self.limits
+        self._connections[connection] = None
+        connection.group = self._crowd.enter(connection, group_of(connection.address, limits.ipv6_prefix))
         self._alone.clear()
-        refusal = self._refusal(address)
+        refusal = self._refusal(connection)
         if refusal is not None:
-            self.refused += 1
-            if self._refusals.admits(address, asyncio.get_running_loop().time()):
-                _log.warning("a client at %s is refused: %s", address, refusal, extra={"client": address})
+            self._refusals.warn(connection.address, connection.group.name, connection.heard, refusal)
         return refusal
 
-    def _refusal(self, address: str) -> str | None:
-        limits = self.limits
-        refusal = self.admission(address)
+    def _refusal(self, connection: Connection) -> str | None:
+        limits, group = self.limits, connection.group
+        refusal = self.admission(connection.address)
         if refusal is not None:
             return refusal
-        if len(self._connections) > limits.connections:
-            return f"the server has {limits.connections} connections and takes no more; try again later"
-        if self._from_address[address] > limits.connections_from_one_address:
+        if len(group.members) > limits.connections_from_one_address:
             return (
-                f"there are {limits.connections_from_one_address} connections from {address}, "
+                f"there are {limits.connections_from_one_address} connections from {group.name}, "
                 "and the server takes no more from one address; close some"
+            )
+        if self._crowd.size > self.most_connections:
+            other = self._crowd.least_used(group, self._job_of)
+            if other is None:
+                return (
+                    f"the server has {self.most_connections} connections and takes no more; try again later"
+                )
+            self._cut(
+                cast("Connection", other),
+                f"the server has {self.most_connections} connections, most of them from {other.group.name}, "
+                f"and one from {group.name} was let in",
             )
         return None
 
-    def closed(self, connection: Connection, address: str) -> None:
+    @property
+    def most_connections(self) -> int:
+        """How many connections there may be, as configured, and as the system allows."""
+        return min(self.limits.connections, self._possible)
+
+    def _job_of(self, member: Member) -> int | None:
+        """Return the job that a connection holds, if it reads what it is sent."""
+        connection = cast("Connection", member)
+        job = None if connection.job is None else self.engine.site.jobs.get(connection.job)
+        if job is None or connection.stuck is not None:
+            return None
+        # Anybody may ask about a job.
+        group = group_of(job.record.owner_host, self.limits.ipv6_prefix)
+        return job.record.id if group == connection.group.name else None
+
+    def closed(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self.unread.discard(connection)
-        self._from_address[address] -= 1
-        if not self._from_address[address]:
-            del self._from_address[address]
+        self._crowd.leave(connection)
         if not self._connections:
             self._alone.set()
 
@@ -161,6 +230,40 @@ class V1Server:
     def _unheard(self) -> set[str]:
         """Return where clients are that asked for something, wait for it, and read what they are sent."""
         return {connection.address for connection in self.unread if connection.stuck is None}
+
+    # What is kept for them
+
+    def recorded(self, group: Group) -> None:
+        """Take note that a change of a group is on its way to the disk no more."""
+        group.changes -= 1
+        group.wake(self.turns.most_changes)
+        if not group.members:
+            self._crowd.tidy(group)
+
+    def weigh(self, connection: Connection, weight: int) -> None:
+        """Take note of how many bytes are kept for a connection; end some where too many are kept for all."""
+        crowd, most = self._crowd, self.limits.memory_bytes
+        crowd.weigh(connection, weight)
+        while crowd.bytes > most:
+            heaviest = cast("Connection", crowd.heaviest())
+            known = heaviest.group.weights[heaviest]
+            crowd.weigh(heaviest, heaviest.weight())
+            if heaviest.group.weights.get(heaviest, 0) < known:
+                # It has read since.
+                continue
+            self._cut(
+                heaviest,
+                f"the server keeps {most} bytes for its clients and no more, most of them for {heaviest.group.name}: "
+                "what they asked and did not wait for, and what they were sent and did not read",
+            )
+        self.ahead_bytes = AHEAD_BYTES if crowd.bytes < most // 2 else SCARCE_AHEAD_BYTES
+
+    def _cut(self, connection: Connection, why: str) -> None:
+        """End a connection at once."""
+        now = asyncio.get_running_loop().time()
+        self._cuts.warn(connection.address, connection.group.name, now, why)
+        self._crowd.leave(connection)
+        connection.abort()
 
     # Who does nothing with it
 
@@ -176,38 +279,51 @@ class V1Server:
             return
         limits = self.limits
         now = asyncio.get_running_loop().time()
+        if limits.connections != self._wanted:
+            self._ask_for_descriptors()
         for connection in list(self._connections):
             why = self._fault(connection, now, limits)
             if why is not None:
-                self.cut_off += 1
-                if self._cuts.admits(connection.address, now):
-                    _log.warning(
-                        "a client at %s is cut off: %s",
-                        connection.address,
-                        why,
-                        extra={"client": connection.address},
-                    )
-                connection.abort()
+                self._cut(connection, why)
+        # Some have read since, and what is kept for the sake of a listing grows with time.
+        for member in self._crowd.heavy():
+            cast("Connection", member).weigh()
         self._sum_up(now)
+        self._look_at_the_system(now)
         self._go_round_later()
 
     def _sum_up(self, now: float) -> None:
         """Log how many more clients met what was logged of the first, if it is time to."""
-        for what, ration in (("refused", self._refusals), ("cut off", self._cuts)):
-            for address, count in ration.summary(now):
-                if address is None:
-                    _log.warning("%d more clients, at other addresses, were %s", count, what)
-                else:
-                    _log.warning(
-                        "%d more clients at %s were %s", count, address, what, extra={"client": address}
-                    )
+        self._refusals.sum_up(now)
+        self._cuts.sum_up(now)
+
+    def _look_at_the_system(self, now: float) -> None:
+        """Tell of limits that are not the server's own."""
+        turned_away = self._turned_away.more()
+        if turned_away:
+            self._tell(
+                "backlog",
+                now,
+                f"{turned_away} connections were turned away by the system, since too many came at once "
+                "(net.core.somaxconn, net.ipv4.tcp_max_syn_backlog)",
+            )
+        if not any_descriptors_left():
+            self._tell("descriptors", now, f"no more files or sockets can be opened; {RAISE_DESCRIPTORS}")
+
+    def _tell(self, limit: str, now: float, sentence: str) -> None:
+        self._limits_told.summary(now)
+        if self._limits_told.admits(limit, now):
+            _log.warning("%s", sentence)
 
     def _fault(self, connection: Connection, now: float, limits: Limits) -> str | None:
         is_over = self.engine.site.delays.is_over
-        if connection.stuck is not None:
-            if is_over(connection.stuck, limits.slow_reader_seconds, now):
-                return f"it did not read what was sent to it for {limits.slow_reader_seconds:g} s"
-        elif not connection.is_read:
+        if connection.stuck is not None and is_over(connection.stuck, limits.slow_reader_seconds, now):
+            return f"it did not read what was sent to it for {limits.slow_reader_seconds:g} s"
+        if connection.long_since is not None:
+            within = limits.slow_reader_seconds * (1 + connection.long_reply_jobs // JOBS_IN_TIME)
+            if is_over(connection.long_since, within, now):
+                return f"it did not read a reply about {connection.long_reply_jobs} jobs within {within:g} s"
+        elif connection.stuck is not None or not connection.is_read:
             return None
         elif connection.begun is not None:
             if is_over(connection.begun, limits.first_request_seconds, now):

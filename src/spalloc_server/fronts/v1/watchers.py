@@ -23,8 +23,16 @@ about a fifth of it."""
 WATCHERS_A_TURN = 50
 """How many are told before commands get their turn."""
 
-MAX_MACHINES_WATCHED = 1000
-"""Names of machines that one client may watch; more than any site has."""
+MOST_UNKNOWN_MACHINES = 16
+"""Machines that one client may watch although there are none of their names: they may come with a new configuration."""
+
+JOB_BYTES = 400
+"""What it takes to watch a job."""
+MISSED_BYTES = 64
+"""What it takes to remember that a job changed."""
+NAME_BYTES = 600
+"""What it takes to watch a machine, apart from the letters of its name."""
+LETTER_BYTES = 4
 
 
 class Watcher(Protocol):
@@ -34,6 +42,9 @@ class Watcher(Protocol):
 
     def tell(self, line: bytes) -> bool:
         """Send a line to the client; return False if it does not read what it was sent before."""
+
+    def keep(self, size: int) -> None:
+        """Take note of how many bytes are kept for what it watches."""
 
 
 class _Missed:
@@ -58,9 +69,15 @@ class _News(NamedTuple):
 class Watchers:
     """All clients that watch something."""
 
-    def __init__(self, is_live: Callable[[int], bool]) -> None:
-        """Begin with nobody watching; `is_live` tells whether a job can still change."""
+    def __init__(self, is_live: Callable[[int], bool], is_machine: Callable[[str], bool]) -> None:
+        """Begin with nobody watching.
+
+        Args:
+            is_live: Tells whether a job can still change.
+            is_machine: Tells whether there is a machine of a name.
+        """
         self._is_live = is_live
+        self._is_machine = is_machine
         self._all_jobs: set[Watcher] = set()
         self._all_machines: set[Watcher] = set()
         self._of_job: dict[int, set[Watcher]] = {}
@@ -100,6 +117,7 @@ class Watchers:
         elif self._is_live(job):
             self._of_job.setdefault(job, set()).add(watcher)
             self._jobs_of.setdefault(watcher, set()).add(job)
+            self._weigh(watcher)
 
     def unwatch_job(self, watcher: Watcher, job: int | None) -> None:
         """Stop telling a client of changes to a job, or with None to any job."""
@@ -110,6 +128,7 @@ class Watchers:
         else:
             _leave(self._jobs_of, watcher, job)
             _leave(self._of_job, job, watcher)
+        self._weigh(watcher)
 
     def watch_machine(self, watcher: Watcher, machine: str | None) -> None:
         """Begin to tell a client of changes to a machine, or with None to all machines.
@@ -121,13 +140,26 @@ class Watchers:
             self._all_machines.add(watcher)
             return
         watched = self._machines_of.setdefault(watcher, set())
-        if len(watched) >= MAX_MACHINES_WATCHED and machine not in watched:
-            raise CommandError(
-                f"{MAX_MACHINES_WATCHED} machines are watched already, no more can be; "
-                "notify_machine without a name watches all"
-            )
+        if machine not in watched and not self._is_machine(machine):
+            unknown = sum(not self._is_machine(name) for name in watched)
+            if unknown >= MOST_UNKNOWN_MACHINES:
+                raise CommandError(
+                    f"there is no machine {machine[:60]!r}, and {unknown} that there are not are watched already; "
+                    "notify_machine without a name watches all, also those to come"
+                )
         watched.add(machine)
         self._of_machine.setdefault(machine, set()).add(watcher)
+        self._weigh(watcher)
+
+    def _weigh(self, watcher: Watcher) -> None:
+        missed = self._missed.get(watcher)
+        names = self._machines_of.get(watcher, ())
+        watcher.keep(
+            JOB_BYTES * len(self._jobs_of.get(watcher, ()))
+            + NAME_BYTES * len(names)
+            + LETTER_BYTES * sum(map(len, names))
+            + (0 if missed is None else MISSED_BYTES * len(missed.jobs))
+        )
 
     def unwatch_machine(self, watcher: Watcher, machine: str | None) -> None:
         """Stop telling a client of changes to a machine, or with None to any machine."""
@@ -138,12 +170,13 @@ class Watchers:
         else:
             _leave(self._machines_of, watcher, machine)
             _leave(self._of_machine, machine, watcher)
+        self._weigh(watcher)
 
     def forget(self, watcher: Watcher) -> None:
         """Drop all that a client asked for: it has gone."""
+        self._missed.pop(watcher, None)
         self.unwatch_job(watcher, None)
         self.unwatch_machine(watcher, None)
-        self._missed.pop(watcher, None)
 
     # Changes
 
@@ -183,6 +216,7 @@ class Watchers:
         missed = self._missed.pop(watcher, None)
         if missed is None:
             return
+        self._weigh(watcher)
         if missed.jobs:
             self._tell(watcher, jobs_changed_line(sorted(missed.jobs)), jobs=missed.jobs)
         if missed.machines:
@@ -237,6 +271,7 @@ class Watchers:
             missed = self._missed.setdefault(watcher, _Missed())
             missed.jobs.update(jobs)
             missed.machines.update(machines)
+            self._weigh(watcher)
 
 
 def _leave(sets: dict[K, set[V]], key: K, value: V) -> None:

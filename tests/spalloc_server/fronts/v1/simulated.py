@@ -37,8 +37,9 @@ class Peer(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: StreamTransport
-        self.data = b""
-        """All it got."""
+        self.lines: list[Any] = []
+        """All whole lines it got."""
+        self._rest = b""
         self.gone = False
         """Whether the server has ended the connection."""
 
@@ -46,15 +47,11 @@ class Peer(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.data += data
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self.lines += map(json.loads, lines)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
-
-    @property
-    def lines(self) -> list[Any]:
-        """All whole lines it got."""
-        return [json.loads(line) for line in self.data.split(b"\n")[:-1]]
 
     def send(self, data: bytes) -> None:
         self.transport.write(data)

@@ -1,0 +1,165 @@
+# What one client's flood does to others: how long they wait, and what the server's memory grows to.
+#
+# Not part of the suite: there is nothing to compare with, since no published server bears it. Figures of time hold on a
+# quiet machine only.
+"""Floods of one client: `python -m benchmarks.server.floods waits`, or `memory`; ends by itself within minutes."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from benchmarks.load.client import Client, fill, line
+from benchmarks.programs.address import Address
+from benchmarks.programs.ours import our_server, site
+from benchmarks.programs.process import processor_seconds
+from spalloc_server.loop import run
+
+FLOODER, OTHER = "127.0.0.1", "127.0.0.2"
+SECONDS = 4.0
+"""How long each flood lasts."""
+VERSION = line("version")
+CREATE = line("create_job", owner="flood")
+MANY = 100
+JOBS = 200
+"""Live jobs of others."""
+
+
+def _destroy(job: int) -> bytes:
+    return b'{"command":"destroy_job","args":[%d]}\n' % job
+
+
+class Flood(asyncio.Protocol):
+    """One connection that asks as fast as it is answered."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._transport: asyncio.Transport
+        self._rest = b""
+        self._left = 0
+        self._jobs: list[int] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._jobs:
+            said, self._jobs = [_destroy(job) for job in self._jobs], []
+        elif self._kind == "pairs":
+            said = [CREATE]
+        elif self._kind == "pipelined pairs":
+            said = [CREATE] * MANY
+        elif self._kind == "listings":
+            said = [line("list_jobs")] * 4
+        else:
+            said = [VERSION] * MANY
+        self._left = len(said)
+        self._transport.write(b"".join(said))
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for said in lines:
+            self._left -= 1
+            if "pairs" in self._kind and said[10:-1].isdigit():
+                self._jobs.append(int(said[10:-1]))
+        if not self._left:
+            self._ask()
+
+
+async def _flood(host: str, port: int, kind: str, connections: int) -> None:
+    loop = asyncio.get_running_loop()
+    for _ in range(connections):
+        await loop.create_connection(lambda: Flood(kind), host, port, local_addr=(FLOODER, 0))
+    print("flooding", flush=True)
+    await asyncio.sleep(SECONDS + 2.0)
+
+
+@contextlib.contextmanager
+def _flooded(address: Address, kind: str, connections: int) -> Iterator[None]:
+    command = [sys.executable, "-m", __spec__.name, "flood", address.host, str(address.port), kind]
+    with subprocess.Popen([*command, str(connections)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+class Modest:
+    """Another user, at another address, who asks one thing after the other."""
+
+    def __init__(self, address: Address) -> None:
+        self._socket = socket.create_connection((address.host, address.port), 60.0, (OTHER, 0))
+        self._file = self._socket.makefile("rb")
+
+    def _call(self, request: bytes) -> object:
+        self._socket.sendall(request)
+        return json.loads(self._file.readline())["return"]
+
+    def version(self) -> None:
+        self._call(VERSION)
+
+    def pair(self) -> None:
+        job = self._call(line("create_job", owner="modest"))
+        assert isinstance(job, int)
+        self._call(_destroy(job))
+
+
+class Wait(NamedTuple):
+    """How long something takes, in milliseconds."""
+
+    median: float
+    late: float
+    """95 of 100 take no longer."""
+    server: float
+    """What the server's threads work meanwhile, for all: on a busy machine, the only figure to trust."""
+
+    def __str__(self) -> str:
+        return f"{self.median:7.2f} /{self.late:7.1f} /{self.server:6.2f}"
+
+
+def _waits(do: Callable[[], None], pid: int, seconds: float) -> Wait:
+    waits, work, until = [], [], time.perf_counter() + seconds
+    while time.perf_counter() < until or len(waits) < 3:
+        before, began = processor_seconds(pid), time.perf_counter()
+        do()
+        waits.append((time.perf_counter() - began) * 1e3)
+        work.append((processor_seconds(pid) - before) * 1e3)
+        time.sleep(0.005)
+    return Wait(statistics.median(waits), sorted(waits)[int(len(waits) * 0.95)], statistics.median(work))
+
+
+def waits(kinds: list[str]) -> None:
+    """Print how long another client waits while one floods the server."""
+    print(f"{'ms: median / late / work':24} {'create and destroy':>24} {'version':>24}")
+    for kind in kinds:
+        with site(8, 8) as (machine, folder), our_server(machine, folder) as address:
+            with Client(address) as client:
+                fill(client, JOBS, 60.0)
+            modest = Modest(address)
+            _show("none", modest, address)
+            for connections in (16, 256):
+                with _flooded(address, kind, connections):
+                    time.sleep(0.5)
+                    _show(f"{kind} x{connections}", modest, address)
+
+
+def _show(flood: str, modest: Modest, address: Address) -> None:
+    pair, version = (_waits(do, address.pid, SECONDS / 2) for do in (modest.pair, modest.version))
+    print(f"{flood:24} {pair} {version}", flush=True)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["flood", host, port, kind, connections]:
+            run(_flood(host, int(port), kind, int(connections)))
+        case ["waits", *kinds]:
+            waits(kinds or ["pairs", "pipelined pairs", "versions", "listings"])

@@ -1,0 +1,233 @@
+# Whose turn it is: nobody waits longer since somebody else has many connections, or many commands on their way.
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_server.fronts.v1 import turns
+from spalloc_server.fronts.v1.connection import EFFORT_A_TURN, Connection
+from spalloc_server.fronts.v1.turns import EFFORT_AT_ONCE, MOST_CHANGES, MOST_CHANGES_AMONG_OTHERS, Rotation
+from spalloc_server.store.database import Store
+from tests.examples import examples
+from tests.spalloc_server.fronts.fuzz import Line
+from tests.spalloc_server.fronts.test_front import Front, run
+from tests.spalloc_server.fronts.v1.simulated import request
+
+VERSION = request("version")
+
+
+@pytest.fixture(autouse=True)
+def _one_turn_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many turns there are in a slice depends on how fast the computer is; it is always one at least."""
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+
+
+class Wire(Line):
+    """A connection without a socket, from an address of one's choice."""
+
+    def __init__(self, front: Front, host: str) -> None:
+        self._host = host
+        self._wrote = asyncio.Event()
+        super().__init__(Connection(front.front, front.front.limits.request_bytes))
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return (self._host, 1) if name == "peername" else default
+
+    def write(self, data: Any) -> None:
+        super().write(data)
+        self._wrote.set()
+
+    def says(self, data: bytes) -> None:
+        self.connection.data_received(data)
+
+    async def answers(self, count: int) -> None:
+        """Wait for so many lines."""
+        while self.written.count(b"\n") < count:
+            self._wrote.clear()
+            await self._wrote.wait()
+
+    async def ends(self) -> None:
+        self.abort()
+        await self.lost
+
+
+def _done(front: Front) -> int:
+    return front.front.commands.counts["version"]
+
+
+@pytest.mark.parametrize("connections", [16, 256])
+def test_another_address_waits_for_one_turn_however_many_connections_a_flood_has(connections: int) -> None:
+    async def test(front: Front) -> None:
+        flood = [Wire(front, "10.0.0.1") for _ in range(connections)]
+        modest = Wire(front, "10.0.0.2")
+        for wire in flood:
+            wire.says(VERSION * 500)
+        before = _done(front)
+        assert before <= EFFORT_AT_ONCE + EFFORT_A_TURN
+        for asked in range(1, 6):
+            modest.says(request("list_machines"))
+            await modest.answers(asked)
+        assert _done(front) - before <= 5 * 3 * EFFORT_A_TURN
+        for wire in flood:
+            await wire.answers(500)
+        for wire in (*flood, modest):
+            await wire.ends()
+
+    run(test)
+
+
+def test_ipv6_addresses_of_one_network_are_no_more_than_one() -> None:
+    async def test(front: Front) -> None:
+        flood = [Wire(front, f"2001:db8::{number:x}") for number in range(100)]
+        modest = Wire(front, "2001:db8:0:1::1")
+        for wire in flood:
+            wire.says(VERSION * 100)
+        before = _done(front)
+        modest.says(request("list_machines"))
+        await modest.answers(1)
+        assert _done(front) - before <= 3 * EFFORT_A_TURN
+        for wire in (*flood, modest):
+            await wire.ends()
+
+    run(test)
+
+
+def test_another_owner_at_the_same_address_waits_for_one_turn_too() -> None:
+    async def test(front: Front) -> None:
+        flood, modest = [Wire(front, "10.0.0.1") for _ in range(100)], Wire(front, "10.0.0.1")
+        for wire, owner in ((modest, "modest"), *((wire, "flood") for wire in flood)):
+            wire.says(request("create_job", 999, owner=owner))
+            await wire.answers(1)
+        for wire in flood:
+            wire.says(VERSION * 200)
+        before = _done(front)
+        modest.says(request("list_machines"))
+        await modest.answers(2)
+        assert _done(front) - before <= 3 * EFFORT_A_TURN
+        for wire in (*flood, modest):
+            await wire.ends()
+
+    run(test)
+
+
+def _commits(
+    monkeypatch: pytest.MonkeyPatch, test: Callable[[Front], Coroutine[Any, Any, None]]
+) -> list[int]:
+    """How many jobs each commit of a test records."""
+    sizes: list[int] = []
+    write = Store.write
+
+    def count(self: Store, jobs: Any, boards: Any) -> None:
+        sizes.append(len(jobs))
+        write(self, jobs, boards)
+
+    monkeypatch.setattr(Store, "write", count)
+    run(test)
+    return sizes
+
+
+def test_a_commit_that_others_wait_for_has_few_changes_of_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(front: Front) -> None:
+        flood, modest = [Wire(front, "10.0.0.1") for _ in range(50)], Wire(front, "10.0.0.2")
+        modest.says(VERSION)
+        for wire in flood:
+            wire.says(request("create_job", owner="flood") * 10)
+        for asked in range(2, 12):
+            modest.says(request("create_job", owner="modest"))
+            await modest.answers(asked)
+        # All of the flood are answered in the end.
+        for wire in flood:
+            await wire.answers(10)
+        for wire in (*flood, modest):
+            await wire.ends()
+
+    # Jobs that get boards are ready soon, each with a change more.
+    assert max(_commits(monkeypatch, test)) <= 2 * (MOST_CHANGES_AMONG_OTHERS + 1) + 12
+
+
+def test_who_is_alone_may_change_more_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(front: Front) -> None:
+        crowd = [Wire(front, "10.0.0.1") for _ in range(200)]
+        for wire in crowd:
+            wire.says(request("create_job", 999, owner="me") * 2)
+        for wire in crowd:
+            await wire.answers(2)
+            await wire.ends()
+
+    sizes = _commits(monkeypatch, test)
+    assert MOST_CHANGES_AMONG_OTHERS < max(sizes) <= MOST_CHANGES
+
+
+def test_changes_that_wait_go_on_when_those_before_them_are_refused_or_gone() -> None:
+    async def test(front: Front) -> None:
+        others = Wire(front, "10.0.0.2")
+        others.says(VERSION)
+        crowd = [Wire(front, "10.0.0.1") for _ in range(100)]
+        for number, wire in enumerate(crowd):
+            wire.says(request("create_job", 999, owner="me" if number < 20 else "x" * 300) * 3)
+        for wire in crowd[20:50]:
+            await wire.ends()
+        for wire in (*crowd[:20], *crowd[50:]):
+            await wire.answers(3)
+            await wire.ends()
+        await others.ends()
+        # A group of which nobody is left is forgotten.
+        assert not front.front._crowd.groups
+
+    run(test)
+
+
+def test_questions_are_answered_while_changes_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(front: Front) -> None:
+        written = asyncio.Event()
+        hold = asyncio.Event()
+
+        async def stall(*_: Any) -> bool:
+            written.set()
+            await hold.wait()
+            return True
+
+        with monkeypatch.context() as patch:
+            patch.setattr(front.engine, "_write", stall)
+            crowd = [Wire(front, "10.0.0.1") for _ in range(100)]
+            for wire in crowd:
+                wire.says(request("create_job", 999, owner="me") * 3)
+            await written.wait()
+            asks = Wire(front, "10.0.0.1")
+            asks.says(VERSION * 50)
+            await asks.answers(50)
+            # No listing is put together for those who could not be sent it.
+            crowd[0].says(request("list_jobs"))
+            hold.set()
+            for wire in crowd:
+                await wire.answers(3)
+            await crowd[0].answers(4)
+        for wire in (*crowd, asks):
+            await wire.ends()
+
+    run(test)
+
+
+@examples(100)
+@given(items=st.lists(st.tuples(st.integers(0, 3), st.integers())))
+def test_queues_take_turns_and_each_keeps_its_order(items: list[tuple[int, int]]) -> None:
+    rotation: Rotation[int, tuple[int, int]] = Rotation()
+    for queue, item in items:
+        rotation.add(queue, (queue, item))
+    taken = []
+    while rotation:
+        taken.append(rotation.take())
+    for queue in range(4):
+        assert [item for item in taken if item[0] == queue] == [item for item in items if item[0] == queue]
+    # Of those who wait, nobody has a second turn before another's first.
+    left = Counter(queue for queue, _ in items)
+    had: Counter[int] = Counter()
+    for queue, _ in taken:
+        assert all(had[queue] <= had[other] for other, count in left.items() if count)
+        had[queue] += 1
+        left[queue] -= 1
