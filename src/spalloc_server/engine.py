@@ -137,6 +137,8 @@ class Engine:
         self._writing = _Batch()
         self._news = False
         """Whether the site was told anything since its effects were last taken."""
+        self._unfinished = False
+        """Whether a decision goes on in the next turn of the loop."""
         self._settle_soon: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._recording: asyncio.Task[None] | None = None
@@ -378,8 +380,8 @@ class Engine:
             self.measures.decisions.add(self.clock.now() - began)
             self._gathering.effects.then(self.site.take_effects())
             self._set_alarm()
-            if not settled:
-                # The rest has its turn when the others had theirs.
+            self._unfinished = not settled
+            if self._unfinished:
                 self.event()
 
     async def _record(self) -> None:
@@ -387,7 +389,11 @@ class Engine:
         try:
             while self.failure is None:
                 # A callback must never be in an earlier batch than the effects of the event that it waits for.
-                self._gather()
+                if self._unfinished:
+                    # The next slice has its turn when the others had theirs.
+                    self._gathering.effects.then(self.site.take_effects())
+                else:
+                    self._gather()
                 if not (self._gathering.effects or self._gathering.callbacks):
                     break
                 batch = self._writing = self._gathering

@@ -1,11 +1,12 @@
 # The engine's promise: on disk first, then replies, hardware and watchers; in simulated time, with disks that dawdle.
 
+import asyncio
 import gc
 import re
 import sqlite3
 import tracemalloc
 from collections.abc import Callable, Coroutine, Mapping
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import Any
 
 import pytest
@@ -271,6 +272,32 @@ def test_an_end_that_is_not_on_disk_yet_is_known_however_many_came_after_it(
     bench.pass_time(3 * RECORD_RETRY_SECONDS)
     assert bench.engine.ended_record(1) is None
     assert bench.records.jobs.keys() == set(range(1, 13))
+
+
+def test_others_have_their_turn_between_two_slices_of_a_decision(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+    site = bench.engine.site
+    whole = site.decide
+
+    def decide(now: float, *, wall: float) -> bool:
+        turns.append("slice")
+        return whole(now, wall=wall) and turns.count("slice") >= 5
+
+    def other() -> None:
+        turns.append("other")
+        if turns.count("slice") < 5:
+            asyncio.get_running_loop().call_soon(other)
+
+    monkeypatch.setattr(site, "decide", decide)
+    bench.create()
+    bench.process.enter(other)
+    bench.pass_time(1.0)
+    assert turns.count("slice") == 5, "the decision is finished, without another event"
+    assert ("slice", "slice") not in pairwise(turns)
+    assert bench.acknowledged == [1]
+    assert sum(bench.engine.measures.decisions.counts) >= 5
 
 
 def test_an_event_without_anything_to_record_is_acknowledged_without_a_commit(bench: Bench) -> None:

@@ -24,7 +24,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import NamedTuple
+from math import inf
+from typing import NamedTuple, TypeVar
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
@@ -33,6 +34,8 @@ from spalloc_server.core.packing.reasons import in_words, why_not
 from spalloc_server.core.packing.steps import Allowance, Steps
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board
+
+T = TypeVar("T")
 
 PATIENCE = 3600.0
 """Seconds after which the job that has waited longest has a place kept for it.
@@ -158,20 +161,25 @@ def _line_up(jobs: dict[int, _Queued], queued: _Queued) -> None:
         jobs.update(in_order)
 
 
+_BEFORE_ALL = (-inf, 0)
+
+
 class _Line:
     """The jobs of one kind that are still to be looked at, as one of several lines to merge by order of arrival."""
 
     def __init__(self, kind: _Kind, last: int) -> None:
         """Begin in front of all jobs that were queued with numbers up to `last`."""
         self.kind = kind
+        self.queued: _Queued
+        """Who is in front, once it has advanced."""
+        self.order = _BEFORE_ALL
         self._last = last
-        self.queued: _Queued | None = None
 
     def advance(self) -> bool:
         """Go on to the next job, if there is one; others may have left the queue."""
         for queued in self.kind.jobs.values():
-            if queued.number <= self._last and (self.queued is None or queued.order > self.queued.order):
-                self.queued = queued
+            if queued.number <= self._last and queued.order > self.order:
+                self.queued, self.order = queued, queued.order
                 return True
         return False
 
@@ -250,7 +258,12 @@ class Scheduler:
         kind = self._kinds.get(request)
         if kind is None:
             kind = self._kinds[request] = _Kind(request, _fewest(request), _minds_others(request))
-            self._check(kind)
+            suitable = self._suitable(request)
+            if suitable and all(packer.is_known_to_meet(request) for packer in suitable):
+                kind.options = [_Option(packer, request) for packer in suitable]
+                self._freshen(kind)
+            else:
+                self._check(kind)
         self._queued += 1
         queued = _Queued(job, since, kind, (since, job), self._queued)
         _line_up(self._queue, queued)
@@ -274,6 +287,10 @@ class Scheduler:
                 del self._keeping[name]
                 self._packers[name].keep_nothing()
 
+    def _freshen(self, kind: _Kind) -> None:
+        kind.stage = _Stage.FRESH
+        self._fresh[kind] = None
+
     def _unlist(self, kind: _Kind) -> None:
         if kind.stage is _Stage.IN_VAIN:
             first = bisect_left(self._in_vain, kind.fewest, key=_needs)
@@ -289,6 +306,12 @@ class Scheduler:
         That is all of a decision, or the next slice of it: see `is_settled`, and `take_refused`.
         """
         self._now = now
+        if not self._queue and self._placing is None:
+            # Nobody waits, so that there is nothing to check or to look at.
+            self._checks.clear()
+            self._rechecks = iter(())
+            self._checking = self._stirred = False
+            return []
         if self._checking:
             self._go_on_checking(Allowance(self._slice_steps))
         allowance = Allowance(self._slice_steps)
@@ -346,8 +369,7 @@ class Scheduler:
             kind = check.kind
             (kind.options,) = done
             if kind.options:
-                kind.stage = _Stage.FRESH
-                self._fresh[kind] = None
+                self._freshen(kind)
                 self._stirred = True
             else:
                 why = self._refusal(kind.request)
@@ -378,19 +400,19 @@ class Scheduler:
         most = max([packer.look() for packer in self._packers.values()], default=0)
         if most and self._in_vain:
             kinds += yield from self._hopeful(most)
-        lines = []
-        for glance, kind in enumerate(kinds, 1):
-            line = _Line(kind, last)
-            if line.advance() and line.queued is not None:
-                lines.append((line.queued.order, line))
-            if not glance % _GLANCES_A_STEP:
-                yield 1
+        lines: list[tuple[tuple[float, int], _Line]] = []
+        for some in _chunks(kinds):
+            for kind in some:
+                line = _Line(kind, last)
+                if line.advance():
+                    lines.append((line.order, line))
+            yield 1
         heapify(lines)
         settled = True
         while lines:
             line = lines[0][1]
             kind, queued = line.kind, line.queued
-            if queued is not None and queued.job in kind.jobs:
+            if queued.job in kind.jobs:
                 kept = queued.job in self._keeping.values()
                 allocation = yield from self._find(kind, queued.job)
                 yield 1
@@ -403,15 +425,14 @@ class Scheduler:
                     self._was_in_vain(kind)
                     heappop(lines)
                     continue
-            if line.advance() and line.queued is not None:
-                heapreplace(lines, (line.queued.order, line))
+            if line.advance():
+                heapreplace(lines, (line.order, line))
             else:
                 heappop(lines)
                 if kind.jobs and kind.stage is _Stage.IN_VAIN:
                     # These came while the others were looked at.
                     self._unlist(kind)
-                    kind.stage = _Stage.FRESH
-                    self._fresh[kind] = None
+                    self._freshen(kind)
         return settled
 
     def _hopeful(self, most: int) -> Steps[list[_Kind]]:
@@ -420,12 +441,10 @@ class Scheduler:
         Args:
             most: how many boards are available on one machine.
         """
-        hopeful = []
-        for glance, kind in enumerate(self._up_to(most), 1):
-            if kind.is_hopeful():
-                hopeful.append(kind)
-            if not glance % _GLANCES_A_STEP:
-                yield 1
+        hopeful: list[_Kind] = []
+        for some in _chunks(self._up_to(most)):
+            hopeful += [kind for kind in some if kind.is_hopeful()]
+            yield 1
         if hopeful:
             least = hopeful[0].fewest
             largest = max([packer.largest_gain(least) for packer in self._packers.values()])
@@ -540,35 +559,39 @@ class Scheduler:
                 del self._keeping[name]
             if not self._queue or not self._is_patient(next(iter(self._queue.values()))):
                 continue
-            for glance, queued in enumerate(list(self._queue.values()), 1):
-                if not self._is_patient(queued) or (yield from self._keep_place(name, packer, queued)):
-                    break
-                if not glance % _GLANCES_A_STEP:
-                    yield 1
+            yield from self._keep_place(name, packer)
 
     def _is_patient(self, queued: _Queued) -> bool:
         return self._now - queued.since >= self._patience
 
-    def _keep_place(self, name: str, packer: Packer, queued: _Queued) -> Steps[bool]:
-        """Have a machine keep a place for a job, if it can; return whether it does."""
+    def _keep_place(self, name: str, packer: Packer) -> Steps[None]:
+        """Have a machine keep a place for the first job of those that have waited long for which it can."""
+        for some in _chunks(list(self._queue.values())):
+            for queued in some:
+                if not self._is_patient(queued):
+                    return
+                yield from self._keep_place_for(name, packer, queued)
+                if name in self._keeping:
+                    return
+            yield 1
+
+    def _keep_place_for(self, name: str, packer: Packer, queued: _Queued) -> Steps[None]:
         if queued.kind.stage is _Stage.UNCHECKED:
-            return False
+            return
         option = next((option for option in queued.kind.options if option.packer is packer), None)
         if option is None or queued.job not in self._queue or queued.job in self._keeping.values():
-            return False
+            return
         aside = packer.set_aside_boards
         if option.no_place_with == aside:
-            return False
+            return
         yield from packer.keep((yield from option.wish()))
         if queued.job not in self._queue:
             packer.keep_nothing()
         elif packer.keeps:
             self._keeping[name] = queued.job
             self._kept_until[name] = 0
-            return True
         else:
             option.no_place_with = aside
-        return False
 
     # Boards
 
@@ -648,6 +671,11 @@ class Scheduler:
             return f"No machine has all of the tags {tags}."
         reasons = "; ".join(why_not(packer.machine, request) for packer in suitable)
         return f"{in_words(request)} can never be had: {reasons}."
+
+
+def _chunks(items: list[T]) -> Iterator[list[T]]:
+    """Yield the items, as many at a time as can be glanced at in the time of a step."""
+    return (items[first : first + _GLANCES_A_STEP] for first in range(0, len(items), _GLANCES_A_STEP))
 
 
 def _packer(machine: Machine, earlier: Packer | None) -> Packer:

@@ -238,6 +238,10 @@ class Packer:
 
     # What can be had
 
+    def is_known_to_meet(self, request: JobRequest) -> bool:
+        """Return whether the request was asked about before, and could be met."""
+        return self._demands.get(request) is not None
+
     def could_meet(self, request: JobRequest) -> Steps[bool]:
         """Return whether the request could be met were no board in use."""
         if request.max_dead_links is not None:
@@ -330,9 +334,9 @@ class Packer:
             wish: what the job asks for.
             again: whether no place was found for it after the look before the last.
         """
+        since = self._seen if again else 0
         while True:
-            space = self._open_to_others()
-            found = yield from self._find(wish, space, since=self._seen if again else 0)
+            found = yield from self._find(wish, self._open_to_others(), since=since)
             if isinstance(found, Missing):
                 return found
             if self._open_up_to_date or found.boards - self._available() == NO_BOARDS:
