@@ -80,10 +80,9 @@ class Histories(RuleBasedStateMachine):
         """Healthy hardware, and time for it: everything that is owed is done."""
         # A board that failed often rests for up to an hour; jobs that time out meanwhile let others start.
         for seconds in (*(1000.0,) * 8, 10.0, 10.0, 10.0):
-            self.world.answer_all()
+            self.go_on()
             self.world.wait(seconds)
-        while not self.world.settle() or self.world.orders:
-            self.world.answer_all()
+        self.go_on()
         site = self.world.site
         held = set(site.holders)
         assert set(self.world.hardware.on) <= held, "no board is on without a job"
@@ -97,6 +96,11 @@ class Histories(RuleBasedStateMachine):
             assert site.free_boards("m") == len(all_boards(*self.world.machines)), (
                 "what is freed is whole again"
             )
+
+    def go_on(self) -> None:
+        """Finish the decision that is under way, with hardware that obeys."""
+        while not self.world.settle() or self.world.orders:
+            self.world.answer_all()
 
     def check_links(self) -> None:
         """No packet can pass from one job to another, or to a board that is nobody's."""
