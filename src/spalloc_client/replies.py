@@ -49,6 +49,25 @@ class JobDescription(TypedDict):
     keepalivehost: str | None
 
 
+class EndedJobDescription(JobDescription):
+    """One entry of what `list_ended_jobs` returns: machine and boards are those that the job had last."""
+
+    reason: str | None
+    ended: float
+    """Seconds since the epoch."""
+
+
+class QueuePosition(TypedDict):
+    """What `job_queue_position` returns."""
+
+    position: int
+    """1 for the job that has waited longest."""
+    of: int
+    """How many jobs wait."""
+    reason: str
+    """What it waits for, one sentence."""
+
+
 class MachineDescription(TypedDict):
     """One entry of what `list_machines` returns."""
 

@@ -22,11 +22,13 @@ from spalloc_client.wire import DEFAULT_PORT, Failure, Json, Request, Return, en
 if TYPE_CHECKING:
     from spalloc_client.replies import (
         BoardLocation,
+        EndedJobDescription,
         JobDescription,
         JobMachineInfo,
         JobStatus,
         MachineDescription,
         NotificationBody,
+        QueuePosition,
     )
 
 
@@ -310,6 +312,48 @@ class ProtocolClient:
     async def list_machines(self, timeout: float | None = None) -> list[MachineDescription]:
         """All machines, highest priority first."""
         return await self.call("list_machines", timeout=timeout)
+
+    async def queue_position(self, job_id: int, timeout: float | None = None) -> QueuePosition | None:
+        """Where a job stands in the queue and why it waits; None if it is not queued. Not every server tells."""
+        return await self.call("job_queue_position", job_id, timeout=timeout)
+
+    async def list_ended_jobs(
+        self,
+        owner: str | None = None,
+        machine: str | None = None,
+        limit: int = 100,
+        timeout: float | None = None,
+    ) -> list[EndedJobDescription]:
+        """Jobs that have ended, the latest first. Not every server remembers them.
+
+        Args:
+            owner: Only this owner's; None for anyone's.
+            machine: Only those that had boards of this machine; None for all.
+            limit: How many at most, 1 to 1000.
+            timeout: As everywhere.
+        """
+        return await self.call("list_ended_jobs", owner=owner, machine=machine, limit=limit, timeout=timeout)
+
+    async def report_problem(
+        self,
+        address: str,
+        x: int | None = None,
+        y: int | None = None,
+        p: int | None = None,
+        description: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Report a sick board; when enough users have, it is set aside. Not every server takes reports.
+
+        Args:
+            address: The host name of the board's Ethernet-connected chip, as `get_job_machine_info` gives it.
+            x: The chip that is sick, if it is one, on its board.
+            y: The same.
+            p: The core that is sick, if it is one.
+            description: What is wrong, at most 1000 characters.
+            timeout: As everywhere.
+        """
+        await self.call("report_problem", address, x=x, y=y, p=p, description=description, timeout=timeout)
 
     async def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: float | None = None

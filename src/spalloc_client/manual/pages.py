@@ -198,6 +198,7 @@ def pages() -> list[Page]:
                 ("Follow your job", "spalloc-job --watch"),
                 ("Power-cycle its boards", "spalloc-job --reset"),
                 ("List its boards' addresses as CSV", "spalloc-job 24 --ethernet-ips"),
+                ("Report a sick board", 'spalloc-job 24 --report 8,4 "SDRAM test failed"'),
                 ("Destroy a job", 'spalloc-job 24 --destroy "Your job is taking too long..."'),
             ),
             (

@@ -27,6 +27,9 @@ POWER_INTERRUPTED = 7
 NOT_POWERED = 8
 NO_BOARDS = 9
 
+_MOST_NAMED = 8
+"""Boards that are named to somebody who named none of them."""
+
 _CHECK_EVERY = 30.0
 """Seconds without news after which the server is asked, which shows whether it is still there."""
 
@@ -62,6 +65,13 @@ def parser(config: Config) -> Parser:
     actions.add_argument(
         "--destroy", "-D", nargs="?", metavar="REASON", const="", help="destroy a queued or running job"
     )
+    actions.add_argument(
+        "--report",
+        nargs=2,
+        metavar=("BOARD", "TEXT"),
+        help="report a sick board of the job, by its host name or by the X,Y of its chip as --ethernet-ips lists them; "
+        "when enough users have, it is set aside",
+    )
     add_json(made, "; with --watch, one a line at every change")
     add_debug(made)
     add_server(made, config)
@@ -84,6 +94,7 @@ def _act(arguments: Arguments, server: Server) -> int:
         arguments.power_off,
         arguments.ethernet_ips,
         arguments.destroy is not None,
+        arguments.report is not None,
     )
     if arguments.json and any(actions):
         raise CommandError(USAGE, "--json shows a job: it goes with --info or --watch only")
@@ -109,6 +120,9 @@ def _act(arguments: Arguments, server: Server) -> int:
 def _do(arguments: Arguments, client: ProtocolClient, job_id: int, timeout: float | None) -> None:
     if arguments.ethernet_ips:
         _list_ips(client, job_id, timeout)
+    elif arguments.report is not None:
+        board, text = arguments.report
+        _report(client, job_id, board, text, timeout)
     elif arguments.destroy is not None:
         reason = arguments.destroy
         if not reason and arguments.owner:
@@ -176,6 +190,22 @@ def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on:
                 POWER_INTERRUPTED,
                 f"stopped waiting; the boards of job {job_id} are still being powered {'on' if on else 'off'}",
             ) from None
+
+
+def _report(client: ProtocolClient, job_id: int, board: str, text: str, timeout: float | None) -> None:
+    """Report a board of a job, and say that it is done."""
+    connections = Network(client.get_job_machine_info(job_id, timeout=timeout)).connections
+    if connections is None:
+        raise CommandError(
+            NO_BOARDS, f"job {job_id} is queued or does not exist, so it has no boards to report"
+        )
+    names = {name: name for _, _, name in connections} | {f"{x},{y}": name for x, y, name in connections}
+    hostname = names.get(board.replace(" ", "").strip("()"))
+    if hostname is None:
+        known = "; ".join(f"{x},{y} {printable(name)}" for x, y, name in connections[:_MOST_NAMED])
+        raise CommandError(USAGE, f"--report {board}: job {job_id} has no such board; it has: {known}")
+    client.report_problem(hostname, description=text, timeout=timeout)
+    messages().print([f"Job {job_id}: Reported {printable(hostname)}: {printable(text)}"])
 
 
 def _list_ips(client: ProtocolClient, job_id: int, timeout: float | None) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
+from tests.spalloc_client.scripted import ScriptedServer
 from tests.spalloc_client.scripts.conftest import Commands
 
 pytestmark = pytest.mark.slow
@@ -86,3 +87,28 @@ def test_destroying_says_what_it_did(commands: Commands, make_job: Callable[...,
         (0, f"Job {job}: Had been destroyed before: Why not?\n"),
         (3, "spalloc-job: the server knows no job 77, so nothing was destroyed\n"),
     ]
+
+
+@pytest.mark.parametrize("board", ["board-2", "8,4", "(8, 4)"])
+def test_a_sick_board_is_reported_by_the_host_name_that_the_server_knows(board: str) -> None:
+    network = {
+        "width": 16, "height": 16, "machine_name": "m", "boards": [[0, 0, 0], [0, 0, 1]],
+        "connections": [[[0, 0], "board-1"], [[8, 4], "board-2"]],
+    }  # fmt: skip
+    with ScriptedServer({"get_job_machine_info": network}) as server:
+        ended = Commands(server.hostname, server.port).run(
+            "spalloc-job", "24", "--report", board, "SDRAM test failed"
+        )
+        assert (ended.returncode, ended.stderr) == (0, "Job 24: Reported board-2: SDRAM test failed\n")
+        (report,) = [request for request in server.requests if request.command == "report_problem"]
+        assert list(report.args) == ["board-2"]
+        assert report.kwargs["description"] == "SDRAM test failed"
+
+
+def test_a_board_that_is_not_the_job_s_is_not_reported(
+    commands: Commands, make_job: Callable[..., int]
+) -> None:
+    ended = commands.run("spalloc-job", str(make_job(3)), "--report", "9,9", "x")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "no such board; it has: 0,0 127." in ended.stderr
+    assert commands.run("spalloc-job", "99", "--report", "0,0", "x").returncode == 9
