@@ -18,7 +18,8 @@ from typing import NamedTuple
 from benchmarks.load.client import Client, fill, line
 from benchmarks.programs.address import Address
 from benchmarks.programs.ours import our_server, site
-from benchmarks.programs.process import processor_seconds
+from benchmarks.programs.process import processor_seconds, resident_bytes
+from spalloc_server.descriptors import allow_descriptors
 from spalloc_server.loop import run
 
 FLOODER, OTHER = "127.0.0.1", "127.0.0.2"
@@ -29,6 +30,19 @@ CREATE = line("create_job", owner="flood")
 MANY = 100
 JOBS = 200
 """Live jobs of others."""
+
+
+LISTED_JOBS = 10_000
+SECONDS_OF_HOARDING = 20.0
+HOARDS = (
+    (FLOODER, line("list_jobs") * 50, 1_000),
+    ("127.0.0.3", b"".join(line("notify_machine", f"{number:0200}") for number in range(1_000)), 800),
+    ("127.0.0.4", line("list_machines") * 10_000, 1_000),
+    ("127.0.0.5", b'{"command": "' + b"x" * 60_000, 3_000),
+    ("127.0.0.6", line("notify_job"), 1_000),
+    ("127.0.0.7", b"".join(line("notify_job", number) for number in range(1, 10_001)), 500),
+)
+"""Addresses, what each of their connections says without reading any answer, and how many connections there are."""
 
 
 def _destroy(job: int) -> bytes:
@@ -82,9 +96,9 @@ async def _flood(host: str, port: int, kind: str, connections: int) -> None:
 
 
 @contextlib.contextmanager
-def _flooded(address: Address, kind: str, connections: int) -> Iterator[None]:
-    command = [sys.executable, "-m", __spec__.name, "flood", address.host, str(address.port), kind]
-    with subprocess.Popen([*command, str(connections)], stdout=subprocess.PIPE) as process:
+def _process(what: str, address: Address, *how: str) -> Iterator[None]:
+    command = [sys.executable, "-m", __spec__.name, what, address.host, str(address.port), *how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
@@ -147,7 +161,7 @@ def waits(kinds: list[str]) -> None:
             modest = Modest(address)
             _show("none", modest, address)
             for connections in (16, 256):
-                with _flooded(address, kind, connections):
+                with _process("flood", address, kind, str(connections)):
                     time.sleep(0.5)
                     _show(f"{kind} x{connections}", modest, address)
 
@@ -157,9 +171,68 @@ def _show(flood: str, modest: Modest, address: Address) -> None:
     print(f"{flood:24} {pair} {version}", flush=True)
 
 
+async def _held(host: str, port: int) -> None:
+    """Connect often, say much, and read nothing."""
+    loop = asyncio.get_running_loop()
+    held = []
+    for local, said, connections in HOARDS:
+        for _ in range(connections):
+            connection = socket.socket()
+            connection.bind((local, 0))
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):
+                await loop.sock_connect(connection, (host, port))
+                held.append((connection, loop.create_task(_say(connection, said))))
+    print("flooding", flush=True)
+    await asyncio.sleep(SECONDS_OF_HOARDING)
+    for connection, saying in held:
+        saying.cancel()
+        connection.close()
+
+
+async def _say(connection: socket.socket, said: bytes) -> None:
+    # The server may hang up, and does not take all of it.
+    with contextlib.suppress(OSError):
+        await asyncio.get_running_loop().sock_sendall(connection, said)
+
+
+def memory() -> None:
+    """Print what the server's memory grows to under all hoards at once, and what is left of that afterwards."""
+    with site(20, 20) as (machine, folder), our_server(machine, folder) as address:
+        resident = [_mebibytes(address)]
+        with Client(address) as client:
+            fill(client, LISTED_JOBS, 120.0)
+            client.seconds_each(line("list_jobs"), 3)
+            resident.append(_mebibytes(address))
+            most = 0.0
+            with _process("hoard", address):
+                until = time.monotonic() + SECONDS_OF_HOARDING - 2.0
+                while time.monotonic() < until:
+                    # Jobs change meanwhile, so that listings differ.
+                    job = client.call("create_job", 1, owner="me", keepalive=None)
+                    client.call("destroy_job", job)
+                    most = max(most, _mebibytes(address))
+                    time.sleep(0.05)
+            time.sleep(10.0)
+            resident += [most, _mebibytes(address)]
+    for what, size in zip(
+        ("nothing", f"{LISTED_JOBS} jobs", "all hoards", "afterwards"), resident, strict=True
+    ):
+        print(f"{what:12} {size:8.0f} MiB")
+
+
+def _mebibytes(address: Address) -> float:
+    return resident_bytes(address.pid) / 2**20
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["flood", host, port, kind, connections]:
             run(_flood(host, int(port), kind, int(connections)))
+        case ["hoard", host, port]:
+            allow_descriptors(sum(connections for _, _, connections in HOARDS) + 100)
+            run(_held(host, int(port)))
+        case ["memory"]:
+            memory()
         case ["waits", *kinds]:
             waits(kinds or ["pairs", "pipelined pairs", "versions", "listings"])

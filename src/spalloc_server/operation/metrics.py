@@ -91,6 +91,11 @@ class SiteCollector(Collector):
             measures.failed_commits,
         )
         yield GaugeMetricFamily("spalloc_connections", "Connected clients.", self._service.v1.connections)
+        yield GaugeMetricFamily(
+            "spalloc_kept_for_clients_bytes",
+            "What is kept of requests that wait, of what is not read, and of names that are watched.",
+            self._service.v1.bytes_kept,
+        )
         yield CounterMetricFamily(
             "spalloc_refused_clients", "Clients that were not let in.", self._service.v1.refused
         )
