@@ -29,7 +29,7 @@ JUDGE_AGAIN_SECONDS = 0.1
 TOLD_SECONDS = 0.5
 """Shorter delays count, but are not worth a line in the log."""
 TOLD_AGAIN_SECONDS = 60.0
-"""How often the log tells of delays: a slow disk may bring two in a second."""
+"""How often the log tells of delays; a slow disk may bring two in a second."""
 
 
 class Presence:
