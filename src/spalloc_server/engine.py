@@ -36,6 +36,8 @@ FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
 RECORD_RETRY_SECONDS = 1.0
 """How long a failed write waits before it is tried again."""
+SKIPPED_IDS = 100_000
+"""How many IDs are left out where records may be lost: more jobs than a write-ahead log has room for."""
 LOOK_SECONDS = 0.5
 """How often it is seen whether the records are still in their place."""
 TROUBLE_REPEAT_SECONDS = 60.0
@@ -165,8 +167,10 @@ class Engine:
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS, set_aside_unreadable=cold)
         self.latest_recorded = max((job.ended or job.created for job in recalled.jobs), default=None)
         next_job = recalled.next_job
-        if recalled.doubtful or next_job == 1:
-            next_job = max(next_job, first_job)
+        if recalled.doubtful:
+            next_job = max(next_job, first_job) + SKIPPED_IDS
+        elif next_job == 1:
+            next_job = first_job
         try:
             self._take_up(recalled, next_job, cold=cold, all_off=all_off)
         except Exception as fault:
