@@ -9,6 +9,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +17,16 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from spalloc_server.clock import Clock
-from spalloc_server.core.effects import BoardKey, BoardRecord, Effects
+from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder, Standing
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS, LATE_SECONDS, Presence
+from spalloc_server.ration import WINDOW_SECONDS, Ration
 from spalloc_server.store.database import Recalled, Store, StoreError
+from spalloc_server.words import counted
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
@@ -34,6 +37,10 @@ Ts = TypeVarTuple("Ts")
 
 FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
+JOB_LINES = 60
+"""Lines about the jobs of one address that are logged within a minute; the others are counted."""
+JOB_LINES_ADDRESSES = 200
+"""Addresses that have such lines within a minute."""
 RECORD_RETRY_SECONDS = 1.0
 """How long a failed write waits before it is tried again."""
 SKIPPED_IDS = 100_000
@@ -141,6 +148,8 @@ class Engine:
         """Whether the site was told anything since its effects were last taken."""
         self._unfinished = False
         """Whether a decision goes on in the next turn of the loop."""
+        self._notices = Ration(JOB_LINES, JOB_LINES_ADDRESSES)
+        self._summary: asyncio.TimerHandle | None = None
         self._settle_soon: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._recording: asyncio.Task[None] | None = None
@@ -203,7 +212,7 @@ class Engine:
         """Let go of the hardware and put down what is still to be recorded; jobs stay as they are."""
         self._stopping = True
         self.presence.stop()
-        for handle in (self._settle_soon, self._alarm):
+        for handle in (self._settle_soon, self._alarm, self._summary):
             if handle is not None:
                 handle.cancel()
         await self._hardware.stop()
@@ -212,6 +221,7 @@ class Engine:
         if self._recording is not None:
             await self._recording
         self._stopped = True
+        self._sum_up(math.inf)
         # Empty, unless the disk did not take what it was to take.
         self._gathering.answer(recorded=False)
         # Beside the loop: it must go on telling those who wait that they wait in vain.
@@ -363,7 +373,7 @@ class Engine:
             _log.critical("the server failed and ends; %s", self._what_next(), exc_info=fault)
         self.failure = fault
         self.trouble = f"the server failed: {fault!r}"
-        for handle in (self._settle_soon, self._alarm):
+        for handle in (self._settle_soon, self._alarm, self._summary):
             if handle is not None:
                 handle.cancel()
         self._gathering.answer(recorded=False)
@@ -496,8 +506,7 @@ class Engine:
         batch.answer(recorded=True)
         effects = batch.effects
         for notice in effects.notices:
-            level = logging.WARNING if notice.serious else logging.INFO
-            _log.log(level, "%s", notice.text, extra=dict(notice.about))
+            self._log(notice)
         if _log.isEnabledFor(logging.DEBUG):
             for record in effects.jobs.values():
                 _log_job(record)
@@ -511,6 +520,32 @@ class Engine:
                 else:
                     self._power(order)
         self._tell(effects.jobs_changed, effects.machines_changed)
+
+    def _log(self, notice: Notice) -> None:
+        level = logging.WARNING if notice.serious else logging.INFO
+        if not _log.isEnabledFor(level):
+            return
+        if notice.of is not None:
+            now = self.clock.now()
+            self._sum_up(now)
+            if not self._notices.admits(notice.of, now):
+                if self._summary is None:
+                    self._summary = asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._ring_summary)
+                return
+        _log.log(level, "%s", notice.text, extra=dict(notice.about))
+
+    def _ring_summary(self) -> None:
+        self._summary = None
+        self._sum_up(self.clock.now())
+
+    def _sum_up(self, now: float) -> None:
+        """Log how many lines were kept back, if it is time to."""
+        for address, count in self._notices.summary(now):
+            if address is None:
+                _log.info("%s about jobs of other addresses were kept back", counted(count, "more line"))
+            else:
+                more = counted(count, "more line")
+                _log.info("%s about jobs of %s were kept back", more, address, extra={"client": address})
 
     def _power(self, order: PowerOrder) -> None:
         try:

@@ -39,6 +39,8 @@ class Notice:
     serious: bool = False
     about: Mapping[str, str | int] = field(default_factory=dict)
     """What it is about, for programs that read the log: `job`, `machine`, `board`, `frame`."""
+    of: str | None = None
+    """The address whose doing it is, where anybody could have it said without end; None where nobody could."""
 
 
 def about_board(key: BoardKey) -> dict[str, str | int]:

@@ -408,6 +408,7 @@ class Site:
             job = self.jobs[start.job]
             self._hold(job, start.allocation)
             self._order(job, Happening.ALLOCATED, start.allocation, on=True)
+            self._tell_of_start(job.record, start.allocation)
         for number, why in self._scheduler.take_refused():
             job = self.jobs[number]
             # Whoever asks for it in a loop must not fill the history with what was asked.
@@ -692,6 +693,27 @@ class Site:
     def _notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:
         self._effects.notices.append(Notice(text, serious, about))
 
+    def _tell_of_start(self, record: JobRecord, allocation: Allocation) -> None:
+        about: dict[str, str | int] = {
+            "job": record.id,
+            "owner": record.owner,
+            "client": record.owner_host,
+            "machine": allocation.machine,
+            "boards": len(allocation.boards),
+        }
+        self._effects.notices.append(Notice(f"job {record.id} starts", about=about, of=record.owner_host))
+
+    def _tell_of_end(self, record: JobRecord) -> None:
+        asked = record.ended_by
+        about: dict[str, str | int] = {"job": record.id, "owner": record.owner}
+        about["by"] = asked or ("time-out" if record.reason == TIMED_OUT else "server")
+        if record.reason is not None:
+            about["reason"] = record.reason
+        # Of what the server ends by itself there is no more than there are boards or jobs at its start.
+        own = about["by"] == "server" and (record.allocation is not None or record.reason == STARTED_COLD)
+        of = None if own else asked or record.owner_host
+        self._effects.notices.append(Notice(f"job {record.id} ends", about=about, of=of))
+
     def _hold(self, job: Job, allocation: Allocation) -> None:
         self._headcount.get_boards(job.record)
         for board in allocation.boards:
@@ -756,6 +778,7 @@ class Site:
         job.order = None
         job.happens(Happening.DESTROYED, power=None, reason=reason, ended=wall, ended_by=by)
         self._touch(job)
+        self._tell_of_end(job.record)
         del self.jobs[job.id]
         self._headcount.remove(job.record)
         self._remember(job.record)

@@ -14,9 +14,9 @@ from typing import cast
 
 from spalloc_server.core.networks import group_of
 from spalloc_server.fronts.listening import listen
-from spalloc_server.fronts.v1.ration import Warnings
 from spalloc_server.fronts.v1.server import Admission
 from spalloc_server.presence import Deadline, Presence
+from spalloc_server.ration import Warnings
 
 _log = logging.getLogger(__name__)
 

@@ -79,6 +79,11 @@ class World:
         self.notices: list[Notice] = []
         self.site = Site(self.machines, slice_steps=slice_steps)
 
+    @property
+    def warnings(self) -> list[Notice]:
+        """What was told that calls for an administrator, which the ends and beginnings of jobs don't."""
+        return [notice for notice in self.notices if notice.serious]
+
     def settle(self) -> bool:
         """End the batch: decide, and carry out what came of it; return whether all is decided."""
         settled = self.site.decide(self.now, wall=self.wall)

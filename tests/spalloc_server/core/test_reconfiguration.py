@@ -352,6 +352,10 @@ class Reconfigurations(RuleBasedStateMachine):
     def every_notice_says_what_it_is_about(self) -> None:
         for notice in self.world.notices:
             assert notice.about
+            if notice.text.endswith((" starts", " ends")):
+                assert notice.text.split()[:2] == ["job", str(notice.about["job"])]
+                assert notice.about["owner"]
+                continue
             assert notice.about.keys() <= {"job", "jobs", "machine", "board", "frame"}
             assert all(str(value) in notice.text for value in notice.about.values())
 

@@ -130,7 +130,7 @@ def test_a_host_that_reports_a_board_in_a_loop_is_in_the_log_once() -> None:
     for number in range(100):
         world.site.report_problem(KEY, "a", f"smoke {number}", world.now)
     world.settle()
-    assert [notice.text for notice in world.notices] == ["m (0, 0, 0) is reported by a: smoke 0"]
+    assert [notice.text for notice in world.warnings] == ["m (0, 0, 0) is reported by a: smoke 0"]
     for host in ("b", "c"):
         world.site.report_problem(KEY, host, "", world.now)
     world.settle()
@@ -141,13 +141,13 @@ def test_reports_of_a_board_that_is_looked_after_already_are_neither_logged_nor_
     world = a_world()
     report(world)
     world.answer_all()
-    before = len(world.notices)
+    before = len(world.warnings)
     changes = world.site.changes
     for number in range(100):
         for host in ("a", "b", "c", "d"):
             world.site.report_problem(KEY, host, f"smoke {number}", world.now)
             world.settle()
-    assert len(world.notices) == before
+    assert len(world.warnings) == before
     assert world.site.changes == changes
 
 
@@ -158,9 +158,9 @@ def test_reports_of_a_board_that_its_job_still_has_are_logged_no_more_once_there
     for number in range(300):
         world.site.report_problem(KEY, "a", f"smoke {number}", world.now)
         world.settle()
-    assert len(world.notices) == 1
+    assert len(world.warnings) == 1
     world.destroy(job)
-    assert [notice.text for notice in world.notices[1:]] == [
+    assert [notice.text for notice in world.warnings[1:]] == [
         "m (0, 0, 0) is set aside: 1 host reported it: smoke 0"
     ]
 

@@ -36,7 +36,9 @@ def test_all_boards_of_a_job_are_powered_again_and_its_state_says_so() -> None:
     assert record.state is JobState.ready
     assert record.allocation is not None
     assert record.allocation.boards == order.boards, "it keeps its boards"
-    assert [notice.serious for notice in world.notices if f"job {job}" in notice.text] == [True]
+    assert [notice.text for notice in world.warnings if f"job {job}" in notice.text] == [
+        f"job {job}: its boards are powered again"
+    ]
 
 
 def test_a_job_whose_boards_do_not_come_up_again_is_moved() -> None:

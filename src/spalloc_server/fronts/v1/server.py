@@ -18,10 +18,10 @@ from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, Connection
 from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.limits import Limits
-from spalloc_server.fronts.v1.ration import Ration, Warnings
 from spalloc_server.fronts.v1.turns import Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS
+from spalloc_server.ration import Ration, Warnings
 
 _log = logging.getLogger(__name__)
 

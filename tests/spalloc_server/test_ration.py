@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.fronts.v1.ration import MOST_ADDRESSES, WINDOW_SECONDS, Ration
+from spalloc_server.ration import MOST_ADDRESSES, WINDOW_SECONDS, Ration
 from tests.spalloc_server.fronts.test_front import Front, run
 
 
@@ -28,6 +28,13 @@ def test_every_line_is_either_logged_or_counted_and_few_are_logged(events: list[
     counted += sum(count for _, count in ration.summary(float("inf")))
     assert logged + counted == len(events)
     assert logged <= MOST_ADDRESSES * (now // WINDOW_SECONDS + 1)
+
+
+def test_an_address_may_have_more_lines_than_one() -> None:
+    ration = Ration(lines=3, addresses=1)
+    assert [ration.admits("10.0.0.1", 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert not ration.admits("10.0.0.2", 0.0)
+    assert ration.summary(60.0) == [("10.0.0.1", 2), (None, 1)]
 
 
 def test_an_address_is_named_again_when_the_minute_is_over() -> None:

@@ -1,6 +1,6 @@
 # Which of many lines that say the same are logged: however fast clients come, they can't fill the log.
 #
-# What is said is others' subject.
+# What is said stands where it happens.
 """A ration of log lines."""
 
 import logging
@@ -12,11 +12,19 @@ MOST_ADDRESSES = 20
 
 
 class Ration:
-    """Lets the first line about an address pass within each minute, and counts the others."""
+    """Lets the first lines about an address pass within each minute, and counts the others."""
 
-    def __init__(self) -> None:
-        """Begin with nothing said."""
-        self._unsaid: dict[str, int] = {}
+    def __init__(self, lines: int = 1, addresses: int = MOST_ADDRESSES) -> None:
+        """Begin with nothing said.
+
+        Args:
+            lines: How many lines about one address pass within a minute.
+            addresses: How many addresses have lines of their own within a minute.
+        """
+        self._lines = lines
+        self._addresses = addresses
+        self._asked: dict[str, int] = {}
+        """How many lines there would have been."""
         self._elsewhere = 0
         self._until: float | None = None
 
@@ -24,25 +32,23 @@ class Ration:
         """Return whether a line about `address` may be logged at `now` (seconds); it is counted if it may not."""
         if self._until is None:
             self._until = now + WINDOW_SECONDS
-        if address in self._unsaid:
-            self._unsaid[address] += 1
-            return False
-        if len(self._unsaid) >= MOST_ADDRESSES:
+        before = self._asked.get(address, 0)
+        if not before and len(self._asked) >= self._addresses:
             self._elsewhere += 1
             return False
-        self._unsaid[address] = 0
-        return True
+        self._asked[address] = before + 1
+        return before < self._lines
 
     def summary(self, now: float) -> list[tuple[str | None, int]]:
         """Return how many lines were kept back by address, None for all others, if it is time to say so; begin anew."""
         if self._until is None or now < self._until:
             return []
         unsaid: list[tuple[str | None, int]] = [
-            (address, count) for address, count in self._unsaid.items() if count
+            (address, count - self._lines) for address, count in self._asked.items() if count > self._lines
         ]
         if self._elsewhere:
             unsaid.append((None, self._elsewhere))
-        self._unsaid, self._elsewhere, self._until = {}, 0, None
+        self._asked, self._elsewhere, self._until = {}, 0, None
         return unsaid
 
 
