@@ -144,6 +144,8 @@ class Bmp:
                 continue
             begin = start + step * number
             end = max(end, begin + takes)
+            if self._faults.idles(board.board):
+                continue
             if action:
                 self._agenda.at(begin, partial(_switch_off, board))
                 self._agenda.at(
@@ -182,6 +184,8 @@ class Bmp:
         address, length, fpga = request.argument_1, request.argument_2, request.argument_3
         if length > MAX_DATA_BYTES or fpga >= FPGAS_PER_BOARD or length > len(request.data):
             return request.reply(Result.ARGUMENT)
+        if self._faults.idles(board.board):
+            return request.reply()
         for offset in range(0, length - length % _WORD.size, _WORD.size):
             board.write_fpga(FpgaRegister(fpga, address + offset), _WORD.unpack_from(request.data, offset)[0])
         return request.reply()

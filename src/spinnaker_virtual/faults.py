@@ -23,7 +23,7 @@ class Faults:
     lost: float = 0.0
     """Share of datagrams, in each direction, that are lost."""
     duplicated: float = 0.0
-    """Share of datagrams that arrive twice."""
+    """Share of datagrams that arrive twice, the second time up to `late_by` seconds later."""
     late: float = 0.0
     """Share of datagrams that are delayed by up to `late_by` seconds."""
     late_by: float = 0.1
@@ -33,6 +33,8 @@ class Faults:
     """Share of power-ons after which a board has no power, although the BMP says that all went well."""
     fpga: float = 0.0
     """Share of power-ons after which one of a board's FPGAs has not loaded."""
+    idle: float = 0.0
+    """Share of writes to registers, and of boards in power commands, that a BMP acknowledges without doing anything."""
     slow_power: float = 0.0
     """Share of power commands that take up to `slow_power_by` seconds longer."""
     slow_power_by: float = 20.0
@@ -139,6 +141,10 @@ class FaultSource:
         if unloaded < self.faults.fpga:
             return PowerOutcome(loaded=tuple(number != which for number in range(FPGAS_PER_BOARD)))
         return _WELL
+
+    def idles(self, board: Board) -> bool:
+        """Return whether a BMP only acknowledges what it is told to do with a board now."""
+        return bool(self.faults.idle) and self._random("idle", board).random() < self.faults.idle
 
     def power_delay(self, frame: Frame) -> float:
         """Return how many seconds longer than usual a power command takes."""

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spinnaker import bmp
-from spinnaker.fpga import IDENTITY_REGISTER, identifies
-from spinnaker.geometry import Board, Size
+from spinnaker.fpga import IDENTITY_REGISTER, identifies, stop_register
+from spinnaker.geometry import Board, Link, Size
 from spinnaker.places import Frame
 from spinnaker.scamp import ScampCommand
 from spinnaker_virtual import Faults, Timings, VirtualMachine
@@ -73,6 +73,28 @@ def test_boards_go_through_the_same_faults() -> None:
         bench.boot()
     answers = [bool(bench.send(ScampCommand.VERSION)) for _ in range(100)]
     assert 5 < sum(answers) < 60
+
+
+def test_an_idle_bmp_acknowledges_and_does_nothing() -> None:
+    bench = Bench.of(faults=Faults(idle=1.0))
+    assert bench.ask(bmp.power_request([0], True)).ok
+    assert not bench.on(ROOT)
+    bench.hardware.board(ROOT).power_on(0.0)
+    register = stop_register(Link.EAST)
+    assert bench.ask(bmp.write_fpga_request(0, *register, 1)).ok
+    assert bmp.word_of(bench.ask(bmp.read_fpga_request(0, *register))) == 0
+    assert bench.ask(bmp.power_request([0], False)).ok
+    assert bench.on(ROOT)
+
+
+def test_some_boards_of_a_power_command_are_switched_and_some_only_acknowledged() -> None:
+    bench = Bench.of(faults=Faults(idle=0.5))
+    switched = 0
+    for _ in range(100):
+        bench.hardware.board(ROOT).power_off()
+        assert bench.ask(bmp.power_request([0], True)).ok
+        switched += bench.on(ROOT)
+    assert 25 < switched < 75
 
 
 @given(st.integers(0, 1 << 32))

@@ -18,7 +18,7 @@ from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker.places import Frame, Place
 from spinnaker.scp import SoftwareNumber
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
-from spinnaker_virtual.faults import PowerOutcome
+from spinnaker_virtual.faults import Faults, PowerOutcome
 
 PATIENCE = 120.0
 SIZE = Size(2, 2)
@@ -113,6 +113,26 @@ def test_a_board_that_comes_up_at_the_second_try_is_counted() -> None:
         assert bmps.board_retries == {}, "it says nothing of boards that there are no more"
 
     run(test)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_boards_that_do_not_fail_are_as_ordered_though_bmps_only_acknowledge_and_packets_come_twice(
+    seed: int,
+) -> None:
+    async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        came_up = 0
+        for number in range(1, 5):
+            order = on(number, machine, *BOARDS[:5])
+            (failed,) = await carry_out(bmps, order)
+            for board in order.boards - failed.keys():
+                came_up += 1
+                assert site.is_on(board)
+                assert site.stopped_links(board) == {end.link for end in order.cut if end.board == board}
+            (failed,) = await carry_out(bmps, PowerOrder(10 + number, machine.name, order.boards, False))
+            assert {board for board in order.boards if site.is_on(board)} <= failed.keys()
+        assert came_up
+
+    run(test, faults=Faults(idle=0.2, duplicated=0.2, late_by=0.0), seed=seed)
 
 
 def test_boards_behind_old_bmps_are_powered_without_a_look_at_their_fpgas() -> None:
