@@ -2,17 +2,21 @@
 # does meets both alike.
 """Compare this checkout's server with another's: `python -m benchmarks.server.versions OTHER_CHECKOUT [ROUNDS]`."""
 
+import json
 import os
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from benchmarks.load.client import seconds_to_ready
 from benchmarks.load.users import pairs_a_second
 from benchmarks.programs.address import Address
-from benchmarks.programs.ours import ROOT, OurServer, site
+from benchmarks.programs.ours import ROOT, site
+from benchmarks.programs.process import ServerProcess
 from tests import processes
 
 PAIRS_SECONDS = 2.0
@@ -20,8 +24,21 @@ CLIENTS = 50
 ROUNDS = 7
 
 
-def _server(checkout: Path) -> tuple[str, ...]:
-    return ("env", f"PYTHONPATH={checkout / 'src'}", *processes.SERVER)
+CONFIGURE = """
+import json, pathlib, sys
+from tests.processes import configured
+print(json.dumps(configured(json.load(sys.stdin), pathlib.Path(sys.argv[1]))))
+"""
+
+
+def _server(checkout: Path, machine: dict[str, Any], folder: Path) -> ServerProcess:
+    """Return a checkout's server, configured in its own words: settings come and go."""
+    own = ("env", f"PYTHONPATH={checkout / 'src'}:{checkout}")
+    configure = [*own, sys.executable, "-c", CONFIGURE, str(folder)]
+    answer = subprocess.run(configure, input=json.dumps(machine), capture_output=True, text=True, check=True)
+    return ServerProcess(
+        str(checkout), [*own, *processes.SERVER, *json.loads(answer.stdout), "--quiet"], folder
+    )
 
 
 def _processor_seconds(address: Address) -> float:
@@ -44,7 +61,7 @@ def main(other: str, rounds: str = str(ROUNDS)) -> None:
         for name, checkout in (("before", Path(other)), ("now", ROOT)):
             # Boards of its own: each server sees to it that its boards stay as it left them.
             machine, folder = stack.enter_context(site(20, 20))
-            servers[name] = stack.enter_context(OurServer(machine, folder, _server(checkout)).running())
+            servers[name] = stack.enter_context(_server(checkout, machine, folder).running())
         for what, measure in MEASURED.items():
             figures: dict[str, list[float]] = {name: [] for name in servers}
             work = dict.fromkeys(servers, 0.0)
