@@ -12,6 +12,9 @@
 #   polls it.
 # - A thread interrupted (Ctrl-C) half-way through reading or writing a line ends the conversation: the
 #   stream can't be followed from there.
+# - A signal handler may call while its own thread is in a call here, and must not wait for that one, which can't
+#   go on before it. It takes over reading, and leaves the call beneath something to wake up from. Only a thread
+#   that is `entangled` must ask elsewhere.
 """A connection that threads share."""
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ from __future__ import annotations
 import _socket
 import os
 import time
-from _thread import allocate_lock
+from _thread import RLock, allocate_lock, get_ident
 from collections import deque
 
 from spalloc_client.conversation import Call, Conversation, Lost
 from spalloc_client.deadline import time_left
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
+from spalloc_client.handlers import raised_by_handler
 from spalloc_client.polling import DO_NOT_WAIT, POLLERR, POLLHUP, POLLIN, POLLOUT, poll
+from spalloc_client.wire import Request, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +51,9 @@ _CAN_WAIT = DO_NOT_WAIT != 0
 
 _DOZE = 1.0
 """Seconds after which a sleeping thread looks by itself: one that was to wake it may have been interrupted."""
+
+_NUDGE = Request("version")
+"""What is asked so that something arrives."""
 
 
 class _Sleeper:
@@ -85,20 +93,33 @@ class Connection:
         self._server = server
         self._process = os.getpid()
         self._talk = Conversation(notifications)
-        self._lock = allocate_lock()
+        self._lock = RLock()
         self._sender: object | None = None
-        self._reader: object | None = None
+        self._sending_thread = 0
+        self._reader: tuple[int] | None = None
+        """The call that reads, as an object of its own that holds the thread's number."""
+        self._received: list[bytes] = []
+        """What was read and is still to be settled: a moment's matter, in which a handler may come."""
         self._half_sent: str | None = None
         self._sleepers: list[_Sleeper] = []
         self._queued: list[_Sleeper] = []
         """Threads that wait for their turn to send."""
-        self._poll = poll()
-        self._poll.register(sock, POLLIN)
+        self._poll = self._new_poll()
+
+    def _new_poll(self) -> poll:
+        new = poll()
+        new.register(self._sock, POLLIN)
+        return new
 
     @property
     def alive(self) -> bool:
         """Whether calls can be sent: no trouble has been met so far."""
         return self.readable and self._half_sent is None and self._process == os.getpid()
+
+    @property
+    def entangled(self) -> bool:
+        """Whether this thread, being in a signal handler, can't use the connection until it has left that."""
+        return self._holds_lock() or (self._sender is not None and self._sending_thread == get_ident())
 
     @property
     def readable(self) -> bool:
@@ -128,13 +149,17 @@ class Connection:
                     self._check_whole()
                     try:
                         sent += map(self._sock.send, (line[start:] if start else line,), _DO_NOT_WAIT)
-                    except BlockingIOError:
+                    except BlockingIOError as error:
+                        if raised_by_handler(error):
+                            raise
                         if not self._wait_to_send(deadline):
                             raise self._too_late(call) from None
             except BaseException as error:
                 self._give_up_sending(call, sum(sent), len(line), error)
                 raise
         except OSError as error:
+            if raised_by_handler(error):
+                raise
             raise ProtocolError(self._sentence(f"sending failed: {error.strerror or error}")) from error
         finally:
             # First, and without a lock, which is a moment to be interrupted in; nobody else ends this call's turn.
@@ -153,6 +178,7 @@ class Connection:
             if self._sender is not None:
                 return False
             self._check_usable()
+            self._sending_thread = get_ident()
             self._sender = call
             self._talk.ask(call)
             return True
@@ -179,7 +205,7 @@ class Connection:
             return  # it was never this thread's turn
         if sent == length:
             return  # interrupted right after: the reply will come, and nobody waits for it
-        interrupted = not isinstance(error, Exception)
+        interrupted = not isinstance(error, Exception) or raised_by_handler(error)
         if sent == 0 and (interrupted or isinstance(error, ProtocolTimeoutError)):
             with self._lock:
                 self._talk.unask(call)
@@ -195,7 +221,7 @@ class Connection:
         A server that is itself stuck sending to us makes room only once somebody reads, so this reads as
         well.
         """
-        me = object()
+        me = (get_ident(),)
         try:
             with self._lock:
                 reads = self._reader is None
@@ -217,16 +243,23 @@ class Connection:
 
         `done` must become true when the conversation meets trouble.
         """
-        me = object()
+        if self._holds_lock():
+            raise ProtocolError(self._sentence("a signal handler can't wait in the middle of another call"))
+        me = (get_ident(),)
+        beneath: tuple[int] | None = None
         try:
             while True:
                 with self._lock:
                     if done():
                         return True
-                    if self._reader is None:
-                        self._reader = me
+                    # A reader of this very thread is a call that a signal handler interrupted to make this one.
+                    if self._reader is None or self._reader[0] == me[0]:
+                        beneath, self._reader = self._reader, me
                 if self._reader is me:
-                    return self._read_until(done, deadline)
+                    # One `poll` can't wait twice at the same time.
+                    return self._read_until(
+                        done, deadline, self._poll if beneath is None else self._new_poll()
+                    )
                 left = time_left(deadline, time.monotonic())
                 if left == 0.0:
                     return done()
@@ -234,10 +267,22 @@ class Connection:
         finally:
             # First, and without a lock or a function, which are moments to be interrupted in; nobody else does it.
             if self._reader is me:
-                self._reader = None
+                self._reader = beneath
+            if beneath is not None and not self.entangled:
+                self._nudge()
             # Also when this thread was woken to read on and then did not: the next one must.
             if self._sleepers or self._talk.trouble is not None:
                 self._leave()
+
+    def _nudge(self) -> None:
+        """Have something arrive, for the call beneath this one: what it waits for may have been read by this one."""
+        try:
+            self.send(Call(_NUDGE.command), encode(_NUDGE), time.monotonic() + _DOZE)
+        except (ProtocolError, ProtocolTimeoutError) as error:
+            if raised_by_handler(error):
+                raise
+            # It is of no use any more, and must not be waited for.
+            self.close("it could not be used after a signal")
 
     def _sleep_behind_reader(self, done: Callable[[], bool], seconds: float | None) -> None:
         """Sleep while another thread reads, until there is reason to look."""
@@ -257,7 +302,9 @@ class Connection:
         """Wait until there is a notification to read, or trouble, or the deadline; whether before that."""
         return self.wait(lambda: bool(notifications) or not self.alive, deadline)
 
-    def _read_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
+    def _read_until(self, done: Callable[[], bool], deadline: float | None, reading: poll) -> bool:
+        if self._received:
+            self._settle_received()
         while not done():
             if deadline is None and _CAN_WAIT:
                 self._take_bytes(_WAIT)
@@ -267,7 +314,7 @@ class Connection:
             if not _CAN_WAIT:
                 # Windows does not promise that closing in another thread, which shuts the socket down, ends this wait.
                 left = _DOZE if left is None else min(left, _DOZE)
-            if self._poll.poll(_milliseconds(left)):
+            if reading.poll(_milliseconds(left)):
                 self._take_bytes(_DO_NOT_WAIT)
             elif time_left(deadline, time.monotonic()) == 0.0:
                 return False
@@ -276,29 +323,37 @@ class Connection:
     def _take_bytes(self, flags: tuple[int]) -> None:
         """Read what there is; only for the thread that reads."""
         # Noted by the same step of the interpreter that receives them: none is lost to Ctrl-C.
-        received: list[bytes] = []
+        received = self._received
         try:
             received += map(self._sock.recv, (CHUNK,), flags)
-        except BlockingIOError:
-            return
         except OSError as error:
-            self._lose(f"receiving failed: {error.strerror or error}")
+            if raised_by_handler(error):
+                raise
+            if not isinstance(error, BlockingIOError):
+                self._lose(f"receiving failed: {error.strerror or error}")
         finally:
-            if received:
-                settled = False
-                try:
-                    settled = self._settle(received[0])
-                finally:
-                    if not settled:
-                        self._lose("interrupted while receiving")
+            self._settle_received()
 
-    def _settle(self, data: bytes) -> bool:
-        """Settle what bytes received settle; return True, which is to say that nothing came between."""
+    def _settle_received(self) -> None:
+        """Settle what the bytes received settle; whoever is interrupted half-way through ends the conversation."""
+        settled = not self._received
+        try:
+            if not settled:
+                settled = self._settle()
+        finally:
+            if not settled:
+                self._lose("interrupted while receiving")
+
+    def _settle(self) -> bool:
+        """Settle it; return True, which is to say that nothing came between."""
         with self._lock:
-            before = self._talk.arrived
-            settled = self._talk.receive(data)
-            if self._sleepers and (settled or self._talk.arrived != before or self._talk.trouble is not None):
-                self._wake_all()
+            while self._received:
+                before = self._talk.arrived
+                settled = self._talk.receive(self._received.pop(0))
+                if self._sleepers and (
+                    settled or self._talk.arrived != before or self._talk.trouble is not None
+                ):
+                    self._wake_all()
         return True
 
     def _leave(self) -> None:
@@ -326,7 +381,16 @@ class Connection:
 
     def close(self, trouble: str = "this client closed the connection") -> None:
         """End the conversation; calls under way in other threads fail with the reason given."""
-        if self._process == os.getpid():
+        if self._process != os.getpid():
+            # The conversation belongs to the process this one was forked from: leave its stream alone.
+            self._sock.close()
+        elif self._holds_lock():
+            # A signal handler ends the call that it interrupted, which will find that the stream has ended.
+            try:
+                self._sock.shutdown(_socket.SHUT_RDWR)
+            except OSError:
+                pass  # not connected any more
+        else:
             with self._lock:
                 # A poll in another thread returns at once from a socket that was shut down.
                 try:
@@ -335,9 +399,6 @@ class Connection:
                     pass  # not connected any more
                 self._talk.lose(trouble)
             self._leave()
-        else:
-            # The conversation belongs to the process this one was forked from: leave its stream alone.
-            self._sock.close()
 
     def outcome(self, call: Call) -> Return | Failure:
         """What became of a settled call.
@@ -350,6 +411,10 @@ class Connection:
         if isinstance(result, Lost):
             raise ProtocolError(self._sentence(result.trouble))
         return result
+
+    def _holds_lock(self) -> bool:
+        """Whether this thread was interrupted while it had the lock."""
+        return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]  # not documented, and everywhere
 
     def check_usable(self) -> None:
         """Raise ProtocolError, saying why, once the conversation is over."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from _thread import TIMEOUT_MAX, allocate_lock
+from _thread import TIMEOUT_MAX, RLock
 
 from spalloc_client import config, job_steps
 from spalloc_client.deadline import spoken
@@ -175,7 +175,7 @@ class Job:
         self._requirements = requirements
         self._steps = job_steps.JobSteps(requirements)
         self._client = ProtocolClient(requirements.hostname, requirements.port)
-        self._connecting = allocate_lock()
+        self._connecting = RLock()
         self._helper: Keepalive | None = None
         try:
             self._run(self._steps.start())
@@ -390,6 +390,8 @@ class Job:
             case job_steps.Ask():
                 if self._helper is not None and self._helper.ensure():
                     log("job", job_steps.HELPER_GONE, warning=True)
+                if step.command == "notify_job" and self._client.entangled:
+                    return None  # watching will look each second
                 return self._client.call(step.command, *step.args, timeout=step.within, **step.kwargs)
             case job_steps.Now():
                 return time.monotonic()

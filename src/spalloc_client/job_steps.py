@@ -7,6 +7,7 @@
 # Rules that hold here:
 # - Commands that may be repeated (all but create_job) are, on a new connection, when one is lost.
 # - Nothing waits longer than its caller allows, reconnecting included.
+# - What a signal handler raises is the program's own, and passes through everything here.
 """The decisions in a job's life."""
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from spalloc_client.errors import (
     SpallocServerException,
     StateChangeTimeoutError,
 )
+from spalloc_client.handlers import raised_by_handler
 from spalloc_client.states import JobState
 from spalloc_client.versions import complaint
 
@@ -261,6 +263,8 @@ class JobSteps:
                 if _is_id(job_id):
                     yield from self._ask("destroy_job", (job_id, "Interrupted while it was created."), {}, 2)
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException, ValueError) as error:
+            if raised_by_handler(error):
+                raise
             yield Log(
                 f"A spalloc job may have been created, and left to its keepalive: {error}", warning=True
             )
@@ -328,6 +332,8 @@ class JobSteps:
                     yield from self._connect(time_left(deadline, (yield Now())))
                 answer: Json = yield Ask(command, args, time_left(deadline, (yield Now())), kwargs)
             except (ProtocolError, OSError) as error:
+                if raised_by_handler(error):
+                    raise
                 tried += 1
                 # The first new attempt is made at once: a connection may be lost without the server being
                 # away.
@@ -389,7 +395,7 @@ class JobSteps:
             try:
                 status = yield from self._watch(old_state, deadline)
             except (ProtocolError, ProtocolTimeoutError, OSError) as error:
-                if self._closed:
+                if self._closed or raised_by_handler(error):
                     raise
                 failures += 1
                 pause = 0.0 if failures == 1 else self._requirements.reconnect_delay
@@ -421,8 +427,10 @@ class JobSteps:
             period = CHECK_PERIOD if self._keepalive is None else min(CHECK_PERIOD, self._keepalive / 2)
             try:
                 yield Watch(seen, _least(period, time_left(deadline, (yield Now()))))
-            except ProtocolTimeoutError:
-                pass  # nothing has come for a while: ask, which also shows whether the server is still there
+            except ProtocolTimeoutError as error:
+                if raised_by_handler(error):
+                    raise
+                # Nothing has come for a while: ask, which also shows whether the server is still there.
         return None
 
     def wait_until_ready(self, timeout: float | None) -> Steps[None]:
@@ -461,6 +469,8 @@ class JobSteps:
             # Once over the connection there is, once over a new one: whoever leaves does not wait for long.
             yield from self._ask("destroy_job", (self._job_id, reason), {}, 2)
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException, OSError, ValueError) as error:
+            if raised_by_handler(error):
+                raise
             fate = "stays until it is destroyed" if self._keepalive is None else "ends with its keepalive"
             yield Log(f"Could not destroy spalloc job {self._job_id}, which {fate}: {error}", warning=True)
         finally:

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import time
-from _thread import allocate_lock
+from _thread import RLock
 from collections import deque
 
 from spalloc_client import checks, commands
 from spalloc_client.connection import Connection
 from spalloc_client.conversation import Call, as_body
-from spalloc_client.deadline import check_timeout, deadline_after, spoken
+from spalloc_client.deadline import check_timeout, deadline_after, spoken, time_left
 from spalloc_client.dialling import dial
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.wire import DEFAULT_PORT, Failure, Return, encode
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
         QueuePosition,
     )
     from spalloc_client.wire import Json, Request
+
+_SUBSCRIBING = ("notify_job", "no_notify_job", "notify_machine", "no_notify_machine")
+"""Commands that mean the connection over which they are sent."""
+
+_GLANCE = 1.0
+"""Seconds until a caller that can't be told of a change should look."""
 
 __all__ = ["ProtocolClient", "ProtocolError", "ProtocolTimeoutError", "SpallocServerException"]
 
@@ -90,7 +96,7 @@ class ProtocolClient:
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
         self._creation: tuple[Connection, Call] | None = None
-        self._switch = allocate_lock()
+        self._switch = RLock()
 
     def __enter__(self) -> Self:
         self.connect()
@@ -108,6 +114,12 @@ class ProtocolClient:
         """Whether there is a connection that no trouble has been seen on."""
         connection = self._connection
         return connection is not None and connection.alive
+
+    @property
+    def entangled(self) -> bool:
+        """Whether a signal handler is asking, and interrupts a call that it can't share the connection with."""
+        connection = self._connection
+        return connection is not None and connection.entangled
 
     def connect(self, timeout: float | None = None) -> None:
         """(Re)connect to the server.
@@ -172,6 +184,8 @@ class ProtocolClient:
         line = encode(request)
         deadline = deadline_after(timeout, time.monotonic())
         connection = self._usable()
+        if connection.entangled:
+            return self._ask_beside(request, timeout)
         call = Call(request.command)
         if request.command == "create_job":
             self._creation = (connection, call)
@@ -184,6 +198,17 @@ class ProtocolClient:
         if isinstance(outcome, Failure):
             raise SpallocServerException(outcome.message)
         return outcome.value
+
+    def _ask_beside(self, request: Request, timeout: float | None) -> Any:
+        """Ask over a connection of its own: a signal handler interrupted this thread where it can't be left."""
+        if request.command in _SUBSCRIBING:
+            raise ProtocolError(
+                f"{request.command} can't be asked of {self._server} by a signal handler at this moment: "
+                "another call is half sent"
+            )
+        deadline = deadline_after(timeout, time.monotonic())
+        with ProtocolClient(self._hostname, self._port, timeout) as beside:
+            return beside._ask(request, time_left(deadline, time.monotonic()))
 
     def finish_creation(self, timeout: float) -> Json:
         """The reply to the last `create_job`, for callers that were interrupted before they had it.
@@ -254,6 +279,10 @@ class ProtocolClient:
         check_timeout(timeout)
         deadline = deadline_after(timeout, time.monotonic())
         connection = self._usable()
+        if connection.entangled:
+            # Nothing can be read over it at this moment; the caller may look in another way.
+            time.sleep(_GLANCE if timeout is None else max(0.0, min(timeout, _GLANCE)))
+            raise ProtocolTimeoutError(f"{self._server} can't be listened to in the middle of another call")
         connection.check_usable()
         if not connection.wait(lambda: connection.arrived > seen or not connection.alive, deadline):
             raise ProtocolTimeoutError(f"no notification from {self._server} within {spoken(timeout)}")
