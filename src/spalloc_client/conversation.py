@@ -6,6 +6,7 @@
 # Rules that hold here:
 # - Replies come in the order of the requests, so the oldest unsettled call is the one a reply belongs to.
 # - A call whose caller has given up stays in the row, so that its late reply reaches nobody else.
+# - What is not known here is a notification like others, for whoever reads those.
 # - Once a conversation has met trouble it is over: every call in it is settled with that trouble.
 """One connection's conversation: calls, replies and notifications."""
 
@@ -20,6 +21,7 @@ from spalloc_client.wire import (
     Lines,
     MachinesChanged,
     Message,
+    Other,
     Return,
     WireError,
     decode_message,
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 
     from spalloc_client.replies import NotificationBody
 
-Notification: TypeAlias = "JobsChanged | MachinesChanged"
-_NOTIFICATIONS = (JobsChanged, MachinesChanged)
+Notification: TypeAlias = "JobsChanged | MachinesChanged | Other"
+_NOTIFICATIONS = (JobsChanged, MachinesChanged, Other)
 
 
 NO_PROTOCOL = "the server does not speak the protocol"
@@ -43,7 +45,9 @@ def as_body(notification: Notification) -> NotificationBody:
     """A notification as users see it: the object the server sent."""
     if isinstance(notification, JobsChanged):
         return {"jobs_changed": list(notification.jobs)}
-    return {"machines_changed": list(notification.machines)}
+    if isinstance(notification, MachinesChanged):
+        return {"machines_changed": list(notification.machines)}
+    return notification.body  # type: ignore[return-value]  # of a newer server, whose objects nobody here knows
 
 
 class Lost:
@@ -115,6 +119,8 @@ class Conversation:
         return settled
 
     def _take(self, message: Message, settled: list[Call]) -> None:
+        if isinstance(message, Other) and not isinstance(message.body, dict):
+            return  # no notification either: those are objects
         if isinstance(message, _NOTIFICATIONS):
             self.notifications.append(message)
             self.arrived += 1

@@ -7,11 +7,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from packaging.version import Version
 
-ACCEPTED = (("0.1.0", "7.0.0"), ("1!7.0.0", "1!9.0.0"))
+ACCEPTED = (("0.1.0", "7.0.0"), ("1!0.1.0", "1!9.0.0"))
 """Ranges of versions whose servers speak the v1 protocol, first version in and last one out (PEP 440).
 
 The first are the servers of the rig project and the Java server, the second those that carry the version of
-the client they came with.
+the client they came with: 1!6.0.0, 1!6.0.1, 1!7.0.0-a5 and so on.
 """
 
 

@@ -7,6 +7,7 @@
 # - One message is one line: a UTF-8 JSON object, ended by "\n". Lines of white space alone mean nothing.
 # - What a line says is told from its keys, never from its place; keys that mean nothing here are passed over.
 # - Input that can't be read raises WireError; nothing else leaves the decoders, whatever the bytes.
+# - What a server says beyond that is passed on as it is: newer servers may say what is not known here.
 """Wire format of the v1 protocol: JSON objects, one a line."""
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import json
 # nothing on the way to a first connection does.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import NoReturn, TypeAlias
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, NoReturn, TypeAlias
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 """What JSON can say; objects are decoded to `dict` and arrays to `list`."""
@@ -178,7 +179,18 @@ class MachinesChanged(_Value):
         _fix(self, "machines", tuple(machines))
 
 
-Message: TypeAlias = "Return | Failure | JobsChanged | MachinesChanged"
+class Other(_Value):
+    """The server said something that is not known here, unasked."""
+
+    __slots__ = __match_args__ = ("body",)
+    body: Json
+    """All of it."""
+
+    def __init__(self, body: Json) -> None:
+        _fix(self, "body", body)
+
+
+Message: TypeAlias = "Return | Failure | JobsChanged | MachinesChanged | Other"
 """What a server sends."""
 
 
@@ -197,8 +209,10 @@ def encode(message: Request | Message) -> bytes:
             text = _write({"exception": message.message})
         elif isinstance(message, JobsChanged):
             text = _write({"jobs_changed": message.jobs})
-        else:
+        elif isinstance(message, MachinesChanged):
             text = _write({"machines_changed": message.machines})
+        else:
+            text = _write(message.body)
     except (ValueError, TypeError, RecursionError) as error:
         raise WireError(f"a message can't be written as JSON: {error}") from error
     return text.encode("ascii") + b"\n"
@@ -217,7 +231,9 @@ def decode_request(line: bytes) -> Request:
     Raises:
         WireError: It is not a request.
     """
-    body = _decode_object(line)
+    body = _decode(line, _read_strictly)
+    if not isinstance(body, dict):
+        raise _unreadable("it is not a JSON object", line)
     command = body.get("command")
     if not isinstance(command, str):
         raise _unreadable("a request needs a command, a string", line)
@@ -233,46 +249,43 @@ def decode_request(line: bytes) -> Request:
 def decode_message(line: bytes) -> Message:
     """Read a server's line.
 
+    NaN and infinities are numbers here, as they were to published clients.
+
     Raises:
-        WireError: It is not a message.
+        WireError: It is not JSON.
     """
-    body = _decode_object(line)
-    key = next(iter(body), "")
-    if len(body) != 1 or key not in _READERS:
-        known = [key for key in _READERS if key in body]
-        if len(known) != 1:
-            raise _unreadable(f"a message has exactly one of the keys {', '.join(_READERS)}", line)
-        key = known[0]
-    message = _READERS[key](body[key])
-    if message is None:
-        raise _unreadable(f"{key} has a value of the wrong kind", line)
-    return message
+    body = _decode(line, _read)
+    if isinstance(body, dict):
+        if "return" in body:
+            return Return(body["return"])
+        if "exception" in body:
+            return _read_failure(body["exception"])
+        if len(body) == 1:
+            ((key, value),) = body.items()
+            known = _read_jobs(value) if key == "jobs_changed" else None
+            if known is None and key == "machines_changed":
+                known = _read_machines(value)
+            if known is not None:
+                return known
+    return Other(body)
 
 
-def _read_failure(value: Json) -> Failure | None:
-    return Failure(value) if isinstance(value, str) else None
+def _read_failure(value: Json) -> Failure:
+    return Failure(value if isinstance(value, str) else json.dumps(value))
 
 
-def _read_jobs(value: Json) -> JobsChanged | None:
+def _read_jobs(value: Json) -> JobsChanged | MachinesChanged | None:
     if not isinstance(value, list):
         return None
     jobs = [job for job in value if type(job) is int]  # not isinstance: true and false are no jobs
     return JobsChanged(jobs) if len(jobs) == len(value) else None
 
 
-def _read_machines(value: Json) -> MachinesChanged | None:
+def _read_machines(value: Json) -> JobsChanged | MachinesChanged | None:
     if not isinstance(value, list):
         return None
     names = [name for name in value if isinstance(name, str)]
     return MachinesChanged(names) if len(names) == len(value) else None
-
-
-_READERS = {
-    "return": Return,
-    "exception": _read_failure,
-    "jobs_changed": _read_jobs,
-    "machines_changed": _read_machines,
-}
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -281,13 +294,14 @@ def _no_constant(name: str) -> NoReturn:
 
 # ASCII only, so that every peer reads it whatever it takes for its encoding; NaN and infinities are not JSON.
 _write = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_read = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+_read_strictly = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+_read = json.JSONDecoder().raw_decode
 
 
-def _decode_object(line: bytes) -> dict[str, Json]:
+def _decode(line: bytes, read: Callable[[str], tuple[Any, int]]) -> Json:
     try:
         text = line.decode("utf-8").strip(" \t\r\n")
-        body, end = _read(text)
+        body, end = read(text)
     except UnicodeDecodeError as error:
         raise _unreadable(f"it is not UTF-8 (byte {error.start})", line) from error
     except RecursionError as error:
@@ -296,9 +310,7 @@ def _decode_object(line: bytes) -> dict[str, Json]:
         raise _unreadable(f"it is not JSON ({error})", line) from error
     if end != len(text):
         raise _unreadable(f"it is not JSON (more follows at character {end})", line)
-    if not isinstance(body, dict):
-        raise _unreadable("it is not a JSON object", line)
-    return body
+    return body  # type: ignore[no-any-return]  # what was read from JSON is JSON
 
 
 _SHOWN = 60

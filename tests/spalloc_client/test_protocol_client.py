@@ -1,5 +1,6 @@
 # The protocol clients, blocking and asyncio, against a server that says anything, in any way, or nothing.
 
+import json
 import multiprocessing
 import os
 import signal
@@ -143,8 +144,6 @@ def test_a_reply_may_be_split_anywhere(client_class: Any, server: ScriptedServer
     [
         (b"garbage\n", "not JSON"),
         (b"HTTP/1.1 400 Bad Request\r\n", "not JSON"),
-        (b"[]\n", "not a JSON object"),
-        (b'{"result": 1}\n', "exactly one of the keys"),
         ('{"return": "é"}\n'.encode("latin-1"), "not UTF-8"),
         (encode(Return(1)) + encode(Return(2)), "nothing had asked for"),
     ],
@@ -351,6 +350,24 @@ def test_notifications_are_returned_in_order_also_those_that_came_with_replies(
         assert client.wait_for_notification(timeout=PATIENCE) == {"machines_changed": ["m"]}
         with pytest.raises(ProtocolTimeoutError, match="no notification from"):
             client.wait_for_notification(timeout=0.05)
+
+
+@pytest.mark.parametrize(
+    "body", [{"new": 1}, {"jobs_changed": [1], "machines_changed": ["m"]}, {"jobs_changed": None}, {}]
+)
+def test_what_a_newer_server_says_is_passed_on_and_disturbs_no_call(
+    client_class: Any, server: ScriptedServer, body: Any
+) -> None:
+    line = json.dumps(body).encode() + b"\n"
+    server.answers["x"] = line + b"[]\n7\nnull\n" + b'{"return": {"ratio": NaN}, "took": 1}\n'
+    server.answers["y"] = line + b'{"exception": null}\n'
+    with client_class(server.hostname, server.port) as client:
+        assert repr(client.call("x", timeout=PATIENCE)) == "{'ratio': nan}"
+        with pytest.raises(SpallocServerException, match="null"):
+            client.call("y", timeout=PATIENCE)
+        assert client.wait_for_notification(PATIENCE) == body
+        assert client.wait_for_notification(PATIENCE) == body
+        assert client.version() == "1.0.0"
 
 
 def test_a_negative_timeout_returns_only_what_has_been_received(

@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +15,7 @@ from spalloc_client.wire import (
     Lines,
     MachinesChanged,
     Message,
+    Other,
     Request,
     Return,
     WireError,
@@ -112,12 +114,36 @@ def test_any_bytes_are_a_message_or_an_error_that_says_what_is_wrong(line: bytes
 
 
 @given(json_values)
-def test_json_that_is_no_message_is_refused(value: object) -> None:
+def test_json_that_is_not_known_is_passed_on_as_it_is(value: object) -> None:
     keys = {"return", "exception", "jobs_changed", "machines_changed"}
     if isinstance(value, dict) and keys & value.keys():
         return
-    with pytest.raises(WireError, match=r"exactly one of the keys|not a JSON object"):
-        decode_message(json.dumps(value).encode())
+    assert decode_message(json.dumps(value).encode()) == Other(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"jobs_changed": [1], "machines_changed": ["m"]},
+        {"jobs_changed": [1], "at": 2.5},
+        {"jobs_changed": None},
+        {"machines_changed": [1]},
+        {"notification": 123},
+    ],
+)
+def test_notifications_that_are_not_quite_known_are_passed_on_as_they_are(body: Any) -> None:
+    assert decode_message(json.dumps(body).encode()) == Other(body)
+
+
+def test_a_failure_without_words_is_a_failure() -> None:
+    assert decode_message(b'{"exception": null}') == Failure("null")
+    assert decode_message(b'{"exception": {"code": 7}}') == Failure('{"code": 7}')
+
+
+def test_numbers_that_json_lacks_are_read_in_replies_and_refused_in_requests() -> None:
+    assert repr(decode_message(b'{"return": [NaN, -Infinity]}')) == "Return(value=[nan, -inf])"
+    with pytest.raises(WireError, match="NaN is not JSON"):
+        decode_request(b'{"command": "x", "args": [NaN]}')
 
 
 def test_args_and_kwargs_may_be_missing() -> None:
