@@ -32,64 +32,112 @@ _LONGEST_WAIT = 86_400.0
 """Seconds of a single wait, at most: systems refuse some weeks, and infinity."""
 
 
-def dial(hostname: str, port: int, timeout: float | None) -> _socket.socket:
-    """Connect to a server, whichever of its addresses answers first.
+LOOKING_UP = 10.0
+"""Seconds that looking up a name may take in any case: a name server that is away costs five of them."""
+
+_KEPT_ALIVE = (
+    ("SOL_SOCKET", "SO_KEEPALIVE", 1),
+    ("IPPROTO_TCP", "TCP_KEEPIDLE", 10),
+    ("IPPROTO_TCP", "TCP_KEEPALIVE", 10),  # what macOS calls it
+    ("IPPROTO_TCP", "TCP_KEEPINTVL", 5),
+    ("IPPROTO_TCP", "TCP_KEEPCNT", 3),
+    ("IPPROTO_TCP", "TCP_USER_TIMEOUT", 20_000),  # milliseconds
+)
+"""How a peer is probed of which nothing is heard: within 25 s it is known that it, or the way there, is gone."""
+
+
+def look_up(hostname: str, port: int, timeout: float | None) -> Sequence[Address]:
+    """Find a server's addresses.
 
     Args:
         hostname: A name or an IPv4 or IPv6 address.
         port: 1 to 65535.
-        timeout: Seconds the whole of it may take, name look-up included; None for as long as it takes.
-
-    Returns:
-        A socket that does not block, with Nagle's algorithm off.
+        timeout: Seconds that connecting may take; looking up has as many to itself, and `LOOKING_UP` at least.
 
     Raises:
-        OSError: No address could be connected to; the message names the server.
-        TimeoutError: (an OSError) It took too long.
+        OSError: There is no such name.
+        TimeoutError: (an OSError) The name service did not answer in time.
     """
-    deadline = deadline_after(timeout, time.monotonic())
-    addresses = _look_up(hostname, port, deadline)
-    if addresses is None:
-        raise TimeoutError(f"looking up {hostname} took longer than {spoken(timeout)}")
-    sock = _race(deque(interleave(addresses)), deadline, f"{hostname}:{port}")
-    if sock is None:
-        raise TimeoutError(f"could not connect to {hostname}:{port} within {spoken(timeout)}")
-    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _look_up(hostname: str, port: int, deadline: float | None) -> Sequence[Address] | None:
     try:
         # An address in digits needs no name service, and so no deadline.
         return _addresses(hostname, port, _socket.AI_NUMERICHOST)
     except (_socket.gaierror, UnicodeError):
         pass  # a name, then, or nothing at all
-    if deadline is None:
-        return _ask_resolver(hostname, port)
+    limit = look_up_limit(timeout)
+    if limit is None:
+        return resolve(hostname, port)
     # The system's resolver can't be told how long it may take, so a thread waits for it in our place.
     found: list[Sequence[Address] | Exception] = []
     looking = allocate_lock()
     looking.acquire()
 
-    def resolve() -> None:
+    def find() -> None:
         try:
-            found.append(_ask_resolver(hostname, port))
+            found.append(resolve(hostname, port))
         except Exception as error:  # noqa: BLE001  # what a program's own look-up raises is for who asked, as without a thread
             found.append(error)
         finally:
             looking.release()
 
-    start_new_thread(resolve, ())
+    deadline = deadline_after(limit, time.monotonic())
+    start_new_thread(find, ())
     while not looking.acquire(timeout=_one_wait(left := time_left(deadline, time.monotonic()))):
         if left == 0.0:
-            return None
+            raise slow_name_service(hostname, limit)
     (result,) = found
     if isinstance(result, Exception):
-        raise result
+        # Raised here, and not by whatever the thread was in.
+        raise result.with_traceback(None)
     return result
 
 
-def _ask_resolver(hostname: str, port: int) -> Sequence[Address]:
+def look_up_limit(timeout: float | None) -> float | None:
+    """Seconds that looking up a name may take."""
+    return None if timeout is None else max(timeout, LOOKING_UP)
+
+
+def slow_name_service(hostname: str, limit: float) -> TimeoutError:
+    """What to say when a name was not found in time."""
+    return TimeoutError(
+        f"looking up the name {hostname!r} took longer than {spoken(limit)}: the name server is slow or away"
+    )
+
+
+def connect_to(addresses: Sequence[Address], server: str, timeout: float | None) -> _socket.socket:
+    """Connect to a server, whichever of its addresses answers first.
+
+    Args:
+        addresses: Where it may be.
+        server: What to call it in messages: `name:port`.
+        timeout: Seconds this may take; None for as long as it takes.
+
+    Returns:
+        A socket that does not block, set up by `prepare`.
+
+    Raises:
+        OSError: No address could be connected to; the message names the server.
+        TimeoutError: (an OSError) It took too long.
+    """
+    sock = _race(deque(interleave(addresses)), deadline_after(timeout, time.monotonic()), server)
+    if sock is None:
+        raise TimeoutError(f"could not connect to {server} within {spoken(timeout)}")
+    prepare(sock)
+    return sock
+
+
+def prepare(sock: _socket.socket) -> None:
+    """Turn Nagle's algorithm off, and have the peer probed when nothing is heard of it."""
+    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+    for level, option, value in _KEPT_ALIVE:
+        if hasattr(_socket, option):
+            try:
+                sock.setsockopt(getattr(_socket, level), getattr(_socket, option), value)
+            except OSError:
+                return  # a program's own kind of socket, which has no such thing
+
+
+def resolve(hostname: str, port: int) -> Sequence[Address]:
+    """Ask the name service, for as long as it takes; OSError if there is no such name."""
     try:
         return _addresses(hostname, port, 0)
     except (_socket.gaierror, UnicodeError) as error:

@@ -55,9 +55,9 @@ class Job:
         >>> my_application(j.hostname)
         >>> j.destroy()
 
-    Attributes ask the server, unless the answer can't have changed. All of them, and all methods, may be
-    used by any thread. If the connection is lost they connect anew; within `timeout` seconds they return or
-    raise:
+    Attributes ask the server. All of them, and all methods, may be used by any thread, and by signal handlers. If
+    the connection is lost, or brings no reply, they take a new one. Within `timeout` seconds (and the time that
+    the name server takes) they return or raise:
 
     - `ProtocolTimeoutError` when the server does not answer,
     - `ProtocolError` when there is no connection to be had, or the Job was closed,
@@ -112,7 +112,8 @@ class Job:
             >>> Job(resume_job_id=123)
 
         When done with a Job, call `destroy()` (or, unusually, `close()`), or use it as a context manager. A
-        process of its own keeps the job alive until then, or until this process ends.
+        process of its own keeps the job alive until then, or until this process ends: by any way but that of a
+        daemon, whose copies go on. A Job that nothing refers to any more is not kept alive, with a ResourceWarning.
 
         Arguments that are left out come from configuration files (`spalloc_client.config`).
 
@@ -211,6 +212,20 @@ class Job:
     def __exit__(self, *_: object) -> None:
         """Free the boards."""
         self.destroy()
+
+    def __del__(self) -> None:
+        helper = getattr(self, "_helper", None)  # none if the constructor did not come that far
+        if helper is not None and helper.is_this_process_s:
+            import warnings
+
+            warnings.warn(
+                f"{self!r} is held by nobody and was not destroyed: it is not kept alive any longer",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+            helper.stop()
+            self._client.close()
 
     def __repr__(self) -> str:
         return f"<Job {self.id} on {self._requirements.hostname}:{self._requirements.port}>"
@@ -356,7 +371,8 @@ class Job:
     def destroy(self, reason: str | None = None) -> None:
         """Destroy the job and disconnect from the server.
 
-        If the server can't be reached this is logged, not raised; the job then ends with its keepalive.
+        This takes less than 30 seconds. If the server can't be reached this is logged, not raised; the job then ends
+        with its keepalive.
 
         Args:
             reason: An explanation, for whoever asks about the job.
@@ -388,8 +404,8 @@ class Job:
     def _perform(self, step: job_steps.Step) -> Any:  # noqa: C901
         match step:
             case job_steps.Ask():
-                if self._helper is not None and self._helper.ensure():
-                    log("job", job_steps.HELPER_GONE, warning=True)
+                if self._helper is not None:
+                    self._helper.ensure()
                 if step.command == "notify_job" and self._client.entangled:
                     return None  # watching will look each second
                 return self._client.call(step.command, *step.args, timeout=step.within, **step.kwargs)
@@ -402,7 +418,7 @@ class Job:
             case job_steps.Watch():
                 return self._client.wait_for_more(step.seen, step.within)
             case job_steps.Connect():
-                return self._connect(step.within)
+                return self._connect(step)
             case job_steps.Disconnect():
                 return self._client.close()
             case job_steps.Sleep():
@@ -415,7 +431,10 @@ class Job:
                 self._helper = Keepalive()
             case job_steps.Adopt():
                 if self._helper is not None:
-                    self._helper.adopt(step.job_id, step.keepalive, self._requirements)
+                    self._helper.adopt(step.job_id, step.keepalive, self._requirements, step.start_time)
+            case job_steps.Identify():
+                if self._helper is not None:
+                    self._helper.identify(step.start_time)
             case job_steps.StopHelper():
                 if self._helper is not None:
                     self._helper.stop()
@@ -424,8 +443,9 @@ class Job:
                 log("job", step.message, warning=step.warning)
         return None
 
-    def _connect(self, within: float | None) -> bool:
+    def _connect(self, step: job_steps.Connect) -> bool:
         # Of several threads that miss the connection, one makes it.
+        within = step.within
         if not self._connecting.acquire(timeout=-1 if within is None else min(within, TIMEOUT_MAX)):
             raise ProtocolTimeoutError(
                 f"not connected to {self._requirements.hostname} within {spoken(within)}"
@@ -434,6 +454,7 @@ class Job:
             if self._client.connected:
                 return False
             self._client.connect(within)
+            step.looking_up = self._client.looking_up
             return True
         finally:
             self._connecting.release()

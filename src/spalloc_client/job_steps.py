@@ -7,6 +7,10 @@
 # Rules that hold here:
 # - Commands that may be repeated (all but create_job) are, on a new connection, when one is lost.
 # - Nothing waits longer than its caller allows, reconnecting included.
+# - A connection on which a reply did not come in time is given up: it may be dead without anybody having said so.
+#   Who may wait forever asks again on a new one, with more patience each time.
+# - Over each new connection it is made sure that the server still means the same job by the ID: one that lost its
+#   records may have given it to somebody else, whose job is not to be kept, powered or ended by us.
 # - What a signal handler raises is the program's own, and passes through everything here.
 """The decisions in a job's life."""
 
@@ -38,8 +42,14 @@ if TYPE_CHECKING:
 CHECK_PERIOD = 30.0
 """Seconds a job is watched, at most, without asking the server: so long a dead connection can go unseen."""
 
-HELPER_GONE = "The process that kept a spalloc job alive was gone; it has been started anew."
-"""What drivers log when they find the keepalive helper dead."""
+PATIENCE = 10.0
+"""Seconds until a question that may take forever is first asked again, on a new connection."""
+
+MOST_PATIENCE = 600.0
+"""Seconds it is waited for at most; between the two, twice as long each time."""
+
+LEAVING = 14.0
+"""Seconds that each of the two attempts to destroy a job may take, at most."""
 
 SALVAGE = 1.0
 """Seconds an interrupted create_job is waited for, so that the job it made can be destroyed."""
@@ -63,10 +73,12 @@ class Connected:
 class Connect:
     """Connect, unless connected; OSError if that can't be. Result: bool, whether the connection is new."""
 
-    __slots__ = ("within",)
+    __slots__ = ("looking_up", "within")
 
     def __init__(self, within: float | None) -> None:
         self.within = within
+        self.looking_up = 0.0
+        """Seconds that looking up the server's name took, beyond `within`; set by the driver."""
 
 
 class Disconnect:
@@ -136,11 +148,22 @@ class StartHelper:
 class Adopt:
     """Have the helper keep this job alive. Result: None."""
 
-    __slots__ = ("job_id", "keepalive")
+    __slots__ = ("job_id", "keepalive", "start_time")
 
-    def __init__(self, job_id: int, keepalive: float) -> None:
+    def __init__(self, job_id: int, keepalive: float, start_time: float | None) -> None:
         self.job_id = job_id
         self.keepalive = keepalive
+        self.start_time = start_time
+        """When the job was created, by the server's clock; None if that is not known yet."""
+
+
+class Identify:
+    """Tell the helper when the job was created. Result: None."""
+
+    __slots__ = ("start_time",)
+
+    def __init__(self, start_time: float) -> None:
+        self.start_time = start_time
 
 
 class StopHelper:
@@ -161,17 +184,22 @@ class Log:
 
 Step: TypeAlias = (
     "Now | Connected | Connect | Disconnect | Ask | Salvage | Arrived | Watch | Sleep | StartHelper | Adopt "
-    "| StopHelper | Log"
+    "| Identify | StopHelper | Log"
 )
 
 
 class Status:
     """A job's state as the server gave it."""
 
-    __slots__ = ("keepalive", "power", "reason", "state")
+    __slots__ = ("keepalive", "power", "reason", "start_time", "state")
 
     def __init__(
-        self, state: JobState, power: bool | None, keepalive: float | None, reason: str | None
+        self,
+        state: JobState,
+        power: bool | None,
+        keepalive: float | None,
+        reason: str | None,
+        start_time: float | None,
     ) -> None:
         self.state = state
         self.power = power if state in (JobState.power, JobState.ready) else None
@@ -179,6 +207,15 @@ class Status:
         self.keepalive = keepalive
         """Seconds, or None."""
         self.reason = reason if state == JobState.destroyed else None
+        self.start_time = start_time
+        """When the job was created, by the server's clock; None if the server does not know."""
+
+
+_UNKNOWN = Status(JobState.unknown, None, None, None, None)
+
+
+class _NotOursError(JobDestroyedError):
+    """The job is no more, and its ID may be another job's."""
 
 
 class MachineInfo:
@@ -205,6 +242,16 @@ class MachineInfo:
         """The name of chip (0, 0)."""
         return None if self.connections is None else self.connections.get((0, 0))
 
+    def same_as(self, other: MachineInfo) -> bool:
+        """Whether these are the same boards."""
+        return (self.machine_name, self.boards) == (other.machine_name, other.boards)
+
+    @property
+    def places(self) -> str:
+        """Where the boards are, for people."""
+        first = "" if self.hostname is None else f", chip (0, 0) being {self.hostname}"
+        return f"{', '.join(map(str, self.boards or ()))} of {self.machine_name}{first}"
+
     @property
     def connections_copy(self) -> dict[tuple[int, int], str] | None:
         """The connections, for a caller to do with as they please."""
@@ -224,6 +271,11 @@ class JobSteps:
         self._job_id: int | None = None
         self._keepalive: float | None = None
         self._info: MachineInfo | None = None
+        self._start_time: float | None = None
+        self._doubtful = False
+        """Whether there is a connection over which it has not been made sure that the job is still ours."""
+        self._gone = False
+        """Whether it is known not to be."""
         self._closed = False
         self._destroyed = False
 
@@ -261,7 +313,8 @@ class JobSteps:
             if self._requirements.resume_job_id is None:
                 job_id = yield Salvage(SALVAGE)
                 if _is_id(job_id):
-                    yield from self._ask("destroy_job", (job_id, "Interrupted while it was created."), {}, 2)
+                    reason = "Interrupted while it was created."
+                    yield from self._ask("destroy_job", (job_id, reason), {}, 2, self._leaving)
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException, ValueError) as error:
             if raised_by_handler(error):
                 raise
@@ -281,8 +334,9 @@ class JobSteps:
         if not _is_id(job_id):
             raise ProtocolError(f"the server's reply to create_job is {job_id!r}, which is not a job's ID")
         self._job_id = job_id
+        self._doubtful = False
         if self._keepalive is not None:
-            yield Adopt(job_id, self._keepalive)
+            yield Adopt(job_id, self._keepalive, None)
         yield Log(f"Created spalloc job {job_id}.")
 
     def _resume(self, job_id: int) -> Steps[None]:
@@ -294,21 +348,73 @@ class JobSteps:
         self._keepalive = status.keepalive
         if self._keepalive is not None:
             yield StartHelper()
-            yield Adopt(job_id, self._keepalive)
+            yield Adopt(job_id, self._keepalive, self._start_time)
         yield Log(f"Resumed spalloc job {job_id}.")
 
-    def _connect(self, within: float | None) -> Steps[None]:
+    def _connect(self, within: float | None) -> Steps[float]:
+        """Connect; the seconds that looking up the server's name took, which are not counted in `within`."""
         if self._closed:
             raise ProtocolError(f"this Job, {self._job_id}, was closed")
         deadline = deadline_after(within, (yield Now()))
-        new = yield Connect(within)
+        # Before the connection is there for other threads to use.
+        self._doubtful = self._job_id is not None
+        connect = Connect(within)
+        new = yield connect
         if self._requirements.ignore_version or not new:
-            return
-        version = yield Ask("version", (), time_left(deadline, (yield Now())))
+            return connect.looking_up
+        version = yield Ask("version", (), time_left(_later(deadline, connect.looking_up), (yield Now())))
         trouble = complaint(version)
         if trouble is not None:
             yield Disconnect()
             raise ValueError(f"{self._requirements.hostname}:{self._requirements.port}: {trouble}")
+        return connect.looking_up
+
+    def _make_sure(self, deadline: float | None) -> Steps[None]:
+        """Have the connection be one over which the job is known to be ours.
+
+        Raises:
+            _NotOursError: It is not.
+        """
+        if self._doubtful and not self._gone:
+            if self._start_time is None:
+                jobs = yield Ask("list_jobs", (), time_left(deadline, (yield Now())))
+                yield from self._recognise_owner(jobs)
+            else:
+                answer = yield Ask("get_job_state", (self._job_id,), time_left(deadline, (yield Now())))
+                yield from self._recognise(_read_status(answer))
+        if self._gone:
+            raise _NotOursError(f"The spalloc server no longer recognises job {self._job_id}.")
+
+    def _recognise_owner(self, jobs: Json) -> Steps[None]:
+        """The same for a job whose time of creation was not asked for: it is another one if its owner is."""
+        entries = [entry for entry in jobs if isinstance(entry, dict)] if isinstance(jobs, list) else []
+        for entry in entries:
+            owner, time = entry.get("owner"), entry.get("start_time")
+            if entry.get("job_id") == self._job_id and owner != self._requirements.kwargs.get("owner", owner):
+                yield from self._disown()
+            elif entry.get("job_id") == self._job_id and isinstance(time, int | float):
+                self._start_time = time
+        self._doubtful = False
+
+    def _disown(self) -> Steps[None]:
+        self._gone = True
+        yield StopHelper()
+        yield Log(
+            f"The spalloc server has lost its records: job {self._job_id} is another one now, and is left alone.",
+            warning=True,
+        )
+
+    def _recognise(self, status: Status) -> Steps[bool]:
+        """Take note of when the job was created; a job of another time is another one. Whether it is ours."""
+        self._doubtful = status.state == JobState.unknown  # it may become somebody else's at any moment
+        if status.start_time is None or status.start_time == self._start_time:
+            return True
+        if self._start_time is None:
+            self._start_time = status.start_time
+            yield Identify(status.start_time)
+            return True
+        yield from self._disown()
+        return False
 
     def ask(self, command: str, *args: Json, **kwargs: Json) -> Steps[Json]:
         """Send a command that may be repeated; if the connection is lost, do so on a new one.
@@ -318,32 +424,47 @@ class JobSteps:
             ProtocolTimeoutError: The timeout passed.
             SpallocServerException: The server refused.
         """
-        return (yield from self._ask(command, args, kwargs, None))
+        return (yield from self._ask(command, args, kwargs, None, self._requirements.timeout))
 
     def _ask(
-        self, command: str, args: tuple[Json, ...], kwargs: Mapping[str, Json], tries: int | None
+        self,
+        command: str,
+        args: tuple[Json, ...],
+        kwargs: Mapping[str, Json],
+        tries: int | None,
+        timeout: float | None,
     ) -> Steps[Json]:
-        timeout = self._requirements.timeout
-        deadline = deadline_after(timeout, (yield Now()))
+        deadline = deadline_after(
+            timeout if timeout is None or tries is None else timeout * tries, (yield Now())
+        )
         tried = 0
         while True:
+            patience = _least(deadline, (yield Now()) + _patience(tried, timeout))
             try:
                 if not (yield Connected()):
-                    yield from self._connect(time_left(deadline, (yield Now())))
-                answer: Json = yield Ask(command, args, time_left(deadline, (yield Now())), kwargs)
-            except (ProtocolError, OSError) as error:
+                    longer = yield from self._connect(time_left(patience, (yield Now())))
+                    deadline, patience = _later(deadline, longer), _later(patience, longer)
+                if command != "get_job_state":
+                    yield from self._make_sure(patience)
+                answer: Json = yield Ask(command, args, time_left(patience, (yield Now())), kwargs)
+            except (ProtocolError, ProtocolTimeoutError, OSError) as error:
                 if raised_by_handler(error):
                     raise
+                silent = isinstance(error, ProtocolTimeoutError)
+                if silent:
+                    yield Disconnect()
                 tried += 1
                 # The first new attempt is made at once: a connection may be lost without the server being
                 # away.
-                pause = 0.0 if tried == 1 else self._requirements.reconnect_delay
+                pause = 0.0 if tried == 1 or silent else self._requirements.reconnect_delay
                 left = time_left(deadline, (yield Now()))
                 if left == 0.0:
                     raise ProtocolTimeoutError(
                         f"{command}: no answer within {spoken(timeout)}: {error}"
                     ) from error
                 if self._closed or tried == tries or (left is not None and left <= pause):
+                    if silent:
+                        raise
                     raise ProtocolError(f"{command} could not be asked: {error}") from error
             else:
                 return answer
@@ -353,13 +474,30 @@ class JobSteps:
 
     def status(self) -> Steps[Status]:
         """Ask for the job's state."""
-        return _read_status((yield from self.ask("get_job_state", self._job_id)))
+        if self._gone:
+            return _UNKNOWN
+        status = _read_status((yield from self.ask("get_job_state", self._job_id)))
+        return status if (yield from self._recognise(status)) else _UNKNOWN
 
     def machine_info(self) -> Steps[MachineInfo]:
-        """Ask for the job's boards, unless they are known: they never change."""
-        if self._info is None or self._info.boards is None:
-            self._info = _read_machine_info((yield from self.ask("get_job_machine_info", self._job_id)))
-        return self._info
+        """Ask for the job's boards.
+
+        They are asked for each time, since a reset may move the job to other boards; a Job that was closed tells
+        those that it knows of.
+        """
+        if self._closed and self._info is not None and self._info.boards is not None:
+            return self._info
+        try:
+            info = _read_machine_info((yield from self.ask("get_job_machine_info", self._job_id)))
+        except _NotOursError:
+            return MachineInfo(None, None, None, None, None)
+        before, self._info = self._info, info
+        if before is not None and None not in (before.boards, info.boards) and not info.same_as(before):
+            yield Log(
+                f"Job {self._job_id} was moved: its boards are {info.places} now, and were {before.places}.",
+                warning=True,
+            )
+        return info
 
     def set_power(self, power: bool) -> Steps[None]:
         """Turn the job's boards on (or reset them) or off."""
@@ -371,7 +509,10 @@ class JobSteps:
         Raises:
             ValueError: The job has no such chip, or no boards yet.
         """
-        found = yield from self.ask("where_is", job_id=self._job_id, chip_x=chip_x, chip_y=chip_y)
+        try:
+            found = yield from self.ask("where_is", job_id=self._job_id, chip_x=chip_x, chip_y=chip_y)
+        except _NotOursError:
+            found = None
         if found is None:
             raise ValueError(f"job {self._job_id} has no chip ({chip_x}, {chip_y}), or no boards yet")
         place = found.get("physical") if isinstance(found, dict) else None
@@ -393,7 +534,9 @@ class JobSteps:
         failures = 0
         while (left := time_left(deadline, (yield Now()))) != 0.0:
             try:
-                status = yield from self._watch(old_state, deadline)
+                status = yield from self._watch(old_state, deadline, failures)
+            except _NotOursError:
+                return _UNKNOWN
             except (ProtocolError, ProtocolTimeoutError, OSError) as error:
                 if self._closed or raised_by_handler(error):
                     raise
@@ -412,16 +555,21 @@ class JobSteps:
                 return status
         return None
 
-    def _watch(self, old_state: JobState | None, deadline: float | None) -> Steps[Status | None]:
+    def _watch(
+        self, old_state: JobState | None, deadline: float | None, failures: int
+    ) -> Steps[Status | None]:
         """Watch for a change over one connection; None once the deadline passed."""
-        timeout = self._requirements.timeout
+        timeout = _patience(failures, self._requirements.timeout)
         if not (yield Connected()):
             yield from self._connect(_least(timeout, time_left(deadline, (yield Now()))))
+        yield from self._make_sure(_least(deadline, (yield Now()) + timeout))
         yield Ask("notify_job", (self._job_id,), _least(timeout, time_left(deadline, (yield Now()))))
         while (left := time_left(deadline, (yield Now()))) != 0.0:
             # Counted before the question: a change that comes between question and wait is not missed.
             seen = yield Arrived()
             status = _read_status((yield Ask("get_job_state", (self._job_id,), _least(timeout, left))))
+            if not (yield from self._recognise(status)):
+                return _UNKNOWN
             if status.state != old_state:
                 return status
             period = CHECK_PERIOD if self._keepalive is None else min(CHECK_PERIOD, self._keepalive / 2)
@@ -451,6 +599,8 @@ class JobSteps:
                 )
             state = status.state
             if state == JobState.ready:
+                if self._info is not None:
+                    yield from self.machine_info()  # which tells if these are others than before
                 return
             if state == JobState.destroyed:
                 unexplained = f"job {self._job_id} was destroyed, no reason given"
@@ -467,7 +617,9 @@ class JobSteps:
         self._closed = False  # a Job that was closed may still be destroyed
         try:
             # Once over the connection there is, once over a new one: whoever leaves does not wait for long.
-            yield from self._ask("destroy_job", (self._job_id, reason), {}, 2)
+            yield from self._ask("destroy_job", (self._job_id, reason), {}, 2, self._leaving)
+        except _NotOursError:
+            pass  # there is nothing to destroy, and what goes by its name is not ours
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException, OSError, ValueError) as error:
             if raised_by_handler(error):
                 raise
@@ -475,6 +627,11 @@ class JobSteps:
             yield Log(f"Could not destroy spalloc job {self._job_id}, which {fate}: {error}", warning=True)
         finally:
             yield from self.close()
+
+    @property
+    def _leaving(self) -> float | None:
+        """Seconds that an attempt to destroy the job may take."""
+        return _least(self._requirements.timeout, LEAVING)
 
     def close(self) -> Steps[None]:
         """Let go of everything, the job excepted."""
@@ -495,6 +652,15 @@ def _least(one: float | None, other: float | None) -> float | None:
     return one if other is None else min(one, other)
 
 
+def _later(deadline: float | None, seconds: float) -> float | None:
+    return None if deadline is None else deadline + seconds
+
+
+def _patience(tried: int, timeout: float | None) -> float:
+    """Seconds that one attempt may take, when so many have been made."""
+    return min(PATIENCE * 2.0 ** min(tried, 10), MOST_PATIENCE) if timeout is None else timeout
+
+
 def _is_id(value: Json) -> bool:
     return type(value) is int  # not isinstance: true and false are no IDs
 
@@ -506,13 +672,16 @@ def _unexpected(command: str, value: Json) -> ProtocolError:
 def _read_status(value: Json) -> Status:
     try:
         entries = _entries(value)
-        state, power, keepalive, reason = (entries[key] for key in ("state", "power", "keepalive", "reason"))
+        power, keepalive, reason, start_time = (
+            entries.get(key) for key in ("power", "keepalive", "reason", "start_time")
+        )
         if (
             (power is None or isinstance(power, bool))
             and (keepalive is None or (isinstance(keepalive, int | float) and keepalive > 0))
             and (reason is None or isinstance(reason, str))
+            and (start_time is None or isinstance(start_time, int | float))
         ):
-            return Status(JobState(state), power, keepalive, reason)
+            return Status(JobState(entries["state"]), power, keepalive, reason, start_time)
     except (KeyError, ValueError) as error:
         raise _unexpected("get_job_state", value) from error
     raise _unexpected("get_job_state", value)

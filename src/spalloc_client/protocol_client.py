@@ -16,7 +16,7 @@ from spalloc_client import checks, commands
 from spalloc_client.connection import Connection
 from spalloc_client.conversation import Call, as_body
 from spalloc_client.deadline import check_timeout, deadline_after, spoken, time_left
-from spalloc_client.dialling import dial
+from spalloc_client.dialling import connect_to, look_up
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.wire import DEFAULT_PORT, Failure, Return, encode
 
@@ -97,6 +97,8 @@ class ProtocolClient:
         self._connection: Connection | None = None
         self._creation: tuple[Connection, Call] | None = None
         self._switch = RLock()
+        self.looking_up = 0.0
+        """Seconds that looking up the server's name took when it was last connected to."""
 
     def __enter__(self) -> Self:
         self.connect()
@@ -128,7 +130,8 @@ class ProtocolClient:
         Notifications that have been received stay to be read.
 
         Args:
-            timeout: Seconds this may take, name look-up included; None for what the constructor was given.
+            timeout: Seconds this may take; None for what the constructor was given. Looking up the name has as
+                many to itself, and 10 in any case.
 
         Raises:
             OSError: The connection could not be made.
@@ -136,7 +139,13 @@ class ProtocolClient:
         """
         check_timeout(timeout)
         self._drop("this client connected anew")
-        sock = dial(self._hostname, self._port, self._timeout if timeout is None else timeout)
+        within = self._timeout if timeout is None else timeout
+        began = time.monotonic()
+        try:
+            addresses = look_up(self._hostname, self._port, within)
+        finally:
+            self.looking_up = time.monotonic() - began
+        sock = connect_to(addresses, self._server, within)
         connection = Connection(sock, self._server, self._notifications)
         with self._switch:
             earlier, self._connection = self._connection, connection

@@ -1,8 +1,11 @@
 # What only the asyncio client promises: cancellation everywhere, on any event loop.
 
 import asyncio
+import contextlib
+import random
 import socket
 import threading
+import unittest.mock
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,7 +14,7 @@ import uvloop
 
 from spalloc_client import JobState, ProtocolError, ProtocolTimeoutError
 from spalloc_client import ProtocolClient as BlockingClient
-from spalloc_client.aio import Job, ProtocolClient
+from spalloc_client.aio import Job, ProtocolClient, dialling
 from spalloc_client.wire import JobsChanged, Return, encode
 from spalloc_server.embedded import EmbeddedSite
 from tests.spalloc_client.conftest import arguments
@@ -222,5 +225,51 @@ def test_many_jobs_live_side_by_side(run: Any, site: EmbeddedSite) -> None:
         assert None not in names
         with BlockingClient(site.hostname, site.port) as client:
             assert client.list_jobs() == []
+
+    run(scenario)
+
+
+async def cancelled_twice(site: EmbeddedSite, draw: random.Random, number: int) -> None:
+    """Tasks with a job each are cancelled at any moment, and a moment later again."""
+
+    async def work() -> None:
+        async with Job(**arguments(site, keepalive=None)):
+            await asyncio.sleep(draw.uniform(0.0, 0.002))
+
+    async def cancel(task: asyncio.Task[None]) -> None:
+        await asyncio.sleep(draw.uniform(0.0, 0.02))
+        for _ in range(draw.randint(1, 3)):
+            task.cancel()
+            await asyncio.sleep(draw.uniform(0.0, 0.003))
+        await asyncio.wait([task])
+
+    for _ in range(0, number, 10):
+        await asyncio.gather(*(cancel(asyncio.create_task(work())) for _ in range(10)))
+
+
+@pytest.mark.slow
+def test_no_job_is_left_however_often_and_whenever_its_task_is_cancelled(site: EmbeddedSite) -> None:
+    asyncio.run(cancelled_twice(site, random.Random(), 500))
+    with BlockingClient(site.hostname, site.port) as client:
+        assert client.list_jobs() == []
+
+
+def test_a_connection_that_was_made_in_the_moment_of_a_cancellation_is_closed(run: Any) -> None:
+    async def scenario() -> None:
+        ours, other = socket.socketpair()
+
+        async def attempt(address: object) -> socket.socket:
+            # It has succeeded by the time that it is cancelled.
+            asyncio.get_running_loop().call_soon(trying.cancel)
+            return ours
+
+        with other, unittest.mock.patch("spalloc_client.aio.dialling._attempt", attempt):
+            trying = asyncio.create_task(
+                dialling.connect_to([(0, 0, 0, "", "a"), (0, 0, 0, "", "b")], "x", None)
+            )
+            with contextlib.suppress(asyncio.CancelledError):
+                (await trying).close()
+            await asyncio.sleep(0)
+            assert ours.fileno() == -1
 
     run(scenario)

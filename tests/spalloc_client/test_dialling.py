@@ -1,5 +1,6 @@
 # Connections are made to whichever address answers, and within the time allowed.
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from spalloc_client import JobState, aio, dialling
+from tests.spalloc_client.conftest import arguments
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 REAL_LOOK_UP = socket.getaddrinfo
@@ -115,24 +118,89 @@ def test_a_timeout_given_to_connect_wins_over_the_constructor_s(client_class: An
             client_class(host, port, timeout=PATIENCE).connect(timeout=0.1)
 
 
-def test_a_name_service_that_does_not_answer_is_a_timeout_error_on_time(
-    client_class: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def slow_look_up(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, *addresses: tuple[Any, ...]
+) -> threading.Event:
+    """Have every name take so long to look up; the event ends that."""
     answer = threading.Event()
 
-    def look_up(*args: Any, flags: int = 0, **kwargs: Any) -> Any:
-        if not flags & socket.AI_NUMERICHOST:
-            answer.wait(PATIENCE)
-        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+    def look_up(host: str | bytes, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if flags & socket.AI_NUMERICHOST:
+            return REAL_LOOK_UP(host, *args, flags=flags, **kwargs)
+        answer.wait(seconds)
+        return list(addresses)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return answer
+
+
+def test_a_slow_name_server_is_not_charged_to_the_connection(
+    client_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer() as server:
+        slow_look_up(monkeypatch, 0.5, address(server.hostname, server.port))
+        with client_class("server.test", server.port, timeout=0.3) as client:
+            assert client.version(timeout=PATIENCE) == "1.0.0"
+
+
+def test_a_slow_name_server_is_not_charged_to_a_job_s_questions(
+    job_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = {"state": 3, "power": True, "keepalive": None, "reason": None, "start_time": 1.0}
+    with ScriptedServer({"create_job": 7, "get_job_state": ready}) as server:
+        slow_look_up(monkeypatch, 0.5, address(server.hostname, server.port))
+        given = arguments(server, hostname="server.test", timeout=0.4, keepalive=None)
+        job = job_class(**given)
+        server.drop()
+        assert job.state is JobState.ready
+        job.destroy()
+        assert server.count("destroy_job") == 1
+
+
+@pytest.mark.parametrize(("timeout", "limit"), [(0.1, 0.3), (0.6, 0.6)])
+def test_a_name_server_that_does_not_answer_is_a_timeout_error_that_says_so_on_time(
+    client_class: Any, monkeypatch: pytest.MonkeyPatch, timeout: float, limit: float
+) -> None:
+    monkeypatch.setattr(dialling, "LOOKING_UP", 0.3)
+    answer = slow_look_up(monkeypatch, PATIENCE)
     try:
         began = time.monotonic()
-        with pytest.raises(TimeoutError, match=r"server\.test.* 0\.2 s"):
-            client_class("server.test").connect(timeout=0.2)
-        assert time.monotonic() - began < 5.0
+        with pytest.raises(
+            TimeoutError,
+            match=rf"looking up the name 'server\.test' took longer than {limit} s: the name server is slow",
+        ):
+            client_class("server.test").connect(timeout=timeout)
+        assert limit <= time.monotonic() - began < 5.0
     finally:
         answer.set()
+
+
+def test_the_end_of_a_loop_does_not_wait_for_the_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialling, "LOOKING_UP", 0.1)
+    answer = slow_look_up(monkeypatch, 4 * PATIENCE)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        asyncio.run(aio.ProtocolClient("server.test").connect(timeout=0.1))
+    assert time.monotonic() - began < PATIENCE
+    answer.set()
+
+
+def test_a_name_has_ten_seconds_or_the_timeout_to_be_looked_up() -> None:
+    assert [dialling.look_up_limit(timeout) for timeout in (3.0, 5.0, 30.0, None)] == [10.0, 10.0, 30.0, None]
+
+
+def test_a_peer_of_which_nothing_is_heard_is_probed(client_class: Any) -> None:
+    with ScriptedServer() as server, client_class(server.hostname, server.port) as client:
+        connection = getattr(client, "awaitable", client)._connection
+        transport = getattr(connection, "_transport", None)
+        sock = connection._sock if transport is None else transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        idle, pause, count = (
+            sock.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert idle + pause * count <= 30
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 30_000
 
 
 def test_what_a_program_s_own_look_up_raises_reaches_who_asked(

@@ -519,3 +519,72 @@ def test_what_a_job_is_can_be_seen(
     job = job_class(**arguments(server))
     assert show(getattr(job, "awaitable", job)) == f"<Job 7 on 127.0.0.1:{server.port}>"
     job.close()
+
+
+def test_a_job_may_wait_forever_and_yet_finds_out_that_its_connection_is_dead(
+    job_class: Any, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a router between had forgotten the connection: nothing comes over it, and no error either."""
+    monkeypatch.setattr("spalloc_client.job_steps.PATIENCE", 0.2)
+    monkeypatch.setattr("spalloc_client.job_steps.LEAVING", 0.2)
+    job = job_class(**arguments(server, timeout=None, keepalive=None))
+    for use in (lambda: job.state, job.destroy):
+        accepted = server.accepted
+        server.answers.update(get_job_state=b"", destroy_job=b"")
+
+        def recover(accepted: int = accepted) -> None:
+            server.wait_for(lambda: server.accepted > accepted)
+            server.answers.update(get_job_state=READY, destroy_job=None)
+
+        thread = threading.Thread(target=recover)
+        thread.start()
+        assert use() in (JobState.ready, None)
+        thread.join(PATIENCE)
+    assert server.requests[-1].command == "destroy_job"
+
+
+def test_one_reply_that_never_comes_fails_one_question(job_class: Any, server: ScriptedServer) -> None:
+    job = job_class(**arguments(server, timeout=0.3, keepalive=None))
+    server.answers["get_job_state"] = b""
+    with pytest.raises(ProtocolTimeoutError):
+        _ = job.state
+    server.answers["get_job_state"] = READY
+    assert job.state is JobState.ready
+    job.close()
+
+
+def test_a_job_that_the_server_moved_tells_its_new_boards(
+    job_class: Any, server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    info = {
+        "width": 8, "height": 8, "connections": [[[0, 0], "old"]], "machine_name": "m", "boards": [[0, 0, 0]],
+    }  # fmt: skip
+    server.answers["get_job_machine_info"] = info
+    job = job_class(**arguments(server, keepalive=None))
+    job.wait_until_ready(PATIENCE)
+    assert (job.hostname, job.boards) == ("old", [[0, 0, 0]])
+    server.answers["get_job_machine_info"] = {
+        **info, "width": 16, "connections": [[[0, 0], "new"]], "boards": [[1, 0, 2]],
+    }  # fmt: skip
+    job.wait_until_ready(PATIENCE)
+    assert "Job 7 was moved: its boards are (1, 0, 2) of m, chip (0, 0) being new now" in caplog.text
+    assert (job.hostname, job.boards, job.width) == ("new", [[1, 0, 2]], 16)
+    assert job.connections == {(0, 0): "new"}
+    job.close()
+
+
+def test_a_job_of_a_server_that_lost_its_records_is_gone_and_nobody_else_s_is_touched(
+    job_class: Any, server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answers["get_job_state"] = {**READY, "start_time": 1.0}
+    job = job_class(**arguments(server, keepalive=None))
+    assert job.state is JobState.ready
+    server.answers["get_job_state"] = {**READY, "start_time": 2.0}
+    server.drop()
+    with pytest.raises(JobDestroyedError, match="no longer recognises job 7"):
+        job.set_power(False)
+    assert job.state is JobState.unknown
+    assert (job.hostname, job.boards, job.power) == (None, None, None)
+    job.destroy()
+    assert not {request.command for request in server.requests} & {"power_off_job_boards", "destroy_job"}
+    assert "has lost its records: job 7 is another one now, and is left alone" in caplog.text

@@ -43,6 +43,10 @@ class World:
         self.interrupt: BaseException | None = None
         """Raised by the next command, once."""
         self.salvaged: Any = None
+        self.start_time = 1000.0
+        self.silent = 0
+        """How many commands are not answered, each with all that follow over the same connection."""
+        self.dead = False
 
     @property
     def elapsed(self) -> float:
@@ -80,6 +84,7 @@ class World:
                 if not self.up(self.elapsed):
                     raise ConnectionRefusedError("refused")
                 self.connected = True
+                self.dead = self.dead and not new
                 return new
             case job_steps.Disconnect():
                 self.connected = False
@@ -106,7 +111,10 @@ class World:
             case job_steps.StartHelper():
                 self.helper = "started"
             case job_steps.Adopt():
-                self.helper = f"keeps {step.job_id} every {step.keepalive}"
+                known = "" if step.start_time is None else f" of {step.start_time}"
+                self.helper = f"keeps {step.job_id} every {step.keepalive}{known}"
+            case job_steps.Identify():
+                assert self.helper == "none" or " of " not in self.helper
             case job_steps.StopHelper():
                 self.helper = "none"
             case job_steps.Log():
@@ -120,13 +128,22 @@ class World:
         if not (self.connected and self.up(self.elapsed)):
             self.connected = False
             raise ProtocolError("lost")
+        if self.silent or self.dead:
+            self.dead = True
+            self.silent = max(0, self.silent - 1)
+            assert step.within is not None, "waits for ever"
+            self.now += step.within
+            raise ProtocolTimeoutError("no reply")
         self.asked.append((self.elapsed, step.command))
         if self.interrupt is not None:
             error, self.interrupt = self.interrupt, None
             raise error
         if step.command == "get_job_state":
             state = self.state()
-            return {"state": int(state), "power": True, "keepalive": 60.0, "reason": self.reason}
+            return {
+                "state": int(state), "power": True, "keepalive": 60.0, "reason": self.reason,
+                "start_time": self.start_time,
+            }  # fmt: skip
         answer = self.answers.get(step.command)
         if isinstance(answer, BaseException):
             raise answer
@@ -215,7 +232,7 @@ def test_resuming_takes_the_keepalive_that_the_job_was_created_with() -> None:
     job = make(resume=3, keepalive=5.0)
     world.run(job.start())
     assert world.commands() == ["version", "get_job_state"]
-    assert world.helper == "keeps 3 every 60.0"
+    assert world.helper == "keeps 3 every 60.0 of 1000.0"
 
 
 @pytest.mark.parametrize(
@@ -353,29 +370,142 @@ def test_without_a_timeout_a_question_is_asked_until_it_is_answered() -> None:
     assert 5000.0 <= world.elapsed <= 5006.0
 
 
-def test_boards_are_asked_for_until_there_are_some_and_then_never_again() -> None:
+NOTHING = dict.fromkeys(("width", "height", "connections", "machine_name", "boards"))
+SOME = {
+    "width": 16, "height": 16, "connections": [[[0, 0], "a"], [[4, 8], "b"]], "machine_name": "m",
+    "boards": [[0, 0, 0], [0, 0, 1]],
+}  # fmt: skip
+
+
+def test_boards_are_those_that_the_server_says_now_and_a_move_is_told() -> None:
     world = World()
     job = started(world)
-    nothing = dict.fromkeys(("width", "height", "connections", "machine_name", "boards"))
-    world.answers["get_job_machine_info"] = nothing
+    world.answers["get_job_machine_info"] = NOTHING
+    info = world.run(job.machine_info())
+    assert (info.hostname, info.width, info.connections_copy, info.boards_copy) == (None, None, None, None)
+    world.answers["get_job_machine_info"] = SOME
     for _ in range(2):
         info = world.run(job.machine_info())
-        assert (info.hostname, info.width, info.connections_copy, info.boards_copy) == (
-            None,
-            None,
-            None,
-            None,
-        )
-    world.answers["get_job_machine_info"] = {
-        "width": 16, "height": 16, "connections": [[[0, 0], "a"], [[4, 8], "b"]], "machine_name": "m",
-        "boards": [[0, 0, 0], [0, 0, 1]],
-    }  # fmt: skip
-    for _ in range(3):
-        info = world.run(job.machine_info())
-    assert info.connections_copy == {(0, 0): "a", (4, 8): "b"}
-    assert info.boards_copy == [[0, 0, 0], [0, 0, 1]]
-    assert (info.hostname, info.width, info.height, info.machine_name) == ("a", 16, 16, "m")
-    assert world.commands().count("get_job_machine_info") == 3
+        assert info.connections_copy == {(0, 0): "a", (4, 8): "b"}
+        assert info.boards_copy == [[0, 0, 0], [0, 0, 1]]
+        assert (info.hostname, info.width, info.height, info.machine_name) == ("a", 16, 16, "m")
+    told = len(world.log)
+    world.answers["get_job_machine_info"] = {**SOME, "boards": [[3, 3, 0]], "connections": [[[0, 0], "z"]]}
+    for _ in range(2):
+        assert world.run(job.machine_info()).hostname == "z"
+    (line,) = world.log[told:]
+    assert line == (
+        "Job 7 was moved: its boards are (3, 3, 0) of m, chip (0, 0) being z now, "
+        "and were (0, 0, 0), (0, 0, 1) of m, chip (0, 0) being a."
+    )
+
+
+def test_a_move_is_told_when_the_job_is_ready_again() -> None:
+    world = World()
+    job = started(world)
+    world.answers["get_job_machine_info"] = SOME
+    world.run(job.machine_info())
+    world.run(job.set_power(True))
+    world.answers["get_job_machine_info"] = {**SOME, "boards": [[3, 3, 0]]}
+    world.run(job.wait_until_ready(None))
+    assert "Job 7 was moved" in world.log[-1]
+
+
+def test_boards_that_can_not_be_asked_for_are_not_told_from_memory() -> None:
+    world = World(up=lambda now: now < 1.0)
+    job = started(world, timeout=3.0)
+    world.answers["get_job_machine_info"] = SOME
+    world.run(job.machine_info())
+    world.now += 2.0
+    with pytest.raises((ProtocolError, ProtocolTimeoutError)):
+        world.run(job.machine_info())
+    world.run(job.close())
+    assert world.run(job.machine_info()).hostname == "a"
+
+
+def test_after_a_reply_that_did_not_come_another_connection_is_used() -> None:
+    world = World()
+    job = started(world, timeout=5.0)
+    world.silent = 1
+    with pytest.raises(ProtocolTimeoutError):
+        world.run(job.status())
+    assert not world.connected
+    assert world.run(job.status()).state is JobState.ready
+
+
+@pytest.mark.parametrize("silent", range(1, 6))
+def test_who_may_wait_forever_asks_again_over_other_connections(silent: int) -> None:
+    world = World()
+    job = started(world, timeout=None)
+    world.silent = silent
+    assert world.run(job.status()).state is JobState.ready
+    assert world.elapsed < 10.0 * 2**silent + 1.0
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0, 1000.0])
+@pytest.mark.parametrize("silent", [1, 1000])
+def test_destroying_over_a_connection_that_is_dead_ends_within_thirty_seconds(
+    timeout: float | None, silent: int
+) -> None:
+    world = World()
+    job = started(world, timeout=timeout)
+    world.silent = silent
+    before = world.elapsed
+    world.run(job.destroy("done"))
+    assert world.elapsed - before < 30.0
+    assert ("destroy_job" in world.commands()) == (silent == 1)
+
+
+def lose_records(world: World, job: JobSteps) -> None:
+    """The server begins again, and gives the job's ID to somebody else."""
+    world.run(job.status())
+    world.start_time += 1000.0
+    world.connected = False
+    world.asked.clear()
+
+
+def test_a_job_that_the_server_made_for_somebody_else_is_left_alone() -> None:
+    uses: list[Callable[[JobSteps], job_steps.Steps[Any]]] = [
+        lambda job: job.set_power(True),
+        lambda job: job.destroy("done"),
+        lambda job: job.machine_info(),
+        lambda job: job.wait_until_ready(None),
+        lambda job: job.where_is(0, 0),
+        lambda job: job.status(),
+    ]
+    for use in uses:
+        world = World()
+        job = started(world)
+        lose_records(world, job)
+        try:
+            result = world.run(use(job))
+        except (JobDestroyedError, ValueError):
+            result = None
+        assert set(world.commands()) <= {"version", "get_job_state"}, world.commands()
+        assert world.helper == "none"
+        assert "has lost its records: job 7 is another one now" in world.log[-1]
+        assert result is None or getattr(result, "state", JobState.unknown) is JobState.unknown
+        assert world.run(job.status()).state is JobState.unknown
+
+
+def test_a_resumed_job_is_the_one_that_it_was_when_it_was_resumed() -> None:
+    world = World()
+    job = make(resume=3)
+    world.run(job.start())
+    assert world.helper == "keeps 3 every 60.0 of 1000.0"
+    lose_records(world, job)
+    with pytest.raises(JobDestroyedError, match="no longer recognises job 3"):
+        world.run(job.set_power(False))
+
+
+def test_a_job_whose_age_was_never_asked_is_known_by_its_owner() -> None:
+    for owner, ours in (("me", True), ("you", False)):
+        world = World()
+        job = started(world)
+        world.connected = False
+        world.answers["list_jobs"] = [{"job_id": 7, "owner": owner, "start_time": 5.0}]
+        world.run(job.destroy("done"))
+        assert ("destroy_job" in world.commands()) == ours
 
 
 @pytest.mark.parametrize("reply", [None, [], {}, {"state": 9}, 7, "ready"])
@@ -477,15 +607,16 @@ def test_destroying_finds_a_new_connection_if_the_old_one_is_lost() -> None:
     job = started(world)
     world.connected = False
     world.run(job.destroy("done"))
-    assert world.commands() == ["version", "destroy_job"]
+    assert world.commands() == ["version", "list_jobs", "destroy_job"]
 
 
 def test_a_job_that_was_closed_can_still_be_destroyed() -> None:
     world = World()
     job = started(world)
+    world.run(job.status())
     world.run(job.close())
     world.run(job.destroy("done"))
-    assert world.commands() == ["version", "destroy_job"]
+    assert world.commands() == ["get_job_state", "version", "get_job_state", "destroy_job"]
 
 
 @given(st.integers(), st.floats(0.1, 300.0))

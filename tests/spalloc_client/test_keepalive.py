@@ -117,6 +117,45 @@ def test_a_copy_or_child_that_lives_on_does_not_keep_the_job_of_a_killed_applica
         assert running.helper_ends()
 
 
+@pytest.mark.parametrize("how", ["", "frozen "])
+@pytest.mark.parametrize("what", ["daemon", "daemon of a daemon"])
+def test_a_daemon_keeps_the_job_that_it_took_before_it_became_one(
+    site: EmbeddedSite, watch: Any, what: str, how: str
+) -> None:
+    with application(how + what, site.hostname, site.port) as running:
+        daemon = os.pidfd_open(int(running.line()))
+        assert running.process.wait(PATIENCE) == 0
+        assert watch(running.job, 2.5 * KEEPALIVE) is None
+        assert running.finish() == "ready"
+        assert watch(running.job, PATIENCE) is not None
+        assert select.select([daemon], [], [], PATIENCE)[0]
+        os.close(daemon)
+        assert running.helper_ends()
+
+
+@pytest.mark.parametrize("what", ["daemon", "daemon of a daemon", "daemon with workers"])
+def test_the_job_of_a_daemon_that_is_killed_is_gone_within_its_keepalive_and_a_second(
+    site: EmbeddedSite, watch: Any, what: str
+) -> None:
+    with application(what, site.hostname, site.port) as running:
+        daemon = int(running.line())
+        assert running.process.wait(PATIENCE) == 0
+        if what == "daemon with workers":
+            assert running.line() == "works"
+        assert watch(running.job, 1.5 * KEEPALIVE) is None
+        os.kill(daemon, signal.SIGKILL)
+        assert watch(running.job, KEEPALIVE + 1.0) is not None
+        assert running.helper_ends()
+
+
+def test_the_workers_of_a_killed_application_do_not_keep_its_job(site: EmbeddedSite, watch: Any) -> None:
+    with application("workers", site.hostname, site.port) as running:
+        assert running.line() == "works"
+        running.process.kill()
+        assert watch(running.job, KEEPALIVE + 1.0) is not None
+        assert running.helper_ends()
+
+
 def test_the_job_of_an_application_that_holds_the_interpreter_s_lock_lives(
     site: EmbeddedSite, watch: Any
 ) -> None:
@@ -158,7 +197,7 @@ def test_the_helper_has_none_of_the_application_s_files() -> None:
     ):
         server.wait_for_command("job_keepalive")
         targets = [path.readlink() for path in Path(f"/proc/{running.helper_pid}/fd").iterdir()]
-        assert sorted(str(target).split(":")[0] for target in targets) == [
+        assert sorted(str(target).split(":")[0] for target in targets if "pidfd" not in str(target)) == [
             "/dev/null",
             "/dev/null",
             "pipe",
@@ -185,7 +224,8 @@ def test_a_server_that_is_away_for_less_than_the_keepalive_is_found_again() -> N
         first.stop()
         with ScriptedServer(answers, port=first.port) as second:
             second.wait_for_command("job_keepalive", 2)
-            assert second.requests[0].args == (7,)
+            assert second.requests[0].command == "list_jobs"  # is it still the same job?
+            assert second.requests[1].args == (7,)
             assert job.state is JobState.ready
             job.destroy()
 
@@ -236,7 +276,7 @@ def test_a_helper_that_somebody_killed_is_started_anew(caplog: pytest.LogCapture
         os.waitid(os.P_PID, job._helper._process.pid, os.WEXITED | os.WNOWAIT)
         assert job.state is JobState.ready
         server.wait_for_command("job_keepalive", 2)
-        assert "was gone; it has been started anew" in caplog.text
+        assert "was gone; it has been started again" in caplog.text
         job.close()
 
 
@@ -279,17 +319,6 @@ def test_nobody_waits_for_the_helper_to_start(monkeypatch: pytest.MonkeyPatch, t
         job.destroy()
 
 
-def test_without_a_python_to_run_it_a_job_is_refused_before_it_is_created(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sys, "executable", "")
-    with ScriptedServer({"create_job": 7}) as server:
-        with pytest.raises(OSError, match=r"sys\.executable does not say where Python is"):
-            Job(**arguments(server))
-        assert server.count("create_job") == 0
-        Job(**arguments(server, keepalive=None)).close()
-
-
 def test_a_helper_without_a_job_ends_with_its_application() -> None:
     helper = Keepalive()
     ended = os.pidfd_open(helper._process.pid)
@@ -301,12 +330,12 @@ def test_a_helper_without_a_job_ends_with_its_application() -> None:
 
 
 def test_the_helper_s_patience_follows_from_the_job_s_keepalive() -> None:
-    orders = Orders("7 60.0 None 5.0 123 ::1 22244")
-    assert (orders.job_id, orders.hostname, orders.port, orders.parent) == (7, "::1", 22244, 123)
+    orders = Orders("7 60.0 None 5.0 ::1 22244 None None")
+    assert (orders.job_id, orders.hostname, orders.port) == (7, "::1", 22244)
     assert (orders.period, orders.retry, orders.patience) == (20.0, 5.0, 20.0)
-    short = Orders("7 3.0 0.5 5.0 123 h 1")
+    short = Orders("7 3.0 0.5 5.0 h 1 None None")
     assert (short.period, short.retry, short.patience) == (1.0, 0.3, 0.5)
-    endless = Orders("7 1e300 None 1e300 1 localhost 22244")
+    endless = Orders("7 1e300 None 1e300 localhost 22244 None None")
     assert max(endless.period, endless.retry, endless.patience) <= 86_400.0
 
 

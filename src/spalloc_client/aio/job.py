@@ -13,13 +13,17 @@ from typing import Any, Self, TypeVar
 
 from spalloc_client import config, job_steps
 from spalloc_client.aio.protocol_client import ProtocolClient
-from spalloc_client.errors import ProtocolError
+from spalloc_client.deadline import spoken
+from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
 from spalloc_client.keepalive import Keepalive
 from spalloc_client.logs import log
 from spalloc_client.requirements import USE_CONFIG, UseConfig, gather
 from spalloc_client.states import JobState
 
 T = TypeVar("T")
+
+_CANCELLATIONS = 1000
+"""How many cancellations do not keep a job from being destroyed."""
 
 
 class Job:
@@ -35,7 +39,8 @@ class Job:
         await j.wait_until_ready()
         await j.destroy()
 
-    A task may be cancelled wherever it waits. `async with` frees the boards then, too.
+    A task may be cancelled wherever it waits, any number of times. `async with` frees the boards then, too: while a job
+    is being destroyed, which is bounded, a cancellation waits for that.
     """
 
     def __init__(
@@ -117,6 +122,19 @@ class Job:
         """Free the boards."""
         await self.destroy()
 
+    def __del__(self) -> None:
+        helper = getattr(self, "_helper", None)  # none if the constructor did not come that far
+        if helper is not None and helper.is_this_process_s:
+            import warnings
+
+            warnings.warn(
+                f"{self!r} is held by nobody and was not destroyed: it is not kept alive any longer",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+            helper.stop()
+
     def __repr__(self) -> str:
         return f"<Job {self.id} on {self._requirements.hostname}:{self._requirements.port}>"
 
@@ -126,7 +144,7 @@ class Job:
             try:
                 await self._run(self._steps.start())
             except BaseException:
-                await self._run(self._steps.abandon())
+                await self._run(self._steps.abandon(), surely=True)
                 raise
         return self
 
@@ -262,33 +280,47 @@ class Job:
 
     async def destroy(self, reason: str | None = None) -> None:
         """Destroy the job and disconnect from the server; that it can't be reached is logged, not raised."""
-        await self._run(self._steps.destroy(reason))
+        await self._run(self._steps.destroy(reason), surely=True)
 
     async def close(self) -> None:
         """Disconnect from the server and stop keeping the job alive; this does not free the boards."""
         await self._run(self._steps.close())
 
-    async def _run(self, steps: job_steps.Steps[T]) -> T:
+    async def _run(self, steps: job_steps.Steps[T], *, surely: bool = False) -> T:
+        """Do the steps; if surely, to their end before a cancellation has its effect."""
         if not self._started:
             raise ProtocolError("this Job has not been requested yet: await it, or enter it with async with")
         result: Any = None
         error: BaseException | None = None
+        cancelled: list[asyncio.CancelledError] = []
         try:
             while True:
                 step = steps.send(result) if error is None else steps.throw(error)
                 result = error = None
                 try:
-                    result = await self._perform(step)
+                    result = await (self._perform_again(step, cancelled) if surely else self._perform(step))
                 except BaseException as raised:  # noqa: BLE001  # the steps decide, also about cancellation
                     error = raised
         except StopIteration as stop:
+            if cancelled:
+                raise cancelled[0] from None
             return stop.value  # type: ignore[no-any-return]
+
+    async def _perform_again(self, step: job_steps.Step, cancelled: list[asyncio.CancelledError]) -> Any:
+        """Do a step that may be repeated, and repeat it when this task is cancelled meanwhile."""
+        while True:
+            try:
+                return await self._perform(step)
+            except asyncio.CancelledError as cancellation:
+                cancelled.append(cancellation)
+                if len(cancelled) > _CANCELLATIONS:
+                    raise
 
     async def _perform(self, step: job_steps.Step) -> Any:  # noqa: C901
         match step:
             case job_steps.Ask():
-                if self._helper is not None and self._helper.ensure():
-                    log("job", job_steps.HELPER_GONE, warning=True)
+                if self._helper is not None:
+                    self._helper.ensure()
                 return await self._client.call(step.command, *step.args, timeout=step.within, **step.kwargs)
             case job_steps.Now():
                 return asyncio.get_running_loop().time()
@@ -299,7 +331,7 @@ class Job:
             case job_steps.Watch():
                 return await self._client.wait_for_more(step.seen, step.within)
             case job_steps.Connect():
-                return await self._connect(step.within)
+                return await self._connect(step)
             case job_steps.Disconnect():
                 await self._client.close()
             case job_steps.Sleep():
@@ -310,7 +342,10 @@ class Job:
                 self._helper = Keepalive()
             case job_steps.Adopt():
                 if self._helper is not None:
-                    self._helper.adopt(step.job_id, step.keepalive, self._requirements)
+                    self._helper.adopt(step.job_id, step.keepalive, self._requirements, step.start_time)
+            case job_steps.Identify():
+                if self._helper is not None:
+                    self._helper.identify(step.start_time)
             case job_steps.StopHelper():
                 if self._helper is not None:
                     self._helper.stop()
@@ -319,14 +354,20 @@ class Job:
                 log("job", step.message, warning=step.warning)
         return None
 
-    async def _connect(self, within: float | None) -> bool:
+    async def _connect(self, step: job_steps.Connect) -> bool:
         # Of several tasks that miss the connection, one makes it.
         try:
-            async with asyncio.timeout(within), self._connecting:
-                if self._client.connected:
-                    return False
-                await self._client.connect()
-                return True
+            async with asyncio.timeout(step.within):
+                await self._connecting.acquire()
         except TimeoutError:
-            server = f"{self._requirements.hostname}:{self._requirements.port}"
-            raise TimeoutError(f"could not connect to {server} within {within} s") from None
+            raise ProtocolTimeoutError(
+                f"not connected to {self._requirements.hostname} within {spoken(step.within)}"
+            ) from None
+        try:
+            if self._client.connected:
+                return False
+            await self._client.connect(step.within)
+            step.looking_up = self._client.looking_up
+            return True
+        finally:
+            self._connecting.release()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from spalloc_client import checks, commands
 from spalloc_client.aio.connection import AwaitedCall, Connection
-from spalloc_client.aio.dialling import dial
+from spalloc_client.aio.dialling import connect_to, look_up
 from spalloc_client.conversation import Notification, as_body
 from spalloc_client.deadline import check_timeout, spoken
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
@@ -66,6 +66,8 @@ class ProtocolClient:
         self._server = f"{self._hostname}:{self._port}"
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
+        self.looking_up = 0.0
+        """Seconds that looking up the server's name took when it was last connected to."""
         self._creation: tuple[Connection, AwaitedCall] | None = None
 
     async def __aenter__(self) -> Self:
@@ -91,7 +93,8 @@ class ProtocolClient:
         Notifications that have been received stay to be read.
 
         Args:
-            timeout: Seconds this may take, name look-up included; None for what the constructor was given.
+            timeout: Seconds this may take; None for what the constructor was given. Looking up the name has as
+                many to itself, and 10 in any case.
 
         Raises:
             OSError: The connection could not be made.
@@ -99,7 +102,14 @@ class ProtocolClient:
         """
         check_timeout(timeout)
         await self._drop("this client connected anew")
-        sock = await dial(self._hostname, self._port, self._timeout if timeout is None else timeout)
+        within = self._timeout if timeout is None else timeout
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            addresses = await look_up(self._hostname, self._port, within)
+        finally:
+            self.looking_up = clock() - began
+        sock = await connect_to(addresses, self._server, within)
         connection = Connection(self._server, self._notifications)
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)

@@ -26,13 +26,14 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
 
 def test_the_keepalive_process_learns_that_the_application_has_gone(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
-    number = _keepalive_process._selectable(reading)
-    try:
-        assert not select.select([number], [], [], 0)[0]
+    with _keepalive_process._as_socket(reading) as listening:
+        assert not select.select([listening], [], [], 0)[0]
+        os.write(writing, b"said")
+        assert select.select([listening], [], [], PATIENCE)[0]
+        assert listening.recv(10) == b"said"
         os.close(writing)
-        assert select.select([number], [], [], PATIENCE)[0]
-    finally:
-        os.close(number)
+        assert select.select([listening], [], [], PATIENCE)[0]
+        assert listening.recv(10) == b""
 
 
 def test_what_is_typed_ends_the_wait(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:

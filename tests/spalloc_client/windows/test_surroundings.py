@@ -68,17 +68,13 @@ def test_elsewhere_backslashes_are_letters_of_a_name() -> None:
 
 
 def test_a_helper_that_has_ended_is_no_error_when_it_is_told_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Gone:
-        def write(self, _: bytes) -> int:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    def gone(_: bytes) -> int:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     helper = Keepalive()
     try:
-        pipe = helper._process.stdin
-        monkeypatch.setattr(helper._process, "stdin", Gone())
-        helper._orders = b"1\n"
-        helper._tell()
-        monkeypatch.setattr(helper._process, "stdin", pipe)
+        monkeypatch.setattr(helper, "_say", gone)
+        helper.identify(1.0)
     finally:
         helper.stop()
 
