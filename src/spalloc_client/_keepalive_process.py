@@ -239,9 +239,11 @@ class Application:
 
 def open_handle(number: int) -> int | None:
     """What becomes readable when a process ends; None where there is no such thing, or no such process."""
+    if sys.platform != "linux":
+        return None
     try:
         return os.pidfd_open(number)
-    except (AttributeError, OSError):
+    except OSError:
         return None
 
 
@@ -262,6 +264,8 @@ def _exists(number: int) -> bool:
 
 def _session(number: int) -> int:
     """The session of a process; one of its own once the process has ended."""
+    if sys.platform == "win32":
+        return 0
     try:
         return os.getsid(number)
     except OSError:
@@ -288,14 +292,16 @@ def _status_of_zombie(number: int) -> int | None:
 
 
 def _status_by_handle(handle: int) -> int | None:
-    try:
-        import fcntl
+    if sys.platform == "win32":
+        return None
+    import fcntl
 
+    try:
         # PIDFD_GET_INFO of Linux 6.15, asked for PIDFD_INFO_EXIT; the status is the last of the 64 bytes.
         info = bytearray(64)
         info[0] = 8
         fcntl.ioctl(handle, 0xC040FF0B, info)
-    except (ImportError, OSError):
+    except OSError:
         return None
     return int.from_bytes(info[60:], sys.byteorder) if info[0] & 8 else None
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spalloc_client.conversation import Notification
+    from spalloc_client.polling import Poll
     from spalloc_client.wire import Failure, Return
 
 CHUNK = 64 * 1024
@@ -106,7 +107,7 @@ class Connection:
         """Threads that wait for their turn to send."""
         self._poll = self._new_poll()
 
-    def _new_poll(self) -> poll:
+    def _new_poll(self) -> Poll:
         new = poll()
         new.register(self._sock, POLLIN)
         return new
@@ -302,7 +303,7 @@ class Connection:
         """Wait until there is a notification to read, or trouble, or the deadline; whether before that."""
         return self.wait(lambda: bool(notifications) or not self.alive, deadline)
 
-    def _read_until(self, done: Callable[[], bool], deadline: float | None, reading: poll) -> bool:
+    def _read_until(self, done: Callable[[], bool], deadline: float | None, reading: Poll) -> bool:
         if self._received:
             self._settle_received()
         while not done():

@@ -234,9 +234,11 @@ class Keepalive:
 
 def _open_handle() -> int | None:
     """What becomes readable when this process ends, where there is such a thing."""
+    if sys.platform != "linux":
+        return None
     try:
         return os.pidfd_open(os.getpid())
-    except (AttributeError, OSError):
+    except OSError:
         return None
 
 
