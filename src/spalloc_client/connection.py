@@ -385,12 +385,6 @@ class Connection:
         if self._process != os.getpid():
             # The conversation belongs to the process this one was forked from: leave its stream alone.
             self._sock.close()
-        elif self._holds_lock():
-            # A signal handler ends the call that it interrupted, which will find that the stream has ended.
-            try:
-                self._sock.shutdown(_socket.SHUT_RDWR)
-            except OSError:
-                pass  # not connected any more
         else:
             with self._lock:
                 # A poll in another thread returns at once from a socket that was shut down.

@@ -229,18 +229,23 @@ def test_many_jobs_live_side_by_side(run: Any, site: EmbeddedSite) -> None:
     run(scenario)
 
 
+async def moments(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 async def cancelled_twice(site: EmbeddedSite, draw: random.Random, number: int) -> None:
     """Tasks with a job each are cancelled at any moment, and a moment later again."""
 
     async def work() -> None:
         async with Job(**arguments(site, keepalive=None)):
-            await asyncio.sleep(draw.uniform(0.0, 0.002))
+            await moments(draw.randrange(20))
 
     async def cancel(task: asyncio.Task[None]) -> None:
-        await asyncio.sleep(draw.uniform(0.0, 0.02))
+        await moments(draw.randrange(600))
         for _ in range(draw.randint(1, 3)):
             task.cancel()
-            await asyncio.sleep(draw.uniform(0.0, 0.003))
+            await moments(draw.randrange(60))
         await asyncio.wait([task])
 
     for _ in range(0, number, 10):

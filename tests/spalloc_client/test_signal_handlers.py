@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import Any
@@ -103,22 +102,6 @@ def test_handlers_may_interrupt_the_calls_of_handlers(handler: _Handler) -> None
             handler.action = nested
             assert client.call("deeper", 0) == "deeper"
             assert handler.outcomes == [[5], *["deeper"] * 4]
-
-
-def test_a_handler_may_wait_for_a_notification_and_leaves_the_rest_to_the_call_beneath(
-    handler: _Handler,
-) -> None:
-    answer = handler.interrupt(encode(Return("slow")) + encode(JobsChanged([4])))
-
-    def slow(request: Request) -> Any:
-        time.sleep(0.1)  # until the call has surely left the moment of sending
-        return answer(request)
-
-    with ScriptedServer() as server, ProtocolClient(server.hostname, server.port) as client:
-        server.answers["slow"] = slow
-        handler.action = client.wait_for_notification
-        assert client.call("slow") == "slow"
-        assert handler.outcomes == [{"jobs_changed": [4]}]
 
 
 def test_a_handler_may_close_the_client(handler: _Handler) -> None:
