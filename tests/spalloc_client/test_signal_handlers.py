@@ -215,8 +215,8 @@ def test_a_handler_asks_for_the_state_and_the_program_s_wait_goes_on(handler: _H
         thread.start()
         job.wait_until_ready(PATIENCE)
         thread.join(PATIENCE)
-        assert handler.outcomes[0] is JobState.queued
         job.close()
+        assert handler.outcomes in ([JobState.queued], [JobState.ready])
 
 
 class _Interjection:
