@@ -9,7 +9,6 @@ import os
 import sys
 
 from spalloc_client.config import USER_CONFIG_FILE
-from spalloc_client.conversation import NO_PROTOCOL
 from spalloc_client.errors import ConfigError, ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.scripts.answers import AnswerError
 from spalloc_client.terminal.console import NotWrittenError, ReaderGoneError, trouble
@@ -130,9 +129,11 @@ class Endings:
             what = f"{what} (server {self.server})"
         if isinstance(error, ProtocolTimeoutError | TimeoutError):
             return f"{what}; check --hostname and --port, or raise --timeout"
-        if isinstance(error, ProtocolError) and NO_PROTOCOL in what:
-            return f"{what}; what answers there is no spalloc server: check --hostname and --port"
         if isinstance(error, ProtocolError):
+            from spalloc_client.conversation import NO_PROTOCOL
+
+            if NO_PROTOCOL in what:
+                return f"{what}; what answers there is no spalloc server: check --hostname and --port"
             return f"{what}; check that the server is running, and try again"
         return f"{what}; check --hostname and --port, and that the server is running"
 
