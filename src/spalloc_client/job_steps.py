@@ -277,6 +277,8 @@ class JobSteps:
         self._gone = False
         """Whether it is known not to be."""
         self._closed = False
+        self._away = False
+        """Whether it has been said that the server can't be reached."""
         self._destroyed = False
 
     @property
@@ -545,9 +547,12 @@ class JobSteps:
                 if isinstance(error, ProtocolTimeoutError):
                     # The connection looks well, and nothing comes over it.
                     yield Disconnect()
-                if failures > 1:
+                if failures > 1 and not self._away:
+                    # Once, however long it is away, and however often somebody begins to wait meanwhile.
+                    self._away = True
                     yield Log(
-                        f"The spalloc server is unreachable ({error}), will keep trying...", warning=True
+                        f"Job {self._job_id}: The spalloc server is unreachable ({error}), will keep trying...",
+                        warning=True,
                     )
                 left = time_left(deadline, (yield Now()))
                 yield Sleep(pause if left is None else min(pause, left))
@@ -564,6 +569,9 @@ class JobSteps:
             yield from self._connect(_least(timeout, time_left(deadline, (yield Now()))))
         yield from self._make_sure(_least(deadline, (yield Now()) + timeout))
         yield Ask("notify_job", (self._job_id,), _least(timeout, time_left(deadline, (yield Now()))))
+        if self._away:
+            self._away = False
+            yield Log(f"Job {self._job_id}: Connected to the spalloc server again.", warning=True)
         while (left := time_left(deadline, (yield Now()))) != 0.0:
             # Counted before the question: a change that comes between question and wait is not missed.
             seen = yield Arrived()
@@ -607,7 +615,7 @@ class JobSteps:
                 raise JobDestroyedError(unexplained if status.reason is None else status.reason)
             if state == JobState.unknown:
                 raise JobDestroyedError(f"The spalloc server no longer recognises job {self._job_id}.")
-            yield Log(_PROGRESS[state])
+            yield Log(_PROGRESS[state].format(self._job_id))
 
     def destroy(self, reason: str | None) -> Steps[None]:
         """End the job, if the server can be reached, and let go of everything."""
@@ -641,8 +649,8 @@ class JobSteps:
 
 
 _PROGRESS = {
-    JobState.queued: "Job has been queued by the spalloc server.",
-    JobState.power: "Waiting for board power commands to complete.",
+    JobState.queued: "Job {} has been queued by the spalloc server.",
+    JobState.power: "Job {}: Waiting for board power commands to complete.",
 }
 
 

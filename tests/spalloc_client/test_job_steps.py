@@ -263,8 +263,8 @@ def test_waiting_until_ready_follows_the_job_through_its_states() -> None:
     world.states = [(0.0, JobState.queued), (50.0, JobState.power), (55.0, JobState.ready)]
     world.run(job.wait_until_ready(None))
     assert 55.0 <= world.elapsed < 55.1
-    assert "Job has been queued by the spalloc server." in world.log
-    assert "Waiting for board power commands to complete." in world.log
+    assert f"Job {job.job_id} has been queued by the spalloc server." in world.log
+    assert f"Job {job.job_id}: Waiting for board power commands to complete." in world.log
 
 
 def test_waiting_until_ready_gives_up_on_time_and_says_how_far_it_came() -> None:
@@ -326,6 +326,19 @@ def test_waiting_for_a_change_survives_the_server_and_says_so() -> None:
     assert 40.0 <= world.elapsed <= 46.0  # found again within a reconnect_delay
     assert any("unreachable" in line and "will keep trying" in line for line in world.log)
     assert world.commands().count("version") == 1
+
+
+@pytest.mark.parametrize("timeout", [None, 1.0, 7.0])
+def test_that_the_server_is_away_and_back_is_said_once_each_with_the_job(timeout: float | None) -> None:
+    world = World(up=lambda now: not 10.0 < now < 100.0)
+    job = started(world)
+    world.states = [(0.0, JobState.queued), (120.0, JobState.power)]
+    # As commands wait that show the time: again and again, for moments.
+    while world.run(job.wait_for_state_change(JobState.queued, timeout)) is None:
+        continue
+    away, back = (line for line in world.log if "server" in line and "queued" not in line)
+    assert away.startswith(f"Job {job.job_id}: The spalloc server is unreachable (")
+    assert back == f"Job {job.job_id}: Connected to the spalloc server again."
 
 
 def test_waiting_for_a_change_is_bounded_also_while_the_server_is_away() -> None:
