@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from spalloc_client import SpallocServerException
+from spalloc_client import JobState, SpallocServerException
 from spalloc_client.wire import Failure
 from spalloc_server.embedded import EmbeddedSite
 from tests.spalloc_client.scripted import ScriptedServer
@@ -15,6 +15,9 @@ TIMEOUT = 30.0
 def test_a_queued_job_s_place_and_reason(client_class: Any, site: EmbeddedSite) -> None:
     with client_class(site.hostname, site.port) as client:
         first = client.create_job(4, 4, owner="me", timeout=TIMEOUT)
+        client.notify_job(first, timeout=TIMEOUT)
+        while client.get_job_state(first, timeout=TIMEOUT)["state"] == JobState.queued:
+            client.wait_for_notification(timeout=TIMEOUT)
         second = client.create_job(3, owner="me", timeout=TIMEOUT)
         place = client.queue_position(second, timeout=TIMEOUT)
         assert (place["position"], place["of"]) == (1, 1)
