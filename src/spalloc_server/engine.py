@@ -25,7 +25,9 @@ from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS, LATE_SECONDS, Presence
 from spalloc_server.ration import WINDOW_SECONDS, Ration
-from spalloc_server.store.database import Recalled, Store, StoreError
+from spalloc_server.store.database import Store
+from spalloc_server.store.errors import StoreError
+from spalloc_server.store.recalling import Recalled
 from spalloc_server.words import counted
 from spinnaker.geometry import Board
 from spinnaker.places import Frame

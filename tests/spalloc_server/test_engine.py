@@ -19,7 +19,7 @@ from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import Site
 from spalloc_server.engine import RECORD_RETRY_SECONDS, TROUBLE_REPEAT_SECONDS, Engine, EngineFailedError
-from spalloc_server.store.database import Recalled
+from spalloc_server.store.recalling import Recalled
 from spinnaker.geometry import Board
 from tests.simulation.network import Network
 from tests.simulation.process import Process

@@ -179,7 +179,7 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log
-    from spalloc_server.store.database import StoreError
+    from spalloc_server.store.errors import StoreError
 
     if arguments.log_only is not None and arguments.log_packets is None:
         parser.error("--log-only says which packets are logged: say where to with --log-packets FILE")
@@ -268,7 +268,7 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
     from spalloc_server.engine import EngineFailedError
     from spalloc_server.loop import run
     from spalloc_server.operation import log, running
-    from spalloc_server.store.database import StoreError
+    from spalloc_server.store.errors import StoreError
 
     log.begin(configuration.log_level.value)
     try:

@@ -37,8 +37,6 @@ from spalloc_server.store.room import Reserve, lacks_room
 from spalloc_server.store.soundness import CHECKED_AT_ONCE_BYTES, flaw, save_what_can_be_read
 from spalloc_server.store.writing import count_start, put_boards, put_jobs
 
-__all__ = ["Recalled", "Store", "StoreError"]
-
 _log = logging.getLogger(__name__)
 
 

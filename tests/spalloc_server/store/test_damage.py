@@ -20,7 +20,8 @@ from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
-from spalloc_server.store.database import Store, StoreError
+from spalloc_server.store.database import Store
+from spalloc_server.store.errors import StoreError
 from tests.examples import examples
 from tests.simulation.network import Network
 from tests.simulation.process import Process

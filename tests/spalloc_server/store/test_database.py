@@ -13,7 +13,8 @@ from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, Shape
 from spalloc_server.store import schema
-from spalloc_server.store.database import Store, StoreError
+from spalloc_server.store.database import Store
+from spalloc_server.store.errors import StoreError
 from spalloc_server.store.records import to_text
 from spalloc_server.store.schema import MIGRATIONS
 from spinnaker.geometry import Board, Size

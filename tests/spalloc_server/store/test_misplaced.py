@@ -10,8 +10,9 @@ import pytest
 
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.service import Service
-from spalloc_server.store.database import Recalled, Store
+from spalloc_server.store.database import Store
 from spalloc_server.store.errors import MisplacedError
+from spalloc_server.store.recalling import Recalled
 from tests.spalloc_server.core.driver import machine
 from tests.spalloc_server.store.test_database import a_job, ended, running
 
