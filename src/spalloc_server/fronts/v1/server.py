@@ -20,6 +20,7 @@ from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.turns import Turns
 from spalloc_server.fronts.v1.watchers import Watchers
+from spalloc_server.memory import give_back_memory
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS
 from spalloc_server.ration import Ration, Warnings
 
@@ -32,6 +33,7 @@ LONGEST_ROUND_SECONDS = 5.0
 """How often clients are looked at to see whether they use their connections."""
 OTHER_DESCRIPTORS = 512
 """Descriptors that are kept for others than clients: BMPs, records, metrics."""
+WORTH_GIVING_BACK_BYTES = 16 * 1024 * 1024
 FEWEST_OTHER_DESCRIPTORS = 64
 """The same where the system allows few."""
 RAISE_DESCRIPTORS = "raise LimitNOFILE in the service's unit, or `ulimit -n` where it is started"
@@ -77,6 +79,8 @@ class V1Server:
         self._connections: dict[Connection, None] = {}
         self._refusals = Warnings(_log, "refused")
         self._cuts = Warnings(_log, "cut off")
+        self._most_kept = 0
+        """Since memory was last given back."""
         self._limits_told = Ration()
         self._turned_away = TurnedAway()
         self._wanted = self._possible = self.limits.connections
@@ -288,9 +292,17 @@ class V1Server:
         # Some have read since, and what is kept for the sake of a listing grows with time.
         for member in self._crowd.heavy():
             cast("Connection", member).weigh()
+        self._give_back()
         self._sum_up(now)
         self._look_at_the_system(now)
         self._go_round_later()
+
+    def _give_back(self) -> None:
+        """Give memory back to the system once much less is kept than was."""
+        self._most_kept = max(self._most_kept, self._crowd.bytes)
+        if self._most_kept >= WORTH_GIVING_BACK_BYTES and self._crowd.bytes < self._most_kept // 2:
+            self._most_kept = self._crowd.bytes
+            give_back_memory()
 
     def _sum_up(self, now: float) -> None:
         """Log how many more clients met what was logged of the first, if it is time to."""

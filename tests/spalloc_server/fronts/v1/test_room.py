@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_server.fronts.v1 import server
 from spalloc_server.fronts.v1.crowd import SMALL_BYTES, Crowd, Group
 from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.watchers import MOST_UNKNOWN_MACHINES
@@ -237,6 +238,22 @@ def test_what_is_kept_for_clients_has_a_bound_and_who_takes_most_of_it_goes(
             peer.transport.abort()
         front.pass_time(10.0)
         assert front.front.bytes_kept == 0
+
+
+def test_memory_is_given_back_once_much_less_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[None] = []
+    monkeypatch.setattr(server, "WORTH_GIVING_BACK_BYTES", 1_000_000)
+    monkeypatch.setattr(server, "give_back_memory", lambda: given_back.append(None))
+    with simulated_front() as front:
+        flood = _connected(front, FLOOD)
+        for peer in flood:
+            peer.send(b"x" * 50_000)
+        front.pass_time(10.0)
+        assert not given_back
+        for peer in flood:
+            peer.transport.abort()
+        front.pass_time(20.0)
+        assert len(given_back) == 1
 
 
 def test_replies_that_wait_for_the_disk_are_few_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
