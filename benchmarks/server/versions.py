@@ -35,7 +35,10 @@ def _server(checkout: Path, machine: dict[str, Any], folder: Path) -> ServerProc
     """Return a checkout's server, configured in its own words: settings come and go."""
     own = ("env", f"PYTHONPATH={checkout / 'src'}:{checkout}")
     configure = [*own, sys.executable, "-c", CONFIGURE, str(folder)]
-    answer = subprocess.run(configure, input=json.dumps(machine), capture_output=True, text=True, check=True)
+    # There: the folder that Python is started in comes before all others.
+    answer = subprocess.run(
+        configure, cwd=checkout, input=json.dumps(machine), capture_output=True, text=True, check=True
+    )
     return ServerProcess(
         str(checkout), [*own, *processes.SERVER, *json.loads(answer.stdout), "--quiet"], folder
     )
