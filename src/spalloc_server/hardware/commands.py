@@ -136,15 +136,9 @@ class BmpCommands:
             SilenceError: The BMP does not answer.
         """
         cuts = {slot: dict.fromkeys(cut, True) for slot, cut in wanted.items()}
-        ends, fpgas = _ends(cuts), _fpgas(wanted)
-        # In one go: what is written to an FPGA that does not run is of no matter.
-        replies = await self._ask(
-            [_writing_stop(*end) for end in ends] + _identifying(fpgas), REGISTER_PATIENCE
-        )
-        failed = self._not_running(fpgas, replies[len(ends) :], "did not load")
-        return await self._check(
-            wanted, Findings(failed), self._refused(ends, replies[: len(ends)]), fresh=True
-        )
+        ends = _ends(cuts)
+        replies = await self._ask([_writing_stop(*end) for end in ends], REGISTER_PATIENCE)
+        return await self._check(wanted, Findings(), self._refused(ends, replies), fresh=True)
 
     async def look(self, wanted: Mapping[int, frozenset[Link]]) -> Findings:
         """See whether boards run still and have the links stopped that they should have, and set right what isn't so.
@@ -187,10 +181,15 @@ class BmpCommands:
     ) -> dict[int, dict[Link, bool]]:
         """Return the links that are not as wanted, and how they should be: True for stopped."""
         ends = [(slot, link) for slot in wanted for link in Link]
-        replies = await self._ask([_reading_stop(slot, link) for slot, link in ends], REGISTER_PATIENCE)
+        # A register that keeps what was written to it is part of an FPGA that runs. The others must tell who they are.
+        unwritten = [fpga for fpga in _fpgas(wanted if fresh else ()) if not _is_written(fpga, wanted)]
+        replies = await self._ask(
+            [_reading_stop(slot, link) for slot, link in ends] + _identifying(unwritten), REGISTER_PATIENCE
+        )
+        not_running = self._not_running(unwritten, replies[len(ends) :], "did not load")
         wrong: dict[int, dict[Link, bool]] = defaultdict(dict)
         doubtful = set()
-        for (slot, link), reply in zip(ends, replies, strict=True):
+        for (slot, link), reply in zip(ends, replies[: len(ends)], strict=True):
             value = _word(reply)
             if value is None:
                 if fresh:
@@ -201,11 +200,16 @@ class BmpCommands:
                 doubtful.add(slot)
             if bool(value & _STOP_BIT) != (link in wanted[slot]):
                 wrong[slot][link] = link in wanted[slot]
+        if fresh:
+            doubtful |= wrong.keys()
+        doubtful -= not_running.keys()
         if doubtful:
-            # No register that runs reads like that; most likely the board has lost its power.
+            # A register that reads like that may be one of a board that is off, or whose FPGAs did not load.
             fpgas = _fpgas(doubtful)
             found = await self._ask(_identifying(fpgas), REGISTER_PATIENCE)
-            findings.failed |= self._not_running(fpgas, found, "has stopped running")
+            how = "did not load" if fresh else "has stopped running"
+            not_running |= self._not_running(fpgas, found, how)
+        findings.failed |= not_running
         return {slot: links for slot, links in wrong.items() if slot not in findings.failed}
 
     async def _set(self, links: Mapping[int, Mapping[Link, bool]]) -> dict[int, str]:
@@ -273,6 +277,11 @@ def _ends(links: Mapping[int, Mapping[Link, bool]]) -> list[_End]:
 
 def _fpgas(slots: Iterable[int]) -> list[_Fpga]:
     return [(slot, fpga) for slot in slots for fpga in range(FPGAS_PER_BOARD)]
+
+
+def _is_written(fpga: _Fpga, stopped: Mapping[int, frozenset[Link]]) -> bool:
+    slot, number = fpga
+    return any(stop_register(link).fpga == number for link in stopped[slot])
 
 
 def _name(link: Link) -> str:

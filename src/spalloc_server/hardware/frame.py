@@ -26,6 +26,8 @@ POWER_TRIES = 3
 """How often a board is switched that does not come up, or does not go off."""
 SILENT_CHECK_SECONDS = 5.0
 """How often a BMP that did not answer is asked whether it does again."""
+TURN_SECONDS = 0.004
+"""How long it takes at least from the beginning of one turn to that of the next."""
 FRESH_SECONDS = 5.0
 """A BMP that was heard of within this time is not greeted before it is given something to do."""
 GATHER_SECONDS = 0.2
@@ -142,6 +144,8 @@ class FrameDriver:
         self._predecessors = list(predecessors)
         self._turns: asyncio.Task[None] | None = None
         self._next_turn: asyncio.TimerHandle | None = None
+        self._began_at = -math.inf
+        """When the latest turn began, in the event loop's time."""
         self._check_at = 0.0
 
     def start(self) -> None:
@@ -213,6 +217,7 @@ class FrameDriver:
                 await self._predecessors[-1].finish()
                 self._predecessors.pop()
             while True:
+                await self._await_others()
                 self._under_way, self._goals = self._goals, {}
                 await self._safe_turn(self._under_way)
                 self._under_way = {}
@@ -223,6 +228,14 @@ class FrameDriver:
         wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
         self._check_at = asyncio.get_running_loop().time() + wait
         self._plan()
+
+    async def _await_others(self) -> None:
+        """Begin no turn right behind another: what is asked for meanwhile costs little more together."""
+        loop = asyncio.get_running_loop()
+        rest = self._began_at + TURN_SECONDS - loop.time()
+        if rest > 0:
+            await asyncio.sleep(rest)
+        self._began_at = loop.time()
 
     def _plan(self) -> None:
         """Have the next turn when there is something to look at, unless there is one before."""

@@ -194,16 +194,16 @@ def test_nothing_is_said_of_a_board_that_got_another_order_meanwhile(bench: Benc
 # What it costs
 
 
-def test_a_board_takes_its_writes_and_nine_reads_and_its_end_one_question(bench: Bench) -> None:
+def test_a_board_takes_its_writes_and_seven_reads_and_its_end_one_question(bench: Bench) -> None:
     bench.ask("greeting", {9}, on=False)
     bench.wait("greeting")
     bench.bmp.requests.clear()
     bench.ask("job", {3}, cut=CUT)
     bench.wait("job")
-    assert len(bench.bmp.requests) == 1 + len(CUT) + 9
+    assert len(bench.bmp.requests) == 1 + len(CUT) + 7
     bench.ask("end", {3}, on=False)
     bench.wait("end")
-    assert len(bench.bmp.requests) == 1 + len(CUT) + 9 + 2
+    assert len(bench.bmp.requests) == 1 + len(CUT) + 7 + 2
 
 
 def test_boards_that_are_given_back_while_they_come_up_are_not_prepared(bench: Bench) -> None:
