@@ -47,6 +47,9 @@ RECORD_RETRY_SECONDS = 1.0
 """How long a failed write waits before it is tried again."""
 SKIPPED_IDS = 100_000
 """How many IDs are left out where records may be lost: more jobs than a write-ahead log has room for."""
+GATHER_SECONDS = 0.003
+"""How long a decision and its commit wait for clients who were heard and are still to be served: together, their
+changes cost a fraction of what each costs by itself."""
 LOOK_SECONDS = 0.5
 """How often it is seen whether the records are still in their place."""
 TROUBLE_REPEAT_SECONDS = 60.0
@@ -137,6 +140,8 @@ class Engine:
         """Called once when there is a `failure`: the engine should be stopped then."""
         self.unheard: Callable[[], Collection[str]] = frozenset
         """Returns the hosts that have asked for something that no front has come to."""
+        self.busy: Callable[[], bool] = lambda: False
+        """Returns whether a front has still to serve clients that it has heard."""
         self.latest_recorded: float | None = None
         """The latest time in the records at the start, in seconds of Unix time; None if there was none."""
         self._store = store
@@ -157,6 +162,8 @@ class Engine:
         self._recording: asyncio.Task[None] | None = None
         self._writing_since: float | None = None
         """Since when records wait to be written."""
+        self._gathering_since: float | None = None
+        """Since when a decision waits for clients who are still to be served."""
         self._stopping = False
         self._stopped = False
         self._troubled_since: float | None = None
@@ -383,10 +390,23 @@ class Engine:
 
     def _settle(self) -> None:
         self._settle_soon = None
+        if self._more_may_come():
+            self._settle_soon = asyncio.get_running_loop().call_soon(self._settle)
+            return
         with self._deciding():
             self._gather()
         if self._recording is None and self.failure is None:
             self._recording = asyncio.get_running_loop().create_task(self._record())
+
+    def _more_may_come(self) -> bool:
+        if not self._stopping and self.busy():
+            now = self.clock.now()
+            if self._gathering_since is None:
+                self._gathering_since = now
+            if now - self._gathering_since < GATHER_SECONDS:
+                return True
+        self._gathering_since = None
+        return False
 
     def _gather(self) -> None:
         if self._news:
@@ -404,6 +424,9 @@ class Engine:
         batch = _Batch()
         try:
             while self.failure is None:
+                if self._more_may_come():
+                    await asyncio.sleep(0)
+                    continue
                 # A callback must never be in an earlier batch than the effects of the event that it waits for.
                 if self._unfinished:
                     # The next slice has its turn when the others had theirs.

@@ -125,6 +125,7 @@ class V1Server:
         self.engine.listeners |= {self.watchers, self._ahead}
         self._ahead.jobs_changed(self.engine.site.jobs)
         self.engine.unheard = self._unheard
+        self.engine.busy = lambda: bool(self.turns)
         self._go_round_later()
         return self.addresses[0]
 

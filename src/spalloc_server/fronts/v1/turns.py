@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-SLICE_SECONDS = 0.0003
+SLICE_SECONDS = 0.001
 TURNS_A_SLICE = 64
 """Turns between two looks at the sockets, if they take less time than that."""
 EFFORT_AT_ONCE = 64
@@ -121,6 +121,10 @@ class Turns:
         self._alone_from = 0.0
         self.most_changes = MOST_CHANGES
         """Changes of one group that may be on their way to the disk."""
+
+    def __bool__(self) -> bool:
+        """Return whether anybody waits for a turn."""
+        return bool(self._lines)
 
     def stop(self) -> None:
         """Give no more turns."""
