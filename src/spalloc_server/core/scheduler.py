@@ -414,8 +414,9 @@ class Scheduler:
             kind, queued = line.kind, line.queued
             if queued.job in kind.jobs:
                 kept = queued.job in self._keeping.values()
-                allocation = yield from self._find(kind, queued.job)
                 yield 1
+                # Nothing may happen between what is found and its beginning: boards could be set aside meanwhile.
+                allocation = yield from self._find(kind, queued.job)
                 if queued.job not in kind.jobs:
                     pass  # it has left; whoever is next in its line is looked at instead
                 elif allocation is not None:
@@ -524,7 +525,10 @@ class Scheduler:
         if board in packer.set_aside_boards:
             return "is set aside, and goes to no job until it is put back"
         if packer.is_free(board):
-            return f"is kept for job {self._keeping[packer.machine.name]}, which has waited longest"
+            keeping = self._keeping.get(packer.machine.name)
+            if keeping is None:
+                return "has just become free"
+            return f"is kept for job {keeping}, which has waited longest"
         return "is in use"
 
     def _begin(self, job: int, allocation: Allocation) -> None:

@@ -306,9 +306,9 @@ class Packer:
             how many boards are available now; 0 if none has become so.
         """
         space = self._open
-        if not self._open_up_to_date:
-            self._open_up_to_date = True
-            space.become(self._available())
+        # Whoever asked since the last look may have left out boards that had just become available.
+        self._open_up_to_date = True
+        space.become(self._available())
         self._seen, self._looked = self._looked, space.gained
         return space.size if self._seen < self._looked else 0
 
