@@ -62,10 +62,8 @@ from spalloc_client.logs import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from typing import TypedDict, TypeVar
-
-    T = TypeVar("T")
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypedDict
 
     class Config(TypedDict):
         """What the configuration says, defaults included."""
@@ -149,7 +147,8 @@ def read_config(
         The value of every option, as a dictionary.
 
     Raises:
-        ConfigError: A file or a variable says something that can't be used.
+        ConfigError: A file can't be read. What single options say is judged when they are asked for: then this is
+            raised, too.
     """
     return read_with_origins(filenames, environment)[0]
 
@@ -161,34 +160,25 @@ def read_with_origins(
     """Do what `read_config` does, and return also which file or variable each option comes from, defaults left out.
 
     Raises:
-        ConfigError: A file or a variable says something that can't be used.
+        ConfigError: As `read_config` does.
     """
     said, sources = _read_files(SEARCH_PATH if filenames is None else filenames)
     for name, variable in SERVER_VARIABLES.items():
         value = (os.environ if environment is None else environment).get(variable)
         if value:
             said[name], sources[name] = value, variable
-    options = _Options(said, sources)
-    values: Config = {
-        "hostname": options.read("hostname", _text, checks.hostname) if "hostname" in options else None,
-        "owner": options.read("owner", _text, checks.owner) if "owner" in options else None,
-        "port": options.read("port", _text, checks.port),
-        "keepalive": options.read("keepalive", _number_or_none, checks.keepalive),
-        "reconnect_delay": options.read("reconnect_delay", _number_or_none, checks.reconnect_delay),
-        "timeout": options.read("timeout", _number_or_none, checks.timeout),
-        "machine": options.read("machine", _text_or_none, checks.machine),
-        "tags": options.read("tags", _tags_or_none, checks.tags),
-        "min_ratio": options.read("min_ratio", _number_or_none, checks.min_ratio),
-        "max_dead_boards": options.read("max_dead_boards", _whole_or_none, checks.dead_boards),
-        "max_dead_links": options.read("max_dead_links", _whole_or_none, checks.dead_links),
-        "require_torus": options.read(
-            "require_torus", _truth, lambda value: checks.flag("require_torus", value)
-        ),
-        "ignore_version": options.read(
-            "ignore_version", _truth, lambda value: checks.flag("ignore_version", value)
-        ),
-    }
-    return values, sources
+    return cast_config(_Judged(said, sources)), sources
+
+
+def without_mistakes(config: Config) -> tuple[Config, Mapping[str, ConfigError]]:
+    """The configuration with defaults for options that can't be used, and what is wrong with those."""
+    mistakes = getattr(config, "mistakes", {})
+    return cast_config({**_Judged(DEFAULT_CONFIG, {}), **config}), mistakes
+
+
+def cast_config(values: object) -> Config:
+    """Call a dictionary with a value for every option a configuration."""
+    return values  # type: ignore[return-value]  # the type of a dictionary's entries is nothing that it could show
 
 
 def job_of_environment() -> int:
@@ -207,21 +197,30 @@ def job_of_environment() -> int:
     return checks.whole_number(JOB_VARIABLE, digits, 1, None, "a job's ID, 1 or more")
 
 
-class _Options:
-    """What files and defaults say, and which file said it."""
+class _Judged(dict[str, object]):
+    """What files and defaults say; an option that can't be used raises ConfigError when it is asked for."""
 
-    def __init__(self, said: Mapping[str, str], sources: Mapping[str, str]) -> None:
-        self._said = {**DEFAULT_CONFIG, **said}
-        self._sources = sources
+    def __init__(self, said: Mapping[str, str | ConfigError], sources: Mapping[str, str]) -> None:
+        super().__init__(hostname=None, owner=None)
+        self.mistakes: dict[str, ConfigError] = {}
+        """What is wrong with the options that can't be used."""
+        for name, text in {**DEFAULT_CONFIG, **said}.items():
+            self.pop(name, None)
+            if isinstance(text, ConfigError):
+                self.mistakes[name] = text
+                continue
+            parse, check = _OPTIONS[name]
+            try:
+                self[name] = check(parse(text.strip()))
+            except ValueError as error:
+                self.mistakes[name] = ConfigError(f"{sources.get(name, 'defaults')}: {error}")
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._said
+    def __missing__(self, name: str) -> object:
+        raise self.mistakes[name] if name in self.mistakes else KeyError(name)
 
-    def read(self, name: str, parse: Callable[[str], object], check: Callable[[object], T]) -> T:
-        try:
-            return check(parse(self._said[name].strip()))
-        except ValueError as error:
-            raise ConfigError(f"{self._sources.get(name, 'defaults')}: {error}") from None
+    def get(self, name: str, default: object = None) -> Any:
+        """The value of an option, or the default if there is no such option."""
+        return self[name] if name in self or name in self.mistakes else default
 
 
 def _text(text: str) -> str:
@@ -247,7 +246,14 @@ def _whole_or_none(text: str) -> int | str | None:
 
 
 def _tags_or_none(text: str) -> list[str] | None:
-    return None if text == "None" else [tag.strip() for tag in text.split(",")]
+    tags = [tag.strip() for tag in text.split(",")]
+    return None if text == "None" else [tag for tag in tags if tag] or None
+
+
+def _keepalive_or_none(text: str) -> float | str | None:
+    """As `--keepalive` has it: a negative number means that none is needed."""
+    seconds = _number_or_none(text)
+    return None if isinstance(seconds, float) and seconds < 0.0 else seconds
 
 
 def _truth(text: str) -> bool | str:
@@ -258,24 +264,38 @@ def _truth(text: str) -> bool | str:
     return text
 
 
-def _read_files(filenames: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], dict[str, str]]:
+_OPTIONS: dict[str, tuple[Callable[[str], object], Callable[[object], object]]] = {
+    "hostname": (_text, checks.hostname),
+    "owner": (_text, checks.owner),
+    "port": (_whole_or_none, checks.port),
+    "keepalive": (_keepalive_or_none, checks.keepalive),
+    "reconnect_delay": (_number_or_none, checks.reconnect_delay),
+    "timeout": (_number_or_none, checks.timeout),
+    "machine": (_text_or_none, checks.machine),
+    "tags": (_tags_or_none, checks.tags),
+    "min_ratio": (_number_or_none, checks.min_ratio),
+    "max_dead_boards": (_whole_or_none, checks.dead_boards),
+    "max_dead_links": (_whole_or_none, checks.dead_links),
+    "require_torus": (_truth, lambda value: checks.flag("require_torus", value)),
+    "ignore_version": (_truth, lambda value: checks.flag("ignore_version", value)),
+}
+"""How each option is read, and what it may be."""
+
+
+def _read_files(
+    filenames: Iterable[str | os.PathLike[str]],
+) -> tuple[dict[str, str | ConfigError], dict[str, str]]:
     """Every option that the files set, and the file that set it last."""
-    said: dict[str, str] = {}
-    sources: dict[str, str] = {}
-    for filename in filenames:
-        text = _read_text(os.fspath(filename))
-        if text is None:
-            continue
-        for name, value in _parse(os.fspath(filename), text).items():
-            said[name] = value
-            sources[name] = os.fspath(filename)
-    return said, sources
+    texts = [(os.fspath(filename), _read_text(os.fspath(filename))) for filename in filenames]
+    found = [(filename, text) for filename, text in texts if text is not None]
+    return _parse(found) if found else ({}, {})
 
 
 def _read_text(filename: str) -> str | None:
     """What a file has in it; None if it can't be opened, which is only worth a warning if it is there."""
     try:
-        with open(filename, encoding="utf-8") as file:  # noqa: PTH123  # pathlib costs more than the rest
+        # Editors on Windows write a byte order mark.
+        with open(filename, encoding="utf-8-sig") as file:  # noqa: PTH123  # pathlib costs more than the rest
             return file.read()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
@@ -286,29 +306,39 @@ def _read_text(filename: str) -> str | None:
         raise ConfigError(f"{filename}: is not UTF-8 text (byte {error.start})") from error
 
 
-def _parse(filename: str, text: str) -> dict[str, str]:
+def _parse(files: Sequence[tuple[str, str]]) -> tuple[dict[str, str | ConfigError], dict[str, str]]:
     import configparser  # only now that there is a file: most of what reading one costs
 
+    # One for all files, as in published clients: values may name options of other files, and defaults.
     parser = configparser.ConfigParser()
-    try:
-        parser.read_string(text, filename)
-        said = dict(parser.items(SECTION)) if parser.has_section(SECTION) else {}
-    except configparser.Error as error:
-        raise ConfigError(f"{filename}: {' '.join(error.message.split())}") from error
-    for name in sorted(said.keys() - _NAMES):
-        close = _closest(name)
-        hint = f"; did you mean {close}?" if close else ""
-        log("config", f"{filename}: there is no option {name}{hint}", warning=True)
-    return {name: value for name, value in said.items() if name in _NAMES}
-
-
-_NAMES = frozenset({"hostname", "owner", *DEFAULT_CONFIG})
+    parser.read_dict({SECTION: DEFAULT_CONFIG})
+    sources: dict[str, str] = {}
+    for filename, text in files:
+        before = dict(parser.items(SECTION, raw=True))
+        try:
+            parser.read_string(text, filename)
+        except configparser.Error as error:
+            raise ConfigError(f"{filename}: {' '.join(error.message.split())}") from error
+        for name, value in parser.items(SECTION, raw=True):
+            if before.get(name) != value:
+                sources[name] = filename
+                if name not in _OPTIONS:
+                    close = _closest(name)
+                    hint = f"; did you mean {close}?" if close else ""
+                    log("config", f"{filename}: there is no option {name}{hint}", warning=True)
+    said: dict[str, str | ConfigError] = {}
+    for name in sources.keys() & _OPTIONS.keys():
+        try:
+            said[name] = parser.get(SECTION, name)
+        except configparser.Error as error:
+            said[name] = ConfigError(f"{sources[name]}: {' '.join(error.message.split())}")
+    return said, sources
 
 
 def _closest(name: str) -> str | None:
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, _NAMES, n=1)), None)
+    return next(iter(difflib.get_close_matches(name, _OPTIONS, n=1)), None)
 
 
 def main() -> None:

@@ -82,8 +82,7 @@ def gather(
     Raises:
         ValueError: Something is missing or not allowed; the message names it, its value and what is allowed.
     """
-    said: dict[str, object] = {**config}
-    said.update((name, value) for name, value in given.items() if not _left_open(value))
+    said = _Said(given, config)
     hostname = said["hostname"]
     if hostname is None:
         raise ValueError(
@@ -113,6 +112,17 @@ def gather(
         args=shape,
         kwargs=wishes,
     )
+
+
+class _Said(dict[str, object]):
+    """Arguments, and what the configuration says in place of those that were left out, when it is asked for."""
+
+    def __init__(self, given: Mapping[str, object], config: Config) -> None:
+        super().__init__((name, value) for name, value in given.items() if not _left_open(value))
+        self._config: Mapping[str, object] = config
+
+    def __missing__(self, name: str) -> object:
+        return self._config[name]
 
 
 def check_shape(args: Sequence[object]) -> tuple[int, ...]:

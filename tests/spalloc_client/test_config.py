@@ -1,5 +1,6 @@
 # Configuration: where it is looked for, what it may say, and what is said about what it may not.
 
+import json
 import logging
 import os
 import subprocess
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import spalloc.config
 from spalloc_client import ConfigError, config
 from spalloc_client.config import DEFAULT_CONFIG, read_config
+from spalloc_client.requirements import gather
 from spalloc_client.spalloc_config import SpallocConfig
 
 DEFAULTS = {
@@ -69,7 +71,6 @@ MISTAKES = [
     ("reconnect_delay", "-1", "a number of seconds, 0 or more"),
     ("reconnect_delay", "None", "a number of seconds, 0 or more"),
     ("timeout", "0", "a number of seconds above 0, or None"),
-    ("tags", "a,,b", "a list of tags"),
     ("min_ratio", "square", "a number from 0.0"),
     ("max_dead_boards", "-1", "a whole number, 0 or more, or None"),
     ("max_dead_links", "1.5", "a whole number, 0 or more, or None"),
@@ -101,8 +102,12 @@ def test_a_value_that_can_not_be_is_refused_with_its_file_its_name_and_what_is_a
     tmp_path: Path, name: str, text: str, allowed: str
 ) -> None:
     filename = write(tmp_path / "a", **{name: text})
+    read = read_config([filename])
+    assert read["min_ratio" if name != "min_ratio" else "port"] in (0.333, 22244)
     with pytest.raises(ConfigError) as raised:
-        read_config([filename])
+        read[name]  # type: ignore[literal-required]
+    with pytest.raises(ConfigError):
+        getattr(SpallocConfig([filename]), name)
     assert str(raised.value).startswith(f"{filename}: {name} is ")
     assert allowed in str(raised.value)
 
@@ -121,7 +126,7 @@ def test_a_mistake_is_blamed_on_the_file_that_made_it(tmp_path: Path) -> None:
     good, bad = write(tmp_path / "good", port="1"), write(tmp_path / "bad", port="x")
     assert read_config([bad, good])["port"] == 1
     with pytest.raises(ConfigError, match="bad: port"):
-        read_config([good, bad])
+        _ = read_config([good, bad])["port"]
 
 
 def test_files_that_do_not_exist_and_directories_are_passed_over(tmp_path: Path) -> None:
@@ -149,7 +154,11 @@ def test_an_unknown_option_is_passed_over_with_a_warning_that_says_what_was_mean
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("hostname = h", "no section headers"), ("[spalloc]\n???", "pars"), ("[spalloc]\na = %(b)s", "b")],
+    [
+        ("hostname = h", "no section headers"),
+        ("[spalloc]\n???", "pars"),
+        ("[spalloc]\nport = 1\nport = 2", "port"),
+    ],
 )
 def test_a_file_that_is_no_ini_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "a"
@@ -179,7 +188,7 @@ def test_any_file_is_read_or_refused_in_words(
     path.write_bytes(content)
     said = None
     try:
-        read_config([path])
+        dict(read_config([path]))
     except ConfigError as error:
         said = str(error)
     assert said is None or said.startswith(f"{path}: ")
@@ -236,3 +245,87 @@ def test_a_command_prints_the_search_path(module: str, tmp_path: Path) -> None:
 
 def test_the_older_name_is_the_same_module() -> None:
     assert spalloc.config is config
+
+
+@pytest.mark.parametrize(
+    ("texts", "name", "value"),
+    [
+        (["keepalive = -1"], "keepalive", None),
+        (["tags = a,"], "tags", ["a"]),
+        (["tags = a,,b"], "tags", ["a", "b"]),
+        (["tags ="], "tags", None),
+        (["colour = 100%\nport = 1"], "port", 1),
+        (["user = me", "owner = %(user)s@here"], "owner", "me@here"),
+        (["hostname = h%(port)s"], "hostname", "h22244"),
+        (["owner =", "owner = me"], "owner", "me"),
+    ],
+)
+def test_files_are_read_as_published_clients_read_them(
+    tmp_path: Path, texts: list[str], name: str, value: Any
+) -> None:
+    files = [tmp_path / str(number) for number in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(f"[spalloc]\n{text}\n")
+    assert read_config(files)[name] == value  # type: ignore[literal-required]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("[spalloc]\nowner = me\n", encoding="utf-8-sig")
+    assert read_config([file])["owner"] == "me"
+
+
+def test_a_value_is_judged_when_it_is_used_and_not_when_an_argument_overrides_it(tmp_path: Path) -> None:
+    filename = write(tmp_path / "a", owner="", keepalive="0", hostname="h", port="x")
+    read = read_config([filename])
+    assert gather((), {"owner": "me", "keepalive": 5.0, "port": 7}, read).kwargs["owner"] == "me"
+    with pytest.raises(ConfigError, match=f"^{filename}: owner is ''; it must be a name"):
+        gather((), {"keepalive": 5.0, "port": 7}, read)
+    assert gather((), {"port": 7}, read, 3).resume_job_id == 3
+    with pytest.raises(ConfigError, match="port is 'x'"):
+        gather((), {}, read, 3)
+
+
+VALUES = [
+    "", "None", "0", "-1", "1", "2.5", "1e3", "inf", "x", "a,", ",a", "a b", "True", "no", "off", "%", "%%", "100%",
+    "%(port)s", "%(unknown)s", "%(owner)s", " 7 ", "1_0", "\u00e9",
+]  # fmt: skip
+
+
+@pytest.mark.long
+def test_what_version_7_reads_is_read_alike_or_refused_in_words_when_it_is_used(
+    tmp_path: Path, peer: Any
+) -> None:
+    files = []
+    for name in [*DEFAULTS, "unknown"]:
+        for number, value in enumerate(VALUES):
+            path = tmp_path / f"{name}{number}"
+            path.write_text(f"[spalloc]\n{name} = {value}\n", encoding="utf-8")
+            files.append(str(path))
+    program = """
+import json, sys
+from spalloc_client.config import read_config
+for name in json.load(sys.stdin):
+    try:
+        print(json.dumps(read_config([name])))
+    except Exception:
+        print("null")
+"""
+    done = subprocess.run(
+        [peer("spalloc==1!7.0.0").python, "-W", "ignore", "-c", program],
+        input=json.dumps(files), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for filename, line in zip(files, done.stdout.splitlines(), strict=True):
+        published = json.loads(line)
+        if published is None:
+            continue
+        ours = read_config([filename])
+        for name, value in published.items():
+            try:
+                read = ours[name]  # type: ignore[literal-required]
+            except ConfigError as error:
+                assert f"{name} is " in str(error)
+                assert name in filename
+            else:
+                cleaned = [tag for tag in value if tag] or None if isinstance(value, list) else value
+                assert read == cleaned or (name, read) == ("keepalive", None)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from spalloc_client import checks
 from spalloc_client.completion.line import Kind, Wanted, wanted
-from spalloc_client.config import read_config
+from spalloc_client.config import read_config, without_mistakes
 from spalloc_client.errors import ConfigError
 from spalloc_client.scripts.outcome import USAGE, CommandError
 from spalloc_client.terminal.console import output
@@ -55,7 +55,7 @@ def answer(make_parser: Callable[[Config], ArgumentParser], arguments: Sequence[
 
 def _config() -> Config:
     try:
-        return read_config()
+        return without_mistakes(read_config())[0]
     except ConfigError:
         # The command itself will say so; the names of its options don't depend on it.
         return read_config([])

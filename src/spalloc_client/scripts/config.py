@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show(*, as_json: bool) -> None:
     values, origins = read_with_origins()
-    found: dict[str, object] = {**values}
+    found: dict[str, object] = {name: values[name] for name in OPTIONS}  # type: ignore[literal-required]
     if as_json:
         shown = {name: {"value": found[name], "from": origins.get(name)} for name in OPTIONS}
         output().print([json_line(shown)])
@@ -125,7 +125,8 @@ def _change(filename: str, name: str, value: str | None = None) -> None:
         with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(changed(text, name, value))
         try:
-            read_config([fresh], {})
+            if value is not None:
+                _ = read_config([fresh], {})[name]  # type: ignore[literal-required]
         except ConfigError as error:
             os.unlink(fresh)  # noqa: PTH108
             raise CommandError(USAGE, str(error).replace(fresh, filename)) from error

@@ -10,13 +10,13 @@ import os
 import sys
 
 from spalloc_client import logs
-from spalloc_client.config import read_config
+from spalloc_client.config import read_config, without_mistakes
 from spalloc_client.errors import ConfigError
 from spalloc_client.scripts import switch_interruption
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
     from spalloc_client.config import Config
@@ -28,6 +28,12 @@ COMPLETE = "--complete"
 
 _QUESTIONS = ("--help", "-h", "--version", "-V")
 """First arguments that the configuration has nothing to say to, but for defaults that help shows."""
+
+
+_OF_NEW_JOBS = (
+    "owner", "keepalive", "machine", "tags", "min_ratio", "max_dead_boards", "max_dead_links", "require_torus",
+)  # fmt: skip
+"""Options that mean nothing to a job that there is."""
 
 
 def enter(
@@ -56,7 +62,9 @@ def enter(
         switch_interruption(on=True)
         logs.teller = endings.warn
         try:
-            arguments = make_parser(_config(words)).parse_args(words)
+            config, mistakes = without_mistakes(_config(words))
+            arguments = make_parser(config).parse_args(words)
+            _judge(mistakes, arguments)
             endings.debug = arguments.debug
             if arguments.debug:
                 import logging
@@ -69,6 +77,14 @@ def enter(
             switch_interruption(on=False)
 
     return endings.status_of(action)
+
+
+def _judge(mistakes: Mapping[str, ConfigError], arguments: Arguments) -> None:
+    """Refuse what the configuration says wrongly, if this command uses it and no argument overrides it."""
+    unused = _OF_NEW_JOBS if getattr(arguments, "resume", None) is not None else ()
+    for name, mistake in mistakes.items():
+        if hasattr(arguments, name) and name not in arguments.given and name not in unused:
+            raise mistake
 
 
 def _config(words: Sequence[str]) -> Config:

@@ -93,7 +93,7 @@ def test_the_environment_wins_over_files(tmp_path: Path) -> None:
 
 def test_a_variable_that_makes_no_sense_is_named() -> None:
     with pytest.raises(ConfigError, match="^SPALLOC_SERVER_PORT: port is 'x'"):
-        read_config([], {"SPALLOC_SERVER_PORT": "x"})
+        _ = read_config([], {"SPALLOC_SERVER_PORT": "x"})["port"]
 
 
 @pytest.mark.parametrize("kind", [Job, aio.Job])
