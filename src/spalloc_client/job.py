@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from _thread import TIMEOUT_MAX, RLock
 
@@ -215,7 +216,8 @@ class Job:
 
     def __del__(self) -> None:
         helper = getattr(self, "_helper", None)  # none if the constructor did not come that far
-        if helper is not None and helper.is_this_process_s:
+        # When the interpreter ends, the keepalive ends with it, and there may be nothing left to warn with.
+        if helper is not None and helper.is_this_process_s and not sys.is_finalizing():
             import warnings
 
             warnings.warn(
@@ -263,6 +265,10 @@ class Job:
     def reason(self) -> str | None:
         """Why the job was destroyed, if it was and if a reason was given."""
         return self._run(self._steps.status()).reason
+
+    def machine_info(self) -> job_steps.MachineInfo:
+        """Return all that is to be known of the boards, as it was at one moment."""
+        return self._run(self._steps.machine_info())
 
     @property
     def connections(self) -> dict[tuple[int, int], str] | None:

@@ -161,7 +161,10 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     file = tmp_path / "machine.toml"
     file.write_bytes(b"\xff")
-    assert failing(str(file)) == (1, f"spinnaker-virtual: {file}: not UTF-8 text: invalid start byte\n")
+    assert failing(str(file)) == (
+        1,
+        f"spinnaker-virtual: {file}: not UTF-8 text: invalid start byte; save it as UTF-8\n",
+    )
 
 
 def test_the_same_address_can_not_be_had_twice() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Coroutine, Generator, Iterable
 from typing import Any, Self, TypeVar
 
@@ -124,7 +125,8 @@ class Job:
 
     def __del__(self) -> None:
         helper = getattr(self, "_helper", None)  # none if the constructor did not come that far
-        if helper is not None and helper.is_this_process_s:
+        # When the interpreter ends, the keepalive ends with it, and there may be nothing left to warn with.
+        if helper is not None and helper.is_this_process_s and not sys.is_finalizing():
             import warnings
 
             warnings.warn(
@@ -179,6 +181,10 @@ class Job:
             return (await self._run(self._steps.status())).reason
 
         return ask()
+
+    async def machine_info(self) -> job_steps.MachineInfo:
+        """Return all that is to be known of the boards, as it was at one moment."""
+        return await self._run(self._steps.machine_info())
 
     @property
     def connections(self) -> Coroutine[Any, Any, dict[tuple[int, int], str] | None]:

@@ -86,9 +86,15 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     server = (arguments.hostname, arguments.port)
     try:
         wanted = asked_for(args) if arguments.resume is None else None
-        status = wait_for_boards(job, job.id, server, status_line, interruptions, wanted)
-        if status == SUCCESS and arguments.boot:
-            _boot(job, job.id, status_line, interruptions)
+        facts: Facts | None = None
+        status = SUCCESS
+        while facts is None and status == SUCCESS:
+            # A job that was ready may have lost its boards before they are asked for.
+            status = wait_for_boards(job, job.id, server, status_line, interruptions, wanted)
+            if status == SUCCESS:
+                if arguments.boot:
+                    _boot(job, job.id, status_line, interruptions)
+                facts = interruptions.outcome_of(partial(_facts, job, job.id, ethernet_ips.name, server))
     except Stopped as stopped:
         word = _INTERRUPTED if stopped.number == 2 else f"Stopped by signal {stopped.number}."
         held.reason = word
@@ -97,11 +103,10 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
         return Ended(
             INTERRUPTED_WAITING if stopped.number == 2 else SIGNALLED + stopped.number, interrupted=False
         )
-    if status != SUCCESS:
+    if facts is None:
         return Ended(status, interrupted=False)
-    interruptions.outcome_of(lambda: ethernet_ips.write(job))
+    ethernet_ips.rewrite(facts.connections)
     status_line.last(sentence(job.id, JobState.ready))
-    facts = interruptions.outcome_of(partial(_facts, job, job.id, ethernet_ips.name, server))
     from spalloc_client.scripts.using import use
 
     ended = use(arguments, facts, ethernet_ips.rewrite, interruptions)
@@ -124,19 +129,19 @@ def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interru
         raise CommandError(NOT_BOOTED, str(error)) from error
 
 
-def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) -> Facts:
-    connections = job.connections
-    assert connections is not None
-    assert job.width is not None
-    assert job.height is not None
+def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) -> Facts | None:
+    """Return what there is to say about the job's boards; None if it has none."""
+    info = job.machine_info()
+    if info.connections is None or info.width is None or info.height is None:
+        return None
     return Facts(
         job_id=job_id,
-        hostname=connections[0, 0],
-        width=job.width,
-        height=job.height,
+        hostname=info.connections[0, 0],
+        width=info.width,
+        height=info.height,
         ethernet_ips=ethernet_ips,
-        machine=job.machine_name or "",
-        connections=sorted_connections(connections),
+        machine=info.machine_name or "",
+        connections=sorted_connections(info.connections),
         server=server,
     )
 
@@ -182,9 +187,6 @@ class _TemporaryCsv:
         except OSError as error:
             # On Windows, something that the command left running may have it open; how the command ended counts more.
             messages().print([f"spalloc: can't remove {self.name}: {error.strerror}"])
-
-    def write(self, job: Job) -> None:
-        self.rewrite(sorted_connections(job.connections or {}))
 
     def rewrite(self, connections: Connections) -> None:
         try:

@@ -379,7 +379,10 @@ def test_help_is_there_also_when_the_configuration_is_mistaken(question: str, tm
     commands = Commands("127.0.0.1", 1)
     ended = commands.run("spalloc", question, server=False, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    refused = commands.run("spalloc", "--owner", "me", "--command", "true", question, cwd=tmp_path)
+    server = ("--hostname", "127.0.0.1")
+    refused = commands.run(
+        "spalloc", *server, "--owner", "me", "--command", "true", question, server=False, cwd=tmp_path
+    )
     assert refused.returncode == 2
     assert "port is 'none'" in refused.stderr
 

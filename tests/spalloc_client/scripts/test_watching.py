@@ -59,8 +59,9 @@ def test_job_follows_a_job_through_its_life(
         client.destroy_job(blocker)
         screens.append(terminal.until("State: ready"))
         client.destroy_job(job, "It has had its time.")
-        screens.append(terminal.until("Reason: It has had its time."))
+        # This terminal knows no second screen: what was on it is still there above what is left on the first.
         assert terminal.end() == 0
+        screens.append(terminal.rows)
     assert "\n\n".join(map(settled, screens)) == snapshot
 
 
@@ -108,15 +109,18 @@ def test_a_restarted_server_is_followed_again(
             client.create_job(0, 0, 2, owner="second@example.org", keepalive=None)
             if name == "spalloc-job":
                 client.destroy_job(1, "Its server came back.")
-            screens.append(terminal.until(_AFTER_RESTART[name]))
-            assert terminal.end("" if name == "spalloc-job" else "\x03") == 0
+            if name == "spalloc-job":
+                assert terminal.end() == 0
+                screens.append(terminal.rows)
+            else:
+                screens.append(terminal.until(_AFTER_RESTART[name]))
+                assert terminal.end("\x03") == 0
     text = "\n\n".join(map(settled, screens)).replace(str(port), "PORT")
     assert re.sub(r"(Connecting again: ).*", r"\1...", text) == snapshot
 
 
 _AFTER_RESTART: dict[str, Callable[[list[str]], bool]] = {
     "spalloc-ps": lambda rows: sum("ready" in row for row in rows) == 2,
-    "spalloc-job": lambda rows: any("came back" in row for row in rows),
     "spalloc-machine": lambda rows: any("In-use: 2 of 6" in row for row in rows),
 }
 
