@@ -6,7 +6,8 @@
 # at any moment. From then on the board may be as nobody ordered
 #   - for 10 s where no answers are lost: the command's second answer tells of it;
 #   - for 100 s where answers are lost: the next regular look finds it, after turns that take long there;
-#   - while its BMP is dead or slow, or the server is away or paused, and for 10 s after that or a reload, in any case.
+#   - while its BMP is dead or slow, it is out of service, or the server is away or paused, and for 10 s after that or a
+#     reload, in any case.
 # Then it is as ordered again, or no ready job has it. BMPs of major version 1 can't be looked at: no excuse for
 # their boards, and neither late copies nor BMPs that only acknowledge.
 """The promises of a site, checked against the hardware and against what clients were told."""

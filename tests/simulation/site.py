@@ -239,8 +239,12 @@ class SimulatedSite:
             return False
         trouble = self._trouble_of(self.machine.places[board].in_frame)
         absent = self.engine is None or self.server is None or self.server.paused
-        away = absent or trouble.dead or trouble.slow > 0
+        away = absent or trouble.dead or trouble.slow > 0 or not self._is_in_service(board)
         return away or self.world.now <= max(until, self._last_trouble + EXCUSE_SECONDS)
+
+    def _is_in_service(self, board: Board) -> bool:
+        machine = None if self.engine is None else self.engine.site.machines.get("m")
+        return machine is not None and board in machine.places
 
     def _note_trouble(self) -> None:
         self._last_trouble = self.world.now

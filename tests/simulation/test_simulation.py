@@ -73,7 +73,7 @@ def test_stories_have_every_misfortune_in_them() -> None:
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
 
 
-@pytest.mark.parametrize("seed", [4238960606])
+@pytest.mark.parametrize("seed", [600520, 1000956, 4238960606])
 def test_a_story_that_once_ended_badly_ends_well(seed: int) -> None:
     run(seed)
 

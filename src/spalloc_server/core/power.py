@@ -34,7 +34,7 @@ class NewMachines:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Boards are as an order made them that an earlier process gave: from here on, see that they stay so."""
+    """Boards are as this order would make them, without being given it: from here on, see that they stay so."""
 
     order: PowerOrder
 

@@ -5,6 +5,7 @@
 # How boards are found is the scheduler's subject, what is done with boards between jobs is upkeep's.
 """The server's state: jobs on their way through their lives."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, count, takewhile
@@ -22,7 +23,7 @@ from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.reports import RECENT_SECONDS, Reports, most_set_aside
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler, Waiting
-from spalloc_server.core.silence import SilentFrames
+from spalloc_server.core.silence import SilentFrames, same_frame
 from spalloc_server.core.timers import Timers
 from spalloc_server.core.upkeep import Fault, Upkeep
 from spalloc_server.words import counted
@@ -436,7 +437,7 @@ class Site:
             wall: Unix time in seconds.
             now: The core's time.
         """
-        before = self.machines
+        before = dict(self.machines)
         after = {machine.name: machine for machine in machines}
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         if not changed and list(before) == list(after):
@@ -456,6 +457,7 @@ class Site:
         self._scheduler.reconfigure(machines, now)
         # A machine that was away and is back may have boards in care that the scheduler has forgotten.
         self._reserve(self._upkeep.in_care())
+        self._watch_standing(before)
 
     def _end_touched(self, after: Mapping[str, Machine] | None, wall: float, now: float) -> list[int]:
         """End the jobs that can't keep their boards under a configuration, None being the present one; return them."""
@@ -523,25 +525,37 @@ class Site:
             elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
         self._follow_upkeep(now)
-        self._watch_standing()
+        self._watch_standing({})
 
-    def _watch_standing(self) -> None:
-        """Have all boards watched that an earlier process has left as they are to be."""
-        idle = {machine.name: set(machine.places) for machine in self.machines.values()}
-        for key in self.boards_in_care().keys() | self.holders.keys():
-            idle[key.machine].discard(key.board)
+    def _watch_standing(self, before: Mapping[str, Machine]) -> None:
+        """Have boards watched that are left as they are to be, in all frames that were not driven the same `before`.
+
+        Whoever drives such a frame from now on knows nothing of its boards. A board that comes into service is to be
+        off, and may have been switched on while nobody looked.
+        """
+        new = {
+            BoardKey(machine.name, board)
+            for machine in self.machines.values()
+            for frame in {place.in_frame for place in machine.places.values()}
+            if not same_frame(before.get(machine.name), machine, frame)
+            for board in machine.in_frame(frame)
+        }
         for job in self.jobs.values():
             allocation = job.record.allocation
             if allocation is not None and job.record.state is JobState.ready:
-                self._watch(allocation.machine, allocation.boards, allocation if job.record.power else None)
-        for machine, boards in idle.items():
-            if boards:
-                self._watch(machine, frozenset(boards), None)
+                self._watch(new.intersection(_keys(allocation)), allocation if job.record.power else None)
+        self._watch(new - self.boards_in_care().keys() - self.holders.keys(), None)
 
-    def _watch(self, machine: str, boards: frozenset[Board], on: Allocation | None) -> None:
-        cut = frozenset() if on is None else border(self.machines[machine], on)
-        order = PowerOrder(next(self._orders), machine, boards, on is not None, cut)
-        self._effects.orders.append(Standing(order))
+    def _watch(self, keys: Iterable[BoardKey], on: Allocation | None) -> None:
+        """Have boards watched that are off, or on for a job with this allocation."""
+        of_machine: dict[str, set[Board]] = defaultdict(set)
+        for key in keys:
+            of_machine[key.machine].add(key.board)
+        for machine, boards in of_machine.items():
+            cut = frozenset() if on is None else border(self.machines[machine], on)
+            theirs = frozenset(end for end in cut if end.board in boards)
+            order = PowerOrder(next(self._orders), machine, frozenset(boards), on is not None, theirs)
+            self._effects.orders.append(Standing(order))
 
     def _recall_live(self, records: Iterable[JobRecord], wall: float, now: float) -> None:
         for record in records:

@@ -1,11 +1,14 @@
 # Boards that are found not to be as they were ordered any more: what becomes of them, and of the jobs that have them.
 
+from dataclasses import replace
+
 import pytest
 
 from spalloc_client.states import JobState
 from spalloc_server.core.power import PowerOrder, border
-from spalloc_server.core.requests import AnyBoard, JobRequest, Rectangle
+from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest, Rectangle
 from spinnaker.geometry import Board, Link, Size
+from spinnaker.places import Frame, Place
 from tests.spalloc_server.core.driver import World, machine
 
 THREE = JobRequest(Rectangle(Size(1, 1)))
@@ -112,6 +115,42 @@ def test_after_a_restart_all_boards_are_watched_that_are_as_they_are_to_be() -> 
     assert free.boards == everything - order.boards - being_powered.boards
     assert world.record(coming).state is JobState.power
     assert world.record(job).state is JobState.ready
+
+
+def test_boards_that_come_into_service_are_watched_unless_they_are_switched_first() -> None:
+    world = World(machine())
+    owed, back = sorted(world.machines[0].places)[:2]
+    job = world.create(JobRequest(BoardAt(owed)), keepalive=None)
+    world.answer_all()
+    world.reconfigure()
+    assert world.record(job).state is JobState.destroyed
+    world.answer(world.orders[0], {owed: "its BMP does not answer"})
+    world.standing.clear()
+    world.reconfigure(machine())
+    (off,) = world.orders
+    assert off.boards == {owed}
+    (idle,) = world.standing
+    assert (idle.boards, idle.on) == (world.machines[0].places.keys() - {owed}, False)
+    stray(world, idle.number, back)
+    assert world.orders[-1].boards == {back}
+    assert not world.orders[-1].on
+
+
+def test_all_boards_of_a_frame_with_another_bmp_are_watched_and_no_others() -> None:
+    places = {board: Place(0, board.x, 3 * board.y + board.z) for board in machine().places}
+    before = replace(machine(), places=places, bmps={Frame(0, 0): "a", Frame(0, 1): "b"})
+    world = World(before)
+    job = world.create(JobRequest(Rectangle(Size(2, 1))), keepalive=None)
+    (order,) = world.orders
+    world.answer_all()
+    world.standing.clear()
+    world.reconfigure(replace(before, bmps={**before.bmps, Frame(0, 1): "c"}))
+    assert world.record(job).state is JobState.ready
+    changed = before.in_frame(Frame(0, 1)).keys()
+    held, free = sorted(world.standing, key=lambda each: not each.on)
+    assert held.boards == order.boards & changed
+    assert held.cut == {end for end in order.cut if end.board in changed}
+    assert (free.boards, free.on) == (changed - order.boards, False)
 
 
 def test_a_board_is_tested_with_what_jobs_rely_on() -> None:
