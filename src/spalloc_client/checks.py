@@ -6,12 +6,7 @@
 
 from __future__ import annotations
 
-import operator
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import SupportsFloat, SupportsIndex
-
+from spalloc_client.wire import plain_number
 
 # As `math` has them, without importing it.
 _INFINITY = float("inf")
@@ -23,34 +18,28 @@ def _wrong(name: str, value: object, allowed: str) -> ValueError:
 
 
 def whole_number(name: str, value: object, lowest: int, highest: int | None, allowed: str) -> int:
-    """A whole number from `lowest` to `highest`; truth values are none, numpy's integers are."""
-    number: int | None = None
-    if not isinstance(value, bool):
-        try:
-            number = operator.index(_indexable(value))
-        except TypeError:
-            number = None
-    if number is None or number < lowest or (highest is not None and number > highest):
+    """A whole number of any type from `lowest` to `highest`; truth values are none."""
+    number = plain_number(value)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if (
+        isinstance(number, bool | float | None)
+        or number < lowest
+        or (highest is not None and number > highest)
+    ):
         raise _wrong(name, value, allowed)
     return number
 
 
-def _indexable(value: object) -> SupportsIndex:
-    return value  # type: ignore[return-value]  # operator.index finds out
-
-
 def _number(value: object) -> float:
     """A number, or NaN for what is none."""
-    if isinstance(value, bool | str | bytes):
+    number = plain_number(value)
+    if number is None or isinstance(number, bool):
         return _NO_NUMBER
     try:
-        return float(_floatable(value))
-    except (TypeError, ValueError, OverflowError):
+        return float(number)
+    except OverflowError:
         return _NO_NUMBER
-
-
-def _floatable(value: object) -> SupportsFloat:
-    return value  # type: ignore[return-value]  # float finds out
 
 
 def hostname(value: object) -> str:
@@ -168,7 +157,8 @@ def _count(name: str, value: object) -> int | None:
 
 
 def flag(name: str, value: object) -> bool:
-    """True or False."""
-    if isinstance(value, bool):
-        return value
+    """True or False, numpy's among them."""
+    truth = plain_number(value)
+    if isinstance(truth, bool):
+        return truth
     raise _wrong(name, value, "True or False")

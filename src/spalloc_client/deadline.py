@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+from spalloc_client.wire import plain_number
 
-def check_timeout(timeout: object) -> None:
-    """Check a number of seconds to wait, or None for as long as it takes.
+
+def check_timeout(timeout: object) -> float | None:
+    """Check a number of seconds to wait, or None for as long as it takes, and return it as one of Python's own.
 
     Raises:
         ValueError: It is neither.
     """
     if timeout is None or (type(timeout) is float and timeout == timeout):  # NaN is not equal to itself
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
+        return timeout
+    seconds = plain_number(timeout)
+    if seconds is None or isinstance(seconds, bool) or seconds != seconds:
         raise ValueError(f"timeout is {timeout!r}; it must be a number of seconds, or None to wait forever")
+    return seconds
 
 
 def spoken(seconds: float | None) -> str:

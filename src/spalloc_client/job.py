@@ -374,14 +374,14 @@ class Job:
         """
         return self._run(self._steps.where_is(chip_x, chip_y))
 
-    def destroy(self, reason: str | None = None) -> None:
+    def destroy(self, reason: object = None) -> None:
         """Destroy the job and disconnect from the server.
 
         This takes less than 30 seconds. If the server can't be reached this is logged, not raised; the job then ends
         with its keepalive.
 
         Args:
-            reason: An explanation, for whoever asks about the job.
+            reason: An explanation, for whoever asks about the job: a string, or what `str()` makes of it.
         """
         self._run(self._steps.destroy(reason))
 

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from spalloc_client import commands
 from spalloc_client.deadline import check_timeout, deadline_after, spoken, time_left
 from spalloc_client.errors import (
     JobDestroyedError,
@@ -531,7 +532,7 @@ class JobSteps:
         Returns:
             The job's new status, or None if the timeout passed first.
         """
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         deadline = deadline_after(timeout, (yield Now()))
         failures = 0
         while (left := time_left(deadline, (yield Now()))) != 0.0:
@@ -596,6 +597,7 @@ class JobSteps:
             StateChangeTimeoutError: The timeout passed first.
             JobDestroyedError: The job was destroyed, or the server does not know it.
         """
+        timeout = check_timeout(timeout)
         deadline = deadline_after(timeout, (yield Now()))
         state: JobState | None = None
         while True:
@@ -617,7 +619,7 @@ class JobSteps:
                 raise JobDestroyedError(f"The spalloc server no longer recognises job {self._job_id}.")
             yield Log(_PROGRESS[state].format(self._job_id))
 
-    def destroy(self, reason: str | None) -> Steps[None]:
+    def destroy(self, reason: object) -> Steps[None]:
         """End the job, if the server can be reached, and let go of everything."""
         if self._destroyed:
             return
@@ -625,7 +627,8 @@ class JobSteps:
         self._closed = False  # a Job that was closed may still be destroyed
         try:
             # Once over the connection there is, once over a new one: whoever leaves does not wait for long.
-            yield from self._ask("destroy_job", (self._job_id, reason), {}, 2, self._leaving)
+            request = commands.destroy_job(self._job_id, reason)
+            yield from self._ask(request.command, request.args, {}, 2, self._leaving)
         except _NotOursError:
             pass  # there is nothing to destroy, and what goes by its name is not ours
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException, OSError, ValueError) as error:

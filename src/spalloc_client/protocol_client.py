@@ -90,8 +90,7 @@ class ProtocolClient:
         """
         self._hostname = checks.hostname(hostname)
         self._port = checks.port(port)
-        check_timeout(timeout)
-        self._timeout = timeout
+        self._timeout = check_timeout(timeout)
         self._server = f"{self._hostname}:{self._port}"
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
@@ -137,7 +136,7 @@ class ProtocolClient:
             OSError: The connection could not be made.
             TimeoutError: (an OSError) It took too long.
         """
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         self._drop("this client connected anew")
         within = self._timeout if timeout is None else timeout
         began = time.monotonic()
@@ -189,7 +188,7 @@ class ProtocolClient:
         return self._ask(commands.request(name, args, kwargs), timeout)
 
     def _ask(self, request: Request, timeout: float | None) -> Any:
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         line = encode(request)
         deadline = deadline_after(timeout, time.monotonic())
         connection = self._usable()
@@ -250,7 +249,7 @@ class ProtocolClient:
             ProtocolTimeoutError: The time passed.
             ProtocolError: The connection is unusable or was lost.
         """
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         now_only = timeout is not None and timeout < 0.0
         deadline = deadline_after(timeout, time.monotonic())
         while True:
@@ -285,7 +284,7 @@ class ProtocolClient:
             ProtocolTimeoutError: The time passed.
             ProtocolError: The connection is unusable or was lost.
         """
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         deadline = deadline_after(timeout, time.monotonic())
         connection = self._usable()
         if connection.entangled:
@@ -348,9 +347,9 @@ class ProtocolClient:
         """Power off a job's boards."""
         self.call("power_off_job_boards", job_id, timeout=timeout)
 
-    def destroy_job(self, job_id: int, reason: str | None = None, timeout: float | None = None) -> None:
-        """End a job, for a reason that its user may be shown."""
-        self.call("destroy_job", job_id, reason, timeout=timeout)
+    def destroy_job(self, job_id: int, reason: object = None, timeout: float | None = None) -> None:
+        """End a job, for a reason that its user may be shown: a string, or what `str()` makes of it."""
+        self._ask(commands.destroy_job(job_id, reason), timeout)
 
     def notify_job(self, job_id: int | None = None, timeout: float | None = None) -> None:
         """Ask for notifications about a job, or about all with None."""

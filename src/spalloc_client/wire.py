@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+import operator
 
 # Importing `typing` and `dataclasses` for real would take longer than the rest of `import spalloc_client`, so
 # nothing on the way to a first connection does.
@@ -288,12 +289,42 @@ def _read_machines(value: Json) -> JobsChanged | MachinesChanged | None:
     return MachinesChanged(names) if len(names) == len(value) else None
 
 
+def plain_number(value: object) -> bool | int | float | None:
+    """A number of any kind as one of Python's own: numpy's, a Fraction, a Decimal. None for what is no number.
+
+    Whole fractions and decimals become `int`, numpy's truth values `bool`.
+    """
+    if isinstance(value, bool | int | float):
+        return value
+    number: Any = value
+    try:
+        if getattr(number, "shape", None) == ():
+            number = number.item()  # numpy's scalars, whose truth values have no other sign of being some
+        if isinstance(number, bool | int | float):
+            return number
+        if hasattr(type(number), "__index__"):
+            return operator.index(number)
+        if not hasattr(type(number), "__float__"):
+            return None
+        real = float(number)
+        return int(number) if real.is_integer() and int(number) == number else real
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _as_json(value: object) -> bool | int | float:
+    number = plain_number(value)
+    if number is None:
+        raise TypeError(f"{value!r:.200} is a {type(value).__name__}, which JSON can't say")
+    return number
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
 # ASCII only, so that every peer reads it whatever it takes for its encoding; NaN and infinities are not JSON.
-_write = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_write = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_as_json).encode
 _read_strictly = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 _read = json.JSONDecoder().raw_decode
 

@@ -481,6 +481,37 @@ def test_destroying_tells_the_server_why(job_class: Any, server: ScriptedServer)
     server.wait_for_connections(0)
 
 
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (KeyError("x"), "'x'"),
+        (5, "5"),
+        (0, "0"),
+        (Path("a"), "a"),
+        ({1}, "{1}"),
+        (Unspeakable(), "Unspeakable"),
+        (ValueError("x" * 1_000_000), "x" * 10_000),
+    ],
+)
+def test_a_job_is_destroyed_whatever_is_given_as_the_reason(
+    job_class: Any, server: ScriptedServer, reason: Any, said: str
+) -> None:
+    job_class(**arguments(server, keepalive=None)).destroy(reason)
+    assert server.requests[-1] == Request("destroy_job", (7, said))
+    with ProtocolClient(server.hostname, server.port) as client:
+        client.destroy_job(7, reason)
+        client.call("destroy_job", 7, reason=reason)
+    assert server.requests[-2:] == [
+        Request("destroy_job", (7, said)),
+        Request("destroy_job", (7,), {"reason": said}),
+    ]
+
+
 def test_destroying_without_a_server_is_logged_not_raised(
     job_class: Any, server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:

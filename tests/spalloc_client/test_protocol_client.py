@@ -9,8 +9,13 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from spalloc_client import ProtocolClient, ProtocolError, ProtocolTimeoutError, SpallocServerException
@@ -77,6 +82,30 @@ def test_every_command_is_a_method(
     with client_class(server.hostname, server.port) as client:
         getattr(client, name)(*args, timeout=PATIENCE, **kwargs)
     assert server.requests == [request_]
+
+
+@pytest.mark.parametrize("kind", [Fraction, Decimal, np.uint8, np.int64, np.float32, np.float64, np.array])
+def test_numbers_of_every_kind_are_numbers_in_every_call(
+    client_class: Any, server: ScriptedServer, kind: Any
+) -> None:
+    server.answers["echo"] = echo
+    with client_class(server.hostname, server.port, timeout=kind(20)) as client:
+        client.get_job_state(kind(7), timeout=kind(20))
+        assert client.call("echo", kind(3), [kind(4)], np.bool_(True), timeout=kind(20)) == [3, [4], True]
+        with pytest.raises(ProtocolTimeoutError):
+            client.wait_for_notification(timeout=kind(0))
+        with pytest.raises(ValueError, match="JSON"):
+            client.call("echo", object())
+    assert server.requests[0] == Request("get_job_state", (7,))
+
+
+@pytest.mark.parametrize("tags", ["abc", b"abc", Path("abc")])
+def test_one_tag_is_not_taken_for_its_letters(client_class: Any, server: ScriptedServer, tags: Any) -> None:
+    with client_class(server.hostname, server.port) as client:
+        for create in (client.create_job, partial(client.call, "create_job")):
+            with pytest.raises(ValueError, match="tags is .*; it must be a list of tags"):
+                create(1, owner="me", tags=tags)
+    assert not server.requests
 
 
 def test_any_command_can_be_called_by_name(client_class: Any, server: ScriptedServer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +72,26 @@ def test_numbers_of_other_libraries_are_numbers() -> None:
         7,
     )
     assert {type(asked.keepalive), type(asked.kwargs["min_ratio"])} == {float}
+
+
+@pytest.mark.parametrize(
+    "kind", [int, float, Fraction, Decimal, np.uint8, np.int64, np.float32, np.float64, np.array]
+)
+def test_numbers_of_every_kind_are_numbers_in_every_argument(kind: Any) -> None:
+    asked = ask(
+        kind(4), kind(2), port=kind(7), timeout=kind(3), reconnect_delay=kind(2), keepalive=kind(5),
+        min_ratio=kind(1), max_dead_boards=kind(1), max_dead_links=kind(0), require_torus=np.bool_(True),
+    )  # fmt: skip
+    assert (asked.args, asked.port, asked.timeout, asked.reconnect_delay, asked.keepalive) == (
+        (4, 2),
+        7,
+        3,
+        2,
+        5,
+    )
+    assert {type(number) for number in (*asked.args, asked.port)} == {int}
+    assert asked.kwargs["require_torus"] is True
+    assert ask(resume=kind(9)).resume_job_id == 9
 
 
 @pytest.mark.parametrize("tags", [["a", "b"], ("a", "b"), {"b", "a"}])
@@ -155,7 +177,7 @@ def test_a_conflict_with_the_configuration_says_where_it_comes_from() -> None:
     assert ask(configured={"machine": "m"}, tags=["a"], machine=None).kwargs["tags"] == ["a"]
 
 
-@pytest.mark.parametrize("job", [0, -1, 1.0, True, "7"])
+@pytest.mark.parametrize("job", [0, -1, 1.5, True, "7"])
 def test_a_job_that_can_not_be_resumed_is_refused(job: Any) -> None:
     with pytest.raises(
         ValueError, match=f"resume_job_id is {job!r}; it must be a job's ID, 1 or more, or None"

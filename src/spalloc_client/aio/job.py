@@ -284,7 +284,7 @@ class Job:
         """
         return await self._run(self._steps.where_is(chip_x, chip_y))
 
-    async def destroy(self, reason: str | None = None) -> None:
+    async def destroy(self, reason: object = None) -> None:
         """Destroy the job and disconnect from the server; that it can't be reached is logged, not raised."""
         await self._run(self._steps.destroy(reason), surely=True)
 

@@ -61,8 +61,7 @@ class ProtocolClient:
         """
         self._hostname = checks.hostname(hostname)
         self._port = checks.port(port)
-        check_timeout(timeout)
-        self._timeout = timeout
+        self._timeout = check_timeout(timeout)
         self._server = f"{self._hostname}:{self._port}"
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
@@ -100,7 +99,7 @@ class ProtocolClient:
             OSError: The connection could not be made.
             TimeoutError: (an OSError) It took too long.
         """
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         await self._drop("this client connected anew")
         within = self._timeout if timeout is None else timeout
         clock = asyncio.get_running_loop().time
@@ -155,7 +154,7 @@ class ProtocolClient:
         return await self._ask(commands.request(name, args, kwargs), timeout)
 
     async def _ask(self, request: Request, timeout: float | None) -> Any:
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         line = encode(request)
         connection = self._usable()
         call = AwaitedCall(request.command)
@@ -209,7 +208,7 @@ class ProtocolClient:
             ProtocolTimeoutError: The time passed.
             ProtocolError: The connection is unusable or was lost.
         """
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         try:
             async with asyncio.timeout(timeout):
                 while not self._notifications:
@@ -233,7 +232,7 @@ class ProtocolClient:
             ProtocolTimeoutError: The time passed.
             ProtocolError: The connection is unusable or was lost.
         """
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         connection = self._usable()
         try:
             async with asyncio.timeout(timeout):
@@ -295,9 +294,9 @@ class ProtocolClient:
         """Power off a job's boards."""
         await self.call("power_off_job_boards", job_id, timeout=timeout)
 
-    async def destroy_job(self, job_id: int, reason: str | None = None, timeout: float | None = None) -> None:
-        """End a job, for a reason that its user may be shown."""
-        await self.call("destroy_job", job_id, reason, timeout=timeout)
+    async def destroy_job(self, job_id: int, reason: object = None, timeout: float | None = None) -> None:
+        """End a job, for a reason that its user may be shown: a string, or what `str()` makes of it."""
+        await self._ask(commands.destroy_job(job_id, reason), timeout)
 
     async def notify_job(self, job_id: int | None = None, timeout: float | None = None) -> None:
         """Ask for notifications about a job, or about all with None."""
