@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from spalloc_client.keepalive import Keepalive
+    from spalloc_client.replies import QueuePosition
     from spalloc_client.requirements import UseConfig
 
     T = TypeVar("T")
@@ -373,6 +374,28 @@ class Job:
             ValueError: The job has no such chip, or no boards yet.
         """
         return self._run(self._steps.where_is(chip_x, chip_y))
+
+    def queue_position(self) -> QueuePosition | None:
+        """Where the job stands in the queue and why it waits; None if it is not queued.
+
+        Raises:
+            SpallocServerException: The server is one that does not tell.
+        """
+        place: QueuePosition | None = self._run(self._steps.queue_position())
+        return place
+
+    def report_problem(self, description: str, hostname: str | None = None) -> None:
+        """Report a sick board of the job; when enough users have reported a board, it is set aside.
+
+        Args:
+            description: What is wrong, at most 1000 characters.
+            hostname: The board, by one of the names in `connections`; None if the job has only one.
+
+        Raises:
+            ValueError: The job has no such board, or several and none was named.
+            SpallocServerException: The server refused, or is one that takes no reports.
+        """
+        self._run(self._steps.report_problem(description, hostname))
 
     def destroy(self, reason: object = None) -> None:
         """Destroy the job and disconnect from the server.

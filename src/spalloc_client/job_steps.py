@@ -524,6 +524,27 @@ class JobSteps:
             return cabinet, frame, board
         raise _unexpected("where_is", found)
 
+    def queue_position(self) -> Steps[Any]:
+        """Ask for the job's place in the queue; None if it is not queued, or is no more."""
+        try:
+            return (yield from self.ask("job_queue_position", self._job_id))
+        except _NotOursError:
+            return None
+
+    def report_problem(self, description: str, hostname: str | None) -> Steps[None]:
+        """Report a board of the job.
+
+        Raises:
+            ValueError: The job has no such board; or no board was named, and it does not have just one.
+        """
+        names = list(((yield from self.machine_info()).connections or {}).values())
+        if hostname is None and len(names) == 1:
+            hostname = names[0]
+        if hostname not in names:
+            known = f"it has: {', '.join(names)}" if names else "it has no boards"
+            raise ValueError(f"hostname is {hostname!r}; it must name a board of job {self._job_id}: {known}")
+        yield from self.ask("report_problem", hostname, description=description)
+
     def wait_for_state_change(
         self, old_state: JobState | None, timeout: float | None
     ) -> Steps[Status | None]:

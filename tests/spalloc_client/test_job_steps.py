@@ -647,3 +647,38 @@ def test_waits_end_on_time_whatever_the_network_does(seed: int, timeout: float) 
         assert world.elapsed - began >= timeout - 1e-6
     else:
         assert status.state is JobState.ready
+
+
+def test_a_job_tells_its_place_in_the_queue() -> None:
+    world = World()
+    job = started(world)
+    world.answers["job_queue_position"] = {"position": 1, "of": 2, "reason": "It needs a board."}
+    assert world.run(job.queue_position())["position"] == 1
+    assert world.commands() == ["job_queue_position"]
+
+
+def test_a_server_that_does_not_tell_places_says_so() -> None:
+    world = World()
+    job = started(world)
+    world.answers["job_queue_position"] = SpallocServerException("no such command")
+    with pytest.raises(SpallocServerException, match="no such command"):
+        world.run(job.queue_position())
+
+
+def test_only_boards_of_the_job_are_reported_and_the_only_one_needs_no_name() -> None:
+    world = World()
+    job = started(world)
+    info = {"width": 8, "height": 8, "machine_name": "m", "boards": [[0, 0, 0]]}
+    world.answers["get_job_machine_info"] = {**info, "connections": [[[0, 0], "one"]]}
+    world.run(job.report_problem("hot", None))
+    world.run(job.report_problem("hot", "one"))
+    assert world.commands().count("report_problem") == 2
+    with pytest.raises(ValueError, match="hostname is 'two'; it must name a board of job 7: it has: one"):
+        world.run(job.report_problem("hot", "two"))
+    world.answers["get_job_machine_info"] = {**info, "connections": [[[0, 0], "one"], [[8, 4], "two"]]}
+    with pytest.raises(ValueError, match="hostname is None"):
+        world.run(job.report_problem("hot", None))
+    world.answers["get_job_machine_info"] = {**info, "boards": None, "connections": None}
+    with pytest.raises(ValueError, match="it has no boards"):
+        world.run(job.report_problem("hot", None))
+    assert world.commands().count("report_problem") == 2

@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Generator, Iterable
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from spalloc_client import config, job_steps
 from spalloc_client.aio.protocol_client import ProtocolClient
@@ -20,6 +20,9 @@ from spalloc_client.keepalive import Keepalive
 from spalloc_client.logs import log
 from spalloc_client.requirements import USE_CONFIG, UseConfig, gather
 from spalloc_client.states import JobState
+
+if TYPE_CHECKING:
+    from spalloc_client.replies import QueuePosition
 
 T = TypeVar("T")
 
@@ -283,6 +286,28 @@ class Job:
             ValueError: The job has no such chip, or no boards yet.
         """
         return await self._run(self._steps.where_is(chip_x, chip_y))
+
+    async def queue_position(self) -> QueuePosition | None:
+        """Where the job stands in the queue and why it waits; None if it is not queued.
+
+        Raises:
+            SpallocServerException: The server is one that does not tell.
+        """
+        place: QueuePosition | None = await self._run(self._steps.queue_position())
+        return place
+
+    async def report_problem(self, description: str, hostname: str | None = None) -> None:
+        """Report a sick board of the job; when enough users have reported a board, it is set aside.
+
+        Args:
+            description: What is wrong, at most 1000 characters.
+            hostname: The board, by one of the names in `connections`; None if the job has only one.
+
+        Raises:
+            ValueError: The job has no such board, or several and none was named.
+            SpallocServerException: The server refused, or is one that takes no reports.
+        """
+        await self._run(self._steps.report_problem(description, hostname))
 
     async def destroy(self, reason: object = None) -> None:
         """Destroy the job and disconnect from the server; that it can't be reached is logged, not raised."""
