@@ -229,6 +229,11 @@ class Store:
             with self._reading:
                 if self._usable:
                     self._write_whole(files, is_there=str(files.path) not in missing)
+                elif not files.path.exists():
+                    # What an earlier try wrote is all there was: an empty file must not pass for it.
+                    raise MisplacedError("it disappeared again; put it back, or stop the server")
+                # An earlier try may have kept it.
+                files.release()
                 self._files = Files(files.path)
                 self._database = connect(files.path)
                 self._open()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.service import Service
+from spalloc_server.store import database
 from spalloc_server.store.database import Store
 from spalloc_server.store.errors import MisplacedError
 from spalloc_server.store.recalling import Recalled
@@ -118,6 +120,45 @@ def test_what_disappears_with_its_folder_is_written_again_when_the_folder_is_bac
         ):
             store.write({2: a_job(2)}, {})
     path.parent.mkdir()
+    store.write({2: a_job(2)}, {})
+    store.close()
+    assert [job.id for job in recalled(path).jobs] == [1, 2]
+
+
+def _written_and_not_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store that has written its removed file again, and could not open it then."""
+    store = Store(path)
+    store.write({1: a_job(1)}, {})
+    path.unlink()
+
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(database, "mark_running", fail)
+        with pytest.raises(MisplacedError, match="disk I/O error"):
+            store.write({2: a_job(2)}, {})
+    return store
+
+
+def test_a_file_that_could_not_be_opened_again_is_opened_at_the_next_try(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _written_and_not_opened(path, monkeypatch)
+    store.write({2: a_job(2)}, {})
+    store.close()
+    assert [job.id for job in recalled(path).jobs] == [1, 2]
+
+
+def test_an_empty_file_never_passes_for_records_that_disappeared_twice(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _written_and_not_opened(path, monkeypatch)
+    kept = path.rename(beside(path, ".kept"))
+    with pytest.raises(MisplacedError, match="disappeared again; put it back"):
+        store.write({2: a_job(2)}, {})
+    assert not path.exists()
+    kept.rename(path)
     store.write({2: a_job(2)}, {})
     store.close()
     assert [job.id for job in recalled(path).jobs] == [1, 2]
