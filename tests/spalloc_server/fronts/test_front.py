@@ -1,6 +1,7 @@
 # What the v1 front promises to clients, and bears from them, over real sockets.
 
 import asyncio
+import contextlib
 import json
 import socket
 import sqlite3
@@ -344,6 +345,31 @@ def test_a_client_that_does_not_read_is_cut_off_and_others_are_served() -> None:
         user.writer.close()
 
     run(test, slow_reader_seconds=0.2)
+
+
+def test_a_client_that_does_not_read_the_rest_of_its_last_replies_is_cut_off() -> None:
+    async def test(front: Front) -> None:
+        user = await front.connect()
+        assert await user.call("version") == "1.0.0"
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", front.port))
+        slow.setblocking(False)
+        while front.front.connections < 2:
+            await user.call("version")
+        ending = next(reversed(front.front._connections))
+        ending._write(b"x" * 400_000)
+        ending.close()
+        while ending._clogged and front.front.connections > 1:
+            with contextlib.suppress(OSError):
+                slow.recv(512)
+            await user.call("version")
+        while front.front.connections > 1:
+            await user.call("version")
+        slow.close()
+        user.writer.close()
+
+    run(test, slow_reader_seconds=0.5)
 
 
 def test_one_client_with_much_to_ask_does_not_keep_others_waiting() -> None:

@@ -234,7 +234,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on: the client reads again."""
         self._clogged = False
-        self.stuck = None
+        # The rest of what is sent at the end must be read too, and nothing more tells whether it is.
+        self.stuck = asyncio.get_running_loop().time() if self._transport.is_closing() else None
         if self._long is None:
             self._catch_up()
         self._go_on()
