@@ -33,8 +33,8 @@ python_maximum_signature_line_length = 90
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
-# References to the project's own public names must lead somewhere; those of other projects are theirs to document, and looking
-# them up would need a network.
+# References to the project's own public names must lead somewhere; those of other projects are theirs to document, and
+# looking them up would need a network.
 nitpick_ignore_regex = [(r"py:.*", r"(?!spalloc|spinnaker).*"), (r"py:.*", r".*\._\w+")]
 
 
