@@ -90,6 +90,17 @@ def kill(server: ServerProcess) -> None:
     server.process.stderr.close()
 
 
+def log_until(server: ServerProcess, pattern: str) -> list[str]:
+    """Wait for a line of a server's log that a pattern is found in; return all lines since the last wait."""
+    lines = []
+    assert server.process.stderr is not None
+    for line in server.process.stderr:
+        lines.append(line)
+        if re.search(pattern, line):
+            return lines
+    raise AssertionError(f"the log ended without {pattern!r}:\n{''.join(lines)}")
+
+
 @contextlib.contextmanager
 def spalloc_server(arguments: Sequence[str]) -> Iterator[ServerProcess]:
     """Run `spalloc-server` with `arguments` until the block ends."""

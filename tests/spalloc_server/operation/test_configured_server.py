@@ -18,7 +18,7 @@ from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
 from spalloc_server.core.machine import Machine
 from spinnaker.geometry import Board, Size
-from tests.processes import SERVER, ServerProcess, spalloc_server
+from tests.processes import SERVER, ServerProcess, log_until, spalloc_server
 from tests.spalloc_server.operation.boards import virtual_machines, without, write
 
 pytestmark = pytest.mark.slow
@@ -47,20 +47,9 @@ def _told(client: ProtocolClient) -> Iterator[object]:
         yield told
 
 
-def _log_until(running: ServerProcess, pattern: str) -> list[str]:
-    """The log's lines, up to one that a pattern is found in."""
-    lines = []
-    assert running.process.stderr is not None
-    for line in running.process.stderr:
-        lines.append(line)
-        if re.search(pattern, line):
-            return lines
-    raise AssertionError(f"the log ended without {pattern!r}:\n{''.join(lines)}")
-
-
 def _reload(running: ServerProcess) -> list[str]:
     running.process.send_signal(signal.SIGHUP)
-    return _log_until(running, "configuration was read again|old one stays in force")
+    return log_until(running, "configuration was read again|old one stays in force")
 
 
 def test_a_configured_site_is_served(machines: list[Machine], tmp_path: Path) -> None:
@@ -108,7 +97,7 @@ def _reload_ending_jobs(running: ServerProcess, configuration: Path) -> None:
         [*SERVER, "reload", str(configuration), "--ends-jobs"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    _log_until(running, "configuration was read again")
+    log_until(running, "configuration was read again")
 
 
 def test_a_reload_ends_only_the_jobs_that_it_touches(machines: list[Machine], tmp_path: Path) -> None:
@@ -152,7 +141,7 @@ def test_a_bad_new_file_is_refused_whole_and_the_log_says_why(
     ):
         before = client.list_machines()
         write(configuration, machines[:1], '[v1.limits]\nconnection = 3\n[log]\nlevel = "loud"\n')
-        log = _reload(running) + _log_until(running, "loud")
+        log = _reload(running) + log_until(running, "loud")
         assert any("the new configuration is refused, the old one stays in force" in line for line in log)
         (line,) = [line for line in log if "v1.limits.connection" in line]
         assert "did you mean 'connections'?" in line
@@ -160,9 +149,7 @@ def test_a_bad_new_file_is_refused_whole_and_the_log_says_why(
         assert re.search(r"line=\d+$", line)
         assert client.list_machines() == before
         configuration.unlink()
-        assert any(
-            "can't be read" in line for line in _reload(running) + _log_until(running, "can't be read")
-        )
+        assert any("can't be read" in line for line in _reload(running) + log_until(running, "can't be read"))
         assert client.version() == "1.0.0"
 
 
@@ -329,7 +316,7 @@ def test_old_jobs_are_forgotten(machines: list[Machine], tmp_path: Path) -> None
         spalloc_server([str(configuration)]) as running,
         ProtocolClient(running.host, running.port) as client,
     ):
-        _log_until(running, "1 ended jobs are old and forgotten")
+        log_until(running, "1 ended jobs are old and forgotten")
         assert client.call("list_ended_jobs") == []
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import stat
@@ -17,7 +16,7 @@ from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
 from spalloc_server.core.machine import Machine
 from spinnaker.geometry import Board, Size
-from tests.processes import SERVER, ServerProcess, spalloc_server
+from tests.processes import SERVER, log_until, spalloc_server
 from tests.spalloc_server.operation.boards import virtual_machines, without, write
 
 pytestmark = pytest.mark.slow
@@ -31,16 +30,6 @@ def machines() -> Iterator[list[Machine]]:
 
 def reload(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([*SERVER, "reload", *map(str, arguments)], capture_output=True, text=True)
-
-
-def log_until(running: ServerProcess, pattern: str) -> list[str]:
-    lines: list[str] = []
-    assert running.process.stderr is not None
-    for line in running.process.stderr:
-        lines.append(line)
-        if re.search(pattern, line):
-            return lines
-    raise AssertionError(f"the log ended without {pattern!r}:\n{''.join(lines)}")
 
 
 def warnings(log: list[str]) -> list[str]:
