@@ -20,9 +20,9 @@
 from __future__ import annotations
 
 import _socket
+import _thread
 import os
 import time
-from _thread import RLock, allocate_lock, get_ident
 from collections import deque
 
 from spalloc_client.conversation import Call, Conversation, Lost
@@ -48,7 +48,7 @@ _READ = POLLIN | POLLERR | POLLHUP
 _DO_NOT_WAIT = (DO_NOT_WAIT,)
 _WAIT = (0,)
 _CAN_WAIT = DO_NOT_WAIT != 0
-"""Whether a socket can be read both ways. If not, it never waits: Windows can't be told so at a call."""
+"""Whether the system's sockets can be read both ways. If not, they never wait: Windows can't be told so at a call."""
 
 _DOZE = 1.0
 """Seconds after which a sleeping thread looks by itself: one that was to wake it may have been interrupted."""
@@ -63,7 +63,7 @@ class _Sleeper:
     __slots__ = ("_gate",)
 
     def __init__(self) -> None:
-        self._gate = allocate_lock()
+        self._gate = _thread.allocate_lock()
         self._gate.acquire()
 
     def sleep(self, seconds: float | None) -> None:
@@ -89,12 +89,15 @@ class Connection:
             notifications: Where notifications are put.
         """
         # Waiting without a deadline is then one call of the system and not two; what must not wait says so each time.
-        sock.setblocking(_CAN_WAIT)
+        # Green threads' sockets (gevent, eventlet) wait all the same, whatever a call says.
+        self._can_wait = _CAN_WAIT and isinstance(sock, _socket.socket)
+        self._do_not_wait = _DO_NOT_WAIT if self._can_wait else _WAIT
+        sock.setblocking(self._can_wait)
         self._sock = sock
         self._server = server
         self._process = os.getpid()
         self._talk = Conversation(notifications)
-        self._lock = RLock()
+        self._lock = _thread.RLock()
         self._sender: object | None = None
         self._sending_thread = 0
         self._reader: tuple[int] | None = None
@@ -120,7 +123,9 @@ class Connection:
     @property
     def entangled(self) -> bool:
         """Whether this thread, being in a signal handler, can't use the connection until it has left that."""
-        return self._holds_lock() or (self._sender is not None and self._sending_thread == get_ident())
+        return self._holds_lock() or (
+            self._sender is not None and self._sending_thread == _thread.get_ident()
+        )
 
     @property
     def readable(self) -> bool:
@@ -149,7 +154,7 @@ class Connection:
                 while (start := sum(sent)) < len(line):
                     self._check_whole()
                     try:
-                        sent += map(self._sock.send, (line[start:] if start else line,), _DO_NOT_WAIT)
+                        sent += map(self._sock.send, (line[start:] if start else line,), self._do_not_wait)
                     except BlockingIOError as error:
                         if raised_by_handler(error):
                             raise
@@ -179,7 +184,7 @@ class Connection:
             if self._sender is not None:
                 return False
             self._check_usable()
-            self._sending_thread = get_ident()
+            self._sending_thread = _thread.get_ident()
             self._sender = call
             self._talk.ask(call)
             return True
@@ -222,7 +227,7 @@ class Connection:
         A server that is itself stuck sending to us makes room only once somebody reads, so this reads as
         well.
         """
-        me = (get_ident(),)
+        me = (_thread.get_ident(),)
         try:
             with self._lock:
                 reads = self._reader is None
@@ -232,7 +237,7 @@ class Connection:
             room.register(self._sock, POLLOUT | (POLLIN if reads else 0))
             events = room.poll(_milliseconds(time_left(deadline, time.monotonic())))
             if reads and any(event & _READ for _, event in events):
-                self._take_bytes(_DO_NOT_WAIT)
+                self._take_bytes(self._do_not_wait)
             return bool(events)
         finally:
             if self._reader is me:
@@ -246,7 +251,7 @@ class Connection:
         """
         if self._holds_lock():
             raise ProtocolError(self._sentence("a signal handler can't wait in the middle of another call"))
-        me = (get_ident(),)
+        me = (_thread.get_ident(),)
         beneath: tuple[int] | None = None
         try:
             while True:
@@ -307,16 +312,16 @@ class Connection:
         if self._received:
             self._settle_received()
         while not done():
-            if deadline is None and _CAN_WAIT:
+            if deadline is None and self._can_wait:
                 self._take_bytes(_WAIT)
                 continue
             # A deadline that has passed still gets what is there already.
             left = time_left(deadline, time.monotonic())
-            if not _CAN_WAIT:
+            if not self._can_wait:
                 # Windows does not promise that closing in another thread, which shuts the socket down, ends this wait.
                 left = _DOZE if left is None else min(left, _DOZE)
             if reading.poll(_milliseconds(left)):
-                self._take_bytes(_DO_NOT_WAIT)
+                self._take_bytes(self._do_not_wait)
             elif time_left(deadline, time.monotonic()) == 0.0:
                 return False
         return True

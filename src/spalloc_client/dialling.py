@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import _socket
+import _thread
 import os
 import sys
 import time
-from _thread import allocate_lock, start_new_thread
 from collections import deque
 
 from spalloc_client.deadline import deadline_after, spoken, time_left
@@ -68,7 +68,7 @@ def look_up(hostname: str, port: int, timeout: float | None) -> Sequence[Address
         return resolve(hostname, port)
     # The system's resolver can't be told how long it may take, so a thread waits for it in our place.
     found: list[Sequence[Address] | Exception] = []
-    looking = allocate_lock()
+    looking = _thread.allocate_lock()
     looking.acquire()
 
     def find() -> None:
@@ -80,7 +80,7 @@ def look_up(hostname: str, port: int, timeout: float | None) -> Sequence[Address
             looking.release()
 
     deadline = deadline_after(limit, time.monotonic())
-    start_new_thread(find, ())
+    _thread.start_new_thread(find, ())
     while not looking.acquire(timeout=_one_wait(left := time_left(deadline, time.monotonic()))):
         if left == 0.0:
             raise slow_name_service(hostname, limit)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
-from _thread import TIMEOUT_MAX, RLock
+from _thread import TIMEOUT_MAX
 
 from spalloc_client import config, job_steps
 from spalloc_client.deadline import spoken
 from spalloc_client.errors import JobDestroyedError, ProtocolTimeoutError, StateChangeTimeoutError
 from spalloc_client.logs import log
+from spalloc_client.polling import waiting_lock
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.requirements import USE_CONFIG, gather
 from spalloc_client.states import JobState
@@ -178,7 +179,7 @@ class Job:
         self._requirements = requirements
         self._steps = job_steps.JobSteps(requirements)
         self._client = ProtocolClient(requirements.hostname, requirements.port)
-        self._connecting = RLock()
+        self._connecting = waiting_lock()
         self._helper: Keepalive | None = None
         try:
             self._run(self._steps.start())

@@ -1,26 +1,56 @@
-# Where the system's ways to wait for sockets differ: everything that waits takes `poll` from here.
-"""`select.poll`, also where there is none."""
+# Where the ways to wait differ, by system and by program: what waits for sockets takes `poll` from here, what keeps
+# others waiting takes its lock.
+"""`select.poll`, also where there is none, and locks to wait with."""
 
 from __future__ import annotations
 
 import _socket
+import _thread
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from spalloc_client.windows.polling import Poll as _InTermsOfSelect
+
 if sys.platform == "win32":
     from spalloc_client.windows.polling import POLLERR, POLLHUP, POLLIN, POLLOUT, Poll, poll
 
     DO_NOT_WAIT = 0
 else:
-    from select import POLLERR, POLLHUP, POLLIN, POLLOUT, poll
+    import select
+    from select import POLLERR, POLLHUP, POLLIN, POLLOUT
 
-    Poll: TypeAlias = poll
+    Poll: TypeAlias = "select.poll | _InTermsOfSelect"
     """What `poll` returns."""
 
     DO_NOT_WAIT = _socket.MSG_DONTWAIT
     """The flag by which one call on a socket that waits otherwise does not; 0 where there is none."""
 
-__all__ = ["DO_NOT_WAIT", "POLLERR", "POLLHUP", "POLLIN", "POLLOUT", "Poll", "poll"]
+    def poll() -> Poll:
+        """Return one that waits for nothing yet, of the kind that the program has at this moment.
+
+        Under green threads (gevent, eventlet) it lets others run: they replace `select.poll`, or take it away and
+        replace `select.select`.
+        """
+        if hasattr(select, "poll"):
+            return select.poll()
+        from spalloc_client.windows.polling import poll as in_terms_of_select
+
+        return in_terms_of_select()
+
+
+def waiting_lock() -> _thread.RLock:
+    """Return a lock that may be held while waiting.
+
+    Green threads are told apart only by what their makers put into `threading`, whose import is left to them.
+    """
+    if "threading" not in sys.modules:
+        return _thread.RLock()
+    import threading  # also waits for another thread that is in the middle of importing it
+
+    return threading.RLock()
+
+
+__all__ = ["DO_NOT_WAIT", "POLLERR", "POLLHUP", "POLLIN", "POLLOUT", "Poll", "poll", "waiting_lock"]

@@ -44,6 +44,11 @@ PEERS: Mapping[str, Peer] = {
     "SpiNNMan==1!7.4.1": Peer(
         ("SpiNNMan==1!7.4.1", "SpiNNMachine==1!7.4.1"), ("spinnman.transceiver", "spinn_machine")
     ),
+    # Green threads of both kinds; with what our client needs, which is tried under them.
+    "eventlet==0.41.3": Peer(
+        ("eventlet==0.41.3", "gevent==26.9.0", "packaging>=22", "platformdirs>=3"),
+        ("eventlet", "gevent.monkey"),
+    ),
 }
 """Every peer, by the requirement that names it."""
 
