@@ -6,7 +6,13 @@
 
 from __future__ import annotations
 
+import os
+
 from spalloc_client.wire import plain_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # As `math` has them, without importing it.
 _INFINITY = float("inf")
@@ -125,11 +131,31 @@ def tags(value: object) -> list[str] | None:
     """Tags, or None; a string alone would be taken for its letters."""
     if value is None:
         return None
-    if isinstance(value, list | tuple | set | frozenset) and all(
-        isinstance(tag, str) and tag for tag in value
-    ):
-        return sorted(value) if isinstance(value, set | frozenset) else list(value)
-    raise _wrong("tags", value, "a list of tags (strings), or None for the tag 'default'")
+    words = _listed(value)
+    if words is not None and all(isinstance(tag, str) and tag for tag in words):
+        found = [str(tag) for tag in words]  # numpy's strings among them
+        return sorted(found) if isinstance(value, set | frozenset) else found
+    hint = f": write [{value!r}]" if isinstance(value, str) and value else ""
+    raise _wrong("tags", value, f"a list of tags (strings){hint}, or None for the tag 'default'")
+
+
+def filenames(value: object) -> list[str]:
+    """Names of files: of one, as text or as a path, or of several."""
+    names: Any = [value] if isinstance(value, str | bytes) or hasattr(value, "__fspath__") else _listed(value)
+    try:
+        return [os.fsdecode(name) for name in names]
+    except TypeError:
+        raise _wrong("config_filenames", value, "the name of a file, or a list of such names") from None
+
+
+def _listed(value: object) -> list[Any] | None:
+    """What there is in a collection of any kind; None for text, and for what is no collection."""
+    if isinstance(value, str | bytes | bytearray) or not hasattr(value, "__iter__"):
+        return None
+    try:
+        return list(value)
+    except TypeError:
+        return None  # numpy's arrays without dimensions
 
 
 def min_ratio(value: object) -> float:

@@ -63,7 +63,9 @@ from spalloc_client.logs import log
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, TypedDict
+    from typing import Any, TypeAlias, TypedDict
+
+    Files: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
     class Config(TypedDict):
         """What the configuration says, defaults included."""
@@ -133,13 +135,13 @@ SEARCH_PATH = [SYSTEM_CONFIG_FILE, USER_CONFIG_FILE, CWD_CONFIG_FILE]
 
 
 def read_config(
-    filenames: Iterable[str | os.PathLike[str]] | None = None,
+    filenames: Files | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
     """Read configuration files, and what the environment says of the server.
 
     Args:
-        filenames: Files to read, later ones overriding earlier ones; those that do not exist are passed
+        filenames: Files to read, later ones overriding earlier ones, or one file; those that do not exist are passed
             over. None for `SEARCH_PATH`.
         environment: Where `SERVER_VARIABLES` are looked for; None for the process's own.
 
@@ -149,20 +151,21 @@ def read_config(
     Raises:
         ConfigError: A file can't be read. What single options say is judged when they are asked for: then this is
             raised, too.
+        ValueError: `filenames` are none.
     """
     return read_with_origins(filenames, environment)[0]
 
 
 def read_with_origins(
-    filenames: Iterable[str | os.PathLike[str]] | None = None,
+    filenames: Files | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> tuple[Config, Mapping[str, str]]:
     """Do what `read_config` does, and return also which file or variable each option comes from, defaults left out.
 
     Raises:
-        ConfigError: As `read_config` does.
+        ValueError: As `read_config` does.
     """
-    said, sources = _read_files(SEARCH_PATH if filenames is None else filenames)
+    said, sources = _read_files(checks.filenames(SEARCH_PATH if filenames is None else filenames))
     for name, variable in SERVER_VARIABLES.items():
         value = (os.environ if environment is None else environment).get(variable)
         if value:
@@ -282,11 +285,9 @@ _OPTIONS: dict[str, tuple[Callable[[str], object], Callable[[object], object]]] 
 """How each option is read, and what it may be."""
 
 
-def _read_files(
-    filenames: Iterable[str | os.PathLike[str]],
-) -> tuple[dict[str, str | ConfigError], dict[str, str]]:
+def _read_files(filenames: Sequence[str]) -> tuple[dict[str, str | ConfigError], dict[str, str]]:
     """Every option that the files set, and the file that set it last."""
-    texts = [(os.fspath(filename), _read_text(os.fspath(filename))) for filename in filenames]
+    texts = [(filename, _read_text(filename)) for filename in filenames]
     found = [(filename, text) for filename, text in texts if text is not None]
     return _parse(found) if found else ({}, {})
 

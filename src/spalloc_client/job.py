@@ -20,10 +20,10 @@ from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
     from typing import Any, Self, TypeVar
 
+    from spalloc_client.config import Files
     from spalloc_client.keepalive import Keepalive
     from spalloc_client.replies import QueuePosition
     from spalloc_client.requirements import UseConfig
@@ -76,7 +76,7 @@ class Job:
         port: int | str = USE_CONFIG,
         reconnect_delay: float | UseConfig = USE_CONFIG,
         timeout: float | UseConfig | None = USE_CONFIG,
-        config_filenames: Iterable[str | os.PathLike[str]] | UseConfig | None = USE_CONFIG,
+        config_filenames: Files | UseConfig | None = USE_CONFIG,
         resume_job_id: int | None = None,
         owner: str = USE_CONFIG,
         keepalive: float | UseConfig | None = USE_CONFIG,
@@ -126,8 +126,8 @@ class Job:
             port: The server's port.
             reconnect_delay: Seconds between attempts to reconnect to the server, 0 or more.
             timeout: Seconds to wait for replies of the server, or None to keep trying forever.
-            config_filenames: Files to read the configuration from, instead of the usual places; an empty
-                list to use none.
+            config_filenames: Files, or one file, to read the configuration from, instead of the usual places; an
+                empty list to use none.
             resume_job_id: Take on this job instead of creating one, and keep it alive as it was created to
                 be. All other requirements are ignored.
             owner: **Required.** The owner of the job, by convention your email address.

@@ -15,8 +15,7 @@ from spalloc_client.config import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
+    from spalloc_client.config import Files
 
 __all__ = [
     "CWD_CONFIG_FILE",
@@ -34,11 +33,11 @@ class SpallocConfig:
 
     __slots__ = ("_values",)
 
-    def __init__(self, filenames: Iterable[str | os.PathLike[str]] | None = None) -> None:
+    def __init__(self, filenames: Files | None = None) -> None:
         """Read configuration files.
 
         Args:
-            filenames: Files to read, later ones overriding earlier ones; None for the default search path.
+            filenames: Files to read, later ones overriding earlier ones, or one file; None for the default search path.
 
         Raises:
             ConfigError: A file says something that can't be used.

@@ -122,6 +122,22 @@ def test_later_files_override_earlier_ones_option_by_option(tmp_path: Path) -> N
     assert (read["hostname"], read["owner"], read["port"]) == ("third", "second", 1)
 
 
+@pytest.mark.parametrize("one", [str, Path, os.fsencode])
+def test_one_file_need_not_be_put_into_a_list(tmp_path: Path, one: Any) -> None:
+    filename = one(write(tmp_path / "my.cfg", hostname="h", owner="me"))
+    assert read_config(filename)["hostname"] == "h"
+    assert SpallocConfig(filename).owner == "me"
+    assert read_config([filename])["owner"] == "me"
+
+
+@pytest.mark.parametrize("wrong", [5, [5], True, ["a", None], object()])
+def test_what_names_no_file_is_refused_in_words(wrong: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^config_filenames is .*; it must be the name of a file, or a list of such"
+    ):
+        read_config(wrong)
+
+
 def test_a_mistake_is_blamed_on_the_file_that_made_it(tmp_path: Path) -> None:
     good, bad = write(tmp_path / "good", port="1"), write(tmp_path / "bad", port="x")
     assert read_config([bad, good])["port"] == 1

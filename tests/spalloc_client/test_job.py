@@ -360,6 +360,16 @@ def test_arguments_left_out_come_from_configuration_files(
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("one", [str, Path])
+def test_one_configuration_file_needs_no_list(
+    job_class: Any, server: ScriptedServer, tmp_path: Path, one: Any
+) -> None:
+    path = tmp_path / "my.cfg"
+    path.write_text(f"[spalloc]\nhostname = {server.hostname}\nport = {server.port}\nowner = you\n")
+    job_class(config_filenames=one(path)).close()
+    assert server.requests[1].kwargs["owner"] == "you"
+
+
 def test_without_a_list_of_files_the_default_search_path_is_read(
     job_class: Any, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

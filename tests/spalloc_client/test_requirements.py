@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +95,9 @@ def test_numbers_of_every_kind_are_numbers_in_every_argument(kind: Any) -> None:
     assert ask(resume=kind(9)).resume_job_id == 9
 
 
-@pytest.mark.parametrize("tags", [["a", "b"], ("a", "b"), {"b", "a"}])
+@pytest.mark.parametrize(
+    "tags", [["a", "b"], ("a", "b"), {"b", "a"}, {"a": 1, "b": 2}.keys(), iter("ab"), np.array(["a", "b"])]
+)
 def test_tags_may_be_any_collection_of_strings(tags: Any) -> None:
     assert ask(tags=tags).kwargs["tags"] == ["a", "b"]
 
@@ -133,9 +136,11 @@ WRONG: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     (
         (),
         {"tags": "default"},
-        "tags is 'default'; it must be a list of tags (strings), or None for the tag 'default'",
+        "tags is 'default'; it must be a list of tags (strings): write ['default'], or None for the tag 'default'",
     ),
     ((), {"tags": [1]}, "tags is [1]; it must be"),
+    ((), {"tags": Path("a")}, "it must be a list of tags (strings), or None"),
+    ((), {"tags": 7}, "tags is 7; it must be"),
     ((), {"min_ratio": -0.1}, "min_ratio is -0.1; it must be a number from 0.0 (any shape) to 1.0 (square)"),
     ((), {"min_ratio": None}, "min_ratio is None; it must be"),
     (

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,6 +21,7 @@ from spalloc_client.requirements import USE_CONFIG, UseConfig, gather
 from spalloc_client.states import JobState
 
 if TYPE_CHECKING:
+    from spalloc_client.config import Files
     from spalloc_client.replies import QueuePosition
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Job:
         port: int | str = USE_CONFIG,
         reconnect_delay: float | UseConfig = USE_CONFIG,
         timeout: float | UseConfig | None = USE_CONFIG,
-        config_filenames: Iterable[str | os.PathLike[str]] | UseConfig | None = USE_CONFIG,
+        config_filenames: Files | UseConfig | None = USE_CONFIG,
         resume_job_id: int | None = None,
         owner: str = USE_CONFIG,
         keepalive: float | UseConfig | None = USE_CONFIG,
