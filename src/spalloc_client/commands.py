@@ -10,6 +10,7 @@ from spalloc_client.wire import Request
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from spalloc_client.wire import Json
 
@@ -23,6 +24,51 @@ WHERE_IS_FORMS = (
 
 LONGEST_REASON = 10_000
 """Characters of a reason that are sent: a server may cut off a client whose lines are too long."""
+
+
+_MOST_ARGS = {
+    "version": 0,
+    "create_job": 3,
+    "job_keepalive": 1,
+    "get_job_state": 1,
+    "get_job_machine_info": 1,
+    "power_on_job_boards": 1,
+    "power_off_job_boards": 1,
+    "destroy_job": 2,
+    "list_jobs": 0,
+    "list_machines": 0,
+    "get_board_position": 4,
+    "get_board_at_position": 4,
+    "where_is": 0,
+}
+"""How many arguments commands take by position; the first of them is never null."""
+
+
+def timeout_apart(
+    name: object, args: tuple[Json, ...], timeout: float | None
+) -> tuple[tuple[Json, ...], float | None]:
+    """Tell a timeout that stands before a command's arguments, as release 1!7.4 has it, from these.
+
+    What comes first is one if it is None, if the command takes fewer arguments, and if it is a float where boards are
+    counted.
+
+    Returns:
+        The arguments, and the timeout.
+
+    Raises:
+        ValueError: There are two timeouts.
+    """
+    most = _MOST_ARGS.get(name) if isinstance(name, str) else None
+    if most is None or not args:
+        return args, timeout
+    first: Any = args[0]
+    if first is not None and len(args) <= most and not (name == "create_job" and isinstance(first, float)):
+        return args, timeout
+    if first is not None and timeout is not None:
+        raise ValueError(
+            f"{name} was given two timeouts: {first!r} before its arguments, and timeout={timeout!r}"
+        )
+    return args[1:], timeout if first is None else first
 
 
 def request(name: object, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Request:
@@ -59,7 +105,7 @@ def _reason(value: object) -> str | None:
     return text[:LONGEST_REASON]
 
 
-def create_job(args: Sequence[int], kwargs: Mapping[str, Json]) -> Request:
+def create_job(args: Sequence[Json], kwargs: Mapping[str, Json]) -> Request:
     """A new job.
 
     Raises:
@@ -73,14 +119,35 @@ def create_job(args: Sequence[int], kwargs: Mapping[str, Json]) -> Request:
     return request("create_job", args, kwargs)
 
 
-def where_is(kwargs: Mapping[str, str | int]) -> Request:
-    """A search for a board or chip.
+def where_is(
+    args: tuple[float | None, ...], kwargs: Mapping[str, str | int], timeout: float | None
+) -> tuple[Request, float | None]:
+    """A search for a board or chip, and its timeout.
+
+    What is given by position is the timeout where the rest is one of the four sets; otherwise, as release 1!7.4 has
+    it, a job's ID, a chip's x and y, and the timeout, as many as there are.
 
     Raises:
         SpallocServerException: The arguments are none of the four sets.
+        ValueError: An argument is given twice.
     """
-    if not any(set(form) == set(kwargs) for form in WHERE_IS_FORMS):
-        given = ", ".join(sorted(kwargs)) or "nothing"
+    names = ("timeout",) if _is_place(kwargs) else (*WHERE_IS_FORMS[-1], "timeout")
+    given: dict[str, Any] = {**kwargs, **({} if timeout is None else {"timeout": timeout})}
+    if len(args) > len(names):
+        raise SpallocServerException(
+            f"where_is takes {' '.join(names)} by position, not {len(args)} arguments"
+        )
+    for name, value in zip(names, args, strict=False):
+        if name in given:
+            raise ValueError(f"where_is was given two values for {name}: {value!r} and {given[name]!r}")
+        given[name] = value
+    timeout = given.pop("timeout", None)
+    if not _is_place(given):
+        said = ", ".join(sorted(given)) or "nothing"
         allowed = "; ".join(", ".join(form) for form in WHERE_IS_FORMS)
-        raise SpallocServerException(f"where_is was given {given}; it takes one of: {allowed}")
-    return Request("where_is", (), kwargs)
+        raise SpallocServerException(f"where_is was given {said}; it takes one of: {allowed}")
+    return Request("where_is", (), given), timeout
+
+
+def _is_place(given: Mapping[str, object]) -> bool:
+    return any(set(form) == set(given) for form in WHERE_IS_FORMS)

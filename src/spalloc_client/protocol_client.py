@@ -172,7 +172,8 @@ class ProtocolClient:
 
         Args:
             name: The command's name.
-            args: Arguments the command takes by position.
+            args: Arguments the command takes by position; before them, as release 1!7.4 has it, `timeout` may
+                stand, where it can't be one of them.
             timeout: Seconds to wait before giving up, or None to wait forever.
             kwargs: Arguments the command takes by name.
 
@@ -185,6 +186,7 @@ class ProtocolClient:
             SpallocServerException: The server refused the command.
             ValueError: An argument can't be said in JSON.
         """
+        args, timeout = commands.timeout_apart(name, args, timeout)
         return self._ask(commands.request(name, args, kwargs), timeout)
 
     def _ask(self, request: Request, timeout: float | None) -> Any:
@@ -309,12 +311,13 @@ class ProtocolClient:
         """The server's version."""
         return self.call("version", timeout=timeout)
 
-    def create_job(self, *args: int, timeout: float | None = None, **kwargs: Json) -> int:
+    def create_job(self, *args: float | None, timeout: float | None = None, **kwargs: Json) -> int:
         """Queue a new job.
 
         Args:
             args: None or 1 for one board, `n` for at least n boards, `w, h` for a rectangle of triads, `x,
-                y, z` for that board.
+                y, z` for that board. As release 1!7.4 has it, `timeout` may stand before them: None, a `float`,
+                or the first of four.
             timeout: As everywhere.
             kwargs: `owner` (required), `keepalive`, `machine`, `tags`, `min_ratio`, `max_dead_boards`,
                 `max_dead_links`, `require_torus`, as `spalloc_client.Job` takes them.
@@ -325,7 +328,8 @@ class ProtocolClient:
         Raises:
             SpallocServerException: There is no owner (nothing is sent), or the server refuses.
         """
-        return self._ask(commands.create_job(args, kwargs), timeout)
+        boards, timeout = commands.timeout_apart("create_job", args, timeout)
+        return self._ask(commands.create_job(boards, kwargs), timeout)
 
     def job_keepalive(self, job_id: int, timeout: float | None = None) -> None:
         """Tell the server that somebody still wants the job."""
@@ -434,10 +438,13 @@ class ProtocolClient:
         """Which board, as `[x, y, z]`, is at cabinet `x`, frame `y`, board `z`; None if there is none."""
         return self.call("get_board_at_position", machine_name, x, y, z, timeout=timeout)
 
-    def where_is(self, timeout: float | None = None, **kwargs: str | int) -> BoardLocation | None:
+    def where_is(
+        self, *args: float | None, timeout: float | None = None, **kwargs: str | int
+    ) -> BoardLocation | None:
         """Find a board or chip.
 
         Args:
+            args: `job_id, chip_x, chip_y`, and `timeout`, as release 1!7.4 has them; or `timeout` alone.
             timeout: As everywhere.
             kwargs: One of four sets: `machine, x, y, z` · `machine, cabinet, frame, board` ·
                 `machine, chip_x, chip_y` · `job_id, chip_x, chip_y`.
@@ -449,4 +456,5 @@ class ProtocolClient:
             SpallocServerException: The arguments are none of the four sets (nothing is sent), or the server
                 refuses.
         """
-        return self._ask(commands.where_is(kwargs), timeout)
+        request, timeout = commands.where_is(args, kwargs, timeout)
+        return self._ask(request, timeout)

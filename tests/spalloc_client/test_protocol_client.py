@@ -129,6 +129,70 @@ def test_where_is_refuses_arguments_that_are_none_of_its_four_sets(
     assert not server.requests
 
 
+CHIP = Request("where_is", (), {"job_id": 7, "chip_x": 1, "chip_y": 2})
+BOARDS = {args: Request("create_job", args, {"owner": "me"}) for args in ((), (1,), (2, 3), (1, 2, 0))}
+
+FORMER: list[tuple[str, tuple[Any, ...], dict[str, Any], Request]] = [
+    ("create_job", (None,), {"owner": "me"}, BOARDS[()]),
+    ("create_job", (None, 1), {"owner": "me"}, BOARDS[1,]),
+    ("create_job", (20.0, 2, 3), {"owner": "me"}, BOARDS[2, 3]),
+    ("create_job", (20, 1, 2, 0), {"owner": "me"}, BOARDS[1, 2, 0]),
+    ("create_job", (None, 1, 2, 0), {"owner": "me", "timeout": 20}, BOARDS[1, 2, 0]),
+    ("where_is", (7, 1, 2), {}, CHIP),
+    ("where_is", (7, 1, 2, 20.0), {}, CHIP),
+    ("where_is", (7, 1, 2, None), {}, CHIP),
+    ("where_is", (7, 1), {"chip_y": 2, "timeout": 20.0}, CHIP),
+    ("where_is", (7,), {"chip_x": 1, "chip_y": 2}, CHIP),
+    ("where_is", (20.0,), {"job_id": 7, "chip_x": 1, "chip_y": 2}, CHIP),
+    ("where_is", (None,), {"job_id": 7, "chip_x": 1, "chip_y": 2}, CHIP),
+    ("call", ("version", 20.0), {}, Request("version")),
+    ("call", ("get_job_state", None, 7), {}, Request("get_job_state", (7,))),
+    ("call", ("destroy_job", 20, 7, "done"), {}, Request("destroy_job", (7, "done"))),
+    ("call", ("create_job", None, 1), {"owner": "me"}, BOARDS[1,]),
+    ("call", ("where_is", None), {"job_id": 7, "chip_x": 1, "chip_y": 2}, CHIP),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "request_"), FORMER)
+def test_arguments_may_stand_where_release_7_4_has_them(
+    client_class: Any, server: ScriptedServer, name: str, args: Any, kwargs: Any, request_: Request
+) -> None:
+    with client_class(server.hostname, server.port) as client:
+        getattr(client, name)(*args, **kwargs)
+    assert server.requests == [request_]
+
+
+@pytest.mark.parametrize("timeout_first", [("create_job", 0.01, 1), ("call", "list_jobs", 0.01)])
+def test_a_timeout_before_the_arguments_is_the_timeout(
+    client_class: Any, server: ScriptedServer, timeout_first: Any
+) -> None:
+    server.answers |= {"create_job": b"", "list_jobs": b""}
+    name, *args = timeout_first
+    with client_class(server.hostname, server.port) as client:
+        with pytest.raises(ProtocolTimeoutError, match=r"within 0\.01 s"):
+            getattr(client, name)(*args, owner="me")
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs", "said"),
+    [
+        ("create_job", (3.0, 1), {"owner": "me", "timeout": 4}, "two timeouts: 3.0 before"),
+        ("call", ("version", 3), {"timeout": 4}, "two timeouts: 3 before"),
+        ("where_is", (7, 1, 2), {"chip_x": 1}, "two values for chip_x: 1 and 1"),
+        ("where_is", (7, 1, 2, 3), {"timeout": 4}, "two values for timeout: 3 and 4"),
+    ],
+)
+def test_an_argument_that_is_given_twice_is_refused(
+    client_class: Any, server: ScriptedServer, name: str, args: Any, kwargs: Any, said: str
+) -> None:
+    client = client_class(server.hostname, server.port)
+    with pytest.raises(ValueError, match=said):
+        getattr(client, name)(*args, **kwargs)
+    with pytest.raises(SpallocServerException, match="by position, not 5 arguments"):
+        client.where_is(1, 2, 3, 4, 5)
+    assert not server.requests
+
+
 @pytest.mark.parametrize("kwargs", [{}, {"owner": None}])
 def test_a_job_without_an_owner_is_not_asked_for(
     client_class: Any, server: ScriptedServer, kwargs: Any
