@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from spinnaker.geometry import Board, Hexagon, Link, Size, hexagon, neighbour
+from spalloc_client.geometry import Board, Hexagon, Link, Size, hexagon, neighbour
 
 STEPS: Mapping[Link, Hexagon] = {
     Link.EAST: Hexagon(1, -1),

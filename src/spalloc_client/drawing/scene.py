@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import NamedTuple
 
-from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
+from spalloc_client.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

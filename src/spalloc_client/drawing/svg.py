@@ -19,8 +19,8 @@ from spalloc_client.drawing.looks import (
     looks_of,
 )
 from spalloc_client.drawing.scene import Keyed, Scene, owners_of_boards
+from spalloc_client.geometry import Board, Hexagon, Link, neighbour
 from spalloc_client.terminal.text import Text
-from spinnaker.geometry import Board, Hexagon, Link, neighbour
 
 _ROOT_3 = sqrt(3)
 _MARGIN = 12.0

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from spalloc_client.drawing.layout import Layout, folded, in_one_piece, step, unfolded
 from spalloc_client.drawing.scene import Keyed, Scene, owners_of_boards
+from spalloc_client.geometry import Board, BoardLink, Hexagon, Link, Size, neighbour
 from spalloc_client.terminal.text import Span, Style, Text
-from spinnaker.geometry import Board, BoardLink, Hexagon, Link, Size, neighbour
 
 FREE = " . "
 SET_ASIDE = "%%%"

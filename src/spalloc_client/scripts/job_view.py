@@ -145,7 +145,7 @@ def _allocation(shown: ShownJob) -> Pairs:
 
 def _map(boards: Sequence[tuple[int, int, int]], size: tuple[int, int] | None) -> list[Text]:
     from spalloc_client.drawing.text_map import job_map
-    from spinnaker.geometry import Board, Size
+    from spalloc_client.geometry import Board, Size
 
     return job_map(frozenset(Board(*board) for board in boards), None if size is None else Size(*size))
 

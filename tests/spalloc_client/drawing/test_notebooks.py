@@ -3,6 +3,9 @@
 import copy
 import json
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -54,3 +57,25 @@ def test_a_real_job_and_a_real_list_of_machines_draw_themselves() -> None:
     # A list like any other.
     assert json.loads(json.dumps(machines)) == machines == list(machines)
     assert type(copy.deepcopy(machines)) is type(pickle.loads(pickle.dumps(machines))) is list
+
+
+@pytest.mark.parametrize("before", ["", "import spinnaker; assert spinnaker.mine"])
+def test_a_module_of_the_user_s_that_is_named_spinnaker_is_not_run_to_draw(
+    tmp_path: Path, before: str
+) -> None:
+    ran = "mine = True\nprint('ran')\n"
+    (tmp_path / "spinnaker.py").write_text(ran)
+    (tmp_path / "program.py").write_text(
+        f"""
+{before}
+from spalloc_client.drawing.pictures import machines_picture
+print(machines_picture({MACHINES!r}, {JOBS!r}).count("<polygon"))
+import spinnaker
+assert spinnaker.mine
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    expected = ["ran", "12"] if before else ["12", "ran"]
+    assert (done.stdout.split(), done.stderr) == (expected, "")
