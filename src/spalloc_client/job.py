@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from _thread import TIMEOUT_MAX
+from functools import partial
 
 from spalloc_client import config, job_steps
 from spalloc_client.deadline import spoken
@@ -20,7 +22,7 @@ from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, Self, TypeVar
 
     from spalloc_client.config import Files
@@ -82,10 +84,10 @@ class Job:
         keepalive: float | UseConfig | None = USE_CONFIG,
         machine: str | None = USE_CONFIG,
         tags: Iterable[str] | UseConfig | None = USE_CONFIG,
-        min_ratio: float | UseConfig = USE_CONFIG,
+        min_ratio: float | UseConfig | None = USE_CONFIG,
         max_dead_boards: int | UseConfig | None = USE_CONFIG,
         max_dead_links: int | UseConfig | None = USE_CONFIG,
-        require_torus: bool | UseConfig = USE_CONFIG,
+        require_torus: bool | UseConfig | None = USE_CONFIG,
         ignore_version: bool | UseConfig = USE_CONFIG,
     ) -> None:
         """Request a SpiNNaker machine.
@@ -137,13 +139,13 @@ class Job:
                 are tags.
             tags: The tags a machine must have; None for `default`. Must be None when there is a machine.
             min_ratio: How square the boards must lie: short side over long side, from 0.0 (any shape) to 1.0
-                (square). For numbers of boards only.
+                (square); None for 0.333. For numbers of boards only.
             max_dead_boards: How many dead or unreachable boards to put up with, or None for any number, as
                 long as the board in the bottom-left corner is alive.
             max_dead_links: How many dead links to put up with, or None for any number. Links of wrap-around
                 count with `require_torus` only.
             require_torus: Whether edges must be joined up by wrap-around links, which generally takes a whole
-                machine. Must be False for single boards.
+                machine. Must be False, or None, for single boards.
             ignore_version: Whether to talk to servers of versions that are not known.
 
         Raises:
@@ -180,6 +182,8 @@ class Job:
         self._steps = job_steps.JobSteps(requirements)
         self._client = ProtocolClient(requirements.hostname, requirements.port)
         self._connecting = waiting_lock()
+        self._has_connected = False
+        self._process = os.getpid()
         self._helper: Keepalive | None = None
         try:
             self._run(self._steps.start())
@@ -213,8 +217,11 @@ class Job:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Free the boards."""
-        self.destroy()
+        """Free the boards; a copy of the process (a fork) leaves them to its original, if that is still there."""
+        if _is_copy(self._process):
+            self.close()
+        else:
+            self.destroy()
 
     def __del__(self) -> None:
         helper = getattr(self, "_helper", None)  # none if the constructor did not come that far
@@ -438,7 +445,7 @@ class Job:
                     self._helper.ensure()
                 if step.command == "notify_job" and self._client.entangled:
                     return None  # watching will look each second
-                return self._client.call(step.command, *step.args, timeout=step.within, **step.kwargs)
+                return self._command(step.command)(*step.args, timeout=step.within, **step.kwargs)
             case job_steps.Now():
                 return time.monotonic()
             case job_steps.Connected():
@@ -473,6 +480,11 @@ class Job:
                 log("job", step.message, warning=step.warning)
         return None
 
+    def _command(self, name: str) -> Callable[..., Any]:
+        # By its method, which is what programs' tests replace when they put a mock in the client's place.
+        method: Callable[..., Any] | None = getattr(self._client, name, None)
+        return partial(self._client.call, name) if method is None else method
+
     def _connect(self, step: job_steps.Connect) -> bool:
         # Of several threads that miss the connection, one makes it.
         within = step.within
@@ -481,10 +493,19 @@ class Job:
                 f"not connected to {self._requirements.hostname} within {spoken(within)}"
             )
         try:
-            if self._client.connected:
+            if self._has_connected and self._client.connected:
                 return False
             self._client.connect(within)
+            self._has_connected = True
             step.looking_up = self._client.looking_up
             return True
         finally:
             self._connecting.release()
+
+
+def _is_copy(of: int) -> bool:
+    if os.getpid() == of:
+        return False
+    from spalloc_client.keepalive import is_copy
+
+    return is_copy(of)

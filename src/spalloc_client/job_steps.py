@@ -78,7 +78,7 @@ class Connect:
 
     def __init__(self, within: float | None) -> None:
         self.within = within
-        self.looking_up = 0.0
+        self.looking_up: object = 0.0
         """Seconds that looking up the server's name took, beyond `within`; set by the driver."""
 
 
@@ -363,14 +363,16 @@ class JobSteps:
         self._doubtful = self._job_id is not None
         connect = Connect(within)
         new = yield connect
+        # A mock in a client's place has no times to tell, whatever class it says it has.
+        looking_up = connect.looking_up if type(connect.looking_up) is float else 0.0
         if self._requirements.ignore_version or not new:
-            return connect.looking_up
-        version = yield Ask("version", (), time_left(_later(deadline, connect.looking_up), (yield Now())))
+            return looking_up
+        version = yield Ask("version", (), time_left(_later(deadline, looking_up), (yield Now())))
         trouble = complaint(version)
         if trouble is not None:
             yield Disconnect()
             raise ValueError(f"{self._requirements.hostname}:{self._requirements.port}: {trouble}")
-        return connect.looking_up
+        return looking_up
 
     def _make_sure(self, deadline: float | None) -> Steps[None]:
         """Have the connection be one over which the job is known to be ours.
@@ -516,13 +518,20 @@ class JobSteps:
             found = yield from self.ask("where_is", job_id=self._job_id, chip_x=chip_x, chip_y=chip_y)
         except _NotOursError:
             found = None
-        if found is None:
+        if found is None or self._is_elsewhere(found, chip_x, chip_y):
             raise ValueError(f"job {self._job_id} has no chip ({chip_x}, {chip_y}), or no boards yet")
         place = found.get("physical") if isinstance(found, dict) else None
         if isinstance(place, list) and len(place) == 3 and all(type(part) is int for part in place):
             cabinet, frame, board = place
             return cabinet, frame, board
         raise _unexpected("where_is", found)
+
+    def _is_elsewhere(self, found: Json, chip_x: int, chip_y: int) -> bool:
+        """Whether a place is not the job's: servers wrap coordinates around, and look beyond its boards."""
+        return isinstance(found, dict) and (
+            found.get("job_id", self._job_id) != self._job_id
+            or found.get("job_chip", [chip_x, chip_y]) != [chip_x, chip_y]
+        )
 
     def queue_position(self) -> Steps[Any]:
         """Ask for the job's place in the queue; None if it is not queued, or is no more."""

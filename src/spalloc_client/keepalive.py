@@ -286,6 +286,11 @@ def _nothing() -> None:
     """Nothing to hang up."""
 
 
+def is_copy(of: int) -> bool:
+    """Whether this process is a copy (a fork) of process `of`, which is still there."""
+    return os.getpid() != of and _exists(of)
+
+
 def _exists(process: int) -> bool:
     try:
         os.kill(process, 0)

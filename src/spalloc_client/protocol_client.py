@@ -76,6 +76,9 @@ class ProtocolClient:
     - `SpallocServerException` when the server refuses the command.
     """
 
+    looking_up: float = 0.0
+    """Seconds that looking up the server's name took when it was last connected to."""
+
     def __init__(self, hostname: str, port: str | int = DEFAULT_PORT, timeout: float | None = None) -> None:
         """Define a new connection; `connect()` makes it.
 
@@ -96,8 +99,6 @@ class ProtocolClient:
         self._connection: Connection | None = None
         self._creation: tuple[Connection, Call] | None = None
         self._switch = RLock()
-        self.looking_up = 0.0
-        """Seconds that looking up the server's name took when it was last connected to."""
 
     def __enter__(self) -> Self:
         self.connect()

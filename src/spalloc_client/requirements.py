@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from spalloc_client import checks
-from spalloc_client.config import USER_CONFIG_FILE
+from spalloc_client.config import DEFAULT_CONFIG, USER_CONFIG_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ USE_CONFIG: Literal["USE_CONFIG"] = "USE_CONFIG"
 """An argument that was not given: the configuration says."""
 
 UseConfig: TypeAlias = "Literal['USE_CONFIG']"
+
+
+_USUAL_RATIO = float(DEFAULT_CONFIG["min_ratio"])
 
 
 class Requirements:
@@ -168,7 +171,7 @@ def _wishes(
             f"Only one of tags and machine may be specified: machine is {machine!r}"
             f"{_origin('machine', given)} and tags is {tags!r}{_origin('tags', given)}; give None for one of them"
         )
-    require_torus = checks.flag("require_torus", said["require_torus"])
+    require_torus = said["require_torus"] is not None and checks.flag("require_torus", said["require_torus"])
     if require_torus and (not shape or shape == (1,) or len(shape) == 3):
         raise ValueError(
             f"require_torus is True{_origin('require_torus', given)}; it must be False for a single board, "
@@ -179,7 +182,7 @@ def _wishes(
         "keepalive": keepalive,
         "machine": machine,
         "tags": tags,
-        "min_ratio": checks.min_ratio(said["min_ratio"]),
+        "min_ratio": _USUAL_RATIO if said["min_ratio"] is None else checks.min_ratio(said["min_ratio"]),
         "max_dead_boards": checks.dead_boards(said["max_dead_boards"]),
         "max_dead_links": checks.dead_links(said["max_dead_links"]),
         "require_torus": require_torus,

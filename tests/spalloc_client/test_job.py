@@ -1,12 +1,15 @@
 # Jobs, blocking and asyncio: against a whole site with virtual boards, and against servers that misbehave.
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pytest
 
 from spalloc_client import (
@@ -103,6 +106,35 @@ def test_the_place_of_a_chip_is_a_cabinet_a_frame_and_a_board(job_class: Any, si
         assert list(place) == found["physical"]
         with pytest.raises(ValueError, match=r"has no chip \(500, 4\)"):
             job.where_is_machine(500, 4)
+
+
+@pytest.mark.parametrize("chip", [(100, 100), (8, 0), (0, 8), (-1, 0), (48, 0), (7, 0)])
+def test_a_chip_outside_of_the_job_has_no_place_in_it(
+    job_class: Any, site: EmbeddedSite, chip: tuple[int, int]
+) -> None:
+    with job_class(1, **arguments(site)) as job:
+        with pytest.raises(ValueError, match=re.escape(f"job {job.id} has no chip {chip}")):
+            job.where_is_machine(*chip)
+        assert job.where_is_machine(np.int64(7), 7) == job.where_is_machine(0, 0)
+
+
+@pytest.mark.parametrize("autospec", [False, True])
+def test_a_program_s_test_can_put_a_mock_in_the_place_of_the_client(autospec: bool) -> None:
+    with mock.patch("spalloc_client.job.ProtocolClient", autospec=autospec) as kind:
+        client = kind.return_value
+        client.version.return_value = "9.0.0"
+        with pytest.raises(ValueError, match=r"version is 9\.0\.0"):
+            Job(hostname="h", owner="me", config_filenames=[])
+        client.version.return_value = "1.0.0"
+        client.create_job.return_value = 7
+        client.get_job_state.return_value = READY
+        client.get_job_machine_info.return_value = {
+            "width": 8, "height": 8, "connections": [[[0, 0], "board"]], "machine_name": "m", "boards": [[0, 0, 0]],
+        }  # fmt: skip
+        with Job(3, hostname="h", owner="me", keepalive=None, config_filenames=[]) as job:
+            assert (job.id, job.hostname) == (7, "board")
+    assert client.create_job.call_args.args == (3,)
+    client.destroy_job.assert_called_once_with(7, None, timeout=mock.ANY)
 
 
 def test_a_wait_returns_the_new_state_or_after_its_time_the_old_one(

@@ -307,6 +307,48 @@ def test_a_copy_of_the_process_that_closes_its_job_does_not_end_the_original_s_h
         assert server.requests[-1].command == "destroy_job"
 
 
+LEAVING = """
+import os, sys
+from spalloc_client import Job
+with Job(hostname=sys.argv[1], port=sys.argv[2], owner="me", config_filenames=[]) as job:
+    child = os.fork()
+    if sys.argv[3] == "copy" and child == 0:
+        sys.exit(3)
+    if sys.argv[3] == "daemon" and child != 0:
+        os._exit(0)
+    if child != 0:
+        os.waitpid(child, 0)
+    else:
+        sys.stdin.read()
+    print(job.id, job.state.name, flush=True)
+"""
+
+
+def test_a_copy_of_the_process_that_leaves_the_block_leaves_the_job_to_its_original(
+    site: EmbeddedSite,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING, site.hostname, str(site.port), "copy"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    job, state = done.stdout.split()
+    assert (state, done.stderr) == ("ready", "")
+    with ProtocolClient(site.hostname, site.port) as client:
+        assert client.get_job_state(int(job))["state"] == JobState.destroyed
+
+
+def test_a_daemon_that_leaves_the_block_frees_the_boards(site: EmbeddedSite, watch: Any) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEAVING, site.hostname, str(site.port), "daemon"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.wait(PATIENCE) == 0
+    out, _ = process.communicate("")
+    job, state = out.split()
+    assert state == "ready"
+    assert watch(int(job), PATIENCE) is not None
+
+
 def test_nobody_waits_for_the_helper_to_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A Job is there as soon as the server has said so, also if Python never comes up in the helper."""
     never = tmp_path / "python"

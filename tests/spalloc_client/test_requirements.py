@@ -50,6 +50,11 @@ def test_none_is_something_to_say() -> None:
     )
 
 
+def test_none_for_what_has_no_none_means_the_default() -> None:
+    asked = ask(1, configured={"min_ratio": 0.7, "require_torus": True}, min_ratio=None, require_torus=None)
+    assert (asked.kwargs["min_ratio"], asked.kwargs["require_torus"]) == (0.333, False)
+
+
 def test_an_argument_may_say_that_it_was_not_given() -> None:
     assert ask(configured={"owner": "you"}, owner=USE_CONFIG).kwargs["owner"] == "you"
     assert ask(configured={"keepalive": 7.0}, keepalive="USE_CONFIG").keepalive == 7.0
@@ -142,7 +147,7 @@ WRONG: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((), {"tags": Path("a")}, "it must be a list of tags (strings), or None"),
     ((), {"tags": 7}, "tags is 7; it must be"),
     ((), {"min_ratio": -0.1}, "min_ratio is -0.1; it must be a number from 0.0 (any shape) to 1.0 (square)"),
-    ((), {"min_ratio": None}, "min_ratio is None; it must be"),
+    ((), {"min_ratio": "square"}, "min_ratio is 'square'; it must be"),
     (
         (),
         {"max_dead_boards": -1},
@@ -153,7 +158,7 @@ WRONG: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
         {"max_dead_links": 0.5},
         "max_dead_links is 0.5; it must be a whole number, 0 or more, or None for any",
     ),
-    ((4, 2), {"require_torus": None}, "require_torus is None; it must be True or False"),
+    ((4, 2), {"require_torus": 1}, "require_torus is 1; it must be True or False"),
     ((), {"require_torus": True}, "require_torus is True; it must be False for a single board"),
     ((1,), {"require_torus": True}, "require_torus is True; it must be False for a single board"),
     ((0, 0, 0), {"require_torus": True}, "require_torus is True; it must be False for a single board"),

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from spalloc_client import config, job_steps
 from spalloc_client.aio.protocol_client import ProtocolClient
 from spalloc_client.deadline import spoken
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
-from spalloc_client.keepalive import Keepalive
+from spalloc_client.keepalive import Keepalive, is_copy
 from spalloc_client.logs import log
 from spalloc_client.requirements import USE_CONFIG, UseConfig, gather
 from spalloc_client.states import JobState
@@ -60,10 +62,10 @@ class Job:
         keepalive: float | UseConfig | None = USE_CONFIG,
         machine: str | None = USE_CONFIG,
         tags: Iterable[str] | UseConfig | None = USE_CONFIG,
-        min_ratio: float | UseConfig = USE_CONFIG,
+        min_ratio: float | UseConfig | None = USE_CONFIG,
         max_dead_boards: int | UseConfig | None = USE_CONFIG,
         max_dead_links: int | UseConfig | None = USE_CONFIG,
-        require_torus: bool | UseConfig = USE_CONFIG,
+        require_torus: bool | UseConfig | None = USE_CONFIG,
         ignore_version: bool | UseConfig = USE_CONFIG,
     ) -> None:
         """Describe a job; the request is made when the Job is awaited or entered.
@@ -96,6 +98,8 @@ class Job:
         self._steps = job_steps.JobSteps(self._requirements)
         self._client = ProtocolClient(self._requirements.hostname, self._requirements.port)
         self._connecting = asyncio.Lock()
+        self._has_connected = False
+        self._process = os.getpid()
         self._helper: Keepalive | None = None
         self._started = False
 
@@ -123,8 +127,11 @@ class Job:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Free the boards."""
-        await self.destroy()
+        """Free the boards; a copy of the process (a fork) leaves them to its original, if that is still there."""
+        if is_copy(self._process):
+            await self.close()
+        else:
+            await self.destroy()
 
     def __del__(self) -> None:
         helper = getattr(self, "_helper", None)  # none if the constructor did not come that far
@@ -352,7 +359,7 @@ class Job:
             case job_steps.Ask():
                 if self._helper is not None:
                     self._helper.ensure()
-                return await self._client.call(step.command, *step.args, timeout=step.within, **step.kwargs)
+                return await self._command(step.command)(*step.args, timeout=step.within, **step.kwargs)
             case job_steps.Now():
                 return asyncio.get_running_loop().time()
             case job_steps.Connected():
@@ -385,6 +392,11 @@ class Job:
                 log("job", step.message, warning=step.warning)
         return None
 
+    def _command(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        # By its method, which is what programs' tests replace when they put a mock in the client's place.
+        method: Callable[..., Coroutine[Any, Any, Any]] | None = getattr(self._client, name, None)
+        return partial(self._client.call, name) if method is None else method
+
     async def _connect(self, step: job_steps.Connect) -> bool:
         # Of several tasks that miss the connection, one makes it.
         try:
@@ -395,9 +407,10 @@ class Job:
                 f"not connected to {self._requirements.hostname} within {spoken(step.within)}"
             ) from None
         try:
-            if self._client.connected:
+            if self._has_connected and self._client.connected:
                 return False
             await self._client.connect(step.within)
+            self._has_connected = True
             step.looking_up = self._client.looking_up
             return True
         finally:

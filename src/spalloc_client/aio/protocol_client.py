@@ -47,6 +47,9 @@ class ProtocolClient:
             print(await c.wait_for_notification())
     """
 
+    looking_up: float = 0.0
+    """Seconds that looking up the server's name took when it was last connected to."""
+
     def __init__(self, hostname: str, port: str | int = DEFAULT_PORT, timeout: float | None = None) -> None:
         """Define a new connection; `connect()` makes it.
 
@@ -65,8 +68,6 @@ class ProtocolClient:
         self._server = f"{self._hostname}:{self._port}"
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
-        self.looking_up = 0.0
-        """Seconds that looking up the server's name took when it was last connected to."""
         self._creation: tuple[Connection, AwaitedCall] | None = None
 
     async def __aenter__(self) -> Self:
