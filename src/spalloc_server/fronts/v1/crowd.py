@@ -41,12 +41,11 @@ class Member(Protocol):
 class Group(Line):
     """The connections from one group of addresses."""
 
-    __slots__ = ("bytes", "members", "name", "weights")
+    __slots__ = ("bytes", "members", "weights")
 
     def __init__(self, name: str) -> None:
         """Begin with none."""
-        super().__init__()
-        self.name = name
+        super().__init__(name)
         self.members: dict[Member, None] = {}
         """In the order in which they came."""
         self.weights: dict[Member, int] = {}

@@ -88,10 +88,12 @@ class Client(Protocol):
 class Line:
     """The clients of one group that wait."""
 
-    __slots__ = ("changes", "putting_aside", "ready")
+    __slots__ = ("changes", "name", "putting_aside", "ready")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         """Begin with nobody waiting."""
+        self.name = name
+        """The group's: the same when the group comes back after its last connection has ended."""
         self.ready: Rotation[str, Client] = Rotation()
         """Those who wait for a turn, by owner."""
         self.putting_aside: Rotation[str, Client] = Rotation()
@@ -117,7 +119,8 @@ class Turns:
         self._next: asyncio.Handle | None = None
         self._heard_at = 0.0
         self._effort = 0
-        self._heard_last: Line | None = None
+        self._heard_last: str | None = None
+        """The name of the group that was heard last."""
         self._alone_from = 0.0
         self.most_changes = MOST_CHANGES
         """Changes of one group that may be on their way to the disk."""
@@ -137,10 +140,10 @@ class Turns:
 
         An event loop's time may stand still while it serves all who were heard at once.
         """
-        if client.group is not self._heard_last:
+        if client.group.name != self._heard_last:
             if self._heard_last is not None:
                 self._alone_from = now + AMONG_OTHERS_SECONDS
-            self._heard_last = client.group
+            self._heard_last = client.group.name
         self.most_changes = MOST_CHANGES if now >= self._alone_from else MOST_CHANGES_AMONG_OTHERS
         if not self._lines:
             if not 0.0 <= now - self._heard_at <= AT_ONCE_SECONDS:

@@ -150,8 +150,16 @@ def test_a_commit_that_others_wait_for_has_few_changes_of_a_flood(monkeypatch: p
     assert max(_commits(monkeypatch, test)) <= 2 * (MOST_CHANGES_AMONG_OTHERS + 1) + 12
 
 
-def test_who_is_alone_may_change_more_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("came_back", [False, True], ids=["first", "came back"])
+def test_who_is_alone_may_change_more_at_once(monkeypatch: pytest.MonkeyPatch, came_back: bool) -> None:
     async def test(front: Front) -> None:
+        if came_back:
+            # Its connections ended, one by one, before it made new ones; nobody else was there meanwhile.
+            for _ in range(3):
+                wire = Wire(front, "10.0.0.1")
+                wire.says(VERSION)
+                await wire.answers(1)
+                await wire.ends()
         crowd = [Wire(front, "10.0.0.1") for _ in range(200)]
         for wire in crowd:
             wire.says(request("create_job", 999, owner="me") * 2)
