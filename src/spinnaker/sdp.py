@@ -3,6 +3,7 @@
 # What the payload means is the subject of scp.py; nothing here knows a command.
 """SDP, the SpiNNaker datagram protocol: headers and their encoding."""
 
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple, Self
 
@@ -13,6 +14,7 @@ UDP_PADDING = 2
 """Bytes before the SDP header in a UDP datagram; they carry nothing."""
 
 HEADER_BYTES = 8
+_END = UDP_PADDING + HEADER_BYTES
 MAX_DATA_BYTES = 256
 """The most data that SCAMP and the BMP take in one packet, after the command and its three arguments."""
 
@@ -24,6 +26,8 @@ HOST_TAG = 0xFF
 """The tag of a packet that a host sends: reply to where it came from."""
 
 _HEADER = Struct("<2x8B")
+_KNOWN_HEADERS = 1024
+"""Headers that need not be made out again: whoever talks has few ends to talk with."""
 _CORE_MASK = 0x1F
 _PORT_SHIFT = 5
 
@@ -87,22 +91,26 @@ class SdpHeader(NamedTuple):
             origin.x,
         )
 
-    @classmethod
-    def decode(cls, datagram: bytes) -> Self:
+    @staticmethod
+    def decode(datagram: bytes) -> "SdpHeader":
         """Return the header of a UDP datagram.
 
         Raises:
             PacketError: The datagram is too short to hold one.
         """
-        if len(datagram) < UDP_PADDING + HEADER_BYTES:
+        if len(datagram) < _END:
             raise PacketError(
-                f"a datagram of {len(datagram)} bytes holds no SDP header; "
-                f"the shortest has {UDP_PADDING + HEADER_BYTES}"
+                f"a datagram of {len(datagram)} bytes holds no SDP header; the shortest has {_END}"
             )
-        flags, tag, to, origin, to_y, to_x, origin_y, origin_x = _HEADER.unpack_from(datagram)
-        return cls(
-            Endpoint(to_x, to_y, to & _CORE_MASK, to >> _PORT_SHIFT),
-            Endpoint(origin_x, origin_y, origin & _CORE_MASK, origin >> _PORT_SHIFT),
-            flags,
-            tag,
-        )
+        return _decoded(datagram[UDP_PADDING:_END])
+
+
+@lru_cache(maxsize=_KNOWN_HEADERS)
+def _decoded(header: bytes) -> SdpHeader:
+    flags, tag, to, origin, to_y, to_x, origin_y, origin_x = header
+    return SdpHeader(
+        Endpoint(to_x, to_y, to & _CORE_MASK, to >> _PORT_SHIFT),
+        Endpoint(origin_x, origin_y, origin & _CORE_MASK, origin >> _PORT_SHIFT),
+        flags,
+        tag,
+    )

@@ -78,28 +78,31 @@ class Headcount:
             host: Where it would come from.
         """
         group = group_of(host)
-        here = group or "this host"
         for count, setting, limit, of_whom in (
             (
-                self._queued_from_host[group],
+                self._queued_from_host.get(group, 0),
                 "queued_from_one_host",
                 limits.queued_from_one_host,
-                f"created from {here} waiting for boards",
+                "created from {here} waiting for boards",
             ),
-            (self._from_host[group], "from_one_host", limits.from_one_host, f"created from {here}"),
-            (self._of_owner[owner], "of_one_owner", limits.of_one_owner, f"of the owner {owner[:60]!r}"),
+            (self._from_host.get(group, 0), "from_one_host", limits.from_one_host, "created from {here}"),
+            (self._of_owner.get(owner, 0), "of_one_owner", limits.of_one_owner, "of the owner {owner!r}"),
             (self._queued, "queued", limits.queued, "waiting for boards"),
             (self._live, "live", limits.live, "here"),
         ):
             if count >= limit:
+                those = of_whom.format(here=group or "this host", owner=owner[:60])
                 return (
-                    f"there are {count} jobs {of_whom}, and this server allows {limit} (its setting "
+                    f"there are {count} jobs {those}, and this server allows {limit} (its setting "
                     f"jobs.{setting}); destroy some, or try again when some have ended"
                 )
         return None
 
 
 def _count(counter: Counter[str], name: str, change: int) -> None:
-    counter[name] += change
-    if not counter[name]:
+    # Not as `counter[name] += change`: a Counter is slow with names that it does not have.
+    count = counter.get(name, 0) + change
+    if count:
+        counter[name] = count
+    else:
         del counter[name]

@@ -5,7 +5,7 @@
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -104,26 +104,27 @@ class Bmps:
         pieces = self._split(order)
         answer = _Answer(order.number, len(pieces), done)
         for frame, (boards, cut) in pieces.items():
-            piece = Piece(order.number, frozenset(boards), order.on, frozenset(cut), answer.of_frame(boards))
+            piece = Piece(order.number, order.on, cut, answer.of_frame(boards))
             self._frames[order.machine, frame].add(piece)
 
     def watch(self, order: PowerOrder) -> None:
         """Look from time to time whether boards are as they were made by an order to an earlier process."""
-        for frame, (boards, cut) in self._split(order).items():
-            for slot in boards:
-                stopped = frozenset(link for where, link in cut if where == slot)
+        for frame, (_, cut) in self._split(order).items():
+            for slot, stopped in cut.items():
                 self._frames[order.machine, frame].watch(slot, Standing(order.number, order.on, stopped))
 
-    def _split(self, order: PowerOrder) -> dict[Frame, tuple[dict[int, Board], set[tuple[int, Link]]]]:
-        """Return the boards of an order and the links to be stopped, by frame and by their place in it."""
-        machine = self._machines[order.machine]
-        pieces: dict[Frame, tuple[dict[int, Board], set[tuple[int, Link]]]] = defaultdict(lambda: ({}, set()))
-        for board in order.boards:
-            place = machine.places[board]
-            pieces[place.in_frame][0][place.board] = board
+    def _split(self, order: PowerOrder) -> dict[Frame, tuple[dict[int, Board], dict[int, frozenset[Link]]]]:
+        """Return the boards of an order and their links that are to be stopped, by frame and by place in it."""
+        places = self._machines[order.machine].places
+        stopped: dict[Board, list[Link]] = {board: [] for board in order.boards}
         for board, link in order.cut:
-            place = machine.places[board]
-            pieces[place.in_frame][1].add((place.board, link))
+            stopped[board].append(link)
+        pieces: dict[Frame, tuple[dict[int, Board], dict[int, frozenset[Link]]]] = {}
+        for board, links in stopped.items():
+            place = places[board]
+            boards, cut = pieces.setdefault(place.in_frame, ({}, {}))
+            boards[place.board] = board
+            cut[place.board] = frozenset(links)
         return pieces
 
     def _driver(

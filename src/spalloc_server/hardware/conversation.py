@@ -162,7 +162,8 @@ class Conversation(asyncio.DatagramProtocol):
             return
         del self._under_way[reply.sequence]
         self._answers[asked.place] = reply
-        self._send_more()
+        if self._waiting or not self._under_way:
+            self._send_more()
 
     def _send_more(self) -> None:
         if self._waiting and len(self._under_way) < WINDOW:

@@ -40,11 +40,9 @@ class Piece:
 
     order: int
     """The order's number."""
-    slots: frozenset[int]
-    """Boards in the frame, 0 to 23."""
     on: bool
-    cut: frozenset[tuple[int, Link]]
-    """Links to be stopped once the boards are on."""
+    cut: Mapping[int, frozenset[Link]]
+    """Each board in the frame, 0 to 23, with its links that are to be stopped once it is on."""
     done: Callable[[Mapping[int, str]], None]
     """Called once, with the boards that failed, and why."""
     _open: set[int] = field(init=False)
@@ -52,7 +50,7 @@ class Piece:
 
     def __post_init__(self) -> None:
         """Begin with everything still to be done."""
-        self._open = set(self.slots)
+        self._open = set(self.cut)
 
     def settle(self, slot: int, failure: str | None = None) -> None:
         """Note that a board is as wanted, or will not be, and why."""
@@ -158,7 +156,7 @@ class FrameDriver:
 
     def add(self, piece: Piece) -> None:
         """Have a piece done in the next turn."""
-        for slot in piece.slots:
+        for slot in piece.cut:
             self._standing.pop(slot, None)
             replaced = self._goals.pop(slot, None)
             self._goals[slot] = _Goal(piece)
@@ -295,7 +293,7 @@ class FrameDriver:
             await self._bmp.settle_old(min(goals))
             return {}
         self._be_sure_of(goals)
-        findings = await self._bmp.isolate({slot: _cut(goal.piece, slot) for slot, goal in goals.items()})
+        findings = await self._bmp.isolate({slot: goal.piece.cut[slot] for slot, goal in goals.items()})
         for slot, links in findings.mended.items():
             if slot not in findings.failed:
                 self.listener.retried(slot, f"{_named(links)} had to be set again")
@@ -316,7 +314,7 @@ class FrameDriver:
         for slot in slots:
             piece, why = goals[slot].piece, failed.get(slot)
             if why is None and slot not in self._goals:
-                self._standing[slot] = Standing(piece.order, piece.on, _cut(piece, slot))
+                self._standing[slot] = Standing(piece.order, piece.on, piece.cut[slot])
             piece.settle(slot, why)
 
     # Looks
@@ -406,10 +404,6 @@ class FrameDriver:
         if not self._silent:
             self._silent = True
             self.listener.silent(why)
-
-
-def _cut(piece: Piece, slot: int) -> frozenset[Link]:
-    return frozenset(link for where, link in piece.cut if where == slot)
 
 
 def _named(links: Iterable[Link]) -> str:

@@ -123,9 +123,8 @@ class Bench:
     ) -> None:
         piece = Piece(
             next(self.orders),
-            frozenset(slots),
             on,
-            frozenset(cut or ()),
+            {slot: frozenset(link for where, link in cut or () if where == slot) for slot in slots},
             lambda failed: self.done.__setitem__(name, failed),
         )
         self.process.enter(self.driver.add, piece)
