@@ -8,15 +8,22 @@ from __future__ import annotations
 import os
 import re
 
-from spalloc_client.config import DEFAULT_CONFIG, SECTION, USER_CONFIG_FILE, read_config, read_with_origins
+from spalloc_client.config import (
+    DEFAULT_CONFIG,
+    SECTION,
+    USER_CONFIG_FILE,
+    read_config,
+    read_with_origins,
+    without_mistakes,
+)
 from spalloc_client.errors import ConfigError
 from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.server import Server
 from spalloc_client.scripts.showing import add_json, json_line
-from spalloc_client.terminal.console import output
+from spalloc_client.terminal.console import messages, output
 from spalloc_client.terminal.table import table
-from spalloc_client.terminal.text import printable
+from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 USAGE, f"{' '.join([action, *words])!r} is none of: show; set NAME VALUE; unset NAME; check"
             )
         if action == "show":
-            _show(as_json=arguments.json)
-        elif action == "check":
+            return _show(as_json=arguments.json)
+        if action == "check":
             server = Server.chosen_by(arguments)
             endings.server = str(server)
             _check(server)
@@ -79,20 +86,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             _change(arguments.file, *words)
         return SUCCESS
 
-    return enter(endings, argv, parser, act)
+    return enter(endings, argv, parser, act, lambda arguments: arguments.action == ["check"])
 
 
-def _show(*, as_json: bool) -> None:
-    values, origins = read_with_origins()
+def _show(*, as_json: bool) -> int:
+    """Show all settings; those that can't be used with what is wrong, and that is the exit status."""
+    config, origins = read_with_origins()
+    values, mistakes = without_mistakes(config)
     found: dict[str, object] = {name: values[name] for name in OPTIONS}  # type: ignore[literal-required]
     if as_json:
-        shown = {name: {"value": found[name], "from": origins.get(name)} for name in OPTIONS}
+        shown = {
+            name: {"value": None, "from": origins.get(name), "mistake": str(mistakes[name])}
+            if name in mistakes
+            else {"value": found[name], "from": origins.get(name)}
+            for name in OPTIONS
+        }
         output().print([json_line(shown)])
-        return
-    rows = [
-        (name, printable(_as_said(found[name])), printable(origins.get(name, "default"))) for name in OPTIONS
-    ]
-    output().print(table(["Option", "Value", "From"], rows))
+    else:
+        rows = [
+            (
+                name,
+                Text("mistaken", Style.RED) if name in mistakes else printable(_as_said(found[name])),
+                printable(origins.get(name, "default")),
+            )
+            for name in OPTIONS
+        ]
+        output().print(table(["Option", "Value", "From"], rows))
+        messages().print([f"{COMMAND}: {printable(str(mistake))}" for mistake in mistakes.values()])
+    return USAGE if mistakes else SUCCESS
 
 
 def _as_said(value: object) -> str:
@@ -117,7 +138,8 @@ def _change(filename: str, name: str, value: str | None = None) -> None:
     fresh = f"{filename}.new"
     try:
         try:
-            with open(filename, encoding="utf-8") as file:  # noqa: PTH123  # as config.py does
+            # As config.py does; without its mark, which some editors put there, the file is the same.
+            with open(filename, encoding="utf-8-sig") as file:  # noqa: PTH123
                 text = file.read()
         except FileNotFoundError:
             text = ""

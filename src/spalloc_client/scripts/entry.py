@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 COMPLETE = "--complete"
 """The first argument by which a shell's script asks what can stand at the cursor."""
 
-_QUESTIONS = ("--help", "-h", "--version", "-V")
-"""First arguments that the configuration has nothing to say to, but for defaults that help shows."""
-
-
 _OF_NEW_JOBS = (
     "owner", "keepalive", "machine", "tags", "min_ratio", "max_dead_boards", "max_dead_links", "require_torus",
 )  # fmt: skip
@@ -41,6 +37,7 @@ def enter(
     argv: Sequence[str] | None,
     make_parser: Callable[[Config], Parser],
     act: Callable[[Arguments], int],
+    uses_configuration: Callable[[Arguments], bool] = lambda _: True,
 ) -> int:
     """Run a command from its arguments to its exit status.
 
@@ -49,6 +46,7 @@ def enter(
         argv: The arguments, without the command's name; None for those of this process.
         make_parser: Makes the command's parser from the configuration.
         act: Does what the arguments say, and returns the exit status.
+        uses_configuration: Whether what the arguments say needs what the configuration says: mistakes there are told.
     """
     open_streams(answers=True)
     words = sys.argv[1:] if argv is None else list(argv)
@@ -62,9 +60,11 @@ def enter(
         switch_interruption(on=True)
         logs.teller = endings.warn
         try:
-            config, mistakes = without_mistakes(_config(words))
+            config, mistakes = _config()
+            # Who asks for help may be about to mend what is wrong: that is judged afterwards.
             arguments = make_parser(config).parse_args(words)
-            _judge(mistakes, arguments)
+            if uses_configuration(arguments):
+                _judge(mistakes, arguments)
             endings.debug = arguments.debug
             if arguments.debug:
                 import logging
@@ -87,14 +87,13 @@ def _judge(mistakes: Mapping[str, ConfigError], arguments: Arguments) -> None:
             raise mistake
 
 
-def _config(words: Sequence[str]) -> Config:
+def _config() -> tuple[Config, Mapping[str, ConfigError]]:
     try:
-        return read_config()
-    except ConfigError:
-        # Who asks for help may be about to mend just that. First only: later words may be a wrapped command's.
-        if words[:1] and words[0] in _QUESTIONS:
-            return read_config([])
-        raise
+        return without_mistakes(read_config())
+    except ConfigError as error:
+        # A file that can't be read at all: what it says of each option is not known.
+        config = read_config([])
+        return config, dict.fromkeys(config, error)
 
 
 def open_streams(*, answers: bool = False) -> None:

@@ -97,6 +97,39 @@ def test_it_writes_the_user_s_file_and_no_value_that_can_t_be_read(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    ("mistaken", "mended"),
+    [
+        ("port = x\ntimeout = soon\nowner = %(nobody)s\n", 22244),
+        ("hostname = old\nport = 1\nport = 2\n", 22244),
+        ("hostname = old\nport = x\n", 22244),
+    ],
+)
+def test_mistakes_in_a_file_can_be_mended_one_by_one(tmp_path: Path, mistaken: str, mended: int) -> None:
+    file = tmp_path / "spalloc"
+    file.write_text("[spalloc]\n" + mistaken, encoding="utf-8-sig")
+    for words in (("unset", "port"), ("set", "hostname", "new"), ("set", "owner", "me")):
+        ended = run(*words, home=tmp_path)
+        assert (ended.returncode, ended.stderr) == (0, "")
+    config = read_config([file], {})
+    assert (config["hostname"], config["owner"], config["port"]) == ("new", "me", mended)
+
+
+@pytest.mark.slow
+def test_settings_that_can_t_be_used_are_shown_as_such_beside_the_others(tmp_path: Path) -> None:
+    (tmp_path / "spalloc").write_text("[spalloc]\nport = x\nowner = jane\n")
+    shown = run(home=tmp_path)
+    wrong = f"{tmp_path}/spalloc: port is 'x'; it must be a whole number from 1 to 65535"
+    assert (shown.returncode, shown.stderr) == (2, f"spalloc-config: {wrong}\n")
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    assert ["port", "mistaken", f"{tmp_path}/spalloc"] in rows
+    assert ["owner", "jane", f"{tmp_path}/spalloc"] in rows
+    as_json = json.loads(run("--json", home=tmp_path).stdout)
+    assert as_json["port"] == {"value": None, "from": f"{tmp_path}/spalloc", "mistake": wrong}
+    assert run("check", home=tmp_path).stderr == f"spalloc-config: {wrong}\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("words", "status", "said"),
     [
         (("set", "ownre", "me"), 2, "there is no option ownre; there are: hostname, owner"),
