@@ -95,8 +95,8 @@ def refusal(client: Any, *args: Any, **kwargs: Any) -> str:
 
 
 def _published(state: dict[str, Any]) -> dict[str, Any]:
-    """A job's state without the key that only our server has; see the page on extensions of the protocol."""
-    return {key: value for key, value in state.items() if key != "ended_here"}
+    """A job's state without the keys that only our server has; see the page on extensions of the protocol."""
+    return {key: value for key, value in state.items() if key not in ("ended_here", "ended_by")}
 
 
 def results(job_class: Any, client_class: Any, hostname: str, port: int) -> dict[str, Any]:

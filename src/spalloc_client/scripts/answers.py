@@ -125,7 +125,7 @@ class MachineAnswer:
 class Status:
     """The state of any job, also one that is no more, as `get_job_state` describes it."""
 
-    __slots__ = ("ended_here", "host", "keepalive", "power", "reason", "start_time", "state")
+    __slots__ = ("ended_by", "ended_here", "host", "keepalive", "power", "reason", "start_time", "state")
     state: int
     power: bool | None
     reason: str | None
@@ -134,7 +134,9 @@ class Status:
     start_time: float | None
     host: str | None
     ended_here: bool
-    """Whether its end was asked for by this host, as far as the server tells."""
+    """Whether its end was asked for from the address that this was asked from, as far as the server tells."""
+    ended_by: str | None
+    """The address of the host that asked for its end, if one did and the server tells."""
 
     def __init__(self, answer: Answer) -> None:
         """Read it.
@@ -150,6 +152,7 @@ class Status:
             self.start_time = answer["start_time"]
             self.host = _optional_text(answer.get("keepalivehost"))
             self.ended_here = answer.get("ended_here") is True
+            self.ended_by = _optional_text(answer.get("ended_by"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unreadable("a job's state", error) from error
 

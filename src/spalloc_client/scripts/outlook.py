@@ -107,12 +107,20 @@ class Outlook:
                 self._tell(seen_again(self._job_id, self._server))
             if status.state in _ENDED:
                 self._over.set()
-                self._tell(ended(self._job_id, status.state, status.reason, asked_here=status.ended_here))
+                asked_here = status.ended_here or self._is_this_host(status.ended_by)
+                self._tell(ended(self._job_id, status.state, status.reason, asked_here=asked_here))
                 return False
             if network.connections != self._known:
                 self._known = network.connections
                 self._tell(moved(self._job_id, self._known))
         return True
+
+    def _is_this_host(self, address: str | None) -> bool:
+        if address is None:
+            return False
+        from spalloc_client.scripts.this_host import is_this_host
+
+        return is_this_host(address, self._server[0])
 
 
 def _wait_for_change(client: ProtocolClient) -> None:

@@ -614,6 +614,7 @@ def test_who_asked_for_a_job_s_end_is_told_and_recorded() -> None:
         await elsewhere.call("destroy_job", job, "Enough.")
         assert (await peer.call("get_job_state", job))["ended_here"] is False
         assert (await elsewhere.call("get_job_state", job))["ended_here"] is True
+        assert (await peer.call("get_job_state", job))["ended_by"] == "127.0.0.2"
         await _recorded(front.engine)
         (record,) = [record for record in front.store.recall(ended_limit=9).jobs if record.id == job]
         assert record.ended_by == "127.0.0.2"

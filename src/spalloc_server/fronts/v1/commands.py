@@ -491,6 +491,7 @@ def _fate(ended: JobRecord | None, host: str) -> Json:
         "start_time": None,
         "keepalivehost": None,
         "ended_here": ended is not None and ended.ended_by == host,
+        "ended_by": None if ended is None else ended.ended_by,
     }
 
 

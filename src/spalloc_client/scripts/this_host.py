@@ -1,0 +1,45 @@
+# A host has several addresses, and a server sees the one that a connection happened to come from: who ended a job by
+# `localhost` and who waits for it by the host's name may be the same.
+"""Which addresses are this host's own."""
+
+from __future__ import annotations
+
+import socket
+
+_LOOPBACK = ("127.0.0.1", "::1")
+"""What connections within a host come from; virtual boards and the like have the rest of 127.0.0.0/8."""
+
+
+def is_this_host(address: str, server: str) -> bool:
+    """Return whether a server that sees a connection come from `address` sees this host.
+
+    Args:
+        address: An IPv4 or IPv6 address.
+        server: The server's name or address, as it is known here.
+    """
+    plain = _plain(address)
+    if plain in _LOOPBACK:
+        return any(map(_is_own, _addresses(server)))  # it is the server's own host that it sees
+    return not plain.startswith("127.") and _is_own(plain)
+
+
+def _plain(address: str) -> str:
+    """Return an address without its scope, and IPv4 that came over IPv6 as IPv4."""
+    return address.partition("%")[0].lower().removeprefix("::ffff:")
+
+
+def _addresses(server: str) -> set[str]:
+    try:
+        return {_plain(str(info[4][0])) for info in socket.getaddrinfo(server, None)}
+    except OSError:
+        return set()
+
+
+def _is_own(address: str) -> bool:
+    """Return whether this host has an address: what it has not can't be listened at."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
