@@ -623,7 +623,9 @@ class Engine:
             return
         self._alarm = None
         with self._deciding():
-            self.site.tick(self.clock.now(), wall=self.clock.wall(), unheard=self.unheard())
+            began = self.clock.now()
+            self.site.tick(began, wall=self.clock.wall(), unheard=self.unheard())
+            self.measures.decisions.add(self.clock.now() - began)
         self.event()
 
     def _may_judge(self) -> bool:

@@ -47,7 +47,7 @@ class Measures:
     """What the engine counts."""
 
     decisions: Durations = field(default_factory=Durations)
-    """How long the core took over which jobs start, once for every batch of events."""
+    """How long the core thought in one go: about a batch of events, what is due, or changed machines."""
     commits: Durations = field(default_factory=Durations)
     """How long records took to get onto the disk."""
     delays: Durations = field(default_factory=Durations)

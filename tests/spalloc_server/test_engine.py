@@ -116,7 +116,7 @@ class Bench:
     def wall(self) -> float:
         return 1e9 + self.world.now
 
-    def create(self, boards: int = 1) -> None:
+    def create(self, boards: int = 1, keepalive: float | None = None) -> None:
         """Create a job as a front does, and note when it may be acknowledged."""
 
         def create() -> None:
@@ -124,7 +124,7 @@ class Bench:
                 JobRequest(AnyBoard() if boards == 1 else Boards(boards)),
                 Asked((boards,), {}),
                 owner="me",
-                keepalive=None,
+                keepalive=keepalive,
                 host="here",
                 wall=self.wall(),
                 now=self.now(),
@@ -298,6 +298,23 @@ def test_others_have_their_turn_between_two_slices_of_a_decision(
     assert ("slice", "slice") not in pairwise(turns)
     assert bench.acknowledged == [1]
     assert sum(bench.engine.measures.decisions.counts) >= 5
+
+
+@pytest.mark.parametrize("what", ["decide", "tick", "reconfigure"])
+def test_whatever_the_core_takes_long_over_is_measured(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    whole = getattr(bench.engine.site, what)
+
+    def slow(*args: Any, **kwargs: Any) -> object:
+        bench.world.now += 0.2
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(bench.engine.site, what, slow)
+    bench.create(keepalive=10.0)
+    bench.process.enter(bench.engine.reconfigure, list(bench.engine.site.machines.values()))
+    bench.pass_time(100.0)
+    assert bench.engine.measures.decisions.total_seconds >= 0.2
 
 
 def test_an_event_without_anything_to_record_is_acknowledged_without_a_commit(bench: Bench) -> None:

@@ -74,7 +74,7 @@ class SiteCollector(Collector):
         measures = self._service.engine.measures
         yield _histogram(
             "spalloc_decision_seconds",
-            "How long it took to decide which jobs start, for each batch of events.",
+            "How long the server thought without listening to anybody, each time.",
             measures.decisions,
         )
         yield _histogram(
