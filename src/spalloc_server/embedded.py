@@ -12,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from spalloc_client.logs import log
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.machine import Machine
 from spalloc_server.loop import run
 from spalloc_server.service import Service
+from spalloc_server.words import another_server
 from spinnaker.geometry import Size
 from spinnaker_virtual import Timings, Traffic, VirtualMachine, VirtualSite
 from spinnaker_virtual.log import ALL_TRAFFIC
@@ -122,6 +124,8 @@ class EmbeddedSite:
             state: File to keep jobs in; None keeps them in memory, gone at the end.
             machine: The virtual machine in full, in place of `width` and `height`.
         """
+        if (another := another_server()) is not None:
+            log("site", another, warning=True)
         self._machine = machine or quick(Size(width, height))
         self._state = state
         self.hostname = host

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from spalloc_server.words import what_to_install
+from spalloc_server.words import another_server, what_to_install
 
 if TYPE_CHECKING:
     from spalloc_server.embedded import EmbeddedSite
@@ -42,6 +43,8 @@ def spalloc_site(
     except ModuleNotFoundError as error:
         sentence = f"no site can be run: {what_to_install(error)}"
         raise pytest.fail.Exception(sentence, pytrace=False) from None
+    if (another := another_server()) is not None:
+        warnings.warn(another, stacklevel=2)
     marker = request.node.get_closest_marker(MARKER)
     width, height = _size(*marker.args, **marker.kwargs) if marker else (1, 1)
     directory = tmp_path_factory.mktemp("spalloc-site")

@@ -1,6 +1,8 @@
 # How things are said to people in more than one place. What is said otherwise stands where it is known.
 """Words."""
 
+from spalloc_client._version import __version__
+
 
 def counted(number: int, noun: str) -> str:
     """Return `number` and `noun` in the singular or plural, such as "1 board" and "2 boards"."""
@@ -22,4 +24,19 @@ def what_to_install(error: ModuleNotFoundError) -> str:
     return (
         f"the package {package} is missing: the server needs more than the client does; "
         "install it with: pip install 'spalloc[server]'"
+    )
+
+
+def another_server() -> str | None:
+    """What to say where the published server is installed too, whose files lie among this one's; None if it is not."""
+    # Not before: it takes longer than many a command.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        other = version("spalloc-server")
+    except PackageNotFoundError:
+        return None
+    return (
+        f"spalloc-server {other}, another server with the same folder and command, is installed here as well: type "
+        f"pip uninstall spalloc-server, then pip install --force-reinstall --no-deps 'spalloc>={__version__}'"
     )

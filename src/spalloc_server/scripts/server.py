@@ -16,7 +16,7 @@ from spalloc_client._version import __version__
 from spalloc_client.scripts.entry import open_streams
 from spalloc_client.scripts.outcome import SERVER_TROUBLE, SUCCESS, CommandError, Endings
 from spalloc_server.parsing import Parser
-from spalloc_server.words import what_to_install
+from spalloc_server.words import another_server, what_to_install
 from spinnaker.geometry import Size
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     open_streams()
     words = list(sys.argv[1:] if argv is None else argv)
+    if (another := another_server()) is not None:
+        Endings("spalloc-server").warn(another)
     command = _COMMANDS.get(words[0]) if words else None
     if command is not None:
         endings = Endings(f"spalloc-server {words[0]}", debug="--debug" in words)
