@@ -51,6 +51,8 @@ class ServerProcess:
     port: int
     before: "dict[str, str]"
     """Ports that the log named before the one for clients, by what they are for."""
+    start: str = ""
+    """The log up to the line that names the port for clients."""
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal and return the exit status and the rest of the log."""
@@ -74,8 +76,9 @@ def started(arguments: Sequence[str]) -> ServerProcess:
         lines.append(line)
         found = re.search(r"listening on (\S+) port (\d+)", line)
         if found:
-            before = re.findall(r"(\w+) are served on \S+ port (\d+)", "".join(lines))
-            return ServerProcess(process, found[1], int(found[2]), dict(before))
+            start = "".join(lines)
+            before = re.findall(r"(\w+) are served on \S+ port (\d+)", start)
+            return ServerProcess(process, found[1], int(found[2]), dict(before), start)
     process.wait()
     process.stderr.close()
     raise AssertionError("the server ended before it listened:\n" + "".join(lines))

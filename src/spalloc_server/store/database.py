@@ -14,15 +14,17 @@ from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
-from spalloc_server.store.files import Files, put_copy
+from spalloc_server.store.files import Files, put_copy, sync_folder
 from spalloc_server.store.history import ended_job, ended_jobs, file_bytes
 from spalloc_server.store.keeping import Keeper
+from spalloc_server.store.left_log import LeftLog
 from spalloc_server.store.opening import (
     connect,
     connect_to_read,
     mark_running,
     move_log,
     prepare,
+    read_log,
     unmark_running,
 )
 from spalloc_server.store.recalling import (
@@ -85,7 +87,7 @@ class Store:
         except BaseException as error:
             if self._files is not None:
                 self._files.release()
-            if isinstance(error, sqlite3.Error | UnicodeDecodeError):
+            if isinstance(error, OSError | sqlite3.Error | UnicodeDecodeError):
                 raise self._unusable(error) from error
             raise
 
@@ -104,32 +106,36 @@ class Store:
 
     def _open_file(self, path: Path) -> None:
         assert self._files is not None
-        had_log = self._files.had_log
-        damage = self._prepare_and_check(path)
+        found = LeftLog(path)
+        left: LeftLog | None = found
+        damage = self._prepare_and_check(path, found)
         if damage is not None:
             if not self._set_aside_unreadable:
                 raise damaged(self._name, damage)
             self._database.close()
             save_what_can_be_read(path)
             self._files.release()
-            self._files, had_log = Files(path), True
+            self._files, left = Files(path), None
             self._database = connect(path)
             prepare(self._database, self._name)
         try:
-            mark_running(self._database, self._name, had_log=had_log)
+            mark_running(self._database, self._name, left)
         except sqlite3.OperationalError as error:
             if not lacks_room(error) or not self.history.make_room():
                 raise
-            mark_running(self._database, self._name, had_log=had_log)
+            mark_running(self._database, self._name, left)
         # Now, and not when it is first used: it must be the same file.
         self._reader = connect_to_read(path)
         self._files.note()
+        # A power loss must not take the names of the log and its index, which would then be missed.
+        sync_folder(path)
         if self._reserve is not None:
             self._reserve.keep()
 
-    def _prepare_and_check(self, path: Path) -> str | None:
+    def _prepare_and_check(self, path: Path, left: LeftLog) -> str | None:
         """Return what is damaged in the file, or None; a large one is looked through only if it is to be saved."""
         try:
+            read_log(self._database, self._name, left)
             prepare(self._database, self._name)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if not is_damage(error) or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
@@ -137,7 +143,8 @@ class Store:
             return str(error)
         if path.stat().st_size > CHECKED_AT_ONCE_BYTES and not self._set_aside_unreadable:
             return None
-        return flaw(self._database)
+        # After a gap in the log, pages of different times may stand side by side.
+        return flaw(self._database, thorough=left.flaw is not None)
 
     def _unusable(self, error: Exception) -> StoreError:
         what_then = (

@@ -28,8 +28,6 @@ class Files:
             StoreError: It is in use, or can't be opened.
         """
         self.path = path
-        self.had_log = _beside(path, "-wal").exists()
-        """Whether there was a write-ahead log when this began: there is none where a server ended cleanly."""
         self._lock: int | None = _locked(path)
         self._known: dict[str, Identity | None] = {}
 
@@ -105,6 +103,15 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def free_name(path: Path) -> Path:
+    """Return the first name beside `path` that a damaged file can be kept under."""
+    return next(
+        name
+        for number in range(1, 1_000_000)
+        if not (name := path.with_name(f"{path.name}.damaged-{number}")).exists()
+    )
 
 
 def _beside(path: Path, suffix: str) -> Path:

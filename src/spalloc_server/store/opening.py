@@ -9,17 +9,26 @@ from pathlib import Path
 
 from spalloc_server.store import schema
 from spalloc_server.store.errors import StoreError
+from spalloc_server.store.left_log import LeftLog
 
 _log = logging.getLogger(__name__)
 
 LONGEST_LOG_BYTES = 8 * 1024 * 1024
 """What the write-ahead log keeps of the disk once it has been moved into the file."""
+_GO_ON = (
+    "Jobs that are known go on, all other boards are switched off before a job gets them, and no ID is given again; "
+    "--cold-start ends all jobs instead"
+)
 _LOST_LOG = (
     "%s has lost its write-ahead log: either that was deleted, and the last commands with it, or another program "
     "opened the file meanwhile, or it is a copy from a time when the server ran, and jobs that began since are "
-    "unknown. Jobs that are known go on, all other boards are switched off before a job gets them, and no ID is given "
-    "again; --cold-start ends all jobs instead"
+    f"unknown. {_GO_ON}"
 )
+_LOST_INDEX = (
+    "%s has lost the index of its write-ahead log, %s-shm: without it nobody can tell whether the log is whole, or the "
+    f"last commands are missing. {_GO_ON}"
+)
+_DAMAGED_LOG = f"%s has a damaged write-ahead log: %s, and the commands in the others are lost; %s. {_GO_ON}"
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
@@ -94,26 +103,51 @@ def _version(database: sqlite3.Connection, name: str) -> int:
     return int(version)
 
 
-def mark_running(database: sqlite3.Connection, name: str, *, had_log: bool) -> None:
-    """Note in the database's own file that a write-ahead log belongs to it, and tell if one did that is not there.
+def read_log(database: sqlite3.Connection, name: str, left: LeftLog) -> None:
+    """Have SQLite read the write-ahead log that was left behind, and tell if it could not use all of that.
+
+    Args:
+        database: A file's, of which nothing was read yet.
+        name: What to call it.
+        left: The log as it was before.
+    """
+    database.execute("PRAGMA user_version").fetchone()
+    left.look_again()
+    if left.flaw is not None:
+        _log.critical(_DAMAGED_LOG, name, left.flaw, left.keep_copy())
+
+
+def mark_running(database: sqlite3.Connection, name: str, left: LeftLog | None) -> None:
+    """Note in the database's own file that a write-ahead log belongs to it, and whether what one had may be lost.
 
     Args:
         database: A file's.
         name: What to call it.
-        had_log: Whether there was a write-ahead log beside the file.
+        left: The log that was beside the file before it was opened; None if the file was written anew since.
     """
     run = database.execute
     if run("PRAGMA journal_mode").fetchone()[0] != "wal":
         # Not every file system can have one.
         return
     run("BEGIN")
-    if run("SELECT 1 FROM counters WHERE name = 'running'").fetchone() and not had_log:
-        _log.critical(_LOST_LOG, name)
+    if left is not None and _may_lack_some(database, name, left):
         run("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1)")
     run("INSERT OR REPLACE INTO counters VALUES ('running', 1)")
     run("COMMIT")
     # Not into the log alone, which is what may be lost.
     move_log(database)
+
+
+def _may_lack_some(database: sqlite3.Connection, name: str, left: LeftLog) -> bool:
+    if left.flaw is not None:
+        return True
+    if not database.execute("SELECT 1 FROM counters WHERE name = 'running'").fetchone():
+        return False
+    if not left.is_there:
+        _log.critical(_LOST_LOG, name)
+    elif not left.has_index:
+        _log.critical(_LOST_INDEX, name, name)
+    return not left.is_there or not left.has_index
 
 
 def unmark_running(database: sqlite3.Connection) -> None:

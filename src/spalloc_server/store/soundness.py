@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from spalloc_server.store import schema
-from spalloc_server.store.files import sync_folder
+from spalloc_server.store.files import free_name, sync_folder
 from spalloc_server.store.opening import connect
 
 _log = logging.getLogger(__name__)
@@ -24,16 +24,20 @@ _LONGEST_GAP = 10_000
 Row = tuple[object, ...]
 
 
-def flaw(database: sqlite3.Connection, stopped: Callable[[], bool] = lambda: False) -> str | None:
+def flaw(
+    database: sqlite3.Connection, stopped: Callable[[], bool] = lambda: False, *, thorough: bool = False
+) -> str | None:
     """Return what is wrong with a database's pages, or None if nothing is.
 
     Args:
         database: In nobody else's use meanwhile.
         stopped: Asked now and then whether there is no time left; the answer is None then.
+        thorough: Whether to hold tables and their indices against each other, which takes much longer.
     """
+    check = "integrity_check" if thorough else "quick_check"
     database.set_progress_handler(lambda: stopped() or None, _STEPS_BETWEEN_LOOKS)
     try:
-        ((found,),) = database.execute("PRAGMA quick_check(1)").fetchall()
+        ((found,),) = database.execute(f"PRAGMA {check}(1)").fetchall()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             return None
@@ -55,11 +59,7 @@ def save_what_can_be_read(path: Path) -> None:
         OSError: There is no room, or no permission.
         sqlite3.Error: The new one can't be written.
     """
-    kept = next(
-        candidate
-        for number in range(1, 1_000_000)
-        if not (candidate := path.with_name(f"{path.name}.damaged-{number}")).exists()
-    )
+    kept = free_name(path)
     sound = path.with_name(path.name + ".unfinished")
     sound.unlink(missing_ok=True)
     os.close(os.open(sound, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

@@ -1,6 +1,7 @@
 # Records that are taken away from a real server: while it runs, and between a kill and the next start.
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -50,16 +51,47 @@ def test_what_was_acknowledged_survives_a_kill_though_its_file_was_removed(
         assert "level=critical" not in log
 
 
-def test_ids_in_a_log_that_was_deleted_after_a_kill_are_not_given_again(
-    state: Path, arguments: list[str]
+def _delete(state: Path) -> None:
+    state.with_name("state-wal").unlink()
+
+
+def _flip_a_bit(state: Path) -> None:
+    log = bytearray(state.with_name("state-wal").read_bytes())
+    log[len(log) // 2] ^= 1
+    state.with_name("state-wal").write_bytes(log)
+
+
+def _flip_a_bit_and_delete_the_index(state: Path) -> None:
+    _flip_a_bit(state)
+    state.with_name("state-shm").unlink()
+
+
+def _truncate(state: Path) -> None:
+    log = state.with_name("state-wal").read_bytes()
+    state.with_name("state-wal").write_bytes(log[: len(log) // 2])
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_delete, "has lost its write-ahead log"),
+        (_flip_a_bit, "has a damaged write-ahead log"),
+        (_flip_a_bit_and_delete_the_index, "has a damaged write-ahead log"),
+        (_truncate, "has a damaged write-ahead log"),
+    ],
+)
+def test_ids_in_a_log_that_was_deleted_or_damaged_after_a_kill_are_not_given_again(
+    harm: Callable[[Path], None], said: str, state: Path, arguments: list[str]
 ) -> None:
     with spalloc_server(arguments) as running, ProtocolClient(running.host, running.port) as client:
         jobs = create(client, 20)
         running.end(signal.SIGKILL)
-    state.with_name("state-wal").unlink()
+    harm(state)
     with spalloc_server(arguments) as running, ProtocolClient(running.host, running.port) as client:
         assert not set(create(client, 20)) & set(jobs)
-        running.end()
+        _, log = running.end()
+        assert said in running.start + log
+        assert "Traceback" not in log
 
 
 def test_a_server_whose_file_was_replaced_is_not_ready_and_refuses_changes(

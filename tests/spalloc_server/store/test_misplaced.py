@@ -37,7 +37,7 @@ def after_a_kill(path: Path, tmp_path: Path, *, without_log: bool = False) -> Pa
     left = tmp_path / "left"
     left.mkdir()
     for file in path.parent.iterdir():
-        if not file.name.endswith("-shm") and not (without_log and file.name.endswith("-wal")):
+        if not (without_log and file.name.endswith("-wal")):
             shutil.copy(file, left / file.name)
     return left / path.name
 
