@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         StateChangeTimeoutError,
     )
     from spalloc_client.job import Job
+    from spalloc_client.progress import Progress
     from spalloc_client.protocol_client import ProtocolClient
     from spalloc_client.states import JobState
 
@@ -27,6 +28,7 @@ __all__ = [
     "Job",
     "JobDestroyedError",
     "JobState",
+    "Progress",
     "ProtocolClient",
     "ProtocolError",
     "ProtocolTimeoutError",
@@ -38,6 +40,7 @@ __all__ = [
 _HOMES = {
     "Job": "job",
     "JobState": "states",
+    "Progress": "progress",
     "ProtocolClient": "protocol_client",
     "BootError": "errors",
     "ConfigError": "errors",

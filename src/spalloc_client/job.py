@@ -14,7 +14,7 @@ from functools import partial
 from spalloc_client import config, job_steps
 from spalloc_client.deadline import spoken
 from spalloc_client.errors import JobDestroyedError, ProtocolTimeoutError, StateChangeTimeoutError
-from spalloc_client.logs import log
+from spalloc_client.logs import is_read, log
 from spalloc_client.polling import waiting_lock
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.requirements import USE_CONFIG, gather
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from spalloc_client.config import Files
     from spalloc_client.keepalive import Keepalive
+    from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
     from spalloc_client.requirements import UseConfig
 
@@ -89,6 +90,7 @@ class Job:
         max_dead_links: int | UseConfig | None = USE_CONFIG,
         require_torus: bool | UseConfig | None = USE_CONFIG,
         ignore_version: bool | UseConfig = USE_CONFIG,
+        on_wait: Callable[[Progress], object] | None = None,
     ) -> None:
         """Request a SpiNNaker machine.
 
@@ -147,6 +149,8 @@ class Job:
             require_torus: Whether edges must be joined up by wrap-around links, which generally takes a whole
                 machine. Must be False, or None, for single boards.
             ignore_version: Whether to talk to servers of versions that are not known.
+            on_wait: Called with a `Progress` while `wait_until_ready()`, or the beginning of a `with` block, waits:
+                at each new state and place in the queue, in the thread that waits. What it raises ends the wait.
 
         Raises:
             ValueError: An argument, or the configuration, says something that can't be (nothing has been
@@ -179,6 +183,7 @@ class Job:
             resume_job_id,
         )
         self._requirements = requirements
+        self._on_wait = on_wait
         self._steps = job_steps.JobSteps(requirements)
         self._client = ProtocolClient(requirements.hostname, requirements.port)
         self._connecting = waiting_lock()
@@ -476,6 +481,11 @@ class Job:
                 if self._helper is not None:
                     self._helper.stop()
                     self._helper = None
+            case job_steps.Listened():
+                return self._on_wait is not None or is_read("job")
+            case job_steps.Tell():
+                if self._on_wait is not None:
+                    self._on_wait(step.progress)
             case job_steps.Log():
                 log("job", step.message, warning=step.warning)
         return None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from typing import Any, TypeAlias, TypeVar
 
+    from spalloc_client.progress import Progress
     from spalloc_client.requirements import Requirements
     from spalloc_client.wire import Json
 
@@ -48,6 +49,9 @@ PATIENCE = 10.0
 
 MOST_PATIENCE = 600.0
 """Seconds it is waited for at most; between the two, twice as long each time."""
+
+PLACE_PATIENCE = 2.0
+"""Seconds that the answer on a job's place in the queue may take: nobody waits for it."""
 
 LEAVING = 14.0
 """Seconds that each of the two attempts to destroy a job may take, at most."""
@@ -173,6 +177,21 @@ class StopHelper:
     __slots__ = ()
 
 
+class Listened:
+    """Whether somebody wants to know how a job comes on: the log's reader, or the program. Result: bool."""
+
+    __slots__ = ()
+
+
+class Tell:
+    """Tell how far the job has come. Result: None."""
+
+    __slots__ = ("progress",)
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+
 class Log:
     """Write a line to the log. Result: None."""
 
@@ -185,7 +204,7 @@ class Log:
 
 Step: TypeAlias = (
     "Now | Connected | Connect | Disconnect | Ask | Salvage | Arrived | Watch | Sleep | StartHelper | Adopt "
-    "| Identify | StopHelper | Log"
+    "| Identify | StopHelper | Listened | Tell | Log"
 )
 
 
@@ -281,6 +300,8 @@ class JobSteps:
         self._away = False
         """Whether it has been said that the server can't be reached."""
         self._destroyed = False
+        self._tells_places = True
+        """Whether the server may know the command that tells places in the queue."""
 
     @property
     def job_id(self) -> int | None:
@@ -630,8 +651,16 @@ class JobSteps:
         timeout = check_timeout(timeout)
         deadline = deadline_after(timeout, (yield Now()))
         state: JobState | None = None
+        told = ""
         while True:
-            status = yield from self.wait_for_state_change(state, time_left(deadline, (yield Now())))
+            left = time_left(deadline, (yield Now()))
+            looks_again = state == JobState.queued and self._tells_places and (yield Listened())
+            within = _least(left, CHECK_PERIOD) if looks_again else left
+            status = yield from self.wait_for_state_change(state, within)
+            left = time_left(deadline, (yield Now()))
+            if status is None and looks_again and left != 0.0:
+                told = yield from self._tell_place(told, left)
+                continue
             if status is None:
                 was = "its state is not known" if state is None else f"it is in the state {state.name}"
                 raise StateChangeTimeoutError(
@@ -648,6 +677,42 @@ class JobSteps:
             if state == JobState.unknown:
                 raise JobDestroyedError(f"The spalloc server no longer recognises job {self._job_id}.")
             yield Log(_PROGRESS[state].format(self._job_id))
+            if (yield Listened()):
+                told = yield from self._tell(state, left)
+
+    def _tell(self, state: JobState, left: float | None) -> Steps[str]:
+        """Tell which state the job has come to; what was told of its place."""
+        from spalloc_client.progress import Progress
+
+        told = (yield from self._tell_place("", left)) if state == JobState.queued else ""
+        if not told:
+            yield Tell(Progress(self._job_id, state))
+        return told
+
+    def _tell_place(self, told: str, left: float | None) -> Steps[str]:
+        """Tell the job's place in the queue, if there is an answer and it is another than the last; what was told."""
+        from spalloc_client.progress import Progress
+
+        place = (yield from self._place(left)) if self._tells_places else None
+        progress = Progress(self._job_id, JobState.queued, place)
+        if progress.position is None or str(progress) == told:
+            return told
+        yield Log(str(progress))
+        yield Tell(progress)
+        return str(progress)
+
+    def _place(self, left: float | None) -> Steps[Json]:
+        """Ask for the job's place in the queue; None if there is no answer."""
+        within = _least(_least(left, self._requirements.timeout), PLACE_PATIENCE)
+        try:
+            return (yield from self._ask("job_queue_position", (self._job_id,), {}, 1, within))
+        except SpallocServerException:
+            self._tells_places = False
+        except (_NotOursError, ProtocolError, ProtocolTimeoutError, OSError) as error:
+            # Whether the job is still there, and the server, is found out by those who need to know.
+            if raised_by_handler(error):
+                raise
+        return None
 
     def destroy(self, reason: object) -> Steps[None]:
         """End the job, if the server can be reached, and let go of everything."""

@@ -14,6 +14,15 @@ teller: Callable[[str], None] | None = None
 """Takes warnings in place of the log, where a command of ours is all that runs; None in programs of others."""
 
 
+def is_read(name: str) -> bool:
+    """Whether somebody reads more than warnings in the log called `spalloc_client.NAME`."""
+    if "logging" not in sys.modules:
+        return False
+    import logging
+
+    return logging.getLogger(f"spalloc_client.{name}").isEnabledFor(logging.INFO)
+
+
 def log(name: str, message: str, *, warning: bool) -> None:
     """Write a line to the log called `spalloc_client.NAME`."""
     if warning and teller is not None:

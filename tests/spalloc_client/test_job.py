@@ -1,5 +1,7 @@
 # Jobs, blocking and asyncio: against a whole site with virtual boards, and against servers that misbehave.
 
+import asyncio
+import logging
 import os
 import re
 import signal
@@ -16,6 +18,7 @@ from spalloc_client import (
     Job,
     JobDestroyedError,
     JobState,
+    Progress,
     ProtocolClient,
     ProtocolError,
     ProtocolTimeoutError,
@@ -26,6 +29,7 @@ from spalloc_client.wire import Failure, JobsChanged, Request, Return, encode
 from spalloc_server.embedded import EmbeddedSite
 from spinnaker.geometry import Board, BoardLink, Link, Size
 from spinnaker_virtual import Timings, VirtualMachine
+from tests.spalloc_client.awaited import AwaitedJob
 from tests.spalloc_client.conftest import arguments
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
@@ -152,6 +156,35 @@ def test_a_wait_returns_the_new_state_or_after_its_time_the_old_one(
     assert job.wait_for_state_change(JobState.queued, PATIENCE) is JobState.power
     assert job.wait_for_state_change(JobState.power) is JobState.ready
     job.destroy()
+
+
+def test_a_program_is_told_while_its_job_waits_and_so_is_its_log(
+    job_class: Any, small_site: EmbeddedSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "spalloc_client.job")
+    told: list[Progress] = []
+    with job_class(3, **arguments(small_site)) as first:
+        second = job_class(1, on_wait=told.append, **arguments(small_site))
+        with pytest.raises(StateChangeTimeoutError):
+            second.wait_until_ready(0.5)
+        assert [(each.state, each.position, each.of) for each in told] == [(JobState.queued, 1, 1)]
+        first.destroy()
+        second.wait_until_ready(PATIENCE)
+        assert told[-1].state == JobState.power
+        second.destroy()
+    assert f"Job {second.id}: Number 1 of 1 in the queue; " in caplog.text
+    assert {each.job_id for each in told} == {second.id}
+
+
+def test_a_program_of_tasks_may_take_its_time_when_it_is_told(small_site: EmbeddedSite) -> None:
+    told: list[str] = []
+
+    async def on_wait(progress: Progress) -> None:
+        await asyncio.sleep(0)
+        told.append(progress.state.name)
+
+    with AwaitedJob(1, on_wait=on_wait, **arguments(small_site)):
+        assert told[-1] == "power"
 
 
 def test_a_job_that_somebody_destroys_says_why(job_class: Any, small_site: EmbeddedSite) -> None:

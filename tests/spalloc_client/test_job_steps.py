@@ -47,6 +47,10 @@ class World:
         self.silent = 0
         """How many commands are not answered, each with all that follow over the same connection."""
         self.dead = False
+        self.listened = False
+        """Whether somebody wants to know how the job comes on."""
+        self.told: list[str] = []
+        self.refuses_to_be_told: BaseException | None = None
 
     @property
     def elapsed(self) -> float:
@@ -117,6 +121,12 @@ class World:
                 assert self.helper == "none" or " of " not in self.helper
             case job_steps.StopHelper():
                 self.helper = "none"
+            case job_steps.Listened():
+                return self.listened
+            case job_steps.Tell():
+                self.told.append(str(step.progress))
+                if self.refuses_to_be_told is not None:
+                    raise self.refuses_to_be_told
             case job_steps.Log():
                 self.log.append(step.message)
             case job_steps.Salvage():
@@ -145,6 +155,8 @@ class World:
                 "start_time": self.start_time,
             }  # fmt: skip
         answer = self.answers.get(step.command)
+        if callable(answer):
+            answer = answer(self.elapsed)
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -682,3 +694,79 @@ def test_only_boards_of_the_job_are_reported_and_the_only_one_needs_no_name() ->
     with pytest.raises(ValueError, match="it has no boards"):
         world.run(job.report_problem("hot", None))
     assert world.commands().count("report_problem") == 2
+
+
+def place(position: int) -> dict[str, Any]:
+    return {
+        "position": position,
+        "of": 9,
+        "reason": f"Number {position} of 9 in the queue; it needs 3 boards.",
+    }
+
+
+def waiting(world: World) -> JobSteps:
+    """A job that is ready after two minutes of waiting and a moment of being powered."""
+    job = started(world, timeout=None)
+    since = world.elapsed
+    world.states = [(0.0, JobState.queued), (since + 120.0, JobState.power), (since + 121.0, JobState.ready)]
+    return job
+
+
+def test_who_listens_is_told_each_state_and_place_once_while_a_job_waits() -> None:
+    world = World()
+    job = waiting(world)
+    world.answers["job_queue_position"] = lambda now: place(9 if now < 80.0 else 4)
+    world.listened = True
+    world.run(job.wait_until_ready(None))
+    places = [
+        "Job 7: Number 9 of 9 in the queue; it needs 3 boards.",
+        "Job 7: Number 4 of 9 in the queue; it needs 3 boards.",
+    ]
+    assert world.told == [*places, "Job 7 is being powered."]
+    assert [line for line in world.log if "Number" in line] == places
+    assert world.commands().count("job_queue_position") <= 5, "more than every half a minute"
+
+
+def test_a_job_that_nobody_listens_for_asks_nothing_more() -> None:
+    world = World()
+    world.run(waiting(world).wait_until_ready(None))
+    assert (world.told, world.commands().count("job_queue_position")) == ([], 0)
+    assert world.commands().count("notify_job") == 3, "more than once for each state"
+
+
+def test_a_server_that_tells_no_places_is_asked_once() -> None:
+    world = World()
+    job = waiting(world)
+    world.answers["job_queue_position"] = SpallocServerException("no such command")
+    world.listened = True
+    world.run(job.wait_until_ready(None))
+    assert world.told == ["Job 7 is waiting in the queue.", "Job 7 is being powered."]
+    assert world.commands().count("job_queue_position") == 1
+
+
+def test_a_place_that_does_not_come_in_time_delays_nobody() -> None:
+    world = World()
+    job = started(world, timeout=None)
+    world.states = [(0.0, JobState.queued)]
+    world.listened = True
+    asked_at = world.elapsed
+
+    def silence(_: float) -> Any:
+        world.now += 2.0
+        raise ProtocolTimeoutError("no reply")
+
+    world.answers["job_queue_position"] = silence
+    with pytest.raises(StateChangeTimeoutError):
+        world.run(job.wait_until_ready(100.0))
+    assert world.elapsed == pytest.approx(asked_at + 100.0, abs=2.1)
+    assert world.told == ["Job 7 is waiting in the queue."]
+
+
+@pytest.mark.parametrize("error", [OSError("no more"), ProtocolError("mine"), KeyboardInterrupt()])
+def test_what_the_program_raises_when_it_is_told_ends_the_wait(error: BaseException) -> None:
+    world = World()
+    job = waiting(world)
+    world.listened, world.refuses_to_be_told = True, error
+    with pytest.raises(type(error)) as raised:
+        world.run(job.wait_until_ready(None))
+    assert raised.value is error

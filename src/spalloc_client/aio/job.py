@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from functools import partial
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from spalloc_client import config, job_steps
@@ -18,12 +19,13 @@ from spalloc_client.aio.protocol_client import ProtocolClient
 from spalloc_client.deadline import spoken
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
 from spalloc_client.keepalive import Keepalive, is_copy
-from spalloc_client.logs import log
+from spalloc_client.logs import is_read, log
 from spalloc_client.requirements import USE_CONFIG, UseConfig, gather
 from spalloc_client.states import JobState
 
 if TYPE_CHECKING:
     from spalloc_client.config import Files
+    from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
 
 T = TypeVar("T")
@@ -67,10 +69,12 @@ class Job:
         max_dead_links: int | UseConfig | None = USE_CONFIG,
         require_torus: bool | UseConfig | None = USE_CONFIG,
         ignore_version: bool | UseConfig = USE_CONFIG,
+        on_wait: Callable[[Progress], object] | None = None,
     ) -> None:
         """Describe a job; the request is made when the Job is awaited or entered.
 
-        Arguments are those of `spalloc_client.Job`, and are checked at once.
+        Arguments are those of `spalloc_client.Job`, and are checked at once; `on_wait` may also return something
+        to be awaited.
 
         Raises:
             ValueError: An argument, or the configuration, says something that can't be.
@@ -95,6 +99,7 @@ class Job:
             config.read_config(None if config_filenames == USE_CONFIG else config_filenames),
             resume_job_id,
         )
+        self._on_wait = on_wait
         self._steps = job_steps.JobSteps(self._requirements)
         self._client = ProtocolClient(self._requirements.hostname, self._requirements.port)
         self._connecting = asyncio.Lock()
@@ -388,6 +393,12 @@ class Job:
                 if self._helper is not None:
                     self._helper.stop()
                     self._helper = None
+            case job_steps.Listened():
+                return self._on_wait is not None or is_read("job")
+            case job_steps.Tell():
+                told = None if self._on_wait is None else self._on_wait(step.progress)
+                if isawaitable(told):
+                    await told
             case job_steps.Log():
                 log("job", step.message, warning=step.warning)
         return None
