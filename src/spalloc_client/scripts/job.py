@@ -163,13 +163,16 @@ def only_job(client: ProtocolClient, owner: str, timeout: float | None) -> int:
 
 
 def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on: bool) -> None:
-    """Power a job's boards on or off, and wait until that is done.
+    """Power a job's boards on or off, wait until that is done, and say it if the job has others then.
 
     Raises:
         CommandError: The job has no boards to power, or the user did not want to wait.
     """
+    from spalloc_client.scripts.progress import moved
+
     # Asked for first, so that no change goes by unseen.
     client.notify_job(job_id, timeout=timeout)
+    before = Network(client.get_job_machine_info(job_id, timeout=timeout)).connections
     if on:
         client.power_on_job_boards(job_id, timeout=timeout)
     else:
@@ -177,7 +180,13 @@ def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on:
     while True:
         state = Status(client.get_job_state(job_id, timeout=timeout)).state
         if state == JobState.ready:
+            after = Network(client.get_job_machine_info(job_id, timeout=timeout)).connections
+            if before is not None and after != before:
+                messages().print([moved(job_id, after).line])
             return
+        if state == JobState.queued and before is not None:
+            # Some of them would not come up, and it is to get others.
+            raise CommandError(NOT_POWERED, moved(job_id, None).line.plain)
         if state != JobState.power:
             word = "on" if on else "off"
             raise CommandError(NOT_POWERED, f"cannot power {word} job {job_id} in state {state_name(state)}")

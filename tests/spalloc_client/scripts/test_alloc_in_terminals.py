@@ -187,6 +187,22 @@ def test_a_command_is_told_of_other_boards_and_finds_them_in_its_file(tmp_path: 
     assert running.said["output"] == "x,y,hostname\n0,0,board-2\n"
 
 
+def test_who_waits_at_the_prompt_is_told_of_other_boards_and_keeps_the_prompt() -> None:
+    with ScriptedServer(one_board()) as server:
+        running = Commands(server.hostname, server.port).start("spalloc", *OWNER)
+        running.until("<Press enter", "output")
+        server.wait_for_command("notify_job")
+        server.answers |= one_board("board-2")
+        server.send(b'{"jobs_changed": [1]}\n')
+        running.until("Job 1 was moved to other boards: the hostname is board-2 now.\n")
+        assert running.process.poll() is None
+        assert running.process.stdin is not None
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+        assert running.end() == 0
+    assert running.said["output"].count("<Press enter") == 2
+
+
 def test_a_server_that_dies_under_a_command_leaves_it_to_end_by_itself(tmp_path: Path) -> None:
     with EmbeddedSite(1, 1) as site:
         commands = Commands(site.hostname, site.port)

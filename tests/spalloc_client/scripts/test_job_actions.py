@@ -30,6 +30,35 @@ def test_boards_have_their_power_when_the_command_ends(
     assert state_and_power(client, job) == (JobState.ready, option != "--power-off")
 
 
+def boards(hostname: str | None) -> dict[str, object]:
+    if hostname is None:
+        return dict.fromkeys(("width", "height", "connections", "machine_name", "boards"))
+    connections = [[[0, 0], hostname]]
+    return {"width": 8, "height": 8, "connections": connections, "machine_name": "m", "boards": [[0, 0, 0]]}
+
+
+@pytest.mark.parametrize(
+    ("after", "state", "status", "said"),
+    [
+        ("board-2", 3, 0, "Job 7 was moved to other boards: the hostname is board-2 now.\n"),
+        (None, 1, 8, "spalloc-job: Job 7 has lost its boards, and waits for others.\n"),
+        ("board-1", 3, 0, ""),
+    ],
+)
+def test_a_reset_after_which_the_job_has_other_boards_says_so(
+    after: str | None, state: int, status: int, said: str
+) -> None:
+    with ScriptedServer({"get_job_machine_info": boards("board-1")}) as server:
+
+        def reset(_: object) -> None:
+            job = {"state": state, "power": True, "keepalive": 60.0, "reason": None, "start_time": 0.0}
+            server.answers |= {"get_job_machine_info": boards(after), "get_job_state": job}
+
+        server.answers["power_on_job_boards"] = reset
+        ended = Commands(server.hostname, server.port).run("spalloc-job", "7", "--reset")
+    assert (ended.returncode, ended.stderr) == (status, said)
+
+
 def test_without_an_id_the_only_job_of_the_owner_is_meant(
     commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
 ) -> None:
