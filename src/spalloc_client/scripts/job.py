@@ -10,7 +10,7 @@ from spalloc_client.scripts.answers import Network, Status, listed, state_name
 from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, WHICH_JOB, CommandError
 from spalloc_client.scripts.server import Server, job_of_environment, run
-from spalloc_client.scripts.showing import add_json, show
+from spalloc_client.scripts.showing import WATCH_KEYS, add_json, show
 from spalloc_client.states import JobState
 from spalloc_client.terminal.console import messages, output
 from spalloc_client.terminal.text import printable
@@ -51,7 +51,9 @@ def parser(config: Config) -> Parser:
     )
     actions = made.add_alternatives()
     actions.add_argument("--info", "-i", action="store_true", help="show basic job information (the default)")
-    actions.add_argument("--watch", "-w", action="store_true", help="watch this job for state changes")
+    actions.add_argument(
+        "--watch", "-w", action="store_true", help="watch this job for state changes" + WATCH_KEYS
+    )
     actions.add_argument(
         "--power-on", "--reset", "-p", "-r", action="store_true", help="power-on or reset the job's boards"
     )

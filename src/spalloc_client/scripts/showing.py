@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+WATCH_KEYS = " (arrows and Page keys move, / filters, q ends)"
+"""What the help of an option `--watch` ends with."""
+
+
 def add_showing(parser: Parser, watch_help: str) -> None:
     """Add the options that say how a view is shown."""
-    parser.add_argument("--watch", "-w", action="store_true", help=watch_help)
+    parser.add_argument("--watch", "-w", action="store_true", help=watch_help + WATCH_KEYS)
     add_json(parser, "; with --watch, one a line at every change")
 
 

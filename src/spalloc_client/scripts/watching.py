@@ -13,12 +13,14 @@ import signal
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
-from spalloc_client.polling import POLLERR, POLLHUP, POLLOUT
+from spalloc_client.polling import POLLERR, POLLHUP, POLLIN, POLLOUT
 from spalloc_client.scripts.bell import HEARS_FILES
 from spalloc_client.scripts.feed import Failed, Feed, Lost, Shown
 from spalloc_client.scripts.interruption import Interruptions, Stopped
 from spalloc_client.scripts.outcome import BROKEN_PIPE, SIGNALLED, SUCCESS
 from spalloc_client.terminal.console import has_places, messages, output
+from spalloc_client.terminal.keys import Keys
+from spalloc_client.terminal.pager import Pager
 from spalloc_client.terminal.text import Style, Text, printable
 from spalloc_client.terminal.window import Window
 
@@ -42,7 +44,7 @@ _LOOK = None if HEARS_FILES else 1.0
 
 
 def watch(view: View[T], server: Server, *, as_json: bool) -> int:
-    """Show a view at once and whenever it changes, until it is final or Ctrl-C comes; return the exit status."""
+    """Show a view at once and at every change, until it is final or `q` or Ctrl-C comes; return the exit status."""
     gc.enable()
     console = output()
     in_window = console.is_terminal and not as_json and has_places(os.environ)
@@ -65,16 +67,34 @@ def _in_window(
 ) -> int:
     shown = _first(feed, interruptions).shown
     lost: Lost | None = None
-    with Window(console, interruptions.bell.ring) as window:
+    keys = Keys.found()
+    pager = Pager(has_keys=keys is not None)
+    with Window(console, interruptions.bell.ring, keys) as window:
         while True:
             columns, lines = window.size
-            window.draw(view.draw(shown, columns, lines), None if lost is None else _notice(lost, server))
+            notice = [] if lost is None else [_notice(lost, server)]
+            part, told = pager.shown(view.draw(shown, columns, lines), columns, max(1, lines - len(notice)))
+            window.draw(part, [*told, *notice])
             if view.is_final(shown):
                 return view.status(shown)
-            if _reader_gone(interruptions.wait(_LOOK)):
+            found = _heard(interruptions, keys)
+            if _reader_gone(found):
                 return BROKEN_PIPE
+            if keys is not None and keys.descriptor in found and any(map(pager.press, keys.read())):
+                return SUCCESS
             for news in feed.take():
                 shown, lost = (shown, news) if isinstance(news, Lost) else (_checked(news).shown, None)
+
+
+def _heard(interruptions: Interruptions, keys: Keys | None) -> dict[int, int]:
+    """Wait for news, and for keys as long as they are ours."""
+    if keys is None or not keys.taken:
+        return interruptions.wait(_LOOK)
+    interruptions.bell.hear(keys.descriptor, POLLIN)
+    try:
+        return interruptions.wait(_LOOK)
+    finally:
+        interruptions.bell.ignore(keys.descriptor)
 
 
 def _in_blocks(

@@ -19,26 +19,21 @@ LEAVE = "\033[?25h\033[?1049l"
 """Go back to where `ENTER` came from."""
 
 
-def fitted(lines: Sequence[Text], columns: int, rows: int, notice: Text | None = None) -> list[Text]:
+def fitted(lines: Sequence[Text], columns: int, rows: int) -> list[Text]:
     """Return `lines` as far as a window holds them.
 
     Args:
         lines: What there is to show.
         columns: The window's width.
         rows: The window's height, 1 or more.
-        notice: What must be seen, in the window's last row, whatever else there is.
 
     Returns:
         `rows` lines at most; where lines had to be left out, one says how many.
     """
-    room = rows if notice is None else rows - 1
-    shown = [line.cropped(columns) for line in lines[:room]]
-    if len(lines) > room > 0:
-        words = f"... {len(lines) - room + 1} more lines; a taller window shows them"
+    shown = [line.cropped(columns) for line in lines[:rows]]
+    if len(lines) > rows > 0:
+        words = f"... {len(lines) - rows + 1} more lines; a taller window shows them"
         shown[-1] = Text(words, Style.DIM).cropped(columns)
-    if notice is not None:
-        shown += [Text()] * (room - len(shown))
-        shown.append(notice.cropped(columns))
     return shown
 
 

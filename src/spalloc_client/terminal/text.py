@@ -121,6 +121,18 @@ class Text:
                 break
         return Text.of(kept)
 
+    def without_left(self, width: int) -> Text:
+        """Return it without what its first `width` columns hold."""
+        kept: list[Span] = []
+        left = width
+        for text, style in self.spans:
+            dropped = _fitting(text, left)
+            left -= columns(dropped)
+            if len(dropped) < len(text):
+                kept.append((text[len(dropped) :], style))
+                left = 0
+        return Text.of(kept)
+
     def stripped(self) -> Text:
         """Return it without spaces at its right."""
         spans = list(self.spans)

@@ -79,6 +79,12 @@ class Terminal:
             rows.pop()
         return rows
 
+    @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed, and hands it over line by line, as shells expect it."""
+        modes = termios.tcgetattr(self._master)[3]
+        return bool(modes & termios.ECHO and modes & termios.ICANON)
+
     def until(self, seen: Callable[[list[str]], bool] | str) -> list[str]:
         """Wait until the screen shows a text, or what a function accepts; return it."""
         accepts = seen if callable(seen) else (lambda rows: any(seen in row for row in rows))

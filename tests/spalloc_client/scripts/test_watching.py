@@ -125,12 +125,13 @@ _AFTER_RESTART: dict[str, Callable[[list[str]], bool]] = {
 }
 
 
-def test_it_leaves_the_terminal_as_it_was_and_the_last_screen_below(
-    commands: Commands, client: ProtocolClient
-) -> None:
+@pytest.mark.parametrize("leaving", ["q", "\x03"], ids=["q", "Ctrl-C"])
+def test_it_leaves_the_terminal_as_it_was_and_the_last_screen_below(commands: Commands, leaving: str) -> None:
     with Terminal(commands.line("spalloc-ps", ("--watch",), server=True)) as terminal:
         terminal.until("Keepalive")
-        assert terminal.end("\x03") == 0
+        assert not terminal.echoes
+        assert terminal.end(leaving) == 0
+        assert terminal.echoes
         codes = terminal.written
     assert codes.count(PRIVATE_SCREEN) == codes.count(NORMAL_SCREEN) == 1
     assert codes.rindex(SHOW_CURSOR) > codes.rindex(HIDE_CURSOR)
@@ -143,6 +144,7 @@ def test_sigterm_leaves_the_terminal_as_it_was(commands: Commands) -> None:
         terminal.until("Keepalive")
         os.kill(terminal.pid, signal.SIGTERM)
         assert terminal.end() == 128 + signal.SIGTERM
+        assert terminal.echoes
         assert terminal.written.rstrip().rfind(NORMAL_SCREEN) > 0
 
 
@@ -166,13 +168,51 @@ def test_it_follows_the_window(
     with Terminal(commands.line("spalloc-ps", ("--watch",), server=True), 100, 20) as terminal:
         terminal.until(lambda rows: sum("ready" in row for row in rows) == 6)
         terminal.resize(60, 5)
-        screens = [terminal.until("taller")]
+        screens = [terminal.until("... 1-3 of 6 lines")]
         terminal.resize(3, 1)
         terminal.until(lambda rows: rows == ["..."])
         terminal.resize(100, 20)
         screens.append(terminal.until(lambda rows: any("None" in row and "owner-5" in row for row in rows)))
         assert terminal.end("\x03") == 0
     assert "\n\n".join(map(settled, screens)) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "found"),
+    [
+        ("spalloc-ps", (), "owner-4"),
+        ("spalloc-machine", ("virtual", "--detailed"), "owner-4"),
+        ("spalloc-job", ("1",), "Owner: owner-0"),
+    ],
+)
+def test_keys_move_and_filter_what_is_watched(
+    commands: Commands, client: ProtocolClient, name: str, more: tuple[str, ...], found: str
+) -> None:
+    for number in range(6):
+        client.create_job(1, owner=f"owner-{number}@example.org", keepalive=None)
+    with Terminal(commands.line(name, (*more, "--watch"), server=True), 100, 5) as terminal:
+        first = terminal.until("... 1-")
+        terminal.type("\033[B")
+        terminal.until("... 2-")
+        terminal.type("\033[6~")
+        terminal.until(lambda rows: rows[1] not in first)
+        terminal.type("\033[H/" + found.upper())
+        terminal.until(f"/{found.upper()}_")
+        terminal.type("\n\033[F")
+        terminal.until(lambda rows: "(Escape: all)" in rows[-1] and any(found in row for row in rows))
+        assert name == "spalloc-machine" or "... 1-1 of 1 lines" in terminal.rows[-1]
+        assert terminal.end("q") == 0
+        assert any(found in row for row in terminal.rows), "what was seen last stays"
+
+
+def test_without_a_keyboard_it_is_as_before(commands: Commands, client: ProtocolClient) -> None:
+    line = " ".join(commands.line("spalloc-ps", ("--watch",), server=True))
+    for number in range(6):
+        client.create_job(1, owner=f"owner-{number}@example.org", keepalive=None)
+    with Terminal(["/bin/sh", "-c", f"exec {line} < /dev/null"], 100, 5) as terminal:
+        terminal.until("a taller window shows them")
+        assert terminal.echoes
+        assert terminal.end("\x03") == 0
 
 
 def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(commands: Commands, client: ProtocolClient) -> None:
@@ -183,10 +223,15 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(commands: Commands, clien
         terminal.until(lambda rows: rows[:1] != [] and rows[0].startswith("ID"))
         terminal.type("\x1a")
         terminal.until("Stopped")
+        assert terminal.echoes or b"\033[?2004h" in terminal.written, "neither the shell's line editor has it"
         client.create_job(1, owner="meanwhile@example.org", keepalive=None)
         terminal.type("fg\n")
         terminal.until("meanwhile")
-        terminal.type("\x03")
+        terminal.type("/nobody")
+        terminal.until("/nobody_")
+        terminal.type("\x1b")
+        terminal.until("meanwhile")
+        terminal.type("q")
         terminal.until(lambda rows: rows[-1:] != [] and rows[-1].startswith("$"))
         terminal.end("exit\n")
 

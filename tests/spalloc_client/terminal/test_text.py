@@ -82,16 +82,14 @@ lines_of_text = st.lists(
 )
 
 
-@given(st.lists(st.tuples(lines_of_text, st.none() | st.just(Text("!!!"))), max_size=6))
-def test_after_any_redrawing_the_terminal_shows_exactly_the_last_screen(
-    frames: list[tuple[list[Text], Text | None]],
-) -> None:
+@given(st.lists(lines_of_text, max_size=6))
+def test_after_any_redrawing_the_terminal_shows_exactly_the_last_screen(frames: list[list[Text]]) -> None:
     width, height = 9, 5
     terminal = pyte.Screen(width, height)
     stream = pyte.Stream(terminal)
     screen = Screen()
-    for lines, notice in frames:
-        wanted = fitted(lines, width, height, notice)
+    for lines in frames:
+        wanted = fitted(lines, width, height)
         stream.feed(screen.redraw(wanted, colour=True))
         shown = [row.rstrip() for row in terminal.display]
         assert shown == [line.plain.rstrip() for line in wanted] + [""] * (height - len(wanted))
@@ -104,8 +102,14 @@ def test_nothing_is_written_for_what_is_shown_already() -> None:
     assert "a" not in screen.redraw([Text("a"), Text("c")], colour=False)
 
 
-def test_what_does_not_fit_is_counted_and_a_notice_is_always_seen() -> None:
+def test_what_does_not_fit_is_counted() -> None:
     lines = [Text(str(number)) for number in range(10)]
-    shown = [line.plain for line in fitted(lines, 60, 4, Text("notice"))]
-    assert shown == ["0", "1", "... 8 more lines; a taller window shows them", "notice"]
-    assert [line.plain for line in fitted(lines, 60, 1, Text("notice"))] == ["notice"]
+    shown = [line.plain for line in fitted(lines, 60, 3)]
+    assert shown == ["0", "1", "... 8 more lines; a taller window shows them"]
+
+
+@given(st.lists(st.tuples(words, styles), max_size=4).map(Text.of), st.integers(0, 40))
+def test_what_is_cut_off_at_the_left_is_as_wide_as_it_was(line: Text, width: int) -> None:
+    rest = line.without_left(width)
+    assert line.plain.endswith(rest.plain)
+    assert line.width - width <= rest.width <= max(0, line.width - width) + 1

@@ -2,6 +2,8 @@
 
 from io import BytesIO, TextIOWrapper
 
+import pyte
+
 from spalloc_client.terminal.console import Console
 from spalloc_client.terminal.text import Text
 from spalloc_client.terminal.window import Window
@@ -30,3 +32,23 @@ def test_what_has_not_changed_is_written_once_for_each_size_of_the_window() -> N
         window.draw([Text("three boards")])
         written.seek(once)
         assert "\033[2J" in written.read()
+
+
+def test_what_is_said_below_is_always_seen_and_does_not_stay() -> None:
+    written = TextIOWrapper(BytesIO(), encoding="utf-8")
+    console = ResizedConsole(written)
+    with Window(console, lambda: None) as window:
+        for console.now in ((20, 5), (20, 2), (20, 1)):
+            before = written.tell()
+            window.draw(
+                [Text(f"line {number}") for number in range(console.now[1])], [Text("told"), Text("lost")]
+            )
+            written.seek(before)
+            screen = pyte.Screen(*console.now)
+            pyte.Stream(screen).feed(written.read())
+            assert screen.display[-1].rstrip() == "lost"
+            assert console.now[1] == 1 or screen.display[-2].rstrip() == "told"
+        window.draw([Text("line 0")], [Text("lost")])
+        before = written.tell()
+    written.seek(before)
+    assert "lost" not in written.read()
