@@ -125,6 +125,7 @@ def test_json_that_is_not_known_is_passed_on_as_it_is(value: object) -> None:
     "body",
     [
         {"jobs_changed": [1], "machines_changed": ["m"]},
+        {"jobs_changed": [True]},
         {"jobs_changed": [1], "at": 2.5},
         {"jobs_changed": None},
         {"machines_changed": [1]},
@@ -170,6 +171,10 @@ def test_messages_of_different_kinds_differ_and_none_can_be_changed() -> None:
 
 
 @given(st.integers(1, 40), st.lists(st.binary(max_size=60), max_size=30))
+@example(1, [b"xx"])  # in one piece, without an end
+@example(1, [b"xx\n"])  # in one piece, with its end
+@example(1, [b"\nxx"])  # behind another
+@example(1, [b"x", b"x"])  # in two pieces
 def test_lines_hold_no_more_than_their_limit(limit: int, pieces: list[bytes]) -> None:
     lines = Lines(limit)
     longest = max(map(len, b"".join(pieces).split(b"\n")))

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import tracemalloc
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from itertools import cycle, pairwise
 from typing import Any
 
@@ -180,6 +181,37 @@ def test_a_stop_acknowledges_only_what_is_on_disk_and_always_ends(
     bench.run(bench.engine.stop())
     assert set(bench.acknowledged) <= bench.records.jobs.keys()
     assert not bench.process.faults
+
+
+def test_a_command_that_comes_while_a_write_ends_is_acknowledged_with_its_own_write(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
+
+    def begin(_: object, write: Callable[..., None], *arguments: object) -> "asyncio.Future[None]":
+        under_way.append((partial(write, *arguments), bench.process.create_future()))
+        return under_way[-1][1]
+
+    def end() -> None:
+        write, done = under_way.pop()
+        write()
+        done.set_result(None)
+
+    monkeypatch.setattr(bench.process, "run_in_executor", begin)
+    bench.pass_time(1.0)
+    while under_way:
+        bench.process.enter(end)
+        bench.pass_time(1.0)
+    bench.create()
+    bench.pass_time(1.0)
+    # The end of the write is heard of before what the command has come to is looked at.
+    bench.process.enter(end)
+    bench.create()
+    bench.pass_time(1.0)
+    assert bench.acknowledged == [1]
+    bench.process.enter(end)
+    bench.pass_time(1.0)
+    assert bench.acknowledged == [1, 2]
 
 
 def test_what_arrives_together_shares_one_commit(bench: Bench) -> None:

@@ -149,6 +149,39 @@ def test_a_withdrawn_job_never_starts_and_what_was_kept_for_it_is_open_again() -
     assert started(scheduler.decide(PATIENCE)) == [3]
 
 
+def two_machines() -> Scheduler:
+    """Two of four triads each: one board of `a` is in use, and all of `b`."""
+    scheduler = Scheduler([Machine("a", Size(2, 2)), Machine("b", Size(2, 2))])
+    scheduler.submit(1, JobRequest(AnyBoard(), machine="a", tags=frozenset()), 0.0)
+    scheduler.submit(2, JobRequest(Rectangle(Size(2, 2)), machine="b", tags=frozenset()), 0.0)
+    assert started(scheduler.decide(0.0)) == [1, 2]
+    return scheduler
+
+
+def test_a_job_has_a_place_kept_on_one_machine_and_the_others_are_open() -> None:
+    scheduler = two_machines()
+    scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
+    scheduler.decide(PATIENCE)
+    scheduler.release("b", [Board(0, 0, 0)], PATIENCE)
+    scheduler.submit(4, ONE, PATIENCE)
+    (start,) = scheduler.decide(PATIENCE)
+    assert (start.job, start.allocation.machine) == (4, "b")
+
+
+def test_a_place_is_open_at_once_when_its_job_starts_elsewhere() -> None:
+    scheduler = two_machines()
+    scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
+    scheduler.decide(PATIENCE)
+    scheduler.submit(4, JobRequest(AnyBoard(), machine="a", tags=frozenset()), PATIENCE)
+    assert scheduler.decide(PATIENCE) == [], "all that is free of a is kept for job 3"
+    scheduler.release("b", boards_of(Size(2, 2)), PATIENCE)
+    assert [(start.job, start.allocation.machine) for start in scheduler.decide(PATIENCE)] == [
+        (3, "b"),
+        (4, "a"),
+    ]
+    assert scheduler.is_settled
+
+
 def test_a_place_is_kept_where_the_jobs_in_its_way_have_been_running_the_shortest_time() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     for job in range(1, 5):

@@ -73,6 +73,20 @@ def test_what_was_written_is_there_after_a_restart(path: Path) -> None:
     store.close()
 
 
+def test_the_first_write_after_a_restart_reaches_the_disk_though_it_writes_nothing(path: Path) -> None:
+    """What an earlier process wrote is acknowledged with it, and may be in the system's memory alone until then."""
+    store = Store(path)
+    store.write({1: running(1)}, {})
+    store.close()
+    store = Store(path)
+    store.recall(ended_limit=10)
+    log = path.with_name(path.name + "-wal")
+    before = log.stat().st_size
+    store.write({}, {})
+    assert log.stat().st_size > before
+    store.close()
+
+
 def test_a_job_is_replaced_by_its_latest_record_and_a_board_without_one_is_forgotten(path: Path) -> None:
     store = Store(path)
     store.write({1: a_job(1)}, {BOARD: BoardRecord(True)})

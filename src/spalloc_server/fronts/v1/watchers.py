@@ -225,6 +225,7 @@ class Watchers:
     def _drop_job(self, job: int) -> None:
         for watcher in self._of_job.pop(job, ()):
             _leave(self._jobs_of, watcher, job)
+            self._weigh(watcher)
 
     def _tell_all_soon(self) -> None:
         if self._next_telling is None and not self._being_told:

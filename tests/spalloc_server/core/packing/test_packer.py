@@ -66,6 +66,31 @@ def test_a_job_fills_a_gap_of_its_size_and_leaves_the_larger_one_whole() -> None
     assert {board[:2] for board in found_boards(packer, JobRequest(AnyBoard()))} == {(4, 4)}
 
 
+def test_a_job_is_placed_where_its_edge_touches_the_fewest_open_triads() -> None:
+    """Of two gaps, both too large: in the corner of the one that has more of the machine's jobs around it."""
+    size = Size(8, 8)
+    packer = Packer(Machine("m", size))
+    row = {(x, 6) for x in range(1, 4)}
+    field = {(x, y) for x in range(1, 5) for y in range(1, 4)}
+    packer.take(board for board in boards_of(size) if board[:2] not in row | field)
+    one = {board[:2] for board in found_boards(packer, JobRequest(Boards(3)))}
+    assert one in ({(1, 6)}, {(3, 6)}), (
+        "at an end of the row, one open triad is beside it; in a corner of the field, two"
+    )
+    two = {board[:2] for board in found_boards(packer, JobRequest(Rectangle(Size(2, 2))))}
+    corners = [{(x + dx, y + dy) for dx in (0, 1) for dy in (0, 1)} for x in (1, 3) for y in (1, 2)]
+    assert two in corners
+
+
+def test_of_two_shapes_the_one_is_given_whose_edge_touches_the_fewest_open_triads() -> None:
+    size = Size(8, 8)
+    field = {(x, y) for x in range(1, 4) for y in range(1, 4)}
+    for gap in ({(6, 4), (6, 5)}, {(5, 6), (6, 6)}):
+        packer = Packer(Machine("m", size))
+        packer.take(board for board in boards_of(size) if board[:2] not in gap | field)
+        assert {board[:2] for board in found_boards(packer, JobRequest(Boards(6)))} == gap
+
+
 def found_boards(packer: Packer, request: JobRequest) -> frozenset[Board]:
     given = found(packer, request)
     assert given is not None
