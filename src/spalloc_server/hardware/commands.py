@@ -102,20 +102,27 @@ class BmpCommands:
         return {slot: failure for slot, failure in failures.items() if failure is not None}
 
     async def still_on(self, slots: Iterable[int]) -> dict[int, str]:
-        """Return which of the boards that were switched off are on; one of which the BMP does not tell is not.
+        """Return which of the boards that were switched off are on, or perhaps are, and why.
+
+        One whose BMP can't tell is off; one whose BMP is asked for it in vain may be on.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
-        on = sorted(slots)
+        on = [] if self.has_fpgas is False else sorted(slots)
+        untold: set[int] = set()
         for pause in OFF_LOOK_PAUSES:
-            if not on or self.has_fpgas is False:
-                return {}
+            if not on:
+                break
             if pause:
                 await asyncio.sleep(pause)
-            replies = await self._ask([_sensing(slot) for slot in on], REGISTER_PATIENCE)
-            on = [slot for slot, reply in zip(on, replies, strict=True) if _is_running(reply)]
-        return dict.fromkeys(on, f"it is on, although its BMP at {self.address} has switched it off")
+            replies = dict(
+                zip(on, await self._ask([_sensing(slot) for slot in on], REGISTER_PATIENCE), strict=True)
+            )
+            untold |= {slot for slot, reply in replies.items() if reply is None}
+            on = [slot for slot, reply in replies.items() if _is_running(reply)]
+        still_on = f"it is on, although its BMP at {self.address} has switched it off"
+        return dict.fromkeys(untold, self._unanswered()) | dict.fromkeys(on, still_on)
 
     async def settle_old(self, slot: int) -> None:
         """Wait until a BMP without FPGA registers has done all that it was told.

@@ -85,6 +85,26 @@ def test_a_board_that_goes_off_at_the_second_try_is_off(bench: Bench) -> None:
     assert bench.bmp.on == set()
 
 
+def test_a_board_of_which_it_is_not_told_whether_it_is_off_is_not_taken_to_be(bench: Bench) -> None:
+    bench.ask("job", {3, 4})
+    bench.wait("job")
+
+    def is_silent_about_a_board(request: ScpRequest) -> ScpReply | None:
+        if request.command == BmpCommand.POWER:
+            return request.reply()
+        if request.command == BmpCommand.INFORMATION and request.header.destination.core == 4:
+            return None
+        return bench.bmp.well(request)
+
+    bench.bmp.misbehave = is_silent_about_a_board
+    bench.ask("end", {3, 4}, on=False)
+    bench.wait("end")
+    assert bench.done["end"] == {
+        3: f"it is on, although its BMP at {ADDRESS} has switched it off",
+        4: f"its BMP at {ADDRESS} does not answer",
+    }
+
+
 # Networks that bring things twice
 
 
