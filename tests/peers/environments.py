@@ -44,11 +44,17 @@ PEERS: Mapping[str, Peer] = {
     "SpiNNMan==1!7.4.1": Peer(
         ("SpiNNMan==1!7.4.1", "SpiNNMachine==1!7.4.1"), ("spinnman.transceiver", "spinn_machine")
     ),
+    # Has boards by the published client's names; brings SpiNNFrontEndCommon, which asks for them.
+    "sPyNNaker==1!7.4.1": Peer(
+        ("sPyNNaker==1!7.4.1", "platformdirs>=3"), ("spynnaker.pyNN", "spinn_front_end_common.interface")
+    ),
     # Green threads of both kinds; with what our client needs, which is tried under them.
     "eventlet==0.41.3": Peer(
         ("eventlet==0.41.3", "gevent==26.9.0", "packaging>=22", "platformdirs>=3"),
         ("eventlet", "gevent.monkey"),
     ),
+    # Installs packages, as pip does.
+    "uv==0.13.9": Peer(("uv==0.13.9",), ("uv",)),
 }
 """Every peer, by the requirement that names it."""
 
