@@ -1,17 +1,19 @@
 # A server that the system allows few files and sockets: a real process with a low limit.
 
 import json
+import resource
+import signal
 import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from spinnaker.geometry import Size
-from tests.processes import SERVER
+from tests.processes import SERVER, log_until, spalloc_server
 from tests.spalloc_server.operation.boards import virtual_machines, write
 
 pytestmark = pytest.mark.slow
@@ -64,3 +66,60 @@ def test_a_server_with_few_descriptors_says_so_and_serves_others_and_its_metrics
         assert flood
         for line in _lines(process, "a client at 127.0.0.1 is refused"):
             assert "Traceback" not in line
+
+
+# Clients are looked at often, and with them what the system allows.
+OFTEN = "machine = []\n[v1]\nport = 0\n[v1.limits]\nfirst_request_seconds = 1.0\n"
+
+
+@pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="needs Linux to take descriptors away from a process"
+)
+def test_descriptors_that_run_out_are_told_and_clients_are_served_again_when_there_are_some(
+    tmp_path: Path,
+) -> None:
+    configuration = tmp_path / "site.toml"
+    configuration.write_text(OFTEN)
+    with spalloc_server([str(configuration)]) as running, ExitStack() as stack:
+        process = running.process.pid
+        first = stack.enter_context(socket.create_connection((running.host, running.port), 20.0))
+        first.sendall(b'{"command": "version"}\n')
+        assert b"1.0.0" in first.recv(1000)
+        soft, hard = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        # Not one more than there are.
+        used = max(int(one.name) for one in Path(f"/proc/{process}/fd").iterdir()) + 1
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (used, hard))
+        for _ in range(20):
+            stack.enter_context(socket.create_connection((running.host, running.port), 20.0))
+        said = log_until(running, "no more files or sockets can be opened; raise LimitNOFILE")
+        first.sendall(b'{"command": "version"}\n')
+        assert b"1.0.0" in first.recv(1000), "who was connected before is served"
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (soft, hard))
+        assert _version(running.port, "127.0.0.2") == "1.0.0"
+        status, log = running.end()
+        assert status == 0
+        assert "Traceback" not in "".join(said) + log
+        assert log.count("no more files or sockets") == 0, "it is told once a minute"
+
+
+def test_a_backlog_that_is_full_is_told(tmp_path: Path) -> None:
+    configuration = tmp_path / "site.toml"
+    configuration.write_text(OFTEN)
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen([*LIMITED, *SERVER, str(configuration)], stderr=subprocess.PIPE, text=True)
+        )
+        stack.callback(process.kill)
+        *_, line = _lines(process, 'message="listening on')
+        port = int(line.rsplit("port ", 1)[1].rstrip('"\n'))
+        process.send_signal(signal.SIGSTOP)
+        for _ in range(ALLOWED):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                client.connect(("127.0.0.1", port))
+        process.send_signal(signal.SIGCONT)
+        *_, line = _lines(process, "connections were turned away by the system")
+        assert "level=warning" in line
+        assert "net.core.somaxconn" in line
+        assert _version(port, "127.0.0.2") == "1.0.0"

@@ -18,7 +18,7 @@ def ask(path: Path, request: Request) -> Iterator[tuple[str, int | None]]:
     """Ask the server that listens at `path`; yield each line's text, the last one's with the status to end with.
 
     Raises:
-        NoAnswerError: No server listens there, this user may not ask it, or it ended before it had answered.
+        NoAnswerError: No server listens there, this user may not ask it, or it answers nothing.
     """
     try:
         with sockets.connect(path, protocol.ANSWER_SECONDS) as connection:
@@ -48,4 +48,4 @@ def ask(path: Path, request: Request) -> Iterator[tuple[str, int | None]]:
         raise NoAnswerError(f"the server at {path} can't be asked: {error.strerror or error}") from error
     except ValueError as error:
         raise NoAnswerError(f"what listens at {path} is no spalloc server: {error}") from error
-    raise NoAnswerError(f"the server at {path} ended before it had answered; its log says why")
+    raise NoAnswerError(f"the server at {path} has ended the connection without an answer; its log says why")

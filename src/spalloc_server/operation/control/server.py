@@ -7,15 +7,23 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from pathlib import Path
 
 from spalloc_server.operation.control import protocol, sockets
 from spalloc_server.operation.control.protocol import NOT_UNDERSTOOD, REFUSED, Answer, Request
+from spalloc_server.ration import Ration
+from spalloc_server.words import counted
 
 _log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 16
-"""Administrators who speak to the server at one time; one more is cut off."""
+"""Administrators who are waited for at one time, and whose commands are done at one time: one more costs the oldest who
+has asked nothing yet the connection, or is told to try again."""
+_CROWDED = (
+    f"there are more than {MOST_CONNECTIONS} connections, and this one is the oldest that has asked nothing"
+)
+_BUSY = f"the server does {MOST_CONNECTIONS} commands of administrators already; try again when they are done"
 
 Command = Callable[[Mapping[str, object]], Awaitable[Answer]]
 """Does something with its arguments.
@@ -34,6 +42,11 @@ class ControlServer:
         self._commands = commands
         self._server: asyncio.Server | None = None
         self._conversations: set[asyncio.Task[None]] = set()
+        self._silent: dict[asyncio.Timeout, None] = {}
+        """What cuts off those who have asked nothing yet, the oldest first."""
+        self._doing = 0
+        """How many commands are being done."""
+        self._told = Ration()
         self._file: tuple[int, int] | None = None
 
     async def start(self) -> None:
@@ -56,6 +69,7 @@ class ControlServer:
             for task in self._conversations:
                 task.cancel()
             await asyncio.gather(*self._conversations, return_exceptions=True)
+        self._sum_up(inf)
         with contextlib.suppress(OSError):
             found = self.path.lstat()
             # Another server may have taken the place since.
@@ -65,10 +79,6 @@ class ControlServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._conversations) >= MOST_CONNECTIONS:
-            _log.warning("more than %d connections to %s: one is cut off", MOST_CONNECTIONS, self.path)
-            writer.transport.abort()
-            return
         self._conversations.add(task)
         try:
             answer = await self._answer(reader, writer)
@@ -86,18 +96,54 @@ class ControlServer:
             self._conversations.discard(task)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Answer:
+        limit = asyncio.timeout(protocol.REQUEST_SECONDS)
         try:
-            async with asyncio.timeout(protocol.REQUEST_SECONDS):
+            async with limit:
+                self._wait_for(limit)
                 # Also of those who are refused: with a request unread, the system may throw the answer away.
                 line = await reader.readline()
             if not sockets.may_speak(writer.get_extra_info("socket")):
                 _log.warning("another user than the server's or root spoke to %s, and is refused", self.path)
                 return Answer(REFUSED, "only the server's user and root may speak to it here")
-            return await self._do(protocol.to_request(line))
+            request = protocol.to_request(line)
         except TimeoutError:
+            if limit not in self._silent:
+                return Answer(REFUSED, _CROWDED)
             return Answer(NOT_UNDERSTOOD, f"the request took longer than {protocol.REQUEST_SECONDS:g} s")
         except ValueError as error:
             return Answer(NOT_UNDERSTOOD, f"the request is not one: {error}")
+        finally:
+            self._silent.pop(limit, None)
+        if self._doing >= MOST_CONNECTIONS:
+            self._tell(_BUSY)
+            return Answer(REFUSED, _BUSY)
+        self._doing += 1
+        try:
+            return await self._do(request)
+        except ValueError as error:
+            return Answer(NOT_UNDERSTOOD, f"the request is not one: {error}")
+        finally:
+            self._doing -= 1
+
+    def _wait_for(self, limit: asyncio.Timeout) -> None:
+        """Wait for one who has asked nothing yet, and for the oldest of too many no more."""
+        self._silent[limit] = None
+        if len(self._silent) > MOST_CONNECTIONS:
+            oldest = next(iter(self._silent))
+            del self._silent[oldest]
+            oldest.reschedule(asyncio.get_running_loop().time())
+            self._tell(_CROWDED)
+
+    def _tell(self, why: str) -> None:
+        """Log that somebody is cut off, once within a minute, and then how many more were."""
+        now = asyncio.get_running_loop().time()
+        self._sum_up(now)
+        if self._told.admits("", now):
+            _log.warning("a connection to %s is cut off: %s", self.path, why)
+
+    def _sum_up(self, now: float) -> None:
+        for _, count in self._told.summary(now):
+            _log.warning("%s to %s were cut off", counted(count, "more connection"), self.path)
 
     async def _do(self, request: Request) -> Answer:
         if request.version != protocol.VERSION:

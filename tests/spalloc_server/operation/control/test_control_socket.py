@@ -95,21 +95,61 @@ def test_a_command_that_fails_is_logged_and_said(tmp_path: Path, caplog: pytest.
     assert "the administrator's greet failed" in caplog.text
 
 
-def test_clients_that_say_nothing_keep_nobody_out_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_connections_that_say_nothing_keep_nobody_out_and_are_told_of_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def talk() -> None:
         async with control(tmp_path) as path:
-            silent = [await asyncio.open_unix_connection(path) for _ in range(MOST_CONNECTIONS)]
-            with pytest.raises(NoAnswerError, match="its log says why"):
-                await asyncio.to_thread(asked, path, "greet")
-            for reader, writer in silent:
+            silent = [await asyncio.open_unix_connection(path) for _ in range(MOST_CONNECTIONS + 2)]
+            assert (await asyncio.to_thread(asked, path, "greet"))[-1] == ("done", 5)
+            for reader, writer in silent[:3]:
+                assert b"this one is the oldest that has asked nothing" in await reader.read()
                 writer.close()
-                await reader.read()
+            for reader, writer in silent[3:]:
+                # Those who ask at last are answered.
+                writer.write(protocol.of_request(Request("greet")))
+                assert b'"status":5' in await reader.read()
+                writer.close()
             monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.1)
             reader, writer = await asyncio.open_unix_connection(path)
             assert b"the request took longer than 0.1 s" in await reader.read()
             writer.close()
+
+    asyncio.run(talk())
+    assert [line.partition("socket ")[2] for line in caplog.messages] == [
+        f"is cut off: there are more than {MOST_CONNECTIONS} connections, and this one is the oldest that has asked "
+        "nothing",
+        "were cut off",
+    ]
+    assert caplog.messages[1].startswith("2 more connections")
+
+
+def test_an_administrator_is_told_to_try_again_while_the_server_does_what_many_others_asked(
+    tmp_path: Path,
+) -> None:
+    async def talk() -> None:
+        begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+        async def wait(_arguments: Mapping[str, object]) -> Answer:
+            begun.release()
+            await go_on.wait()
+            return Answer(0, "done")
+
+        server = ControlServer(tmp_path / "socket", {"wait": wait})
+        await server.start()
+        busy = [await asyncio.open_unix_connection(server.path) for _ in range(MOST_CONNECTIONS)]
+        for _, writer in busy:
+            writer.write(protocol.of_request(Request("wait")))
+        for _ in busy:
+            await begun.acquire()
+        ((said, status),) = await asyncio.to_thread(asked, server.path, "wait")
+        assert "try again when they are done" in said
+        assert status == protocol.REFUSED
+        go_on.set()
+        for reader, writer in busy:
+            assert b'"status":0' in await reader.read()
+            writer.close()
+        await server.stop()
 
     asyncio.run(talk())
 
@@ -137,7 +177,10 @@ def test_a_client_says_why_it_got_no_answer(tmp_path: Path) -> None:
         asked(path, "greet")
     with listen(path) as listening:
         listening.setblocking(True)
-        for reply, said in ((b"", "ended before it had answered"), (b"HTTP/1.1\n", "is no spalloc server")):
+        for reply, said in (
+            (b"", "has ended the connection without an answer"),
+            (b"HTTP/1.1\n", "is no spalloc server"),
+        ):
 
             async def talk(reply: bytes) -> None:
                 client = asyncio.create_task(asyncio.to_thread(asked, path, "greet"))
