@@ -5,6 +5,8 @@
 
 import logging
 
+from spalloc_server.words import counted
+
 WINDOW_SECONDS = 60.0
 """How long one line about an address stands for all of its like."""
 MOST_ADDRESSES = 20
@@ -78,9 +80,10 @@ class Warnings:
     def sum_up(self, now: float) -> None:
         """Log to how many more it happened, if it is time to."""
         for address, count in self._ration.summary(now):
+            more, verb = counted(count, "more client"), "was" if count == 1 else "were"
             if address is None:
-                self._log.warning("%d more clients, at other addresses, were %s", count, self._what)
+                self._log.warning("%s, at other addresses, %s %s", more, verb, self._what)
             else:
                 self._log.warning(
-                    "%d more clients at %s were %s", count, address, self._what, extra={"client": address}
+                    "%s at %s %s %s", more, address, verb, self._what, extra={"client": address}
                 )

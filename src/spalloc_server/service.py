@@ -19,6 +19,7 @@ from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.store.database import Store
 from spalloc_server.store.keeping import HistoryLimits
+from spalloc_server.words import there_are
 
 _log = logging.getLogger(__name__)
 
@@ -157,13 +158,12 @@ class Service:
             _log.error("old jobs can't be dropped from the records, will try again: %s", error)
         else:
             if forgotten:
-                _log.info("%d ended jobs are old and forgotten", forgotten)
+                _log.info("%s old and forgotten", there_are(forgotten, "ended job"))
 
     def _tell_of_doubt(self, wall: float, kept: int) -> None:
         if kept:
             _log.warning(
-                "the clock has jumped, to %s: %d ended jobs that are old by it are kept until it has been steady "
-                "for a day",
+                "the clock has jumped, to %s: %s old by it, and kept until it has been steady for a day",
                 datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds"),
-                kept,
+                there_are(kept, "ended job"),
             )

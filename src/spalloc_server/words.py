@@ -9,6 +9,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def there_are(number: int, noun: str, *, past: bool = False) -> str:
+    """Return `number` and `noun` with the verb that goes with them, such as "1 board is" and, past, "2 boards were"."""
+    return (
+        f"{counted(number, noun)} {('was' if past else 'is') if number == 1 else ('were' if past else 'are')}"
+    )
+
+
 _OURS = ("spinnaker", "spinnaker_virtual", "spalloc_client", "spalloc_server")
 
 

@@ -73,11 +73,20 @@ def test_output_that_nobody_reads_is_no_traceback(command: str, files: Path) -> 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_closed_output_is_no_traceback(command: str, files: Path) -> None:
+def test_a_closed_output_is_one_line_and_a_status(command: str, files: Path) -> None:
     line = subprocess.list2cmdline([*SERVER[:2]]) + f" '{SERVER[2]}' " + " ".join(COMMANDS[command])
     ended = subprocess.run(["bash", "-c", f"{line} >&-"], stderr=subprocess.PIPE, text=True)
-    assert "Traceback" not in ended.stderr
-    assert ended.returncode == 0
+    name = " ".join(word for word in ["spalloc-server", COMMANDS[command][0]] if not word.startswith("--"))
+    notes = [line for line in ended.stderr.splitlines() if not line.startswith("note: ")]
+    assert notes == [f"{name}: can't write the output: Bad file descriptor"]
+    assert ended.returncode == 74
+
+
+def test_a_server_needs_no_output(files: Path) -> None:
+    line = subprocess.list2cmdline([*SERVER[:2]]) + f" '{SERVER[2]}' site.toml --host no.such.host.invalid"
+    ended = subprocess.run(["bash", "-c", f"{line} >&-"], stderr=subprocess.PIPE, text=True)
+    assert "no.such.host.invalid" in ended.stderr.splitlines()[-1], "it came as far as to listen"
+    assert ended.returncode == 1
 
 
 WITHOUT = "import sys; sys.modules['{package}'] = None; "

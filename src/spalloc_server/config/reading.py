@@ -106,7 +106,7 @@ def a_text(entry: Entry) -> str | None:
     """Take a text that isn't empty and can be shown on one line."""
     if isinstance(entry.value, str) and entry.value.strip() and entry.value.isprintable():
         return entry.value
-    entry.wrong("a text of printable characters")
+    entry.wrong("a string of printable characters")
     return None
 
 

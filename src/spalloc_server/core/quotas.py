@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.networks import group_of
+from spalloc_server.words import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +92,10 @@ class Headcount:
             (self._live, "live", limits.live, "here"),
         ):
             if count >= limit:
+                is_or_are = "is" if count == 1 else "are"
                 those = of_whom.format(here=group or "this host", owner=owner[:60])
                 return (
-                    f"there are {count} jobs {those}, and this server allows {limit} (its setting "
+                    f"there {is_or_are} {counted(count, 'job')} {those}, and this server allows {limit} (its setting "
                     f"jobs.{setting}); destroy some, or try again when some have ended"
                 )
         return None

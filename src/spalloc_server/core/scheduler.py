@@ -33,6 +33,7 @@ from spalloc_server.core.packing.packer import Packer, Wish
 from spalloc_server.core.packing.reasons import in_words, why_not
 from spalloc_server.core.packing.steps import Allowance, Steps
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.words import counted, there_are
 from spinnaker.geometry import Board
 
 T = TypeVar("T")
@@ -494,7 +495,7 @@ class Scheduler:
             if job == queued.job:
                 packer = self._packers[name]
                 return Obstacle.KEPT, (
-                    f"a place of {packer.kept_boards} boards is kept for it on {name}, "
+                    f"a place of {counted(packer.kept_boards, 'board')} is kept for it on {name}, "
                     f"{packer.awaited} of which are still in use"
                 )
         if queued.kind.stage is not _Stage.IN_VAIN:
@@ -512,12 +513,13 @@ class Scheduler:
         if most.free_boards < wanted:
             aside = len(most.set_aside_boards)
             other = f", where {aside} {'is' if aside == 1 else 'are'} set aside" if aside else ""
-            return Obstacle.BOARDS, f"it needs {wanted} boards, and {most.free_boards} are {on}{other}"
+            free = f"{most.free_boards} {'is' if most.free_boards == 1 else 'are'}"
+            return Obstacle.BOARDS, f"it needs {counted(wanted, 'board')}, and {free} {on}{other}"
         keeping = self._keeping.get(most.machine.name)
         other = f", or kept for job {keeping}, which has waited longest" if keeping is not None else ""
         return (
             Obstacle.PLACE,
-            f"{most.free_boards} boards are {on}, but not together as it needs them{other}",
+            f"{there_are(most.free_boards, 'board')} {on}, but not together as it needs them{other}",
         )
 
     def _hindrance(self, packer: Packer, board: Board) -> str:

@@ -26,7 +26,7 @@ from spalloc_server.core.scheduler import Scheduler, Waiting
 from spalloc_server.core.silence import SilentFrames, same_frame
 from spalloc_server.core.timers import Timers
 from spalloc_server.core.upkeep import Fault, Upkeep
-from spalloc_server.words import counted
+from spalloc_server.words import counted, there_are
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
@@ -225,7 +225,7 @@ class Site:
         """Have the log tell of a report that doesn't count; of many, it tells how many."""
         may_note, unsaid = self._reports.may_note(now)
         if may_note:
-            others = f"; {unsaid} other reports that did not count were not logged" if unsaid else ""
+            others = f"; {there_are(unsaid, 'other report', past=True)} not logged" if unsaid else ""
             self._notice(
                 f"{key.machine} {key.board} is reported by {host}, which does not count, since no job of that host had "
                 f"it within a day: {text}{others}",
@@ -359,7 +359,7 @@ class Site:
             self._follow_upkeep(now)
         else:
             self._notice(
-                f"{machine} {frame}: its {len(boards)} boards are not given to jobs: {why}",
+                f"{machine} {frame}: its {there_are(len(boards), 'board')} not given to jobs: {why}",
                 {"machine": machine, "frame": str(frame)},
                 serious=True,
             )

@@ -173,7 +173,8 @@ def _refused(error: ConfigurationError) -> Effect:
             extra={"file": mistake.file, "line": mistake.line},
         )
     if len(error.mistakes) > MOST_LINES:
-        _log.error("%d more mistakes in the configuration", len(error.mistakes) - MOST_LINES)
+        more = counted(len(error.mistakes) - MOST_LINES, "more mistake")
+        _log.error("%s in the configuration", more)
     for note in error.notes:
         _log.error("note on the configuration: %s", note)
     mistakes = counted(len(error.mistakes), "mistake")

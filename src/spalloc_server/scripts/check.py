@@ -48,6 +48,6 @@ def describe(path: Path, configuration: Configuration) -> Iterator[str]:
         yield f"  metrics: {', '.join(metrics.addresses)} port {metrics.port}, allowed from {metrics.allow}"
     history = configuration.history
     yield (
-        f"  records: {configuration.state}, ended jobs for {history.days:g} days, "
+        f"  records: {configuration.state}, ended jobs for {history.days:g} day{'s' * (history.days != 1)}, "
         f"{history.jobs} or {history.megabytes} MB at most"
     )

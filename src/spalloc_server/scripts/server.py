@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spalloc_server.config.settings import Configuration
 
 _LAST_PORT = 65535
+_ASKING = frozenset({"-h", "--help", "-V", "--version"})
 
 
 def size(text: str) -> Size:
@@ -117,8 +118,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    open_streams()
     words = list(sys.argv[1:] if argv is None else argv)
+    # A server answers over its ports, and may have no output.
+    open_streams(answers=not words or words[0] in _COMMANDS or not _ASKING.isdisjoint(words))
     if (another := another_server()) is not None:
         Endings("spalloc-server").warn(another)
     command = _COMMANDS.get(words[0]) if words else None

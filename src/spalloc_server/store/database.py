@@ -322,6 +322,7 @@ class Store:
 
     def close(self) -> None:
         """Close the database; what was written stays."""
+        self.history.tell(at_last=True)
         if self._files is not None:
             # What can't be mended was said when it was found; a mark that stays says no more than that.
             with contextlib.suppress(sqlite3.Error):

@@ -8,13 +8,17 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from spalloc_server.store import history
 from spalloc_server.store.opening import move_log
 from spalloc_server.store.room import RESERVE_BYTES, Reserve, lacks_room
+from spalloc_server.words import there_are
 
 _log = logging.getLogger(__name__)
 
+TELL_SECONDS = 60.0
+"""How often the log tells that jobs were dropped on a full disk, which can go on with every commit."""
 LEAST_GIVEN_BACK_BYTES = 4 * 1024 * 1024
 """Less than this is kept for what comes."""
 LEAST_MADE_FREE_BYTES = 256 * 1024
@@ -45,6 +49,9 @@ class Keeper:
         """May be replaced at any time."""
         self._of = database
         self._reserve = reserve
+        self._untold = 0
+        """How many jobs were dropped on a full disk since the log told of any."""
+        self._told: float | None = None
         self._ended = 0
         self._used_bytes = 0
         """No less than what is in use; more only while the file itself is no longer than the records may be."""
@@ -56,6 +63,7 @@ class Keeper:
 
     def have_ended(self, jobs: int, file_bytes: int) -> None:
         """Take note that so many more ended jobs are recorded now, in a file of some length."""
+        self.tell()
         self._ended += jobs
         self._used_bytes = file_bytes
         if self._used_bytes > self.limits.bytes:
@@ -151,13 +159,20 @@ class Keeper:
         finally:
             self.count()
             self._keep_room_back(self._reserve)
-        if dropped:
-            _log.warning(
-                "the disk is full: %d ended jobs are dropped from the records to make room; give the server a larger "
-                "disk, or lower history.megabytes",
-                dropped,
-            )
+        self._untold += dropped
+        self.tell()
         return dropped
+
+    def tell(self, *, at_last: bool = False) -> None:
+        """Log how many jobs were dropped on a full disk: at once, then once a minute how many more, or `at_last`."""
+        now = monotonic()
+        if self._untold and (at_last or self._told is None or now - self._told >= TELL_SECONDS):
+            _log.warning(
+                "the disk is full: %s dropped from the records to make room; give the server a larger disk, or lower "
+                "history.megabytes",
+                there_are(self._untold, "ended job"),
+            )
+            self._told, self._untold = now, 0
 
     def _keep_room_back(self, reserve: Reserve) -> None:
         if reserve.keep():

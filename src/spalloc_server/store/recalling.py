@@ -12,6 +12,7 @@ from math import isfinite
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.records import UnreadableError, from_row
+from spalloc_server.words import counted
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board
 
 _log = logging.getLogger(__name__)
@@ -88,8 +89,8 @@ def put_aside(database: sqlite3.Connection, unreadable: Sequence[Unreadable], na
     ended = [job for job in unreadable if not job.live]
     if ended:
         _log.warning(
-            "the records of %d ended jobs in %s can't be read and are set aside; the first is job %d: %s",
-            len(ended),
+            "the records of %s in %s can't be read and are set aside; the first is job %d: %s",
+            counted(len(ended), "ended job"),
             name,
             ended[0].id,
             ended[0].why,

@@ -12,6 +12,7 @@ from pathlib import Path
 from spalloc_server.store import schema
 from spalloc_server.store.files import free_name, sync_folder
 from spalloc_server.store.opening import connect
+from spalloc_server.words import counted
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,10 @@ def save_what_can_be_read(path: Path) -> None:
     sound.replace(path)
     sync_folder(path)
     _log.critical(
-        "%s is damaged: %d rows could be read and are used, the damaged file is kept as %s", path, saved, kept
+        "%s is damaged: what could be read, %s, is used, and the damaged file is kept as %s",
+        path,
+        counted(saved, "row"),
+        kept,
     )
 
 

@@ -232,7 +232,7 @@ def test_the_report_can_be_shown_as_it_is() -> None:
         (('size = "1x1"', 'size = "1x1"\nsettle_seconds = true'), "expected a number of seconds, 0 or more"),
         (('size = "1x1"', 'size = "1x1"\ndead_links = [[0,0,0,"nort"]]'), "LINK one of east, north_east"),
         (('size = "1x1"', 'size = "1x1"\nsettle_second = 3'), "did you mean 'settle_seconds'?"),
-        (('name = "desk"', 'name = "a\\nb"'), "expected a text of printable characters"),
+        (('name = "desk"', 'name = "a\\nb"'), "expected a string of printable characters"),
         (("[[machine.boards]]", "[machine.boards]"), "expected tables, each headed [[machine.boards]]"),
     ],
 )

@@ -104,7 +104,7 @@ def test_a_wall_clock_31_days_ahead_deletes_no_history_and_is_told(
             await service.tidy()
         assert kept(service) == [1]
         assert "the clock has jumped, to 20" in caplog.text
-        assert "1 ended jobs that are old by it are kept" in caplog.text
+        assert "1 ended job is old by it, and kept" in caplog.text
         clock.let_pass(AT_REST_SECONDS)
         await service.tidy()
         assert kept(service) == []

@@ -49,6 +49,20 @@ def test_of_equal_jobs_the_one_that_came_first_starts_first() -> None:
     assert order == [1, 2, 3, 4, 5]
 
 
+def test_one_board_is_said_in_the_singular() -> None:
+    scheduler = Scheduler([Machine("m", Size(1, 1))])
+    for job in range(1, 4):
+        scheduler.submit(job, ONE, 0.0)
+    scheduler.submit(4, JobRequest(Boards(1)), 0.0)
+    scheduler.submit(5, TRIAD, 0.0)
+    first, *_ = scheduler.decide(0.0)
+    assert "it needs 1 board, and 0 are free on m" in scheduler.waiting(4).sentence
+    scheduler.withdraw(4)
+    free_all(scheduler, first, 1.0)
+    scheduler.decide(1.0)
+    assert "it needs 3 boards, and 1 is free on m" in scheduler.waiting(5).sentence
+
+
 def test_a_job_goes_to_the_machine_of_highest_priority_that_has_a_place() -> None:
     scheduler = Scheduler([Machine("first", Size(2, 2)), Machine("second", Size(4, 4))])
     for job in (1, 2):

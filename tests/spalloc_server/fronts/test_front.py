@@ -173,7 +173,13 @@ def test_a_request_may_come_in_pieces_and_blank_lines_mean_nothing() -> None:
         ("create_job", [10**30], {"owner": "me"}, "what to allocate is out of range"),
         ("create_job", [1, 2, 3, 4], {"owner": "me"}, "create_job was given 4 numbers"),
         ("create_job", [], {"owner": "me", "keepalive": 10**400}, "keepalive is out of range"),
-        ("create_job", [], {"owner": "me", "tags": "default"}, "tags must be a list of texts, not 'default'"),
+        (
+            "create_job",
+            [],
+            {"owner": "me", "tags": "default"},
+            "tags must be a list of strings, not 'default'",
+        ),
+        ("create_job", [], {"owner": 7}, "owner must be a string, not 7"),
         ("create_job", [], {"owner": "\ud800"}, "owner must be Unicode text, not '\\ud800'"),
         (
             "create_job",

@@ -316,7 +316,7 @@ def test_old_jobs_are_forgotten(machines: list[Machine], tmp_path: Path) -> None
         spalloc_server([str(configuration)]) as running,
         ProtocolClient(running.host, running.port) as client,
     ):
-        log_until(running, "1 ended jobs are old and forgotten")
+        log_until(running, "1 ended job is old and forgotten")
         assert client.call("list_ended_jobs") == []
 
 

@@ -1,5 +1,7 @@
 # How much of a disk the history takes, and what becomes of it when the disk is full: tried on a disk of 16 MB.
 
+import math
+import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.store import keeping
 from spalloc_server.store.database import Store
 from spalloc_server.store.keeping import HistoryLimits
 from tests.spalloc_server.store.test_database import a_job, ended, running
@@ -100,17 +103,24 @@ def test_what_is_dropped_is_given_back_to_the_disk(tmp_path: Path) -> None:
     assert (tmp_path / "state").stat().st_size < 5_000_000
 
 
-def test_a_history_that_fills_the_disk_makes_room_for_what_comes(
-    small_disk: Path, caplog: pytest.LogCaptureFixture
+def test_a_history_that_fills_the_disk_makes_room_for_what_comes_and_is_told_once_a_minute(
+    small_disk: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 0.0
+    monkeypatch.setattr(keeping, "monotonic", lambda: now)
     store = Store(small_disk / "state")
     store.write({1: running(1)}, {})
     for first in range(2, 10_002, 50):
+        now += 1.0
         store.write({number: long_one(number) for number in range(first, first + 50)}, {})
     assert kept(store)[0] == 10_001
-    assert "the disk is full" in caplog.text
-    assert "dropped from the records to make room" in caplog.text
+    dropped = 10_000 - store.history.ended_before(math.inf)
     store.close()
+    told = [
+        re.fullmatch(r"the disk is full: (\d+) ended jobs are dropped .*", said) for said in caplog.messages
+    ]
+    assert 2 < len(told) <= 2 + now / keeping.TELL_SECONDS
+    assert sum(int(line[1]) for line in told if line is not None) == dropped, "of all together"
     store = Store(small_disk / "state")
     assert running(1) in store.recall(ended_limit=1).jobs
     store.close()

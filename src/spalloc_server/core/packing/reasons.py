@@ -6,6 +6,7 @@
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.shapes import holds
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.words import counted
 from spinnaker.geometry import contains
 
 
@@ -17,9 +18,8 @@ def in_words(request: JobRequest) -> str:
         case BoardAt(board):
             return f"Board {board}"
         case Boards(count):
-            return (
-                f"A torus of {count} boards" if request.require_torus else f"A rectangle with {count} boards"
-            )
+            boards = counted(count, "board")
+            return f"A torus of {boards}" if request.require_torus else f"A rectangle with {boards}"
         case Rectangle(size):
             return f"A {'torus' if request.require_torus else 'rectangle'} of {size} triads"
 
@@ -38,9 +38,9 @@ def why_not(machine: Machine, request: JobRequest) -> str:
         case Rectangle(asked) if request.require_torus and asked != size:
             return f"only the whole of {name}, {size} triads, can be a torus"
         case Boards(count) if count > size.boards:
-            return f"{name} has only {size.boards} boards"
+            return f"{name} has only {counted(size.boards, 'board')}"
         case _:
-            return f"of the {live} live boards of {name} there are not enough together {_limits(request)}"
+            return f"of the {counted(live, 'live board')} of {name} there are not enough together {_limits(request)}"
 
 
 def _limits(request: JobRequest) -> str:

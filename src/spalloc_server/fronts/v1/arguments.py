@@ -96,7 +96,7 @@ def a_number(name: str, value: Json) -> float:
 def a_text(name: str, value: Json) -> str:
     """Return `value` if it is a text that can be written as UTF-8."""
     if not isinstance(value, str):
-        raise CommandError(f"{name} must be a text, not {_shown(value)}")
+        raise CommandError(f"{name} must be a string, not {_shown(value)}")
     if not _is_unicode(value):
         raise CommandError(f"{name} must be Unicode text, not {_shown(value)}, which holds half a character")
     return value
@@ -122,9 +122,9 @@ def a_truth(name: str, value: Json) -> bool:
 
 
 def names(name: str, value: Json) -> tuple[str, ...]:
-    """Return `value` if it is a list of texts that are no longer, joined by commas, than one name may be."""
+    """Return `value` if it is a list of strings that are no longer, joined by commas, than one name may be."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise CommandError(f"{name} must be a list of texts, not {_shown(value)}")
+        raise CommandError(f"{name} must be a list of strings, not {_shown(value)}")
     found = tuple(a_text(name, item) for item in value)
     length = len(",".join(found))
     if length > LONGEST_NAME:

@@ -23,6 +23,7 @@ from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.memory import give_back_memory
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS
 from spalloc_server.ration import Ration, Warnings
+from spalloc_server.words import counted, there_are
 
 _log = logging.getLogger(__name__)
 
@@ -190,19 +191,19 @@ class V1Server:
         if refusal is not None:
             return refusal
         if len(group.members) > limits.connections_from_one_address:
+            are = "is" if limits.connections_from_one_address == 1 else "are"
             return (
-                f"there are {limits.connections_from_one_address} connections from {group.name}, "
+                f"there {are} {counted(limits.connections_from_one_address, 'connection')} from {group.name}, "
                 "and the server takes no more from one address; close some"
             )
         if self._crowd.size > self.most_connections:
             other = self._crowd.least_used(group, self._job_of)
             if other is None:
-                return (
-                    f"the server has {self.most_connections} connections and takes no more; try again later"
-                )
+                most = counted(self.most_connections, "connection")
+                return f"the server has {most} and takes no more; try again later"
             self._cut(
                 cast("Connection", other),
-                f"the server has {self.most_connections} connections, most of them from {other.group.name}, "
+                f"the server has {counted(self.most_connections, 'connection')}, most of them from {other.group.name}, "
                 f"and one from {group.name} was let in",
             )
         return None
@@ -317,8 +318,8 @@ class V1Server:
             self._tell(
                 "backlog",
                 now,
-                f"{turned_away} connections were turned away by the system, since too many came at once "
-                "(net.core.somaxconn, net.ipv4.tcp_max_syn_backlog)",
+                f"{there_are(turned_away, 'connection', past=True)} turned away by the system, since too many came at "
+                "once (net.core.somaxconn, net.ipv4.tcp_max_syn_backlog)",
             )
         if not any_descriptors_left():
             self._tell("descriptors", now, f"no more files or sockets can be opened; {RAISE_DESCRIPTORS}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from spalloc_server.operation.control import protocol, sockets
 from spalloc_server.operation.control.protocol import NOT_UNDERSTOOD, REFUSED, Answer, Request
 from spalloc_server.ration import Ration
-from spalloc_server.words import counted
+from spalloc_server.words import there_are
 
 _log = logging.getLogger(__name__)
 
@@ -139,11 +139,12 @@ class ControlServer:
         now = asyncio.get_running_loop().time()
         self._sum_up(now)
         if self._told.admits("", now):
-            _log.warning("a connection to %s is cut off: %s", self.path, why)
+            _log.warning("a connection is cut off from %s: %s", self.path, why)
 
     def _sum_up(self, now: float) -> None:
         for _, count in self._told.summary(now):
-            _log.warning("%s to %s were cut off", counted(count, "more connection"), self.path)
+            more = there_are(count, "more connection", past=True)
+            _log.warning("%s cut off from %s", more, self.path)
 
     async def _do(self, request: Request) -> Answer:
         if request.version != protocol.VERSION:
