@@ -1,6 +1,9 @@
 # A job, for programs that wait: runs the steps of job_steps.py over a ProtocolClient.
 #
 # What to do when is decided there; what may be asked for in requirements.py; here it is done.
+#
+# Attributes that may be None and that release 1!7.4.1 declares without it are typed `X | Any` here: that is true, and
+# programs that were checked against that release need no change.
 """Request boards, and keep them."""
 
 from __future__ import annotations
@@ -261,7 +264,7 @@ class Job:
         return job_picture(self.id, machines, jobs)
 
     @property
-    def id(self) -> int | None:
+    def id(self) -> int | Any:
         """The job's ID."""
         return self._steps.job_id
 
@@ -271,12 +274,12 @@ class Job:
         return self._run(self._steps.status()).state
 
     @property
-    def power(self) -> bool | None:
+    def power(self) -> bool | Any:
         """Whether the boards are powered, or being powered, on; None if there are no boards."""
         return self._run(self._steps.status()).power
 
     @property
-    def reason(self) -> str | None:
+    def reason(self) -> str | Any:
         """Why the job was destroyed, if it was and if a reason was given."""
         return self._run(self._steps.status()).reason
 
@@ -285,7 +288,7 @@ class Job:
         return self._run(self._steps.machine_info())
 
     @property
-    def connections(self) -> dict[tuple[int, int], str] | None:
+    def connections(self) -> dict[tuple[int, int], str] | Any:
         """The hostnames of all Ethernet-connected chips, ``{(x, y): hostname, ...}``; None without boards."""
         return self._run(self._steps.machine_info()).connections_copy
 
@@ -295,17 +298,17 @@ class Job:
         return self._run(self._steps.machine_info()).hostname
 
     @property
-    def width(self) -> int | None:
+    def width(self) -> int | Any:
         """The width of the network in chips; None without boards."""
         return self._run(self._steps.machine_info()).width
 
     @property
-    def height(self) -> int | None:
+    def height(self) -> int | Any:
         """The height of the network in chips; None without boards."""
         return self._run(self._steps.machine_info()).height
 
     @property
-    def machine_name(self) -> str | None:
+    def machine_name(self) -> str | Any:
         """The name of the machine the boards are in; None without boards."""
         return self._run(self._steps.machine_info()).machine_name
 
