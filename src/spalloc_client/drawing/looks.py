@@ -11,14 +11,41 @@ most so are neighbours here, since jobs that were created one after the other of
 FREE, DEAD = "#f6f6f6", "#3c3c3c"
 """What fills boards that have no job."""
 
-SET_ASIDE_FILL = "url(#spalloc-set-aside)"
-"""What is hatched over boards that are set aside, whatever fills them."""
+DARK_FREE, DARK_DEAD, DARK_WORDS, DARK_PAGE = "#1b2127", "#59636d", "#e6eaee", "#14181d"
+"""The same in a dark surrounding, and what fills words and the page there; jobs keep their colours."""
 
-SET_ASIDE_DEFINITION = (
-    '<pattern id="spalloc-set-aside" width="5" height="5" patternUnits="userSpaceOnUse">'
-    '<path d="M0 5L5 0M-1 1L1 -1M4 6L6 4" stroke="#a04000" stroke-width="1.3"/></pattern>'
+DARK_THEME = (
+    # On a screen: paper is white.
+    "<style>@media screen and (prefers-color-scheme:dark){"
+    f".spalloc-page{{fill:{DARK_PAGE}}}.spalloc-words{{fill:{DARK_WORDS}}}.spalloc-free{{fill:{DARK_FREE}}}"
+    f".spalloc-dead{{fill:{DARK_DEAD};stroke:#9aa5b1}}.spalloc-outlines{{stroke:#6b7681}}"
+    ".spalloc-set-aside{stroke:#f0b849}}</style>"
 )
-"""What a picture must define for it."""
+"""What a picture must have to be dark where its reader likes that."""
+
+
+class Hatching(NamedTuple):
+    """What is drawn over boards that are set aside, whatever fills them."""
+
+    name: str
+    themed: str
+    """An attribute that has its colour follow the theme, or nothing."""
+
+    @property
+    def fill(self) -> str:
+        """What an element hatched so has as its `fill`."""
+        return f"url(#{self.name})"
+
+    def definition(self) -> str:
+        """Return what a picture must define for it."""
+        return (
+            f'<pattern id="{self.name}" width="5" height="5" patternUnits="userSpaceOnUse">'
+            f'<path {self.themed}d="M0 5L5 0M-1 1L1 -1M4 6L6 4" stroke="#a04000" stroke-width="1.3"/></pattern>'
+        )
+
+
+SET_ASIDE = Hatching("spalloc-set-aside", 'class="spalloc-set-aside" ')
+SET_ASIDE_OF_JOB = Hatching("spalloc-set-aside-of-job", "")
 
 _PATTERNS = (
     "",

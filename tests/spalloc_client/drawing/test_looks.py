@@ -5,7 +5,17 @@ from math import dist
 
 import pytest
 
-from spalloc_client.drawing.looks import COLOURS, DEAD, FREE, LOOKS, looks_of
+from spalloc_client.drawing.looks import (
+    COLOURS,
+    DARK_DEAD,
+    DARK_FREE,
+    DARK_PAGE,
+    DARK_WORDS,
+    DEAD,
+    FREE,
+    LOOKS,
+    looks_of,
+)  # fmt: skip
 from spalloc_client.drawing.text_map import machine_map
 from tests.spalloc_client.drawing.machines import full
 
@@ -107,7 +117,7 @@ def test_jobs_that_follow_each_other_differ_most(vision: Matrix) -> None:
 @pytest.mark.parametrize("vision", VISIONS.values(), ids=VISIONS)
 def test_no_job_looks_free_or_dead(vision: Matrix) -> None:
     for colour in COLOURS:
-        for other in (FREE, DEAD):
+        for other in (FREE, DEAD, DARK_FREE, DARK_DEAD):
             assert difference(colour, other, vision) >= APART
 
 
@@ -116,6 +126,18 @@ def test_black_letters_can_be_read_on_every_colour(vision: Matrix) -> None:
     for colour in COLOURS:
         luminance = max(0.0, times(XYZ, times(vision, linear(colour)))[1])
         assert (luminance + 0.05) / 0.05 >= LETTERS_CONTRAST, colour
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG has it, 1 to 21."""
+    darker, lighter = sorted(times(XYZ, linear(colour))[1] for colour in (one, other))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_in_a_dark_surrounding_words_and_marks_can_be_read_and_free_and_dead_boards_told_apart() -> None:
+    assert contrast(DARK_WORDS, DARK_PAGE) >= LETTERS_CONTRAST
+    assert contrast("#ffffff", DARK_DEAD) >= 4.5
+    assert all(difference(DARK_FREE, DARK_DEAD, vision) >= APART for vision in VISIONS.values())
 
 
 def test_in_a_terminal_jobs_are_told_apart_without_colours() -> None:

@@ -4,8 +4,11 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
+from spalloc_client.drawing.legend import broken
 from spalloc_client.drawing.scene import scene, tenant
 from spalloc_client.drawing.svg import job_svg, machine_svg
 from spalloc_client.terminal.text import columns
@@ -64,11 +67,48 @@ def test_owners_can_be_called_anything() -> None:
     assert '<b>"&' in "".join(root.itertext())
 
 
-def test_long_owners_stay_in_their_column_whatever_their_alphabet() -> None:
-    jobs = [tenant(1, "日本語の名前" * 5, [(0, 0, 0)]), tenant(2, "n" * 60, [(0, 0, 1)])]
-    root = ET.fromstring(machine_svg(scene("m", (1, 1), tenants=jobs)))
-    shown = [text.text or "" for text in root.iter(f"{SVG}text") if (text.text or "").endswith("…")]
-    assert [columns(words.removesuffix("…")) for words in shown] == [31, 31]
+def test_owners_are_told_whole_within_their_column_whatever_their_alphabet() -> None:
+    owners = [
+        "日本語の名前" * 9,
+        "n" * 256,
+        "somebody.with.a.long.name@department.university.example.org",
+        "me",
+    ]
+    jobs = [tenant(number, owner, [(0, number, 0)]) for number, owner in enumerate(owners)]
+    root = ET.fromstring(machine_svg(scene("m", (1, 4), tenants=jobs)))
+    texts = [text for text in root.iter(f"{SVG}text") if "board, " in "".join(text.itertext())]
+    assert ["".join(text.itertext()).partition("board, ")[2] for text in texts] == owners
+    for text in texts:
+        assert all(columns(line) <= 60 for line in text.itertext())
+    # One below the other, as far as their lines go.
+    ends = [float(text.get("y", "0")) + 18 * len(list(text)) for text in texts]
+    assert all(end < float(text.get("y", "0")) for end, text in zip(ends, texts[1:], strict=False))
+
+
+@given(st.text("abW 名", max_size=60), st.integers(30, 300))
+def test_lines_are_broken_without_losing_anything(words: str, width: int) -> None:
+    lines = broken(words, width)
+    assert "".join(lines) == words
+    assert all(8.0 * columns(line) + 4.0 * line.count("W") <= width for line in lines)
+    assert not words or all(lines)
+
+
+def test_the_surroundings_are_dark_where_the_reader_likes_that_and_jobs_keep_their_colours() -> None:
+    picture = machine_svg(manual())
+    (style,) = re.findall(r"<style>(.*?)</style>", picture)
+    assert style.startswith("@media screen and (prefers-color-scheme:dark){")
+    themed = set(re.findall(r"\.(spalloc-[a-z-]+)\{", style))
+    used = set(re.findall(r'class="([^"]+)"', picture))
+    assert used <= themed
+    root = ET.fromstring(picture)
+    for element in root.iter():
+        has_a_job = (
+            str(element.get("fill", "")).startswith("url(#spalloc-") and element.tag == f"{SVG}polygon"
+        )
+        assert not (has_a_job and element.get("class"))
+    # Letters on jobs stay black; all other words follow the theme.
+    loose = [text for text in root.iter(f"{SVG}text") if text.get("class") != "spalloc-words"]
+    assert {text.get("fill") for text in loose} == {"#000"}
 
 
 def test_a_job_s_board_that_is_set_aside_is_hatched_over_the_job_s_colour() -> None:
@@ -76,4 +116,5 @@ def test_a_job_s_board_that_is_set_aside_is_hatched_over_the_job_s_colour() -> N
     picture = machine_svg(scene("m", (1, 1), tenants=jobs, set_aside=[(0, 0, 0, "hot"), (0, 0, 1, "cold")]))
     assert "<title>Board (0, 0, 0): job 7, jane; set aside: hot</title>" in picture
     assert "<title>Board (0, 0, 1): set aside: cold</title>" in picture
+    assert set(re.findall(r"url\(#([^)]+)\)", picture)) == set(re.findall(r'<pattern id="([^"]+)"', picture))
     assert "<title>m: 1 of 3 boards in use, 1 job, 2 set aside</title>" in picture
