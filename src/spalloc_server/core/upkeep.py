@@ -14,6 +14,8 @@ from spalloc_server.core.power import PowerOrder, all_links
 from spalloc_server.core.timers import Timers
 from spinnaker.geometry import Board
 
+MOST_DOUBLINGS = 40
+"""How often a rest is doubled at most: a board may fail for years, and no number grows for as long."""
 LONGEST_REST_SECONDS = 3600.0
 """However often a board has failed, it is tried again after so long at the latest."""
 
@@ -367,7 +369,8 @@ class Upkeep:
 
     def _retry_seconds(self, key: BoardKey) -> float:
         first = self._machines[key.machine].board_retry_seconds
-        return min(first * 2.0 ** (self._care[key].failures - 1), max(first, LONGEST_REST_SECONDS))
+        doublings = min(self._care[key].failures - 1, MOST_DOUBLINGS)
+        return min(first * 2.0**doublings, max(first, LONGEST_REST_SECONDS))
 
     def _record(self, key: BoardKey, *, owed_off: bool) -> None:
         self._findings.records[key] = BoardRecord(owed_off, self._care[key].why, self._care[key].rest_seconds)

@@ -207,3 +207,14 @@ def test_a_reported_board_that_passed_its_test_after_a_day_is_well() -> None:
     assert world.board_records == {}
     world.site.keep_alive(1, HOST, world.now)
     assert world.site.boards_in_care() == {}
+
+
+def test_a_board_that_fails_for_years_is_tried_once_an_hour_and_disturbs_nobody() -> None:
+    world = a_world()
+    fail_once(world)
+    for _ in range(2500):  # a test and a power-off each time
+        if not world.orders:
+            assert seconds_until_next_order(world, limit=3600.0) <= 3600.0
+        order = world.orders[0]
+        world.answer(order, {BOARD: "dead"} if order.on else {})
+    assert world.create(JobRequest(BoardAt(Board(0, 0, 1)))) in world.site.jobs
