@@ -39,6 +39,8 @@ Ts = TypeVarTuple("Ts")
 
 FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
+RECORDS_BEFORE_JUDGING = 400
+"""While so many records of jobs wait for the disk, no job's time runs out."""
 JOB_LINES = 60
 """Lines about the jobs of one address that are logged within a minute; the others are counted."""
 JOB_LINES_ADDRESSES = 200
@@ -629,13 +631,15 @@ class Engine:
         self.event()
 
     def _may_judge(self) -> bool:
-        """Whether what jobs' owners sent is read.
+        """Whether what jobs' owners sent is read, and there is room for what comes of it.
 
         While records wait for the disk, it may be behind replies that wait with them; and nothing that is decided about
         jobs could be done.
         """
         stalled = self._writing_since is not None and self.clock.now() - self._writing_since > LATE_SECONDS
-        return not stalled and self.presence.may_judge()
+        # What comes of a batch is told and ordered in one go once it is on disk.
+        crowded = len(self._gathering.effects.jobs) >= RECORDS_BEFORE_JUDGING
+        return not stalled and not crowded and self.presence.may_judge()
 
 
 def _log_job(record: JobRecord) -> None:

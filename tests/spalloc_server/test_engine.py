@@ -18,8 +18,14 @@ from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
-from spalloc_server.core.site import Site
-from spalloc_server.engine import RECORD_RETRY_SECONDS, TROUBLE_REPEAT_SECONDS, Engine, EngineFailedError
+from spalloc_server.core.site import JOBS_A_TICK, Site
+from spalloc_server.engine import (
+    RECORD_RETRY_SECONDS,
+    RECORDS_BEFORE_JUDGING,
+    TROUBLE_REPEAT_SECONDS,
+    Engine,
+    EngineFailedError,
+)
 from spalloc_server.store.recalling import Recalled
 from spinnaker.geometry import Board
 from tests.simulation.network import Network
@@ -330,6 +336,30 @@ def test_others_have_their_turn_between_two_slices_of_a_decision(
     assert ("slice", "slice") not in pairwise(turns)
     assert bench.acknowledged == [1]
     assert sum(bench.engine.measures.decisions.counts) >= 5
+
+
+def test_jobs_whose_time_is_up_at_once_do_not_pile_up_while_the_disk_works(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = 3000
+    for _ in range(jobs):
+        bench.create(keepalive=10.0)
+    bench.pass_time(5.0)
+    bench.records.writes.clear()
+    begin = bench.process.run_in_executor
+
+    def begin_late(*arguments: Any) -> "asyncio.Future[Any]":
+        done = bench.process.create_future()
+        bench.world.after(
+            0.2, lambda: begin(*arguments).add_done_callback(lambda end: done.set_result(end.result()))
+        )
+        return done
+
+    monkeypatch.setattr(bench.process, "run_in_executor", begin_late)
+    bench.pass_time(120.0)
+    assert not bench.engine.site.jobs
+    assert sum(map(len, bench.records.writes)) >= jobs
+    assert max(map(len, bench.records.writes)) <= RECORDS_BEFORE_JUDGING + JOBS_A_TICK + 10
 
 
 @pytest.mark.parametrize("what", ["decide", "tick", "reconfigure"])

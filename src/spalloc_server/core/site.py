@@ -47,6 +47,8 @@ MOST_NAMED = 20
 ENDED_CLOCKS = 64
 """How many keepalive clocks of ended jobs may run on beyond the number of live jobs."""
 
+JOBS_A_TICK = 200
+"""How many jobs are seen to in one tick of each kind of deadline: it takes a few milliseconds."""
 UNHEARD_AGAIN_SECONDS = 0.5
 """When a job is looked at again whose keepalive may be among what the server has not come to."""
 
@@ -370,19 +372,21 @@ class Site:
     def tick(self, now: float, *, wall: float, unheard: Collection[str] = ()) -> None:
         """Do what is due at `now`: end jobs that were not kept alive, and see to boards.
 
+        Of thousands of jobs that are due at once, as they are after a restart, some are left to the next ticks.
+
         Args:
             now: The core's time.
             wall: Unix time in seconds.
             unheard: Hosts that have asked for something that the server has not come to. Jobs that were last kept alive
                 from there wait for that, for one keepalive more at most.
         """
-        for number in self._keepalives.due(now):
+        for number in self._keepalives.due(now, JOBS_A_TICK):
             self._check_keepalive(number, now, wall, unheard)
-        for number, order in self._settling.due(now):
+        for number, order in self._settling.due(now, JOBS_A_TICK):
             job = self.jobs.get(number)
             if job is not None and job.order == order:
                 self._powered(job)
-        for number, order in self._retries.due(now):
+        for number, order in self._retries.due(now, JOBS_A_TICK):
             job = self.jobs.get(number)
             if job is not None and job.order == order and job.record.allocation is not None:
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=False)

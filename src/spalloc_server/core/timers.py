@@ -37,10 +37,10 @@ class Timers(Generic[T]):
         """Return when the next value is due, or None if there is none."""
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now: float) -> list[T]:
-        """Take out all values that are due at `now`, soonest first."""
-        values = []
-        while self._heap and self._heap[0][0] <= now:
+    def due(self, now: float, most: int | None = None) -> list[T]:
+        """Take out the values that are due at `now`, soonest first: all of them, or so many at most."""
+        values: list[T] = []
+        while self._heap and self._heap[0][0] <= now and len(values) != most:
             values.append(heappop(self._heap)[2])
         return values
 

@@ -11,6 +11,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import Asked, first_job
 from spalloc_server.core.life import LIFE, Happening, after
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.site import JOBS_A_TICK
 from spalloc_server.store.records import to_text
 from spinnaker.geometry import Board, Link, Size
 from tests.spalloc_server.core.driver import HOST, World, is_carrying, machine
@@ -501,6 +502,23 @@ def test_any_number_of_jobs_may_end_at_once_and_each_end_is_recorded(
     assert not world.site.jobs
     assert {world.job_records[job].state for job in jobs} == {JobState.destroyed}
     assert len(world.site.ended) == 2
+
+
+def test_thousands_of_jobs_whose_time_is_up_at_once_end_some_at_a_time() -> None:
+    world = World()
+    jobs = [world.create(JobRequest(Boards(3)), keepalive=10.0) for _ in range(1000)]
+    world.now += 11.0
+    ends = []
+    while world.site.jobs:
+        before = len(world.site.jobs)
+        deadline = world.site.next_deadline()
+        assert deadline is not None
+        assert deadline <= world.now, "the rest is due at once"
+        world.site.tick(world.now, wall=world.wall)
+        world.settle()
+        ends.append(before - len(world.site.jobs))
+    assert sum(ends) == len(jobs)
+    assert max(ends) <= JOBS_A_TICK
 
 
 def test_any_number_of_jobs_that_can_never_run_may_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
