@@ -56,3 +56,32 @@ def test_an_inbox_cuts_lines_as_the_wire_format_says_however_they_come(
             return
         assert not refused
         assert got == expected
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\n", b"\r\n", b" ", b"\t", b"x", b"{}\n", b" \n" * 40, b"\n" * 5000, b" " * 50])
+    ),
+    st.sampled_from([1, 45, 100, 8000]),
+)
+def test_blank_lines_are_passed_over_and_counted_however_many_there_are(
+    pieces: list[bytes], limit: int
+) -> None:
+    stream = b"".join(pieces)
+    inbox = Inbox(limit)
+    inbox.feed(stream)
+    lines, taken = stream.split(b"\n"), 0
+    too_long = next((number for number, line in enumerate(lines) if len(line) > limit), len(lines))
+    got = []
+    try:
+        while True:
+            line = inbox.next_line()
+            taken += inbox.taken
+            if line is None:
+                break
+            got.append(line)
+        assert too_long == len(lines)
+        assert taken == len(stream) - len(inbox) == len(stream) - len(lines[-1])
+    except WireError:
+        assert too_long < len(lines)
+    assert got == [line for line in lines[: min(too_long, len(lines) - 1)] if line.strip()]

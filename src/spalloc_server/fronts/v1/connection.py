@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 EFFORT_A_TURN = 32
 """Commands that are done in one turn."""
+_EFFORT_SHIFT = 10
+"""A command counts for one more for each 1,024 bytes that it takes, blank lines before it included."""
 EFFORT_OF_A_CHANGE = 8
 """How many others a command counts for that changes something."""
 RECEIVED_BYTES = 32 * 1024
@@ -334,7 +336,7 @@ class Connection(asyncio.Protocol):
 
     def _do_some(self) -> int:
         caller = Caller(self.address, self)
-        effort = 0
+        inbox, effort = self._inbox, 0
         while effort < EFFORT_A_TURN:
             # As _waits() says, without the call: nearly all the time of a command is spent on such lines.
             if (
@@ -346,7 +348,10 @@ class Connection(asyncio.Protocol):
             ):
                 return effort
             try:
-                line = self._aside or self._inbox.next_line()
+                line = self._aside
+                if line is None:
+                    line = inbox.next_line()
+                    effort += inbox.taken >> _EFFORT_SHIFT
                 if line is None:
                     self._finish()
                     return effort
@@ -420,8 +425,10 @@ class Connection(asyncio.Protocol):
 
     def _note_job(self, request: Request, value: Reply) -> None:
         if request.command == "create_job":
-            self.owner = str(request.kwargs.get("owner", ""))
             number: object = value
+            if type(value) is int:
+                # Of a job that was refused, the owner may be anything, of any length.
+                self.owner = str(request.kwargs["owner"])
         else:
             number = request.args[0] if request.args else request.kwargs.get("job_id")
         if type(number) is int:

@@ -81,6 +81,43 @@ def test_another_address_waits_for_one_turn_however_many_connections_a_flood_has
     run(test)
 
 
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"\n" * 65_536,
+        b" \r\n" * 20_000,
+        request("create_job", owner="me", tags=[""] * 15_000),
+        request("version", "x" * 60_000),
+    ],
+    ids=["empty lines", "blank lines", "long create_job", "long nonsense"],
+)
+def test_bytes_count_for_a_turn_as_commands_do(monkeypatch: pytest.MonkeyPatch, flood: bytes) -> None:
+    async def test(front: Front) -> None:
+        wire = Wire(front, "10.0.0.1")
+        with monkeypatch.context() as nobody_has_a_turn:
+            nobody_has_a_turn.setattr(turns.Turns, "heard", lambda *_: None)
+            wire.says(flood)
+        assert wire.connection.take_turn() >= len(flood) // 1024 - 1
+        await wire.ends()
+
+    run(test)
+
+
+def test_the_owner_of_a_job_that_was_refused_is_not_kept() -> None:
+    async def test(front: Front) -> None:
+        wire = Wire(front, "10.0.0.1")
+        wire.says(request("create_job", owner="x" * 60_000))
+        wire.says(request("create_job", owner={"a": ["b"]}))
+        await wire.answers(2)
+        assert wire.connection.owner == ""
+        wire.says(request("create_job", owner="me"))
+        await wire.answers(3)
+        assert wire.connection.owner == "me"
+        await wire.ends()
+
+    run(test)
+
+
 def test_ipv6_addresses_of_one_network_are_no_more_than_one() -> None:
     async def test(front: Front) -> None:
         flood = [Wire(front, f"2001:db8::{number:x}") for number in range(100)]
