@@ -27,6 +27,7 @@ LIFE: dict[tuple[JobState, Happening], JobState] = {
     (JobState.power, Happening.LOST_BOARDS): JobState.queued,
     (JobState.power, Happening.DESTROYED): JobState.destroyed,
     (JobState.ready, Happening.POWER_ASKED): JobState.power,
+    (JobState.ready, Happening.LOST_BOARDS): JobState.queued,
     (JobState.ready, Happening.DESTROYED): JobState.destroyed,
 }
 

@@ -24,6 +24,7 @@ from spalloc_server.core.reports import RECENT_SECONDS, Reports, most_set_aside
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler, Waiting
 from spalloc_server.core.silence import SilentFrames, same_frame
+from spalloc_server.core.strays import Strays
 from spalloc_server.core.timers import Timers
 from spalloc_server.core.upkeep import Fault, Upkeep
 from spalloc_server.words import counted, there_are
@@ -92,6 +93,7 @@ class Site:
         """When the server was not there to hear of jobs."""
         self._headcount = Headcount()
         self._reports = Reports()
+        self._strays = Strays()
         self._suspects: dict[BoardKey, Fault] = {}
         """Boards to be set aside when the jobs that have them give them back."""
         self.jobs_created = 0
@@ -286,7 +288,8 @@ class Site:
             else:
                 self._powered(job)
         elif job.record.power:
-            self._move(job, job.record.allocation, failed, now)
+            faults = {board: Fault(why) for board, why in failed.items()}
+            self._move(job, job.record.allocation, faults, now)
         else:
             self._notice(
                 f"job {job.id}: boards could not be switched off, will try again",
@@ -299,7 +302,8 @@ class Site:
         """Take it that boards are not any more what an order made of them, though nothing else was ordered since.
 
         What ran on them is lost, so all of a job's boards are powered again: the job's state tells its owner, and the
-        job keeps them if they come up. Boards that no job has are switched off again.
+        job keeps them if they come up. Boards that no job has are switched off again. A board that has strayed too
+        often lately has failed: its job is moved to others, or keeps it switched off if it wanted that.
 
         Args:
             machine: The boards' machine.
@@ -309,33 +313,63 @@ class Site:
         """
         keys = {BoardKey(machine, board): why for board, why in boards.items()}
         strayed = [key for key in keys if self._knows(key)]
+        unheld = [key for key in strayed if key not in self.holders]
+        faults: dict[BoardKey, Fault] = {}
         for key in strayed:
             self._notice(
                 f"{machine} {key.board} is not as it was ordered: {keys[key]}", about_board(key), serious=True
             )
+            fault = self._strays.add(key, keys[key], now)
+            if fault is not None:
+                faults[key] = fault
         for holder in sorted({self.holders[key] for key in strayed if key in self.holders}):
-            job = self.jobs[holder]
-            allocation = job.record.allocation
-            if allocation is None or (job.record.state is JobState.power and job.order != number):
-                # It waits for another order, which makes its boards what they are to be.
-                continue
-            self._notice(
-                f"job {holder}: its boards are {'powered' if job.record.power else 'switched off'} again",
-                {"job": holder, "machine": machine},
-                serious=True,
-            )
-            self._order(job, Happening.POWER_ASKED, allocation, on=bool(job.record.power))
-        unheld = [key for key in strayed if key not in self.holders]
+            theirs = {key: fault for key, fault in faults.items() if self.holders.get(key) == holder}
+            self._set_right(self.jobs[holder], number, theirs, now)
         if unheld:
-            self.changes += 1
-            free = [key.board for key in unheld if not self._upkeep.has(key)]
-            for key in unheld:
-                if self._upkeep.has(key):
-                    self._upkeep.strayed(key, number)
-            self._scheduler.occupy(machine, free)
-            self._upkeep.receive(machine, free, {})
-            self._effects.machines_changed.add(machine)
-            self._follow_upkeep(now)
+            self._switch_off_again(machine, number, unheld, faults, now)
+
+    def _set_right(self, job: Job, number: int, faults: Mapping[BoardKey, Fault], now: float) -> None:
+        """Power a job's boards again some of which strayed from an order, or move it if some have failed."""
+        allocation = job.record.allocation
+        if allocation is None or (job.record.state is JobState.power and job.order != number):
+            # It waits for another order, which makes its boards what they are to be.
+            return
+        if faults and job.record.power:
+            self._move(job, allocation, {key.board: fault for key, fault in faults.items()}, now)
+            return
+        self._suspects = {**faults, **self._suspects}
+        self._notice(
+            f"job {job.id}: its boards are {'powered' if job.record.power else 'switched off'} again",
+            {"job": job.id, "machine": allocation.machine},
+            serious=True,
+        )
+        self._order(job, Happening.POWER_ASKED, allocation, on=bool(job.record.power))
+
+    def _switch_off_again(
+        self,
+        machine: str,
+        number: int,
+        keys: Iterable[BoardKey],
+        faults: Mapping[BoardKey, Fault],
+        now: float,
+    ) -> None:
+        """Switch off boards that no job has and that strayed from an order; some have failed."""
+        self.changes += 1
+        free: dict[Board, Fault | None] = {}
+        for key in keys:
+            fault = faults.get(key)
+            if fault is not None:
+                self._scheduler.set_aside(machine, key.board)
+            if not self._upkeep.has(key):
+                free[key.board] = fault
+                continue
+            self._upkeep.strayed(key, number)
+            if fault is not None and key not in self._upkeep.set_aside():
+                self._upkeep.doubt(key, fault, now)
+        self._scheduler.occupy(machine, free)
+        self._upkeep.receive(machine, free, {board: fault for board, fault in free.items() if fault})
+        self._effects.machines_changed.add(machine)
+        self._follow_upkeep(now)
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
         """Stop giving out the boards of a frame whose BMP is silent, or go on when it answers again.
@@ -457,6 +491,7 @@ class Site:
         self.machines.update(after)
         self._upkeep.machines_changed()
         self._reports.forget_all_but(self._knows)
+        self._strays.forget_all_but(self._knows)
         self._follow_upkeep(now)
         self._scheduler.reconfigure(machines, now)
         # A machine that was away and is back may have boards in care that the scheduler has forgotten.
@@ -753,7 +788,7 @@ class Site:
         job.happens(Happening.POWERED)
         self._touch(job)
 
-    def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, str], now: float) -> None:
+    def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, Fault], now: float) -> None:
         names = ", ".join(str(board) for board in sorted(failed))
         self._notice(
             f"job {job.id} is moved: {names} of {allocation.machine} failed",
@@ -762,7 +797,7 @@ class Site:
         )
         self._headcount.lose_boards(job.record)
         self._reports.had(_keys(allocation), job.record.owner_host, now)
-        self._give_back(allocation, {board: Fault(why) for board, why in failed.items()}, now)
+        self._give_back(allocation, failed, now)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)

@@ -35,6 +35,8 @@ class Fault:
     why: str
     rest_seconds: float | None = None
     """How long the board is to be left alone; None for as long as its failures ask for."""
+    failures: int = 1
+    """How often it has failed, 1 or more; it is left alone twice as long for each."""
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ class Upkeep:
         return False
 
     def _blame(self, key: BoardKey, fault: Fault) -> None:
-        failures = max(self._care[key].failures, 1)
+        failures = max(self._care[key].failures, fault.failures)
         self._care[key] = _Care(fault.why, failures, proven=False, rest_seconds=fault.rest_seconds)
         self._findings.notices.append(
             Notice(

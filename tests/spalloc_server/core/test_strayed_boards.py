@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from spalloc_client.states import JobState
+from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.power import PowerOrder, border
 from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest, Rectangle
 from spinnaker.geometry import Board, Link, Size
@@ -215,3 +216,128 @@ def test_a_board_that_is_on_again_before_the_others_of_its_order_are_off_is_swit
     assert world.site.free_boards("m") == free - 1
     world.answer_all()
     assert world.site.free_boards("m") == free
+
+
+# Boards that stray again and again
+
+
+def stray_from_its_job(world: World, job: int, sick: Board) -> None:
+    """Have a board of a job that is ready reset itself, and all that follows come about."""
+    assert world.record(job).state is JobState.ready
+    on = world.hardware.on[BoardKey("m", sick)]
+    stray(world, on, sick)
+    world.answer_all()
+
+
+def test_a_board_that_resets_itself_each_minute_is_set_aside_at_the_third_time_and_its_job_moved() -> None:
+    world = World()
+    job, order = ready_job(world)
+    sick = min(order.boards)
+    for _ in range(2):
+        stray_from_its_job(world, job, sick)
+        assert world.record(job).allocation is not None
+        assert world.site.set_aside("m") == {}, "its job keeps it"
+        world.wait(60.0)
+    stray_from_its_job(world, job, sick)
+    record = world.record(job)
+    assert record.state is JobState.ready
+    assert record.allocation is not None
+    assert sick not in record.allocation.boards
+    assert world.site.set_aside("m") == {
+        sick: f"3 times within an hour it was not as it was ordered, the last time: {RESET}"
+    }
+    assert f"job {job} is moved: {sick} of m failed" in [notice.text for notice in world.warnings]
+
+
+def rest_of(world: World, sick: Board) -> float:
+    """Return how many seconds it takes until a board that is set aside is back in use."""
+    began = world.now
+    while sick in world.site.set_aside("m"):
+        world.wait(10.0)
+        world.answer_all()
+    return world.now - began
+
+
+def test_a_board_that_passes_its_tests_and_strays_again_rests_longer_and_longer_up_to_an_hour() -> None:
+    world = World()
+    free = world.site.free_boards("m")
+    sick = Board(0, 0, 0)
+    one = JobRequest(BoardAt(sick))
+    rests = []
+    while len(rests) < 20:
+        job = world.create(one, keepalive=None)
+        world.answer_all()
+        while sick not in world.site.set_aside("m"):
+            stray_from_its_job(world, job, sick)
+        world.destroy(job)
+        world.answer_all()
+        rests.append(rest_of(world, sick))
+        assert world.site.free_boards("m") == free
+    assert rests[:4] == [60.0, 120.0, 240.0, 480.0]
+    assert max(rests) <= 3600.0
+
+
+def test_strays_that_are_more_than_an_hour_apart_leave_a_board_to_its_job() -> None:
+    world = World()
+    job, order = ready_job(world)
+    for _ in range(10):
+        stray_from_its_job(world, job, min(order.boards))
+        world.wait(1801.0)
+    record = world.record(job)
+    assert record.allocation is not None
+    assert record.allocation.boards == order.boards
+
+
+def test_a_free_board_that_switches_itself_on_again_and_again_is_set_aside() -> None:
+    world = World()
+    sick = Board(0, 0, 0)
+    free = world.site.free_boards("m")
+    for _ in range(3):
+        assert world.site.free_boards("m") == free
+        stray(world, 99, sick)
+        world.answer_all()
+    assert list(world.site.set_aside("m")) == [sick]
+    assert rest_of(world, sick) == pytest.approx(60.0)
+    assert world.site.free_boards("m") == free
+
+
+def test_a_board_that_switches_itself_on_again_and_again_while_it_cools_down_is_set_aside() -> None:
+    world = World(machine(cool_down_seconds=10.0))
+    job, order = ready_job(world)
+    sick = min(order.boards)
+    world.destroy(job)
+    world.answer_all()
+    for _ in range(3):
+        stray(world, 99, sick)
+        world.answer_all()
+    assert list(world.site.set_aside("m")) == [sick]
+    assert rest_of(world, sick) >= 60.0
+
+
+def test_a_job_that_wants_its_boards_off_keeps_one_that_strays_which_is_set_aside_afterwards() -> None:
+    world = World()
+    job, _ = ready_job(world)
+    world.power(job, on=False)
+    (off,) = world.orders
+    world.answer_all()
+    sick = min(off.boards)
+    for _ in range(3):
+        stray(world, off.number, sick)
+        (off,) = world.orders
+        assert not off.on
+        world.answer_all()
+    assert world.record(job).state is JobState.ready
+    world.destroy(job)
+    world.answer_all()
+    assert list(world.site.set_aside("m")) == [sick]
+
+
+def test_a_reload_does_not_change_how_often_a_board_has_strayed() -> None:
+    world = World()
+    job, order = ready_job(world)
+    sick = min(order.boards)
+    for _ in range(2):
+        stray_from_its_job(world, job, sick)
+    world.reconfigure(replace(machine(), board_retry_seconds=61.0))
+    stray_from_its_job(world, job, sick)
+    assert list(world.site.set_aside("m")) == [sick]
