@@ -79,7 +79,7 @@ def test_a_network_of_neurons_gets_boards_and_is_loaded_until_cores_must_compute
     assert how_freed(site) == "Job timed out."
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_of_sources_is_loaded_and_started_and_its_cores_do_not_become_ready(
     peer: Callable[[str], PeerEnvironment], site: EmbeddedSite, tmp_path: Path
 ) -> None:

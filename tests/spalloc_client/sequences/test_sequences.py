@@ -49,7 +49,7 @@ def try_some(first: int, number: int, sides: tuple[Side, Side]) -> None:
 def test_some_sequences_of_calls_come_to_the_same_as_with_the_published_client_or_better(
     sides: tuple[Side, Side],
 ) -> None:
-    try_some(1000 * SEED, 30, sides)
+    try_some(1000 * SEED, 40, sides)
 
 
 @pytest.mark.long
