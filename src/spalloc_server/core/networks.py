@@ -58,9 +58,23 @@ IPV6_PREFIX = 64
 """Leading bits that the IPv6 addresses of one network share: whoever has one of them has all, and counts as one."""
 
 
+class Groups:
+    """Which addresses count as one: asked by all who limit or count by address, so that they agree."""
+
+    __slots__ = ("ipv6_prefix",)
+
+    def __init__(self, ipv6_prefix: int = IPV6_PREFIX) -> None:
+        """Begin with a prefix, from 0 to 128."""
+        self.ipv6_prefix = ipv6_prefix
+
+    def of(self, host: str) -> str:
+        """Return the group that the address `host` counts in."""
+        return group_of(host, self.ipv6_prefix)
+
+
 @lru_cache(4096)
-def group_of(host: str, ipv6_prefix: int = IPV6_PREFIX) -> str:
-    """Return the group that the address `host` counts in, wherever something is limited or counted by address.
+def group_of(host: str, ipv6_prefix: int) -> str:
+    """Return the group that the address `host` counts in where IPv6 networks have a prefix of that length.
 
     An IPv4 address is a group of its own, whether it is written as IPv4 or as IPv6 (`::ffff:10.0.0.1`). The IPv6
     addresses of one network are one group, written as that network (`2001:db8::/64`): one computer can use all of

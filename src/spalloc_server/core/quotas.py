@@ -4,10 +4,11 @@
 """Limits on the number of jobs."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.core.networks import group_of
+from spalloc_server.core.networks import Groups
 from spalloc_server.words import counted
 
 
@@ -39,8 +40,9 @@ class Headcount:
     Addresses of one network count as one (`networks.py`).
     """
 
-    def __init__(self) -> None:
-        """Begin with none."""
+    def __init__(self, groups: Groups) -> None:
+        """Begin with none; `groups` says which addresses count as one."""
+        self._groups = groups
         self._live = self._queued = 0
         self._of_owner: Counter[str] = Counter()
         self._from_host: Counter[str] = Counter()
@@ -50,25 +52,38 @@ class Headcount:
         """Count a job that has come, and waits."""
         self._live += 1
         _count(self._of_owner, record.owner, 1)
-        _count(self._from_host, group_of(record.owner_host), 1)
+        _count(self._from_host, self._groups.of(record.owner_host), 1)
         self.lose_boards(record)
 
     def remove(self, record: JobRecord) -> None:
         """Count a job no more, which has ended and has no boards."""
         self._live -= 1
         _count(self._of_owner, record.owner, -1)
-        _count(self._from_host, group_of(record.owner_host), -1)
+        _count(self._from_host, self._groups.of(record.owner_host), -1)
         self.get_boards(record)
 
     def get_boards(self, record: JobRecord) -> None:
         """Note that a job waits no more."""
         self._queued -= 1
-        _count(self._queued_from_host, group_of(record.owner_host), -1)
+        _count(self._queued_from_host, self._groups.of(record.owner_host), -1)
 
     def lose_boards(self, record: JobRecord) -> None:
         """Note that a job waits again."""
         self._queued += 1
-        _count(self._queued_from_host, group_of(record.owner_host), 1)
+        _count(self._queued_from_host, self._groups.of(record.owner_host), 1)
+
+    def regroup(self, hosts: Iterable[str], waiting: Iterable[str]) -> None:
+        """Count anew, since other addresses count as one now.
+
+        Args:
+            hosts: Where each job was created from.
+            waiting: Where each of them was created from that waits.
+        """
+        for counter, those in ((self._from_host, hosts), (self._queued_from_host, waiting)):
+            counter.clear()
+            # By host first: of many jobs, few hosts.
+            for host, count in Counter(those).items():
+                _count(counter, self._groups.of(host), count)
 
     def refusal(self, limits: JobLimits, owner: str, host: str) -> str | None:
         """Return why no job more is taken from `owner` at `host`, or None if one is.
@@ -78,7 +93,7 @@ class Headcount:
             owner: Whose job it would be.
             host: Where it would come from.
         """
-        group = group_of(host)
+        group = self._groups.of(host)
         for count, setting, limit, of_whom in (
             (
                 self._queued_from_host.get(group, 0),

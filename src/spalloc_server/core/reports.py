@@ -4,11 +4,14 @@
 # of that host has had the board lately. What is done with a board that enough hosts complain of is decided in site.py.
 """Reports of sick boards."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.networks import group_of
+from spalloc_server.core.networks import Groups
+
+T = TypeVar("T")
 
 RECENT_SECONDS = 86_400.0
 """How long ago a host may have had a board that it reports."""
@@ -22,12 +25,14 @@ WINDOW_SECONDS = 60.0
 class Reports:
     """Who has had which board, and the latest report of each host on each board until it has been looked after."""
 
-    def __init__(self) -> None:
-        """Begin with no reports."""
-        self._reports: dict[BoardKey, dict[str, str]] = {}
+    def __init__(self, groups: Groups) -> None:
+        """Begin with no reports; `groups` says which addresses are one host's."""
+        self._groups = groups
+        self._reports: dict[BoardKey, dict[str, tuple[str, str]]] = {}
+        """What was said of a board, by groups of addresses, with the address that it came from."""
         self._heeded: set[BoardKey] = set()
-        self._had: dict[BoardKey, dict[str, float]] = {}
-        """The hosts that gave back a board and when, the latest last."""
+        self._had: dict[BoardKey, dict[str, tuple[str, float]]] = {}
+        """The groups that gave back a board, with an address of theirs and when, the latest last."""
         self._kept_in_use: set[BoardKey] = set()
         """Boards of which it was said that they stay in use though enough hosts reported them."""
         self._window_ends = 0.0
@@ -37,10 +42,11 @@ class Reports:
 
     def had(self, keys: Iterable[BoardKey], host: str, when: float) -> None:
         """Note that a job that was created from `host` had boards until `when` (the core's time)."""
-        group = group_of(host)
+        group = self._groups.of(host)
         for key in keys:
             hosts = self._had.setdefault(key, {})
-            hosts[group] = max(when, hosts.pop(group, when))
+            _, before = hosts.pop(group, (host, when))
+            hosts[group] = host, max(when, before)
             if len(hosts) > MOST_HOSTS:
                 del hosts[next(iter(hosts))]
 
@@ -53,13 +59,13 @@ class Reports:
             holder: Where the job that has the board now was created from; None if no job has it.
             now: The core's time.
         """
-        group = group_of(host)
+        group = self._groups.of(host)
         if not group:
             return False
-        if holder is not None and group_of(holder) == group:
+        if holder is not None and self._groups.of(holder) == group:
             return True
-        until = self._had.get(key, {}).get(group)
-        return until is not None and now - until <= RECENT_SECONDS
+        had = self._had.get(key, {}).get(group)
+        return had is not None and now - had[1] <= RECENT_SECONDS
 
     def may_note(self, now: float) -> tuple[bool, int]:
         """Return whether a report that doesn't count may be logged, and how many were not since somebody was told."""
@@ -74,13 +80,13 @@ class Reports:
 
     def has(self, key: BoardKey, host: str) -> bool:
         """Return whether a host has reported a board already."""
-        return group_of(host) in self._reports.get(key, ())
+        return self._groups.of(host) in self._reports.get(key, ())
 
     def add(self, key: BoardKey, host: str, text: str) -> list[str]:
         """Note a report and return what all hosts say of the board, the first to report it first."""
         theirs = self._reports.setdefault(key, {})
-        theirs[group_of(host)] = text
-        return list(theirs.values())
+        theirs[self._groups.of(host)] = host, text
+        return [said for _, said in theirs.values()]
 
     def has_room(self, machine: Machine) -> bool:
         """Return whether one more board of a machine may be taken out because of reports."""
@@ -105,6 +111,14 @@ class Reports:
     def back_in_use(self, key: BoardKey) -> None:
         """Begin again with a board that was looked after; what was said of one that was not still counts."""
         self._heeded.discard(key)
+
+    def regroup(self) -> None:
+        """Sort what is known anew, since other addresses are one host's now."""
+        self._reports = {key: self._sorted(of) for key, of in self._reports.items()}
+        self._had = {key: self._sorted(of) for key, of in self._had.items()}
+
+    def _sorted(self, known: Mapping[str, tuple[str, T]]) -> dict[str, tuple[str, T]]:
+        return {self._groups.of(host): (host, what) for host, what in known.values()}
 
     def forget_all_but(self, knows: Callable[[BoardKey], bool]) -> None:
         """Forget the boards that there are no more."""

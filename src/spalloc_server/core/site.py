@@ -18,6 +18,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice, 
 from spalloc_server.core.jobs import Asked, Job, JobRecord, in_short, shortened
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.networks import Groups
 from spalloc_server.core.power import NewMachines, PowerOrder, Standing, border
 from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.reports import RECENT_SECONDS, Reports, most_set_aside
@@ -91,8 +92,10 @@ class Site:
         """How many jobs there may be; may be replaced at any time."""
         self.delays = Delays()
         """When the server was not there to hear of jobs."""
-        self._headcount = Headcount()
-        self._reports = Reports()
+        self.groups = Groups()
+        """Which addresses count as one."""
+        self._headcount = Headcount(self.groups)
+        self._reports = Reports(self.groups)
         self._strays = Strays()
         self._suspects: dict[BoardKey, Fault] = {}
         """Boards to be set aside when the jobs that have them give them back."""
@@ -193,6 +196,19 @@ class Site:
             if job.record.state is JobState.queued:
                 self._scheduler.withdraw(number)
             self._end(job, reason, wall, now, by)
+
+    def group_by(self, ipv6_prefix: int) -> bool:
+        """Let the addresses of IPv6 networks of that prefix (0 to 128) count as one; return whether that is news."""
+        if ipv6_prefix == self.groups.ipv6_prefix:
+            return False
+        self.groups.ipv6_prefix = ipv6_prefix
+        records = [job.record for job in self.jobs.values()]
+        self._headcount.regroup(
+            (record.owner_host for record in records),
+            (record.owner_host for record in records if record.state is JobState.queued),
+        )
+        self._reports.regroup()
+        return True
 
     def report_problem(self, key: BoardKey, host: str, text: str, now: float) -> None:
         """Take a user's report of a sick board.
@@ -754,7 +770,9 @@ class Site:
             "machine": allocation.machine,
             "boards": len(allocation.boards),
         }
-        self._effects.notices.append(Notice(f"job {record.id} starts", about=about, of=record.owner_host))
+        self._effects.notices.append(
+            Notice(f"job {record.id} starts", about=about, of=self.groups.of(record.owner_host))
+        )
 
     def _tell_of_end(self, record: JobRecord) -> None:
         asked = record.ended_by
@@ -764,7 +782,7 @@ class Site:
             about["reason"] = record.reason
         # Of what the server ends by itself there is no more than there are boards or jobs at its start.
         own = about["by"] == "server" and (record.allocation is not None or record.reason == STARTED_COLD)
-        of = None if own else asked or record.owner_host
+        of = None if own else self.groups.of(asked or record.owner_host)
         self._effects.notices.append(Notice(f"job {record.id} ends", about=about, of=of))
 
     def _hold(self, job: Job, allocation: Allocation) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import cast
 
-from spalloc_server.core.networks import group_of
+from spalloc_server.core.networks import Groups
 from spalloc_server.fronts.listening import listen
 from spalloc_server.fronts.v1.server import Admission
 from spalloc_server.presence import Deadline, Presence
@@ -45,8 +45,18 @@ Page = Callable[[], Answer]
 class HttpServer:
     """Serves pages by their paths."""
 
-    def __init__(self, pages: Mapping[str, Page], admission: Admission, presence: Presence) -> None:
-        """Serve `pages` to those whom `admission` lets; `presence` says whose fault silence is."""
+    def __init__(
+        self, pages: Mapping[str, Page], admission: Admission, presence: Presence, groups: Groups
+    ) -> None:
+        """Serve `pages` to those whom `admission` lets.
+
+        Args:
+            pages: What there is, by paths.
+            admission: Says which addresses may connect.
+            presence: Says whose fault silence is.
+            groups: Says which addresses count as one.
+        """
+        self._groups = groups
         self.pages = pages
         self.presence = presence
         self.admission = admission
@@ -82,15 +92,17 @@ class HttpServer:
         """Take note of a new connection, for which another may have to go."""
         self._connections[connection] = None
         if len(self._connections) > MOST_CONNECTIONS:
-            of_group = Counter(other.group for other in self._connections)
+            of_group = Counter(self._groups.of(other.address) for other in self._connections)
             most = max(of_group.values())
-            oldest = next(other for other in self._connections if of_group[other.group] == most)
+            oldest = next(
+                other for other in self._connections if of_group[self._groups.of(other.address)] == most
+            )
             self.cut(oldest, f"there are {MOST_CONNECTIONS} connections, and most of them are from there")
 
     def cut(self, connection: "_Connection", why: str) -> None:
         """End a connection at once."""
         now = asyncio.get_running_loop().time()
-        self._cuts.warn(connection.address, connection.group, now, why)
+        self._cuts.warn(connection.address, self._groups.of(connection.address), now, why)
         self.closed(connection)
         connection.abort()
 
@@ -103,7 +115,7 @@ class HttpServer:
         refusal = self.admission(address)
         if refusal is not None:
             now = asyncio.get_running_loop().time()
-            self._refusals.warn(address, group_of(address), now, refusal)
+            self._refusals.warn(address, self._groups.of(address), now, refusal)
             return Answer(403, f"{refusal}\n".encode())
         words = head.split(b"\r\n", 1)[0].split(b" ")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
@@ -133,14 +145,11 @@ class _Connection(asyncio.Protocol):
         self._answered = False
         self.address = ""
         """Where the client is."""
-        self.group = ""
-        """Whom it counts as."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if peer else ""
-        self.group = group_of(self.address)
         presence = self._server.presence
         self._deadline = presence.when_over(presence.now(), REQUEST_SECONDS, self._time_is_over)
         self._server.opened(self)

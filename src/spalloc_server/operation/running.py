@@ -123,7 +123,9 @@ class Operation:
         from spalloc_server.operation.http import HttpServer
         from spalloc_server.operation.metrics import pages
 
-        self._http = HttpServer(pages(service), listening.refusal, service.engine.presence)
+        self._http = HttpServer(
+            pages(service), listening.refusal, service.engine.presence, service.engine.site.groups
+        )
         await self._http.start(listening.addresses, listening.port)
         for host, port in self._http.addresses:
             _log.info("metrics are served on %s port %d", host, port)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.networks import Groups
 from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spinnaker.geometry import Board
@@ -73,7 +74,7 @@ def test_a_host_whose_jobs_fill_the_queue_is_told_the_limit_and_others_are_not()
 
 
 def test_all_addresses_of_one_ipv6_network_count_as_one() -> None:
-    count = Headcount()
+    count = Headcount(Groups())
     record = JobRecord(1, "me", 0.0, None, ONE, Asked((), {}), "2001:db8::1", owner_host="2001:db8::1")
     count.add(record)
     limits = JobLimits(queued_from_one_host=1)
@@ -127,3 +128,19 @@ def test_counts_are_right_whatever_happens(events: list[tuple[str, int]]) -> Non
 def test_limits_below_one_make_no_sense() -> None:
     with pytest.raises(ValueError, match="live is 0; it must be 1 or more"):
         JobLimits(live=0)
+
+
+def test_the_configured_prefix_holds_for_jobs_also_for_those_that_there_are_when_it_changes() -> None:
+    world = world_with(JobLimits(from_one_host=2, queued_from_one_host=2))
+    hosts = ["2001:db8:0:1::1", "2001:db8:0:2::1"]
+    jobs = [world.create(ONE, host=host, keepalive=None) for host in hosts]
+    newcomer = "2001:db8:0:3::1"
+    assert world.site.refusal("me", newcomer) is None
+    assert world.site.group_by(48)
+    assert "there are 2 jobs created from 2001:db8::/48" in (world.site.refusal("me", newcomer) or "")
+    world.destroy(jobs[0])
+    assert world.site.refusal("me", newcomer) is None
+    assert world.site.group_by(128)
+    assert not world.site.group_by(128)
+    world.destroy(jobs[1])
+    assert world.site.refusal("me", hosts[1]) is None

@@ -55,6 +55,19 @@ def test_all_addresses_of_an_ipv6_network_are_one_host() -> None:
     assert out(world) == {KEY.board}
 
 
+def test_the_configured_prefix_holds_for_reports_also_for_those_that_there_are_when_it_changes() -> None:
+    world = World(machine(1, 1))
+    hosts = [f"2001:db8:0:{number}::1" for number in range(1, 4)]
+    world.lend(KEY, *hosts)
+    report(world, KEY, *hosts[:2])
+    world.site.group_by(48)
+    report(world, KEY, hosts[2], "2001:db8:0:4::1")
+    assert not out(world), "all of them are one host"
+    world.lend(KEY, "192.0.2.1", "192.0.2.2")
+    report(world, KEY, "192.0.2.1", "192.0.2.2")
+    assert out(world) == {KEY.board}
+
+
 def test_hosts_that_never_had_a_board_are_noted_and_do_nothing() -> None:
     world = World(machine(1, 1))
     report(world, KEY, "a", "b", "c")

@@ -7,6 +7,7 @@ import pytest
 
 from spalloc_server.clock import SystemClock
 from spalloc_server.core.delays import Delays
+from spalloc_server.core.networks import Groups
 from spalloc_server.measures import Durations
 from spalloc_server.operation import http
 from spalloc_server.operation.http import LONGEST_REQUEST_BYTES, MOST_CONNECTIONS, Answer, HttpServer
@@ -21,7 +22,9 @@ PAGES = {"/a": lambda: Answer(200, b"hello\n"), "/broken": _broken}
 
 
 def served(refusal: str | None = None) -> HttpServer:
-    return HttpServer(PAGES, lambda _address: refusal, Presence(SystemClock(), Delays(), Durations()))
+    return HttpServer(
+        PAGES, lambda _address: refusal, Presence(SystemClock(), Delays(), Durations()), Groups()
+    )
 
 
 async def _asked(*requests: bytes, refusal: str | None = None) -> list[bytes]:

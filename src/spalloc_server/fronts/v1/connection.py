@@ -249,6 +249,11 @@ class Connection(asyncio.Protocol):
         """Whether the server takes what the client sends; if not, its silence is no wonder."""
         return self._transport.is_reading()
 
+    @property
+    def changes_under_way(self) -> int:
+        """How many of its changes are on their way to the disk."""
+        return self._holds - self._lifted
+
     def close(self) -> None:
         """End the connection once what is on its way has gone."""
         self._ending = True

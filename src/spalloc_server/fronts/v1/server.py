@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import cast
 
-from spalloc_server.core.networks import group_of
 from spalloc_server.descriptors import allow_descriptors, any_descriptors_left
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.listening import TurnedAway, listen
@@ -68,8 +67,6 @@ class V1Server:
             lambda job: job in engine.site.jobs, lambda machine: machine in engine.site.machines
         )
         self._ahead = Ahead(self.commands.listing, engine.site)
-        self.limits = limits or Limits()
-        """May be replaced at any time; holds for what happens from then on."""
         self.admission = admission
         """May be replaced at any time; clients that are connected stay."""
         self.unread: set[Connection] = set()
@@ -84,6 +81,8 @@ class V1Server:
         """Since memory was last given back."""
         self._limits_told = Ration()
         self._turned_away = TurnedAway()
+        self._limits = limits or Limits()
+        engine.site.group_by(self._limits.ipv6_prefix)
         self._wanted = self._possible = self.limits.connections
         """How many connections the system was asked for, and how many it allows."""
         self.addresses: tuple[tuple[str, int], ...] = ()
@@ -92,6 +91,17 @@ class V1Server:
         self._round: asyncio.TimerHandle | None = None
         self._alone = asyncio.Event()
         self._alone.set()
+
+    @property
+    def limits(self) -> Limits:
+        """How much clients may take; may be replaced at any time, and holds for what happens from then on."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        if self.engine.site.group_by(limits.ipv6_prefix):
+            self._regroup()
 
     @property
     def connections(self) -> int:
@@ -176,9 +186,8 @@ class V1Server:
 
     def opened(self, connection: Connection) -> str | None:
         """Take note of a new connection, and give it its group; return why it may not stay, or None."""
-        limits = self.limits
         self._connections[connection] = None
-        connection.group = self._crowd.enter(connection, group_of(connection.address, limits.ipv6_prefix))
+        connection.group = self._crowd.enter(connection, self._group_of(connection.address))
         self._alone.clear()
         refusal = self._refusal(connection)
         if refusal is not None:
@@ -220,8 +229,29 @@ class V1Server:
         if job is None or connection.stuck is not None:
             return None
         # Anybody may ask about a job.
-        group = group_of(job.record.owner_host, self.limits.ipv6_prefix)
+        group = self._group_of(job.record.owner_host)
         return job.record.id if group == connection.group.name else None
+
+    def _group_of(self, address: str) -> str:
+        return self.engine.site.groups.of(address)
+
+    def _regroup(self) -> None:
+        """Sort the connections anew, since other addresses count as one now."""
+        left: dict[Group, None] = {}
+        for connection in self._connections:
+            old, name = connection.group, self._group_of(connection.address)
+            if name == old.name or connection not in old.members:
+                continue
+            self._crowd.leave(connection)
+            new = connection.group = self._crowd.enter(connection, name)
+            self._crowd.weigh(connection, connection.weight())
+            old.changes -= connection.changes_under_way
+            new.changes += connection.changes_under_way
+            left[old] = None
+        for group in left:
+            # Who waited there for room waits for its turn, and then in its new group.
+            group.wake_all()
+            self._crowd.tidy(group)
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection that has ended."""

@@ -107,6 +107,11 @@ class Line:
             if self.putting_aside.take().change_may_come():
                 return
 
+    def wake_all(self) -> None:
+        """Let all go on who wait with a change: their changes are counted elsewhere from now on."""
+        while self.putting_aside:
+            self.putting_aside.take().change_may_come()
+
 
 class Turns:
     """Gives clients their turns."""

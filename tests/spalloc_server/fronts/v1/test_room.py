@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -43,6 +43,28 @@ def test_all_addresses_of_an_ipv6_network_have_the_connections_of_one() -> None:
 def test_the_prefix_is_configured() -> None:
     with simulated_front(connections_from_one_address=1, ipv6_prefix=128) as front:
         assert not any(peer.gone for peer in _connected(front, FLOOD))
+
+
+def test_a_prefix_that_changes_holds_for_connections_that_there_are() -> None:
+    with simulated_front(connections_from_one_address=3) as front:
+        peers = _connected(front, [f"2001:db8:0:{number}::1" for number in range(1, 5)])
+        crowd = front.front._crowd
+        # More than an address may have on its way to the disk: some wait for their turn to change something.
+        for peer in peers:
+            for _ in range(100):
+                peer.ask("create_job", owner="me", keepalive=None)
+        front.world.run(until=lambda: any(group.putting_aside for group in crowd.groups.values()), limit=60.0)
+        assert any(group.putting_aside for group in crowd.groups.values())
+        front.server.enter(
+            lambda: setattr(front.front, "limits", replace(front.front.limits, ipv6_prefix=48))
+        )
+        assert [len(group.members) for group in crowd.groups.values() if group.members] == [4]
+        front.pass_time(60.0)
+        assert [len(peer.lines) for peer in peers] == [100] * 4, "everybody is served to the end"
+        assert {name: group.changes for name, group in crowd.groups.items()} == {"2001:db8::/48": 0}
+        newcomer = front.connect("2001:db8:0:9::1")
+        front.pass_time()
+        assert "connections from 2001:db8::/48" in newcomer.lines[0]["exception"]
 
 
 def test_a_newcomer_is_let_in_when_somebody_else_has_taken_all_connections(
