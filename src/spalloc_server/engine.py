@@ -164,8 +164,10 @@ class Engine:
         self._recording: asyncio.Task[None] | None = None
         self._writing_since: float | None = None
         """Since when records wait to be written."""
-        self._gathering_since: float | None = None
-        """Since when a decision waits for clients who are still to be served."""
+        self._deciding_since: float | None = None
+        self._committing_since: float | None = None
+        """Since when a decision, and a commit, wait for clients who are still to be served: each by itself, or each
+        decision would have the commit wait anew."""
         self._stopping = False
         self._stopped = False
         self._troubled_since: float | None = None
@@ -392,7 +394,8 @@ class Engine:
 
     def _settle(self) -> None:
         self._settle_soon = None
-        if self._more_may_come():
+        self._deciding_since = self._waits_since(self._deciding_since)
+        if self._deciding_since is not None:
             self._settle_soon = asyncio.get_running_loop().call_soon(self._settle)
             return
         with self._deciding():
@@ -400,15 +403,15 @@ class Engine:
         if self._recording is None and self.failure is None:
             self._recording = asyncio.get_running_loop().create_task(self._record())
 
-    def _more_may_come(self) -> bool:
+    def _waits_since(self, since: float | None) -> float | None:
+        """Return since when clients are waited for who are still to be served: `since`, or now; None if none are."""
         if not self._stopping and self.busy():
             now = self.clock.now()
-            if self._gathering_since is None:
-                self._gathering_since = now
-            if now - self._gathering_since < GATHER_SECONDS:
-                return True
-        self._gathering_since = None
-        return False
+            if since is None:
+                return now
+            if now - since < GATHER_SECONDS:
+                return since
+        return None
 
     def _gather(self) -> None:
         if self._news:
@@ -426,7 +429,8 @@ class Engine:
         batch = _Batch()
         try:
             while self.failure is None:
-                if self._more_may_come():
+                self._committing_since = self._waits_since(self._committing_since)
+                if self._committing_since is not None:
                     await asyncio.sleep(0)
                     continue
                 # A callback must never be in an earlier batch than the effects of the event that it waits for.

@@ -20,6 +20,7 @@ from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import JOBS_A_TICK, Site
 from spalloc_server.engine import (
+    GATHER_SECONDS,
     RECORD_RETRY_SECONDS,
     RECORDS_BEFORE_JUDGING,
     TROUBLE_REPEAT_SECONDS,
@@ -502,3 +503,57 @@ def test_clients_of_a_server_that_stops_on_a_full_disk_are_told_that_nothing_was
     bench.pass_time(1.0)
     bench.run(bench.engine.stop())
     assert bench.refused == [1]
+
+
+@pytest.mark.parametrize("looks", [3, 10, 20, 21, 50])
+@pytest.mark.parametrize("every", [1, 2, 3, 5])
+def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, every: int) -> None:
+    class Ticking:
+        """A clock by which each look at it takes a moment: so many make up the time that is waited for clients."""
+
+        def __init__(self) -> None:
+            self.time = 0.0
+
+        def now(self) -> float:
+            self.time += GATHER_SECONDS / looks
+            return self.time
+
+        def wall(self) -> float:
+            return 1.7e9 + self.time
+
+        def suspended(self) -> float:
+            return 0.0
+
+    async def written_after() -> float:
+        clock, records, loop = Ticking(), Records(), asyncio.get_running_loop()
+        engine = Engine(Site([machine()]), records, Hardware(records), clock)  # type: ignore[arg-type]
+        engine.busy = lambda: True
+        engine.start()
+        begun, write = asyncio.Event(), records.write
+
+        def note(jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            write(jobs, boards)
+
+        records.write = note  # type: ignore[method-assign]
+        turns = cycle(range(every))
+
+        def serve() -> None:
+            # A front that never runs out of clients, many of whom tell the site something.
+            if not begun.is_set():
+                loop.call_soon(serve)
+            if not next(turns):
+                engine.event()
+
+        asked = clock.time
+        engine.site.create_job(
+            JobRequest(AnyBoard()), Asked((), {}), owner="me", keepalive=None, host="", wall=0.0, now=0.0
+        )
+        serve()
+        await begun.wait()
+        took = clock.time - asked
+        engine.busy = lambda: False
+        await engine.stop()
+        return took
+
+    assert asyncio.run(written_after()) < 10 * GATHER_SECONDS
