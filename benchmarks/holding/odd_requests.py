@@ -1,9 +1,7 @@
 # What others notice of thousands of waiting jobs that all ask for something else.
 """Round trips beside odd requests: `python -m benchmarks.holding.odd_requests [REQUESTS [SEED]]`."""
 
-import os
 import random
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +15,8 @@ from benchmarks.load.client import Client, line
 from benchmarks.programs.address import Address
 from benchmarks.programs.ours import our_server, site
 from benchmarks.programs.process import processor_seconds
+from spalloc_server.operation.control.client import ask
+from spalloc_server.operation.control.protocol import DONE, Request
 
 SIDE = 20
 REQUESTS = 13_500
@@ -92,6 +92,13 @@ def changed(configuration: Path) -> Callable[[], None]:
     return change
 
 
+def reload(socket: Path) -> None:
+    """Have a server read its configuration again, and wait until that is in force."""
+    *_, (said, status) = ask(socket, Request("reload"))
+    if status != DONE:
+        raise AssertionError(f"the reload was refused: {said}")
+
+
 def main(requests: int, seed: int) -> None:
     """Measure and print."""
     random_ = random.Random(seed)
@@ -115,7 +122,7 @@ def main(requests: int, seed: int) -> None:
         change = changed(folder / "site.toml")
         with beside(address, "reload"):
             change()
-            os.kill(address.pid, signal.SIGHUP)
+            reload(folder / "state.socket")
 
 
 if __name__ == "__main__":
