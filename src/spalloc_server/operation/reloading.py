@@ -14,6 +14,7 @@ from spalloc_server.config.changes import differences, forgets, needs_restart
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.outlook import Ending, Outlook
+from spalloc_server.core.site import Site
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
 from spalloc_server.service import Service
 from spalloc_server.words import counted
@@ -27,8 +28,8 @@ WOULD_END_JOBS = 3
 MOST_JOBS_LOGGED = 20
 MOST_LINES = 200
 """Mistakes, changes or jobs that an answer names each; of more, it says how many there are."""
-ROUNDS = 10
-"""How often jobs that came meanwhile are looked at before it is given up."""
+ROUNDS = 3
+"""How often jobs that came meanwhile are looked at before none may come until it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +116,14 @@ class Reloading:
         changes = differences(old, new)
         restart = needs_restart(self._started_with, new)
         outlook = Outlook(new.machines)
-        for _round in range(ROUNDS):
-            unknown = outlook.unknown(site)
-            if not unknown:
-                break
-            for _ in outlook.work_out(unknown):
-                await asyncio.sleep(0)
-        else:
-            if not may_end_jobs:
-                why = "jobs come faster than it can be seen whether it ends them"
-                _log.warning("the new configuration is refused, the old one stays in force: %s", why)
-                return Effect(f"{why}; try again", REFUSED, changes=changes)
+        await _work_out(outlook, site, ROUNDS)
+        if outlook.unknown(site):
+            with self.service.v1.no_changes():
+                await _work_out(outlook, site, 1)
+                # Those that a board's failure makes wait again meanwhile are few.
+                while unknown := outlook.unknown(site):
+                    for _ in outlook.work_out(unknown):
+                        pass
         # Nothing may happen to jobs between this and the change itself.
         endings = outlook.endings(site)
         jobs = f"{counted(len(endings), 'job')}: {_named(endings)}"
@@ -157,6 +155,13 @@ class Reloading:
             _log.warning("%s", restart_sentence(setting))
         _log.info("the configuration was read again", extra={"machines": len(new.machines)})
         return Effect(changes=changes, endings=endings, restart=restart)
+
+
+async def _work_out(outlook: Outlook, site: Site, rounds: int) -> None:
+    """Find out what becomes of jobs, and so often of those that came meanwhile."""
+    for _ in range(rounds):
+        for _ in outlook.work_out(outlook.unknown(site)):
+            await asyncio.sleep(0)
 
 
 def restart_sentence(setting: str) -> str:

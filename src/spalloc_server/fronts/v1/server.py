@@ -5,7 +5,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from typing import cast
 
@@ -17,7 +18,7 @@ from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, Connection
 from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.limits import Limits
-from spalloc_server.fronts.v1.turns import Turns
+from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Client, Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.memory import give_back_memory
 from spalloc_server.presence import JUDGE_AGAIN_SECONDS
@@ -71,7 +72,7 @@ class V1Server:
         """May be replaced at any time; clients that are connected stay."""
         self.unread: set[Connection] = set()
         """Connections on which something waits for the server to come to it."""
-        self.turns = Turns(engine.clock.now)
+        self.turns = Turns(engine.clock.now, self._turn_failed)
         self.ahead_bytes = AHEAD_BYTES
         self._crowd = Crowd()
         self._connections: dict[Connection, None] = {}
@@ -266,6 +267,28 @@ class V1Server:
     def _unheard(self) -> set[str]:
         """Return where clients are that asked for something, wait for it, and read what they are sent."""
         return {connection.address for connection in self.unread if connection.stuck is None}
+
+    def _turn_failed(self, client: Client, fault: Exception) -> None:
+        """End the connection in whose turn there was a fault that nobody foresaw."""
+        connection = cast("Connection", client)
+        _log.error(
+            "a turn of a client at %s failed, and its connection is ended", connection.address, exc_info=fault
+        )
+        # What it had changed by then is whole.
+        self.engine.event()
+        self._crowd.leave(connection)
+        connection.abort()
+
+    @contextmanager
+    def no_changes(self) -> Iterator[None]:
+        """Let all changes wait that clients ask for in the block; questions are answered."""
+        self.turns.most_changes = 0
+        try:
+            yield
+        finally:
+            self.turns.most_changes = MOST_CHANGES_AMONG_OTHERS
+            for group in self._crowd.groups.values():
+                group.wake_all()
 
     # What is kept for them
 

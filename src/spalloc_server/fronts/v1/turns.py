@@ -116,9 +116,15 @@ class Line:
 class Turns:
     """Gives clients their turns."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        """Begin with nobody waiting; `now` returns the time in seconds."""
+    def __init__(self, now: Callable[[], float], failed: Callable[[Client, Exception], None]) -> None:
+        """Begin with nobody waiting.
+
+        Args:
+            now: Returns the time in seconds.
+            failed: Called with a client in whose turn there was a fault that nobody foresaw: the others go on.
+        """
         self._now = now
+        self._failed = failed
         self._lines: OrderedDict[Line, None] = OrderedDict()
         """The groups in which somebody waits for a turn, the next one first."""
         self._next: asyncio.Handle | None = None
@@ -128,7 +134,7 @@ class Turns:
         """The name of the group that was heard last."""
         self._alone_from = 0.0
         self.most_changes = MOST_CHANGES
-        """Changes of one group that may be on their way to the disk."""
+        """Changes of one group that may be on their way to the disk; 0 while nothing may be changed."""
 
     def __bool__(self) -> bool:
         """Return whether anybody waits for a turn."""
@@ -149,14 +155,22 @@ class Turns:
             if self._heard_last is not None:
                 self._alone_from = now + AMONG_OTHERS_SECONDS
             self._heard_last = client.group.name
-        self.most_changes = MOST_CHANGES if now >= self._alone_from else MOST_CHANGES_AMONG_OTHERS
+        if self.most_changes:
+            self.most_changes = MOST_CHANGES if now >= self._alone_from else MOST_CHANGES_AMONG_OTHERS
         if not self._lines:
             if not 0.0 <= now - self._heard_at <= AT_ONCE_SECONDS:
                 self._heard_at, self._effort = now, 0
             if self._effort < EFFORT_AT_ONCE:
-                self._effort += client.take_turn()
+                self._effort += self._give(client)
                 return
         client.wait_for_turn()
+
+    def _give(self, client: Client) -> int:
+        try:
+            return client.take_turn()
+        except Exception as fault:  # noqa: BLE001 — one client's trouble is nobody else's
+            self._failed(client, fault)
+            return 1
 
     def ask(self, client: Client) -> None:
         """Let a client wait for its turn; it waits for one at a time."""
@@ -174,7 +188,7 @@ class Turns:
             client = line.ready.take()
             if line.ready:
                 lines[line] = None
-            client.take_turn()
+            self._give(client)
             line.wake(self.most_changes)
             if not lines or self._now() >= until:
                 break

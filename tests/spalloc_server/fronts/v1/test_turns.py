@@ -118,6 +118,51 @@ def test_the_owner_of_a_job_that_was_refused_is_not_kept() -> None:
     run(test)
 
 
+def test_a_fault_in_one_clients_turn_ends_its_connection_and_nobody_elses_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(front: Front) -> None:
+        wires = [Wire(front, f"10.0.0.{number}") for number in range(1, 6)]
+        do_some = Connection._do_some
+
+        def fail(connection: Connection) -> int:
+            if connection is wires[2].connection and _done(front) > EFFORT_AT_ONCE:
+                raise KeyError("nobody foresaw this")
+            return do_some(connection)
+
+        monkeypatch.setattr(Connection, "_do_some", fail)
+        for wire in wires:
+            wire.says(VERSION * 500)
+        await wires[2].lost
+        for wire in wires[:2] + wires[3:]:
+            await wire.answers(500)
+            await wire.ends()
+        assert front.engine.failure is None
+
+    run(test)
+    told = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert {record.message for record in told} == {
+        "a turn of a client at 10.0.0.3 failed, and its connection is ended"
+    }
+    assert all(record.exc_info for record in told)
+
+
+def test_nothing_is_changed_while_nothing_may_be_and_all_of_it_afterwards() -> None:
+    async def test(front: Front) -> None:
+        creator, asker = Wire(front, "10.0.0.1"), Wire(front, "10.0.0.2")
+        with front.front.no_changes():
+            creator.says(request("create_job", 999, owner="me") * 100)
+            asker.says(VERSION * 100)
+            await asker.answers(100)
+            assert not creator.written
+            assert not front.engine.site.jobs
+        await creator.answers(100)
+        await creator.ends()
+        await asker.ends()
+
+    run(test)
+
+
 def test_ipv6_addresses_of_one_network_are_no_more_than_one() -> None:
     async def test(front: Front) -> None:
         flood = [Wire(front, f"2001:db8::{number:x}") for number in range(100)]
