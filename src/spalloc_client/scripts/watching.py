@@ -43,6 +43,10 @@ _LOOK = None if HEARS_FILES else 1.0
 """Seconds after which the window's size is looked at, where no signal tells of a change."""
 
 
+_LOOK_FOR_KEYS = 0.5
+"""Seconds after which it is looked whether the keys can be had, where they can't."""
+
+
 def watch(view: View[T], server: Server, *, as_json: bool) -> int:
     """Show a view at once and at every change, until it is final or `q` or Ctrl-C comes; return the exit status."""
     gc.enable()
@@ -88,8 +92,13 @@ def _in_window(
 
 def _heard(interruptions: Interruptions, keys: Keys | None) -> dict[int, int]:
     """Wait for news, and for keys as long as they are ours."""
-    if keys is None or not keys.taken:
+    if keys is None:
         return interruptions.wait(_LOOK)
+    if not keys.taken:
+        # In the background. Nothing tells that we are in the foreground again.
+        found = interruptions.wait(_LOOK_FOR_KEYS)
+        keys.take()
+        return found
     interruptions.bell.hear(keys.descriptor, POLLIN)
     try:
         return interruptions.wait(_LOOK)

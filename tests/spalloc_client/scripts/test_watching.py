@@ -236,6 +236,26 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(commands: Commands, clien
         terminal.end("exit\n")
 
 
+def test_in_the_background_the_shell_has_the_keys_and_in_the_foreground_again_it_has(
+    commands: Commands, client: ProtocolClient
+) -> None:
+    with Terminal(["/bin/bash", "--norc", "-i"], 100, 20, {"PS1": "$ "}) as terminal:
+        terminal.until("$")
+        line = " ".join(commands.line("spalloc-ps", ("--watch",), server=True))
+        terminal.type(f"{line} & read -r words; echo shell has $words\n")
+        terminal.until("Owner")
+        terminal.type("quite all\n")
+        terminal.until("shell has quite all")
+        terminal.type("fg\n")
+        client.create_job(1, owner="later@example.org", keepalive=None)
+        terminal.until("later")
+        terminal.type("/nobody")
+        terminal.until("/nobody_")
+        terminal.type("\nq")
+        terminal.until(lambda rows: rows[-1:] != [] and rows[-1].startswith("$"))
+        terminal.end("exit\n")
+
+
 def test_on_a_pipe_each_change_is_a_json_object_on_a_line(commands: Commands, client: ProtocolClient) -> None:
     running = commands.start("spalloc-ps", "--watch", "--json")
     running.until('{"jobs": []}\n', "output")
