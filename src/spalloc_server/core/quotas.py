@@ -72,18 +72,20 @@ class Headcount:
         self._queued += 1
         _count(self._queued_from_host, self._groups.of(record.owner_host), 1)
 
-    def regroup(self, hosts: Iterable[str], waiting: Iterable[str]) -> None:
+    def regroup(self, jobs: Iterable[tuple[str, bool]]) -> None:
         """Count anew, since other addresses count as one now.
 
         Args:
-            hosts: Where each job was created from.
-            waiting: Where each of them was created from that waits.
+            jobs: Where each job was created from, and whether it waits.
         """
-        for counter, those in ((self._from_host, hosts), (self._queued_from_host, waiting)):
-            counter.clear()
-            # By host first: of many jobs, few hosts.
-            for host, count in Counter(those).items():
-                _count(counter, self._groups.of(host), count)
+        self._from_host.clear()
+        self._queued_from_host.clear()
+        # By host first: of many jobs, few hosts.
+        for (host, waits), count in Counter(jobs).items():
+            group = self._groups.of(host)
+            _count(self._from_host, group, count)
+            if waits:
+                _count(self._queued_from_host, group, count)
 
     def refusal(self, limits: JobLimits, owner: str, host: str) -> str | None:
         """Return why no job more is taken from `owner` at `host`, or None if one is.

@@ -202,11 +202,8 @@ class Site:
         if ipv6_prefix == self.groups.ipv6_prefix:
             return False
         self.groups.ipv6_prefix = ipv6_prefix
-        records = [job.record for job in self.jobs.values()]
-        self._headcount.regroup(
-            (record.owner_host for record in records),
-            (record.owner_host for record in records if record.state is JobState.queued),
-        )
+        records = (job.record for job in self.jobs.values())
+        self._headcount.regroup((record.owner_host, record.state is JobState.queued) for record in records)
         self._reports.regroup()
         return True
 

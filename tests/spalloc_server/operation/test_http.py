@@ -145,3 +145,21 @@ def test_a_client_that_takes_too_long_is_cut_off_and_told(
 def test_who_may_not_connect_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     _one(b"GET /a HTTP/1.1\r\n\r\n", refusal="not you")
     assert "a client at 127.0.0.1 is refused the metrics: not you" in caplog.text
+
+
+def test_the_configured_prefix_says_who_is_one_client(caplog: pytest.LogCaptureFixture) -> None:
+    groups = Groups()
+    server = HttpServer(
+        PAGES, lambda _address: "not you", Presence(SystemClock(), Delays(), Durations()), groups
+    )
+
+    async def ask() -> None:
+        for number in range(1, 4):
+            server.answer(b"GET /a HTTP/1.1\r\n\r\n", f"2001:db8:0:{number}::1")
+
+    asyncio.run(ask())
+    assert len(caplog.messages) == 3
+    caplog.clear()
+    groups.ipv6_prefix = 32
+    asyncio.run(ask())
+    assert len(caplog.messages) == 1
