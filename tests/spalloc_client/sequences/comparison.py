@@ -9,7 +9,7 @@ import selectors
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,13 +255,8 @@ def difference(steps: list[Step], ours: Told, theirs: list[Told]) -> str | None:
 def compare(seed: int, ours: Side, theirs: Side) -> tuple[Counter[str], list[str]]:
     """Have both make the calls of a seed: how often they differ, and how; and what is wrong with ours."""
     steps = draw(seed)
-    with ThreadPoolExecutor(2) as pool:
-        (told, left), (theirs_told, theirs_left) = pool.map(lambda side: side.run(steps), (ours, theirs))
-    wrong = [
-        f"{step} came to {one.outcome}: {what}"
-        for step, one in zip(steps, told, strict=False)
-        if (what := mistake(step, one))
-    ]
+    (told, left), (theirs_told, theirs_left) = _run_both(steps, ours, theirs)
+    wrong = _mistakes(steps, told)
     kinds: Counter[str] = Counter()
     for index, one in enumerate(told[: len(theirs_told)]):
         kinds[difference(steps, one, theirs_told[: index + 1]) or SAME] += 1
@@ -271,3 +266,29 @@ def compare(seed: int, ours: Side, theirs: Side) -> tuple[Counter[str], list[str
     elif left != theirs_left:
         kinds["a job is left"] += 1
     return kinds, wrong
+
+
+def compare_ours(seed: int, blocking: Side, awaited: Side) -> list[str]:
+    """Have two of ours make the calls of a seed; what is wrong with one, or not the same with the other."""
+    steps = draw(seed)
+    (told, left), (awaited_told, awaited_left) = _run_both(steps, blocking, awaited)
+    wrong = _mistakes(steps, told) + _mistakes(steps, awaited_told)
+    for step, one, other in zip(steps, told, awaited_told, strict=False):
+        if one.outcome != other.outcome:
+            wrong.append(f"{step} came to {one.outcome}, awaited to {other.outcome}")
+    if left != awaited_left:
+        wrong.append(f"jobs left: {left}, awaited {awaited_left}")
+    return wrong
+
+
+def _run_both(steps: list[Step], one: Side, other: Side) -> Iterable[tuple[list[Told], list[int]]]:
+    with ThreadPoolExecutor(2) as pool:
+        return pool.map(lambda side: side.run(steps), (one, other))
+
+
+def _mistakes(steps: list[Step], told: list[Told]) -> list[str]:
+    return [
+        f"{step} came to {one.outcome}: {what}"
+        for step, one in zip(steps, told, strict=False)
+        if (what := mistake(step, one))
+    ]

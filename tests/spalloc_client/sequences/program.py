@@ -31,12 +31,12 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def outcome(job: Any, call: dict[str, Any], at: dict[str, Any]) -> tuple[Any, list[Any]]:
+def outcome(make: Any, job: Any, call: dict[str, Any], at: dict[str, Any]) -> tuple[Any, list[Any]]:
     """Make one call; the Job afterwards, and what came of it: `["value", ...]` or `["error", class]`."""
     name, args = call["do"], call["args"]
     try:
         if name == "Job":
-            return Job(*args, **at), ["value", None]
+            return make(*args, **at), ["value", None]
         if name == "wait_for_state_change":
             args = [JobState(args[0]), args[1]]
         found = getattr(job, name)
@@ -49,6 +49,7 @@ def outcome(job: Any, call: dict[str, Any], at: dict[str, Any]) -> tuple[Any, li
 def main() -> None:
     """Make calls until standard input ends."""
     at = json.loads(sys.argv[1])
+    make: Any = Job
     if sys.argv[2] == "published":
         import spalloc_client.job
 
@@ -59,9 +60,13 @@ def main() -> None:
 
         logging.getLogger("spalloc_client").disabled = True
         logging.disable()
+    if sys.argv[2] == "asyncio":
+        from tests.spalloc_client.awaited import AwaitedJob
+
+        make = AwaitedJob
     job = None
     for line in sys.stdin:
-        job, what = outcome(job, json.loads(line), at)
+        job, what = outcome(make, job, json.loads(line), at)
         print(json.dumps(what), flush=True)
 
 

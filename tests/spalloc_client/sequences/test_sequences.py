@@ -13,9 +13,10 @@ import pytest
 
 from tests.peers.environments import PeerEnvironment
 from tests.seeds import SEED
-from tests.spalloc_client.sequences.comparison import SAME, Side, compare
+from tests.spalloc_client.sequences.comparison import SAME, Side, compare, compare_ours
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "library-differences.md"
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "reference" / "library-differences.md"
 LISTED = set(re.findall(r"^\| ([^|]+) \|", PAGE.read_text(), re.MULTILINE))
 """The first column of the page's tables."""
 
@@ -57,3 +58,16 @@ def test_some_sequences_of_calls_come_to_the_same_as_with_the_published_client_o
 @pytest.mark.parametrize("part", range(20))
 def test_a_thousand_sequences_do(part: int, sides: tuple[Side, Side]) -> None:
     try_some(1000 * SEED + 50 * part, 50, sides)
+
+
+@pytest.mark.long
+def test_the_asyncio_job_comes_to_the_same_as_the_blocking_one() -> None:
+    python = Path(sys.executable)
+    with (
+        Side("blocking", python, os.environ) as blocking,
+        Side("asyncio", python, {**os.environ, "PYTHONPATH": str(ROOT)}) as awaited,
+    ):
+        for seed in range(1000 * SEED, 1000 * SEED + 100):
+            # As above.
+            wrong = compare_ours(seed, blocking, awaited) and compare_ours(seed, blocking, awaited)
+            assert not wrong, (seed, wrong)
