@@ -350,6 +350,11 @@ class Engine:
             return "start it again, it takes up from its records"
         return "its jobs are lost: it kept its records in memory"
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it begins nothing more."""
+        return self._stopping
+
     def event(self) -> None:
         """Say that the site was given an event: what comes of it is carried out soon, with others of the moment."""
         self._news = True

@@ -23,6 +23,7 @@ from spalloc_server.fronts.v1.commands import CHANGES, Caller, Commands
 from spalloc_server.fronts.v1.crowd import SMALL_BYTES, Group
 from spalloc_server.fronts.v1.inbox import Inbox
 from spalloc_server.fronts.v1.listing import Encoded, Later, LongReply, Reply, in_pieces
+from spalloc_server.fronts.v1.readings import Readings
 from spalloc_server.fronts.v1.turns import Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 
@@ -71,6 +72,7 @@ class Host(Protocol):
     unread: "set[Connection]"
     """Connections on which something waits for the server to come to it."""
     turns: Turns
+    readings: Readings
     ahead_bytes: int
     """How many bytes of requests are read ahead: a client that sends more is not read from until some are done."""
 
@@ -457,7 +459,10 @@ class Connection(asyncio.Protocol):
 
     async def _answer_later(self, command: str, value: Later) -> None:
         try:
-            reply = (await value.reply()).reply
+            reading = self._host.readings.read(
+                value.reply, group=self.group.name, owner=self.owner, listing=command in _LONG
+            )
+            reply = (await reading).reply
         except CommandError as error:
             reply = failure_line(str(error))
         except EngineStoppingError:

@@ -18,6 +18,7 @@ from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, Connection
 from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.limits import Limits
+from spalloc_server.fronts.v1.readings import Readings
 from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Client, Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.memory import give_back_memory
@@ -73,6 +74,7 @@ class V1Server:
         self.unread: set[Connection] = set()
         """Connections on which something waits for the server to come to it."""
         self.turns = Turns(engine.clock.now, self._turn_failed)
+        self.readings = Readings(lambda: engine.stopping)
         self.ahead_bytes = AHEAD_BYTES
         self._crowd = Crowd()
         self._connections: dict[Connection, None] = {}
