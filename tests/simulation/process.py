@@ -26,6 +26,8 @@ class Process(asyncio.AbstractEventLoop):
         self.on_death: list[Callable[[], None]] = []
         self.slowness = 0.0
         """Seconds that its threads take over everything beyond what they always take."""
+        self.lateness = 0.0
+        """Seconds that each round of its event loop takes."""
         self.reachable = True
         """Whether others can connect."""
         self.paused = False
@@ -125,7 +127,7 @@ class Process(asyncio.AbstractEventLoop):
         self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
-        self.world.at(self.world.now, self._run, handle)
+        self.world.at(self.world.now + self.lateness, self._run, handle)
         return handle
 
     def call_at(
@@ -136,7 +138,7 @@ class Process(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self.world.at(when, self._run, handle)
+        self.world.at(when + self.lateness, self._run, handle)
         return handle
 
     def call_later(

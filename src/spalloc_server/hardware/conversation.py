@@ -99,6 +99,10 @@ class Conversation(asyncio.DatagramProtocol):
         self._answers: list[ScpReply | None] = []
         self._done: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._excuses = 0
+        """How often the server may still be held up without that counting as a try."""
+        self._reading = False
+        """Whether the timer is to ring when the server has looked at what has come."""
 
     async def ask(self, questions: Sequence[Question], patience: Patience) -> list[ScpReply | None]:
         """Ask all of `questions` and return an answer for each; None where none came.
@@ -113,6 +117,7 @@ class Conversation(asyncio.DatagramProtocol):
         if self._transport is None:
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, remote_addr=self._remote)
         self._patience = patience
+        self._excuses = patience.tries
         self._answers = [None] * len(questions)
         self._waiting.extend(enumerate(questions))
         self._done = asyncio.get_running_loop().create_future()
@@ -197,6 +202,7 @@ class Conversation(asyncio.DatagramProtocol):
         if self._timer is None or self._timer.when() > deadline:
             self._stop_timer()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
+            self._reading = False
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -206,20 +212,24 @@ class Conversation(asyncio.DatagramProtocol):
     def _catch_up(self, now: float, late: float) -> None:
         """Wait for answers that came while the server was held up and are still to be read.
 
-        Asked again now, a BMP would do twice what it has done. Nor is a try counted in which the server was not there.
+        Asked again now, a BMP would do twice what it has done. Nor is a try counted in which the server was not there,
+        as often as questions are asked: a server that is always late still comes to an end with a dead BMP.
         """
-        for asked in self._under_way.values():
-            asked.deadline += late
-            asked.tries = max(0, asked.tries - 1)
+        if self._excuses:
+            self._excuses -= 1
+            for asked in self._under_way.values():
+                asked.deadline += late
+                asked.tries = max(0, asked.tries - 1)
         if self._under_way:
             self._set_timer(now + READING_SECONDS)
+            self._reading = True
 
     def _check(self) -> None:
         """Ask again what has waited long enough, and give up what was asked often enough."""
         timer, self._timer = self._timer, None
         now = asyncio.get_running_loop().time()
         late = 0.0 if timer is None else now - timer.when()
-        if late > LATE_SECONDS:
+        if late > LATE_SECONDS and (self._excuses or not self._reading):
             self._catch_up(now, late)
             return
         for sequence, asked in list(self._under_way.items()):

@@ -225,3 +225,19 @@ def test_a_bmp_that_is_dead_is_silent_also_to_a_server_that_is_held_up_now_and_t
         bench.process.pause(20.0)
     bench.wait("job")
     assert "does not answer" in bench.done["job"][0]
+
+
+def test_a_bmp_that_is_dead_is_silent_also_to_a_server_that_is_always_late(bench: Bench) -> None:
+    bench.bmp.misbehave = lambda _request: None
+    bench.process.lateness = 0.3
+    bench.ask("job", {0})
+    bench.wait("job")
+    assert "does not answer" in bench.done["job"][0]
+
+
+def test_a_bmp_that_answers_is_heard_by_a_server_that_is_always_late(bench: Bench) -> None:
+    bench.process.lateness = 0.3
+    bench.ask("job", {0}, cut={(0, Link.NORTH)})
+    bench.wait("job")
+    assert bench.done["job"] == {}
+    assert bench.bmp.powers() == [(1, 0b1)]
