@@ -23,7 +23,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder, Standing
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
-from spalloc_server.presence import JUDGE_AGAIN_SECONDS, LATE_SECONDS, Presence
+from spalloc_server.presence import LATE_SECONDS, Presence, Waiting
 from spalloc_server.ration import WINDOW_SECONDS, Ration
 from spalloc_server.store.database import Store
 from spalloc_server.store.errors import StoreError
@@ -52,6 +52,8 @@ SKIPPED_IDS = 100_000
 GATHER_SECONDS = 0.003
 """How long a decision and its commit wait for clients who were heard and are still to be served: together, their
 changes cost a fraction of what each costs by itself."""
+JUDGE_AGAIN_SECONDS = 0.1
+"""How often it is seen whether the disk, for which judging waits, has gone on."""
 LOOK_SECONDS = 0.5
 """How often it is seen whether the records are still in their place."""
 TROUBLE_REPEAT_SECONDS = 60.0
@@ -160,10 +162,11 @@ class Engine:
         self._notices = Ration(JOB_LINES, JOB_LINES_ADDRESSES)
         self._summary: asyncio.TimerHandle | None = None
         self._settle_soon: asyncio.Handle | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | Waiting | None = None
         self._recording: asyncio.Task[None] | None = None
         self._writing_since: float | None = None
-        """Since when records wait to be written."""
+        """Since when records wait to be written. The thread that writes says when that was soon done, however late the
+        loop is; what took long is over when it is noted as a delay."""
         self._deciding_since: float | None = None
         self._committing_since: float | None = None
         """Since when a decision, and a commit, wait for clients who are still to be served: each by itself, or each
@@ -465,11 +468,18 @@ class Engine:
         self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
     ) -> bool:
         """Put records on disk, however long it takes; return False if the server is stopped before it could be done."""
-        loop = asyncio.get_running_loop()
         began = self._writing_since = self.clock.now()
+
+        def write() -> float:
+            self._store.write(jobs, boards)
+            took = self.clock.now() - began
+            if took <= LATE_SECONDS:
+                self._writing_since = None
+            return took
+
         while True:
             try:
-                await loop.run_in_executor(self._disk, self._store.write, jobs, boards)
+                took = await self._on_disk(write)
             except sqlite3.OperationalError as error:
                 if self._stopping or self.failure is not None:
                     _log.critical("records can't be written, commands not yet answered are lost: %s", error)
@@ -480,7 +490,6 @@ class Engine:
                 await asyncio.sleep(RECORD_RETRY_SECONDS)
             else:
                 self._note_recovery()
-                took = self.clock.now() - began
                 self.measures.commits.add(took)
                 self._writing_since = None
                 if took > LATE_SECONDS:
@@ -625,12 +634,19 @@ class Engine:
             self._alarm.cancel()
             self._alarm = None
         if deadline is not None and not self._stopping and self.failure is None:
-            delay = max(0.0, deadline - self.clock.now())
-            self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
+            delay = deadline - self.clock.now()
+            if delay <= 0.0 and not self.presence.may_judge():
+                # Set anew at each decision, an alarm that has yet to ring might always come too late for that.
+                self._alarm = self.presence.when_it_may_judge(self._ring)
+            else:
+                self._alarm = asyncio.get_running_loop().call_later(max(0.0, delay), self._ring)
 
     def _ring(self) -> None:
-        if not self._may_judge():
+        if self._is_stalled():
             self._alarm = asyncio.get_running_loop().call_later(JUDGE_AGAIN_SECONDS, self._ring)
+            return
+        if not self.presence.may_judge():
+            self._alarm = self.presence.when_it_may_judge(self._ring)
             return
         self._alarm = None
         with self._deciding():
@@ -639,16 +655,16 @@ class Engine:
             self.measures.decisions.add(self.clock.now() - began)
         self.event()
 
-    def _may_judge(self) -> bool:
-        """Whether what jobs' owners sent is read, and there is room for what comes of it.
+    def _is_stalled(self) -> bool:
+        """Whether records wait for the disk, or many are about to.
 
-        While records wait for the disk, it may be behind replies that wait with them; and nothing that is decided about
-        jobs could be done.
+        What jobs' owners sent may be behind replies that wait with them; and nothing that is decided about jobs could
+        be done.
         """
-        stalled = self._writing_since is not None and self.clock.now() - self._writing_since > LATE_SECONDS
+        since = self._writing_since
+        stalled = since is not None and self.clock.now() - since > LATE_SECONDS
         # What comes of a batch is told and ordered in one go once it is on disk.
-        crowded = len(self._gathering.effects.jobs) >= RECORDS_BEFORE_JUDGING
-        return not stalled and not crowded and self.presence.may_judge()
+        return stalled or len(self._gathering.effects.jobs) >= RECORDS_BEFORE_JUDGING
 
 
 def _log_job(record: JobRecord) -> None:

@@ -193,16 +193,15 @@ def test_a_stop_acknowledges_only_what_is_on_disk_and_always_ends(
 def test_a_command_that_comes_while_a_write_ends_is_acknowledged_with_its_own_write(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    under_way: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
+    under_way: list[tuple[Callable[[], object], asyncio.Future[object]]] = []
 
-    def begin(_: object, write: Callable[..., None], *arguments: object) -> "asyncio.Future[None]":
+    def begin(_: object, write: Callable[..., object], *arguments: object) -> "asyncio.Future[object]":
         under_way.append((partial(write, *arguments), bench.process.create_future()))
         return under_way[-1][1]
 
     def end() -> None:
         write, done = under_way.pop()
-        write()
-        done.set_result(None)
+        done.set_result(write())
 
     monkeypatch.setattr(bench.process, "run_in_executor", begin)
     bench.pass_time(1.0)

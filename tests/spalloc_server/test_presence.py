@@ -7,7 +7,7 @@ import pytest
 
 from spalloc_server.core.delays import Delays
 from spalloc_server.measures import Durations
-from spalloc_server.presence import LONGEST_CATCH_UP_SECONDS, Presence
+from spalloc_server.presence import LONGEST_CATCH_UP_SECONDS, Deadline, Presence
 from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.world import World
@@ -153,3 +153,74 @@ def test_a_deadline_is_moved_by_a_pause_even_if_it_passed_meanwhile(bench: Bench
     assert not rung
     bench.pass_time(10.0)
     assert len(rung) == 1
+
+
+@pytest.mark.parametrize("lateness", [0.27, 0.6, 3.0])
+def test_the_dead_end_also_while_every_round_of_the_loop_is_late(
+    bench: Bench, lateness: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    rung: list[float] = []
+    ring: Callable[[], None] = lambda: rung.append(bench.now())  # noqa: E731
+    bench.pass_time(1.0)
+    began = bench.now()
+    bench.process.lateness = lateness
+    bench.process.enter(lambda: bench.presence.when_over(began, 1.0, ring))
+    longest = LONGEST_CATCH_UP_SECONDS + 2 * lateness
+    # Twice the time that is allowed and the longest delay, and until then judging comes again.
+    bench.pass_time(2 * 1.0 + 2 * longest)
+    assert len(rung) == 1
+    assert "the server waited" in caplog.text
+
+
+@pytest.mark.parametrize("lateness", [0.27, 0.6, 3.0])
+def test_who_is_heard_in_time_is_not_judged_while_every_round_of_the_loop_is_late(
+    bench: Bench, lateness: float
+) -> None:
+    rung: list[float] = []
+    ring: Callable[[], None] = lambda: rung.append(bench.now())  # noqa: E731
+    bench.process.lateness = lateness
+    for _ in range(100):
+        made: list[Deadline] = []
+        bench.process.enter(lambda made=made: made.append(bench.presence.when_over(bench.now(), 1.0, ring)))
+        bench.pass_time(0.9)
+        made[0].cancel()
+    assert not rung
+
+
+def test_records_that_are_always_late_do_not_make_one_endless_delay(bench: Bench) -> None:
+    rung: list[float] = []
+    ring: Callable[[], None] = lambda: rung.append(bench.now())  # noqa: E731
+    bench.process.lateness = 0.3
+    bench.process.enter(lambda: bench.presence.when_over(bench.now(), 1.0, ring))
+    for _ in range(20):
+        bench.pass_time(0.4)
+        bench.process.enter(bench.presence.lost, bench.now() - 0.5, "records to get onto the disk")
+    assert rung
+
+
+def test_who_waits_to_judge_may_do_so_once_nobody_looks_for_delays_any_more(bench: Bench) -> None:
+    rung: list[float] = []
+    ring: Callable[[], None] = lambda: rung.append(bench.now())  # noqa: E731
+    bench.process.lateness = 0.3
+    bench.process.enter(lambda: bench.presence.when_over(bench.now(), 0.5, ring))
+    bench.pass_time(1.0)
+    bench.process.enter(bench.presence.stop)
+    bench.pass_time(1.0)
+    assert rung
+
+
+def test_a_fault_in_judging_one_does_not_keep_others_from_it(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    rung: list[float] = []
+
+    def fail() -> None:
+        raise ValueError
+
+    bench.pass_time(10.0)
+    bench.process.enter(bench.presence.lost, bench.now() - 4.0, "records to get onto the disk")
+    bench.presence.when_it_may_judge(fail)
+    bench.presence.when_it_may_judge(lambda: rung.append(bench.now()))
+    bench.pass_time(1.0)
+    assert len(rung) == 1
+    assert "ValueError" in caplog.text

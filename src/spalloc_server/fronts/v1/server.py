@@ -22,7 +22,7 @@ from spalloc_server.fronts.v1.readings import Readings
 from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Client, Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.memory import give_back_memory
-from spalloc_server.presence import JUDGE_AGAIN_SECONDS
+from spalloc_server.presence import Waiting
 from spalloc_server.ration import Ration, Warnings
 from spalloc_server.words import counted, there_are
 
@@ -91,7 +91,7 @@ class V1Server:
         self.addresses: tuple[tuple[str, int], ...] = ()
         """Where clients can connect, each address with the port; known once the server listens."""
         self._server: asyncio.Server | None = None
-        self._round: asyncio.TimerHandle | None = None
+        self._round: asyncio.TimerHandle | Waiting | None = None
         self._alone = asyncio.Event()
         self._alone.set()
 
@@ -335,8 +335,9 @@ class V1Server:
         self._round = asyncio.get_running_loop().call_later(wait, self._go_round)
 
     def _go_round(self) -> None:
-        if not self.engine.presence.may_judge():
-            self._round = asyncio.get_running_loop().call_later(JUDGE_AGAIN_SECONDS, self._go_round)
+        presence = self.engine.presence
+        if not presence.may_judge():
+            self._round = presence.when_it_may_judge(self._go_round)
             return
         limits = self.limits
         now = asyncio.get_running_loop().time()

@@ -104,3 +104,23 @@ def test_a_job_whose_owner_reads_nothing_has_itself_to_blame() -> None:
         peer.send(request("list_ended_jobs", limit=1000) * 20)
         _keep_alive(front, peer, job, KEEPALIVE + 1.0)
         assert job not in front.engine.site.jobs
+
+
+@pytest.mark.parametrize("lateness", [0.3, 0.7])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_dead_end_and_the_living_live_while_every_round_of_the_server_is_late(
+    seed: int, lateness: float
+) -> None:
+    with simulated_front(seed=seed, first_request_seconds=3.0) as front:
+        owner, deserter, busy, half = (front.connect() for _ in range(4))
+        mine, deserted = _job(front, owner), _job(front, deserter)
+        half.send(b"{")
+        front.server.lateness = lateness
+        for _ in range(20):
+            owner.ask("job_keepalive", mine)
+            # Something is decided in each round.
+            busy.send(request("create_job", 999, owner="busy"))
+            front.pass_time(1.0)
+        assert mine in front.engine.site.jobs
+        assert deserted not in front.engine.site.jobs
+        assert half.gone
