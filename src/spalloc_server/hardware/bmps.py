@@ -72,7 +72,7 @@ class Bmps:
         for key in [key for key in self.board_retries if not self._has(key)]:
             del self.board_retries[key]
         for driver in leaving:
-            self._retries_of_retired += driver.conversation.retries
+            self._retries_of_retired += driver.retries
             self._retiring[driver] = asyncio.get_running_loop().create_task(self._retire(driver))
         for (machine, frame), driver in self._frames.items():
             if driver not in drivers:
@@ -91,7 +91,7 @@ class Bmps:
     @property
     def retries(self) -> int:
         """How many questions had to be asked again, of all BMPs since the start."""
-        return self._retries_of_retired + sum(driver.conversation.retries for driver in self._frames.values())
+        return self._retries_of_retired + sum(driver.retries for driver in self._frames.values())
 
     def start(self, listener: Listener) -> None:
         """Begin to check that BMPs answer and boards stay as they were made; `listener` is told how they do."""

@@ -6,11 +6,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 
-from spalloc_server.hardware.conversation import Conversation, Doubt, Patience, Question
+from spalloc_server.hardware.conversation import TRANSIENT, WINDOW, Conversation, Doubt, Patience, Question
 from spinnaker.bmp import (
     FIRST_MAJOR_WITH_FPGAS,
     Adc,
@@ -32,6 +32,8 @@ from spinnaker.sdp import PacketError
 ON_PATIENCE = Patience(10.0, 10.0, 6)
 OFF_PATIENCE = Patience(1.0, 10.0, 9)
 REGISTER_PATIENCE = Patience(0.25, 1.0, 14)
+BOARD_TRIES = 4
+"""How often a board is asked that answers nothing while other boards wait: 2.75 s."""
 
 LINK_TRIES = 3
 """How often links that are not as they were ordered are set again before their board is given up."""
@@ -66,21 +68,46 @@ class Findings:
 class BmpCommands:
     """One frame's BMP."""
 
-    def __init__(self, address: str, doubt: Doubt) -> None:
-        """Talk with the BMP at `address`, `HOST` or `HOST:PORT`; `doubt` is told what `Conversation` tells it."""
+    def __init__(self, address: str, slots: Iterable[int], doubt: Doubt, *, brief: bool = False) -> None:
+        """Talk with a BMP.
+
+        Args:
+            address: Its address, `HOST` or `HOST:PORT`.
+            slots: The boards that it has, 0 to 23.
+            doubt: Is told what `Conversation` tells it.
+            brief: Whether a board that answers nothing is soon asked no more, so that it does not hold up others.
+        """
         self.address = address
+        self.unheard: set[int] = set()
+        """Boards that were asked something in vain; whoever has seen to them takes them out."""
+        self._slots = sorted(slots)
+        self._brief = brief
+        self._patience = replace(REGISTER_PATIENCE, board_tries=BOARD_TRIES if brief else None)
         self.conversation = Conversation(address, doubt)
         self.has_fpgas: bool | None = None
         """Whether the BMP is new enough for that; while it is not known, it is taken to be."""
 
     async def greet(self, slot: int) -> None:
-        """Make sure that the BMP answers, and learn what it can do.
+        """Make sure that the BMP answers, for one board or else for another, and learn what it can do.
 
         Raises:
             SilenceError: It does not answer.
         """
-        (reply,) = await self._ask([_greeting(slot)], REGISTER_PATIENCE)
+        (reply,) = await self._converse([_greeting(slot)], self._patience)
+        if _is_in_vain(reply):
+            reply = await self._hear_anybody({slot}) or reply
+        if reply is None:
+            raise SilenceError(self._unanswered())
         self.has_fpgas = _has_fpgas(reply)
+
+    async def _hear_anybody(self, but: Collection[int]) -> ScpReply | None:
+        """Return what the BMP answers for any board, rather another than those in `but`; None if it does not."""
+        slots = sorted(self._slots, key=but.__contains__)[:WINDOW]
+        replies = await self._converse(
+            [_greeting(slot) for slot in slots], REGISTER_PATIENCE, one_will_do=True
+        )
+        heard = [reply for reply in replies if reply is not None]
+        return next((reply for reply in heard if not _is_in_vain(reply)), heard[0] if heard else None)
 
     async def power(self, slots: Iterable[int], *, on: bool) -> dict[int, str]:
         """Switch boards, and return those that failed.
@@ -95,8 +122,8 @@ class BmpCommands:
         (reply,) = await self._ask([_powering(boards, on=on)], patience)
         if self._failure(reply) is None:
             return {}
-        replies = [reply]
-        if len(boards) > 1:
+        replies = [reply] * len(boards)
+        if len(boards) > 1 and reply is not None:
             replies = await self._ask([_powering([board], on=on) for board in boards], patience)
         failures = {slot: self._failure(each) for slot, each in zip(boards, replies, strict=True)}
         return {slot: failure for slot, failure in failures.items() if failure is not None}
@@ -104,25 +131,25 @@ class BmpCommands:
     async def still_on(self, slots: Iterable[int]) -> dict[int, str]:
         """Return which of the boards that were switched off are on, or perhaps are, and why.
 
-        One whose BMP can't tell is off; one whose BMP is asked for it in vain may be on.
+        One whose BMP can't tell is off; one that is asked in vain may be on.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
         on = [] if self.has_fpgas is False else sorted(slots)
-        untold: set[int] = set()
+        untold: dict[int, str] = {}
         for pause in OFF_LOOK_PAUSES:
             if not on:
                 break
             if pause:
                 await asyncio.sleep(pause)
             replies = dict(
-                zip(on, await self._ask([_sensing(slot) for slot in on], REGISTER_PATIENCE), strict=True)
+                zip(on, await self._ask([_sensing(slot) for slot in on], self._patience), strict=True)
             )
-            untold |= {slot for slot, reply in replies.items() if reply is None}
+            untold |= {slot: self._vain(reply) for slot, reply in replies.items() if _is_in_vain(reply)}
             on = [slot for slot, reply in replies.items() if _is_running(reply)]
         still_on = f"it is on, although its BMP at {self.address} has switched it off"
-        return dict.fromkeys(untold, self._unanswered()) | dict.fromkeys(on, still_on)
+        return untold | dict.fromkeys(on, still_on)
 
     async def settle_old(self, slot: int) -> None:
         """Wait until a BMP without FPGA registers has done all that it was told.
@@ -131,7 +158,7 @@ class BmpCommands:
             SilenceError: It does not answer.
         """
         # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
-        await self._ask([_greeting(slot)], REGISTER_PATIENCE)
+        await self._ask([_greeting(slot)], self._patience)
 
     async def isolate(self, wanted: Mapping[int, frozenset[Link]]) -> Findings:
         """Stop links of boards that were powered on, and see that the boards run and that only these are stopped.
@@ -144,8 +171,10 @@ class BmpCommands:
         """
         cuts = {slot: dict.fromkeys(cut, True) for slot, cut in wanted.items()}
         ends = _ends(cuts)
-        replies = await self._ask([_writing_stop(*end) for end in ends], REGISTER_PATIENCE)
-        return await self._check(wanted, Findings(), self._refused(ends, replies), fresh=True)
+        replies = await self._ask([_writing_stop(*end) for end in ends], self._patience)
+        refused = self._refused(ends, replies)
+        findings = Findings({slot: why for slot, why in refused.items() if slot in self.unheard})
+        return await self._check(wanted, findings, refused, fresh=True)
 
     async def look(self, wanted: Mapping[int, frozenset[Link]]) -> Findings:
         """See whether boards run still and have the links stopped that they should have, and set right what isn't so.
@@ -191,7 +220,7 @@ class BmpCommands:
         # A register that keeps what was written to it is part of an FPGA that runs. The others must tell who they are.
         unwritten = [fpga for fpga in _fpgas(wanted if fresh else ()) if not _is_written(fpga, wanted)]
         replies = await self._ask(
-            [_reading_stop(slot, link) for slot, link in ends] + _identifying(unwritten), REGISTER_PATIENCE
+            [_reading_stop(slot, link) for slot, link in ends] + _identifying(unwritten), self._patience
         )
         not_running = self._not_running(unwritten, replies[len(ends) :], "did not load")
         wrong: dict[int, dict[Link, bool]] = defaultdict(dict)
@@ -209,20 +238,28 @@ class BmpCommands:
                 wrong[slot][link] = link in wanted[slot]
         if fresh:
             doubtful |= wrong.keys()
-        doubtful -= not_running.keys()
+        doubtful = {slot for slot in doubtful - not_running.keys() if not self._is_left(slot)}
         if doubtful:
             # A register that reads like that may be one of a board that is off, or whose FPGAs did not load.
             fpgas = _fpgas(doubtful)
-            found = await self._ask(_identifying(fpgas), REGISTER_PATIENCE)
+            found = await self._ask(_identifying(fpgas), self._patience)
             how = "did not load" if fresh else "has stopped running"
             not_running |= self._not_running(fpgas, found, how)
         findings.failed |= not_running
-        return {slot: links for slot, links in wrong.items() if slot not in findings.failed}
+        return {
+            slot: links
+            for slot, links in wrong.items()
+            if slot not in findings.failed and not self._is_left(slot)
+        }
+
+    def _is_left(self, slot: int) -> bool:
+        """Return whether a board is left for when it holds up no others."""
+        return self._brief and slot in self.unheard
 
     async def _set(self, links: Mapping[int, Mapping[Link, bool]]) -> dict[int, str]:
         """Stop links, or let them flow again; return why the BMP refused it for a board."""
         ends = _ends(links)
-        return self._refused(ends, await self._ask([_writing_stop(*end) for end in ends], REGISTER_PATIENCE))
+        return self._refused(ends, await self._ask([_writing_stop(*end) for end in ends], self._patience))
 
     def _refused(self, ends: Sequence[_End], replies: Sequence[ScpReply | None]) -> dict[int, str]:
         refused: dict[int, str] = {}
@@ -239,8 +276,8 @@ class BmpCommands:
         """Return the boards one of whose FPGAs is not itself, and which."""
         failed: dict[int, str] = {}
         for (slot, fpga), reply in zip(fpgas, replies, strict=True):
-            if reply is None:
-                failed.setdefault(slot, self._unanswered())
+            if reply is None or _is_in_vain(reply):
+                failed.setdefault(slot, self._vain(reply))
             elif not _identified(fpga, reply):
                 failed.setdefault(slot, f"its FPGA {fpga} {how}")
         return failed
@@ -257,18 +294,33 @@ class BmpCommands:
         """Ask questions and return the answers, None where none came.
 
         Raises:
-            SilenceError: No question was answered.
+            SilenceError: No question was answered, nor is one about another board.
         """
+        replies = await self._converse(questions, patience)
+        slots = {question.slot for question in questions if question.slot is not None}
+        silent = bool(questions) and all(reply is None for reply in replies)
+        if silent and await self._hear_anybody(slots) is None:
+            raise SilenceError(self._unanswered())
+        self.unheard |= {
+            question.slot
+            for question, reply in zip(questions, replies, strict=True)
+            if question.slot is not None and _is_in_vain(reply)
+        }
+        return replies
+
+    async def _converse(
+        self, questions: Sequence[Question], patience: Patience, *, one_will_do: bool = False
+    ) -> list[ScpReply | None]:
         try:
-            replies = await self.conversation.ask(questions, patience)
+            return await self.conversation.ask(questions, patience, one_will_do=one_will_do)
         except OSError as error:
             raise SilenceError(f"its BMP at {self.address} can't be reached: {error}") from error
-        if questions and all(reply is None for reply in replies):
-            raise SilenceError(self._unanswered())
-        return replies
 
     def _unanswered(self) -> str:
         return f"its BMP at {self.address} does not answer"
+
+    def _vain(self, reply: ScpReply | None) -> str:
+        return self._failure(reply) or self._unanswered()
 
     def _failure(self, reply: ScpReply | None) -> str | None:
         if reply is None:
@@ -289,6 +341,10 @@ def _fpgas(slots: Iterable[int]) -> list[_Fpga]:
 def _is_written(fpga: _Fpga, stopped: Mapping[int, frozenset[Link]]) -> bool:
     slot, number = fpga
     return any(stop_register(link).fpga == number for link in stopped[slot])
+
+
+def _is_in_vain(reply: ScpReply | None) -> bool:
+    return reply is None or reply.result in TRANSIENT
 
 
 def _name(link: Link) -> str:
@@ -335,12 +391,12 @@ def _powering(slots: Sequence[int], *, on: bool) -> Question:
 
 @cache
 def _greeting(slot: int) -> Question:
-    return Question(version_request(slot))
+    return Question(version_request(slot), slot=slot)
 
 
 @cache
 def _sensing(slot: int) -> Question:
-    return Question(information_request(slot, Information.ADC))
+    return Question(information_request(slot, Information.ADC), slot=slot)
 
 
 def _identifying(fpgas: Iterable[_Fpga]) -> list[Question]:
@@ -349,14 +405,14 @@ def _identifying(fpgas: Iterable[_Fpga]) -> list[Question]:
 
 @cache
 def _reading_identity(slot: int, fpga: int) -> Question:
-    return Question(read_fpga_request(slot, fpga, IDENTITY_REGISTER))
+    return Question(read_fpga_request(slot, fpga, IDENTITY_REGISTER), slot=slot)
 
 
 @cache
 def _reading_stop(slot: int, link: Link) -> Question:
-    return Question(read_fpga_request(slot, *stop_register(link)))
+    return Question(read_fpga_request(slot, *stop_register(link)), slot=slot)
 
 
 @cache
 def _writing_stop(slot: int, link: Link, stop: bool) -> Question:
-    return Question(write_fpga_request(slot, *stop_register(link), int(stop)), frozenset({slot}))
+    return Question(write_fpga_request(slot, *stop_register(link), int(stop)), frozenset({slot}), slot)

@@ -30,6 +30,8 @@ class Question(NamedTuple):
     """With any sequence number; it gets one of its own when it is sent."""
     changes: frozenset[int] = frozenset()
     """The boards of the frame that it changes: carried out twice, it may undo what they were told meanwhile."""
+    slot: int | None = None
+    """The board of the frame that has to answer it; None if the frame's own BMP answers."""
 
 
 Doubt = Callable[[frozenset[int], float], None]
@@ -38,7 +40,7 @@ Doubt = Callable[[frozenset[int], float], None]
 READING_SECONDS = 0.1
 """How long a server that was held up looks at what has come before it asks again."""
 
-_TRANSIENT = frozenset(range(Result.NO_BUFFER, Result.TRANSMISSION + 1)) | {Result.TIMEOUT}
+TRANSIENT = frozenset(range(Result.NO_BUFFER, Result.TRANSMISSION + 1)) | {Result.TIMEOUT}
 """Results that say "not now" rather than "no"."""
 
 
@@ -52,6 +54,8 @@ class Patience:
     """The longest wait."""
     tries: int
     """How often a question is asked, 1 or more."""
+    board_tries: int | None = None
+    """How often one is asked about a board that has answered none of the same set yet; None for `tries`."""
 
     def after(self, tries: int) -> float:
         """Return the seconds to wait for an answer once a question has been asked `tries` times."""
@@ -65,6 +69,7 @@ class _Asked:
     place: int
     datagram: bytes
     changes: frozenset[int]
+    slot: int | None
     tries: int
     deadline: float
     excuse: ScpReply | None = None
@@ -97,6 +102,11 @@ class Conversation(asyncio.DatagramProtocol):
         self._waiting: deque[tuple[int, Question]] = deque()
         self._under_way: dict[int, _Asked] = {}
         self._answers: list[ScpReply | None] = []
+        self._one_will_do = False
+        self._heard_of: set[int | None] = set()
+        """Boards that have answered a question of this set."""
+        self._given_up: set[int | None] = set()
+        """Boards that have answered none, and are asked no more."""
         self._done: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._excuses = 0
@@ -104,10 +114,13 @@ class Conversation(asyncio.DatagramProtocol):
         self._reading = False
         """Whether the timer is to ring when the server has looked at what has come."""
 
-    async def ask(self, questions: Sequence[Question], patience: Patience) -> list[ScpReply | None]:
+    async def ask(
+        self, questions: Sequence[Question], patience: Patience, *, one_will_do: bool = False
+    ) -> list[ScpReply | None]:
         """Ask all of `questions` and return an answer for each; None where none came.
 
-        An answer that says "not now" is returned only when the tries have run out.
+        An answer that says "not now" is returned only when the tries have run out. If one will do, the first that says
+        anything else is waited for.
 
         Raises:
             OSError: The host is unknown, or no socket is to be had.
@@ -119,6 +132,9 @@ class Conversation(asyncio.DatagramProtocol):
         self._patience = patience
         self._excuses = patience.tries
         self._answers = [None] * len(questions)
+        self._one_will_do = one_will_do
+        self._heard_of.clear()
+        self._given_up.clear()
         self._waiting.extend(enumerate(questions))
         self._done = asyncio.get_running_loop().create_future()
         try:
@@ -162,11 +178,15 @@ class Conversation(asyncio.DatagramProtocol):
             if again is not None:
                 self._doubt(again, self.heard)
             return
-        if reply.result in _TRANSIENT:
+        if reply.result in TRANSIENT:
             asked.excuse = reply  # the question's own timer asks again
             return
         del self._under_way[reply.sequence]
         self._answers[asked.place] = reply
+        self._heard_of.add(asked.slot)
+        if self._one_will_do:
+            self._waiting.clear()
+            self._under_way.clear()
         if self._waiting or not self._under_way:
             self._send_more()
 
@@ -176,9 +196,11 @@ class Conversation(asyncio.DatagramProtocol):
             deadline = now + self._patience.after(1)
             while self._waiting and len(self._under_way) < WINDOW:
                 place, question = self._waiting.popleft()
+                if question.slot in self._given_up:
+                    continue
                 self._sequence = (self._sequence + 1) & 0xFFFF
                 datagram = renumbered(question.datagram, self._sequence)
-                asked = _Asked(place, datagram, question.changes, 1, deadline)
+                asked = _Asked(place, datagram, question.changes, question.slot, 1, deadline)
                 self._under_way[self._sequence] = asked
                 if asked.changes:
                     self._remember(asked.changes)
@@ -224,6 +246,12 @@ class Conversation(asyncio.DatagramProtocol):
             self._set_timer(now + READING_SECONDS)
             self._reading = True
 
+    def _most_tries(self, slot: int | None) -> int:
+        tries = self._patience.board_tries
+        if tries is None or slot is None or slot in self._heard_of:
+            return self._patience.tries
+        return min(tries, self._patience.tries)
+
     def _check(self) -> None:
         """Ask again what has waited long enough, and give up what was asked often enough."""
         timer, self._timer = self._timer, None
@@ -235,9 +263,11 @@ class Conversation(asyncio.DatagramProtocol):
         for sequence, asked in list(self._under_way.items()):
             if asked.deadline > now:
                 continue
-            if asked.tries >= self._patience.tries:
+            if asked.tries >= self._most_tries(asked.slot):
                 del self._under_way[sequence]
                 self._answers[asked.place] = asked.excuse
+                if asked.slot is not None and asked.slot not in self._heard_of:
+                    self._given_up.add(asked.slot)
                 continue
             asked.tries += 1
             asked.deadline = now + self._patience.after(asked.tries)

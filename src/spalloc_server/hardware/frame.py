@@ -3,6 +3,7 @@
 # All that is asked of a frame while it is busy is done together in its next turn: one power-off, one power-on, one
 # set of link writes, one look at what came of it, however many jobs they are for. A board that will not come up is
 # tried again in the next turn, so that it holds up nobody who came later. Other frames have turns of their own.
+# So have, beside the others of their frame, boards that do not answer what the BMP answers for them: they take long.
 #
 # What was done is looked at again: a moment after anything may have been carried out twice, and whenever the BMP is
 # asked whether it still answers. How boards are told and looked at is the subject of commands.py.
@@ -13,6 +14,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -85,6 +87,25 @@ class Standing:
     """The links that are stopped."""
 
 
+@dataclass(slots=True)
+class _Lane:
+    """Turns that are taken one after another, with some of a frame's boards."""
+
+    bmp: BmpCommands
+    under_way: _Goals = field(default_factory=dict)
+    """What is done in this turn."""
+    turns: asyncio.Task[None] | None = None
+    next_turn: asyncio.TimerHandle | None = None
+    began_at: float = -math.inf
+    """When the latest turn began, in the event loop's time."""
+
+    def cancel_next_turn(self) -> None:
+        """Have no turn at a time that was planned."""
+        if self.next_turn is not None:
+            self.next_turn.cancel()
+            self.next_turn = None
+
+
 class Listener(Protocol):
     """Whoever wants to know how a frame's boards do."""
 
@@ -123,16 +144,17 @@ class FrameDriver:
                 finished.
         """
         self.address = address
-        self._bmp = BmpCommands(address, self._doubt)
-        self.conversation = self._bmp.conversation
         self._slots = frozenset(slots)
+        self._main = _Lane(BmpCommands(address, self._slots, self._doubt, brief=True))
+        self._apart = _Lane(BmpCommands(address, self._slots, self._doubt))
+        self._lanes = (self._main, self._apart)
+        self._slow: set[int] = set()
+        """Boards that answered nothing for long, and hold up nobody apart from the others."""
         self.listener = listener
         self._silent = False
         self._check_seconds = check_seconds
         self._goals: _Goals = {}
         """What is to be done in the next turn."""
-        self._under_way: _Goals = {}
-        """What is done in this turn."""
         self._standing: dict[int, Standing] = {}
         """What boards are that nothing else is wanted of."""
         self._doubts: dict[int, float] = {}
@@ -140,11 +162,12 @@ class FrameDriver:
         self._look_at_all = math.inf
         """When all boards are to be looked at next."""
         self._predecessors = list(predecessors)
-        self._turns: asyncio.Task[None] | None = None
-        self._next_turn: asyncio.TimerHandle | None = None
-        self._began_at = -math.inf
-        """When the latest turn began, in the event loop's time."""
         self._check_at = 0.0
+
+    @property
+    def retries(self) -> int:
+        """Questions that had to be asked again, since the start."""
+        return sum(lane.bmp.conversation.retries for lane in self._lanes)
 
     def start(self) -> None:
         """Begin to check that the BMP answers, now and from time to time."""
@@ -152,7 +175,7 @@ class FrameDriver:
         # Whoever drove the frame before may have left something on its way.
         self._doubts = dict.fromkeys(self._slots, now + LATEST_SECONDS)
         self._look_at_all = now + self._check_seconds
-        self._begin()
+        self._begin(self._main)
 
     def add(self, piece: Piece) -> None:
         """Have a piece done in the next turn."""
@@ -163,11 +186,11 @@ class FrameDriver:
             if replaced is not None:
                 # What is wanted now is wanted later than that; nobody waits for it any more.
                 replaced.piece.settle(slot)
-        self._begin()
+        self._begin_wanted()
 
     def watch(self, slot: int, standing: Standing) -> None:
         """Take it that somebody else made a board what it is, unless something is wanted of it."""
-        if slot not in self._goals and slot not in self._under_way:
+        if slot not in self._goals and not any(slot in lane.under_way for lane in self._lanes):
             self._standing[slot] = standing
             self._plan()
 
@@ -183,74 +206,97 @@ class FrameDriver:
         for predecessor in tuple(self._predecessors):
             await predecessor.finish()
         # Not for a mere check: one of a BMP that isn't there takes long.
-        if self._turns is not None and (self._goals or self._under_way):
-            await asyncio.wait({self._turns})
+        while busy := {
+            lane.turns for lane in self._lanes if lane.turns and (lane.under_way or self._wanted(lane))
+        }:
+            await asyncio.wait(busy)
 
     async def stop(self) -> None:
         """Drop everything and close the socket; nothing is called back any more."""
         self._goals.clear()
         self._standing.clear()
-        self._cancel_next_turn()
-        if self._turns is not None:
-            self._turns.cancel()
-            await asyncio.gather(self._turns, return_exceptions=True)
-        self.conversation.close()
+        for lane in self._lanes:
+            lane.cancel_next_turn()
+        turns = [lane.turns for lane in self._lanes if lane.turns is not None]
+        for each in turns:
+            each.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+        for lane in self._lanes:
+            lane.bmp.conversation.close()
 
     # Turns
 
-    def _begin(self) -> None:
-        if self._turns is None:
-            self._cancel_next_turn()
-            self._turns = asyncio.get_running_loop().create_task(self._take_turns())
+    def _begin(self, lane: _Lane) -> None:
+        if lane.turns is None:
+            lane.cancel_next_turn()
+            lane.turns = asyncio.get_running_loop().create_task(self._take_turns(lane))
 
-    def _cancel_next_turn(self) -> None:
-        if self._next_turn is not None:
-            self._next_turn.cancel()
-            self._next_turn = None
+    def _begin_wanted(self) -> None:
+        for lane in self._lanes:
+            if self._wanted(lane):
+                self._begin(lane)
 
-    async def _take_turns(self) -> None:
+    def _lane_of(self, slot: int) -> _Lane:
+        return self._apart if slot in self._slow else self._main
+
+    def _wanted(self, lane: _Lane) -> _Goals:
+        """Return what is to be done in a lane's next turn."""
+        return {slot: goal for slot, goal in self._goals.items() if self._lane_of(slot) is lane}
+
+    async def _take_turns(self, lane: _Lane) -> None:
         try:
             while self._predecessors:
                 # Boards do what they were told last: that must be what is asked for here.
                 await self._predecessors[-1].finish()
                 self._predecessors.pop()
             while True:
-                await self._await_others()
-                self._under_way, self._goals = self._goals, {}
-                await self._safe_turn(self._under_way)
-                self._under_way = {}
-                if not self._goals:
+                await self._await_others(lane)
+                lane.under_way = self._wanted(lane)
+                for slot in lane.under_way:
+                    del self._goals[slot]
+                await self._safe_turn(lane)
+                lane.under_way = {}
+                self._begin_wanted()
+                if not self._wanted(lane):
                     break
         finally:
-            self._turns = None
-        wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
-        self._check_at = asyncio.get_running_loop().time() + wait
+            lane.turns = None
+        if lane is self._main:
+            wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
+            self._check_at = asyncio.get_running_loop().time() + wait
         self._plan()
 
-    async def _await_others(self) -> None:
+    async def _await_others(self, lane: _Lane) -> None:
         """Begin no turn right behind another: what is asked for meanwhile costs little more together."""
         loop = asyncio.get_running_loop()
-        rest = self._began_at + TURN_SECONDS - loop.time()
+        rest = lane.began_at + TURN_SECONDS - loop.time()
         if rest > 0:
             await asyncio.sleep(rest)
-        self._began_at = loop.time()
+        lane.began_at = loop.time()
 
     def _plan(self) -> None:
-        """Have the next turn when there is something to look at, unless there is one before."""
-        if self._turns is not None:
-            return
+        """Have each lane's next turn when there is something to look at, unless there is one before."""
         loop = asyncio.get_running_loop()
-        at = self._check_at
-        doubts = [until for slot, until in self._doubts.items() if slot in self._standing]
-        if doubts and not self._silent and self._bmp.has_fpgas is not False:
-            at = min(at, max(min(doubts), loop.time()) + GATHER_SECONDS)
-        if self._next_turn is None or self._next_turn.when() > at:
-            self._cancel_next_turn()
-            self._next_turn = loop.call_at(at, self._begin)
+        for lane in self._lanes:
+            if lane.turns is not None:
+                continue
+            at = self._check_at if lane is self._main else math.inf
+            doubts = [
+                until
+                for slot, until in self._doubts.items()
+                if slot in self._standing and self._lane_of(slot) is lane
+            ]
+            if doubts and not self._silent and self._main.bmp.has_fpgas is not False:
+                at = min(at, max(min(doubts), loop.time()) + GATHER_SECONDS)
+            if at < math.inf and (lane.next_turn is None or lane.next_turn.when() > at):
+                lane.cancel_next_turn()
+                lane.next_turn = loop.call_at(at, self._begin, lane)
 
-    async def _safe_turn(self, goals: _Goals) -> None:
+    async def _safe_turn(self, lane: _Lane) -> None:
+        goals = lane.under_way
+        lane.bmp.unheard.clear()
         try:
-            await self._turn(goals)
+            looked_at = await self._turn(lane, goals)
         except SilenceError as silence:
             self._fall_silent(str(silence))
             why = str(silence)
@@ -259,51 +305,69 @@ class FrameDriver:
             _log.exception("a turn of the frame with the BMP at %s failed", self.address)
             why = f"its BMP at {self.address} could not be driven: {fault!r}"
         else:
+            self._sort(lane, goals.keys() | looked_at)
             return
         left = [slot for slot, goal in goals.items() if self._goals.get(slot) is not goal]
         self._settle(goals, dict.fromkeys(left, why), left)
 
-    async def _turn(self, goals: _Goals) -> None:
-        await self._greet(min(goals or self._slots, default=0))
+    def _sort(self, lane: _Lane, slots: AbstractSet[int]) -> None:
+        """Note which of the boards of a turn are slow, and which are not any more."""
+        if lane is self._apart:
+            self._slow -= slots - lane.bmp.unheard
+        else:
+            self._slow |= slots & lane.bmp.unheard
+            self._look_apart(lane.bmp.unheard)
+
+    def _look_apart(self, slots: Iterable[int]) -> None:
+        """Have boards looked at that are slow."""
+        now = asyncio.get_running_loop().time()
+        for slot in slots:
+            if slot in self._slow and slot in self._standing:
+                self._doubts.setdefault(slot, now)
+
+    async def _turn(self, lane: _Lane, goals: _Goals) -> AbstractSet[int]:
+        """Do what is wanted, look at boards, and return those that were looked at."""
+        await self._greet(lane, goals)
         off = {slot: goal for slot, goal in goals.items() if not goal.piece.on}
         if off:
-            failed = await self._bmp.power(off, on=False)
+            failed = await lane.bmp.power(off, on=False)
             left = self._still_wanted(off, failed)
             self._be_sure_of(left)
-            unmoved = await self._bmp.still_on(left)
-            self._settle(off, failed, off.keys() - unmoved.keys())
-            self._try_again(off, unmoved)
+            failed |= await lane.bmp.still_on(left)
+            self._settle(off, {}, off.keys() - failed.keys())
+            self._try_again(lane, off, failed)
         on = {slot: goal for slot, goal in goals.items() if goal.piece.on}
         if on:
-            failed = await self._bmp.power(on, on=True)
+            failed = await lane.bmp.power(on, on=True)
             up = self._still_wanted(on, failed)
             if up:
-                failed |= await self._prepare(up)
+                failed |= await self._prepare(lane, up)
             self._settle(on, {}, on.keys() - failed.keys())
-            self._try_again(on, failed)
-        await self._look()
+            self._try_again(lane, on, failed)
+        return await self._look(lane)
 
     def _still_wanted(self, goals: _Goals, failed: Mapping[int, str]) -> _Goals:
         """Return the boards that did not fail and of which nothing else is wanted by now."""
         return {slot: goal for slot, goal in goals.items() if slot not in failed and slot not in self._goals}
 
-    async def _prepare(self, goals: _Goals) -> dict[int, str]:
+    async def _prepare(self, lane: _Lane, goals: _Goals) -> dict[int, str]:
         """Stop the links of boards that were powered on, and look at what came of it; return the boards that failed."""
-        if self._bmp.has_fpgas is False:
-            await self._bmp.settle_old(min(goals))
+        if lane.bmp.has_fpgas is False:
+            await lane.bmp.settle_old(min(goals))
             return {}
         self._be_sure_of(goals)
-        findings = await self._bmp.isolate({slot: goal.piece.cut[slot] for slot, goal in goals.items()})
+        findings = await lane.bmp.isolate({slot: goal.piece.cut[slot] for slot, goal in goals.items()})
         for slot, links in findings.mended.items():
             if slot not in findings.failed:
                 self.listener.retried(slot, f"{_named(links)} had to be set again")
         return findings.failed
 
-    def _try_again(self, goals: _Goals, failed: Mapping[int, str]) -> None:
+    def _try_again(self, lane: _Lane, goals: _Goals, failed: Mapping[int, str]) -> None:
         """Put the boards that failed off until the next turn, unless they have been tried often enough."""
         for slot, why in failed.items():
             goal = goals[slot]
-            goal.tries += 1
+            # One that was not waited for as long as it takes has not been tried; that is done apart.
+            goal.tries += lane is self._apart or slot not in lane.bmp.unheard
             if goal.tries < POWER_TRIES and slot not in self._goals:
                 self._goals[slot] = goal
                 self.listener.retried(slot, why)
@@ -332,36 +396,41 @@ class FrameDriver:
             if self._doubts.get(slot, now + 1) <= now:
                 del self._doubts[slot]
 
-    def _due(self) -> dict[int, Standing]:
+    def _due(self, lane: _Lane) -> dict[int, Standing]:
         """Return the boards that are to be looked at now."""
         now = asyncio.get_running_loop().time()
-        if now >= self._look_at_all:
+        standing = {slot: each for slot, each in self._standing.items() if self._lane_of(slot) is lane}
+        if lane is self._main and now >= self._look_at_all:
             self._look_at_all = now + self._check_seconds
-            return dict(self._standing)
+            self._look_apart(self._slow)
+            return standing
         # Those of which nothing stands are looked at when they have become something.
         self._doubts = {
             slot: until for slot, until in self._doubts.items() if slot in self._standing or until > now
         }
         return {
-            slot: self._standing[slot]
+            slot: standing[slot]
             for slot, until in self._doubts.items()
-            if slot in self._standing and until + GATHER_SECONDS <= now
+            if slot in standing and until + GATHER_SECONDS <= now
         }
 
-    async def _look(self) -> None:
+    async def _look(self, lane: _Lane) -> AbstractSet[int]:
         """Look at boards, set right the links that are not as ordered, and tell of boards that are not what they were.
+
+        Returns:
+            the boards that were looked at.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
-        due = {} if self._bmp.has_fpgas is False else self._due()
+        due = {} if lane.bmp.has_fpgas is False else self._due(lane)
         if not due:
-            return
+            return due.keys()
         self._be_sure_of(due)
         on = {slot: standing.cut for slot, standing in due.items() if standing.on}
-        strayed = await self._bmp.still_on(due.keys() - on.keys())
+        strayed = await lane.bmp.still_on(due.keys() - on.keys())
         if on:
-            findings = await self._bmp.look(on)
+            findings = await lane.bmp.look(on)
             strayed |= findings.failed
             for slot, links in findings.mended.items():
                 if links >= on[slot] > frozenset():
@@ -371,36 +440,42 @@ class FrameDriver:
                     self.listener.mended(slot, f"{_named(links)} were not as ordered")
         lost: dict[int, dict[int, str]] = defaultdict(dict)
         for slot, why in strayed.items():
+            if lane is self._main and slot in lane.bmp.unheard:
+                # It is looked at again, apart.
+                continue
             # If something else was wanted of it meanwhile, it may well be what that makes of it.
             if self._standing.get(slot) is due[slot]:
                 del self._standing[slot]
                 lost[due[slot].order][slot] = why
         for order, slots in lost.items():
             self.listener.strayed(order, slots)
+        return due.keys()
 
     # Silence
 
-    async def _greet(self, slot: int) -> None:
+    async def _greet(self, lane: _Lane, goals: _Goals) -> None:
         """Make sure that the BMP answers, and learn what it can do.
 
         Raises:
             SilenceError: It does not answer.
         """
         now = asyncio.get_running_loop().time()
-        heard = self.conversation.heard
-        fresh = not self._silent and heard is not None and now - heard < FRESH_SECONDS
-        if fresh and self._bmp.has_fpgas is not None:
-            return
-        await self._bmp.greet(slot)
-        if self._silent:
-            self._silent = False
-            # Its boards may have been without power, too.
-            self._look_at_all = now
-            self.listener.silent(None)
+        heard = [each.bmp.conversation.heard for each in self._lanes]
+        fresh = not self._silent and any(when is not None and now - when < FRESH_SECONDS for when in heard)
+        if not fresh or self._main.bmp.has_fpgas is None:
+            prompt = goals.keys() - self._slow or self._slots - self._slow or self._slots
+            await lane.bmp.greet(min(prompt, default=0))
+            self._main.bmp.has_fpgas = lane.bmp.has_fpgas
+            if self._silent:
+                self._silent = False
+                # Its boards may have been without power, too.
+                self._look_at_all = now
+                self.listener.silent(None)
+        self._apart.bmp.has_fpgas = self._main.bmp.has_fpgas
 
     def _fall_silent(self, why: str) -> None:
         # A BMP that comes back may be another one.
-        self._bmp.has_fpgas = None
+        self._main.bmp.has_fpgas = None
         if not self._silent:
             self._silent = True
             self.listener.silent(why)

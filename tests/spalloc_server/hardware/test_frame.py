@@ -79,7 +79,7 @@ def test_not_now_is_asked_again(bench: Bench, result: Result) -> None:
     bench.ask("job", {1}, cut={(1, Link.WEST)})
     bench.wait("job")
     assert bench.done["job"] == {}
-    assert bench.driver.conversation.retries == len(seen)
+    assert bench.driver.retries == len(seen)
 
 
 def test_a_refusal_fails_the_board_with_the_result_in_words(bench: Bench) -> None:
@@ -213,7 +213,7 @@ def test_a_server_that_was_held_up_reads_the_answers_before_it_asks_again(seed: 
     bench.ask("job", {0}, cut={(0, Link.NORTH)})
     bench.wait("job", limit=50 * MINUTES)
     assert bench.done["job"] == {}
-    assert bench.driver.conversation.retries == 0
+    assert bench.driver.retries == 0
     assert bench.bmp.powers() == [(1, 0b1)]
 
 
