@@ -14,7 +14,7 @@ import time
 from _thread import TIMEOUT_MAX
 from functools import partial
 
-from spalloc_client import config, job_steps
+from spalloc_client import config, job_steps, step_kinds
 from spalloc_client.deadline import spoken
 from spalloc_client.errors import JobDestroyedError, ProtocolTimeoutError, StateChangeTimeoutError
 from spalloc_client.logs import is_read, log
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from spalloc_client.config import Files
+    from spalloc_client.job_answers import MachineInfo
     from spalloc_client.keepalive import Keepalive
     from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
@@ -283,7 +284,7 @@ class Job:
         """Why the job was destroyed, if it was and if a reason was given."""
         return self._run(self._steps.status()).reason
 
-    def machine_info(self) -> job_steps.MachineInfo:
+    def machine_info(self) -> MachineInfo:
         """Return all that is to be known of the boards, as it was at one moment."""
         return self._run(self._steps.machine_info())
 
@@ -432,7 +433,7 @@ class Job:
         """
         self._run(self._steps.close())
 
-    def _run(self, steps: job_steps.Steps[T]) -> T:
+    def _run(self, steps: step_kinds.Steps[T]) -> T:
         result: Any = None
         error: BaseException | None = None
         try:
@@ -446,50 +447,50 @@ class Job:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    def _perform(self, step: job_steps.Step) -> Any:  # noqa: C901
+    def _perform(self, step: step_kinds.Step) -> Any:  # noqa: C901
         match step:
-            case job_steps.Ask():
+            case step_kinds.Ask():
                 if self._helper is not None:
                     self._helper.ensure()
                 if step.command == "notify_job" and self._client.entangled:
                     return None  # watching will look each second
                 return self._command(step.command)(*step.args, timeout=step.within, **step.kwargs)
-            case job_steps.Now():
+            case step_kinds.Now():
                 return time.monotonic()
-            case job_steps.Connected():
+            case step_kinds.Connected():
                 return self._client.connected
-            case job_steps.Arrived():
+            case step_kinds.Arrived():
                 return self._client.arrived
-            case job_steps.Watch():
+            case step_kinds.Watch():
                 return self._client.wait_for_more(step.seen, step.within)
-            case job_steps.Connect():
+            case step_kinds.Connect():
                 return self._connect(step)
-            case job_steps.Disconnect():
+            case step_kinds.Disconnect():
                 return self._client.close()
-            case job_steps.Sleep():
+            case step_kinds.Sleep():
                 return time.sleep(step.seconds)
-            case job_steps.Salvage():
+            case step_kinds.Salvage():
                 return self._client.finish_creation(step.within)
-            case job_steps.StartHelper():
+            case step_kinds.StartHelper():
                 from spalloc_client.keepalive import Keepalive
 
                 self._helper = Keepalive()
-            case job_steps.Adopt():
+            case step_kinds.Adopt():
                 if self._helper is not None:
                     self._helper.adopt(step.job_id, step.keepalive, self._requirements, step.start_time)
-            case job_steps.Identify():
+            case step_kinds.Identify():
                 if self._helper is not None:
                     self._helper.identify(step.start_time)
-            case job_steps.StopHelper():
+            case step_kinds.StopHelper():
                 if self._helper is not None:
                     self._helper.stop()
                     self._helper = None
-            case job_steps.Listened():
+            case step_kinds.Listened():
                 return self._on_wait is not None or is_read("job")
-            case job_steps.Tell():
+            case step_kinds.Tell():
                 if self._on_wait is not None:
                     self._on_wait(step.progress)
-            case job_steps.Log():
+            case step_kinds.Log():
                 log("job", step.message, warning=step.warning)
         return None
 
@@ -498,7 +499,7 @@ class Job:
         method: Callable[..., Any] | None = getattr(self._client, name, None)
         return partial(self._client.call, name) if method is None else method
 
-    def _connect(self, step: job_steps.Connect) -> bool:
+    def _connect(self, step: step_kinds.Connect) -> bool:
         # Of several threads that miss the connection, one makes it.
         within = step.within
         if not self._connecting.acquire(timeout=-1 if within is None else min(within, TIMEOUT_MAX)):

@@ -26,20 +26,44 @@ from spalloc_client.errors import (
     StateChangeTimeoutError,
 )
 from spalloc_client.handlers import raised_by_handler
+from spalloc_client.job_answers import (
+    UNKNOWN,
+    MachineInfo,
+    Status,
+    is_id,
+    read_machine_info,
+    read_status,
+    unexpected,
+)
 from spalloc_client.states import JobState
+from spalloc_client.step_kinds import (
+    Adopt,
+    Arrived,
+    Ask,
+    Connect,
+    Connected,
+    Disconnect,
+    Identify,
+    Listened,
+    Log,
+    Now,
+    Salvage,
+    Sleep,
+    StartHelper,
+    StopHelper,
+    Tell,
+    Watch,
+)
 from spalloc_client.versions import complaint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
-    from typing import Any, TypeAlias, TypeVar
+    from collections.abc import Mapping
+    from typing import Any
 
-    from spalloc_client.progress import Progress
     from spalloc_client.requirements import Requirements
+    from spalloc_client.step_kinds import Steps
     from spalloc_client.wire import Json
-
-    T = TypeVar("T")
-    Steps: TypeAlias = "Generator[Step, Any, T]"
 
 CHECK_PERIOD = 30.0
 """Seconds a job is watched, at most, without asking the server: so long a dead connection can go unseen."""
@@ -60,227 +84,8 @@ SALVAGE = 1.0
 """Seconds an interrupted create_job is waited for, so that the job it made can be destroyed."""
 
 
-# What drivers are asked to do. Each says what it is sent back as its result.
-
-
-class Now:
-    """The time, in seconds on a clock that never goes back. Result: float."""
-
-    __slots__ = ()
-
-
-class Connected:
-    """Whether there is a connection that no trouble was seen on. Result: bool."""
-
-    __slots__ = ()
-
-
-class Connect:
-    """Connect, unless connected; OSError if that can't be. Result: bool, whether the connection is new."""
-
-    __slots__ = ("looking_up", "within")
-
-    def __init__(self, within: float | None) -> None:
-        self.within = within
-        self.looking_up: object = 0.0
-        """Seconds that looking up the server's name took, beyond `within`; set by the driver."""
-
-
-class Disconnect:
-    """Give the connection up. Result: None."""
-
-    __slots__ = ()
-
-
-class Ask:
-    """Send a command and wait for its reply; the errors of `ProtocolClient.call`. Result: Json."""
-
-    __slots__ = ("args", "command", "kwargs", "within")
-
-    def __init__(
-        self,
-        command: str,
-        args: tuple[Json, ...],
-        within: float | None,
-        kwargs: Mapping[str, Json] | None = None,
-    ) -> None:
-        self.command = command
-        self.args = args
-        self.kwargs = kwargs or {}
-        self.within = within
-
-
-class Salvage:
-    """Wait once more for the reply to create_job. Result: Json; None if there is none, or none was asked."""
-
-    __slots__ = ("within",)
-
-    def __init__(self, within: float) -> None:
-        self.within = within
-
-
-class Arrived:
-    """How many notifications this connection has brought. Result: int."""
-
-    __slots__ = ()
-
-
-class Watch:
-    """Wait until it has brought more than `seen`; ProtocolTimeoutError, ProtocolError. Result: None."""
-
-    __slots__ = ("seen", "within")
-
-    def __init__(self, seen: int, within: float | None) -> None:
-        self.seen = seen
-        self.within = within
-
-
-class Sleep:
-    """Wait. Result: None."""
-
-    __slots__ = ("seconds",)
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-
-class StartHelper:
-    """Start the keepalive helper, which has no job yet. Result: None."""
-
-    __slots__ = ()
-
-
-class Adopt:
-    """Have the helper keep this job alive. Result: None."""
-
-    __slots__ = ("job_id", "keepalive", "start_time")
-
-    def __init__(self, job_id: int, keepalive: float, start_time: float | None) -> None:
-        self.job_id = job_id
-        self.keepalive = keepalive
-        self.start_time = start_time
-        """When the job was created, by the server's clock; None if that is not known yet."""
-
-
-class Identify:
-    """Tell the helper when the job was created. Result: None."""
-
-    __slots__ = ("start_time",)
-
-    def __init__(self, start_time: float) -> None:
-        self.start_time = start_time
-
-
-class StopHelper:
-    """End the keepalive helper, if there is one. Result: None."""
-
-    __slots__ = ()
-
-
-class Listened:
-    """Whether somebody wants to know how a job comes on: the log's reader, or the program. Result: bool."""
-
-    __slots__ = ()
-
-
-class Tell:
-    """Tell how far the job has come. Result: None."""
-
-    __slots__ = ("progress",)
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-
-class Log:
-    """Write a line to the log. Result: None."""
-
-    __slots__ = ("message", "warning")
-
-    def __init__(self, message: str, *, warning: bool = False) -> None:
-        self.message = message
-        self.warning = warning
-
-
-Step: TypeAlias = (
-    "Now | Connected | Connect | Disconnect | Ask | Salvage | Arrived | Watch | Sleep | StartHelper | Adopt "
-    "| Identify | StopHelper | Listened | Tell | Log"
-)
-
-
-class Status:
-    """A job's state as the server gave it."""
-
-    __slots__ = ("keepalive", "power", "reason", "start_time", "state")
-
-    def __init__(
-        self,
-        state: JobState,
-        power: bool | None,
-        keepalive: float | None,
-        reason: str | None,
-        start_time: float | None,
-    ) -> None:
-        self.state = state
-        self.power = power if state in (JobState.power, JobState.ready) else None
-        """Whether the boards are, or are to be, on; None without boards."""
-        self.keepalive = keepalive
-        """Seconds, or None."""
-        self.reason = reason if state == JobState.destroyed else None
-        self.start_time = start_time
-        """When the job was created, by the server's clock; None if the server does not know."""
-
-
-_UNKNOWN = Status(JobState.unknown, None, None, None, None)
-
-
 class _NotOursError(JobDestroyedError):
     """The job is no more, and its ID may be another job's."""
-
-
-class MachineInfo:
-    """The boards of a job as the server gave them; every part None until there are any."""
-
-    __slots__ = ("boards", "connections", "height", "machine_name", "width")
-
-    def __init__(
-        self,
-        width: int | None,
-        height: int | None,
-        connections: Mapping[tuple[int, int], str] | None,
-        machine_name: str | None,
-        boards: tuple[tuple[int, int, int], ...] | None,
-    ) -> None:
-        self.width = width
-        self.height = height
-        self.connections = connections
-        self.machine_name = machine_name
-        self.boards = boards
-
-    @property
-    def hostname(self) -> str | None:
-        """The name of chip (0, 0)."""
-        return None if self.connections is None else self.connections.get((0, 0))
-
-    def same_as(self, other: MachineInfo) -> bool:
-        """Whether these are the same boards."""
-        return (self.machine_name, self.boards) == (other.machine_name, other.boards)
-
-    @property
-    def places(self) -> str:
-        """Where the boards are, for people."""
-        first = "" if self.hostname is None else f", chip (0, 0) being {self.hostname}"
-        return f"{', '.join(map(str, self.boards or ()))} of {self.machine_name}{first}"
-
-    @property
-    def connections_copy(self) -> dict[tuple[int, int], str] | None:
-        """The connections, for a caller to do with as they please."""
-        return None if self.connections is None else dict(self.connections)
-
-    @property
-    def boards_copy(self) -> list[list[int]] | None:
-        """The boards, for a caller to do with as they please."""
-        return None if self.boards is None else [list(board) for board in self.boards]
 
 
 class JobSteps:
@@ -336,7 +141,7 @@ class JobSteps:
         try:
             if self._requirements.resume_job_id is None:
                 job_id = yield Salvage(SALVAGE)
-                if _is_id(job_id):
+                if is_id(job_id):
                     reason = "Interrupted while it was created."
                     yield from self._ask("destroy_job", (job_id, reason), {}, 2, self._leaving)
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException, ValueError) as error:
@@ -355,7 +160,7 @@ class JobSteps:
             # Before the job is asked for: while the server answers, the helper starts.
             yield StartHelper()
         job_id = yield Ask("create_job", wanted.args, wanted.timeout, wanted.kwargs)
-        if not _is_id(job_id):
+        if not is_id(job_id):
             raise ProtocolError(f"the server's reply to create_job is {job_id!r}, which is not a job's ID")
         self._job_id = job_id
         self._doubtful = False
@@ -407,7 +212,7 @@ class JobSteps:
                 yield from self._recognise_owner(jobs)
             else:
                 answer = yield Ask("get_job_state", (self._job_id,), time_left(deadline, (yield Now())))
-                yield from self._recognise(_read_status(answer))
+                yield from self._recognise(read_status(answer))
         if self._gone:
             raise _NotOursError(f"The spalloc server no longer recognises job {self._job_id}.")
 
@@ -501,9 +306,9 @@ class JobSteps:
     def status(self) -> Steps[Status]:
         """Ask for the job's state."""
         if self._gone:
-            return _UNKNOWN
-        status = _read_status((yield from self.ask("get_job_state", self._job_id)))
-        return status if (yield from self._recognise(status)) else _UNKNOWN
+            return UNKNOWN
+        status = read_status((yield from self.ask("get_job_state", self._job_id)))
+        return status if (yield from self._recognise(status)) else UNKNOWN
 
     def machine_info(self) -> Steps[MachineInfo]:
         """Ask for the job's boards.
@@ -514,7 +319,7 @@ class JobSteps:
         if self._closed and self._info is not None and self._info.boards is not None:
             return self._info
         try:
-            info = _read_machine_info((yield from self.ask("get_job_machine_info", self._job_id)))
+            info = read_machine_info((yield from self.ask("get_job_machine_info", self._job_id)))
         except _NotOursError:
             return MachineInfo(None, None, None, None, None)
         before, self._info = self._info, info
@@ -545,7 +350,7 @@ class JobSteps:
         if isinstance(place, list) and len(place) == 3 and all(type(part) is int for part in place):
             cabinet, frame, board = place
             return cabinet, frame, board
-        raise _unexpected("where_is", found)
+        raise unexpected("where_is", found)
 
     def _is_elsewhere(self, found: Json, chip_x: int, chip_y: int) -> bool:
         """Whether a place is not the job's: servers wrap coordinates around, and look beyond its boards."""
@@ -590,7 +395,7 @@ class JobSteps:
             try:
                 status = yield from self._watch(old_state, deadline, failures)
             except _NotOursError:
-                return _UNKNOWN
+                return UNKNOWN
             except (ProtocolError, ProtocolTimeoutError, OSError) as error:
                 if self._closed or raised_by_handler(error):
                     raise
@@ -627,9 +432,9 @@ class JobSteps:
         while (left := time_left(deadline, (yield Now()))) != 0.0:
             # Counted before the question: a change that comes between question and wait is not missed.
             seen = yield Arrived()
-            status = _read_status((yield Ask("get_job_state", (self._job_id,), _least(timeout, left))))
+            status = read_status((yield Ask("get_job_state", (self._job_id,), _least(timeout, left))))
             if not (yield from self._recognise(status)):
-                return _UNKNOWN
+                return UNKNOWN
             if status.state != old_state:
                 return status
             period = CHECK_PERIOD if self._keepalive is None else min(CHECK_PERIOD, self._keepalive / 2)
@@ -765,50 +570,3 @@ def _later(deadline: float | None, seconds: float) -> float | None:
 def _patience(tried: int, timeout: float | None) -> float:
     """Seconds that one attempt may take, when so many have been made."""
     return min(PATIENCE * 2.0 ** min(tried, 10), MOST_PATIENCE) if timeout is None else timeout
-
-
-def _is_id(value: Json) -> bool:
-    return type(value) is int  # not isinstance: true and false are no IDs
-
-
-def _unexpected(command: str, value: Json) -> ProtocolError:
-    return ProtocolError(f"the server's reply to {command} is not what the protocol says: {value!r:.200}")
-
-
-def _read_status(value: Json) -> Status:
-    try:
-        entries = _entries(value)
-        power, keepalive, reason, start_time = (
-            entries.get(key) for key in ("power", "keepalive", "reason", "start_time")
-        )
-        if (
-            (power is None or isinstance(power, bool))
-            and (keepalive is None or (isinstance(keepalive, int | float) and keepalive > 0))
-            and (reason is None or isinstance(reason, str))
-            and (start_time is None or isinstance(start_time, int | float))
-        ):
-            return Status(JobState(entries["state"]), power, keepalive, reason, start_time)
-    except (KeyError, ValueError) as error:
-        raise _unexpected("get_job_state", value) from error
-    raise _unexpected("get_job_state", value)
-
-
-def _read_machine_info(value: Json) -> MachineInfo:
-    try:
-        entries = _entries(value)
-        connections, boards = entries["connections"], entries["boards"]
-        return MachineInfo(
-            width=entries["width"],
-            height=entries["height"],
-            connections=None if connections is None else {(x, y): name for (x, y), name in connections},
-            machine_name=entries["machine_name"],
-            boards=None if boards is None else tuple((x, y, z) for x, y, z in boards),
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise _unexpected("get_job_machine_info", value) from error
-
-
-def _entries(value: Json) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise ValueError("not an object")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_client import job_steps
+from spalloc_client import job_steps, step_kinds
 from spalloc_client.config import read_config
 from spalloc_client.errors import (
     JobDestroyedError,
@@ -20,9 +20,10 @@ from spalloc_client.errors import (
     SpallocServerException,
     StateChangeTimeoutError,
 )
-from spalloc_client.job_steps import JobSteps, Step
+from spalloc_client.job_steps import JobSteps
 from spalloc_client.requirements import gather
 from spalloc_client.states import JobState
+from spalloc_client.step_kinds import Step
 
 
 class World:
@@ -59,7 +60,7 @@ class World:
     def state(self) -> JobState:
         return [state for since, state in self.states if since <= self.elapsed][-1]
 
-    def run(self, steps: job_steps.Steps[Any]) -> Any:
+    def run(self, steps: step_kinds.Steps[Any]) -> Any:
         result: Any = None
         error: BaseException | None = None
         try:
@@ -77,12 +78,12 @@ class World:
         within = getattr(step, "within", None)
         assert within is None or within >= 0.0
         match step:
-            case job_steps.Now():
+            case step_kinds.Now():
                 return self.now
-            case job_steps.Connected():
+            case step_kinds.Connected():
                 self.connected = self.connected and self.up(self.elapsed)
                 return self.connected
-            case job_steps.Connect():
+            case step_kinds.Connect():
                 self.now += 0.001
                 new = not self.connected
                 if not self.up(self.elapsed):
@@ -90,11 +91,11 @@ class World:
                 self.connected = True
                 self.dead = self.dead and not new
                 return new
-            case job_steps.Disconnect():
+            case step_kinds.Disconnect():
                 self.connected = False
-            case job_steps.Ask():
+            case step_kinds.Ask():
                 return self.answer(step)
-            case job_steps.Watch():
+            case step_kinds.Watch():
                 next_change = min(
                     (since for since, _ in self.states if since > self.elapsed), default=math.inf
                 )
@@ -107,33 +108,33 @@ class World:
                     raise ProtocolError("lost")
                 if early:
                     raise ProtocolTimeoutError("nothing came")
-            case job_steps.Arrived():
+            case step_kinds.Arrived():
                 return 0
-            case job_steps.Sleep():
+            case step_kinds.Sleep():
                 assert step.seconds >= 0.0
                 self.now += step.seconds
-            case job_steps.StartHelper():
+            case step_kinds.StartHelper():
                 self.helper = "started"
-            case job_steps.Adopt():
+            case step_kinds.Adopt():
                 known = "" if step.start_time is None else f" of {step.start_time}"
                 self.helper = f"keeps {step.job_id} every {step.keepalive}{known}"
-            case job_steps.Identify():
+            case step_kinds.Identify():
                 assert self.helper == "none" or " of " not in self.helper
-            case job_steps.StopHelper():
+            case step_kinds.StopHelper():
                 self.helper = "none"
-            case job_steps.Listened():
+            case step_kinds.Listened():
                 return self.listened
-            case job_steps.Tell():
+            case step_kinds.Tell():
                 self.told.append(str(step.progress))
                 if self.refuses_to_be_told is not None:
                     raise self.refuses_to_be_told
-            case job_steps.Log():
+            case step_kinds.Log():
                 self.log.append(step.message)
-            case job_steps.Salvage():
+            case step_kinds.Salvage():
                 return self.salvaged
         return None
 
-    def answer(self, step: job_steps.Ask) -> Any:
+    def answer(self, step: step_kinds.Ask) -> Any:
         self.now += 0.001
         if not (self.connected and self.up(self.elapsed)):
             self.connected = False
@@ -490,7 +491,7 @@ def lose_records(world: World, job: JobSteps) -> None:
 
 
 def test_a_job_that_the_server_made_for_somebody_else_is_left_alone() -> None:
-    uses: list[Callable[[JobSteps], job_steps.Steps[Any]]] = [
+    uses: list[Callable[[JobSteps], step_kinds.Steps[Any]]] = [
         lambda job: job.set_power(True),
         lambda job: job.destroy("done"),
         lambda job: job.machine_info(),

@@ -14,7 +14,7 @@ from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from spalloc_client import config, job_steps
+from spalloc_client import config, job_steps, step_kinds
 from spalloc_client.aio.protocol_client import ProtocolClient
 from spalloc_client.deadline import spoken
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
@@ -25,6 +25,7 @@ from spalloc_client.states import JobState
 
 if TYPE_CHECKING:
     from spalloc_client.config import Files
+    from spalloc_client.job_answers import MachineInfo
     from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
 
@@ -197,7 +198,7 @@ class Job:
 
         return ask()
 
-    async def machine_info(self) -> job_steps.MachineInfo:
+    async def machine_info(self) -> MachineInfo:
         """Return all that is to be known of the boards, as it was at one moment."""
         return await self._run(self._steps.machine_info())
 
@@ -329,7 +330,7 @@ class Job:
         """Disconnect from the server and stop keeping the job alive; this does not free the boards."""
         await self._run(self._steps.close())
 
-    async def _run(self, steps: job_steps.Steps[T], *, surely: bool = False) -> T:
+    async def _run(self, steps: step_kinds.Steps[T], *, surely: bool = False) -> T:
         """Do the steps; if surely, to their end before a cancellation has its effect."""
         if not self._started:
             raise ProtocolError("this Job has not been requested yet: await it, or enter it with async with")
@@ -349,7 +350,7 @@ class Job:
                 raise cancelled[0] from None
             return stop.value  # type: ignore[no-any-return]
 
-    async def _perform_again(self, step: job_steps.Step, cancelled: list[asyncio.CancelledError]) -> Any:
+    async def _perform_again(self, step: step_kinds.Step, cancelled: list[asyncio.CancelledError]) -> Any:
         """Do a step that may be repeated, and repeat it when this task is cancelled meanwhile."""
         while True:
             try:
@@ -359,47 +360,47 @@ class Job:
                 if len(cancelled) > _CANCELLATIONS:
                     raise
 
-    async def _perform(self, step: job_steps.Step) -> Any:  # noqa: C901
+    async def _perform(self, step: step_kinds.Step) -> Any:  # noqa: C901
         match step:
-            case job_steps.Ask():
+            case step_kinds.Ask():
                 if self._helper is not None:
                     self._helper.ensure()
                 return await self._command(step.command)(*step.args, timeout=step.within, **step.kwargs)
-            case job_steps.Now():
+            case step_kinds.Now():
                 return asyncio.get_running_loop().time()
-            case job_steps.Connected():
+            case step_kinds.Connected():
                 return self._client.connected
-            case job_steps.Arrived():
+            case step_kinds.Arrived():
                 return self._client.arrived
-            case job_steps.Watch():
+            case step_kinds.Watch():
                 return await self._client.wait_for_more(step.seen, step.within)
-            case job_steps.Connect():
+            case step_kinds.Connect():
                 return await self._connect(step)
-            case job_steps.Disconnect():
+            case step_kinds.Disconnect():
                 await self._client.close()
-            case job_steps.Sleep():
+            case step_kinds.Sleep():
                 await asyncio.sleep(step.seconds)
-            case job_steps.Salvage():
+            case step_kinds.Salvage():
                 return await self._client.finish_creation(step.within)
-            case job_steps.StartHelper():
+            case step_kinds.StartHelper():
                 self._helper = Keepalive()
-            case job_steps.Adopt():
+            case step_kinds.Adopt():
                 if self._helper is not None:
                     self._helper.adopt(step.job_id, step.keepalive, self._requirements, step.start_time)
-            case job_steps.Identify():
+            case step_kinds.Identify():
                 if self._helper is not None:
                     self._helper.identify(step.start_time)
-            case job_steps.StopHelper():
+            case step_kinds.StopHelper():
                 if self._helper is not None:
                     self._helper.stop()
                     self._helper = None
-            case job_steps.Listened():
+            case step_kinds.Listened():
                 return self._on_wait is not None or is_read("job")
-            case job_steps.Tell():
+            case step_kinds.Tell():
                 told = None if self._on_wait is None else self._on_wait(step.progress)
                 if isawaitable(told):
                     await told
-            case job_steps.Log():
+            case step_kinds.Log():
                 log("job", step.message, warning=step.warning)
         return None
 
@@ -408,7 +409,7 @@ class Job:
         method: Callable[..., Coroutine[Any, Any, Any]] | None = getattr(self._client, name, None)
         return partial(self._client.call, name) if method is None else method
 
-    async def _connect(self, step: job_steps.Connect) -> bool:
+    async def _connect(self, step: step_kinds.Connect) -> bool:
         # Of several tasks that miss the connection, one makes it.
         try:
             async with asyncio.timeout(step.within):
