@@ -50,7 +50,7 @@ PEERS: Mapping[str, Peer] = {
     ),
     # Green threads of both kinds; with what our client needs, which is tried under them.
     "eventlet==0.41.3": Peer(
-        ("eventlet==0.41.3", "gevent==26.9.0", "packaging>=22", "platformdirs>=3"),
+        ("eventlet==0.41.3", "gevent==26.9.0", "platformdirs>=3"),
         ("eventlet", "gevent.monkey"),
     ),
     # Installs packages, as pip does.

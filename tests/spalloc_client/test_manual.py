@@ -121,7 +121,6 @@ def test_errors_of_one_kind_are_not_taken_for_another() -> None:
                 "subprocess",
                 "configparser",
                 "asyncio",
-                "packaging",
                 "platformdirs",
             },
         ),

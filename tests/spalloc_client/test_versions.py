@@ -1,8 +1,59 @@
 # Which servers are talked to.
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from packaging.version import InvalidVersion, Version
 
-from spalloc_client.versions import complaint
+from spalloc_client.versions import ACCEPTED, complaint
+
+numbers = st.sampled_from(["0", "1", "5", "6", "7", "8", "9", "00", "01", "10", "2026"])
+pieces = numbers | st.sampled_from(
+    [
+        "!",
+        ".",
+        "-",
+        "_",
+        "+",
+        " ",
+        "v",
+        "a",
+        "b",
+        "c",
+        "rc",
+        "RC",
+        "alpha",
+        "pre",
+        "post",
+        "rev",
+        "dev",
+        "x",
+        "SNAPSHOT",
+    ]
+)
+likely = st.builds(
+    lambda epoch, release, ends: epoch + ".".join(release) + "".join(ends),
+    st.sampled_from(["", "", "1!", "0!", "2!", "v"]),
+    st.lists(numbers, min_size=1, max_size=4),
+    st.lists(pieces, max_size=4),
+)
+
+
+@given(likely | st.lists(pieces, max_size=8).map("".join) | st.text(max_size=8))
+@example("1.0a.")
+@example("7.0.0.dev1")
+@example("7.0.0.post1.dev2")
+@example("1!0.1.0c")
+@example("0.1+local.7")
+@example("\u0661.0")
+def test_versions_are_read_as_packaging_reads_them(version: str) -> None:
+    try:
+        known = Version(version)
+    except InvalidVersion:
+        assert "is not a version" in str(complaint(version))
+        return
+    accepted = any(Version(first) <= known < Version(last) for first, last in ACCEPTED)
+    assert (complaint(version) is None) == accepted
 
 
 @pytest.mark.parametrize(
