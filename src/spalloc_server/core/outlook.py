@@ -42,7 +42,8 @@ class Outlook:
 
     def unknown(self, site: Site) -> list[JobRecord]:
         """Return the waiting jobs of which it is still to be found out whether they could run."""
-        if tuple(site.machines.values()) == self._machines:
+        if _what_jobs_need(site.machines.values()) == _what_jobs_need(self._machines):
+            # What could never run here could never run there, and is found out by the site itself.
             return []
         return [
             job.record
@@ -56,17 +57,19 @@ class Outlook:
         for machine in self._machines:
             # None is to start.
             scheduler.occupy(machine.name, machine.places)
-        number = 0
-        for number, record in enumerate(waiting, 1):
+        submitted: set[int] = set()
+        for record in waiting:
             scheduler.submit(record.id, record.request, 0.0)
-            self._known.add(record.id)
-            if not number % _SUBMITTED_AT_ONCE:
+            submitted.add(record.id)
+            if not len(submitted) % _SUBMITTED_AT_ONCE:
                 yield
-        while number and not scheduler.is_settled:
+        while submitted and not scheduler.is_settled:
             scheduler.decide(0.0)
             for job, why in scheduler.take_refused():
                 self._hopeless[job] = shortened(f"Cancelled: {why}")
             yield
+        # Not before: whoever asks may leave off in the middle.
+        self._known |= submitted
 
     def endings(self, site: Site) -> list[Ending]:
         """Return the jobs that would end, as far as is known, the oldest first."""
@@ -83,3 +86,8 @@ class Outlook:
             if why is not None:
                 endings.append(Ending(job.id, job.record.owner, why))
         return endings
+
+
+def _what_jobs_need(machines: Iterable[Machine]) -> frozenset[tuple[object, ...]]:
+    """Return all of the machines on which it depends whether a waiting job could ever run."""
+    return frozenset((one.name, one.size, one.tags, one.dead_boards, one.dead_links) for one in machines)

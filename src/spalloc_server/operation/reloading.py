@@ -14,22 +14,23 @@ from spalloc_server.config.changes import differences, forgets, needs_restart
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.outlook import Ending, Outlook
-from spalloc_server.core.site import Site
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
 from spalloc_server.service import Service
-from spalloc_server.words import counted
+from spalloc_server.words import counted, there_are
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 WOULD_END_JOBS = 3
-"""The status of a reload that was refused because it would end jobs, and it was not said that it may."""
+"""The status of a reload that was refused because it would or might end jobs, and it was not said that it may."""
 MOST_JOBS_LOGGED = 20
 MOST_LINES = 200
 """Mistakes, changes or jobs that an answer names each; of more, it says how many there are."""
 ROUNDS = 3
 """How often jobs that came meanwhile are looked at before none may come until it is done."""
+MOST_HELD_SECONDS = 0.2
+"""How long clients' changes wait for that at most; behind them, a client's keepalives wait, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Effect:
     changes: Sequence[str] = ()
     endings: Sequence[Ending] = ()
     """The jobs that it ended, or would end."""
+    left: int = 0
+    """Waiting jobs that were not looked at, since too many came."""
     restart: Sequence[str] = ()
     """Settings whose change takes effect only when the server is started again."""
 
@@ -71,7 +74,8 @@ class Effect:
         if self.refusal is not None:
             return Answer(self.status, self.refusal, lines)
         ended = f"; it ended {counted(len(self.endings), 'job')}" if self.endings else ""
-        return Answer(DONE, f"the new configuration is in force{ended}", lines)
+        left = f"; {_left(self.left)}" if self.left else ""
+        return Answer(DONE, f"the new configuration is in force{ended}{left}", lines)
 
 
 class Reloading:
@@ -116,16 +120,14 @@ class Reloading:
         changes = differences(old, new)
         restart = needs_restart(self._started_with, new)
         outlook = Outlook(new.machines)
-        await _work_out(outlook, site, ROUNDS)
+        for _ in range(ROUNDS):
+            for _ in outlook.work_out(outlook.unknown(site)):
+                await asyncio.sleep(0)
         if outlook.unknown(site):
             with self.service.v1.no_changes():
-                await _work_out(outlook, site, 1)
-                # Those that a board's failure makes wait again meanwhile are few.
-                while unknown := outlook.unknown(site):
-                    for _ in outlook.work_out(unknown):
-                        pass
+                await self._work_out_the_last(outlook)
         # Nothing may happen to jobs between this and the change itself.
-        endings = outlook.endings(site)
+        endings, left = outlook.endings(site), len(outlook.unknown(site))
         jobs = f"{counted(len(endings), 'job')}: {_named(endings)}"
         if endings and not may_end_jobs:
             _log.warning(
@@ -140,6 +142,16 @@ class Reloading:
                 f"{counted(len(endings), 'job')}; mend the file, or have it end them with: {self._how_to_end_jobs}"
             )
             return Effect(refusal, WOULD_END_JOBS, changes=changes, endings=endings)
+        if left and not may_end_jobs:
+            refusal = (
+                f"the new configuration is refused, the old one stays in force: jobs come so fast that it "
+                f"can't be found out for {counted(left, 'waiting job')} whether it would end them; try again, or have "
+                f"it take effect all the same with: {self._how_to_end_jobs}"
+            )
+            _log.warning("%s", refusal, extra={"jobs": left})
+            return Effect(refusal, WOULD_END_JOBS, changes=changes, left=left)
+        if left:
+            _log.warning("the new configuration takes effect: %s", _left(left), extra={"jobs": left})
         if endings:
             _log.warning("the new configuration ends %s", jobs, extra={"jobs": len(endings)})
         self.service.reconfigure(new)
@@ -154,14 +166,18 @@ class Reloading:
         for setting in restart:
             _log.warning("%s", restart_sentence(setting))
         _log.info("the configuration was read again", extra={"machines": len(new.machines)})
-        return Effect(changes=changes, endings=endings, restart=restart)
+        return Effect(changes=changes, endings=endings, left=left, restart=restart)
 
-
-async def _work_out(outlook: Outlook, site: Site, rounds: int) -> None:
-    """Find out what becomes of jobs, and so often of those that came meanwhile."""
-    for _ in range(rounds):
-        for _ in outlook.work_out(outlook.unknown(site)):
-            await asyncio.sleep(0)
+    async def _work_out_the_last(self, outlook: Outlook) -> None:
+        """Find out what becomes of the last jobs that came, as far as that does not take too long."""
+        site, clock = self.service.engine.site, self.service.engine.clock
+        until = clock.now() + MOST_HELD_SECONDS
+        # Those that a board's failure makes wait again meanwhile are few.
+        while unknown := outlook.unknown(site):
+            for _ in outlook.work_out(unknown):
+                if clock.now() >= until:
+                    return
+                await asyncio.sleep(0)
 
 
 def restart_sentence(setting: str) -> str:
@@ -186,6 +202,11 @@ def _refused(error: ConfigurationError) -> Effect:
     return Effect(
         f"the new configuration has {mistakes} and is refused, the old one stays in force", REFUSED, error
     )
+
+
+def _left(jobs: int) -> str:
+    """Return what is said of jobs that were not looked at where it takes effect nevertheless."""
+    return f"{there_are(jobs, 'waiting job')} still to be looked at, and what can never run there ends, too"
 
 
 def _named(endings: Sequence[Ending]) -> str:

@@ -1,6 +1,5 @@
 # What a reload may do to jobs, and what an administrator hears of it: real processes, virtual boards.
 
-import asyncio
 import json
 import os
 import signal
@@ -9,19 +8,13 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
-from spalloc_server.config.settings import Configuration, Listening
-from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.requests import AnyBoard, JobRequest
-from spalloc_server.operation.reloading import Effect, Reloading
-from spalloc_server.service import Service
 from spinnaker.geometry import Board, Size
 from tests.processes import SERVER, log_until, spalloc_server
 from tests.spalloc_server.operation.boards import virtual_machines, without, write
@@ -110,41 +103,6 @@ def test_a_refused_reload_says_how_many_jobs_it_would_end_and_what_to_type(
         assert f"the new configuration ends 2 jobs: {first}, {waiting}" in before
         assert f"the new configuration has ended 2 jobs: {first}, {waiting}" in after
         assert {client.get_job_state(job)["state"] for job in (first, waiting)} == {JobState.destroyed}
-
-
-def test_a_reload_takes_effect_however_fast_jobs_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine("m", Size(2, 2))
-    old = Configuration(state=None, machines=(machine,), v1=Listening(0))
-    new = replace(old, machines=(replace(machine, reports_share=0.5),))
-
-    async def reloaded() -> tuple[Effect, int]:
-        service = Service(old)
-        site, clock = service.engine.site, service.engine.clock
-
-        def come() -> None:
-            what, now = JobRequest(AnyBoard()), clock.now()
-            site.create_job(
-                what, Asked((), {}), owner="me", keepalive=None, host="", wall=clock.wall(), now=now
-            )
-
-        async def let_others_go_on(_seconds: float) -> None:
-            # Whenever the reload lets others go on, a job comes, as long as any may.
-            if service.v1.turns.most_changes:
-                come()
-
-        await service.start()
-        come()
-        with monkeypatch.context() as patch:
-            patch.setattr("spalloc_server.operation.reloading.asyncio.sleep", let_others_go_on)
-            effect = await Reloading(service, lambda: new, "").reload(may_end_jobs=False)
-        assert service.v1.turns.most_changes, "then they come again"
-        jobs = len(site.jobs)
-        await service.stop()
-        return effect, jobs
-
-    effect, jobs = asyncio.run(reloaded())
-    assert effect.refusal is None
-    assert jobs > 3
 
 
 def test_a_reload_says_what_changed_and_what_needs_a_restart(machines: list[Machine], tmp_path: Path) -> None:
