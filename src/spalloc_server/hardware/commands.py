@@ -31,6 +31,10 @@ from spinnaker.sdp import PacketError
 # A power command is answered when it is done: up to 10 s for power-on, so asking sooner would do it twice.
 ON_PATIENCE = Patience(10.0, 10.0, 6)
 OFF_PATIENCE = Patience(1.0, 10.0, 9)
+ON_BRIEFLY = replace(ON_PATIENCE, tries=1)
+"""For boards that others wait for: 10 s."""
+OFF_BRIEFLY = replace(OFF_PATIENCE, tries=3)
+"""The same for power-off: 7 s."""
 REGISTER_PATIENCE = Patience(0.25, 1.0, 14)
 BOARD_TRIES = 4
 """How often a board is asked that answers nothing while other boards wait: 2.75 s."""
@@ -112,20 +116,28 @@ class BmpCommands:
     async def power(self, slots: Iterable[int], *, on: bool) -> dict[int, str]:
         """Switch boards, and return those that failed.
 
-        All at once; only if the BMP refuses that, one by one, so that a board that it refuses fails alone.
+        All at once; only if the BMP does not do that, one by one, so that a board that can't be switched fails alone.
+        As long as it takes is waited only for a single board that holds up no others.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
         boards = sorted(slots)
-        patience = ON_PATIENCE if on else OFF_PATIENCE
+        briefly = ON_BRIEFLY if on else OFF_BRIEFLY
+        patience = briefly
+        if len(boards) == 1 and not self._brief:
+            patience = ON_PATIENCE if on else OFF_PATIENCE
         (reply,) = await self._ask([_powering(boards, on=on)], patience)
         if self._failure(reply) is None:
             return {}
         replies = [reply] * len(boards)
-        if len(boards) > 1 and reply is not None:
-            replies = await self._ask([_powering([board], on=on) for board in boards], patience)
-        failures = {slot: self._failure(each) for slot, each in zip(boards, replies, strict=True)}
+        if len(boards) > 1 and not (self._brief and _is_in_vain(reply)):
+            # Each once more than all together: what is lost now counts as a try.
+            singly = replace(briefly, tries=briefly.tries + 1)
+            replies = await self._ask([_powering([board], on=on) for board in boards], singly)
+        by_board = dict(zip(boards, replies, strict=True))
+        self.unheard |= {slot for slot, each in by_board.items() if _is_in_vain(each)}
+        failures = {slot: self._failure(each) for slot, each in by_board.items()}
         return {slot: failure for slot, failure in failures.items() if failure is not None}
 
     async def still_on(self, slots: Iterable[int]) -> dict[int, str]:

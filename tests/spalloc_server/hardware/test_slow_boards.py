@@ -18,6 +18,11 @@ AT_ONCE = 0.2
 FIRST_SECONDS = 3.0
 """Seconds after which a board that answers nothing holds up no others any more."""
 
+SWITCHED_SECONDS = 15.0
+"""Seconds after which a board that can't be switched holds up no others that come later."""
+TOGETHER_SECONDS = 45.0
+"""Seconds after which the boards are ready that were to be switched in the same moment."""
+
 
 @pytest.fixture
 def bench() -> Bench:
@@ -40,6 +45,17 @@ def fall_ill(bench: Bench, answer: Result | None) -> None:
 
     def ill(request: ScpRequest) -> ScpReply | None:
         if request.command == BmpCommand.POWER or request.header.destination.core != SICK:
+            return bench.bmp.well(request)
+        return None if answer is None else request.reply(answer)
+
+    bench.bmp.misbehave = ill
+
+
+def refuse_to_switch(bench: Bench, answer: Result | None) -> None:
+    """Have the BMP answer all but power commands with one board among others."""
+
+    def ill(request: ScpRequest) -> ScpReply | None:
+        if request.command != BmpCommand.POWER or not request.argument_2 >> SICK & 1:
             return bench.bmp.well(request)
         return None if answer is None else request.reply(answer)
 
@@ -180,3 +196,81 @@ def test_boards_fail_and_no_frame_is_silent_whose_bmp_answers_all_but_power_comm
     why = f"its BMP at {ADDRESS} does not answer"
     assert bench.done["job"] == {1: why, 2: why}
     assert bench.silences == []
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
+def test_a_board_that_can_not_be_switched_fails_alone_and_holds_up_nobody(
+    bench: Bench, answer: Result | None, on: bool
+) -> None:
+    refuse_to_switch(bench, answer)
+    bench.ask("sick", {SICK}, on=on)
+    for slot in range(3):
+        bench.ask(f"with {slot}", {slot}, on=on)
+    for slot in range(6, 12):
+        bench.pass_time(1.0)
+        bench.ask(f"later {slot}", {slot}, cut={(slot, Link.NORTH)})
+    bench.wait(*(f"later {slot}" for slot in range(6, 12)), limit=SWITCHED_SECONDS - 6.0)
+    bench.wait(*(f"with {slot}" for slot in range(3)), limit=TOGETHER_SECONDS - SWITCHED_SECONDS)
+    assert set(map(str, bench.done.values())) == {"{}"}
+    for slot in range(12, 20):
+        bench.ask(f"much later {slot}", {slot}, cut={(slot, Link.NORTH)})
+        bench.wait(f"much later {slot}", limit=AT_ONCE)
+    bench.wait("sick", limit=200.0)
+    (why,) = bench.done.pop("sick").values()
+    assert f"its BMP at {ADDRESS} {'does not answer' if answer is None else 'answers'}" in why
+    assert set(map(str, bench.done.values())) == {"{}"}
+    assert bench.silences == []
+
+
+def test_a_board_that_could_not_be_switched_holds_up_nobody_when_it_is_tried_again(
+    bench: Bench, answer: Result | None
+) -> None:
+    refuse_to_switch(bench, answer)
+    bench.ask("sick", {SICK})
+    bench.wait("sick")
+    bench.ask("again", {SICK})
+    bench.ask("with", {3}, cut={(3, Link.NORTH)})
+    bench.wait("with", limit=AT_ONCE)
+    bench.bmp.misbehave = bench.bmp.well
+    bench.wait("again", limit=20.0)
+    assert bench.done["again"] == bench.done["with"] == {}
+
+
+def test_a_board_that_takes_nearly_ten_seconds_to_be_powered_on_is_told_once(bench: Bench) -> None:
+    def slowly(request: ScpRequest) -> ScpReply | None:
+        if request.command == BmpCommand.POWER and bench.bmp.misbehave == slowly:
+            bench.bmp.misbehave = bench.bmp.well
+            bench.world.after(9.9, bench.bmp.hear, request)
+            return None
+        return bench.bmp.well(request)
+
+    bench.bmp.misbehave = slowly
+    bench.ask("job", {1, 2}, cut={(1, Link.NORTH)})
+    bench.wait("job")
+    assert bench.done["job"] == {}
+    assert bench.bmp.powers() == [(1, 0b110)]
+    assert bench.retries == []
+
+
+def test_a_lost_power_command_fails_no_board_and_is_told_once_more_for_all(bench: Bench) -> None:
+    def lost(_request: ScpRequest) -> None:
+        if bench.bmp.powers():
+            bench.bmp.misbehave = bench.bmp.well
+
+    bench.ask("awake", {0})
+    bench.wait("awake")
+    bench.bmp.requests.clear()
+    bench.bmp.misbehave = lost
+    bench.ask("job", set(range(1, 20)))
+    bench.wait("job", limit=12.0)
+    assert bench.done["job"] == {}
+    assert bench.bmp.powers() == [(1, (1 << 20) - 2)] * 2
+
+
+def test_a_bmp_that_falls_silent_with_a_power_command_is_told_to_be_silent(bench: Bench) -> None:
+    bench.ask("before it", {3})
+    bench.wait("before it")
+    bench.bmp.misbehave = lambda _request: None
+    bench.ask("job", {4})
+    bench.wait("job", limit=30.0)
+    assert bench.silences == [f"its BMP at {ADDRESS} does not answer"]
