@@ -63,6 +63,9 @@ class Store:
             StoreError: It can't be opened, is another program's or damaged, or was written by a newer server.
         """
         self._name = "memory" if path is None else str(path)
+        if path is not None:
+            # SQLite keeps its log beside the file itself, wherever a link to it is.
+            path = path.resolve()
         self._path = path
         self._set_aside_unreadable = set_aside_unreadable
         self._reader: sqlite3.Connection | None = None

@@ -30,7 +30,7 @@ _WORD = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """What the index says; nothing is committed where there is none, or it was being written."""
+    """What the index says."""
 
     pages: int = 0
     salts: bytes = bytes(8)
@@ -48,7 +48,6 @@ class LeftLog:
         self._log = path.with_name(path.name + "-wal")
         self._index = path.with_name(path.name + "-shm")
         self.is_there = self._log.exists()
-        self.has_index = self._index.exists()
         self._pages = 0
         """How many there are, of all generations of the log."""
         self._salts = b""
@@ -57,7 +56,10 @@ class LeftLog:
         """How many pages this generation had, by the log itself, when its last commit began."""
         if self.is_there:
             self._read_log()
-        self._before = _read_index(self._index)
+        before = _read_index(self._index)
+        self.has_index = before is not None
+        """Whether there is an index that can be used."""
+        self._before = before or _Index()
         self.flaw: str | None = None
         """How much of it SQLite could not use, once it has read it; None if nothing is known to be lost."""
 
@@ -84,7 +86,7 @@ class LeftLog:
         if not self.is_there:
             return
         # SQLite removes the log of a database that is empty.
-        taken = _read_index(self._index) if self._log.exists() else _Index()
+        taken = (_read_index(self._index) if self._log.exists() else None) or _Index()
         used = taken.pages if taken.salts == self._salts else 0
         if self._salts:
             lost = max(self._committed, self._before.pages if self._before.salts == self._salts else 0)
@@ -117,14 +119,15 @@ def _is_whole(header: bytes) -> bool:
     return (first, second) == struct.unpack(">2I", header[-8:])
 
 
-def _read_index(path: Path) -> _Index:
+def _read_index(path: Path) -> _Index | None:
+    """Return what an index says; None if there is none, or it is empty, cut short, or was just being written."""
     try:
         with path.open("rb") as file:
             both = file.read(2 * _INDEX.size)
     except FileNotFoundError:
-        return _Index()
+        return None
     one = both[: _INDEX.size]
     if len(both) < 2 * _INDEX.size or both != 2 * one:
-        return _Index()
+        return None
     used, pages, salts = _INDEX.unpack(one)
-    return _Index(pages, salts) if used else _Index()
+    return _Index(pages, salts) if used else None

@@ -25,8 +25,8 @@ _LOST_LOG = (
     f"unknown. {_GO_ON}"
 )
 _LOST_INDEX = (
-    "%s has lost the index of its write-ahead log, %s-shm: without it nobody can tell whether the log is whole, or the "
-    f"last commands are missing. {_GO_ON}"
+    "%s has lost the index of its write-ahead log, %s-shm is not there or can't be used: without it nobody can tell "
+    f"whether the log is whole, or the last commands are missing. {_GO_ON}"
 )
 _DAMAGED_LOG = f"%s has a damaged write-ahead log: %s, and the commands in the others are lost; %s. {_GO_ON}"
 

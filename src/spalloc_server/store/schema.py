@@ -46,5 +46,9 @@ CREATE TABLE set_aside (
     record BLOB NOT NULL
 ) STRICT;
 """,
+    # 3
+    """
+CREATE INDEX ended_jobs_of_owner_on_machine ON jobs (owner, machine, ended) WHERE ended IS NOT NULL;
+""",
 )
 """What makes each version of the schema from the one before; an empty database has version 0."""

@@ -87,6 +87,32 @@ def test_the_first_write_after_a_restart_reaches_the_disk_though_it_writes_nothi
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("owner", "machine"), [(None, None), ("a", None), (None, "m"), ("nobody", "m"), ("a", "n")]
+)
+def test_what_is_asked_of_the_history_is_found_without_going_through_it(
+    path: Path, owner: str | None, machine: str | None
+) -> None:
+    store = Store(path)
+    jobs = [
+        replace(running(number), owner="a", state=JobState.destroyed, power=None, ended=float(number))
+        for number in range(1, 2001)
+    ]
+    store.write({job.id: job for job in jobs}, {})
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    assert store._reader is not None
+    store._reader.set_progress_handler(count, 1)
+    found = store.ended_jobs(owner, machine, 10)
+    assert len(found) == (10 if owner != "nobody" and machine != "n" else 0)
+    assert steps < 500
+    store.close()
+
+
 def test_a_job_is_replaced_by_its_latest_record_and_a_board_without_one_is_forgotten(path: Path) -> None:
     store = Store(path)
     store.write({1: a_job(1)}, {BOARD: BoardRecord(True)})

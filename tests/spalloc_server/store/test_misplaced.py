@@ -195,6 +195,26 @@ def test_after_a_kill_all_is_there_and_nothing_is_said(
     assert not caplog.records
 
 
+def test_records_that_are_reached_through_a_link_are_watched_where_they_are(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    store = Store(link)
+    store.write({1: a_job(1)}, {})
+    left = after_a_kill(path, tmp_path)
+    other = tmp_path / "other"
+    other.symlink_to(left)
+    assert not recalled(other).doubtful, "a kill has lost nothing"
+    assert not critical(caplog)
+    _remove("-wal", "-shm")(path)
+    store.write({2: a_job(2)}, {})
+    shutil.rmtree(left.parent)
+    again = after_a_kill(path, tmp_path)
+    store.close()
+    assert [job.id for job in recalled(again).jobs] == [1, 2]
+
+
 def test_a_log_that_is_lost_after_a_kill_is_told(
     path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
