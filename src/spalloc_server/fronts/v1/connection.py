@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 EFFORT_A_TURN = 32
 """Commands that are done in one turn."""
 _EFFORT_SHIFT = 10
-"""A command counts for one more for each 1,024 bytes that it takes, blank lines before it included."""
+"""A command counts for one more for each 1,024 bytes that it or its reply takes, blank lines before it included."""
 EFFORT_OF_A_CHANGE = 8
 """How many others a command counts for that changes something."""
 RECEIVED_BYTES = 32 * 1024
@@ -455,7 +455,7 @@ class Connection(asyncio.Protocol):
             self._begin_long(in_pieces(reply))
             return EFFORT_A_TURN
         self._send(reply, hold=changed)
-        return EFFORT_OF_A_CHANGE if changed else 1
+        return (EFFORT_OF_A_CHANGE if changed else 1) + (len(reply) >> _EFFORT_SHIFT)
 
     async def _answer_later(self, command: str, value: Later) -> None:
         try:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.fronts.v1 import turns
+from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import EFFORT_A_TURN, Connection
 from spalloc_server.fronts.v1.turns import EFFORT_AT_ONCE, MOST_CHANGES, MOST_CHANGES_AMONG_OTHERS, Rotation
 from spalloc_server.store.database import Store
@@ -98,6 +99,20 @@ def test_bytes_count_for_a_turn_as_commands_do(monkeypatch: pytest.MonkeyPatch, 
             nobody_has_a_turn.setattr(turns.Turns, "heard", lambda *_: None)
             wire.says(flood)
         assert wire.connection.take_turn() >= len(flood) // 1024 - 1
+        await wire.ends()
+
+    run(test)
+
+
+def test_bytes_of_replies_count_for_a_turn_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(front: Front) -> None:
+        wire = Wire(front, "10.0.0.1")
+        monkeypatch.setattr(Commands, "run", lambda *_: "x" * 30_000)
+        with monkeypatch.context() as nobody_has_a_turn:
+            nobody_has_a_turn.setattr(turns.Turns, "heard", lambda *_: None)
+            wire.says(VERSION * 32)
+        assert EFFORT_A_TURN <= wire.connection.take_turn() < EFFORT_A_TURN + 32
+        assert wire.written.count(b"\n") <= 2
         await wire.ends()
 
     run(test)
