@@ -55,6 +55,7 @@ from spalloc_client.step_kinds import (
     Watch,
 )
 from spalloc_client.versions import complaint
+from spalloc_client.wire import plain_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -354,9 +355,9 @@ class JobSteps:
 
     def _is_elsewhere(self, found: Json, chip_x: int, chip_y: int) -> bool:
         """Whether a place is not the job's: servers wrap coordinates around, and look beyond its boards."""
+        chip = [plain_number(chip_x), plain_number(chip_y)]
         return isinstance(found, dict) and (
-            found.get("job_id", self._job_id) != self._job_id
-            or found.get("job_chip", [chip_x, chip_y]) != [chip_x, chip_y]
+            found.get("job_id", self._job_id) != self._job_id or found.get("job_chip", chip) != chip
         )
 
     def queue_position(self) -> Steps[Any]:

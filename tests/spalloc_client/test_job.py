@@ -112,6 +112,13 @@ def test_the_place_of_a_chip_is_a_cabinet_a_frame_and_a_board(job_class: Any, si
             job.where_is_machine(500, 4)
 
 
+class OnlyAnIndex:
+    """An integer that is equal to no other."""
+
+    def __index__(self) -> int:
+        return 7
+
+
 @pytest.mark.parametrize("chip", [(100, 100), (8, 0), (0, 8), (-1, 0), (48, 0), (7, 0)])
 def test_a_chip_outside_of_the_job_has_no_place_in_it(
     job_class: Any, site: EmbeddedSite, chip: tuple[int, int]
@@ -120,6 +127,7 @@ def test_a_chip_outside_of_the_job_has_no_place_in_it(
         with pytest.raises(ValueError, match=re.escape(f"job {job.id} has no chip {chip}")):
             job.where_is_machine(*chip)
         assert job.where_is_machine(np.int64(7), 7) == job.where_is_machine(0, 0)
+        assert job.where_is_machine(np.float32(7), OnlyAnIndex()) == job.where_is_machine(0.0, 0)
 
 
 @pytest.mark.parametrize("autospec", [False, True])

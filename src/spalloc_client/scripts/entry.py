@@ -16,7 +16,7 @@ from spalloc_client.scripts import switch_interruption
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import NoReturn
 
     from spalloc_client.config import Config
@@ -62,9 +62,10 @@ def enter(
         try:
             config, mistakes = _config()
             # Who asks for help may be about to mend what is wrong: that is judged afterwards.
-            arguments = make_parser(config).parse_args(words)
+            defaults = _Defaults(config)
+            arguments = make_parser(defaults).parse_args(words)  # type: ignore[arg-type]  # no dict is a TypedDict
             if uses_configuration(arguments):
-                _judge(mistakes, arguments)
+                _judge({name: mistakes[name] for name in mistakes if name in defaults.asked}, arguments)
             endings.debug = arguments.debug
             if arguments.debug:
                 import logging
@@ -79,11 +80,28 @@ def enter(
     return endings.status_of(action)
 
 
+class _Defaults(dict[str, object]):
+    """The configuration, which notes what is asked of it: an argument of an option's name may be something else."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> object:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+
 def _judge(mistakes: Mapping[str, ConfigError], arguments: Arguments) -> None:
     """Refuse what the configuration says wrongly, if this command uses it and no argument overrides it."""
-    unused = _OF_NEW_JOBS if getattr(arguments, "resume", None) is not None else ()
+    unused: Collection[str] = ()
+    if getattr(arguments, "resume", None) is not None:
+        unused = _OF_NEW_JOBS
+    elif getattr(arguments, "job_id", None) is not None and getattr(arguments, "destroy", None) != "":
+        # Whose the job is, is asked only where none is named, or as the reason why it is destroyed.
+        unused = ("owner",)
     for name, mistake in mistakes.items():
-        if hasattr(arguments, name) and name not in arguments.given and name not in unused:
+        if name not in arguments.given and name not in unused:
             raise mistake
 
 

@@ -1,6 +1,7 @@
 # `spalloc-job` does something to a job, and is done when that is done.
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,36 @@ def test_boards_have_their_power_when_the_command_ends(
         assert commands.run("spalloc-job", str(job), "--power-off").returncode == 0
     assert commands.run("spalloc-job", str(job), option).returncode == 0
     assert state_and_power(client, job) == (JobState.ready, option != "--power-off")
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (["spalloc-ps"], 0),
+        (["spalloc-machine"], 0),
+        (["spalloc-job", "7", "--info"], 0),
+        (["spalloc-job", "7", "--destroy", "enough"], 0),
+        (["spalloc-job", "7", "--destroy"], 2),
+        (["spalloc-job"], 2),
+        (["spalloc", "3", "-c", "true"], 2),
+    ],
+)
+def test_what_a_file_says_wrongly_of_an_option_concerns_only_commands_that_use_it(
+    line: list[str], status: int, tmp_path: Path
+) -> None:
+    (tmp_path / ".spalloc").write_text("[spalloc]\nowner =\nmachine =\nmin_ratio = x\n")
+    job = {"state": 3, "power": True, "keepalive": 60.0, "reason": None, "start_time": 0.0, "owner": "me"}
+    answers = {
+        "list_jobs": [],
+        "list_machines": [],
+        "get_job_state": job,
+        "get_job_machine_info": boards("b"),
+    }
+    with ScriptedServer(answers) as server:
+        name, *words = line
+        ended = Commands(server.hostname, server.port).run(name, *words, cwd=tmp_path)
+    assert ended.returncode == status, ended.stderr
+    assert ("is ''; it must be" in ended.stderr) == (status == 2)
 
 
 def boards(hostname: str | None) -> dict[str, object]:

@@ -76,7 +76,9 @@ def bind(
 
 
 def a_whole_number(name: str, value: Json) -> int:
-    """Return `value` if it is a whole number."""
+    """Return `value` if it is a whole number, however it is written."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
     if type(value) is not int:
         raise CommandError(f"{name} must be a whole number, not {_shown(value)}")
     if abs(value) > LARGEST_NUMBER:

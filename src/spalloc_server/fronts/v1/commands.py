@@ -235,13 +235,18 @@ class Commands:
             raise CommandError(
                 "machine and tags were both given; name one machine, or the tags that any must have"
             )
-        for value in args:
-            if type(value) is int or isinstance(value, list | dict):
-                a_whole_number("what to allocate", value)
+        numbers = [
+            a_whole_number("what to allocate", value)
+            if type(value) is int
+            or (type(value) is float and value.is_integer())
+            or isinstance(value, list | dict)
+            else value
+            for value in args
+        ]
         try:
             request = checked(
                 JobRequest(
-                    shape=shape_of(args),
+                    shape=shape_of(numbers),
                     machine=machine,
                     tags=frozenset((DEFAULT_TAG,) if tags is None else tags),
                     min_ratio=DEFAULT_MIN_RATIO if values[4] is None else cast("float", values[4]),
@@ -256,7 +261,7 @@ class Commands:
         if refusal is not None:
             raise CommandError(refusal)
         asked = Asked(
-            tuple(cast("Sequence[int]", args)),
+            tuple(cast("Sequence[int]", numbers)),
             {name: value for name, value in kwargs.items() if name not in ("owner", "keepalive")},
         )
         return self._site.create_job(
