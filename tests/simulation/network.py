@@ -220,6 +220,9 @@ class StreamTransport(asyncio.Transport):
     def begin(self) -> None:
         self.begun = True
         self.protocol.connection_made(self)
+        if self._gone:
+            # It was lost while its process stood still: that comes afterwards, as everything else.
+            self.protocol.connection_lost(ConnectionResetError())
         self._pass_on()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
