@@ -338,6 +338,8 @@ class FrameDriver:
             self._try_again(lane, off, failed)
         on = {slot: goal for slot, goal in goals.items() if goal.piece.on}
         if on:
+            if lane.bmp.has_fpgas is False:
+                await self._outwait_doubts(on)
             failed = await lane.bmp.power(on, on=True)
             up = self._still_wanted(on, failed)
             if up:
@@ -345,6 +347,16 @@ class FrameDriver:
             self._settle(on, {}, on.keys() - failed.keys())
             self._try_again(lane, on, failed)
         return await self._look(lane)
+
+    async def _outwait_doubts(self, slots: Iterable[int]) -> None:
+        """Wait until boards can't be told again what they were told before.
+
+        Of a BMP that can't be looked at, nobody would learn that a power-off that was sent twice came after a power-on.
+        """
+        now = asyncio.get_running_loop().time()
+        rest = max((self._doubts.get(slot, now) for slot in slots), default=now) - now
+        if rest > 0:
+            await asyncio.sleep(rest)
 
     def _still_wanted(self, goals: _Goals, failed: Mapping[int, str]) -> _Goals:
         """Return the boards that did not fail and of which nothing else is wanted by now."""

@@ -248,6 +248,31 @@ def test_boards_that_an_earlier_process_left_are_looked_at(bench: Bench) -> None
     assert {order for order, _ in later.lost} == {7, 8}
 
 
+@pytest.mark.parametrize("late_by", [0.01, 0.5, 2.9])
+def test_an_old_bmp_switches_no_board_off_again_that_the_next_job_has(late_by: float) -> None:
+    bench = Bench(OLD)
+    bench.process.enter(bench.driver.start)
+    bench.ask("job", {3})
+    bench.wait("job")
+    offs: list[ScpRequest] = []
+
+    def lose_the_first_answer(request: ScpRequest) -> ScpReply | None:
+        reply = bench.bmp.well(request)
+        if request.command == BmpCommand.POWER and not request.argument_1 & 1:
+            offs.append(request)
+            return None if len(offs) == 1 else reply
+        return reply
+
+    bench.bmp.misbehave = lose_the_first_answer
+    bench.ask("end", {3}, on=False)
+    bench.wait("end")
+    bench.world.after(late_by, lambda: bench.bmp.hear(offs[-1], answered=False))
+    bench.ask("next", {3})
+    bench.wait("next")
+    bench.pass_time(2 * LATEST_SECONDS)
+    assert bench.bmp.on == {3}
+
+
 def test_old_bmps_are_not_asked_what_they_can_not_tell() -> None:
     bench = Bench(OLD)
     bench.process.enter(bench.driver.start)
