@@ -165,8 +165,9 @@ def test_bash_completes_owners_that_it_cuts_into_words(commands: Commands, make_
     separator = "" if typed.startswith("=") else " "
     with Terminal(["/bin/bash", "--norc", "-i"], 200, 20, {"PS1": "$ "}) as terminal:
         terminal.type(
-            f'eval "$({alloc} --completion bash)"; complete -F _spalloc -- {ps.split()[0]}; echo re""ady\r'
+            f'eval "$({alloc} --completion bash)"; complete -F _spalloc -- {ps.split()[0]}; PS1="re""ady> "\r'
         )
-        terminal.until("ready")
+        # What is typed before the prompt is there stands in front of it, too, and may not fit into a line.
+        terminal.until("ready>")
         terminal.type(f"{ps} --owner{separator}{typed}\t")
         terminal.until(f"--owner{separator}{'=' * typed.startswith('=')}ann@lab:x1")
