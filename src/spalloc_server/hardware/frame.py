@@ -171,10 +171,8 @@ class FrameDriver:
 
     def start(self) -> None:
         """Begin to check that the BMP answers, now and from time to time."""
-        now = asyncio.get_running_loop().time()
-        # Whoever drove the frame before may have left something on its way.
-        self._doubts = dict.fromkeys(self._slots, now + LATEST_SECONDS)
-        self._look_at_all = now + self._check_seconds
+        self._doubt_all()
+        self._look_at_all = asyncio.get_running_loop().time() + self._check_seconds
         self._begin(self._main)
 
     def add(self, piece: Piece) -> None:
@@ -247,8 +245,11 @@ class FrameDriver:
         try:
             while self._predecessors:
                 # Boards do what they were told last: that must be what is asked for here.
-                await self._predecessors[-1].finish()
-                self._predecessors.pop()
+                predecessor = self._predecessors[-1]
+                await predecessor.finish()
+                if predecessor in self._predecessors:
+                    self._predecessors.remove(predecessor)
+                    self._doubt_all()
             while True:
                 await self._await_others(lane)
                 lane.under_way = self._wanted(lane)
@@ -400,6 +401,11 @@ class FrameDriver:
         for slot in slots:
             self._doubts[slot] = max(until, self._doubts.get(slot, until))
         self._plan()
+
+    def _doubt_all(self) -> None:
+        """Note that whoever drove the frame until now may have left something on its way, to be heard of by nobody."""
+        until = asyncio.get_running_loop().time() + LATEST_SECONDS
+        self._doubts = {slot: max(until, self._doubts.get(slot, until)) for slot in self._slots}
 
     def _be_sure_of(self, slots: Iterable[int]) -> None:
         """Have no doubts of boards that are looked at from now on, but of what may still come."""

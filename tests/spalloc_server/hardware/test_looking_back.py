@@ -3,7 +3,7 @@
 import pytest
 
 from spalloc_server.hardware.conversation import LATEST_SECONDS
-from spalloc_server.hardware.frame import POWER_TRIES, Standing
+from spalloc_server.hardware.frame import POWER_TRIES, FrameDriver, Standing
 from spinnaker.bmp import BmpCommand
 from spinnaker.geometry import Link
 from spinnaker.scp import ScpReply, ScpRequest
@@ -246,6 +246,25 @@ def test_boards_that_an_earlier_process_left_are_looked_at(bench: Bench) -> None
     later.pass_time(LATEST_SECONDS + SOON)
     assert later.bmp.stopped(3) == {Link.NORTH}
     assert {order for order, _ in later.lost} == {7, 8}
+
+
+def test_what_comes_late_of_the_driver_before_is_noticed_though_that_took_long(bench: Bench) -> None:
+    bench.bmp.misbehave = lambda _: None
+    bench.ask("job", {3}, cut=CUT)
+    successor = FrameDriver(ADDRESS, range(24), bench, CHECK_SECONDS, [bench.driver])
+    bench.process.enter(successor.start)
+    bench.pass_time(2 * LATEST_SECONDS)
+    bench.bmp.misbehave = bench.bmp.well
+    bench.wait("job")
+    assert bench.done["job"] == {}
+    power = bench.bmp.of(BmpCommand.POWER)[-1]
+    bench.process.enter(bench.driver.hand_over, successor)
+    stopping: list[object] = []
+    bench.process.enter(lambda: stopping.append(bench.process.start(bench.driver.stop())))
+    bench.pass_time(0.5)
+    bench.bmp.hear(power, answered=False)
+    bench.pass_time(LATEST_SECONDS + SOON)
+    assert [dict(slots) for _, slots in bench.lost] == [{3: "it was reset"}]
 
 
 @pytest.mark.parametrize("late_by", [0.01, 0.5, 2.9])
