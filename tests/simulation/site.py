@@ -238,7 +238,9 @@ class SimulatedSite:
         if until is None:
             return False
         trouble = self._trouble_of(self.machine.places[board].in_frame)
-        absent = self.engine is None or self.server is None or self.server.paused
+        engine = self.engine
+        # What can't be recorded can't be done, and is forgotten if the server dies meanwhile.
+        absent = engine is None or engine.trouble is not None or self.server is None or self.server.paused
         away = absent or trouble.dead or trouble.slow > 0 or not self._is_in_service(board)
         return away or self.world.now <= max(until, self._last_trouble + EXCUSE_SECONDS)
 
