@@ -170,7 +170,7 @@ class Engine:
         self._deciding_since: float | None = None
         self._committing_since: float | None = None
         """Since when a decision, and a commit, wait for clients who are still to be served: each by itself, or each
-        decision would have the commit wait anew."""
+        decision would make the commit wait once more."""
         self._stopping = False
         self._stopped = False
         self._troubled_since: float | None = None
@@ -636,7 +636,7 @@ class Engine:
         if deadline is not None and not self._stopping and self.failure is None:
             delay = deadline - self.clock.now()
             if delay <= 0.0 and not self.presence.may_judge():
-                # Set anew at each decision, an alarm that has yet to ring might always come too late for that.
+                # If each decision set the alarm again, it might be put off for ever.
                 self._alarm = self.presence.when_it_may_judge(self._ring)
             else:
                 self._alarm = asyncio.get_running_loop().call_later(max(0.0, delay), self._ring)

@@ -73,7 +73,7 @@ class Headcount:
         _count(self._queued_from_host, self._groups.of(record.owner_host), 1)
 
     def regroup(self, jobs: Iterable[tuple[str, bool]]) -> None:
-        """Count anew, since other addresses count as one now.
+        """Count again, after the rule for grouping addresses has changed.
 
         Args:
             jobs: Where each job was created from, and whether it waits.

@@ -113,7 +113,7 @@ class Reports:
         self._heeded.discard(key)
 
     def regroup(self) -> None:
-        """Sort what is known anew, since other addresses are one host's now."""
+        """Group what is known again, after the rule for addresses has changed."""
         self._reports = {key: self._sorted(of) for key, of in self._reports.items()}
         self._had = {key: self._sorted(of) for key, of in self._had.items()}
 

@@ -83,7 +83,7 @@ class BmpCommands:
         """
         self.address = address
         self.unheard: set[int] = set()
-        """Boards that were asked something in vain; whoever has seen to them takes them out."""
+        """Boards that did not answer a question; whoever has dealt with them removes them."""
         self._slots = sorted(slots)
         self._brief = brief
         self._patience = replace(REGISTER_PATIENCE, board_tries=BOARD_TRIES if brief else None)
@@ -143,7 +143,7 @@ class BmpCommands:
     async def still_on(self, slots: Iterable[int]) -> dict[int, str]:
         """Return which of the boards that were switched off are on, or perhaps are, and why.
 
-        One whose BMP can't tell is off; one that is asked in vain may be on.
+        A board whose BMP can't tell counts as off; one that does not answer may be on.
 
         Raises:
             SilenceError: The BMP does not answer.

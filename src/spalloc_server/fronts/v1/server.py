@@ -239,7 +239,7 @@ class V1Server:
         return self.engine.site.groups.of(address)
 
     def _regroup(self) -> None:
-        """Sort the connections anew, since other addresses count as one now."""
+        """Group the connections again, after the rule for addresses has changed."""
         left: dict[Group, None] = {}
         for connection in self._connections:
             old, name = connection.group, self._group_of(connection.address)
