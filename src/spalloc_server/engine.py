@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from spalloc_server.clock import Clock
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice
@@ -50,8 +50,8 @@ RECORD_RETRY_SECONDS = 1.0
 SKIPPED_IDS = 100_000
 """How many IDs are left out where records may be lost: more jobs than a write-ahead log has room for."""
 GATHER_SECONDS = 0.003
-"""How long a decision and its commit wait for clients who were heard and are still to be served: together, their
-changes cost a fraction of what each costs by itself."""
+"""How long a decision and its commit wait for clients who were heard and are still to be served, while these change
+something: together, their changes cost a fraction of what each costs by itself."""
 JUDGE_AGAIN_SECONDS = 0.1
 """How often it is seen whether the disk, for which judging waits, has gone on."""
 LOOK_SECONDS = 0.5
@@ -105,6 +105,14 @@ class Listener(Protocol):
 
     def machines_changed(self, machines: set[str]) -> None:
         """Take the names of machines that changed."""
+
+
+class _Wait(NamedTuple):
+    """A decision or a commit waits for clients who were heard, as long as they change something, and don't just ask."""
+
+    since: float
+    replies: int
+    """How many waited for the disk at the last look."""
 
 
 @dataclass(slots=True)
@@ -167,10 +175,10 @@ class Engine:
         self._writing_since: float | None = None
         """Since when records wait to be written. The thread that writes says when that was soon done, however late the
         loop is; what took long is over when it is noted as a delay."""
-        self._deciding_since: float | None = None
-        self._committing_since: float | None = None
-        """Since when a decision, and a commit, wait for clients who are still to be served: each by itself, or each
-        decision would make the commit wait once more."""
+        self._decision_waits: _Wait | None = None
+        self._commit_waits: _Wait | None = None
+        """How a decision, and a commit, wait for clients who are still to be served: each by itself, or each decision
+        would make the commit wait once more."""
         self._stopping = False
         self._stopped = False
         self._troubled_since: float | None = None
@@ -402,8 +410,8 @@ class Engine:
 
     def _settle(self) -> None:
         self._settle_soon = None
-        self._deciding_since = self._waits_since(self._deciding_since)
-        if self._deciding_since is not None:
+        self._decision_waits = self._goes_on_waiting(self._decision_waits)
+        if self._decision_waits is not None:
             self._settle_soon = asyncio.get_running_loop().call_soon(self._settle)
             return
         with self._deciding():
@@ -411,15 +419,17 @@ class Engine:
         if self._recording is None and self.failure is None:
             self._recording = asyncio.get_running_loop().create_task(self._record())
 
-    def _waits_since(self, since: float | None) -> float | None:
-        """Return since when clients are waited for who are still to be served: `since`, or now; None if none are."""
-        if not self._stopping and self.busy():
-            now = self.clock.now()
-            if since is None:
-                return now
-            if now - since < GATHER_SECONDS:
-                return since
-        return None
+    def _goes_on_waiting(self, wait: "_Wait | None") -> "_Wait | None":
+        """Return the wait for clients who are still to be served, `wait` or a new one; None if there is none."""
+        replies = len(self._gathering.callbacks)
+        if replies < 2 or self._stopping or not self.busy():
+            return None
+        now = self.clock.now()
+        if wait is None:
+            return _Wait(now, replies)
+        if replies == wait.replies or now - wait.since >= GATHER_SECONDS:
+            return None
+        return _Wait(wait.since, replies)
 
     def _gather(self) -> None:
         if self._news:
@@ -437,8 +447,8 @@ class Engine:
         batch = _Batch()
         try:
             while self.failure is None:
-                self._committing_since = self._waits_since(self._committing_since)
-                if self._committing_since is not None:
+                self._commit_waits = self._goes_on_waiting(self._commit_waits)
+                if self._commit_waits is not None:
                     await asyncio.sleep(0)
                     continue
                 # A callback must never be in an earlier batch than the effects of the event that it waits for.

@@ -34,6 +34,8 @@ from tests.simulation.process import Process
 from tests.simulation.world import World
 from tests.spalloc_server.core.driver import machine
 
+MANY_ROUNDS = 8
+"""Rounds of the event loop: more than a change goes through that waits for nobody."""
 BYTES_OF_A_TRACE = 50
 """Whatever is kept of an event takes more than this."""
 
@@ -542,7 +544,7 @@ def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, 
             if not begun.is_set():
                 loop.call_soon(serve)
             if not next(turns):
-                engine.event()
+                engine.when_recorded(lambda recorded: None)
 
         asked = clock.time
         engine.site.create_job(
@@ -556,3 +558,32 @@ def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, 
         return took
 
     assert asyncio.run(written_after()) < 10 * GATHER_SECONDS
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_change_waits_for_others_that_change_something_but_not_for_those_who_only_ask(
+    others: bool,  # noqa: FBT001
+) -> None:
+    bench = Bench()
+    rounds, rounds_until_commit = 0, []
+    begin = bench.engine._on_disk
+
+    def note(*work: Any) -> Any:
+        rounds_until_commit.append(rounds)
+        return begin(*work)
+
+    def serve() -> None:
+        nonlocal rounds
+        rounds += 1
+        if others and rounds < MANY_ROUNDS:
+            bench.engine.when_recorded(lambda recorded: None)
+        if rounds < 2 * MANY_ROUNDS:
+            asyncio.get_running_loop().call_soon(serve)
+
+    bench.engine._on_disk = note  # type: ignore[method-assign]
+    bench.engine.busy = lambda: True
+    bench.create()
+    bench.process.enter(serve)
+    bench.pass_time(1.0)
+    assert bench.acknowledged == [1]
+    assert (rounds_until_commit[0] >= MANY_ROUNDS) == others

@@ -17,7 +17,9 @@ from typing import Generic, Protocol, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-SLICE_SECONDS = 0.001
+SLICE_SECONDS = 0.0003
+"""A change passes through the event loop some ten times on its way to the disk and back, and each time waits for a
+slice of a flood."""
 TURNS_A_SLICE = 64
 """Turns between two looks at the sockets, if they take less time than that."""
 EFFORT_AT_ONCE = 64
