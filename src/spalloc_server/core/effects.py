@@ -5,14 +5,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.power import Order
 from spinnaker.geometry import Board
 
 
-@dataclass(frozen=True, slots=True)
-class BoardKey:
+class BoardKey(NamedTuple):
     """A board of one of the site's machines."""
 
     machine: str

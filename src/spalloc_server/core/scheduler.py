@@ -313,9 +313,12 @@ class Scheduler:
             self._rechecks = iter(())
             self._checking = self._stirred = False
             return []
+        steps = self._slice_steps
         if self._checking:
-            self._go_on_checking(Allowance(self._slice_steps))
-        allowance = Allowance(self._slice_steps)
+            # Half of the slice, so that neither keeps the other waiting.
+            steps = None if steps is None else (steps + 1) // 2
+            self._go_on_checking(Allowance(steps))
+        allowance = Allowance(steps)
         settled = False
         while not settled:
             if self._placing is None:
