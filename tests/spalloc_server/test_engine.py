@@ -562,7 +562,7 @@ def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, 
 
 @pytest.mark.parametrize("others", [True, False])
 def test_a_change_waits_for_others_that_change_something_but_not_for_those_who_only_ask(
-    others: bool,  # noqa: FBT001
+    others: bool,
 ) -> None:
     bench = Bench()
     rounds, rounds_until_commit = 0, []
