@@ -29,7 +29,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """All of a job that outlives the server's process."""
+    """All of a job that outlives the server's process.
+
+    Raises:
+        ValueError: The job can't have, or lacks, boards, a power or an end in this state.
+    """
 
     id: int
     owner: str
@@ -53,6 +57,24 @@ class JobRecord:
     """Whence the job was created."""
     ended_by: str | None = None
     """Which host asked for the job's end; None if nobody did."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be."""
+        state = self.state
+        if state is JobState.unknown:
+            raise ValueError("a job can't be recorded in state unknown")
+        holds, over = state is JobState.power or state is JobState.ready, state is JobState.destroyed
+        if (self.power is not None) is not holds:
+            raise ValueError(f"a job in state {state.name} {_must(holds)} say which power is wanted")
+        # A job that was destroyed says which boards it had.
+        if (self.allocation is not None) is not holds and not over:
+            raise ValueError(f"a job in state {state.name} {_must(holds)} have boards")
+        if (self.ended is not None) is not over:
+            raise ValueError(f"a job in state {state.name} {_must(over)} have ended")
+
+
+def _must(must: bool) -> str:
+    return "must" if must else "can't"
 
 
 class Job:

@@ -119,16 +119,11 @@ def from_text(text: bytes) -> JobRecord:
 
 
 def _flaw(record: JobRecord) -> str | None:
-    """Return what can't be true of a job, or None."""
+    """Return what can't be true of a job, beyond what `JobRecord` refuses, or None."""
     times = (record.created, record.keepalive or 0.0, record.ended or 0.0)
     if not all(map(isfinite, times)) or (record.keepalive is not None and record.keepalive <= 0):
         return "its times make no sense"
-    has_boards = record.state in (JobState.power, JobState.ready)
-    if record.state is JobState.unknown or has_boards != (record.power is not None):
-        return "its state and its power do not go together"
     allocation = record.allocation
-    if record.state is not JobState.destroyed and has_boards != (allocation is not None):
-        return "its state and its boards do not go together"
     if allocation is not None:
         size = allocation.size or Size(1, 1)
         if not allocation.boards or min(size) < 1:

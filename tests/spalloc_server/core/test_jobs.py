@@ -1,0 +1,63 @@
+# What a job's record can say.
+
+import pytest
+
+from spalloc_client.states import JobState
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.requests import AnyBoard, JobRequest
+from spalloc_server.store.records import UnreadableError, from_text, to_text
+from spinnaker.geometry import Board
+
+BOARD = Board(0, 0, 0)
+BOARDS = Allocation("m", BOARD, None, frozenset({BOARD}))
+
+POSSIBLE: list[dict[str, object]] = [
+    {"state": JobState.queued},
+    {"state": JobState.power, "power": False, "allocation": BOARDS},
+    {"state": JobState.ready, "power": True, "allocation": BOARDS},
+    {"state": JobState.destroyed, "ended": 9.0},
+    {"state": JobState.destroyed, "ended": 9.0, "allocation": BOARDS},
+]
+IMPOSSIBLE: list[tuple[dict[str, object], str]] = [
+    ({"state": JobState.unknown}, "a job can't be recorded in state unknown"),
+    ({"state": JobState.queued, "allocation": BOARDS}, "a job in state queued can't have boards"),
+    ({"state": JobState.queued, "power": True}, "a job in state queued can't say which power is wanted"),
+    ({"state": JobState.queued, "ended": 9.0}, "a job in state queued can't have ended"),
+    ({"state": JobState.power, "power": True}, "a job in state power must have boards"),
+    ({"state": JobState.ready, "power": True}, "a job in state ready must have boards"),
+    ({"state": JobState.ready, "allocation": BOARDS}, "a job in state ready must say which power is wanted"),
+    (
+        {"state": JobState.ready, "power": True, "allocation": BOARDS, "ended": 9.0},
+        "a job in state ready can't have ended",
+    ),
+    ({"state": JobState.destroyed}, "a job in state destroyed must have ended"),
+    (
+        {"state": JobState.destroyed, "ended": 9.0, "power": True},
+        "a job in state destroyed can't say which power is wanted",
+    ),
+]
+
+
+def record(**parts: object) -> JobRecord:
+    return JobRecord(7, "me", 1.0, None, JobRequest(AnyBoard()), Asked((), {}), "here", **parts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("parts", POSSIBLE)
+def test_a_record_can_say_what_can_be(parts: dict[str, object]) -> None:
+    assert from_text(to_text(record(**parts))) == record(**parts)
+
+
+@pytest.mark.parametrize(("parts", "why"), IMPOSSIBLE)
+def test_a_record_can_not_be_made_of_what_can_not_be(parts: dict[str, object], why: str) -> None:
+    with pytest.raises(ValueError, match=f"^{why}$"):
+        record(**parts)
+
+
+@pytest.mark.parametrize(("parts", "why"), IMPOSSIBLE)
+def test_a_text_that_says_what_can_not_be_is_told_with_the_reason(parts: dict[str, object], why: str) -> None:
+    damaged = record()
+    for part, value in parts.items():
+        object.__setattr__(damaged, part, value)
+    with pytest.raises(UnreadableError, match=f"^{why}$"):
+        from_text(to_text(damaged))
