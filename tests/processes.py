@@ -117,7 +117,7 @@ def spalloc_server(arguments: Sequence[str]) -> Iterator[ServerProcess]:
 def configured(machine: dict, folder: Path, state: Path | None = None, port: int = 0) -> list[str]:
     """Write a configuration of a machine into a folder; return the arguments of `spalloc-server` that serve it."""
     path = folder / "site.toml"
-    configuration = Configuration(state=None, machines=(_machine(machine),), v1=Listening(port))
+    configuration = Configuration(state=None, machines=(machine_of_boards(machine),), v1=Listening(port))
     path.write_text(to_toml(configuration) + _LIMITS)
     return [str(path), "--state", str(state or folder / "state")]
 
@@ -177,7 +177,7 @@ def described(machine: Machine) -> dict:
     }
 
 
-def _machine(description: dict) -> Machine:
+def machine_of_boards(description: dict) -> Machine:
     return Machine(
         name="virtual",
         size=Size(*description["size"]),

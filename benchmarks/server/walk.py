@@ -1,0 +1,224 @@
+# How far a reader walks who follows one `create_job` through the server: which functions of ours it enters.
+#
+# A measure of the code, not of its speed: nothing here takes a time.
+"""The walk of one `create_job`, from the socket to the disk to the boards and back: `python -m benchmarks.server.walk`.
+
+A server runs in this process, with its records on disk and two connections; virtual boards, which answer BMP packets,
+run in another. One connection creates job after job of one board, the other one is told of all changes of jobs. The
+first jobs warm the server up. Of each of the others it is noted, in all threads of the server, which functions are
+entered from the bytes on the socket until the other connection was told that the job is ready and the server came to
+rest: the request, the decision, the record on disk, the reply, the packets to the BMP, their answers, the second
+record, and both notifications.
+
+What counts: a function of `src/spalloc_server`, `src/spalloc_client` or `src/spinnaker` that is written with `def`,
+once, however often it is entered: methods, properties, coroutines, generators and functions within functions alike.
+What doesn't: lambdas, comprehensions and bodies of classes, what dataclasses and msgspec generate, other packages, and
+the virtual boards. A function counts that was entered for each of the jobs: what timers do meanwhile falls out, and the
+search for a triad of which no board is taken, which some of the jobs need. Logging is as Python has it: warnings only.
+
+Two counts are made of it. *Entered* are all of them, down to the smallest property. *Handing on* are those that
+themselves call a function in another of our files: where who follows the command must turn to another page.
+"""
+
+import asyncio
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, NamedTuple, Self
+
+from benchmarks.load.client import Client
+from benchmarks.programs.address import Address
+from benchmarks.programs.ours import ROOT, site
+from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.loop import run
+from spalloc_server.service import Service
+from tests.processes import machine_of_boards
+
+SOURCES = ROOT / "src"
+OURS = tuple(str(SOURCES / package) + "/" for package in ("spalloc_server", "spalloc_client", "spinnaker"))
+WARM_UP_JOBS = 2
+COUNTED_JOBS = 5
+REST_SECONDS = 0.05
+"""How long the server is still watched once it has told that a job is ready."""
+_OF_A_FUNCTION = 0b11
+"""Flags of code that has optimized names of its own; the body of a class has not."""
+
+
+class Function(NamedTuple):
+    """A function of ours."""
+
+    file: str
+    """Seen from src/."""
+    name: str
+
+
+class Count(NamedTuple):
+    """How many functions, in how many files."""
+
+    functions: int
+    files: int
+
+
+class Walk:
+    """The functions that a command enters."""
+
+    def __init__(self, entered: dict[Function, set[Function | None]]) -> None:
+        """Take what was entered, in order, each with those who called it; None is whoever is not ours."""
+        self._entered = entered
+
+    def __and__(self, other: "Walk") -> "Walk":
+        """Return what is in both."""
+        return Walk({entered: by for entered, by in self._entered.items() if entered in other._entered})
+
+    @property
+    def entered(self) -> Sequence[Function]:
+        """All functions, in the order in which they were entered first."""
+        return list(self._entered)
+
+    @property
+    def handing_on(self) -> Sequence[Function]:
+        """Those that call a function in another file, in the same order."""
+        callers = {
+            caller
+            for entered, by in self._entered.items()
+            for caller in by
+            if caller is not None and caller.file != entered.file
+        }
+        return [function for function in self._entered if function in callers]
+
+
+def count(functions: Sequence[Function]) -> Count:
+    """Count functions and their files."""
+    return Count(len(functions), len({function.file for function in functions}))
+
+
+class Watch:
+    """Notes which functions of ours are entered, in all threads that begin while it is there."""
+
+    def __init__(self) -> None:
+        self._entered: defaultdict[CodeType, set[CodeType | None]] | None = None
+
+    def __enter__(self) -> Self:
+        threading.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        threading.setprofile(None)
+
+    def begin(self) -> None:
+        """Begin to note."""
+        self._entered = defaultdict(set)
+
+    def end(self) -> Walk:
+        """Stop, and return what was entered."""
+        entered, self._entered = self._entered, None
+        assert entered is not None
+        return Walk(
+            {
+                _named(code): {caller and _named(caller) for caller in callers}
+                for code, callers in entered.items()
+            }
+        )
+
+    def _note(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and self._entered is not None and _counts(frame.f_code):
+            caller = frame.f_back
+            # A comprehension or a lambda is a part of the function that it stands in.
+            while caller is not None and _is_ours(caller.f_code) and not _counts(caller.f_code):
+                caller = caller.f_back
+            by = None if caller is None or not _is_ours(caller.f_code) else caller.f_code
+            self._entered[frame.f_code].add(by)
+
+
+def _is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(OURS)
+
+
+def _counts(code: CodeType) -> bool:
+    is_function = code.co_flags & _OF_A_FUNCTION == _OF_A_FUNCTION
+    return is_function and not code.co_name.startswith("<") and _is_ours(code)
+
+
+def _named(code: CodeType) -> Function:
+    return Function(
+        str(Path(code.co_filename).relative_to(SOURCES)), code.co_qualname.replace("<locals>.", "")
+    )
+
+
+@contextmanager
+def server(machine: dict[str, Any], folder: Path) -> Iterator[Address]:
+    """Run a server in a thread of this process; gives its address."""
+    started, ended = threading.Event(), threading.Event()
+    found: list[Address] = []
+
+    async def serve() -> None:
+        machines = (machine_of_boards(machine),)
+        service = Service(
+            Configuration(state=folder / "state", machines=machines, v1=Listening(0, ("127.0.0.1",)))
+        )
+        found.append(Address(*await service.start(), 0))
+        started.set()
+        await asyncio.to_thread(ended.wait)
+        await service.stop()
+
+    def serve_in_thread() -> None:
+        try:
+            run(serve())
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=serve_in_thread)
+    thread.start()
+    try:
+        started.wait()
+        yield found[0]
+    finally:
+        ended.set()
+        thread.join()
+
+
+def walk() -> Walk:
+    """Have jobs created, and return what each of them entered, in the order of the first."""
+    with (
+        site(2, 2) as (machine, folder),
+        Watch() as watch,
+        server(machine, folder) as address,
+        Client(address) as creator,
+        Client(address) as watcher,
+    ):
+        watcher.call("notify_job")
+        found: Walk | None = None
+        for number in range(WARM_UP_JOBS + COUNTED_JOBS):
+            watch.begin()
+            creator.call("create_job", owner="me", keepalive=None)
+            # That it has boards, and that they are on.
+            watcher.wait_for_change()
+            watcher.wait_for_change()
+            time.sleep(REST_SECONDS)
+            entered = watch.end()
+            if number >= WARM_UP_JOBS:
+                found = entered if found is None else found & entered
+        assert found is not None
+        return found
+
+
+def main() -> None:
+    """Walk and print."""
+    walked = walk()
+    handing_on = set(walked.handing_on)
+    for file, functions in groupby(walked.entered, lambda function: function.file):
+        print(file)
+        for function in functions:
+            print(f"    {function.name}{' >' * (function in handing_on)}")
+    for what, functions in (("entered", walked.entered), ("handing on (>)", walked.handing_on)):
+        counted = count(functions)
+        print(f"{what}: {counted.functions} functions in {counted.files} files")
+
+
+if __name__ == "__main__":
+    main()
