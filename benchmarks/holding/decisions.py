@@ -15,6 +15,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest, Rectangle
 from spalloc_server.core.site import Site
+from spalloc_server.moment import Moment
 from spalloc_server.operation.garbage import keep_collections_short
 from spinnaker.geometry import BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import sequential_places
@@ -107,18 +108,23 @@ class World:
         self.now = 0.0
         self.site = Site([machine])
 
+    @property
+    def at(self) -> Moment:
+        """When it is."""
+        return Moment(self.now, self.now)
+
     def settle(self) -> int:
         """Decide until all is decided; return in how many slices."""
         slices, settled = 0, False
         while not settled:
             with self.worst.of("decide"):
-                settled = self.site.decide(self.now, wall=self.now)
+                settled = self.site.decide(self.at)
             slices += 1
             effects = self.site.take_effects()
             for order in effects.orders:
                 if isinstance(order, PowerOrder):
                     with self.worst.of("power_done"):
-                        self.site.power_done(order.number, {}, self.now)
+                        self.site.power_done(order.number, {}, self.at)
         return slices
 
     def create(self, request: JobRequest) -> int:
@@ -130,19 +136,18 @@ class World:
                 owner="me",
                 keepalive=None,
                 host="192.0.2.1",
-                wall=self.now,
-                now=self.now,
+                at=self.at,
             )
 
     def destroy(self, job: int) -> None:
         """End a job."""
         with self.worst.of("destroy_job"):
-            self.site.destroy_job(job, None, wall=self.now, now=self.now)
+            self.site.destroy_job(job, None, self.at)
 
     def reconfigure(self, machine: Machine) -> None:
         """Change the machine."""
         with self.worst.of("reconfigure"):
-            self.site.reconfigure([machine], wall=self.now, now=self.now)
+            self.site.reconfigure([machine], self.at)
 
 
 def at_random(worst: Worst, requests: int, random_: random.Random) -> None:

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Protocol
 
+from spalloc_server.moment import Moment
+
 
 class Clock(Protocol):
     """Two times: one that never runs backwards, and the calendar's."""
@@ -37,3 +39,8 @@ class SystemClock:
         if sys.platform == "linux":
             return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
         return 0.0
+
+
+def moment(clock: Clock) -> Moment:
+    """Return what both times are now."""
+    return Moment(clock.now(), clock.wall())

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
 
-from spalloc_server.clock import Clock
+from spalloc_server.clock import Clock, moment
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
@@ -216,20 +216,18 @@ class Engine:
         self.event()
 
     def _take_up(self, recalled: Recalled, next_job: int, *, cold: bool, all_off: bool) -> None:
-        jobs, boards, wall, now = recalled.jobs, recalled.boards, self.clock.wall(), self.clock.now()
+        jobs, boards, at = recalled.jobs, recalled.boards, moment(self.clock)
         if cold:
-            self.site.begin_afresh(jobs, boards, next_job, wall=wall, now=now)
+            self.site.begin_afresh(jobs, boards, next_job, at=at)
         else:
-            self.site.recall(
-                jobs, boards, next_job, wall=wall, now=now, all_off=all_off, doubtful=recalled.doubtful
-            )
+            self.site.recall(jobs, boards, next_job, at=at, all_off=all_off, doubtful=recalled.doubtful)
 
     def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines, highest priority first."""
         with self._deciding():
-            began = self.clock.now()
-            self.site.reconfigure(machines, wall=self.clock.wall(), now=began)
-            self.measures.decisions.add(self.clock.now() - began)
+            at = moment(self.clock)
+            self.site.reconfigure(machines, at)
+            self.measures.decisions.add(self.clock.now() - at.now)
         self.event()
 
     async def stop(self) -> None:
@@ -434,9 +432,9 @@ class Engine:
     def _gather(self) -> None:
         if self._news:
             self._news = False
-            began = self.clock.now()
-            settled = self.site.decide(began, wall=self.clock.wall())
-            self.measures.decisions.add(self.clock.now() - began)
+            at = moment(self.clock)
+            settled = self.site.decide(at)
+            self.measures.decisions.add(self.clock.now() - at.now)
             self._gathering.effects.then(self.site.take_effects())
             self._set_alarm()
             self._unfinished = not settled
@@ -623,19 +621,19 @@ class Engine:
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
         with self._deciding():
-            self.site.power_done(number, failed, self.clock.now())
+            self.site.power_done(number, failed, moment(self.clock))
         self.event()
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
         """Pass on to the site that a frame's BMP is silent, or with None that it answers again."""
         with self._deciding():
-            self.site.frame_silent(machine, frame, why, self.clock.now())
+            self.site.frame_silent(machine, frame, why, moment(self.clock))
         self.event()
 
     def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
         """Pass on to the site that boards are not any more what an order made of them."""
         with self._deciding():
-            self.site.boards_strayed(machine, order, boards, self.clock.now())
+            self.site.boards_strayed(machine, order, boards, moment(self.clock))
         self.event()
 
     def _set_alarm(self) -> None:
@@ -660,9 +658,9 @@ class Engine:
             return
         self._alarm = None
         with self._deciding():
-            began = self.clock.now()
-            self.site.tick(began, wall=self.clock.wall(), unheard=self.unheard())
-            self.measures.decisions.add(self.clock.now() - began)
+            at = moment(self.clock)
+            self.site.tick(at, unheard=self.unheard())
+            self.measures.decisions.add(self.clock.now() - at.now)
         self.event()
 
     def _is_stalled(self) -> bool:

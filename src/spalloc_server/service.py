@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from datetime import UTC, datetime
 
-from spalloc_server.clock import Clock, SystemClock
+from spalloc_server.clock import Clock, SystemClock, moment
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.calendar import Calendar
 from spalloc_server.core.site import Site
@@ -81,8 +81,7 @@ class Service:
         except BaseException:
             await self.stop()
             raise
-        clock = self.engine.clock
-        self._calendar.begin(self.engine.latest_recorded, wall=clock.wall(), now=clock.now())
+        self._calendar.begin(self.engine.latest_recorded, moment(self.engine.clock))
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._tidy_now_and_then())]
         if self._store.outlasts_process:
@@ -145,15 +144,14 @@ class Service:
 
     async def tidy(self) -> None:
         """Forget jobs that are too many, and those that ended too long ago unless the clock has jumped."""
-        clock = self.engine.clock
-        wall, now = clock.wall(), clock.now()
-        before = wall - self.configuration.history.days * DAY_SECONDS
+        at = moment(self.engine.clock)
+        before = at.wall - self.configuration.history.days * DAY_SECONDS
         try:
-            if self._calendar.believes(wall=wall, now=now):
+            if self._calendar.believes(at):
                 forgotten = await self.engine.tidy(before)
             else:
                 forgotten = await self.engine.tidy(None)
-                self._tell_of_doubt(wall, await self.engine.ended_before(before))
+                self._tell_of_doubt(at.wall, await self.engine.ended_before(before))
         except sqlite3.Error as error:
             _log.error("old jobs can't be dropped from the records, will try again: %s", error)
         else:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_server.clock import moment
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.power import PowerOrder
@@ -27,6 +28,7 @@ from spalloc_server.engine import (
     Engine,
     EngineFailedError,
 )
+from spalloc_server.moment import Moment
 from spalloc_server.store.recalling import Recalled
 from spinnaker.geometry import Board
 from tests.simulation.network import Network
@@ -136,8 +138,7 @@ class Bench:
                 owner="me",
                 keepalive=keepalive,
                 host="here",
-                wall=self.wall(),
-                now=self.now(),
+                at=moment(self),
             )
             self.engine.when_recorded(lambda recorded: self._answer(job, recorded=recorded))
 
@@ -270,7 +271,7 @@ def test_a_thousand_keepalives_a_second_take_no_memory_while_the_disk_fails(
     host = cycle(hosts)
 
     def keep_alive() -> None:
-        bench.engine.site.keep_alive(1, next(host), bench.now())
+        bench.engine.site.keep_alive(1, next(host), moment(bench))
         bench.engine.event()
 
     def pass_keepalives(count: int) -> None:
@@ -321,9 +322,9 @@ def test_others_have_their_turn_between_two_slices_of_a_decision(
     site = bench.engine.site
     whole = site.decide
 
-    def decide(now: float, *, wall: float) -> bool:
+    def decide(at: Moment) -> bool:
         turns.append("slice")
-        return whole(now, wall=wall) and turns.count("slice") >= 5
+        return whole(at) and turns.count("slice") >= 5
 
     def other() -> None:
         turns.append("other")
@@ -548,7 +549,7 @@ def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, 
 
         asked = clock.time
         engine.site.create_job(
-            JobRequest(AnyBoard()), Asked((), {}), owner="me", keepalive=None, host="", wall=0.0, now=0.0
+            JobRequest(AnyBoard()), Asked((), {}), owner="me", keepalive=None, host="", at=Moment(0.0, 0.0)
         )
         serve()
         await begun.wait()

@@ -43,7 +43,7 @@ def test_a_job_that_is_moved_starts_again() -> None:
 def test_a_job_that_somebody_ended_is_told_with_who_and_why() -> None:
     world = World()
     job = world.create(JobRequest(AnyBoard()), owner="ada")
-    world.site.destroy_job(job, "enough", by="10.0.0.9", wall=world.wall, now=world.now)
+    world.site.destroy_job(job, "enough", world.at, by="10.0.0.9")
     world.settle()
     assert ending(world) == {"job": job, "owner": "ada", "by": "10.0.0.9", "reason": "enough"}
 

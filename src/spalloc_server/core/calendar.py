@@ -4,6 +4,8 @@
 # elsewhere.
 """A wall clock that may jump."""
 
+from spalloc_server.moment import Moment
+
 DRIFT_SECONDS = 60.0
 """By so much the wall clock may differ between two looks from what passed: clocks are corrected all the time."""
 AT_REST_SECONDS = 86_400.0
@@ -16,21 +18,21 @@ class Calendar:
 
     def __init__(self) -> None:
         """Believe nothing before `begin`."""
-        self._wall = self._now = 0.0
+        self._seen = Moment(0.0, 0.0)
         self._doubted_until: float | None = None
 
-    def begin(self, latest: float | None, *, wall: float, now: float) -> None:
-        """Start at a time of the wall clock, `wall`, that must go with the latest that is recorded, if anything is."""
-        self._wall, self._now = wall, now
-        if latest is not None and not -DRIFT_SECONDS <= wall - latest <= AT_REST_SECONDS:
-            self._doubted_until = now + AT_REST_SECONDS
+    def begin(self, latest: float | None, at: Moment) -> None:
+        """Start; the wall clock must go with the latest time that is recorded, if any is."""
+        self._seen = at
+        if latest is not None and not -DRIFT_SECONDS <= at.wall - latest <= AT_REST_SECONDS:
+            self._doubted_until = at.now + AT_REST_SECONDS
 
-    def believes(self, *, wall: float, now: float) -> bool:
+    def believes(self, at: Moment) -> bool:
         """Look at both clocks, and return whether what is old by the wall clock may be deleted."""
-        jump = (wall - self._wall) - (now - self._now)
-        self._wall, self._now = wall, now
+        jump = (at.wall - self._seen.wall) - (at.now - self._seen.now)
+        self._seen = at
         if abs(jump) > DRIFT_SECONDS:
-            self._doubted_until = now + AT_REST_SECONDS
-        if self._doubted_until is not None and now >= self._doubted_until:
+            self._doubted_until = at.now + AT_REST_SECONDS
+        if self._doubted_until is not None and at.now >= self._doubted_until:
             self._doubted_until = None
         return self._doubted_until is None

@@ -28,6 +28,7 @@ from spalloc_server.core.silence import SilentFrames, same_frame
 from spalloc_server.core.strays import Strays
 from spalloc_server.core.timers import Timers
 from spalloc_server.core.upkeep import Fault, Upkeep
+from spalloc_server.moment import Moment
 from spalloc_server.words import counted, there_are
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
@@ -64,7 +65,7 @@ SWITCH_OFF_RETRY_SECONDS = 10.0
 class Site:
     """All jobs and machines of a site.
 
-    `now` is always the core's own time in seconds: it never runs backwards, and means nothing outside the process.
+    Whoever tells it of something says `at` which moment it happens.
     """
 
     def __init__(self, machines: Sequence[Machine], *, slice_steps: int | None = SLICE_STEPS) -> None:
@@ -123,8 +124,7 @@ class Site:
         owner: str,
         keepalive: float | None,
         host: str,
-        wall: float,
-        now: float,
+        at: Moment,
     ) -> int:
         """Queue a new job and return its ID; one that can never run is destroyed by a decision, with the reason.
 
@@ -134,37 +134,40 @@ class Site:
             owner: Whose job it is.
             keepalive: Seconds without a word after which the job is destroyed; None for never.
             host: Where the request came from.
-            wall: Unix time in seconds.
-            now: The core's time.
+            at: When it came.
         """
         self.changes += 1
         number = self._next_job
         self._next_job += 1
         self.jobs_created += 1
-        job = Job(JobRecord(number, owner, wall, keepalive, request, asked, host, owner_host=host), now, now)
+        job = Job(
+            JobRecord(number, owner, at.wall, keepalive, request, asked, host, owner_host=host),
+            at.now,
+            at.now,
+        )
         self.jobs[number] = job
         self._headcount.add(job.record)
         self._touch(job)
-        self._scheduler.submit(number, request, now)
+        self._scheduler.submit(number, request, at.now)
         if keepalive is not None:
-            self._keepalives.add(now + keepalive, number)
+            self._keepalives.add(at.now + keepalive, number)
         return number
 
     def refusal(self, owner: str, host: str) -> str | None:
         """Return why there can't be one more job of `owner`, created from `host`, or None if there can."""
         return self._headcount.refusal(self.limits, owner, host)
 
-    def keep_alive(self, number: int, host: str, now: float) -> Job | None:
+    def keep_alive(self, number: int, host: str, at: Moment) -> Job | None:
         """Note that somebody still wants the job; return it if it is live.
 
         Args:
             number: The job's ID.
             host: Who wants it, which is shown to users as its keepalive host.
-            now: The core's time.
+            at: When it happens.
         """
         job = self.jobs.get(number)
         if job is not None:
-            job.heard = now
+            job.heard = at.now
             if job.record.keepalive_host != host:
                 # Recorded soon, but nobody has to wait for that: a keepalive counts also while the disk fails.
                 job.amend(keepalive_host=host)
@@ -177,17 +180,14 @@ class Site:
         if job is not None and job.record.allocation is not None:
             self._order(job, Happening.POWER_ASKED, job.record.allocation, on=on)
 
-    def destroy_job(
-        self, number: int, reason: str | None, *, by: str | None = None, wall: float, now: float
-    ) -> None:
+    def destroy_job(self, number: int, reason: str | None, at: Moment, *, by: str | None = None) -> None:
         """End a job, whatever it is doing; does nothing to one that isn't live.
 
         Args:
             number: The job's ID.
             reason: Why, for its owner to read; None if nobody said.
             by: The host that asks for it; None if nobody does.
-            wall: Unix time in seconds.
-            now: The core's time.
+            at: When it happens.
         """
         # Also of a job that has just ended: it comes back if the server dies before that is recorded.
         self.changes += 1
@@ -195,7 +195,7 @@ class Site:
         if job is not None:
             if job.record.state is JobState.queued:
                 self._scheduler.withdraw(number)
-            self._end(job, reason, wall, now, by)
+            self._end(job, reason, at, by)
 
     def group_by(self, ipv6_prefix: int) -> bool:
         """Let the addresses of IPv6 networks of that prefix (0 to 128) count as one; return whether that is news."""
@@ -207,7 +207,7 @@ class Site:
         self._reports.regroup()
         return True
 
-    def report_problem(self, key: BoardKey, host: str, text: str, now: float) -> None:
+    def report_problem(self, key: BoardKey, host: str, text: str, at: Moment) -> None:
         """Take a user's report of a sick board.
 
         It counts once for the host that it comes from, if a job of that host has had the board within a day. When
@@ -218,15 +218,15 @@ class Site:
             key: The board.
             host: Where the report came from.
             text: What the user says.
-            now: The core's time.
+            at: When it happens.
         """
         if self._reports.heeded(key):
             # A program that reports in a loop must fill neither the log nor the records.
             return
         holder = self.holders.get(key)
         whose = None if holder is None else self.jobs[holder].record.owner_host
-        if not self._reports.counts(key, host, whose, now):
-            self._note_report(key, host, text, now)
+        if not self._reports.counts(key, host, whose, at.now):
+            self._note_report(key, host, text, at)
             return
         self.changes += 1
         if not self._reports.has(key, host):
@@ -236,11 +236,11 @@ class Site:
         said = self._reports.add(key, host, text)
         machine = self.machines[key.machine]
         if len(said) >= machine.reports_to_set_aside:
-            self._heed(key, machine, said, now)
+            self._heed(key, machine, said, at)
 
-    def _note_report(self, key: BoardKey, host: str, text: str, now: float) -> None:
+    def _note_report(self, key: BoardKey, host: str, text: str, at: Moment) -> None:
         """Have the log tell of a report that doesn't count; of many, it tells how many."""
-        may_note, unsaid = self._reports.may_note(now)
+        may_note, unsaid = self._reports.may_note(at.now)
         if may_note:
             others = f"; {there_are(unsaid, 'other report', past=True)} not logged" if unsaid else ""
             self._notice(
@@ -249,7 +249,7 @@ class Site:
                 about_board(key),
             )
 
-    def _heed(self, key: BoardKey, machine: Machine, said: Sequence[str], now: float) -> None:
+    def _heed(self, key: BoardKey, machine: Machine, said: Sequence[str], at: Moment) -> None:
         """Set aside a board that enough hosts reported, if there is room for it."""
         if not self._reports.has_room(machine):
             if self._reports.keep_in_use(key):
@@ -268,16 +268,16 @@ class Site:
             return
         self._scheduler.set_aside(key.machine, key.board)
         if self._upkeep.has(key):
-            self._upkeep.doubt(key, fault, now)
+            self._upkeep.doubt(key, fault, at.now)
         else:
             self._scheduler.occupy(key.machine, [key.board])
             self._upkeep.receive(key.machine, [key.board], {key.board: fault})
         self._effects.machines_changed.add(key.machine)
-        self._follow_upkeep(now)
+        self._follow_upkeep(at)
 
     # Events from the hardware and the clock
 
-    def power_done(self, number: int, failed: Mapping[Board, str], now: float) -> None:
+    def power_done(self, number: int, failed: Mapping[Board, str], at: Moment) -> None:
         """Take the hardware's answer to a power order; one that nobody waits for any more makes no difference.
 
         A job whose boards failed to come up is moved to others; boards that stay on are switched off again later.
@@ -285,10 +285,10 @@ class Site:
         Args:
             number: The order's.
             failed: The boards that failed it, and why.
-            now: The core's time.
+            at: When it happens.
         """
-        if self._upkeep.answered(number, failed, now):
-            self._follow_upkeep(now)
+        if self._upkeep.answered(number, failed, at.now):
+            self._follow_upkeep(at)
             return
         job = self.jobs.get(self._awaited.pop(number, 0))
         if job is None or job.order != number or job.record.allocation is None:
@@ -297,21 +297,21 @@ class Site:
         if not failed:
             settle = self.machines[job.record.allocation.machine].settle_seconds if job.record.power else 0.0
             if settle > 0:
-                self._settling.add(now + settle, (job.id, number))
+                self._settling.add(at.now + settle, (job.id, number))
             else:
                 self._powered(job)
         elif job.record.power:
             faults = {board: Fault(why) for board, why in failed.items()}
-            self._move(job, job.record.allocation, faults, now)
+            self._move(job, job.record.allocation, faults, at)
         else:
             self._notice(
                 f"job {job.id}: boards could not be switched off, will try again",
                 {"job": job.id},
                 serious=True,
             )
-            self._retries.add(now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
+            self._retries.add(at.now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
 
-    def boards_strayed(self, machine: str, number: int, boards: Mapping[Board, str], now: float) -> None:
+    def boards_strayed(self, machine: str, number: int, boards: Mapping[Board, str], at: Moment) -> None:
         """Take it that boards are not any more what an order made of them, though nothing else was ordered since.
 
         What ran on them is lost, so all of a job's boards are powered again: the job's state tells its owner, and the
@@ -322,7 +322,7 @@ class Site:
             machine: The boards' machine.
             number: The order's.
             boards: The boards, and what is wrong with each.
-            now: The core's time.
+            at: When it happens.
         """
         keys = {BoardKey(machine, board): why for board, why in boards.items()}
         strayed = [key for key in keys if self._knows(key)]
@@ -332,23 +332,23 @@ class Site:
             self._notice(
                 f"{machine} {key.board} is not as it was ordered: {keys[key]}", about_board(key), serious=True
             )
-            fault = self._strays.add(key, keys[key], now)
+            fault = self._strays.add(key, keys[key], at.now)
             if fault is not None:
                 faults[key] = fault
         for holder in sorted({self.holders[key] for key in strayed if key in self.holders}):
             theirs = {key: fault for key, fault in faults.items() if self.holders.get(key) == holder}
-            self._set_right(self.jobs[holder], number, theirs, now)
+            self._set_right(self.jobs[holder], number, theirs, at)
         if unheld:
-            self._switch_off_again(machine, number, unheld, faults, now)
+            self._switch_off_again(machine, number, unheld, faults, at)
 
-    def _set_right(self, job: Job, number: int, faults: Mapping[BoardKey, Fault], now: float) -> None:
+    def _set_right(self, job: Job, number: int, faults: Mapping[BoardKey, Fault], at: Moment) -> None:
         """Power a job's boards again some of which strayed from an order, or move it if some have failed."""
         allocation = job.record.allocation
         if allocation is None or (job.record.state is JobState.power and job.order != number):
             # It waits for another order, which makes its boards what they are to be.
             return
         if faults and job.record.power:
-            self._move(job, allocation, {key.board: fault for key, fault in faults.items()}, now)
+            self._move(job, allocation, {key.board: fault for key, fault in faults.items()}, at)
             return
         self._suspects = {**faults, **self._suspects}
         self._notice(
@@ -364,7 +364,7 @@ class Site:
         number: int,
         keys: Iterable[BoardKey],
         faults: Mapping[BoardKey, Fault],
-        now: float,
+        at: Moment,
     ) -> None:
         """Switch off boards that no job has and that strayed from an order; some have failed."""
         self.changes += 1
@@ -378,20 +378,20 @@ class Site:
                 continue
             self._upkeep.strayed(key, number)
             if fault is not None and key not in self._upkeep.set_aside():
-                self._upkeep.doubt(key, fault, now)
+                self._upkeep.doubt(key, fault, at.now)
         self._scheduler.occupy(machine, free)
         self._upkeep.receive(machine, free, {board: fault for board, fault in free.items() if fault})
         self._effects.machines_changed.add(machine)
-        self._follow_upkeep(now)
+        self._follow_upkeep(at)
 
-    def frame_silent(self, machine: str, frame: Frame, why: str | None, now: float) -> None:
+    def frame_silent(self, machine: str, frame: Frame, why: str | None, at: Moment) -> None:
         """Stop giving out the boards of a frame whose BMP is silent, or go on when it answers again.
 
         Args:
             machine: The frame's machine.
             frame: The BMP's.
             why: How it is silent; None if it answers.
-            now: The core's time.
+            at: When it happens.
         """
         boards = self.silent.note(machine, frame, why)
         if not boards:
@@ -405,7 +405,7 @@ class Site:
                 if BoardKey(machine, board) not in aside:
                     self._scheduler.put_back(machine, board)
             self._upkeep.hurry(BoardKey(machine, board) for board in boards)
-            self._follow_upkeep(now)
+            self._follow_upkeep(at)
         else:
             self._notice(
                 f"{machine} {frame}: its {there_are(len(boards), 'board')} not given to jobs: {why}",
@@ -416,29 +416,28 @@ class Site:
                 self._scheduler.set_aside(machine, board)
         self._effects.machines_changed.add(machine)
 
-    def tick(self, now: float, *, wall: float, unheard: Collection[str] = ()) -> None:
-        """Do what is due at `now`: end jobs that were not kept alive, and see to boards.
+    def tick(self, at: Moment, *, unheard: Collection[str] = ()) -> None:
+        """Do what is due: end jobs that were not kept alive, and see to boards.
 
         Of thousands of jobs that are due at once, as they are after a restart, some are left to the next ticks.
 
         Args:
-            now: The core's time.
-            wall: Unix time in seconds.
+            at: When it happens.
             unheard: Hosts that have asked for something that the server has not come to. Jobs that were last kept alive
                 from there wait for that, for one keepalive more at most.
         """
-        for number in self._keepalives.due(now, JOBS_A_TICK):
-            self._check_keepalive(number, now, wall, unheard)
-        for number, order in self._settling.due(now, JOBS_A_TICK):
+        for number in self._keepalives.due(at.now, JOBS_A_TICK):
+            self._check_keepalive(number, at, unheard)
+        for number, order in self._settling.due(at.now, JOBS_A_TICK):
             job = self.jobs.get(number)
             if job is not None and job.order == order:
                 self._powered(job)
-        for number, order in self._retries.due(now, JOBS_A_TICK):
+        for number, order in self._retries.due(at.now, JOBS_A_TICK):
             job = self.jobs.get(number)
             if job is not None and job.order == order and job.record.allocation is not None:
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=False)
-        self._upkeep.tick(now)
-        self._follow_upkeep(now)
+        self._upkeep.tick(at.now)
+        self._follow_upkeep(at)
 
     def next_deadline(self) -> float | None:
         """Return when `tick` has something to do, or None while only events can change anything."""
@@ -450,13 +449,13 @@ class Site:
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def decide(self, now: float, *, wall: float) -> bool:
+    def decide(self, at: Moment) -> bool:
         """Start jobs that can start, and end those that can never run; called after a batch of events.
 
         Returns:
             whether all is decided; if not, `decide` must be called again soon, with or without events in between.
         """
-        for start in self._scheduler.decide(now):
+        for start in self._scheduler.decide(at.now):
             job = self.jobs[start.job]
             self._hold(job, start.allocation)
             self._order(job, Happening.ALLOCATED, start.allocation, on=True)
@@ -465,7 +464,7 @@ class Site:
             job = self.jobs[number]
             # Whoever asks for it in a loop must not fill the history with what was asked.
             job.record = in_short(job.record)
-            self._end(job, shortened(f"Cancelled: {why}"), wall, now)
+            self._end(job, shortened(f"Cancelled: {why}"), at)
         return self._scheduler.is_settled
 
     def take_effects(self) -> Effects:
@@ -477,7 +476,7 @@ class Site:
 
     # Configuration
 
-    def reconfigure(self, machines: Sequence[Machine], *, wall: float, now: float) -> None:
+    def reconfigure(self, machines: Sequence[Machine], at: Moment) -> None:
         """Take over changed machines, all of them at once.
 
         A job whose boards the change touches is ended, with the reason; a queued job that can never run now is ended by
@@ -485,15 +484,14 @@ class Site:
 
         Args:
             machines: All there are from now on, in order of priority, highest first.
-            wall: Unix time in seconds.
-            now: The core's time.
+            at: When it happens.
         """
         before = dict(self.machines)
         after = {machine.name: machine for machine in machines}
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         if not changed and list(before) == list(after):
             return
-        self._end_touched(after, wall, now)
+        self._end_touched(after, at)
         self._effects.orders.append(NewMachines(tuple(machines)))
         self._effects.machines_changed |= changed
         for name, boards in self.silent.machines_change(after).items():
@@ -505,13 +503,13 @@ class Site:
         self._upkeep.machines_changed()
         self._reports.forget_all_but(self._knows)
         self._strays.forget_all_but(self._knows)
-        self._follow_upkeep(now)
-        self._scheduler.reconfigure(machines, now)
+        self._follow_upkeep(at)
+        self._scheduler.reconfigure(machines, at.now)
         # A machine that was away and is back may have boards in care that the scheduler has forgotten.
         self._reserve(self._upkeep.in_care())
         self._watch_standing(before)
 
-    def _end_touched(self, after: Mapping[str, Machine] | None, wall: float, now: float) -> list[int]:
+    def _end_touched(self, after: Mapping[str, Machine] | None, at: Moment) -> list[int]:
         """End the jobs that can't keep their boards under a configuration, None being the present one; return them."""
         ended = []
         for number in sorted(set(self.holders.values())):
@@ -524,7 +522,7 @@ class Site:
                 else:
                     why = objection(allocation, present, after.get(allocation.machine))
                 if why is not None:
-                    self._end(job, why, wall, now)
+                    self._end(job, why, at)
                     ended.append(job.id)
         return ended
 
@@ -536,19 +534,17 @@ class Site:
         boards: Mapping[BoardKey, BoardRecord],
         next_job: int,
         *,
-        wall: float,
-        now: float,
+        at: Moment,
         all_off: bool = False,
         doubtful: bool = False,
     ) -> None:
-        """Take up where an earlier process was, as recorded; every keepalive starts afresh at `now`.
+        """Take up where an earlier process was, as recorded; every keepalive starts afresh.
 
         Args:
             jobs: All jobs that are recorded.
             boards: What is recorded of boards between jobs.
             next_job: The next job's ID.
-            wall: Unix time in seconds.
-            now: The core's time.
+            at: When it happens.
             all_off: Whether the boards lost their power meanwhile, as virtual ones do that end with the server.
             doubtful: Whether there may be jobs that are not recorded: boards that no job has are switched off first.
         """
@@ -558,10 +554,10 @@ class Site:
             (r for r in records if r.state is JobState.destroyed), key=lambda r: (r.ended or 0.0, r.id)
         ):
             self._remember(record)
-        self._recall_hosts((r for r in records if r.state is JobState.destroyed), wall, now)
-        self._recall_live([record for record in records if record.state is not JobState.destroyed], wall, now)
-        self._recall_boards(self._perhaps_on(boards) if doubtful else boards, now)
-        ended = self._end_touched(None, wall, now)
+        self._recall_hosts((r for r in records if r.state is JobState.destroyed), at)
+        self._recall_live([record for record in records if record.state is not JobState.destroyed], at)
+        self._recall_boards(self._perhaps_on(boards) if doubtful else boards, at)
+        ended = self._end_touched(None, at)
         if ended:
             first = ", ".join(map(str, ended[:MOST_NAMED]))
             others = f" and {len(ended) - MOST_NAMED} more" if len(ended) > MOST_NAMED else ""
@@ -576,7 +572,7 @@ class Site:
                 self._scheduler.submit(job.id, job.record.request, job.since)
             elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
-        self._follow_upkeep(now)
+        self._follow_upkeep(at)
         self._watch_standing({})
 
     def _watch_standing(self, before: Mapping[str, Machine]) -> None:
@@ -609,12 +605,14 @@ class Site:
             order = PowerOrder(next(self._orders), machine, frozenset(boards), on is not None, theirs)
             self._effects.orders.append(Standing(order))
 
-    def _recall_live(self, records: Iterable[JobRecord], wall: float, now: float) -> None:
+    def _recall_live(self, records: Iterable[JobRecord], at: Moment) -> None:
         for record in records:
-            job = self.jobs[record.id] = Job(record, now, since=now - max(0.0, wall - record.created))
+            job = self.jobs[record.id] = Job(
+                record, at.now, since=at.now - max(0.0, at.wall - record.created)
+            )
             self._headcount.add(record)
             if record.keepalive is not None:
-                self._keepalives.add(now + record.keepalive, job.id)
+                self._keepalives.add(at.now + record.keepalive, job.id)
             allocation = record.allocation
             if allocation is not None:
                 self._headcount.get_boards(record)
@@ -631,21 +629,21 @@ class Site:
             key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in nobodys | boards.keys()
         }
 
-    def _recall_hosts(self, records: Iterable[JobRecord], wall: float, now: float) -> None:
+    def _recall_hosts(self, records: Iterable[JobRecord], at: Moment) -> None:
         """Remember which hosts had which boards lately; jobs that have not ended end now."""
         had = sorted(
-            (max(0.0, wall - (record.ended or wall)), record.id, record.owner_host, record.allocation)
+            (max(0.0, at.wall - (record.ended or at.wall)), record.id, record.owner_host, record.allocation)
             for record in records
-            if record.allocation is not None and wall - (record.ended or wall) <= RECENT_SECONDS
+            if record.allocation is not None and at.wall - (record.ended or at.wall) <= RECENT_SECONDS
         )
         boards = accumulate(len(allocation.boards) for *_, allocation in had)
         few = sum(1 for _ in takewhile(lambda total: total <= MOST_RECALLED, boards))
         for age, _, host, allocation in reversed(had[:few]):
-            self._reports.had(_keys(allocation), host, now - age)
+            self._reports.had(_keys(allocation), host, at.now - age)
 
-    def _recall_boards(self, boards: Mapping[BoardKey, BoardRecord], now: float) -> None:
+    def _recall_boards(self, boards: Mapping[BoardKey, BoardRecord], at: Moment) -> None:
         self._reserve({key: condition.aside for key, condition in boards.items()})
-        self._upkeep.recall(boards, now)
+        self._upkeep.recall(boards, at.now)
         for key, condition in boards.items():
             # Only those that were reported rest for as long as was asked for.
             if condition.rest_seconds is not None and self._upkeep.has(key):
@@ -657,8 +655,7 @@ class Site:
         boards: Iterable[BoardKey],
         next_job: int,
         *,
-        wall: float,
-        now: float,
+        at: Moment,
     ) -> None:
         """End all recorded jobs and forget what is recorded of boards; all are switched off before a job gets them.
 
@@ -668,28 +665,29 @@ class Site:
             jobs: All jobs that are recorded.
             boards: Those of which anything is recorded.
             next_job: The next job's ID.
-            wall: Unix time in seconds.
-            now: The core's time.
+            at: When it happens.
         """
         self._next_job = next_job
         jobs = list(jobs)
-        self._recall_hosts(jobs, wall, now)
+        self._recall_hosts(jobs, at)
         perhaps_on = set(boards)
-        for record in sorted(jobs, key=lambda record: (record.ended or wall, record.id)):
+        for record in sorted(jobs, key=lambda record: (record.ended or at.wall, record.id)):
             if record.state is JobState.destroyed:
                 self._remember(record)
             else:
-                job = self.jobs[record.id] = Job(record, now, since=now - max(0.0, wall - record.created))
+                job = self.jobs[record.id] = Job(
+                    record, at.now, since=at.now - max(0.0, at.wall - record.created)
+                )
                 self._headcount.add(record)
-                self._retire(job, STARTED_COLD, wall)
+                self._retire(job, STARTED_COLD, at)
                 if record.allocation is not None:
                     perhaps_on |= {
                         BoardKey(record.allocation.machine, board) for board in record.allocation.boards
                     }
         for machine in self.machines.values():
             perhaps_on |= {BoardKey(machine.name, board) for board in machine.places}
-        self._recall_boards(dict.fromkeys(perhaps_on, BoardRecord(owed_off=True)), now)
-        self._follow_upkeep(now)
+        self._recall_boards(dict.fromkeys(perhaps_on, BoardRecord(owed_off=True)), at)
+        self._follow_upkeep(at)
 
     # Questions
 
@@ -803,7 +801,7 @@ class Site:
         job.happens(Happening.POWERED)
         self._touch(job)
 
-    def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, Fault], now: float) -> None:
+    def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, Fault], at: Moment) -> None:
         names = ", ".join(str(board) for board in sorted(failed))
         self._notice(
             f"job {job.id} is moved: {names} of {allocation.machine} failed",
@@ -811,15 +809,15 @@ class Site:
             serious=True,
         )
         self._headcount.lose_boards(job.record)
-        self._reports.had(_keys(allocation), job.record.owner_host, now)
-        self._give_back(allocation, failed, now)
+        self._reports.had(_keys(allocation), job.record.owner_host, at.now)
+        self._give_back(allocation, failed, at)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
         # It may have kept its boards when the machines were changed, and be refused others now.
         self._scheduler.submit(job.id, job.record.request, job.since)
 
-    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], now: float) -> None:
+    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], at: Moment) -> None:
         faults = dict(faulty)
         for board in allocation.boards:
             key = BoardKey(allocation.machine, board)
@@ -832,19 +830,19 @@ class Site:
         self.changes += 1
         self._upkeep.receive(allocation.machine, allocation.boards, faults)
         self._effects.machines_changed.add(allocation.machine)
-        self._follow_upkeep(now)
+        self._follow_upkeep(at)
 
-    def _end(self, job: Job, reason: str | None, wall: float, now: float, by: str | None = None) -> None:
+    def _end(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
         allocation = job.record.allocation
         if allocation is not None:
             self._headcount.lose_boards(job.record)
-            self._reports.had(_keys(allocation), job.record.owner_host, now)
-            self._give_back(allocation, {}, now)
-        self._retire(job, reason, wall, by)
+            self._reports.had(_keys(allocation), job.record.owner_host, at.now)
+            self._give_back(allocation, {}, at)
+        self._retire(job, reason, at, by)
 
-    def _retire(self, job: Job, reason: str | None, wall: float, by: str | None = None) -> None:
+    def _retire(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
         job.order = None
-        job.happens(Happening.DESTROYED, power=None, reason=reason, ended=wall, ended_by=by)
+        job.happens(Happening.DESTROYED, power=None, reason=reason, ended=at.wall, ended_by=by)
         self._touch(job)
         self._tell_of_end(job.record)
         del self.jobs[job.id]
@@ -859,19 +857,19 @@ class Site:
         if len(self.ended) > REMEMBERED_JOBS:
             del self.ended[next(iter(self.ended))]
 
-    def _check_keepalive(self, number: int, now: float, wall: float, unheard: Collection[str]) -> None:
+    def _check_keepalive(self, number: int, at: Moment, unheard: Collection[str]) -> None:
         job = self.jobs.get(number)
         if job is None or job.record.keepalive is None:
             return
         deadline = self.delays.deadline(job.heard, job.record.keepalive)
-        if now < deadline:
+        if at.now < deadline:
             self._keepalives.add(deadline, number)
-        elif job.record.keepalive_host in unheard and now < deadline + job.record.keepalive:
-            self._keepalives.add(now + UNHEARD_AGAIN_SECONDS, number)
+        elif job.record.keepalive_host in unheard and at.now < deadline + job.record.keepalive:
+            self._keepalives.add(at.now + UNHEARD_AGAIN_SECONDS, number)
         else:
-            self.destroy_job(number, TIMED_OUT, wall=wall, now=now)
+            self.destroy_job(number, TIMED_OUT, at)
 
-    def _follow_upkeep(self, now: float) -> None:
+    def _follow_upkeep(self, at: Moment) -> None:
         findings = self._upkeep.take_findings()
         self._effects.orders += findings.orders
         self._effects.notices += findings.notices
@@ -883,7 +881,7 @@ class Site:
             if key.machine in self.machines:
                 if not self.silent.has(key):
                     self._scheduler.put_back(key.machine, key.board)
-                self._scheduler.release(key.machine, [key.board], now)
+                self._scheduler.release(key.machine, [key.board], at.now)
             self._effects.machines_changed.add(key.machine)
 
 

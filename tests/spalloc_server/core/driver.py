@@ -12,6 +12,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder, Standing
 from spalloc_server.core.requests import BoardAt, JobRequest, args_of
 from spalloc_server.core.site import Site
+from spalloc_server.moment import Moment
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import sequential_places
 
@@ -86,7 +87,7 @@ class World:
 
     def settle(self) -> bool:
         """End the batch: decide, and carry out what came of it; return whether all is decided."""
-        settled = self.site.decide(self.now, wall=self.wall)
+        settled = self.site.decide(self.at)
         effects = self.site.take_effects()
         self.job_records.update(effects.jobs)
         for key, record in effects.boards.items():
@@ -113,8 +114,7 @@ class World:
             owner=owner,
             keepalive=keepalive,
             host=host,
-            wall=self.wall,
-            now=self.now,
+            at=self.at,
         )
         self.settle()
         return number
@@ -129,7 +129,7 @@ class World:
             self.answer_all()
 
     def destroy(self, number: int, reason: str | None = None) -> None:
-        self.site.destroy_job(number, reason, wall=self.wall, now=self.now)
+        self.site.destroy_job(number, reason, self.at)
         self.settle()
 
     def power(self, number: int, *, on: bool) -> None:
@@ -140,7 +140,7 @@ class World:
         """Let the hardware carry out an order, but for the boards that fail."""
         self.orders.remove(order)
         self.hardware.obey(order, failed or {})
-        self.site.power_done(order.number, failed or {}, self.now)
+        self.site.power_done(order.number, failed or {}, self.at)
         self.settle()
 
     def answer_all(self) -> None:
@@ -153,14 +153,14 @@ class World:
         end = self.now + seconds
         while (deadline := self.site.next_deadline()) is not None and deadline <= end:
             self.now = max(self.now, deadline)
-            self.site.tick(self.now, wall=self.wall)
+            self.site.tick(self.at)
             self.settle()
         self.now = end
 
     def reconfigure(self, *machines: Machine) -> None:
         """Change the configuration while the site runs."""
         self.machines = machines
-        self.site.reconfigure(machines, wall=self.wall, now=self.now)
+        self.site.reconfigure(machines, self.at)
         self.settle()
 
     def start_cold(self) -> None:
@@ -169,7 +169,7 @@ class World:
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
         self.site.begin_afresh(
-            list(self.job_records.values()), list(self.board_records), next_job, wall=self.wall, now=self.now
+            list(self.job_records.values()), list(self.board_records), next_job, at=self.at
         )
         self.settle()
 
@@ -183,8 +183,7 @@ class World:
             self.job_records.values(),
             dict(self.board_records),
             next_job,
-            wall=self.wall,
-            now=self.now,
+            at=self.at,
             all_off=all_off,
         )
         self.settle()
@@ -192,6 +191,10 @@ class World:
     @property
     def wall(self) -> float:
         return 1_000_000.0 + self.now
+
+    @property
+    def at(self) -> Moment:
+        return Moment(self.now, self.wall)
 
     def record(self, number: int) -> JobRecord:
         job = self.site.jobs.get(number)

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_server.clock import moment
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.calendar import AT_REST_SECONDS, DRIFT_SECONDS, Calendar
+from spalloc_server.moment import Moment
 from spalloc_server.service import DAY_SECONDS, Service
 from spalloc_server.store.database import Store
 from tests.spalloc_server.store.test_database import ended
@@ -39,14 +41,14 @@ class Clock:
 
 def test_a_clock_that_goes_on_from_the_records_is_believed() -> None:
     calendar = Calendar()
-    calendar.begin(RECORDED, wall=RECORDED + AT_REST_SECONDS - 1, now=0.0)
-    assert calendar.believes(wall=RECORDED + AT_REST_SECONDS, now=1.0)
+    calendar.begin(RECORDED, Moment(0.0, RECORDED + AT_REST_SECONDS - 1))
+    assert calendar.believes(Moment(1.0, RECORDED + AT_REST_SECONDS))
 
 
 def test_records_that_hold_nothing_doubt_no_clock() -> None:
     calendar = Calendar()
-    calendar.begin(None, wall=RECORDED, now=0.0)
-    assert calendar.believes(wall=RECORDED, now=0.0)
+    calendar.begin(None, Moment(0.0, RECORDED))
+    assert calendar.believes(Moment(0.0, RECORDED))
 
 
 @given(
@@ -57,25 +59,25 @@ def test_after_a_jump_nothing_is_believed_until_the_clock_was_steady_for_a_day(
     jump: float, pauses: list[float]
 ) -> None:
     calendar, clock = Calendar(), Clock(RECORDED)
-    calendar.begin(None, wall=clock.wall(), now=clock.now())
+    calendar.begin(None, moment(clock))
     clock.let_pass(3600.0)
-    assert calendar.believes(wall=clock.wall(), now=clock.now())
+    assert calendar.believes(moment(clock))
     clock.calendar += jump
     steady = 0.0
-    assert not calendar.believes(wall=clock.wall(), now=clock.now()), "the first look after a jump"
+    assert not calendar.believes(moment(clock)), "the first look after a jump"
     for pause in pauses:
         clock.let_pass(pause)
         steady += pause
-        assert calendar.believes(wall=clock.wall(), now=clock.now()) == (steady >= AT_REST_SECONDS)
+        assert calendar.believes(moment(clock)) == (steady >= AT_REST_SECONDS)
 
 
 def test_a_clock_that_is_corrected_by_a_little_is_believed() -> None:
     calendar, clock = Calendar(), Clock(RECORDED)
-    calendar.begin(RECORDED, wall=clock.wall(), now=clock.now())
+    calendar.begin(RECORDED, moment(clock))
     for _ in range(100):
         clock.let_pass(3600.0)
         clock.calendar += 2.0
-        assert calendar.believes(wall=clock.wall(), now=clock.now())
+        assert calendar.believes(moment(clock))
 
 
 @pytest.mark.parametrize("at", ["the start", "a later look"])

@@ -52,7 +52,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 30))
     def keep_alive(self, pick: int) -> None:
-        self.world.site.keep_alive(pick, HOST, self.world.now)
+        self.world.site.keep_alive(pick, HOST, self.world.at)
         self.world.settle()
 
     @precondition(lambda self: self.world.orders)

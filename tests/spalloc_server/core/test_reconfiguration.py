@@ -70,8 +70,8 @@ def test_nothing_is_told_when_nothing_changed() -> None:
 def test_a_job_whose_machine_is_taken_away_is_ended_and_its_boards_are_switched_off_first() -> None:
     world = World(machine(name="a"), machine(name="b"))
     job = _ready(world)
-    world.site.reconfigure([machine(name="b")], wall=world.wall, now=world.now)
-    world.site.decide(world.now, wall=world.wall)
+    world.site.reconfigure([machine(name="b")], world.at)
+    world.site.decide(world.at)
     off, change = world.site.take_effects().orders
     assert isinstance(off, PowerOrder)
     assert not off.on
@@ -291,7 +291,7 @@ class Reconfigurations(RuleBasedStateMachine):
     def bmp_falls_silent_or_answers(self, data: st.DataObject, *, silent: bool) -> None:
         frames = [(one.name, frame) for one in self.world.machines for frame in one.bmps]
         name, frame = data.draw(st.sampled_from(sorted(frames)), "which frame")
-        self.world.site.frame_silent(name, frame, "it is silent" if silent else None, self.world.now)
+        self.world.site.frame_silent(name, frame, "it is silent" if silent else None, self.world.at)
         self.world.settle()
 
     @rule(seconds=st.sampled_from([0.0, 6.0, 4000.0]))
@@ -302,7 +302,7 @@ class Reconfigurations(RuleBasedStateMachine):
     def quieten(self) -> None:
         """Healthy hardware, and time for it: all boards are jobs' or free."""
         for name, frame in list(self.world.site.silent.why):
-            self.world.site.frame_silent(name, frame, None, self.world.now)
+            self.world.site.frame_silent(name, frame, None, self.world.at)
         self.world.settle()
         for _ in range(8):
             self.world.answer_all()

@@ -23,7 +23,7 @@ def out(world: World) -> set[Board]:
 
 def report(world: World, key: BoardKey, *hosts: str, text: str = "smoke") -> None:
     for host in hosts:
-        world.site.report_problem(key, host, text, world.now)
+        world.site.report_problem(key, host, text, world.at)
         world.settle()
 
 

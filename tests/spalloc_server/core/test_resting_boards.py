@@ -23,7 +23,7 @@ def a_world() -> World:
 def report(world: World, text: str = "smoke") -> None:
     """Have enough users report the board."""
     for host in ("a", "b", "c"):
-        world.site.report_problem(KEY, host, text, world.now)
+        world.site.report_problem(KEY, host, text, world.at)
     world.settle()
 
 
@@ -47,7 +47,7 @@ def seconds_until_next_order(world: World, limit: float = 2 * DAY) -> float:
 
 def silence(world: World, why: str | None) -> None:
     frame = world.machines[0].places[BOARD].in_frame
-    world.site.frame_silent("m", frame, why, world.now)
+    world.site.frame_silent("m", frame, why, world.at)
     world.settle()
 
 
@@ -74,7 +74,7 @@ def test_a_server_that_was_paused_over_the_end_of_two_rests_goes_on() -> None:
     world.answer_all()
     # The timer of the rest that was cut short and that of the next one come in one turn.
     world.now += 1000.0
-    world.site.tick(world.now, wall=world.wall)
+    world.site.tick(world.at)
     world.settle()
     assert [order.boards for order in world.orders] == [{BOARD}]
 
@@ -128,11 +128,11 @@ def test_a_reported_board_that_will_not_go_off_is_tried_soon_and_rests_once_it_i
 def test_a_host_that_reports_a_board_in_a_loop_is_in_the_log_once() -> None:
     world = a_world()
     for number in range(100):
-        world.site.report_problem(KEY, "a", f"smoke {number}", world.now)
+        world.site.report_problem(KEY, "a", f"smoke {number}", world.at)
     world.settle()
     assert [notice.text for notice in world.warnings] == ["m (0, 0, 0) is reported by a: smoke 0"]
     for host in ("b", "c"):
-        world.site.report_problem(KEY, host, "", world.now)
+        world.site.report_problem(KEY, host, "", world.at)
     world.settle()
     assert world.board_records[KEY].aside == "3 hosts reported it: smoke 99", "what was said last counts"
 
@@ -145,7 +145,7 @@ def test_reports_of_a_board_that_is_looked_after_already_are_neither_logged_nor_
     changes = world.site.changes
     for number in range(100):
         for host in ("a", "b", "c", "d"):
-            world.site.report_problem(KEY, host, f"smoke {number}", world.now)
+            world.site.report_problem(KEY, host, f"smoke {number}", world.at)
             world.settle()
     assert len(world.warnings) == before
     assert world.site.changes == changes
@@ -156,7 +156,7 @@ def test_reports_of_a_board_that_its_job_still_has_are_logged_no_more_once_there
     job = world.create(JobRequest(Boards(3)))
     world.site.machines["m"] = replace(world.site.machines["m"], reports_to_set_aside=1)
     for number in range(300):
-        world.site.report_problem(KEY, "a", f"smoke {number}", world.now)
+        world.site.report_problem(KEY, "a", f"smoke {number}", world.at)
         world.settle()
     assert len(world.warnings) == 1
     world.destroy(job)
@@ -182,7 +182,7 @@ def test_what_users_said_of_a_board_still_counts_when_it_goes_from_job_to_job() 
     for host in ("e", "f", "g"):
         job = world.create(JobRequest(Boards(3)), host=host)
         world.answer_all()
-        world.site.report_problem(KEY, host, "smoke", world.now)
+        world.site.report_problem(KEY, host, "smoke", world.at)
         world.destroy(job)
         world.answer_all()
     assert world.site.boards_in_care()[KEY] == "3 hosts reported it: smoke"
@@ -205,7 +205,7 @@ def test_a_reported_board_that_passed_its_test_after_a_day_is_well() -> None:
     seconds_until_next_order(world)
     world.answer_all()
     assert world.board_records == {}
-    world.site.keep_alive(1, HOST, world.now)
+    world.site.keep_alive(1, HOST, world.at)
     assert world.site.boards_in_care() == {}
 
 

@@ -12,6 +12,7 @@ from spalloc_server.core.jobs import Asked, first_job
 from spalloc_server.core.life import LIFE, Happening, after
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spalloc_server.core.site import JOBS_A_TICK
+from spalloc_server.moment import Moment
 from spalloc_server.store.records import to_text
 from spinnaker.geometry import Board, Link, Size
 from tests.spalloc_server.core.driver import HOST, World, is_carrying, machine
@@ -89,7 +90,7 @@ def test_a_job_that_is_not_kept_alive_is_destroyed() -> None:
     job = world.create(THREE, keepalive=60.0)
     world.answer_all()
     world.wait(50.0)
-    world.site.keep_alive(job, HOST, world.now)
+    world.site.keep_alive(job, HOST, world.at)
     world.wait(59.0)
     assert world.record(job).state is JobState.ready
     world.wait(1.5)
@@ -110,7 +111,7 @@ def test_a_job_without_keepalive_lives_until_it_is_destroyed() -> None:
 def test_keeping_a_job_alive_from_elsewhere_is_noted() -> None:
     world = World()
     job = world.create(ONE)
-    world.site.keep_alive(job, "203.0.113.9", world.now)
+    world.site.keep_alive(job, "203.0.113.9", world.at)
     world.settle()
     assert world.job_records[job].keepalive_host == "203.0.113.9"
 
@@ -269,7 +270,7 @@ def test_a_sick_board_is_tried_again_later_each_time_after_a_longer_rest() -> No
         (test,) = world.orders
         assert test.on
         rests.append(world.now - since)
-        world.site.keep_alive(job, HOST, world.now)
+        world.site.keep_alive(job, HOST, world.at)
         world.answer(test, {Board(0, 0, 0): "dead"})
         world.answer_all()
     assert rests == sorted(rests)
@@ -384,7 +385,7 @@ def test_a_board_that_enough_users_report_is_set_aside_when_its_job_gives_it_bac
     for number, host in enumerate(("10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.3")):
         job = world.create(JobRequest(Boards(3)), host=host, keepalive=None)
         world.answer_all()
-        world.site.report_problem(key, host, f"link errors {number}", world.now)
+        world.site.report_problem(key, host, f"link errors {number}", world.at)
         world.settle()
         assert world.record(job).state is JobState.ready, "whoever has the board keeps it"
         world.destroy(job)
@@ -406,7 +407,7 @@ def test_a_free_board_that_enough_hosts_report_is_set_aside_at_once() -> None:
     world = World(machine(1, 1))
     world.lend(BoardKey("m", Board(0, 0, 0)), "a", "b", "c")
     for host in ("a", "b", "c"):
-        world.site.report_problem(BoardKey("m", Board(0, 0, 0)), host, "", world.now)
+        world.site.report_problem(BoardKey("m", Board(0, 0, 0)), host, "", world.at)
         world.settle()
     world.answer_all()
     whole = world.create(JobRequest(Boards(3)))
@@ -421,7 +422,7 @@ def test_a_board_that_is_reported_while_it_cools_down_is_not_given_to_jobs_eithe
         world.wait(31.0)
         world.lend(key, host)
     for host in ("a", "b", "c"):
-        world.site.report_problem(key, host, "smoke", world.now)
+        world.site.report_problem(key, host, "smoke", world.at)
         world.settle()
     waiting = world.create(THREE, keepalive=None)
     world.wait(31.0)
@@ -442,12 +443,12 @@ def test_a_reported_board_rests_its_time_whatever_its_bmp_does() -> None:
     key = BoardKey("m", Board(0, 0, 0))
     world.lend(key, "a", "b", "c")
     for host in ("a", "b", "c"):
-        world.site.report_problem(key, host, "smoke", world.now)
+        world.site.report_problem(key, host, "smoke", world.at)
     world.settle()
     world.answer_all()
     frame = world.machines[0].places[key.board].in_frame
     for why in ("no answer", None):
-        world.site.frame_silent("m", frame, why, world.now)
+        world.site.frame_silent("m", frame, why, world.at)
         world.settle()
     assert not world.orders
     assert key in world.site.boards_in_care()
@@ -478,7 +479,7 @@ IMPOSSIBLE = JobRequest(Boards(999))
 
 def _destroy_all(world: World) -> None:
     for job in list(world.site.jobs):
-        world.site.destroy_job(job, None, wall=world.wall, now=world.now)
+        world.site.destroy_job(job, None, world.at)
 
 
 @pytest.mark.parametrize(
@@ -514,7 +515,7 @@ def test_thousands_of_jobs_whose_time_is_up_at_once_end_some_at_a_time() -> None
         deadline = world.site.next_deadline()
         assert deadline is not None
         assert deadline <= world.now, "the rest is due at once"
-        world.site.tick(world.now, wall=world.wall)
+        world.site.tick(world.at)
         world.settle()
         ends.append(before - len(world.site.jobs))
     assert sum(ends) == len(jobs)
@@ -526,11 +527,11 @@ def test_any_number_of_jobs_that_can_never_run_may_come_at_once(monkeypatch: pyt
     world = World()
     jobs = [
         world.site.create_job(
-            IMPOSSIBLE, Asked((999,), {}), owner="me", keepalive=1.0, host=HOST, wall=0.0, now=0.0
+            IMPOSSIBLE, Asked((999,), {}), owner="me", keepalive=1.0, host=HOST, at=Moment(0.0, 0.0)
         )
         for _ in range(9)
     ]
-    world.site.decide(0.0, wall=0.0)
+    world.site.decide(Moment(0.0, 0.0))
     unrecorded = [world.site.ended_record(job) for job in jobs]
     assert all(unrecorded), "what is still to be recorded is never forgotten"
     world.settle()
@@ -542,9 +543,7 @@ def test_a_job_that_can_never_run_leaves_no_more_than_a_line() -> None:
     name = "x" * 256
     request = JobRequest(AnyBoard(), machine=None, tags=frozenset({name}), max_dead_links=3)
     asked = Asked((), {"tags": [name], "max_dead_links": 3})
-    job = world.site.create_job(
-        request, asked, owner="me", keepalive=None, host=HOST, wall=world.wall, now=world.now
-    )
+    job = world.site.create_job(request, asked, owner="me", keepalive=None, host=HOST, at=world.at)
     world.settle()
     record = world.job_records[job]
     assert record.reason is not None

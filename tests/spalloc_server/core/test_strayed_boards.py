@@ -17,7 +17,7 @@ RESET = "it was reset"
 
 
 def stray(world: World, number: int, *boards: Board) -> None:
-    world.site.boards_strayed("m", number, dict.fromkeys(boards, RESET), world.now)
+    world.site.boards_strayed("m", number, dict.fromkeys(boards, RESET), world.at)
     world.settle()
 
 

@@ -13,6 +13,7 @@ from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import SLICE_STEPS
+from spalloc_server.moment import Moment
 from spalloc_server.operation.reloading import MOST_HELD_SECONDS, ROUNDS, WOULD_END_JOBS, Effect, Reloading
 from spalloc_server.service import Service
 from spinnaker.geometry import Board, Size
@@ -52,7 +53,7 @@ class _Reload:
     def come(self) -> None:
         site, wall, now = self.service.engine.site, self.clock.wall(), self.clock.now()
         for what in itertools.islice(self._requests, AT_ONCE):
-            site.create_job(what, Asked((), {}), owner="me", keepalive=None, host="", wall=wall, now=now)
+            site.create_job(what, Asked((), {}), owner="me", keepalive=None, host="", at=Moment(now, wall))
             self.came += 1
 
     async def let_others_go_on(self, _seconds: float) -> None:

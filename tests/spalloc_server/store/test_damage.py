@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
+from spalloc_server.clock import moment
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
@@ -92,8 +93,7 @@ class Started:
                 owner="me",
                 keepalive=None,
                 host="here",
-                wall=self.wall(),
-                now=self.now(),
+                at=moment(self),
             )
             numbers.append(job)
             self.engine.event()
@@ -103,7 +103,7 @@ class Started:
         return numbers[0]
 
     def destroy(self, number: int) -> None:
-        self.site.destroy_job(number, "enough", wall=self.wall(), now=self.now())
+        self.site.destroy_job(number, "enough", moment(self))
         self.process.enter(self.engine.event)
         self.let_work()
 

@@ -12,7 +12,7 @@ import msgspec
 
 from spalloc_client.states import JobState
 from spalloc_client.wire import Json
-from spalloc_server.clock import Clock
+from spalloc_server.clock import Clock, moment
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
@@ -270,16 +270,15 @@ class Commands:
             owner=owner,
             keepalive=keepalive,
             host=caller.host,
-            wall=self._clock.wall(),
-            now=self._clock.now(),
+            at=moment(self._clock),
         )
 
     def _job_keepalive(self, caller: Caller, number: int) -> Json:
-        self._site.keep_alive(number, caller.host, self._clock.now())
+        self._site.keep_alive(number, caller.host, moment(self._clock))
         return None
 
     def _get_job_state(self, caller: Caller, number: int) -> Reply:
-        job = self._site.keep_alive(number, caller.host, self._clock.now())
+        job = self._site.keep_alive(number, caller.host, moment(self._clock))
         if job is not None:
             record = job.record
             return {
@@ -302,7 +301,7 @@ class Commands:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
     def _get_job_machine_info(self, caller: Caller, number: int) -> Json:
-        job = self._site.keep_alive(number, caller.host, self._clock.now())
+        job = self._site.keep_alive(number, caller.host, moment(self._clock))
         allocation = None if job is None else job.record.allocation
         if allocation is None:
             return dict.fromkeys(("width", "height", "connections", "machine_name", "boards"))
@@ -325,13 +324,13 @@ class Commands:
 
     def _power_on(self, caller: Caller, number: int) -> Json:
         self._check_trust(caller, number)
-        self._site.keep_alive(number, caller.host, self._clock.now())
+        self._site.keep_alive(number, caller.host, moment(self._clock))
         self._site.set_power(number, on=True)
         return None
 
     def _power_off(self, caller: Caller, number: int) -> Json:
         self._check_trust(caller, number)
-        self._site.keep_alive(number, caller.host, self._clock.now())
+        self._site.keep_alive(number, caller.host, moment(self._clock))
         self._site.set_power(number, on=False)
         return None
 
@@ -345,7 +344,7 @@ class Commands:
         self._check_trust(caller, number)
         if reason is not None and len(reason) > LONGEST_REASON:
             reason = reason[: LONGEST_REASON - 1] + "…"
-        self._site.destroy_job(number, reason, by=caller.host, wall=self._clock.wall(), now=self._clock.now())
+        self._site.destroy_job(number, reason, moment(self._clock), by=caller.host)
         return None
 
     def _list_jobs(self, _caller: Caller) -> Encoded | LongReply:
@@ -420,7 +419,7 @@ class Commands:
             )
         where = [f"{name} {value}" for name, value in (("x", x), ("y", y), ("p", p)) if value is not None]
         text = ", ".join([*where, *([description] if description else [])])
-        self._site.report_problem(key, caller.host, text, self._clock.now())
+        self._site.report_problem(key, caller.host, text, moment(self._clock))
         return None
 
     def _where_is(self, _caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:

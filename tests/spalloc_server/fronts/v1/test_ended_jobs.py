@@ -21,6 +21,7 @@ from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
 from spalloc_server.fronts.v1.listing import Encoded, Later
 from spalloc_server.hardware.bmps import Bmps
+from spalloc_server.moment import Moment
 from spalloc_server.service import Service
 from spalloc_server.store.database import Store
 from spalloc_server.store.keeping import HistoryLimits
@@ -69,7 +70,7 @@ class Front:
         limit: int,
         write: Callable[[Sequence[JobRecord]], bytes],
     ) -> bytes:
-        self.site.decide(0.0, wall=0.0)
+        self.site.decide(Moment(0.0, 0.0))
         self.store.write(self.site.take_effects().jobs, {})
         return write(self.store.ended_jobs(owner, machine, limit))
 
@@ -101,7 +102,7 @@ def test_ended_jobs_are_listed_latest_first_with_why_and_when() -> None:
     front = Front()
     for _ in range(3):
         front.run("create_job", 3, owner="jane", keepalive=None)
-    front.site.decide(0.0, wall=0.0)
+    front.site.decide(Moment(0.0, 0.0))
     for job in (2, 1):
         front.run("destroy_job", job, f"enough of {job}")
     assert _ids(front.ended()) == [2, 1]
@@ -119,7 +120,7 @@ def test_ended_jobs_can_be_asked_for_by_owner_and_machine() -> None:
     front = Front()
     for owner, name in (("jane", "a"), ("joe", "a"), ("jane", "b"), ("joe", "b")):
         front.run("create_job", 3, owner=owner, machine=name)
-    front.site.decide(0.0, wall=0.0)
+    front.site.decide(Moment(0.0, 0.0))
     for job in (1, 2, 3, 4):
         front.run("destroy_job", job)
     assert _ids(front.ended(owner="jane")) == [3, 1]
@@ -211,7 +212,7 @@ def test_only_the_host_that_created_a_job_may_end_it_where_the_site_says_so() ->
     front = Front()
     front.commands.trust = Trust(Control.OWNER, Networks((ip_network("10.9.0.0/16"),)))
     front.run("create_job", owner="jane")
-    front.site.decide(0.0, wall=0.0)
+    front.site.decide(Moment(0.0, 0.0))
     # Looking at a job makes nobody its owner.
     front.run("get_job_state", 1, host="10.0.0.2")
     for command in ("destroy_job", "power_off_job_boards", "power_on_job_boards"):
