@@ -85,7 +85,9 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
         if re.search(r"^def main\(", _text(path), re.MULTILINE)
     }
     # `spalloc-server check` and the like: commands of a command.
-    within = {f"spalloc_server.scripts.{name}:main" for name in ("check", "convert", "reload")}
+    within = {
+        f"spalloc_server.scripts.{name}:main" for name in ("backup", "check", "convert", "reload", "restore")
+    }
     assert set(PROJECT["project"]["scripts"].values()) == present - within
 
 

@@ -128,7 +128,7 @@ class Service:
             found = str(error)
         if found is not None:
             _log.critical(
-                "the records in %s are damaged: %s; make a backup of what there is, and start again with "
+                "the records in %s are damaged: %s; copy the file as it is, and start again with "
                 "--set-aside-unreadable",
                 self.configuration.state,
                 found,

@@ -1,6 +1,8 @@
 # How things are said to people in more than one place. What is said otherwise stands where it is known.
 """Words."""
 
+from datetime import UTC, datetime
+
 from spalloc_client._version import __version__
 
 
@@ -14,6 +16,11 @@ def there_are(number: int, noun: str, *, past: bool = False) -> str:
     return (
         f"{counted(number, noun)} {('was' if past else 'is') if number == 1 else ('were' if past else 'are')}"
     )
+
+
+def moment(seconds: float) -> str:
+    """Return a moment of Unix time, such as "2026-11-30 at 09:41:00 UTC"."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d at %H:%M:%S UTC")
 
 
 _OURS = ("spinnaker", "spinnaker_virtual", "spalloc_client", "spalloc_server")

@@ -23,6 +23,8 @@ COMMANDS = {
     "simulate": ["simulate", "trace.csv", "--machine", "2x2"],
     "simulate --json": ["simulate", "trace.csv", "--machine", "2x2", "--json"],
     "reload --help": ["reload", "--help"],
+    "backup --help": ["backup", "--help"],
+    "restore --help": ["restore", "--help"],
     "check --help": ["check", "--help"],
     "--help": ["--help"],
     "--version": ["--version"],

@@ -57,7 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
         prog="spalloc-server",
         description="Share a site's SpiNNaker boards among jobs.",
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
-        "spalloc-server reload CONFIG.toml, spalloc-server convert OLD.cfg, spalloc-server simulate TRACE.csv",
+        "spalloc-server reload CONFIG.toml, spalloc-server backup CONFIG.toml FILE, "
+        "spalloc-server restore CONFIG.toml FILE, spalloc-server convert OLD.cfg, spalloc-server simulate TRACE.csv",
     )
     site = parser.add_mutually_exclusive_group(required=True)
     site.add_argument(
@@ -310,6 +311,12 @@ def _with_options(configuration: "Configuration", arguments: argparse.Namespace)
     )
 
 
+def _backup(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.backup import main as backup
+
+    return backup(words)
+
+
 def _check(words: Sequence[str]) -> int:
     from spalloc_server.scripts.check import main as check
 
@@ -328,6 +335,12 @@ def _reload(words: Sequence[str]) -> int:
     return reload(words)
 
 
+def _restore(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.restore import main as restore
+
+    return restore(words)
+
+
 def _simulate(words: Sequence[str]) -> int:
     from spalloc_server.simulate.command import main as simulate
 
@@ -335,8 +348,10 @@ def _simulate(words: Sequence[str]) -> int:
 
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "backup": _backup,
     "check": _check,
     "convert": _convert,
     "reload": _reload,
+    "restore": _restore,
     "simulate": _simulate,
 }

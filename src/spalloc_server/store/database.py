@@ -25,6 +25,7 @@ from spalloc_server.store.opening import (
     move_log,
     prepare,
     read_log,
+    refuse_newer,
     unmark_running,
 )
 from spalloc_server.store.recalling import (
@@ -82,6 +83,8 @@ class Store:
         """Whether the database is open; while its files are put back into their places it may not be."""
         self._files = None if path is None else Files(path)
         try:
+            if path is not None:
+                refuse_newer(path, self._name)
             if self._reserve is not None:
                 # Even to be opened, a database needs room.
                 self._reserve.release()
@@ -151,7 +154,9 @@ class Store:
 
     def _unusable(self, error: Exception) -> StoreError:
         what_then = (
-            "; put back a backup, or move it away to begin without records" if is_damage(error) else ""
+            "; put back a backup with spalloc-server restore, or move it away to begin without records"
+            if is_damage(error)
+            else ""
         )
         return StoreError(f"can't use {self._name} for the server's records: {error}{what_then}")
 

@@ -3,11 +3,17 @@
 # Faults that may pass are sqlite3.OperationalError, so that a write is tried again; others end the server.
 """What can be wrong with the store."""
 
+import contextlib
 import sqlite3
+from collections.abc import Callable, Iterator
 
 
 class StoreError(Exception):
     """The store can't be used; the message says which file, and why."""
+
+
+class InUseError(StoreError):
+    """Another server uses the store."""
 
 
 class MisplacedError(sqlite3.OperationalError):
@@ -17,8 +23,8 @@ class MisplacedError(sqlite3.OperationalError):
 def damaged(name: str, why: object) -> StoreError:
     """Return what to say of a file that SQLite can't make sense of."""
     return StoreError(
-        f"{name} is damaged ({why}); put back a backup, or start with --set-aside-unreadable "
-        "to go on with what can be read"
+        f"{name} is damaged ({why}); put back a backup with spalloc-server restore, or start with "
+        "--set-aside-unreadable to go on with what can be read"
     )
 
 
@@ -29,3 +35,14 @@ def is_damage(error: BaseException) -> bool:
         return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@contextlib.contextmanager
+def telling_of_damage(say: Callable[[object], str]) -> Iterator[None]:
+    """Turn what SQLite says of a damaged file within the block into a StoreError, with what `say` makes of it."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if not is_damage(error):
+            raise
+        raise StoreError(say(error)) from error

@@ -9,9 +9,9 @@ import os
 import sqlite3
 from pathlib import Path
 
-from spalloc_server.store.errors import MisplacedError, StoreError
+from spalloc_server.store.errors import InUseError, MisplacedError, StoreError
 
-_BESIDE = ("-wal", "-shm")
+BESIDE = ("-wal", "-shm")
 """What SQLite adds to the name of a database for the files that belong to it."""
 
 Identity = tuple[int, int]
@@ -33,7 +33,7 @@ class Files:
 
     def note(self) -> None:
         """Take the files that are there for the right ones from now on; called once SQLite has made them."""
-        names = (str(self.path), *(str(_beside(self.path, suffix)) for suffix in _BESIDE))
+        names = (str(self.path), *(str(beside(self.path, suffix)) for suffix in BESIDE))
         self._known = {name: _identity(name) for name in names}
 
     def missing(self) -> list[str]:
@@ -59,8 +59,8 @@ class Files:
 
     def drop_rest(self) -> None:
         """Remove what a database that is not used any more left beside it."""
-        for suffix in _BESIDE:
-            _beside(self.path, suffix).unlink(missing_ok=True)
+        for suffix in BESIDE:
+            beside(self.path, suffix).unlink(missing_ok=True)
 
     def release(self) -> None:
         """Let other servers use the database; does nothing the second time.
@@ -105,16 +105,17 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def free_name(path: Path) -> Path:
-    """Return the first name beside `path` that a damaged file can be kept under."""
+def free_name(path: Path, why: str = "damaged") -> Path:
+    """Return the first name beside `path` that a file can be kept under that is not used any more; `why` is in it."""
     return next(
         name
         for number in range(1, 1_000_000)
-        if not (name := path.with_name(f"{path.name}.damaged-{number}")).exists()
+        if not (name := path.with_name(f"{path.name}.{why}-{number}")).exists()
     )
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def beside(path: Path, suffix: str) -> Path:
+    """Return the name of a file that belongs to a database."""
     return path.with_name(path.name + suffix)
 
 
@@ -140,7 +141,12 @@ def _locked(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise StoreError(
+        raise InUseError(
             f"{path} is in use by another server; stop that one, or give another file"
         ) from error
+    status = os.fstat(descriptor)
+    if _identity(str(path)) != (status.st_dev, status.st_ino):
+        # A backup has taken its place meanwhile.
+        os.close(descriptor)
+        return _locked(path)
     return descriptor

@@ -5,16 +5,20 @@
 
 import logging
 import sqlite3
+import struct
 from pathlib import Path
 
 from spalloc_server.store import schema
 from spalloc_server.store.errors import StoreError
 from spalloc_server.store.left_log import LeftLog
+from spalloc_server.words import moment
 
 _log = logging.getLogger(__name__)
 
 LONGEST_LOG_BYTES = 8 * 1024 * 1024
 """What the write-ahead log keeps of the disk once it has been moved into the file."""
+_HEADER = struct.Struct(">60xi4xi")
+"""Where a database's file has its user_version and its application_id: https://www.sqlite.org/fileformat2.html."""
 _GO_ON = (
     "Jobs that are known go on, all other boards are switched off before a job gets them, and no ID is given again; "
     "--cold-start ends all jobs instead"
@@ -29,6 +33,7 @@ _LOST_INDEX = (
     f"whether the log is whole, or the last commands are missing. {_GO_ON}"
 )
 _DAMAGED_LOG = f"%s has a damaged write-ahead log: %s, and the commands in the others are lost; %s. {_GO_ON}"
+_BACKUP = f"%s is a backup, of %s: jobs that began since are unknown. {_GO_ON}"
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
@@ -66,7 +71,7 @@ def prepare(database: sqlite3.Connection, name: str) -> None:
     run = database.execute
     run("PRAGMA busy_timeout = 0")
     # Looked at before anything is changed.
-    version = _version(database, name)
+    version = version_of(database, name)
     # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
     # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
     run("PRAGMA synchronous = EXTRA")
@@ -87,8 +92,12 @@ def prepare(database: sqlite3.Connection, name: str) -> None:
     run("COMMIT")
 
 
-def _version(database: sqlite3.Connection, name: str) -> int:
-    """Return the version of the schema that the database has, 0 if it is new."""
+def version_of(database: sqlite3.Connection, name: str) -> int:
+    """Return the version of the schema that the database has, 0 if it is new.
+
+    Raises:
+        StoreError: It is newer than this server, or not a spalloc server's.
+    """
     run = database.execute
     (version,) = run("PRAGMA user_version").fetchone()
     (application,) = run("PRAGMA application_id").fetchone()
@@ -96,11 +105,31 @@ def _version(database: sqlite3.Connection, name: str) -> int:
     if tables and application != schema.APPLICATION:
         raise StoreError(f"{name} is another program's database; give another file")
     if not 0 <= version <= len(schema.MIGRATIONS):
-        raise StoreError(
-            f"{name} was written by a newer server (its records have version {version}, "
-            f"this server knows up to {len(schema.MIGRATIONS)}); start that one, or give another file"
-        )
+        raise StoreError(_too_new(name, version))
     return int(version)
+
+
+def _too_new(name: str, version: int) -> str:
+    return (
+        f"{name} was written by a newer server (its records have version {version}, "
+        f"this server knows up to {len(schema.MIGRATIONS)}), and is left as it is; use that one, or put back a backup "
+        "of this one's time with spalloc-server restore"
+    )
+
+
+def refuse_newer(path: Path, name: str) -> None:
+    """Do nothing, unless a newer server wrote a file; SQLite has no part in it, so that nothing is changed.
+
+    Raises:
+        StoreError: It did.
+        OSError: The file can't be read.
+    """
+    with path.open("rb") as file:
+        header = file.read(_HEADER.size)
+    if len(header) == _HEADER.size:
+        version, application = _HEADER.unpack(header)
+        if application == schema.APPLICATION and version > len(schema.MIGRATIONS):
+            raise StoreError(_too_new(name, version))
 
 
 def read_log(database: sqlite3.Connection, name: str, left: LeftLog) -> None:
@@ -129,6 +158,10 @@ def mark_running(database: sqlite3.Connection, name: str, left: LeftLog | None) 
     if run("PRAGMA journal_mode").fetchone()[0] != "wal":
         # Not every file system can have one.
         return
+    backed_up = run("SELECT value FROM counters WHERE name = 'backed_up'").fetchone()
+    if backed_up is not None:
+        when = moment(backed_up[0]) if backed_up[0] else "a time that it does not say"
+        _log.critical(_BACKUP, name, when)
     run("BEGIN")
     if left is not None and _may_lack_some(database, name, left):
         run("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1)")

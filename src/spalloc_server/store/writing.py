@@ -34,7 +34,7 @@ INSERT INTO counters (name, value) VALUES ('starts', 1) ON CONFLICT (name) DO UP
 def count_start(database: sqlite3.Connection) -> None:
     """Write something, and note that what was doubtful is decided: it is among what is written with this."""
     database.execute(_COUNT_STARTS)
-    database.execute("DELETE FROM counters WHERE name = 'doubtful'")
+    database.execute("DELETE FROM counters WHERE name IN ('doubtful', 'backed_up')")
 
 
 def put_jobs(database: sqlite3.Connection, jobs: Mapping[int, JobRecord]) -> None:

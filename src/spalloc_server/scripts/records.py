@@ -1,0 +1,78 @@
+# What `spalloc-server backup` and `spalloc-server restore` have in common: which records are meant, and how errors end.
+#
+# What is done with them stands in store/.
+"""Commands about the records."""
+
+import argparse
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from spalloc_client.scripts.outcome import SERVER_TROUBLE, CommandError
+from spalloc_server.config.document import load
+from spalloc_server.config.mistakes import ConfigurationError
+from spalloc_server.parsing import Parser
+from spalloc_server.store.errors import StoreError
+
+OF_THE_SERVICE = Path("/var/lib/spalloc/state")
+"""Where the service has its records, as its unit says."""
+
+
+def parse(parser: Parser, file: str, argv: Sequence[str]) -> tuple[argparse.Namespace, Path]:
+    """Return a command's arguments, and the records that they mean.
+
+    Args:
+        parser: Knows what else there is.
+        file: What the command's own file is for.
+        argv: The words that were typed.
+
+    Raises:
+        CommandError: The configuration can't be read.
+    """
+    parser.add_argument(
+        "configuration",
+        type=Path,
+        nargs="?",
+        metavar="CONFIG.toml",
+        help=f"the configuration of the server, which says where its records are (default: {OF_THE_SERVICE})",
+    )
+    parser.add_argument(
+        "--state", type=Path, metavar="RECORDS", help="the records, if the server got --state"
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help=file)
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.state is not None and arguments.configuration is not None:
+        parser.error("CONFIG.toml and --state both say where the records are: give one of them")
+    if arguments.configuration is None:
+        return arguments, arguments.state or OF_THE_SERVICE
+    try:
+        records = load(arguments.configuration).state
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        raise CommandError(
+            SERVER_TROUBLE, "so it is not known where the records are; name them with --state RECORDS"
+        ) from error
+    assert records is not None
+    return arguments, records
+
+
+def done(action: Callable[[], None]) -> int:
+    """Do what a command does, and return its exit status.
+
+    Raises:
+        CommandError: It could not be done.
+    """
+    try:
+        action()
+    except StoreError as error:
+        raise CommandError(SERVER_TROUBLE, str(error)) from error
+    except PermissionError as error:
+        what = f"{error.filename}: {error.strerror}"
+        raise CommandError(SERVER_TROUBLE, f"{what}; become root, or the server's user") from error
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+        raise CommandError(SERVER_TROUBLE, what) from error
+    except sqlite3.Error as error:
+        raise CommandError(SERVER_TROUBLE, f"the records can't be used: {error}") from error
+    return 0

@@ -1,0 +1,230 @@
+# Backups: all records as they were at one moment, in one file, of a server that runs or of one that does not.
+#
+# A backup says of itself that it is one, so that a server that starts from it doubts what it does not say, however the
+# file came into its place. Putting one back is restoring.py's subject.
+"""Making backups of the records."""
+
+import contextlib
+import errno
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spalloc_server.store.contents import Contents, contents_of
+from spalloc_server.store.errors import InUseError, StoreError, telling_of_damage
+from spalloc_server.store.files import BESIDE, Files, beside, sync_folder
+from spalloc_server.store.left_log import LeftLog
+from spalloc_server.store.opening import connect, connect_to_read, refuse_newer, version_of
+from spalloc_server.store.soundness import flaw
+
+BACKUP_SECONDS = 600.0
+"""How long a backup may take: until it is there, the server's write-ahead log grows with all that changes."""
+LEAST_LEFT_BYTES = 64 * 1024 * 1024
+"""How much room is left on the disk: for want of it, the server would drop its history."""
+_PAGES_AT_ONCE = 1024
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What systems say of a disk whose files can have one name only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that is on disk."""
+
+    of: Path
+    """The records."""
+    seconds: float
+    """The moment whose records it has, in Unix time."""
+    contents: Contents
+
+
+def back_up(records: Path, file: Path, *, overwrite: bool = False) -> Backup:
+    """Write all records as they are now to `file`, which appears under its name once it is whole, checked and on disk.
+
+    Args:
+        records: The database; a server may run with it.
+        file: Where the backup goes.
+        overwrite: Whether it may take the place of a file that is there.
+
+    Raises:
+        StoreError: There are no records, or they can't be backed up; or `file` is there already.
+        OSError: A file can't be read or written.
+        sqlite3.Error: The records can't be read, or the backup can't be written.
+    """
+    records = records.resolve()
+    if not records.exists():
+        raise StoreError(f"there are no records in {records}")
+    if file.exists() and (not overwrite or file.samefile(records)):
+        raise StoreError(_taken(file, records))
+    if not file.absolute().parent.is_dir():
+        raise StoreError(f"there is no folder {file.absolute().parent}; make it, or give another one")
+    refuse_newer(records, str(records))
+    until = time.monotonic() + BACKUP_SECONDS
+
+    def damaged(why: object) -> str:
+        return (
+            f"{records} is damaged ({why}), so there is no backup of it; copy it as it is, with its -wal and -shm, and "
+            "start the server with --set-aside-unreadable to go on with what can be read"
+        )
+
+    with unfinished(file) as copy, telling_of_damage(damaged):
+        seconds = _copy(records, copy, until)
+        with contextlib.closing(connect(copy)) as database:
+            if not version_of(database, str(records)):
+                raise StoreError(f"there are no records in {records}")
+            # In one file. As it is otherwise: an older server's can be put back by that one.
+            database.execute("PRAGMA journal_mode = DELETE")
+            found = flaw(database, lambda: time.monotonic() > until, thorough=True)
+            if found is not None:
+                raise StoreError(damaged(found))
+            _look_at_the_clock(until)
+            mark_as_backup(database, seconds)
+            contents = contents_of(database)
+        _sync(copy)
+        _name(copy, file, records, overwrite=overwrite)
+        sync_folder(file)
+    return Backup(records, seconds, contents)
+
+
+def mark_as_backup(database: sqlite3.Connection, seconds: float | None) -> None:
+    """Note in a database that there may be more than it says: jobs that had boards, and IDs that were given.
+
+    Args:
+        database: A whole one.
+        seconds: The moment whose records it has, in Unix time; None if that is not known.
+    """
+    run = database.execute
+    run("BEGIN")
+    run("DELETE FROM counters WHERE name = 'running'")
+    run("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1), ('backed_up', ?)", (int(seconds or 0),))
+    run("COMMIT")
+
+
+def _copy(records: Path, copy: Path, until: float) -> float:
+    """Copy records, and return the moment whose records these are."""
+    try:
+        files = Files(records)
+    except InUseError:
+        return _copy_in_use(records, copy, until)
+    try:
+        # Nobody writes to them, and SQLite must not: it would move the log of a server that was killed.
+        copy_files(records, copy)
+    finally:
+        files.release()
+    left = LeftLog(copy)
+    with contextlib.closing(connect(copy)) as database:
+        database.execute("PRAGMA user_version").fetchone()
+        left.look_again()
+    if left.flaw is not None:
+        raise StoreError(
+            f"{records} has a damaged write-ahead log ({left.flaw}), so there is no backup of it; start the server, "
+            "which goes on with what can be used and keeps the damaged log, and make the backup then"
+        )
+    return time.time()
+
+
+def _copy_in_use(records: Path, copy: Path, until: float) -> float:
+    def look(_: int, __: int, ___: int) -> None:
+        _look_at_the_clock(until)
+
+    with (
+        contextlib.closing(connect_to_read(records)) as source,
+        contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as target,
+    ):
+        # Of one moment, however long it takes and whatever the server writes meanwhile.
+        source.execute("BEGIN")
+        pages, page_bytes = (
+            source.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+        )
+        source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        seconds = time.time()
+        need_room(copy, pages * page_bytes)
+        source.backup(target, pages=_PAGES_AT_ONCE, progress=look)
+    return seconds
+
+
+def _look_at_the_clock(until: float) -> None:
+    if time.monotonic() > until:
+        raise StoreError(
+            f"the backup is not done after {BACKUP_SECONDS:g} s, and is given up; put it on a faster disk, or keep "
+            "less history (history.megabytes)"
+        )
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy a database that nobody uses, with what lies beside it.
+
+    Raises:
+        StoreError: There is no room.
+        OSError: It can't be copied.
+    """
+    names = [(source, target), *((beside(source, suffix), beside(target, suffix)) for suffix in BESIDE)]
+    present = [(name, to) for name, to in names if name.exists()]
+    need_room(target, sum(name.stat().st_size for name, _ in present))
+    for name, to in present:
+        shutil.copyfile(name, to)
+
+
+def need_room(file: Path, size: int) -> None:
+    """Do nothing, if there is room for so many bytes on a file's disk.
+
+    Raises:
+        StoreError: There is not.
+    """
+    free = shutil.disk_usage(file.parent).free
+    if free < size + LEAST_LEFT_BYTES:
+        raise StoreError(
+            f"there is no room in {file.absolute().parent}: {size / 1e6:.0f} MB are needed, and "
+            f"{LEAST_LEFT_BYTES / 1e6:.0f} MB are to be left of the {free / 1e6:.0f} MB there are; make room, or give "
+            "another folder"
+        )
+
+
+@contextlib.contextmanager
+def unfinished(file: Path) -> Iterator[Path]:
+    """Give an empty file beside `file`, for its owner only, that is gone at the end unless it got another name."""
+    descriptor, name = tempfile.mkstemp(
+        prefix=f".{file.name}.", suffix=".unfinished", dir=file.absolute().parent
+    )
+    os.close(descriptor)
+    copy = Path(name)
+    try:
+        yield copy
+    finally:
+        for suffix in ("", *BESIDE, "-journal"):
+            beside(copy, suffix).unlink(missing_ok=True)
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _name(copy: Path, file: Path, records: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        copy.replace(file)
+        return
+    try:
+        # Unlike a renaming, a link takes nobody's place.
+        os.link(copy, file)
+    except FileExistsError as error:
+        raise StoreError(_taken(file, records)) from error
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if file.exists():
+            raise StoreError(_taken(file, records)) from error
+        copy.rename(file)
+
+
+def _taken(file: Path, records: Path) -> str:
+    if file.exists() and file.samefile(records):
+        return f"{file} holds the records themselves; give another file for the backup"
+    return f"{file} is there already; give another name, or --overwrite to put the new backup in its place"

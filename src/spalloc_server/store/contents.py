@@ -1,0 +1,55 @@
+# What the records in a database say, told in two lines: for whoever makes a backup, or puts one back.
+"""What is in a database."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from spalloc_server.store.history import count_ended
+from spalloc_server.store.recalling import Unreadable, read_boards, read_jobs
+from spalloc_server.words import counted
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a database holds."""
+
+    jobs: int
+    """Jobs that have not ended and can be read."""
+    boards: int
+    """Boards that these jobs have."""
+    ended: int
+    """Jobs that have ended."""
+    aside: int
+    """Boards that were not given to jobs, since they failed or were reported."""
+    unreadable: tuple[Unreadable, ...]
+    """Jobs that have not ended and can't be read."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield lines that say it."""
+        yield (
+            f"  {counted(self.jobs, 'live job')} with {counted(self.boards, 'board')}, "
+            f"{counted(self.ended, 'ended job')}, {counted(self.aside, 'board')} set aside"
+        )
+        if self.unreadable:
+            first = self.unreadable[0]
+            yield (
+                f"  {counted(len(self.unreadable), 'live job')} that can't be read, the first is job {first.id}: "
+                f"{first.why}; a server starts from these records with --set-aside-unreadable"
+            )
+
+
+def contents_of(database: sqlite3.Connection) -> Contents:
+    """Return what a database holds that this server or an older one wrote.
+
+    Raises:
+        sqlite3.Error: It can't be read.
+    """
+    jobs, unreadable = read_jobs(database, 0)
+    return Contents(
+        jobs=len(jobs),
+        boards=sum(len(job.allocation.boards) for job in jobs if job.allocation is not None),
+        ended=count_ended(database),
+        aside=sum(board.aside is not None for board in read_boards(database).values()),
+        unreadable=tuple(unreadable),
+    )

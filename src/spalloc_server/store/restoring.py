@@ -1,0 +1,129 @@
+# Putting a backup back in the place of the records, which no server may use meanwhile.
+#
+# What follows from records that are old is decided at the next start, as for a write-ahead log that was lost: what a
+# backup does not say is doubtful.
+"""Putting backups back."""
+
+import contextlib
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from spalloc_server.core.jobs import IDS_A_SECOND
+from spalloc_server.store.backup import copy_files, mark_as_backup, unfinished
+from spalloc_server.store.contents import Contents, contents_of
+from spalloc_server.store.errors import InUseError, StoreError, telling_of_damage
+from spalloc_server.store.files import BESIDE, Files, beside, free_name, sync_folder
+from spalloc_server.store.opening import connect, prepare, refuse_newer
+from spalloc_server.store.recalling import LARGEST_ID, read_next_job
+from spalloc_server.store.soundness import flaw
+
+ROOT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A backup that is in the place of the records."""
+
+    records: Path
+    seconds: float | None
+    """The moment whose records these are, in Unix time; None if the backup doesn't say."""
+    contents: Contents
+    kept: Path | None
+    """Where the records are that were there before; None if there were none."""
+
+
+def restore(file: Path, records: Path) -> Restored:
+    """Put a backup in the place of the records; those that are there are kept beside it.
+
+    Args:
+        file: The backup; it stays as it is.
+        records: Where the server has its records.
+
+    Raises:
+        StoreError: A server has the records, or the backup can't be used.
+        OSError: A file can't be read or written.
+        sqlite3.Error: The new records can't be written.
+    """
+    records = records.resolve()
+    _look_at(file, records)
+    existed = records.exists()
+    owner = (records if existed else records.parent).stat()
+    try:
+        files = Files(records)
+    except InUseError as error:
+        raise StoreError(
+            f"a server runs with the records in {records}; stop it, and type this again"
+        ) from error
+    try:
+        with unfinished(records) as copy:
+            # The backup itself is never opened: SQLite would write beside it.
+            copy_files(file, copy)
+            seconds, contents = _make_ready(copy, file)
+            if os.geteuid() == ROOT:
+                os.chown(copy, owner.st_uid, owner.st_gid)
+            kept = _keep(records) if existed and records.stat().st_size else None
+            for suffix in BESIDE:
+                beside(records, suffix).unlink(missing_ok=True)
+            copy.replace(records)
+            sync_folder(records)
+            existed = True
+    finally:
+        if not existed:
+            # Made by looking whether a server has it.
+            records.unlink(missing_ok=True)
+        files.release()
+    return Restored(records, seconds, contents, kept)
+
+
+def _look_at(file: Path, records: Path) -> None:
+    if not file.exists():
+        raise StoreError(f"there is no {file}; name the backup that is to be put back")
+    if not file.is_file() or not file.stat().st_size:
+        raise StoreError(f"{file} is no backup: it is {'empty' if file.is_file() else 'no file'}")
+    if records.exists() and file.samefile(records):
+        raise StoreError(f"{file} holds the records themselves; name the backup that is to be put back")
+    refuse_newer(file, str(file))
+
+
+def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
+    """Check a copy of a backup, and note in it what a start needs to know; return its moment and what it holds."""
+
+    def damaged(why: object) -> str:
+        if getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            return f"{file} is no backup: {why}"
+        return f"the backup {file} is damaged ({why}), and nothing was changed; put back another one"
+
+    with telling_of_damage(damaged), contextlib.closing(connect(copy)) as database:
+        if not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise StoreError(f"{file} is no backup: there are no records in it")
+        prepare(database, str(file))
+        found = flaw(database, thorough=True)
+        if found is not None:
+            raise StoreError(damaged(found))
+        row = database.execute("SELECT value FROM counters WHERE name = 'backed_up'").fetchone()
+        seconds = float(row[0]) if row is not None and row[0] else None
+        _skip_ids(database, file.stat().st_mtime if seconds is None else seconds)
+        mark_as_backup(database, seconds)
+        return seconds, contents_of(database)
+
+
+def _skip_ids(database: sqlite3.Connection, seconds: float) -> None:
+    """Leave out the IDs that may have been given since a moment of Unix time."""
+    next_job, _ = read_next_job(database)
+    given = int(max(0.0, time.time() - seconds) * IDS_A_SECOND)
+    database.execute(
+        "INSERT OR REPLACE INTO counters VALUES ('next_job', ?)", (min(next_job + given, LARGEST_ID),)
+    )
+
+
+def _keep(records: Path) -> Path:
+    """Give the records that are there another name as well, with what lies beside them, and return it."""
+    kept = free_name(records, "replaced")
+    for suffix in ("", *BESIDE):
+        with contextlib.suppress(FileNotFoundError):
+            os.link(beside(records, suffix), beside(kept, suffix))
+    sync_folder(records)
+    return kept

@@ -1,0 +1,411 @@
+# Backups of records that no server uses, and what becomes of them when they are put back.
+
+import fcntl
+import logging
+import shutil
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spalloc_server.core.effects import BoardRecord
+from spalloc_server.store import backup, schema
+from spalloc_server.store.backup import back_up
+from spalloc_server.store.database import Store
+from spalloc_server.store.errors import StoreError
+from spalloc_server.store.recalling import Recalled
+from spalloc_server.store.restoring import restore
+from tests.spalloc_server.store.test_database import BOARD, a_job, ended, running
+from tests.spalloc_server.store.test_left_log import Image, image, images
+
+__all__ = ["image", "images"]
+
+JOBS = {1: running(1), 2: a_job(2), 3: ended(3, 1.6e9)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    store = Store(tmp_path / "state")
+    store.write(JOBS, {BOARD: BoardRecord(False, "it does not come up")})
+    store.close()
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def file(path: Path, tmp_path: Path) -> Path:
+    (tmp_path / "backups").mkdir()
+    back_up(path, tmp_path / "backups" / "backup")
+    return tmp_path / "backups" / "backup"
+
+
+def recalled(path: Path) -> Recalled:
+    store = Store(path)
+    try:
+        return store.recall(ended_limit=1000)
+    finally:
+        store.close()
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+# Making one
+
+
+def test_a_backup_says_what_it_holds_and_when(path: Path, tmp_path: Path) -> None:
+    before = time.time()
+    made = back_up(path, tmp_path / "backup")
+    assert before <= made.seconds <= time.time()
+    assert list(made.contents.lines()) == ["  2 live jobs with 3 boards, 1 ended job, 1 board set aside"]
+
+
+def test_a_backup_is_one_file_for_its_owner_only(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    back_up(path, folder / "backup")
+    assert [found.name for found in folder.iterdir()] == ["backup"]
+    assert stat.S_IMODE((folder / "backup").stat().st_mode) == 0o600
+
+
+def test_a_backup_of_a_killed_server_has_all_that_was_acknowledged_and_changes_nothing(
+    image: Image, tmp_path: Path
+) -> None:
+    path = image.put(tmp_path)
+    before = files_in(tmp_path)
+    (tmp_path / "backups").mkdir()
+    back_up(path, tmp_path / "backups" / "backup")
+    assert files_in(tmp_path) == before
+    assert {job.id: job for job in recalled(tmp_path / "backups" / "backup").jobs} == image.jobs
+
+
+def test_a_file_that_is_there_is_overwritten_only_if_that_is_asked_for(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "backup").write_text("something else")
+    with pytest.raises(StoreError, match=r"backup is there already; give another name, or --overwrite"):
+        back_up(path, tmp_path / "backup")
+    assert (tmp_path / "backup").read_text() == "something else"
+    back_up(path, tmp_path / "backup", overwrite=True)
+    assert len(recalled(tmp_path / "backup").jobs) == 3
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents_of = backup.contents_of
+
+    def meanwhile(database: sqlite3.Connection) -> object:
+        (tmp_path / "backup").write_text("something else")
+        return contents_of(database)
+
+    monkeypatch.setattr(backup, "contents_of", meanwhile)
+    with pytest.raises(StoreError, match="is there already"):
+        back_up(path, tmp_path / "backup")
+    assert (tmp_path / "backup").read_text() == "something else"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_records_themselves_are_no_place_for_a_backup(overwrite: bool, path: Path) -> None:
+    with pytest.raises(StoreError, match="holds the records themselves"):
+        back_up(path, path, overwrite=overwrite)
+    assert len(recalled(path).jobs) == 3
+
+
+def _damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[4096:12288] = b"\xa5" * 8192
+    path.write_bytes(data)
+
+
+def _damage_log(path: Path) -> None:
+    log = path.with_name("state-wal")
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    log.write_bytes(data)
+
+
+def test_what_is_damaged_is_not_backed_up_and_an_earlier_backup_stays(path: Path, file: Path) -> None:
+    _damage(path)
+    before, backups = files_in(path.parent), files_in(file.parent)
+    with pytest.raises(
+        StoreError, match=r"state is damaged \(.*\), so there is no backup of it; copy it as it is"
+    ):
+        back_up(path, file, overwrite=True)
+    assert files_in(path.parent) == before
+    assert files_in(file.parent) == backups
+
+
+def test_a_damaged_log_is_no_part_of_a_backup(image: Image, tmp_path: Path) -> None:
+    path = image.put(tmp_path)
+    _damage_log(path)
+    before = files_in(tmp_path)
+    with pytest.raises(
+        StoreError, match=r"state has a damaged write-ahead log \(\d+ of at .*start the server"
+    ):
+        back_up(path, tmp_path / "backup")
+    assert files_in(tmp_path) == before
+
+
+def test_a_backup_for_which_there_is_no_room_is_not_begun(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=backup.LEAST_LEFT_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(StoreError, match="there is no room in .* 67 MB are to be left"):
+        back_up(path, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_backup_that_takes_too_long_is_given_up(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "BACKUP_SECONDS", -1.0)
+    with pytest.raises(StoreError, match="is given up; put it on a faster disk"):
+        back_up(path, tmp_path / "backup")
+    assert {name for name in files_in(tmp_path) if "backup" in name} == set()
+
+
+def test_records_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there are no records in .*nowhere"):
+        back_up(tmp_path / "nowhere", tmp_path / "backup")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_records_is_not_backed_up(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(StoreError, match="there are no records in .*empty"):
+        back_up(tmp_path / "empty", tmp_path / "backup")
+
+
+def test_a_folder_that_is_not_there_is_named(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no folder .*nowhere; make it"):
+        back_up(path, tmp_path / "nowhere" / "backup")
+
+
+# Putting it back
+
+
+def test_what_is_put_back_is_as_it_was_and_what_was_there_is_kept(path: Path, file: Path) -> None:
+    store = Store(path)
+    store.write({1: ended(1, 1.7e9), 4: a_job(4)}, {})
+    store.close()
+    restored = restore(file, path)
+    back = recalled(path)
+    assert {job.id: job for job in back.jobs} == JOBS
+    assert back.boards == {BOARD: BoardRecord(False, "it does not come up")}
+    assert restored.kept == path.with_name("state.replaced-1")
+    assert {job.id for job in recalled(restored.kept).jobs} == {1, 2, 3, 4}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert restored.seconds == pytest.approx(time.time(), abs=60)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_a_backup_does_not_say_is_doubtful_until_that_is_decided(
+    by_hand: bool, path: Path, file: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Boards that no job has are switched off first, and IDs are left out: also where it was only copied."""
+    if by_hand:
+        shutil.copy(file, path)
+    else:
+        restore(file, path)
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for started in (path, killed / "state"):
+        caplog.clear()
+        store = Store(started)
+        for name in files_in(path.parent) if started == path else ():
+            # As a server leaves them that is killed before it has recorded what follows.
+            shutil.copy(path.with_name(name), killed / name)
+        assert store.recall(ended_limit=10).doubtful
+        (line,) = [line.message for line in caplog.records if line.levelno == logging.CRITICAL]
+        assert "is a backup, of 20" in line
+        assert "jobs that began since are unknown" in line
+        store.write({}, {})
+        store.close()
+        caplog.clear()
+        assert not recalled(started).doubtful
+        assert caplog.records == []
+
+
+def test_ids_that_may_have_been_given_since_are_left_out(path: Path, file: Path) -> None:
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE counters SET value = value - 86400 WHERE name = 'backed_up'")
+    database.close()
+    restore(file, path)
+    assert recalled(path).next_job >= 4 + 864_000
+
+
+def test_a_backup_is_put_back_where_there_are_no_records(file: Path, tmp_path: Path) -> None:
+    restored = restore(file, tmp_path / "new")
+    assert restored.kept is None
+    assert len(recalled(tmp_path / "new").jobs) == 3
+
+
+def test_the_log_of_a_killed_server_is_kept_with_its_records(
+    image: Image, file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    path = image.put(folder)
+    restored = restore(file, path)
+    assert {job.id: job for job in recalled(path).jobs} == JOBS
+    assert restored.kept is not None
+    assert {job.id: job for job in recalled(restored.kept).jobs} == image.jobs
+
+
+def test_a_copy_that_sqlite_made_is_put_back_too(path: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("VACUUM INTO ?", (str(tmp_path / "copy"),))
+    database.close()
+    restored = restore(tmp_path / "copy", path)
+    assert restored.seconds is None
+    back = recalled(path)
+    assert {job.id: job for job in back.jobs} == JOBS
+    assert back.doubtful
+
+
+def test_a_backup_of_an_older_server_is_brought_up_to_date(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE more (x)"))
+        back_up(path, tmp_path / "backup")
+        restore(tmp_path / "backup", tmp_path / "newer")
+        assert len(recalled(tmp_path / "newer").jobs) == 3
+    # With a newer server's command, it is still one of its own time.
+    restore(tmp_path / "backup", path)
+    assert len(recalled(path).jobs) == 3
+
+
+def test_an_older_servers_backup_takes_the_place_of_a_newer_ones_records(
+    path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE more (x)"))
+        Store(path).close()
+    with pytest.raises(StoreError, match="newer server"):
+        Store(path)
+    assert restore(file, path).kept is not None
+    assert len(recalled(path).jobs) == 3
+
+
+def _nothing(file: Path) -> None:
+    file.unlink()
+
+
+def _empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _text(file: Path) -> None:
+    file.write_text("machine = []\n" * 1000)
+
+
+def _no_tables(file: Path) -> None:
+    file.unlink()
+    with sqlite3.connect(file) as database:
+        database.execute("PRAGMA application_id = 1")
+    database.close()
+
+
+def _another_program(file: Path) -> None:
+    file.unlink()
+    with sqlite3.connect(file) as database:
+        database.execute("CREATE TABLE theirs (x)")
+    database.close()
+
+
+def _newer(file: Path) -> None:
+    database = sqlite3.connect(file)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+
+
+def _cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:10_000])
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_nothing, "there is no .*backup; name the backup"),
+        (_empty, "backup is no backup: it is empty"),
+        (_text, "backup is no backup: file is not a database"),
+        (_no_tables, "backup is no backup: there are no records in it"),
+        (_another_program, "backup is another program's database"),
+        (_newer, "backup was written by a newer server .*version 99"),
+        (_damage, r"the backup .*backup is damaged \(.*\), and nothing was changed; put back another"),
+        (_cut_off, r"the backup .*backup is damaged \("),
+    ],
+)
+def test_what_is_no_whole_backup_is_refused_and_nothing_is_changed(
+    harm: Callable[[Path], None], said: str, path: Path, file: Path
+) -> None:
+    harm(file)
+    before, backups = files_in(path.parent), files_in(file.parent)
+    with pytest.raises(StoreError, match=said):
+        restore(file, path)
+    assert files_in(path.parent) == before
+    assert files_in(file.parent) == backups
+    nowhere = path.with_name("nowhere")
+    with pytest.raises(StoreError, match=said):
+        restore(file, nowhere)
+    assert not nowhere.exists()
+
+
+def test_the_records_themselves_are_no_backup(path: Path) -> None:
+    with pytest.raises(StoreError, match="state holds the records themselves"):
+        restore(path, path)
+
+
+# Another server's records
+
+
+def test_a_refusal_of_newer_records_costs_the_newer_server_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    newer = (*schema.MIGRATIONS, "CREATE TABLE more (x)")
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    with monkeypatch.context() as later:
+        later.setattr(schema, "MIGRATIONS", newer)
+        store = Store(path)
+        store.write({4: a_job(4)}, {})
+        for file in path.parent.iterdir():
+            if file.is_file():
+                shutil.copy(file, killed / file.name)
+        store.close()
+    before = files_in(killed)
+    said = r"newer server \(.*\), and is left as it is; use that one, or put back a backup of this one's time with"
+    with pytest.raises(StoreError, match=said):
+        Store(killed / "state")
+    with pytest.raises(StoreError, match=said):
+        back_up(killed / "state", tmp_path / "backup")
+    assert files_in(killed) == before
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)
+    back = recalled(killed / "state")
+    assert {job.id for job in back.jobs} == {1, 2, 3, 4}
+    assert not back.doubtful
+    assert caplog.records == []
+
+
+def test_a_server_that_starts_while_a_backup_is_put_back_takes_what_was_put_back(
+    path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not hold the lock of the file that was there, and write to the one that is."""
+    flock = fcntl.flock
+    put_back = iter([lambda: shutil.copy(file, path.with_name("new")).replace(path)])
+
+    def put_back_and_lock(descriptor: int, operation: int) -> None:
+        next(put_back, lambda: None)()
+        flock(descriptor, operation)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(fcntl, "flock", put_back_and_lock)
+        store = Store(path)
+    assert len(store.recall(ended_limit=10).jobs) == 3
+    with pytest.raises(StoreError, match="a server runs with the records in"):
+        restore(file, path)
+    store.close()
