@@ -14,13 +14,15 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from spalloc_server.clock import Clock, moment
+from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, PowerOrder, Standing
+from spalloc_server.core.questions import SiteView
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
 from spalloc_server.presence import LATE_SECONDS, Presence, Waiting
@@ -107,6 +109,14 @@ class Listener(Protocol):
         """Take the names of machines that changed."""
 
 
+class Outcome(NamedTuple, Generic[T]):
+    """What came of a command."""
+
+    value: T
+    waits: bool
+    """Whether nobody may hear of it before it is on disk: see `Engine.when_recorded`."""
+
+
 class _Wait(NamedTuple):
     """A decision or a commit waits for clients who were heard, as long as they change something, and don't just ask."""
 
@@ -138,7 +148,7 @@ class Engine:
 
     def __init__(self, site: Site, store: Store, hardware: Hardware, clock: Clock) -> None:
         """Join the parts; nothing happens before `start`."""
-        self.site = site
+        self._site = site
         self.clock = clock
         self.listeners: set[Listener] = set()
         self.measures = Measures()
@@ -186,6 +196,44 @@ class Engine:
         self._misplaced = False
         """Whether the trouble is that the records are not in their place."""
 
+    @property
+    def site(self) -> SiteView:
+        """The site, to be looked at; `do` is the only way to change it."""
+        return self._site
+
+    def do(self, command: Command[T], host: str) -> Outcome[T]:
+        """Have the site do what a client at `host` asks for; what comes of it is recorded and carried out soon.
+
+        Raises:
+            RefusedError: It is not done; the message says why.
+        """
+        if command.is_lasting and self.trouble is not None:
+            # Whoever gave up waiting and asked again would get a second job once there is room again.
+            raise RefusedError(f"the server takes no changes for now, try again later: {self.trouble}")
+        refusal = command.refusal(self._site, host)
+        if refusal is not None:
+            raise RefusedError(refusal)
+        try:
+            value = command.apply(self._site, host, moment(self.clock))
+        except Exception as fault:
+            # Half a change can't be taken back.
+            self.fail(fault)
+            raise
+        waits = self._take_effects()
+        about = command.tells_of()
+        if not waits and about is not None:
+            waits = about in self._gathering.effects.jobs or about in self._writing.effects.jobs
+        return Outcome(value, waits)
+
+    def _take_effects(self) -> bool:
+        """Let what has come of an event be carried out; return whether anybody has to wait until it is on disk."""
+        if not self._site.has_effects:
+            return False
+        effects = self._site.take_effects()
+        self._gathering.effects.then(effects)
+        self.event()
+        return effects.are_waited_for
+
     def start(self, *, cold: bool = False, all_off: bool = False, first_job: int = 1) -> None:
         """Take up where the records leave off.
 
@@ -218,15 +266,16 @@ class Engine:
     def _take_up(self, recalled: Recalled, next_job: int, *, cold: bool, all_off: bool) -> None:
         jobs, boards, at = recalled.jobs, recalled.boards, moment(self.clock)
         if cold:
-            self.site.begin_afresh(jobs, boards, next_job, at=at)
+            self._site.begin_afresh(jobs, boards, next_job, at=at)
         else:
-            self.site.recall(jobs, boards, next_job, at=at, all_off=all_off, doubtful=recalled.doubtful)
+            self._site.recall(jobs, boards, next_job, at=at, all_off=all_off, doubtful=recalled.doubtful)
 
     def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines, highest priority first."""
         with self._deciding():
             at = moment(self.clock)
-            self.site.reconfigure(machines, at)
+            self._site.reconfigure(machines, at)
+            self._take_effects()
             self.measures.decisions.add(self.clock.now() - at.now)
         self.event()
 
@@ -313,7 +362,7 @@ class Engine:
 
     def ended_record(self, number: int) -> JobRecord | None:
         """Return the record of a job that has ended, if it is in memory; one that is not written yet always is."""
-        record = self.site.ended_record(number)
+        record = self._site.ended_record(number)
         if record is None:
             record = self._gathering.effects.jobs.get(number) or self._writing.effects.jobs.get(number)
         return record
@@ -433,9 +482,9 @@ class Engine:
         if self._news:
             self._news = False
             at = moment(self.clock)
-            settled = self.site.decide(at)
+            settled = self._site.decide(at)
             self.measures.decisions.add(self.clock.now() - at.now)
-            self._gathering.effects.then(self.site.take_effects())
+            self._gathering.effects.then(self._site.take_effects())
             self._set_alarm()
             self._unfinished = not settled
             if self._unfinished:
@@ -450,10 +499,8 @@ class Engine:
                     await asyncio.sleep(0)
                     continue
                 # A callback must never be in an earlier batch than the effects of the event that it waits for.
-                if self._unfinished:
+                if not self._unfinished:
                     # The next slice has its turn when the others had theirs.
-                    self._gathering.effects.then(self.site.take_effects())
-                else:
                     self._gather()
                 if not (self._gathering.effects or self._gathering.callbacks):
                     break
@@ -621,23 +668,26 @@ class Engine:
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
         with self._deciding():
-            self.site.power_done(number, failed, moment(self.clock))
+            self._site.power_done(number, failed, moment(self.clock))
+            self._take_effects()
         self.event()
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
         """Pass on to the site that a frame's BMP is silent, or with None that it answers again."""
         with self._deciding():
-            self.site.frame_silent(machine, frame, why, moment(self.clock))
+            self._site.frame_silent(machine, frame, why, moment(self.clock))
+            self._take_effects()
         self.event()
 
     def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
         """Pass on to the site that boards are not any more what an order made of them."""
         with self._deciding():
-            self.site.boards_strayed(machine, order, boards, moment(self.clock))
+            self._site.boards_strayed(machine, order, boards, moment(self.clock))
+            self._take_effects()
         self.event()
 
     def _set_alarm(self) -> None:
-        deadline = self.site.next_deadline()
+        deadline = self._site.next_deadline()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -659,7 +709,8 @@ class Engine:
         self._alarm = None
         with self._deciding():
             at = moment(self.clock)
-            self.site.tick(at, unheard=self.unheard())
+            self._site.tick(at, unheard=self.unheard())
+            self._take_effects()
             self.measures.decisions.add(self.clock.now() - at.now)
         self.event()
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from spalloc_server.clock import Clock, SystemClock, moment
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.calendar import Calendar
+from spalloc_server.core.commands import SetRules
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.server import V1Server
@@ -111,8 +112,7 @@ class Service:
     def _follow(self, configuration: Configuration) -> None:
         self.v1.limits = configuration.v1_limits
         self.v1.admission = configuration.v1.refusal
-        self.v1.commands.trust = configuration.trust
-        self.engine.site.limits = configuration.job_limits
+        self.engine.do(SetRules(configuration.job_limits, configuration.trust), "")
         history = configuration.history
         most = history.megabytes * 1_000_000
         self._store.history.limits = HistoryLimits(

@@ -13,7 +13,7 @@
 """The promises of a site, checked against the hardware and against what clients were told."""
 
 from spalloc_client.states import JobState
-from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.effects import BoardKey, Effects
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.site import Site
@@ -28,7 +28,8 @@ class Watch:
     def __init__(self, site: SimulatedSite) -> None:
         self._site = site
         self._engine: Engine | None = None
-        self._changes = self._hardware_changes = -1
+        self._hardware_changes = -1
+        self._changed = True
         self._found_ready: dict[int, JobRecord] = {}
         """Jobs that were found to be ready in truth, as they were recorded then."""
         self.looks = 0
@@ -39,14 +40,11 @@ class Watch:
         engine = site.engine
         if engine is None:
             return
-        changes = engine.site.changes
-        if (
-            changes == self._changes
-            and site.hardware_changes == self._hardware_changes
-            and engine is self._engine
-        ):
+        if engine is not self._engine:
+            self._listen_to(engine)
+        if not self._changed and site.hardware_changes == self._hardware_changes:
             return
-        self._changes, self._hardware_changes = changes, site.hardware_changes
+        self._changed, self._hardware_changes = False, site.hardware_changes
         self.looks += 1
         core = engine.site
         check_holders(site, core)
@@ -54,6 +52,16 @@ class Watch:
         if engine is not self._engine:
             self._engine = engine
             check_promises(site, core)
+
+    def _listen_to(self, engine: Engine) -> None:
+        """Take note of whatever changes anything from now on."""
+        take, self._changed = engine._site.take_effects, True
+
+        def noted() -> Effects:
+            self._changed = True
+            return take()
+
+        engine._site.take_effects = noted  # type: ignore[method-assign]
 
     def _check_ready(self, core: Site) -> None:
         """Look at the jobs that changed since the last look, and at those whose boards did."""

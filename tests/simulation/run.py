@@ -8,7 +8,7 @@ import time
 import traceback
 from collections import Counter
 
-from spalloc_server.clock import moment
+from spalloc_server.core.commands import DestroyJob
 from tests.simulation.invariants import Watch, check_promises, check_rest, is_at_rest
 from tests.simulation.keeper import KEEPALIVE
 from tests.simulation.site import SimulatedSite, close
@@ -76,8 +76,7 @@ def _close_down(site: SimulatedSite) -> None:
 
     def destroy_all() -> None:
         for job in list(engine.site.jobs):
-            engine.site.destroy_job(job, "closing down", moment(site.clock))
-        engine.event()
+            engine.do(DestroyJob(job, "closing down"), "")
 
     site.promises.maybe_destroyed |= engine.site.jobs.keys()
     site.server.enter(destroy_all)

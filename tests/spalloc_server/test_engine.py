@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.clock import moment
+from spalloc_server.core.commands import CreateJob, DestroyJob, KeepAlive, RefusedError, SetRules
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.quotas import JobLimits
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import JOBS_A_TICK, Site
+from spalloc_server.core.trust import Trust
 from spalloc_server.engine import (
     GATHER_SECONDS,
     RECORD_RETRY_SECONDS,
@@ -113,10 +115,15 @@ class Bench:
         self.hardware = Hardware(self.records)
         self.acknowledged: list[int] = []
         self.refused: list[int] = []
+        self.asked = 0
         self.process.enter(self._start)
 
     def _start(self) -> None:
         self.engine = Engine(Site([machine()]), self.records, self.hardware, self)  # type: ignore[arg-type]
+        many = dict.fromkeys(
+            ("live", "queued", "of_one_owner", "from_one_host", "queued_from_one_host"), 10_000
+        )
+        self.engine.do(SetRules(JobLimits(**many), Trust()), "")
         self.engine.start()
 
     def now(self) -> float:
@@ -132,14 +139,13 @@ class Bench:
         """Create a job as a front does, and note when it may be acknowledged."""
 
         def create() -> None:
-            job = self.engine.site.create_job(
-                JobRequest(AnyBoard() if boards == 1 else Boards(boards)),
-                Asked((boards,), {}),
-                owner="me",
-                keepalive=keepalive,
-                host="here",
-                at=moment(self),
-            )
+            request = JobRequest(AnyBoard() if boards == 1 else Boards(boards))
+            self.asked += 1
+            try:
+                job = self.engine.do(CreateJob(request, Asked((boards,), {}), "me", keepalive), "here").value
+            except RefusedError:
+                self.refused.append(self.asked)
+                return
             self.engine.when_recorded(lambda recorded: self._answer(job, recorded=recorded))
 
         self.process.enter(create)
@@ -235,10 +241,13 @@ def test_what_arrives_together_shares_one_commit(bench: Bench) -> None:
 def test_a_write_that_fails_is_tried_again_until_it_works(bench: Bench) -> None:
     bench.records.failing = True
     bench.create()
-    bench.pass_time(10 * RECORD_RETRY_SECONDS)
     bench.create()
+    bench.pass_time(10 * RECORD_RETRY_SECONDS)
     assert bench.acknowledged == []
     assert bench.hardware.orders == []
+    with pytest.raises(RefusedError, match=r"no changes for now, try again later: .*disk I/O error"):
+        bench.engine.do(DestroyJob(1), "here")
+    assert bench.engine.do(KeepAlive(1), "here").value is not None, "a keepalive counts all the same"
     bench.records.failing = False
     bench.pass_time(3 * RECORD_RETRY_SECONDS)
     assert bench.acknowledged == [1, 2]
@@ -271,8 +280,7 @@ def test_a_thousand_keepalives_a_second_take_no_memory_while_the_disk_fails(
     host = cycle(hosts)
 
     def keep_alive() -> None:
-        bench.engine.site.keep_alive(1, next(host), moment(bench))
-        bench.engine.event()
+        bench.engine.do(KeepAlive(1), next(host))
 
     def pass_keepalives(count: int) -> None:
         for _ in range(count):
@@ -301,11 +309,11 @@ def test_an_end_that_is_not_on_disk_yet_is_known_however_many_came_after_it(
 ) -> None:
     monkeypatch.setattr("spalloc_server.core.site.REMEMBERED_JOBS", 2)
     bench.records.failing = True
+    for _ in range(12):
+        bench.create(boards=999)
     for _ in range(3):
-        for _ in range(4):
-            bench.create(boards=999)
         bench.pass_time(0.5)
-        for job in range(1, bench.engine.site.jobs_created + 1):
+        for job in range(1, 13):
             record = bench.engine.ended_record(job)
             assert record is not None, f"job {job} is forgotten before its end is on disk"
             assert record.reason is not None
@@ -548,9 +556,7 @@ def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, 
                 engine.when_recorded(lambda recorded: None)
 
         asked = clock.time
-        engine.site.create_job(
-            JobRequest(AnyBoard()), Asked((), {}), owner="me", keepalive=None, host="", at=Moment(0.0, 0.0)
-        )
+        engine.do(CreateJob(JobRequest(AnyBoard()), Asked((), {}), "me", None), "")
         serve()
         await begun.wait()
         took = clock.time - asked

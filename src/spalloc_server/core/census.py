@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from spalloc_client.states import JobState
-from spalloc_server.core.site import Site
+from spalloc_server.core.questions import SiteView
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class BoardCounts:
     """Configured as dead."""
 
 
-def count_jobs(site: Site) -> dict[JobState, int]:
+def count_jobs(site: SiteView) -> dict[JobState, int]:
     """Return how many live jobs are in each state."""
     counts = Counter(job.record.state for job in site.jobs.values())
     return {state: counts[state] for state in (JobState.queued, JobState.power, JobState.ready)}
 
 
-def count_boards(site: Site) -> dict[str, BoardCounts]:
+def count_boards(site: SiteView) -> dict[str, BoardCounts]:
     """Return how many boards of each machine are in each condition."""
     held = Counter(key.machine for key in site.holders)
     care = site.boards_in_care()

@@ -73,6 +73,14 @@ class Effects:
             or self.notices
         )
 
+    @property
+    def are_waited_for(self) -> bool:
+        """Whether whoever caused them may not hear of it before they are on disk.
+
+        A job's record alone says nothing but who keeps the job alive.
+        """
+        return bool(self.jobs_changed or self.boards or self.orders or self.machines_changed or self.notices)
+
     def then(self, later: "Effects") -> None:
         """Take in what came after them; of several records of one job or board, the last stays."""
         self.jobs.update(later.jobs)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from spalloc_server.core.changes import objection
 from spalloc_server.core.jobs import JobRecord, shortened
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.questions import SiteView
 from spalloc_server.core.scheduler import Scheduler
-from spalloc_server.core.site import SLICE_STEPS, Site
+from spalloc_server.core.site import SLICE_STEPS
 
 _SUBMITTED_AT_ONCE = 500
 """Waiting jobs that are gone through at a time."""
@@ -40,7 +41,7 @@ class Outlook:
         """Waiting jobs of which it is known whether they could run."""
         self._hopeless: dict[int, str] = {}
 
-    def unknown(self, site: Site) -> list[JobRecord]:
+    def unknown(self, site: SiteView) -> list[JobRecord]:
         """Return the waiting jobs of which it is still to be found out whether they could run."""
         if _what_jobs_need(site.machines.values()) == _what_jobs_need(self._machines):
             # What could never run here could never run there, and is found out by the site itself.
@@ -71,7 +72,7 @@ class Outlook:
         # Not before: whoever asks may leave off in the middle.
         self._known |= submitted
 
-    def endings(self, site: Site) -> list[Ending]:
+    def endings(self, site: SiteView) -> list[Ending]:
         """Return the jobs that would end, as far as is known, the oldest first."""
         if tuple(site.machines.values()) == self._machines:
             return []

@@ -108,6 +108,47 @@ def args_of(shape: Shape) -> tuple[int, ...]:
             return tuple(board)
 
 
+def requested(
+    args: Sequence[object],
+    *,
+    machine: str | None = None,
+    tags: Sequence[str] | None = None,
+    min_ratio: float | None = None,
+    max_dead_boards: int | None = DEFAULT_MAX_DEAD_BOARDS,
+    max_dead_links: int | None = None,
+    require_torus: bool = False,
+) -> JobRequest:
+    """Return the request that a client makes with these words.
+
+    Args:
+        args: As for `shape_of`.
+        machine: The only machine that will do, or None for any with the tags.
+        tags: What the machine must be tagged with; None for the default tag.
+        min_ratio: None for the default.
+        max_dead_boards: None for any number.
+        max_dead_links: None for any number.
+        require_torus: Whether the region must be a whole machine.
+
+    Raises:
+        RequestError: Parts of it exclude each other or are out of range.
+    """
+    if machine is not None and tags is not None:
+        raise RequestError(
+            "machine and tags were both given; name one machine, or the tags that any must have"
+        )
+    return checked(
+        JobRequest(
+            shape=shape_of(args),
+            machine=machine,
+            tags=frozenset((DEFAULT_TAG,) if tags is None else tags),
+            min_ratio=DEFAULT_MIN_RATIO if min_ratio is None else min_ratio,
+            max_dead_boards=max_dead_boards,
+            max_dead_links=max_dead_links,
+            require_torus=require_torus,
+        )
+    )
+
+
 def checked(request: JobRequest) -> JobRequest:
     """Return `request` with its ratio brought to 0.0 to 1.0.
 

@@ -27,6 +27,7 @@ from spalloc_server.core.scheduler import Scheduler, Waiting
 from spalloc_server.core.silence import SilentFrames, same_frame
 from spalloc_server.core.strays import Strays
 from spalloc_server.core.timers import Timers
+from spalloc_server.core.trust import Trust
 from spalloc_server.core.upkeep import Fault, Upkeep
 from spalloc_server.moment import Moment
 from spalloc_server.words import counted, there_are
@@ -80,17 +81,14 @@ class Site:
         """Live jobs by ID, oldest first."""
         self.ended: dict[int, JobRecord] = {}
         """Destroyed jobs by ID, the longest ended first."""
-        self.changes = 0
-        """Goes up before the first part of anything is changed that is worth nothing until it is recorded.
-
-        Before, not after: a fault in between leaves half a change, and whoever compares must see that.
-        """
         self.holders: dict[BoardKey, int] = {}
         """Which job holds a board."""
         self.silent = SilentFrames(self.machines)
         """Frames whose BMP does not answer."""
         self.limits = JobLimits()
         """How many jobs there may be; may be replaced at any time."""
+        self.trust = Trust()
+        """Who may end a job or switch its boards; may be replaced at any time."""
         self.delays = Delays()
         """When the server was not there to hear of jobs."""
         self.groups = Groups()
@@ -136,7 +134,6 @@ class Site:
             host: Where the request came from.
             at: When it came.
         """
-        self.changes += 1
         number = self._next_job
         self._next_job += 1
         self.jobs_created += 1
@@ -156,6 +153,11 @@ class Site:
     def refusal(self, owner: str, host: str) -> str | None:
         """Return why there can't be one more job of `owner`, created from `host`, or None if there can."""
         return self._headcount.refusal(self.limits, owner, host)
+
+    def distrust(self, number: int, host: str) -> str | None:
+        """Return why a client at `host` may not end a job or switch its boards, or None if it may."""
+        job = self.jobs.get(number)
+        return None if job is None else self.trust.refusal(job.record, host)
 
     def keep_alive(self, number: int, host: str, at: Moment) -> Job | None:
         """Note that somebody still wants the job; return it if it is live.
@@ -189,8 +191,6 @@ class Site:
             by: The host that asks for it; None if nobody does.
             at: When it happens.
         """
-        # Also of a job that has just ended: it comes back if the server dies before that is recorded.
-        self.changes += 1
         job = self.jobs.get(number)
         if job is not None:
             if job.record.state is JobState.queued:
@@ -228,7 +228,6 @@ class Site:
         if not self._reports.counts(key, host, whose, at.now):
             self._note_report(key, host, text, at)
             return
-        self.changes += 1
         if not self._reports.has(key, host):
             self._notice(
                 f"{key.machine} {key.board} is reported by {host}: {text}", about_board(key), serious=True
@@ -367,7 +366,6 @@ class Site:
         at: Moment,
     ) -> None:
         """Switch off boards that no job has and that strayed from an order; some have failed."""
-        self.changes += 1
         free: dict[Board, Fault | None] = {}
         for key in keys:
             fault = faults.get(key)
@@ -727,9 +725,9 @@ class Site:
         return 0 < number < self._next_job
 
     @property
-    def touched(self) -> bool:
-        """Whether any job's record has changed since the effects were last taken."""
-        return bool(self._touched)
+    def has_effects(self) -> bool:
+        """Whether anything has come of the calls since the effects were last taken."""
+        return bool(self._touched) or bool(self._effects)
 
     def free_boards(self, machine: str) -> int:
         """Return how many boards of a machine a job could get now."""
@@ -750,7 +748,6 @@ class Site:
                     self._scheduler.set_aside(key.machine, key.board)
 
     def _touch(self, job: Job) -> None:
-        self.changes += 1
         self._touched[job.id] = job
         self._effects.jobs_changed.add(job.id)
 
@@ -787,7 +784,6 @@ class Site:
         self._effects.machines_changed.add(allocation.machine)
 
     def _order(self, job: Job, happening: Happening, allocation: Allocation, *, on: bool) -> None:
-        self.changes += 1
         machine = self.machines[allocation.machine]
         job.happens(happening, power=on, allocation=allocation)
         job.order = next(self._orders)
@@ -827,7 +823,6 @@ class Site:
                 faults.setdefault(board, suspect)
         for board in faults:
             self._scheduler.set_aside(allocation.machine, board)
-        self.changes += 1
         self._upkeep.receive(allocation.machine, allocation.boards, faults)
         self._effects.machines_changed.add(allocation.machine)
         self._follow_upkeep(at)
@@ -874,7 +869,6 @@ class Site:
         self._effects.orders += findings.orders
         self._effects.notices += findings.notices
         if findings.records:
-            self.changes += 1
             self._effects.boards.update(findings.records)
         for key in findings.free:
             self._reports.back_in_use(key)

@@ -3,21 +3,48 @@
 # Read-only: looks at machines, allocations and who holds what; changes nothing.
 """Answers to "where is ...?"."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.machine import Machine
-from spinnaker.geometry import Board, Chip, board_of_chip, chip_size, first_chip
+from spalloc_server.core.questions import SiteView
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Chip, board_of_chip, chip_size, first_chip
 from spinnaker.places import Place
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """The job that holds a board."""
+class ChipOfJob:
+    """A chip by its coordinate in a job's boards."""
 
     job: int
-    allocation: Allocation
+    chip: Chip
+
+
+@dataclass(frozen=True, slots=True)
+class ChipOfMachine:
+    """A chip by its coordinate in a machine; one beyond it wraps around."""
+
+    machine: str
+    chip: Chip
+
+
+@dataclass(frozen=True, slots=True)
+class BoardOfMachine:
+    """A board's first chip, by the board's logical coordinate."""
+
+    machine: str
+    board: Board
+
+
+@dataclass(frozen=True, slots=True)
+class BoardInFrame:
+    """A board's first chip, by where the board stands."""
+
+    machine: str
+    place: Place
+
+
+Spot = ChipOfJob | ChipOfMachine | BoardOfMachine | BoardInFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +63,42 @@ class Whereabouts:
     """The chip's coordinate in the job that holds the board."""
 
 
-def locate(machine: Machine, chip: Chip, holder_of: Callable[[Board], Holder | None]) -> Whereabouts | None:
-    """Return all about a machine's chip; coordinates beyond the machine wrap around.
+def board_at(machine: Machine, place: Place) -> Board | None:
+    """Return the board that stands at a place, or None if none does."""
+    return next((board for board, its_place in machine.places.items() if its_place == place), None)
+
+
+def where_is(site: SiteView, spot: Spot) -> Whereabouts | None:
+    """Return all about a chip.
 
     Returns:
-        None if no board is installed there.
+        None if there is no such machine or board, or if the job does not have that chip.
     """
+    match spot:
+        case ChipOfJob(number, chip):
+            job = site.jobs.get(number)
+            if job is None or job.record.allocation is None:
+                return None
+            machine = site.machines[job.record.allocation.machine]
+            found = _about(site, machine, job.record.allocation.chip_in_machine(machine.size, chip))
+            return found if found is not None and found.job_id == number else None
+        case ChipOfMachine(name, chip):
+            named = site.machines.get(name)
+            return None if named is None else _about(site, named, chip)
+        case BoardOfMachine(name, board):
+            named = site.machines.get(name)
+            if named is None or board.z not in range(BOARDS_PER_TRIAD):
+                return None
+            return _about(site, named, first_chip(named.size, board))
+        case BoardInFrame(name, place):
+            named = site.machines.get(name)
+            there = None if named is None else board_at(named, place)
+            if named is None or there is None:
+                return None
+            return _about(site, named, first_chip(named.size, there))
+
+
+def _about(site: SiteView, machine: Machine, chip: Chip) -> Whereabouts | None:
     board, local = board_of_chip(machine.size, chip)
     place = machine.places.get(board)
     if place is None:
@@ -49,13 +106,14 @@ def locate(machine: Machine, chip: Chip, holder_of: Callable[[Board], Holder | N
     first = first_chip(machine.size, board)
     width, height = chip_size(machine.size)
     in_machine = Chip((first.x + local.x) % width, (first.y + local.y) % height)
-    holder = holder_of(board)
+    holder = site.holders.get(BoardKey(machine.name, board))
+    allocation = None if holder is None else site.jobs[holder].record.allocation
     return Whereabouts(
         machine=machine.name,
         logical=board,
         physical=place,
         chip=in_machine,
         board_chip=local,
-        job_id=None if holder is None else holder.job,
-        job_chip=None if holder is None else holder.allocation.chip_in_job(machine.size, in_machine),
+        job_id=holder,
+        job_chip=None if allocation is None else allocation.chip_in_job(machine.size, in_machine),
     )

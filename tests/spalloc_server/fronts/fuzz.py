@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spalloc_client.wire import Failure, JobsChanged, Lines, MachinesChanged, Return, decode_message
-from spalloc_server.clock import SystemClock, moment
+from spalloc_server.clock import SystemClock
+from spalloc_server.core.commands import DestroyJob
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.site import Site
@@ -262,8 +263,7 @@ class Fuzzer:
 
     def _end_jobs(self, engine: Engine) -> None:
         for job in list(engine.site.jobs):
-            engine.site.destroy_job(job, None, moment(engine.clock))
-        engine.event()
+            engine.do(DestroyJob(job), "")
 
     async def _connection(self, front: V1Server) -> None:
         dice = self.dice

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from itertools import islice
 
-from spalloc_server.core.site import Site
+from spalloc_server.core.questions import SiteView
 from spalloc_server.fronts.v1.listing import Listing
 
 PAUSE_SECONDS = 0.05
@@ -20,7 +20,7 @@ JOBS_A_TURN = 100
 class Ahead:
     """Writes jobs into a listing soon after they changed, so that whoever asks for it first need not wait."""
 
-    def __init__(self, listing: Listing, site: Site) -> None:
+    def __init__(self, listing: Listing, site: SiteView) -> None:
         """Write jobs of `site` into `listing`."""
         self._listing = listing
         self._site = site

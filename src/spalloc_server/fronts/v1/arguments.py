@@ -4,6 +4,7 @@
 """Arguments of v1 commands."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -41,32 +42,33 @@ class Parameter(msgspec.Struct, frozen=True):
 
 def bind(
     command: str, parameters: Sequence[Parameter], args: Sequence[Json], kwargs: Mapping[str, Json]
-) -> list[object]:
-    """Return a value for each parameter, in order.
+) -> dict[str, Any]:
+    """Return a value for each parameter, by name.
 
     Raises:
         CommandError: An argument is missing, unknown, given twice or of the wrong kind.
     """
     if not kwargs and len(args) == len(parameters):
-        return [
-            parameter.check(parameter.name, value) for parameter, value in zip(parameters, args, strict=True)
-        ]
+        return {
+            parameter.name: parameter.check(parameter.name, value)
+            for parameter, value in zip(parameters, args, strict=True)
+        }
     if len(args) > len(parameters):
         raise CommandError(f"{command} was given {len(args)} arguments; it takes at most {len(parameters)}")
-    values: list[object] = []
+    values: dict[str, Any] = {}
     used = 0
     for position, parameter in enumerate(parameters):
         if parameter.name in kwargs:
             used += 1
             if position < len(args):
                 raise CommandError(f"{command} was given {parameter.name} twice")
-            values.append(parameter.check(parameter.name, kwargs[parameter.name]))
+            values[parameter.name] = parameter.check(parameter.name, kwargs[parameter.name])
         elif position < len(args):
-            values.append(parameter.check(parameter.name, args[position]))
+            values[parameter.name] = parameter.check(parameter.name, args[position])
         elif isinstance(parameter.default, _Required):
             raise CommandError(f"{command} needs {parameter.name}")
         else:
-            values.append(parameter.default)
+            values[parameter.name] = parameter.default
     if used != len(kwargs):
         known = [parameter.name for parameter in parameters]
         unknown = sorted(set(kwargs) - set(known))

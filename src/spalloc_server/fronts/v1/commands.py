@@ -1,32 +1,40 @@
-# The v1 commands: what each is called, takes, does to the site and returns.
+# The v1 commands: what each is called and takes, which command or question it is to the site, and how it is answered.
 #
-# No bytes and no sockets: connections are connection.py's subject. Values returned here can be written as JSON.
+# No bytes and no sockets: connections are connection.py's subject. Values returned here can be written as JSON. What
+# may be done, and by whom, is decided behind the engine's door.
 """The commands of the v1 protocol."""
 
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, cast
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from spalloc_client.states import JobState
 from spalloc_client.wire import Json
-from spalloc_server.clock import Clock, moment
-from spalloc_server.core.effects import BoardKey
-from spalloc_server.core.jobs import Asked, JobRecord
-from spalloc_server.core.machine import DEFAULT_TAG, Machine
-from spalloc_server.core.requests import (
-    DEFAULT_MAX_DEAD_BOARDS,
-    DEFAULT_MIN_RATIO,
-    JobRequest,
-    RequestError,
-    checked,
-    shape_of,
+from spalloc_server.core.commands import (
+    Command,
+    CreateJob,
+    DestroyJob,
+    KeepAlive,
+    RefusedError,
+    Report,
+    SetPower,
 )
-from spalloc_server.core.site import Site
-from spalloc_server.core.trust import Trust
-from spalloc_server.core.whereis import Holder, locate
+from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.questions import SiteView, board_with_address, boards_of_job
+from spalloc_server.core.requests import DEFAULT_MAX_DEAD_BOARDS, RequestError, requested
+from spalloc_server.core.whereis import (
+    BoardInFrame,
+    BoardOfMachine,
+    ChipOfJob,
+    ChipOfMachine,
+    Spot,
+    board_at,
+    where_is,
+)
+from spalloc_server.engine import Outcome
 from spalloc_server.fronts.v1.arguments import (
     LONGEST_NAME,
     CommandError,
@@ -42,8 +50,11 @@ from spalloc_server.fronts.v1.arguments import (
 )
 from spalloc_server.fronts.v1.codec import return_line
 from spalloc_server.fronts.v1.listing import Encoded, Later, Listing, LongReply, Reply, ended_listing
-from spinnaker.geometry import Board, Chip, first_chip
+from spalloc_server.fronts.v1.watchers import Watcher, Watchers
+from spinnaker.geometry import Board, Chip
 from spinnaker.places import Place
+
+T = TypeVar("T")
 
 PROTOCOL_VERSION = "1.0.0"
 """What `version` answers: a version that every published client accepts (they want 0.4.0 or more, below 2.0.0)."""
@@ -53,20 +64,24 @@ DEFAULT_KEEPALIVE_SECONDS = 60.0
 
 LONGEST_DESCRIPTION = 1000
 """Characters of what a user says of a sick board; it is kept, logged and shown."""
-LONGEST_REASON = 1000
-"""Characters of why a job was destroyed that are kept. What is longer is cut: a job can always be destroyed."""
 DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
 """Ended jobs that one listing may have."""
 
-CHANGES = frozenset(
-    {"create_job", "destroy_job", "power_on_job_boards", "power_off_job_boards", "report_problem"}
-)
-"""Commands that are worth nothing before they are recorded."""
+
+LONG = frozenset({"list_jobs", "list_ended_jobs"})
+"""Commands that may have long replies."""
 
 
-class EndedJobs(Protocol):
-    """Where ended jobs are found."""
+class Door(Protocol):
+    """What the commands need of the engine."""
+
+    @property
+    def site(self) -> SiteView:
+        """The site, to be looked at."""
+
+    def do(self, command: Command[T], host: str, /) -> Outcome[T]:
+        """Have the site do something; raises RefusedError if it is not done."""
 
     def ended_record(self, number: int, /) -> JobRecord | None:
         """Return the record of a job that has ended, if it is in memory."""
@@ -85,104 +100,98 @@ class EndedJobs(Protocol):
         """Return what `write` makes of the jobs that ended last: of an owner, on a machine, `limit` at most."""
 
 
-class Watcher(Protocol):
-    """Whose notifications a connection asks for; None stands for all."""
-
-    def watch_job(self, job: int | None) -> None:
-        """Begin telling of changes to a job."""
-
-    def unwatch_job(self, job: int | None) -> None:
-        """Stop telling of changes to a job."""
-
-    def watch_machine(self, machine: str | None) -> None:
-        """Begin telling of changes to a machine."""
-
-    def unwatch_machine(self, machine: str | None) -> None:
-        """Stop telling of changes to a machine."""
-
-
 class Caller(msgspec.Struct, frozen=True):
     """Who sent a command."""
 
     host: str
     watcher: Watcher
+    """Whom to tell of changes."""
 
 
-class Command(msgspec.Struct, frozen=True):
+class V1Command(msgspec.Struct, frozen=True):
     """One command of the protocol."""
 
-    parameters: tuple[Parameter, ...] | None
-    """What it takes; None for a command that looks at its arguments itself."""
-    run: Callable[..., Reply]
-    """Called with the caller and a value for each parameter; or else with the arguments by position, and by name."""
+    parameters: tuple[Parameter, ...]
+    """What it takes: by name, and by position too if `takes_words` is false."""
+    run: Callable[..., "Reply | Outcome[Json]"]
+    """Called with the caller and a value for each parameter, by name."""
+    takes_words: bool = False
+    """Whether `run` is also given, after the caller, what came by position and by name, as it came."""
+    changes: bool = False
+    """Whether it is worth nothing before it is recorded."""
+
+
+_JOB = (Parameter("job_id", a_whole_number),)
+_ANY_JOB = (Parameter("job_id", or_null(a_whole_number), None),)
+_ANY_MACHINE = (Parameter("machine_name", or_null(up_to(LONGEST_NAME)), None),)
+_SPOT = (
+    Parameter("machine_name", a_text),
+    *(Parameter(name, a_whole_number) for name in ("x", "y", "z")),
+)
+_CREATE_JOB = (
+    Parameter("owner", up_to(LONGEST_NAME)),
+    Parameter("keepalive", or_null(a_number), DEFAULT_KEEPALIVE_SECONDS),
+    Parameter("machine", or_null(up_to(LONGEST_NAME)), None),
+    Parameter("tags", or_null(names), None),
+    # The newest published client says null for these two when it is told nothing.
+    Parameter("min_ratio", or_null(a_number), None),
+    Parameter("max_dead_boards", or_null(a_whole_number), DEFAULT_MAX_DEAD_BOARDS),
+    Parameter("max_dead_links", or_null(a_whole_number), None),
+    Parameter("require_torus", or_null(a_truth), None),
+)
+_DESTROY_JOB = (*_JOB, Parameter("reason", or_null(a_text), None))
+_ENDED = (
+    *(Parameter(name, or_null(a_text), None) for name in ("owner", "machine")),
+    Parameter("limit", a_whole_number, DEFAULT_ENDED_JOBS),
+)
+_PROBLEM = (
+    Parameter("address", a_text),
+    *(Parameter(name, or_null(a_whole_number), None) for name in ("x", "y", "p")),
+    Parameter("description", or_null(up_to(LONGEST_DESCRIPTION)), None),
+)
 
 
 class Commands:
-    """All commands, bound to one site."""
+    """All commands, answered by one site."""
 
-    def __init__(
-        self, site: Site, clock: Clock, ended_jobs: EndedJobs, trouble: Callable[[], str | None]
-    ) -> None:
-        """Serve `site`.
-
-        Args:
-            site: Whose jobs and machines the commands are about.
-            clock: Where the time is read.
-            ended_jobs: Where ended jobs are found.
-            trouble: Returns why nothing can be recorded just now, or None.
-        """
-        self.trust = Trust()
-        """May be replaced at any time."""
+    def __init__(self, door: Door, watchers: Watchers) -> None:
+        """Serve the site behind `door`; `watchers` is told who wants to be told of changes."""
         self.counts: Counter[str] = Counter()
         """How often each command was called."""
-        self._site = site
-        self._clock = clock
-        self._ended_jobs = ended_jobs
-        self._trouble = trouble
         self.listing = Listing()
         """What `list_jobs` returns."""
-        job = (Parameter("job_id", a_whole_number),)
-        any_job = (Parameter("job_id", or_null(a_whole_number), None),)
-        any_machine = (Parameter("machine_name", or_null(up_to(LONGEST_NAME)), None),)
-        spot = (
-            Parameter("machine_name", a_text),
-            *(Parameter(name, a_whole_number) for name in ("x", "y", "z")),
-        )
-        problem = (
-            Parameter("address", a_text),
-            *(Parameter(name, or_null(a_whole_number), None) for name in ("x", "y", "p")),
-            Parameter("description", or_null(up_to(LONGEST_DESCRIPTION)), None),
-        )
-        ended = (
-            *(Parameter(name, or_null(a_text), None) for name in ("owner", "machine")),
-            Parameter("limit", a_whole_number, DEFAULT_ENDED_JOBS),
-        )
+        self._door = door
+        self._watchers = watchers
         self._commands = {
-            "version": Command((), self._version),
-            "create_job": Command(None, self._create_job),
-            "job_keepalive": Command(job, self._job_keepalive),
-            "get_job_state": Command(job, self._get_job_state),
-            "get_job_machine_info": Command(job, self._get_job_machine_info),
-            "power_on_job_boards": Command(job, self._power_on),
-            "power_off_job_boards": Command(job, self._power_off),
-            "destroy_job": Command((*job, Parameter("reason", or_null(a_text), None)), self._destroy_job),
-            "notify_job": Command(any_job, lambda caller, job: caller.watcher.watch_job(job)),
-            "no_notify_job": Command(any_job, lambda caller, job: caller.watcher.unwatch_job(job)),
-            "notify_machine": Command(any_machine, lambda caller, name: caller.watcher.watch_machine(name)),
-            "no_notify_machine": Command(
-                any_machine, lambda caller, name: caller.watcher.unwatch_machine(name)
-            ),
-            "list_jobs": Command((), self._list_jobs),
-            "list_machines": Command((), self._list_machines),
-            "get_board_position": Command(spot, self._get_board_position),
-            "get_board_at_position": Command(spot, self._get_board_at_position),
-            "where_is": Command(None, self._where_is),
-            "job_queue_position": Command(job, self._job_queue_position),
-            "list_ended_jobs": Command(ended, self._list_ended_jobs),
-            "report_problem": Command(problem, self._report_problem),
+            "version": V1Command((), self._version),
+            "create_job": V1Command(_CREATE_JOB, self._create_job, takes_words=True, changes=True),
+            "job_keepalive": V1Command(_JOB, self._job_keepalive),
+            "get_job_state": V1Command(_JOB, self._get_job_state),
+            "get_job_machine_info": V1Command(_JOB, self._get_job_machine_info),
+            "power_on_job_boards": V1Command(_JOB, self._power_on, changes=True),
+            "power_off_job_boards": V1Command(_JOB, self._power_off, changes=True),
+            "destroy_job": V1Command(_DESTROY_JOB, self._destroy_job, changes=True),
+            "notify_job": V1Command(_ANY_JOB, self._notify_job),
+            "no_notify_job": V1Command(_ANY_JOB, self._no_notify_job),
+            "notify_machine": V1Command(_ANY_MACHINE, self._notify_machine),
+            "no_notify_machine": V1Command(_ANY_MACHINE, self._no_notify_machine),
+            "list_jobs": V1Command((), self._list_jobs),
+            "list_machines": V1Command((), self._list_machines),
+            "get_board_position": V1Command(_SPOT, self._get_board_position),
+            "get_board_at_position": V1Command(_SPOT, self._get_board_at_position),
+            "where_is": V1Command((), self._where_is, takes_words=True),
+            "job_queue_position": V1Command(_JOB, self._job_queue_position),
+            "list_ended_jobs": V1Command(_ENDED, self._list_ended_jobs),
+            "report_problem": V1Command(_PROBLEM, self._report_problem, changes=True),
         }
+        self.changes = frozenset(name for name, command in self._commands.items() if command.changes)
+        """Commands that are worth nothing before they are recorded."""
+        self.may_wait = self.changes | LONG
+        """Commands that can't always be done at once."""
 
-    def run(self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Reply:
+    def run(
+        self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]
+    ) -> "Reply | Outcome[Json]":
         """Do one command and return its result.
 
         Raises:
@@ -194,93 +203,59 @@ class Commands:
                 f"there is no command {name[:60]!r}; there are {', '.join(sorted(self._commands))}"
             )
         self.counts[name] += 1
-        if name in CHANGES:
-            self._check_records()
-        if command.parameters is None:
-            return command.run(caller, args, kwargs)
-        return command.run(caller, *bind(name, command.parameters, args, kwargs))
-
-    def _check_records(self) -> None:
-        # Whoever gives up waiting and asks again would get a second job once there is room again.
-        trouble = self._trouble()
-        if trouble is not None:
-            raise CommandError(f"the server takes no changes for now, try again later: {trouble}")
+        try:
+            if command.takes_words:
+                return command.run(caller, args, kwargs)
+            return command.run(caller, **bind(name, command.parameters, args, kwargs))
+        except (RefusedError, RequestError) as error:
+            raise CommandError(str(error)) from error
 
     def _version(self, _caller: Caller) -> Json:
         return PROTOCOL_VERSION
 
     # Jobs
 
-    _CREATE_JOB = (
-        Parameter("owner", up_to(LONGEST_NAME)),
-        Parameter("keepalive", or_null(a_number), DEFAULT_KEEPALIVE_SECONDS),
-        Parameter("machine", or_null(up_to(LONGEST_NAME)), None),
-        Parameter("tags", or_null(names), None),
-        # The newest published client says null for these two when it is told nothing.
-        Parameter("min_ratio", or_null(a_number), None),
-        Parameter("max_dead_boards", or_null(a_whole_number), DEFAULT_MAX_DEAD_BOARDS),
-        Parameter("max_dead_links", or_null(a_whole_number), None),
-        Parameter("require_torus", or_null(a_truth), None),
-    )
+    def _create_job(self, caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Outcome[Json]:
+        return self._create(caller, args, kwargs, **bind("create_job", _CREATE_JOB, (), kwargs))
 
-    def _create_job(self, caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
-        values = bind("create_job", self._CREATE_JOB, (), kwargs)
-        owner, keepalive = cast("str", values[0]), cast("float | None", values[1])
-        if keepalive is not None and keepalive <= 0:
-            raise CommandError(
-                f"keepalive is {keepalive}; it must be more than 0 seconds, or null for no limit"
-            )
-        machine, tags = cast("str | None", values[2]), cast("tuple[str, ...] | None", values[3])
-        if machine is not None and tags is not None:
-            raise CommandError(
-                "machine and tags were both given; name one machine, or the tags that any must have"
-            )
-        numbers = [
-            a_whole_number("what to allocate", value)
-            if type(value) is int
-            or (type(value) is float and value.is_integer())
-            or isinstance(value, list | dict)
-            else value
-            for value in args
-        ]
-        try:
-            request = checked(
-                JobRequest(
-                    shape=shape_of(numbers),
-                    machine=machine,
-                    tags=frozenset((DEFAULT_TAG,) if tags is None else tags),
-                    min_ratio=DEFAULT_MIN_RATIO if values[4] is None else cast("float", values[4]),
-                    max_dead_boards=cast("int | None", values[5]),
-                    max_dead_links=cast("int | None", values[6]),
-                    require_torus=bool(values[7]),
-                )
-            )
-        except RequestError as error:
-            raise CommandError(str(error)) from error
-        refusal = self._site.refusal(owner, caller.host)
-        if refusal is not None:
-            raise CommandError(refusal)
+    def _create(
+        self,
+        caller: Caller,
+        args: Sequence[Json],
+        kwargs: Mapping[str, Json],
+        *,
+        owner: str,
+        keepalive: float | None,
+        machine: str | None,
+        tags: tuple[str, ...] | None,
+        min_ratio: float | None,
+        max_dead_boards: int | None,
+        max_dead_links: int | None,
+        require_torus: bool | None,
+    ) -> Outcome[Json]:
+        numbers = [_perhaps_whole(value) for value in args]
+        request = requested(
+            numbers,
+            machine=machine,
+            tags=tags,
+            min_ratio=min_ratio,
+            max_dead_boards=max_dead_boards,
+            max_dead_links=max_dead_links,
+            require_torus=bool(require_torus),
+        )
         asked = Asked(
-            tuple(cast("Sequence[int]", numbers)),
+            tuple(number for number in numbers if isinstance(number, int)),
             {name: value for name, value in kwargs.items() if name not in ("owner", "keepalive")},
         )
-        return self._site.create_job(
-            request,
-            asked,
-            owner=owner,
-            keepalive=keepalive,
-            host=caller.host,
-            at=moment(self._clock),
-        )
+        return self._door.do(CreateJob(request, asked, owner, keepalive), caller.host)
 
-    def _job_keepalive(self, caller: Caller, number: int) -> Json:
-        self._site.keep_alive(number, caller.host, moment(self._clock))
+    def _job_keepalive(self, caller: Caller, job_id: int) -> Json:
+        self._door.do(KeepAlive(job_id), caller.host)
         return None
 
-    def _get_job_state(self, caller: Caller, number: int) -> Reply:
-        job = self._site.keep_alive(number, caller.host, moment(self._clock))
-        if job is not None:
-            record = job.record
+    def _get_job_state(self, caller: Caller, job_id: int) -> Reply:
+        record = self._door.do(KeepAlive(job_id), caller.host).value
+        if record is not None:
             return {
                 "state": record.state.value,
                 "power": record.power,
@@ -289,66 +264,53 @@ class Commands:
                 "start_time": record.created,
                 "keepalivehost": record.keepalive_host,
             }
-        ended = self._ended_jobs.ended_record(number)
-        if ended is None and self._site.has_given(number):
-            return Later(lambda: self._read_fate(number, caller.host))
+        ended = self._door.ended_record(job_id)
+        if ended is None and self._door.site.has_given(job_id):
+            return Later(lambda: self._read_fate(job_id, caller.host))
         return _fate(ended, caller.host)
 
     async def _read_fate(self, number: int, host: str) -> Encoded:
         try:
-            return Encoded(return_line(_fate(await self._ended_jobs.ended_job(number), host)))
+            return Encoded(return_line(_fate(await self._door.ended_job(number), host)))
         except sqlite3.Error as error:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
-    def _get_job_machine_info(self, caller: Caller, number: int) -> Json:
-        job = self._site.keep_alive(number, caller.host, moment(self._clock))
-        allocation = None if job is None else job.record.allocation
-        if allocation is None:
+    def _get_job_machine_info(self, caller: Caller, job_id: int) -> Json:
+        record = self._door.do(KeepAlive(job_id), caller.host).value
+        its = None if record is None else boards_of_job(self._door.site, record)
+        if its is None:
             return dict.fromkeys(("width", "height", "connections", "machine_name", "boards"))
-        machine = self._site.machines[allocation.machine]
-        boards = sorted(allocation.boards)
-        width, height = allocation.chips
         return {
-            "width": width,
-            "height": height,
-            "connections": [
-                [
-                    allocation.chip_in_job(machine.size, first_chip(machine.size, board)),
-                    machine.addresses[board],
-                ]
-                for board in boards
-            ],
-            "machine_name": machine.name,
-            "boards": boards,
+            "width": its.width,
+            "height": its.height,
+            "connections": list(its.addresses.items()),
+            "machine_name": its.machine.name,
+            "boards": its.boards,
         }
 
-    def _power_on(self, caller: Caller, number: int) -> Json:
-        self._check_trust(caller, number)
-        self._site.keep_alive(number, caller.host, moment(self._clock))
-        self._site.set_power(number, on=True)
-        return None
+    def _power_on(self, caller: Caller, job_id: int) -> Outcome[Json]:
+        return self._door.do(SetPower(job_id, on=True), caller.host)
 
-    def _power_off(self, caller: Caller, number: int) -> Json:
-        self._check_trust(caller, number)
-        self._site.keep_alive(number, caller.host, moment(self._clock))
-        self._site.set_power(number, on=False)
-        return None
+    def _power_off(self, caller: Caller, job_id: int) -> Outcome[Json]:
+        return self._door.do(SetPower(job_id, on=False), caller.host)
 
-    def _check_trust(self, caller: Caller, number: int) -> None:
-        job = self._site.jobs.get(number)
-        refusal = None if job is None else self.trust.refusal(job.record, caller.host)
-        if refusal is not None:
-            raise CommandError(refusal)
+    def _destroy_job(self, caller: Caller, job_id: int, reason: str | None) -> Outcome[Json]:
+        return self._door.do(DestroyJob(job_id, reason), caller.host)
 
-    def _destroy_job(self, caller: Caller, number: int, reason: str | None) -> Json:
-        self._check_trust(caller, number)
-        if reason is not None and len(reason) > LONGEST_REASON:
-            reason = reason[: LONGEST_REASON - 1] + "…"
-        self._site.destroy_job(number, reason, moment(self._clock), by=caller.host)
-        return None
+    def _notify_job(self, caller: Caller, job_id: int | None) -> None:
+        self._watchers.watch_job(caller.watcher, job_id)
+
+    def _no_notify_job(self, caller: Caller, job_id: int | None) -> None:
+        self._watchers.unwatch_job(caller.watcher, job_id)
+
+    def _notify_machine(self, caller: Caller, machine_name: str | None) -> None:
+        self._watchers.watch_machine(caller.watcher, machine_name)
+
+    def _no_notify_machine(self, caller: Caller, machine_name: str | None) -> None:
+        self._watchers.unwatch_machine(caller.watcher, machine_name)
 
     def _list_jobs(self, _caller: Caller) -> Encoded | LongReply:
-        return self.listing.of(self._site.jobs)
+        return self.listing.of(self._door.site.jobs)
 
     def _list_ended_jobs(self, _caller: Caller, owner: str | None, machine: str | None, limit: int) -> Later:
         if not 1 <= limit <= MOST_ENDED_JOBS:
@@ -357,12 +319,12 @@ class Commands:
 
     async def _read_ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> Encoded:
         try:
-            return Encoded(await self._ended_jobs.ended_jobs(owner, machine, limit, ended_listing))
+            return Encoded(await self._door.ended_jobs(owner, machine, limit, ended_listing))
         except sqlite3.Error as error:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
-    def _job_queue_position(self, _caller: Caller, number: int) -> Json:
-        waiting = self._site.waiting(number)
+    def _job_queue_position(self, _caller: Caller, job_id: int) -> Json:
+        waiting = self._door.site.waiting(job_id)
         if waiting is None:
             return None
         return {"position": waiting.position, "of": waiting.queued, "reason": waiting.sentence}
@@ -379,21 +341,19 @@ class Commands:
                 "dead_boards": sorted(machine.dead_boards),
                 "dead_links": [[*end.board, end.link.value] for end in sorted(machine.dead_links)],
                 "set_aside_boards": [
-                    [*board, why] for board, why in sorted(self._site.set_aside(machine.name).items())
+                    [*board, why] for board, why in sorted(self._door.site.set_aside(machine.name).items())
                 ],
             }
-            for machine in self._site.machines.values()
+            for machine in self._door.site.machines.values()
         ]
 
-    def _get_board_position(self, _caller: Caller, name: str, x: int, y: int, z: int) -> Json:
-        machine = self._site.machines.get(name)
+    def _get_board_position(self, _caller: Caller, machine_name: str, x: int, y: int, z: int) -> Json:
+        machine = self._door.site.machines.get(machine_name)
         return None if machine is None else machine.places.get(Board(x, y, z))
 
-    def _get_board_at_position(
-        self, _caller: Caller, name: str, cabinet: int, frame: int, board: int
-    ) -> Json:
-        machine = self._site.machines.get(name)
-        return None if machine is None else _board_at(machine, Place(cabinet, frame, board))
+    def _get_board_at_position(self, _caller: Caller, machine_name: str, x: int, y: int, z: int) -> Json:
+        machine = self._door.site.machines.get(machine_name)
+        return None if machine is None else board_at(machine, Place(x, y, z))
 
     def _report_problem(
         self,
@@ -403,38 +363,21 @@ class Commands:
         y: int | None,
         p: int | None,
         description: str | None,
-    ) -> Json:
-        key = next(
-            (
-                BoardKey(machine.name, board)
-                for machine in self._site.machines.values()
-                for board, its_address in machine.addresses.items()
-                if its_address == address
-            ),
-            None,
-        )
-        if key is None:
+    ) -> Outcome[Json]:
+        board = board_with_address(self._door.site, address)
+        if board is None:
             raise CommandError(
                 f"no board has the address {address[:60]!r}; give that of its Ethernet-connected chip"
             )
         where = [f"{name} {value}" for name, value in (("x", x), ("y", y), ("p", p)) if value is not None]
         text = ", ".join([*where, *([description] if description else [])])
-        self._site.report_problem(key, caller.host, text, moment(self._clock))
-        return None
+        return self._door.do(Report(board, text), caller.host)
 
     def _where_is(self, _caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
         if args:
             raise CommandError("where_is takes its arguments by name")
-        values = {
-            name: a_text(name, value) if name == "machine" else a_whole_number(name, value)
-            for name, value in kwargs.items()
-        }
-        found = self._spot(values)
-        if found is None:
-            return None
-        machine, chip = found
-        where = locate(machine, chip, lambda board: self._holder(machine, board))
-        if where is None or ("job_id" in values and where.job_id != values["job_id"]):
+        where = where_is(self._door.site, _spot(kwargs))
+        if where is None:
             return None
         return {
             "machine": where.machine,
@@ -446,43 +389,31 @@ class Commands:
             "job_chip": where.job_chip,
         }
 
-    def _spot(self, values: Mapping[str, object]) -> tuple[Machine, Chip] | None:
-        """Return the chip that `where_is` asks for, or None if there is no such machine, board or job."""
-        number = cast("Mapping[str, int]", values)
-        match sorted(values):
-            case ["chip_x", "chip_y", "job_id"]:
-                job = self._site.jobs.get(number["job_id"])
-                if job is None or job.record.allocation is None:
-                    return None
-                allocation = job.record.allocation
-                machine = self._site.machines[allocation.machine]
-                chip = Chip(number["chip_x"], number["chip_y"])
-                return machine, allocation.chip_in_machine(machine.size, chip)
-            case ["chip_x", "chip_y", "machine"]:
-                named = self._site.machines.get(cast("str", values["machine"]))
-                return None if named is None else (named, Chip(number["chip_x"], number["chip_y"]))
-            case ["machine", "x", "y", "z"]:
-                named = self._site.machines.get(cast("str", values["machine"]))
-                if named is None or number["z"] not in range(3):
-                    return None
-                return named, first_chip(named.size, Board(number["x"], number["y"], number["z"]))
-            case ["board", "cabinet", "frame", "machine"]:
-                named = self._site.machines.get(cast("str", values["machine"]))
-                if named is None:
-                    return None
-                board = _board_at(named, Place(number["cabinet"], number["frame"], number["board"]))
-                return None if board is None else (named, first_chip(named.size, board))
-        raise CommandError(
-            f"where_is can't be asked by {', '.join(sorted(values)) or 'nothing'}; it takes machine x y z, "
-            "machine cabinet frame board, machine chip_x chip_y, or job_id chip_x chip_y"
-        )
 
-    def _holder(self, machine: Machine, board: Board) -> Holder | None:
-        number = self._site.holders.get(BoardKey(machine.name, board))
-        if number is None:
-            return None
-        allocation = self._site.jobs[number].record.allocation
-        return None if allocation is None else Holder(number, allocation)
+def _perhaps_whole(value: Json) -> Json:
+    """Return what a client said of what to allocate, as a whole number if it may be meant as one."""
+    if type(value) is int or isinstance(value, list | dict) or (type(value) is float and value.is_integer()):
+        return a_whole_number("what to allocate", value)
+    return value
+
+
+def _spot(words: Mapping[str, Json]) -> Spot:
+    """Return the chip that `where_is` asks for."""
+    machine = a_text("machine", words["machine"]) if "machine" in words else ""
+    number = {name: a_whole_number(name, value) for name, value in words.items() if name != "machine"}
+    match sorted(words):
+        case ["chip_x", "chip_y", "job_id"]:
+            return ChipOfJob(number["job_id"], Chip(number["chip_x"], number["chip_y"]))
+        case ["chip_x", "chip_y", "machine"]:
+            return ChipOfMachine(machine, Chip(number["chip_x"], number["chip_y"]))
+        case ["machine", "x", "y", "z"]:
+            return BoardOfMachine(machine, Board(number["x"], number["y"], number["z"]))
+        case ["board", "cabinet", "frame", "machine"]:
+            return BoardInFrame(machine, Place(number["cabinet"], number["frame"], number["board"]))
+    raise CommandError(
+        f"where_is can't be asked by {', '.join(sorted(words)) or 'nothing'}; it takes machine x y z, "
+        "machine cabinet frame board, machine chip_x chip_y, or job_id chip_x chip_y"
+    )
 
 
 def _fate(ended: JobRecord | None, host: str) -> Json:
@@ -497,7 +428,3 @@ def _fate(ended: JobRecord | None, host: str) -> Json:
         "ended_here": ended is not None and ended.ended_by == host,
         "ended_by": None if ended is None else ended.ended_by,
     }
-
-
-def _board_at(machine: Machine, place: Place) -> Board | None:
-    return next((board for board, its_place in machine.places.items() if its_place == place), None)

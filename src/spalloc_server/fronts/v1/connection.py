@@ -16,10 +16,10 @@ from collections import deque
 from typing import Protocol, cast
 
 from spalloc_client.wire import WireError
-from spalloc_server.engine import Engine, EngineStoppingError
+from spalloc_server.engine import Engine, EngineStoppingError, Outcome
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.codec import Request, failure_line, read_request, return_line
-from spalloc_server.fronts.v1.commands import CHANGES, Caller, Commands
+from spalloc_server.fronts.v1.commands import LONG, Caller, Commands
 from spalloc_server.fronts.v1.crowd import SMALL_BYTES, Group
 from spalloc_server.fronts.v1.inbox import Inbox
 from spalloc_server.fronts.v1.listing import Encoded, Later, LongReply, Reply, in_pieces
@@ -49,12 +49,8 @@ PIECES_A_TURN = 8
 JOBS_IN_TIME = 2000
 """A client has as much time again for each so many jobs of a listing as for a short reply."""
 
-_LONG = frozenset({"list_jobs", "list_ended_jobs"})
-"""Commands that may have long replies."""
 _OF_A_JOB = frozenset({"job_keepalive", "get_job_state", "get_job_machine_info", "notify_job"})
 """Commands of whoever holds a job."""
-_SPECIAL = CHANGES | _LONG
-"""Commands that may have to wait."""
 
 _FAILED = failure_line("the server failed to do this; its log says why")
 _NOT_DONE = failure_line(
@@ -343,7 +339,7 @@ class Connection(asyncio.Protocol):
 
     def _do_some(self) -> int:
         caller = Caller(self.address, self)
-        inbox, effort = self._inbox, 0
+        inbox, effort, special = self._inbox, 0, self._host.commands.may_wait
         while effort < EFFORT_A_TURN:
             # As _waits() says, without the call: nearly all the time of a command is spent on such lines.
             if (
@@ -366,7 +362,7 @@ class Connection(asyncio.Protocol):
             except WireError as error:
                 self._refuse(str(error))
                 return effort
-            if request.command in _SPECIAL:
+            if request.command in special:
                 # As it came: what is made of it may take twenty times the room.
                 self._aside = line if self._must_wait(request.command) else None
                 if self._aside is not None:
@@ -377,7 +373,7 @@ class Connection(asyncio.Protocol):
 
     def _must_wait(self, command: str) -> bool:
         """Return whether a command can't be done yet; then there will be a turn when it can."""
-        if command in CHANGES:
+        if command in self._host.commands.changes:
             if self.group.changes < self._host.turns.most_changes or self._host.engine.trouble is not None:
                 return False
             if not self._waits_to_change:
@@ -385,7 +381,7 @@ class Connection(asyncio.Protocol):
                 self.group.putting_aside.add(self.owner, self)
             return True
         # What is long is not held: it is put together when it can go.
-        return command in _LONG and self._held is not None
+        return command in LONG and self._held is not None
 
     def change_may_come(self) -> bool:
         """Take a turn for a change that was put aside; return whether there still is one."""
@@ -409,26 +405,23 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: Request, caller: Caller) -> int:
         """Do one request, and return how much effort it was."""
-        engine = self._host.engine
-        changes = engine.site.changes
-        if engine.failure is not None:
+        if self._host.engine.failure is not None:
             self._send(_NOT_DONE, hold=False)
             return 1
+        waits = False
         try:
             value = self._host.commands.run(caller, request.command, request.args, request.kwargs)
+            if isinstance(value, Outcome):
+                value, waits = value
         except CommandError as error:
             value = Encoded(failure_line(str(error)))
-        except Exception as fault:  # noqa: BLE001
+        except Exception:  # noqa: BLE001
             # Not the client's fault, and nobody else's trouble: they get an answer, we get to know.
             _log.exception("the command %.60r of a client at %s failed", request.command, self.address)
-            if engine.site.changes != changes:
-                engine.fail(fault)
-            value = Encoded(_FAILED)
+            value = Encoded(_FAILED if self._host.engine.failure is None else _NOT_DONE)
         if request.command in _OF_A_JOB or request.command == "create_job":
             self._note_job(request, value)
-        if engine.site.touched:
-            engine.event()
-        return self._reply(request.command, value, changed=engine.site.changes != changes)
+        return self._reply(request.command, value, waits=waits)
 
     def _note_job(self, request: Request, value: Reply) -> None:
         if request.command == "create_job":
@@ -441,7 +434,7 @@ class Connection(asyncio.Protocol):
         if type(number) is int:
             self.job = number
 
-    def _reply(self, command: str, value: Reply, *, changed: bool) -> int:
+    def _reply(self, command: str, value: Reply, *, waits: bool) -> int:
         """Reply with what came of a command, and return how much effort it was."""
         if isinstance(value, Later):
             later = self._answer_later(command, value)
@@ -451,16 +444,16 @@ class Connection(asyncio.Protocol):
             self._begin_long(value)
             return EFFORT_A_TURN
         reply = value.reply if isinstance(value, Encoded) else return_line(value)
-        if len(reply) > LONG_REPLY_BYTES and self._held is None and not changed:
+        if len(reply) > LONG_REPLY_BYTES and self._held is None and not waits:
             self._begin_long(in_pieces(reply))
             return EFFORT_A_TURN
-        self._send(reply, hold=changed)
-        return (EFFORT_OF_A_CHANGE if changed else 1) + (len(reply) >> _EFFORT_SHIFT)
+        self._send(reply, hold=waits)
+        return (EFFORT_OF_A_CHANGE if waits else 1) + (len(reply) >> _EFFORT_SHIFT)
 
     async def _answer_later(self, command: str, value: Later) -> None:
         try:
             reading = self._host.readings.read(
-                value.reply, group=self.group.name, owner=self.owner, listing=command in _LONG
+                value.reply, group=self.group.name, owner=self.owner, listing=command in LONG
             )
             reply = (await reading).reply
         except CommandError as error:
@@ -472,7 +465,7 @@ class Connection(asyncio.Protocol):
             reply = _FAILED
         self._answering = None
         if not self._transport.is_closing():
-            self._reply(command, Encoded(reply), changed=False)
+            self._reply(command, Encoded(reply), waits=False)
             self._go_on()
             self.weigh()
 
@@ -577,21 +570,3 @@ class Connection(asyncio.Protocol):
             self._write(b"".join(ready))
         if waited or self._ending:
             self._go_on()
-
-    # What the client wants to be told
-
-    def watch_job(self, job: int | None) -> None:
-        """Begin telling of changes to a job, or to all."""
-        self._host.watchers.watch_job(self, job)
-
-    def unwatch_job(self, job: int | None) -> None:
-        """Stop telling of changes to a job, or to all."""
-        self._host.watchers.unwatch_job(self, job)
-
-    def watch_machine(self, machine: str | None) -> None:
-        """Begin telling of changes to a machine, or to all."""
-        self._host.watchers.watch_machine(self, machine)
-
-    def unwatch_machine(self, machine: str | None) -> None:
-        """Stop telling of changes to a machine, or to all."""
-        self._host.watchers.unwatch_machine(self, machine)

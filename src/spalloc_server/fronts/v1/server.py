@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from math import inf
 from typing import cast
 
+from spalloc_server.core.commands import GroupBy
 from spalloc_server.descriptors import allow_descriptors, any_descriptors_left
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.listening import TurnedAway, listen
@@ -64,10 +65,10 @@ class V1Server:
             admission: Says which addresses may connect.
         """
         self.engine = engine
-        self.commands = Commands(engine.site, engine.clock, engine, lambda: engine.trouble)
         self.watchers = Watchers(
             lambda job: job in engine.site.jobs, lambda machine: machine in engine.site.machines
         )
+        self.commands = Commands(engine, self.watchers)
         self._ahead = Ahead(self.commands.listing, engine.site)
         self.admission = admission
         """May be replaced at any time; clients that are connected stay."""
@@ -85,7 +86,7 @@ class V1Server:
         self._limits_told = Ration()
         self._turned_away = TurnedAway()
         self._limits = limits or Limits()
-        engine.site.group_by(self._limits.ipv6_prefix)
+        engine.do(GroupBy(self._limits.ipv6_prefix), "")
         self._wanted = self._possible = self.limits.connections
         """How many connections the system was asked for, and how many it allows."""
         self.addresses: tuple[tuple[str, int], ...] = ()
@@ -103,7 +104,7 @@ class V1Server:
     @limits.setter
     def limits(self, limits: Limits) -> None:
         self._limits = limits
-        if self.engine.site.group_by(limits.ipv6_prefix):
+        if self.engine.do(GroupBy(limits.ipv6_prefix), "").value:
             self._regroup()
 
     @property
@@ -276,8 +277,6 @@ class V1Server:
         _log.error(
             "a turn of a client at %s failed, and its connection is ended", connection.address, exc_info=fault
         )
-        # What it had changed by then is whole.
-        self.engine.event()
         self._crowd.leave(connection)
         connection.abort()
 

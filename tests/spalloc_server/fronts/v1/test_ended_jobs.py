@@ -7,19 +7,23 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from typing import TypeVar
 
 import pytest
 
 from spalloc_client.wire import Json
+from spalloc_server.clock import moment
 from spalloc_server.config.settings import Configuration, History, Listening
+from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.networks import Networks
 from spalloc_server.core.site import Site
 from spalloc_server.core.trust import Control, Trust
-from spalloc_server.engine import Engine
+from spalloc_server.engine import Engine, Outcome
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
 from spalloc_server.fronts.v1.listing import Encoded, Later
+from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.moment import Moment
 from spalloc_server.service import Service
@@ -27,6 +31,8 @@ from spalloc_server.store.database import Store
 from spalloc_server.store.keeping import HistoryLimits
 from tests.spalloc_server.core.driver import machine
 from tests.spalloc_server.fronts import test_front
+
+T = TypeVar("T")
 
 
 class _Clock:
@@ -41,10 +47,10 @@ class _Clock:
 
 
 class _Watcher:
-    def watch_job(self, job: int | None) -> None: ...
-    def unwatch_job(self, job: int | None) -> None: ...
-    def watch_machine(self, machine: str | None) -> None: ...
-    def unwatch_machine(self, machine: str | None) -> None: ...
+    def tell(self, _line: bytes) -> bool:
+        return True
+
+    def keep(self, size: int) -> None: ...
 
 
 @dataclass
@@ -55,7 +61,13 @@ class Front:
     store: Store = field(default_factory=lambda: Store(None))
 
     def __post_init__(self) -> None:
-        self.commands = Commands(self.site, _Clock(), self, lambda: None)
+        self.commands = Commands(self, Watchers(self.site.jobs.__contains__, self.site.machines.__contains__))
+
+    def do(self, command: Command[T], host: str) -> Outcome[T]:
+        refusal = command.refusal(self.site, host)
+        if refusal is not None:
+            raise RefusedError(refusal)
+        return Outcome(command.apply(self.site, host, moment(_Clock())), waits=True)
 
     def ended_record(self, number: int) -> JobRecord | None:
         return self.site.ended_record(number)
@@ -76,7 +88,8 @@ class Front:
 
     def run(self, name: str, *args: Json, host: str = "10.0.0.1", **kwargs: Json) -> Json:
         caller = Caller(host, _Watcher())
-        return self.commands.run(caller, name, args, kwargs)  # type: ignore[return-value]
+        reply = self.commands.run(caller, name, args, kwargs)
+        return reply.value if isinstance(reply, Outcome) else reply  # type: ignore[return-value]
 
     def ended(self, **how: Json) -> list[Mapping[str, Json]]:
         reply = self.run("list_ended_jobs", **how)
@@ -210,7 +223,7 @@ def test_the_history_never_grows_beyond_its_bounds_however_fast_jobs_end() -> No
 
 def test_only_the_host_that_created_a_job_may_end_it_where_the_site_says_so() -> None:
     front = Front()
-    front.commands.trust = Trust(Control.OWNER, Networks((ip_network("10.9.0.0/16"),)))
+    front.site.trust = Trust(Control.OWNER, Networks((ip_network("10.9.0.0/16"),)))
     front.run("create_job", owner="jane")
     front.site.decide(Moment(0.0, 0.0))
     # Looking at a job makes nobody its owner.
