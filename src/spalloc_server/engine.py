@@ -206,6 +206,7 @@ class Engine:
 
         Raises:
             RefusedError: It is not done; the message says why.
+            EngineFailedError: The engine failed while it was done.
         """
         if command.is_lasting and self.trouble is not None:
             # Whoever gave up waiting and asked again would get a second job once there is room again.
@@ -218,7 +219,7 @@ class Engine:
         except Exception as fault:
             # Half a change can't be taken back.
             self.fail(fault)
-            raise
+            raise EngineFailedError(f"the server failed in the middle of this ({fault!r})") from fault
         waits = self._take_effects()
         about = command.tells_of()
         if not waits and about is not None:

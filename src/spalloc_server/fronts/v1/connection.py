@@ -16,7 +16,7 @@ from collections import deque
 from typing import Protocol, cast
 
 from spalloc_client.wire import WireError
-from spalloc_server.engine import Engine, EngineStoppingError, Outcome
+from spalloc_server.engine import Engine, EngineFailedError, EngineStoppingError, Outcome
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.codec import Request, failure_line, read_request, return_line
 from spalloc_server.fronts.v1.commands import LONG, Caller, Commands
@@ -415,10 +415,12 @@ class Connection(asyncio.Protocol):
                 value, waits = value
         except CommandError as error:
             value = Encoded(failure_line(str(error)))
+        except EngineFailedError:
+            value = Encoded(_NOT_DONE)
         except Exception:  # noqa: BLE001
             # Not the client's fault, and nobody else's trouble: they get an answer, we get to know.
             _log.exception("the command %.60r of a client at %s failed", request.command, self.address)
-            value = Encoded(_FAILED if self._host.engine.failure is None else _NOT_DONE)
+            value = Encoded(_FAILED)
         if request.command in _OF_A_JOB or request.command == "create_job":
             self._note_job(request, value)
         return self._reply(request.command, value, waits=waits)
