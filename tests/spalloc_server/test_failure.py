@@ -19,6 +19,7 @@ from spalloc_server.core.reports import Reports
 from spalloc_server.core.site import Site
 from spalloc_server.embedded import EmbeddedSite
 from spalloc_server.engine import EngineFailedError
+from spalloc_server.moment import Moment
 from spalloc_server.operation import running
 from spalloc_server.scripts import server
 from spalloc_server.store.database import Store
@@ -104,7 +105,7 @@ def test_a_fault_in_the_middle_of_taking_a_report_ends_the_server(
 
 def test_a_question_that_can_not_be_answered_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedSite(1, 1) as site, ProtocolClient(site.hostname, site.port, timeout=PATIENCE) as client:
-        monkeypatch.setattr("spalloc_server.fronts.v1.commands.locate", _fail)
+        monkeypatch.setattr("spalloc_server.fronts.v1.commands.where_is", _fail)
         with pytest.raises(SpallocServerException, match="the server failed to do this"):
             client.call("where_is", machine="virtual", x=0, y=0, z=0)
         assert client.create_job(1, owner="me") == 1
@@ -115,7 +116,7 @@ def test_a_service_that_fails_ends_with_an_error_so_that_it_is_started_again(
 ) -> None:
     configuration = Configuration(state=tmp_path / "state", v1=Listening(0))
 
-    def decide(self: Site, now: float) -> None:
+    def decide(self: Site, at: Moment) -> None:
         raise ValueError("nobody foresaw this")
 
     monkeypatch.setattr(Site, "decide", decide)
