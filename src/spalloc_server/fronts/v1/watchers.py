@@ -92,12 +92,18 @@ class Watchers:
         """Watchers of everything that have still to be told the news."""
         self._next_telling: asyncio.Handle | None = None
         self._peace_until = 0.0
+        self._put_off: dict[Watcher, None] = {}
+        """Watchers of single jobs and machines who have still to be told what they missed."""
+        self._next_put_off: asyncio.Handle | None = None
 
     def stop(self) -> None:
         """Tell nobody anything any more."""
         if self._next_telling is not None:
             self._next_telling.cancel()
             self._next_telling = None
+        if self._next_put_off is not None:
+            self._next_put_off.cancel()
+            self._next_put_off = None
 
     def __contains__(self, watcher: Watcher) -> bool:
         """Return whether a client watches anything."""
@@ -175,6 +181,7 @@ class Watchers:
     def forget(self, watcher: Watcher) -> None:
         """Drop all that a client asked for: it has gone."""
         self._missed.pop(watcher, None)
+        self._put_off.pop(watcher, None)
         self.unwatch_job(watcher, None)
         self.unwatch_machine(watcher, None)
 
@@ -190,7 +197,10 @@ class Watchers:
             if not self._is_live(job):
                 self._drop_job(job)
         lines: dict[tuple[int, ...], bytes] = {}
-        for watcher, changed in theirs.items():
+        for told, (watcher, changed) in enumerate(theirs.items()):
+            if told >= WATCHERS_A_TURN or self._put_off:
+                self._tell_later(watcher, jobs=changed)
+                continue
             key = tuple(changed)
             line = lines.get(key)
             if line is None:
@@ -204,8 +214,10 @@ class Watchers:
         """Tell those who want to know that machines changed."""
         for machine in sorted(machines & self._of_machine.keys()):
             line = machines_changed_line((machine,))
-            for watcher in self._of_machine[machine]:
-                if watcher not in self._all_machines:
+            for told, watcher in enumerate(self._of_machine[machine] - self._all_machines):
+                if told >= WATCHERS_A_TURN or self._put_off:
+                    self._tell_later(watcher, machines=(machine,))
+                else:
                     self._tell(watcher, line, machines=(machine,))
         if self._all_machines:
             self._untold.machines |= machines
@@ -268,11 +280,32 @@ class Watchers:
         self, watcher: Watcher, line: bytes, *, jobs: Collection[int] = (), machines: Collection[str] = ()
     ) -> None:
         if not watcher.tell(line):
-            # Names pile up as sets, which are no larger than what there is to name.
-            missed = self._missed.setdefault(watcher, _Missed())
-            missed.jobs.update(jobs)
-            missed.machines.update(machines)
-            self._weigh(watcher)
+            self._miss(watcher, jobs, machines)
+
+    def _miss(self, watcher: Watcher, jobs: Collection[int], machines: Collection[str]) -> None:
+        # Names pile up as sets, which are no larger than what there is to name.
+        missed = self._missed.setdefault(watcher, _Missed())
+        missed.jobs.update(jobs)
+        missed.machines.update(machines)
+        self._weigh(watcher)
+
+    def _tell_later(
+        self, watcher: Watcher, *, jobs: Collection[int] = (), machines: Collection[str] = ()
+    ) -> None:
+        """Tell a client when commands have had their turn."""
+        self._miss(watcher, jobs, machines)
+        self._put_off[watcher] = None
+        if self._next_put_off is None:
+            self._next_put_off = asyncio.get_running_loop().call_soon(self._tell_those_put_off)
+
+    def _tell_those_put_off(self) -> None:
+        self._next_put_off = None
+        for _ in range(min(WATCHERS_A_TURN, len(self._put_off))):
+            watcher = next(iter(self._put_off))
+            del self._put_off[watcher]
+            self.catch_up(watcher)
+        if self._put_off:
+            self._next_put_off = asyncio.get_running_loop().call_soon(self._tell_those_put_off)
 
 
 def _leave(sets: dict[K, set[V]], key: K, value: V) -> None:
