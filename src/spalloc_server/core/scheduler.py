@@ -29,9 +29,10 @@ from typing import NamedTuple, TypeVar
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.packer import Packer, Wish
+from spalloc_server.core.packing.packer import Packer
 from spalloc_server.core.packing.reasons import in_words, why_not
 from spalloc_server.core.packing.steps import Allowance, Steps
+from spalloc_server.core.packing.wishes import Wish
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle
 from spalloc_server.words import counted, there_are
 from spinnaker.geometry import Board
@@ -91,8 +92,8 @@ class _Option:
 
     packer: Packer
     request: JobRequest
-    until: int = 0
-    """How many boards must have been gained there before there can be a place."""
+    next_version: int = 0
+    """The first version of what is available there with which there can be a place."""
     no_place_with: frozenset[Board] | None = None
     """The boards that were set aside when it was found that no place could be kept for their sake."""
     known_wish: Wish | None = None
@@ -100,7 +101,7 @@ class _Option:
     def wish(self) -> Steps[Wish]:
         """The request as the machine sees it: worked out when there are enough boards to look at."""
         if self.known_wish is None:
-            self.known_wish = yield from self.packer.wish(self.request)
+            self.known_wish = yield from self.packer.wishes.of(self.request)
             assert self.known_wish is not None
         return self.known_wish
 
@@ -131,7 +132,7 @@ class _Kind:
     def is_hopeful(self) -> bool:
         """Return whether there can be a place by the number of boards that have become available."""
         for option in self.options:  # noqa: SIM110 - asked for every kind at every event
-            if option.packer.gained >= option.until:
+            if option.packer.version >= option.next_version:
                 return True
         return False
 
@@ -235,8 +236,6 @@ class Scheduler:
         """The kinds at that stage, those that need the fewest boards first."""
         self._keeping: dict[str, int] = {}
         """For each machine that keeps a place, the job it is kept for."""
-        self._kept_until: dict[str, int] = {}
-        """For each machine that keeps a place, how many boards must have been gained before the job can start."""
         self._now = 0.0
         self._placing: Steps[None] | None = None
         """The decision that is under way."""
@@ -260,7 +259,7 @@ class Scheduler:
         if kind is None:
             kind = self._kinds[request] = _Kind(request, _fewest(request), _minds_others(request))
             suitable = self._suitable(request)
-            if suitable and all(packer.is_known_to_meet(request) for packer in suitable):
+            if suitable and all(packer.wishes.is_known_to_meet(request) for packer in suitable):
                 kind.options = [_Option(packer, request) for packer in suitable]
                 self._freshen(kind)
             else:
@@ -469,17 +468,18 @@ class Scheduler:
     def _find(self, kind: _Kind, job: int) -> Steps[Allocation | None]:
         for option in kind.options:
             packer = option.packer
-            gained = packer.gained
-            if gained < option.until or self._keeping.get(packer.machine.name) == job:
+            version = packer.version
+            if version < option.next_version or self._keeping.get(packer.machine.name) == job:
                 continue
             short = kind.fewest - packer.open_boards
             if short <= 0:
                 wish = option.known_wish or (yield from option.wish())
-                found = yield from packer.find(wish, again=kind.stage is _Stage.IN_VAIN)
+                failed_version = packer.previous_version if kind.stage is _Stage.IN_VAIN else 0
+                found = yield from packer.find(wish, failed_version=failed_version)
                 if isinstance(found, Allocation):
                     return found
                 short = found.boards
-            option.until = gained + short
+            option.next_version = version + short
         return None
 
     def waiting(self, job: int) -> Waiting:
@@ -548,15 +548,12 @@ class Scheduler:
         packer, job = self._packers[name], self._keeping.get(name)
         if job is None or not packer.keeps:
             return  # boards of the place were set aside since; another is looked for in the end
-        gained = packer.gained_for_kept
-        if gained >= self._kept_until[name]:
-            found = yield from packer.find_for_kept()
-            if self._keeping.get(name) != job or not packer.keeps:
-                return
-            if isinstance(found, Allocation):
-                self._begin(job, found)
-                return
-            self._kept_until[name] = gained + found.boards
+        found = yield from packer.find_for_kept()
+        if self._keeping.get(name) != job or not packer.keeps:
+            return
+        if found is not None:
+            self._begin(job, found)
+            return
         yield from packer.keep_better()
 
     def _keep_places(self) -> Steps[None]:
@@ -598,7 +595,6 @@ class Scheduler:
             packer.keep_nothing()
         elif packer.keeps:
             self._keeping[name] = queued.job
-            self._kept_until[name] = 0
         else:
             option.no_place_with = aside
 
@@ -661,7 +657,7 @@ class Scheduler:
     def _options(self, request: JobRequest) -> Steps[list[_Option]]:
         options: list[_Option] = []
         for packer in self._suitable(request):
-            could = yield from packer.could_meet(request)
+            could = yield from packer.wishes.could_meet(request)
             options += [_Option(packer, request)] * could
         return options
 

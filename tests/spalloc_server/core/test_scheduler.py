@@ -515,12 +515,11 @@ class _Forgetful(Scheduler):
             self._fresh[kind] = None
         for kind in self._kinds.values():
             for option in kind.options:
-                option.until = 0
-        for name in self._kept_until:
-            self._kept_until[name] = 0
+                option.next_version = 0
         for packer in self._packers.values():
-            if packer._kept is not None:
-                packer._kept.tried = packer._kept.hoped_in_vain = 0
+            kept = packer._kept
+            if kept is not None:
+                kept.failed_version = kept.next_version = kept.failed_hope_version = 0
         return super().decide(now)
 
 

@@ -5,21 +5,21 @@
 
 from spalloc_server.core.packing.demand import Demand
 from spalloc_server.core.packing.fabric import Fabric
-from spalloc_server.core.packing.space import Space
+from spalloc_server.core.packing.space import Rectangles
 from spalloc_server.core.packing.steps import Steps
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 
 
-def few_for_sure(demand: Demand, size: Size, space: Space) -> int:
+def few_for_sure(demand: Demand, rectangles: Rectangles) -> int:
     """Return guards of the rectangles between whose open boards there are no more dead links than a demand allows.
 
     What a job gets of another may have fewer than that, too: without boards that are cut off, or that it does not need.
     """
-    grids = space.fabric.grids(size)
-    if len(space.fabric.dead_links) > 2 * grids.most:
+    size, grids, fabric = rectangles.size, rectangles.grids, rectangles.open.fabric
+    if len(fabric.dead_links) > 2 * grids.most:
         return 0  # more of them may be in a rectangle than fit into a lane
     links: dict[Size, int] = {}
-    for x, y, triads in space.fabric.dead_links_among(space.boards):
+    for x, y, triads in fabric.dead_links_among(rectangles.open.boards):
         part = size if demand.require_torus else Size(size.width - x, size.height - y)
         if triads and part.width and part.height:
             links[part] = links.get(part, 0) + grids.number(triads)
@@ -27,19 +27,19 @@ def few_for_sure(demand: Demand, size: Size, space: Space) -> int:
     return grids.guards ^ grids.at_least(total, min(_most(demand) // 2, grids.most - 1) + 1)
 
 
-def perhaps_few(demand: Demand, size: Size, fabric: Fabric) -> Steps[int]:
+def perhaps_few(demand: Demand, rectangles: Rectangles) -> Steps[int]:
     """Return guards of the rectangles of which a job may get boards with no more dead links than a demand allows.
 
     In any other there are more between boards that a job gets in any case, if no board is in use.
     """
-    part = _sure_part(demand, size)
+    grids, fabric = rectangles.grids, rectangles.open.fabric
+    part = _sure_part(demand, rectangles.size)
     if part is None:
-        return fabric.grids(size).guards
+        return grids.guards
     known = fabric.dead_links_in.get(part)
     if known is None:
         known = fabric.dead_links_in[part] = yield from _connected_dead_links(part, fabric)
     most = _most(demand)
-    grids = fabric.grids(size)
     return grids.guards_of(sum(triads for dead, triads in known.items() if dead <= most))
 
 

@@ -3,21 +3,19 @@
 # Looks at spaces, changes none but for what they remember; who may have which space is packer.py's.
 """Where a demand can be met in a space."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
-from spalloc_server.core.packing.bitmaps import NO_BOARDS, Bitmaps, Planes
+from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.dead_links import few_for_sure, perhaps_few
 from spalloc_server.core.packing.demand import Demand
 from spalloc_server.core.packing.fabric import Fabric
-from spalloc_server.core.packing.space import Space
+from spalloc_server.core.packing.space import Rectangles, Space
 from spalloc_server.core.packing.steps import Steps
-from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
-
-_TRIAD = Size(1, 1)
-_WHOLE_TRIAD = Demand(((_TRIAD,),), (_TRIAD,), BOARDS_PER_TRIAD, BOARDS_PER_TRIAD, None, require_torus=False)
+from spalloc_server.core.packing.trimming import trimmed
+from spinnaker.geometry import Board, Size
 
 
 class Place(NamedTuple):
@@ -53,47 +51,12 @@ def allocation(machine: str, fabric: Fabric, place: Place) -> Allocation:
     return Allocation(machine, place.origin, place.size, boards, wraps_x, wraps_y)
 
 
-def find_board(space: Space) -> Steps[Place | Missing]:
-    """Find a single board: in the most broken triad there is, so that whole ones stay whole."""
-    z0, z1, z2 = space.boards
-    whole = z0 & z1 & z2
-    two = (z0 & z1 | z1 & z2 | z0 & z2) ^ whole
-    one = (z0 | z1 | z2) ^ two ^ whole
-    broken = one or two
-    if broken:
-        triad = broken & -broken
-    elif whole:
-        found = yield from find_rectangle(_WHOLE_TRIAD, space)
-        if isinstance(found, Place):
-            triad = space.fabric.bitmaps.triad(found.origin.x, found.origin.y)
-        else:
-            triad = whole & -whole
-    else:
-        return Missing(1)
-    # The board at z = 0 goes last: a rectangle needs the one at its bottom left.
-    return _single(space, next(z for z in (2, 1, 0) if space.boards[z] & triad), triad)
-
-
-def find_board_at(space: Space, board: Board) -> Steps[Place | Missing]:
-    """Find the board at a coordinate of the machine."""
-    yield from ()
-    triad = space.fabric.bitmaps.triad(board.x, board.y)
-    return _single(space, board.z, triad) if space.boards[board.z] & triad else Missing(1)
-
-
-def _single(space: Space, z: int, triad: int) -> Place:
-    planes = [0, 0, 0]
-    planes[z] = triad
-    boards = Planes(*planes)
-    return Place(space.fabric.bitmaps.boards(boards)[0], None, boards)
-
-
 def find_rectangle(
     demand: Demand,
     space: Space,
     *,
     best_for: Space | None = None,
-    since: int = 0,
+    failed_version: int = 0,
     where: tuple[Where, ...] = EVERYWHERE,
 ) -> Steps[Place | Missing]:
     """Find a rectangle: the smallest there is, and among equals the one whose edge touches the fewest open triads.
@@ -103,266 +66,218 @@ def find_rectangle(
     Args:
         demand: what would do.
         space: the boards that may be given; it must not change until the search is over.
-        since: how many boards `space` had gained when the same demand was last found not to be met there.
         best_for: instead of the smallest edge, prefer the most boards that are open there.
+        failed_version: the version with which the same demand was last found not to be met in `space`; 0 if it wasn't.
         where: where to look, in this order.
     """
-    complete = _find(demand, demand.boards, space, best_for, since, where)
-    if demand.fewest == demand.boards:
-        return complete
-    return _or_incomplete(complete, demand, space, since, where)
+    found = yield from _Search(demand, demand.boards, space, best_for, failed_version).find(where)
+    if isinstance(found, Missing) and demand.fewest < demand.boards:
+        return (yield from _Search(demand, demand.fewest, space, space, failed_version).find(where))
+    return found
 
 
-def _or_incomplete(
-    complete: Steps[Place | Missing], demand: Demand, space: Space, since: int, where: tuple[Where, ...]
-) -> Steps[Place | Missing]:
-    place = yield from complete
-    if isinstance(place, Place):
-        return place
-    return (yield from _find(demand, demand.fewest, space, space, since, where))
-
-
-def fits(demand: Demand, space: Space, *, since: int = 0) -> Steps[bool]:
+def fits(demand: Demand, space: Space, *, failed_version: int = 0) -> Steps[bool]:
     """Return whether there is a place, without choosing one.
 
     Args:
         demand: what would do.
         space: the boards that may be given; it must not change until the search is over.
-        since: how many boards `space` had gained when the same demand was last found not to be met there.
+        failed_version: the version with which the same demand was last found not to be met in `space`; 0 if it wasn't.
     """
     if demand.max_dead_links is not None or demand.require_torus or not space.fabric.is_torus:
-        return isinstance((yield from find_rectangle(demand, space, since=since)), Place)
+        found = yield from find_rectangle(demand, space, failed_version=failed_version)
+        return isinstance(found, Place)
     for fewest in {demand.boards, demand.fewest}:
-        yield len(demand.outermost) * space.fabric.effort
-        if _may_fit(demand, fewest, space) and (yield from _may_connect(demand, fewest, space, since)):
+        if (yield from _Search(demand, fewest, space, None, failed_version).fits()):
             return True
     return False
 
 
-def _find(
-    demand: Demand, fewest: int, space: Space, best_for: Space | None, since: int, where: tuple[Where, ...]
-) -> Steps[Place | Missing]:
-    few = fewest - space.size
-    if few > 0:
-        return Missing(few)
-    if max(map(space.ceiling, demand.outermost)) < fewest:
-        return Missing(_missing(demand, fewest, space))
-    # Who finds a place mostly finds it in one of the smallest rectangles: they are asked before the outermost are.
-    first, smallest = where[0], demand.rectangles[0]
-    place = yield from _best_of(demand, fewest, smallest, space, best_for, first)
-    if place is not None:
-        return place
-    missing = _missing(demand, fewest, space)
-    yield len(demand.outermost) * space.fabric.effort
-    if missing:
-        return Missing(missing)
-    if len(demand.rectangles) > 1 and not (yield from _may_connect(demand, fewest, space, since)):
+class _Search:
+    """A search for at least so many boards in one space."""
+
+    __slots__ = ("best_for", "demand", "failed_version", "fewest", "minds_others", "outermost", "space")
+
+    def __init__(
+        self, demand: Demand, fewest: int, space: Space, best_for: Space | None, failed_version: int
+    ) -> None:
+        self.demand = demand
+        self.fewest = fewest
+        self.space = space
+        self.best_for = best_for
+        self.minds_others = demand.minds_others(fewest)
+        self.failed_version = 0 if self.minds_others else failed_version
+        """With this version nothing was found; 0 if that tells nothing now."""
+        self.outermost = [space.rectangles(size) for size in demand.outermost]
+        """These answer for all that would do, as the others fit into them."""
+
+    def find(self, where: tuple[Where, ...]) -> Steps[Place | Missing]:
+        """Return the best place, or how many boards must open up, at the least, before there can be one."""
+        demand, space = self.demand, self.space
+        few = self.fewest - space.open.size
+        if few > 0:
+            return Missing(few)
+        if max([rectangles.ceiling for rectangles in self.outermost]) < self.fewest:
+            return Missing(self._missing())
+        # Who finds a place mostly finds it in one of the smallest rectangles: they are asked before the outermost are.
+        first, smallest = where[0], demand.rectangles[0]
+        place = yield from self._best_of(smallest, first)
+        if place is not None:
+            return place
+        missing = self._missing()
+        yield len(self.outermost) * space.fabric.effort
+        if missing:
+            return Missing(missing)
+        if len(demand.rectangles) > 1 and not (yield from self._may_connect()):
+            return Missing(1)
+        for there in where if demand.max_dead_links is not None else (first,):
+            for sizes in demand.rectangles:
+                if sizes is not smallest or there is not first:
+                    yield len(sizes) * space.fabric.effort
+                    place = yield from self._best_of(sizes, there)
+                    if place is not None:
+                        return place
         return Missing(1)
-    for there in where if demand.max_dead_links is not None else (first,):
-        for sizes in demand.rectangles:
-            if sizes is not smallest or there is not first:
-                yield len(sizes) * space.fabric.effort
-                place = yield from _best_of(demand, fewest, sizes, space, best_for, there)
+
+    def fits(self) -> Steps[bool]:
+        """Return whether there is a place on a torus for a demand that does not limit dead links."""
+        yield len(self.outermost) * self.space.fabric.effort
+        if self.space.open.size < self.fewest or not any(map(self._has_place, self.outermost)):
+            return False
+        return (yield from self._may_connect())
+
+    # Counting boards
+
+    def _has_place(self, rectangles: Rectangles) -> bool:
+        return rectangles.ceiling >= self.fewest and rectangles.any_has(self.fewest)
+
+    def _missing(self) -> int:
+        """Return how many boards the fullest rectangle is short of; 0 if there are enough."""
+        most = 0
+        for rectangles in self.outermost:
+            ceiling = rectangles.ceiling
+            if ceiling >= self.fewest:
+                if rectangles.any_has(self.fewest):
+                    return 0
+                ceiling = rectangles.find_ceiling()
+            most = max(most, ceiling)
+        return self.fewest - most
+
+    def _places(self, rectangles: Rectangles) -> int:
+        """Return guards of the places where counting boards gives no reason against."""
+        grids = rectangles.grids
+        places = grids.at_least(rectangles.open_boards, self.fewest) & rectangles.origins
+        if places and self.minds_others:
+            spare = self.demand.spare(rectangles.size)
+            places &= ~grids.at_least(rectangles.live_in_use(), spare + 1)
+        return places
+
+    # Connections
+
+    def _may_connect(self) -> Steps[bool]:
+        """Return whether enough boards of any of the outermost rectangles are connected.
+
+        On a torus these answer for all, as each of the others fits into one of them that has the same origin.
+        """
+        space, version = self.space, self.failed_version
+        if not space.fabric.is_torus:
+            return True
+        new = space.clusters_of(space.opened_since(version), self.fewest) if version else space.open.boards
+        if new == NO_BOARDS:
+            return False
+        for rectangles in self.outermost:
+            if rectangles.ceiling >= self.fewest:
+                places = self._places(rectangles)
+                if version:
+                    places &= rectangles.grids.guards_of(new.z0)
+                if (yield from self._any_connected(rectangles, places)):
+                    return True
+        return False
+
+    def _any_connected(self, rectangles: Rectangles, places: int) -> Steps[bool]:
+        first = True
+        while places:
+            x, y = rectangles.grids.first(places)
+            if self._connected(Board(x, y, 0), rectangles.size, first=first) is not None:
+                return True
+            yield self.space.fabric.effort
+            places &= places - 1
+            first = False
+        return False
+
+    def _connected(self, origin: Board, size: Size, *, first: bool) -> Planes | None:
+        """Return the open boards of a rectangle that are connected to its origin, if there are enough.
+
+        The first rectangle mostly does. Once one has not, knowing the clusters of all open boards saves looking inside
+        most of the others.
+        """
+        space, fabric = self.space, self.space.fabric
+        triads = fabric.bitmaps.rectangle(origin.x, origin.y, size)
+        inside = space.open.boards.within(triads)
+        if fabric.is_whole(triads, inside):
+            return inside
+        if not first:
+            inside &= space.cluster(origin)
+            if inside.size < self.fewest:
+                return None
+        inside = fabric.connected(origin, size, inside)
+        return inside if inside.size >= self.fewest else None
+
+    # The choice
+
+    def _best_of(self, sizes: Iterable[Size], where: Where) -> Steps[Place | None]:
+        """Return the best place among rectangles of equal area."""
+        possible = []
+        for rectangles in map(self.space.rectangles, sizes):
+            places = self._places(rectangles)
+            if places and self.demand.max_dead_links is not None:
+                likely = few_for_sure(self.demand, rectangles)
+                places &= likely if where is Where.LIKELY else ~likely
+                if places and where is Where.ELSEWHERE and self.space.is_everything:
+                    places &= yield from perhaps_few(self.demand, rectangles)
+            if places:
+                possible.append((rectangles, places))
+        for rectangles, places in self._best_first(possible):
+            rest, first = places, True
+            while rest:
+                x, y = rectangles.grids.first(rest)
+                place = self._examined(Board(x, y, 0), rectangles.size, first=first)
                 if place is not None:
                     return place
-    return Missing(1)
-
-
-def _best_of(
-    demand: Demand, fewest: int, sizes: Iterable[Size], space: Space, best_for: Space | None, where: Where
-) -> Steps[Place | None]:
-    """Return the best place among rectangles of equal area."""
-    possible = []
-    for size in sizes:
-        places = _places(demand, fewest, size, space)
-        if places and demand.max_dead_links is not None:
-            likely = few_for_sure(demand, size, space)
-            places &= likely if where is Where.LIKELY else ~likely
-            if places and where is Where.ELSEWHERE and space.is_everything:
-                places &= yield from perhaps_few(demand, size, space.fabric)
-        if places:
-            possible.append((size, places))
-    for size, places in _best_first(possible, space, best_for):
-        grids, again, rest = space.fabric.grids(size), False, places
-        while rest:
-            x, y = grids.first(rest)
-            place = _examined(demand, fewest, Board(x, y, 0), size, space, again=again)
-            if place is not None:
-                return place
-            yield 2 * space.fabric.effort
-            rest &= rest - 1
-            again = True
-    return None
-
-
-def _best_first(
-    possible: list[tuple[Size, int]], space: Space, best_for: Space | None
-) -> list[tuple[Size, int]]:
-    """Return places of some sizes in the order in which to look at them: those with the least edge first."""
-    if not possible or (len(possible) == 1 and not possible[0][1] & (possible[0][1] - 1)):
-        return possible
-    rated = [(*_rated(size, places, space, best_for), size) for size, places in possible]
-    rated.sort(key=lambda rating: rating[0])
-    best = [(size, at_best) for _, at_best, _, size in rated]
-    return best + [(size, elsewhere) for _, _, elsewhere, size in rated]
-
-
-def _may_fit(demand: Demand, fewest: int, space: Space) -> bool:
-    """Return whether any rectangle has enough boards: what `_missing` says in more detail."""
-    if space.size < fewest:
-        return False
-    return any(_has_place(size, fewest, space) for size in demand.outermost)
-
-
-def _has_place(size: Size, fewest: int, space: Space) -> bool:
-    return space.ceiling(size) >= fewest and space.has_place(size, fewest)
-
-
-def _missing(demand: Demand, fewest: int, space: Space) -> int:
-    """Return how many boards the fullest rectangle is short of; 0 if there are enough.
-
-    The outermost rectangles answer for all, as the others fit into them.
-    """
-    most = 0
-    for size in demand.outermost:
-        ceiling = space.ceiling(size)
-        if ceiling >= fewest:
-            if space.has_place(size, fewest):
-                return 0
-            ceiling = space.find_ceiling(size)
-        most = max(most, ceiling)
-    return fewest - most
-
-
-def _may_connect(demand: Demand, fewest: int, space: Space, since: int) -> Steps[bool]:
-    """Return whether enough boards of any of the outermost rectangles are connected.
-
-    On a torus these answer for all, as each of the others fits into one of them that has the same origin.
-    """
-    if not space.fabric.is_torus:
-        return True
-    if demand.minds_others(fewest):
-        since = 0
-    new = space.clusters_of(space.opened_since(since), fewest) if since else space.boards
-    if new == NO_BOARDS:
-        return False
-    for size in demand.outermost:
-        if space.ceiling(size) >= fewest:
-            places = _places(demand, fewest, size, space)
-            if since:
-                places &= space.fabric.grids(size).guards_of(new.z0)
-            if (yield from _any_connected(fewest, size, places, space)):
-                return True
-    return False
-
-
-def _any_connected(fewest: int, size: Size, places: int, space: Space) -> Steps[bool]:
-    grids, again = space.fabric.grids(size), False
-    while places:
-        x, y = grids.first(places)
-        if _connected(fewest, Board(x, y, 0), size, space, again=again) is not None:
-            return True
-        yield space.fabric.effort
-        places &= places - 1
-        again = True
-    return False
-
-
-def _connected(fewest: int, origin: Board, size: Size, space: Space, *, again: bool) -> Planes | None:
-    """Return the open boards of a rectangle that are connected to its origin, if there are enough.
-
-    The first rectangle mostly does. Once one has not (`again`), knowing the clusters of all open boards saves looking
-    inside most of the others.
-    """
-    triads = space.fabric.bitmaps.rectangle(origin.x, origin.y, size)
-    inside = space.boards.within(triads)
-    if space.fabric.is_whole(triads, inside):
-        return inside
-    if again:
-        inside &= space.cluster(origin)
-        if inside.size < fewest:
-            return None
-    inside = space.fabric.connected(origin, size, inside)
-    return inside if inside.size >= fewest else None
-
-
-def _places(demand: Demand, fewest: int, size: Size, space: Space) -> int:
-    """Guards of the places where counting boards gives no reason against."""
-    grids = space.fabric.grids(size)
-    places = grids.at_least(space.open_boards(size), fewest) & space.origins(size)
-    if places and demand.minds_others(fewest):
-        in_use = grids.counts(space.fabric.live - space.boards)
-        others = grids.up(grids.across(in_use, size.width), size.height)
-        places &= ~grids.at_least(others, demand.spare(size) + 1)
-    return places
-
-
-def _rated(size: Size, places: int, space: Space, best_for: Space | None) -> tuple[int, int, int]:
-    """How bad the best places are, and guards of these and of the others."""
-    if best_for is None:
-        rating, bound = space.shut_edge(size)
-    else:
-        rating, bound = best_for.open_boards(size), size.boards
-    most, best = space.fabric.grids(size).largest(rating, places, bound)
-    return bound - most, best, places ^ best
-
-
-def _examined(
-    demand: Demand, fewest: int, origin: Board, size: Size, space: Space, *, again: bool
-) -> Place | None:
-    """Return what a job would get at a place, if that is connected and enough."""
-    fabric = space.fabric
-    inside = _connected(fewest, origin, size, space, again=again)
-    if inside is None:
+                yield 2 * self.space.fabric.effort
+                rest &= rest - 1
+                first = False
         return None
-    held = _trimmed(demand, origin, size, space, inside)
-    if demand.require_torus and not (fabric.is_torus and all(fabric.wrapped(held, origin, size))):
-        return None
-    if demand.max_dead_links is not None:
-        dead = fabric.dead_links_between(held, origin, size, around=demand.require_torus)
-        if dead > demand.max_dead_links:
+
+    def _best_first(self, possible: list[tuple[Rectangles, int]]) -> list[tuple[Rectangles, int]]:
+        """Return places of some sizes in the order in which to look at them: those with the least edge first."""
+        if not possible or (len(possible) == 1 and not possible[0][1] & (possible[0][1] - 1)):
+            return possible
+        rated = [(*self._rated(rectangles, places), rectangles) for rectangles, places in possible]
+        rated.sort(key=lambda rating: rating[0])
+        best = [(rectangles, at_best) for _, at_best, _, rectangles in rated]
+        return best + [(rectangles, elsewhere) for _, _, elsewhere, rectangles in rated]
+
+    def _rated(self, rectangles: Rectangles, places: int) -> tuple[int, int, int]:
+        """Return how bad the best places are, and guards of these and of the others."""
+        if self.best_for is None:
+            rating, bound = rectangles.shut_edge()
+        else:
+            rating, bound = self.best_for.rectangles(rectangles.size).open_boards, rectangles.size.boards
+        most, best = rectangles.grids.largest(rating, places, bound)
+        return bound - most, best, places ^ best
+
+    def _examined(self, origin: Board, size: Size, *, first: bool) -> Place | None:
+        """Return what a job would get at a place, if that is connected and enough."""
+        demand, fabric = self.demand, self.space.fabric
+        inside = self._connected(origin, size, first=first)
+        if inside is None:
             return None
-    return Place(origin, size, held)
-
-
-def _trimmed(demand: Demand, origin: Board, size: Size, space: Space, inside: Planes) -> Planes:
-    """Return no more of a rectangle's boards than asked for, rounded up to triads, still connected.
-
-    Triads are dropped from the end of the longer side, so that what is left to others is in one piece.
-    """
-    surplus = inside.size - demand.boards
-    if surplus <= 0 or demand.require_torus:
-        return inside
-    if surplus < BOARDS_PER_TRIAD and inside.size == size.boards:
-        return inside  # whole triads, one of which could not go
-    kept, count = 0, 0
-    for line, triads in _lines(origin, size, space.fabric.bitmaps):
-        more = inside.within(line).size
-        if count + more < demand.boards:
-            kept |= line
-            count += more
-            continue
-        for triad in triads:
-            kept |= triad
-            count += inside.within(triad).size
-            if count >= demand.boards:
-                chosen = inside.within(kept)
-                if not space.fabric.is_whole(kept, chosen):
-                    chosen = space.fabric.connected(origin, size, chosen)
-                if chosen.size >= demand.boards:
-                    return chosen
-                count = chosen.size
-    return inside
-
-
-def _lines(origin: Board, size: Size, bitmaps: Bitmaps) -> Iterator[tuple[int, Iterator[int]]]:
-    """Yield a rectangle line by line along its longer side: each line's bitmap, and those of its triads in order."""
-    width, height = bitmaps.size
-    xs = [(origin.x + x) % width for x in range(size.width)]
-    ys = [(origin.y + y) % height for y in range(size.height)]
-    if size.width >= size.height:
-        for x in xs:
-            yield bitmaps.rectangle(x, origin.y, Size(1, size.height)), (bitmaps.triad(x, y) for y in ys)
-    else:
-        for y in ys:
-            yield bitmaps.rectangle(origin.x, y, Size(size.width, 1)), (bitmaps.triad(x, y) for x in xs)
+        held = trimmed(demand, origin, size, inside, fabric)
+        if demand.require_torus and not (fabric.is_torus and all(fabric.wrapped(held, origin, size))):
+            return None
+        if demand.max_dead_links is not None:
+            dead = fabric.dead_links_between(held, origin, size, around=demand.require_torus)
+            if dead > demand.max_dead_links:
+                return None
+        return Place(origin, size, held)

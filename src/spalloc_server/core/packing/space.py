@@ -1,4 +1,4 @@
-# The boards that are open to some job just now, with the sums that searches need, worked out once and kept.
+# The boards that are open to some job just now, and what follows for the rectangles of each size, worked out once.
 #
 # Arithmetic on what is open; why it is open, or to whom, is packer.py's.
 """Open boards, and how many of them there are in every rectangle."""
@@ -7,14 +7,31 @@ from collections import deque
 
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.fabric import Fabric
-from spalloc_server.core.packing.grids import Grids
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 
 _REMEMBERED = 64
-"""Changes that a space remembers, so that a search need not repeat what was in vain before."""
+"""Changes that a space remembers."""
 
 _MOST_SUMS = 512
 """Grids that a space keeps: as many as all sizes need on a machine of 20 x 20 triads."""
+
+
+class OpenBoards:
+    """The boards that are open now, and grids that were worked out of them: what a space and its rectangles share.
+
+    Rectangles know this and not their space, so that a space is gone with the last reference to it.
+    """
+
+    __slots__ = ("boards", "fabric", "size", "sums", "version")
+
+    def __init__(self, fabric: Fabric, boards: Planes) -> None:
+        self.fabric = fabric
+        self.boards = boards
+        self.size = boards.size
+        """How many boards are open."""
+        self.version = 0
+        """How many boards have been opened so far, counted each time: see `packing/__init__.py`."""
+        self.sums: dict[object, int] = {}
 
 
 class Space:
@@ -22,43 +39,51 @@ class Space:
 
     def __init__(self, fabric: Fabric, boards: Planes = NO_BOARDS) -> None:
         self.fabric = fabric
-        self.boards = boards
-        self.size = boards.size
-        """How many boards are open."""
-        self.gained = 0
-        """How many boards have been opened so far, counted anew each time."""
-        self._most: dict[Size, tuple[int, int]] = {}
-        self._sums: dict[object, int] = {}
-        self._clusters: list[Planes] = []
+        self.open = OpenBoards(fabric, boards)
         self._opened: deque[tuple[int, Planes]] = deque(maxlen=_REMEMBERED)
+        """What has been opened, each with the version since."""
+        self._rectangles: dict[Size, Rectangles] = {}
+        self._clusters: list[Planes] = []
 
     def become(self, boards: Planes) -> None:
         """Have other boards open than before."""
-        if boards != self.boards:
-            opened = boards - self.boards
+        now = self.open
+        if boards != now.boards:
+            opened = boards - now.boards
             if opened != NO_BOARDS:
-                self.gained += opened.size
-                self._opened.append((self.gained, opened))
-            self.boards = boards
-            self.size = boards.size
-            self._sums.clear()
+                now.version += opened.size
+                self._opened.append((now.version, opened))
+            now.boards = boards
+            now.size = boards.size
+            now.sums.clear()
             self._clusters.clear()
 
-    def opened_since(self, gained: int) -> Planes:
-        """Return the boards that have been opened since so many had been gained; all that are open, if long ago."""
+    def opened_since(self, version: int) -> Planes:
+        """Return the open boards that have been opened since a version; all that are open, if that is long ago."""
         opened = NO_BOARDS
         for after, boards in reversed(self._opened):
-            if after <= gained:
-                return opened & self.boards
+            if after <= version:
+                return opened & self.open.boards
             opened |= boards
-        return self.boards
+        return self.open.boards
+
+    def rectangles(self, size: Size) -> "Rectangles":
+        """Return the rectangles of a size, and what is open of them."""
+        rectangles = self._rectangles.get(size)
+        if rectangles is None:
+            rectangles = self._rectangles[size] = Rectangles(size, self.open)
+        return rectangles
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all live boards are open."""
+        return self.open.boards == self.fabric.live
 
     def clusters_of(self, boards: Planes, fewest: int) -> Planes:
         """Return the clusters of at least `fewest` open boards that some of `boards`, all open, are in."""
         rest, large = boards, NO_BOARDS
         while rest != NO_BOARDS:
-            z = next(z for z in range(BOARDS_PER_TRIAD) if rest[z])
-            cluster = self._cluster(z, rest[z] & -rest[z])
+            cluster = self._first_cluster(rest)
             rest -= cluster
             if cluster.size >= fewest:
                 large |= cluster
@@ -68,78 +93,18 @@ class Space:
         """Return how many boards the largest cluster has that some of `boards`, all open, are in."""
         rest, most = boards, 0
         while rest != NO_BOARDS:
-            z = next(z for z in range(BOARDS_PER_TRIAD) if rest[z])
-            cluster = self._cluster(z, rest[z] & -rest[z])
+            cluster = self._first_cluster(rest)
             rest -= cluster
             most = max(most, cluster.size)
         return most
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether all live boards are open."""
-        return self.boards == self.fabric.live
-
-    @property
-    def whole(self) -> int:
-        """Bitmap of the triads all of whose boards are open."""
-        return self.boards.z0 & self.boards.z1 & self.boards.z2
-
-    def ceiling(self, size: Size) -> int:
-        """Return a number that the open boards of no rectangle of a size exceed."""
-        known = self._most.get(size)
-        if known is None:
-            return size.boards
-        most, gained = known
-        return most + self.gained - gained
-
-    def find_ceiling(self, size: Size) -> int:
-        """Return how many open boards the best rectangle of a size has, and remember it as the ceiling."""
-        most, gained = self._most.get(size, (0, -1))
-        if gained != self.gained:
-            grids = self.fabric.grids(size)
-            most, _ = grids.largest(self.open_boards(size), self.fabric.places(size), size.boards)
-            self._most[size] = most, self.gained
-        return most
-
-    def has_place(self, size: Size, boards: int) -> bool:
-        """Return whether so many open boards are in some rectangle of a size."""
-        return bool(
-            self.fabric.grids(size).at_least(self.open_boards(size), boards) & self.fabric.places(size)
-        )
-
-    def open_boards(self, size: Size) -> int:
-        """Return the grid of the open boards in the rectangle that has each triad at its bottom left."""
-        sums = self._sums.get(size)
-        if sums is None:
-            grids = self.fabric.grids(size)
-            key = "boards", grids.bits, size.width
-            across = self._sums.get(key)
-            if across is None:
-                across = self._sums[key] = grids.across(self._counts(grids), size.width)
-            if len(self._sums) >= _MOST_SUMS:
-                self._sums.clear()
-            sums = self._sums[size] = grids.up(across, size.height)
-        return sums
-
-    def _counts(self, grids: Grids) -> int:
-        key = "counts", grids.bits
-        counts = self._sums.get(key)
-        if counts is None:
-            counts = self._sums[key] = grids.counts(self.boards)
-        return counts
-
-    def origins(self, size: Size) -> int:
-        """Return the triads that can be at a rectangle's bottom left because their bottom-left board is open."""
-        grids = self.fabric.grids(size)
-        key = "origins", grids.bits
-        guards = self._sums.get(key)
-        if guards is None:
-            guards = self._sums[key] = grids.guards_of(self.boards.z0)
-        return guards & self.fabric.places(size)
-
     def cluster(self, board: Board) -> Planes:
         """Return the open boards that are connected to one of them."""
         return self._cluster(board.z, self.fabric.bitmaps.triad(board.x, board.y))
+
+    def _first_cluster(self, boards: Planes) -> Planes:
+        z = next(z for z in range(BOARDS_PER_TRIAD) if boards[z])
+        return self._cluster(z, boards[z] & -boards[z])
 
     def _cluster(self, z: int, triad: int) -> Planes:
         for cluster in self._clusters:
@@ -147,28 +112,103 @@ class Space:
                 return cluster
         seed = [0, 0, 0]
         seed[z] = triad
-        cluster = self.fabric.cluster(Planes(*seed), self.boards)
+        cluster = self.fabric.cluster(Planes(*seed), self.open.boards)
         self._clusters.append(cluster)
         return cluster
 
-    def shut_edge(self, size: Size) -> tuple[int, int]:
-        """Return, for the rectangle at each triad, how much of its edge touches no wholly open triad.
+
+class Rectangles:
+    """The rectangles of one size on a machine, and what is open of them: all that a search asks of a size.
+
+    Each rectangle is named by the triad at its bottom left; grids and guards are those of `grids`.
+    """
+
+    __slots__ = ("_most", "_version", "grids", "open", "places", "size")
+
+    def __init__(self, size: Size, open_boards: OpenBoards) -> None:
+        self.size = size
+        self.open = open_boards
+        self.grids = open_boards.fabric.grids(size)
+        self.places = open_boards.fabric.places(size)
+        """Guards of those that the machine's edges allow."""
+        self._most: int | None = None
+        """How many open boards the fullest one had with `_version`; None if that is not known."""
+        self._version = -1
+
+    @property
+    def ceiling(self) -> int:
+        """A number that the open boards of none of them exceed, known without counting."""
+        if self._most is None:
+            return self.size.boards
+        return self._most + self.open.version - self._version
+
+    def find_ceiling(self) -> int:
+        """Return how many open boards the fullest one has, or had with this version, and remember it."""
+        if self._most is None or self._version != self.open.version:
+            self._most, _ = self.grids.largest(self.open_boards, self.places, self.size.boards)
+            self._version = self.open.version
+        return self._most
+
+    def any_has(self, boards: int) -> bool:
+        """Return whether any of them has so many open boards."""
+        return bool(self.grids.at_least(self.open_boards, boards) & self.places)
+
+    @property
+    def open_boards(self) -> int:
+        """The grid of the open boards in each."""
+        sums = self.open.sums
+        open_boards = sums.get(self.size)
+        if open_boards is None:
+            grids, size = self.grids, self.size
+            key = "boards", grids.bits, size.width
+            across = sums.get(key)
+            if across is None:
+                across = sums[key] = grids.across(self._counts(), size.width)
+            if len(sums) >= _MOST_SUMS:
+                sums.clear()
+            open_boards = sums[size] = grids.up(across, size.height)
+        return open_boards
+
+    def _counts(self) -> int:
+        sums, key = self.open.sums, ("counts", self.grids.bits)
+        counts = sums.get(key)
+        if counts is None:
+            counts = sums[key] = self.grids.counts(self.open.boards)
+        return counts
+
+    @property
+    def origins(self) -> int:
+        """Guards of those whose bottom-left board is open."""
+        sums, key = self.open.sums, ("origins", self.grids.bits)
+        guards = sums.get(key)
+        if guards is None:
+            guards = sums[key] = self.grids.guards_of(self.open.boards.z0)
+        return guards & self.places
+
+    def live_in_use(self) -> int:
+        """Return the grid of the live boards in each that are not open."""
+        grids, now = self.grids, self.open
+        in_use = grids.counts(now.fabric.live - now.boards)
+        return grids.up(grids.across(in_use, self.size.width), self.size.height)
+
+    def shut_edge(self) -> tuple[int, int]:
+        """Return how much of the edge of each touches no wholly open triad.
 
         Returns:
             the grid, and the length of the whole edge, in triads.
         """
-        grids, fabric = self.fabric.grids(size), self.fabric
+        size, grids, fabric = self.size, self.grids, self.open.fabric
         width, height = fabric.size
         open_edge, edge = 0, 0
         if size.height < height:
-            row = self._whole_triads(grids, size.width, 1)
+            row = self._whole_triads(size.width, 1)
             below, above = grids.shifted(row, 0, height - 1), grids.shifted(row, 0, size.height)
             if not fabric.joined_y:
                 below, above = grids.above_bottom(below), grids.below_top(above, size.height)
             open_edge += below + above
             edge += 2 * size.width
         if size.width < width:
-            column = self._whole_triads(grids, 1, size.height)
+            column = self._whole_triads(1, size.height)
             left, right = grids.shifted(column, width - 1, 0), grids.shifted(column, size.width, 0)
             if not fabric.joined_x:
                 left, right = grids.right_of_left(left), grids.left_of_right(right, size.width)
@@ -176,14 +216,17 @@ class Space:
             edge += 2 * size.height
         return edge * grids.ones - grids.first_copy(open_edge), edge
 
-    def _whole_triads(self, grids: Grids, width: int, height: int) -> int:
+    def _whole_triads(self, width: int, height: int) -> int:
+        """Return the grid of the wholly open triads in the rectangle of one row or column at each triad."""
+        sums, grids = self.open.sums, self.grids
         key = "whole", grids.bits, width, height
-        sums = self._sums.get(key)
-        if sums is None:
+        in_line = sums.get(key)
+        if in_line is None:
             one = "whole", grids.bits
-            whole = self._sums.get(one)
+            whole = sums.get(one)
             if whole is None:
-                whole = self._sums[one] = grids.number(self.whole)
-            sums = grids.across(whole, width) if height == 1 else grids.up(whole, height)
-            self._sums[key] = sums
-        return sums
+                z0, z1, z2 = self.open.boards
+                whole = sums[one] = grids.number(z0 & z1 & z2)
+            in_line = grids.across(whole, width) if height == 1 else grids.up(whole, height)
+            sums[key] = in_line
+        return in_line

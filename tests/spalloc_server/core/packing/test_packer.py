@@ -18,11 +18,11 @@ from tests.spalloc_server.core.packing import naive
 
 
 def found(packer: Packer, request: JobRequest) -> Allocation | None:
-    wish = whole(packer.wish(request))
+    wish = whole(packer.wishes.of(request))
     if wish is None:
         return None
     packer.look()
-    allocation = whole(packer.find(wish, again=False))
+    allocation = whole(packer.find(wish))
     return allocation if isinstance(allocation, Allocation) else None
 
 
@@ -228,7 +228,7 @@ def test_a_place_is_found_whenever_the_naive_search_finds_one(
     packer.take(taken)
     free = naive.live_boards(machine) - taken
     given = found(packer, request)
-    match request.shape, whole(packer.wish(request)):
+    match request.shape, whole(packer.wishes.of(request)):
         case AnyBoard(), _:
             assert (given is not None) == bool(free)
         case BoardAt(board), _:
@@ -273,7 +273,7 @@ def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_ma
     machine: Machine, request: JobRequest
 ) -> None:
     free = naive.live_boards(machine)
-    possible = whole(Packer(machine).wish(request)) is not None
+    possible = whole(Packer(machine).wishes.of(request)) is not None
     match request.shape:
         case AnyBoard():
             assert possible == bool(free)
@@ -301,19 +301,19 @@ def test_a_second_search_after_boards_were_freed_finds_what_a_first_one_would(
     machine, taken = busy
     request = data.draw(naive.requests())
     packer = Packer(machine)
-    wish = whole(packer.wish(request))
+    wish = whole(packer.wishes.of(request))
     packer.take(taken)
     packer.look()
-    if wish is None or isinstance(whole(packer.find(wish, again=False)), Allocation) or not taken:
+    if wish is None or isinstance(whole(packer.find(wish)), Allocation) or not taken:
         return
     freed = data.draw(st.frozensets(st.sampled_from(sorted(taken)), min_size=1))
     packer.give_back(freed)
     packer.look()
     largest = packer.largest_gain(1)
-    again = whole(packer.find(wish, again=True))
+    again = whole(packer.find(wish, failed_version=packer.previous_version))
     fresh = Packer(machine)
     fresh.take(taken - freed)
-    first = whole(fresh.find(wish, again=False))
+    first = whole(fresh.find(wish))
     assert isinstance(again, Allocation) == isinstance(first, Allocation)
     if isinstance(first, Allocation):
         assert again == first
@@ -336,4 +336,6 @@ def test_what_is_possible_does_not_depend_on_what_was_asked_before(
             asked = replace(request, shape=shape)
             if asked.require_torus and isinstance(shape, AnyBoard | BoardAt):
                 continue
-            assert whole(packer.could_meet(asked)) == (whole(Packer(machine).wish(asked)) is not None)
+            assert whole(packer.wishes.could_meet(asked)) == (
+                whole(Packer(machine).wishes.of(asked)) is not None
+            )

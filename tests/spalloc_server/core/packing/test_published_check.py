@@ -57,8 +57,8 @@ def _allocations(count: int) -> Iterator[tuple[Machine, JobRequest, Allocation]]
         packer = Packer(machine)
         for _ in range(6):
             request = _request(random, machine)
-            wish = whole(packer.wish(request))
-            given = None if wish is None else whole(packer.find(wish, again=False))
+            wish = whole(packer.wishes.of(request))
+            given = None if wish is None else whole(packer.find(wish))
             if not isinstance(given, Allocation) or given.size is None:
                 continue
             packer.take(given.boards)
@@ -111,9 +111,9 @@ def test_a_whole_rectangles_chips_are_where_spinn_machine_has_them(machine_size:
         for height in range(1, machine_size.height + 1):
             packer = Packer(Machine("m", machine_size))
             packer.take([Board(0, 0, 2)] if Size(width, height) != machine_size else [])
-            wish = whole(packer.wish(JobRequest(Rectangle(Size(width, height)))))
+            wish = whole(packer.wishes.of(JobRequest(Rectangle(Size(width, height)))))
             assert wish is not None
-            given = whole(packer.find(wish, again=False))
+            given = whole(packer.find(wish))
             if not isinstance(given, Allocation):
                 continue
             theirs = {chip.ethernet for chip in oracle.chips(given.chips.x, given.chips.y).values()}
