@@ -13,7 +13,7 @@ from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
-from spalloc_server.core.scheduler import Waiting
+from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.silence import SilentFrames
 from spinnaker.geometry import Board, Chip, first_chip
 

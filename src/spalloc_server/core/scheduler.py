@@ -18,26 +18,27 @@ slice has decided stands. A job that leaves between slices is not started, and n
 given away.
 """
 
-from bisect import bisect_left, bisect_right, insort
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from heapq import heapify, heappop, heappush, heapreplace
-from math import inf
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.checks import Checks
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.obstacles import Waiting, waiting
 from spalloc_server.core.packing.packer import Packer
-from spalloc_server.core.packing.reasons import in_words, why_not
 from spalloc_server.core.packing.steps import Allowance, Steps
-from spalloc_server.core.packing.wishes import Wish
-from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle
-from spalloc_server.words import counted, there_are
+from spalloc_server.core.request_groups import (
+    Line,
+    Queued,
+    RequestGroup,
+    RequestGroups,
+    Stage,
+    chunks,
+    line_up,
+)
+from spalloc_server.core.requests import JobRequest
 from spinnaker.geometry import Board
-
-T = TypeVar("T")
 
 PATIENCE = 3600.0
 """Seconds after which the job that has waited longest has a place kept for it.
@@ -46,159 +47,12 @@ Shorter, and the longest waits are shorter and the others longer: docs/guides/sc
 """
 
 
-_CHECK_STEPS = 16
-"""How long one request is checked before others that have been checked for less have their turn."""
-_GLANCES_A_STEP = 64
-"""How many waiting jobs or kinds of them are glanced at in the time of a step."""
-
-
 @dataclass(frozen=True, slots=True)
 class Start:
     """A job that starts now, and what it gets."""
 
     job: int
     allocation: Allocation
-
-
-class Obstacle(Enum):
-    """What a queued job waits for."""
-
-    TURN = "turn"
-    """To be looked at, which happens at the next decision."""
-    BOARDS = "boards"
-    """More boards to become free."""
-    PLACE = "place"
-    """Free boards that are together in a rectangle, and not kept for another job."""
-    KEPT = "kept"
-    """The last boards of the place that is kept for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Where a queued job stands and what it waits for."""
-
-    position: int
-    """1 for the job that has waited longest."""
-    queued: int
-    """How many jobs wait, this one included."""
-    obstacle: Obstacle
-    sentence: str
-    """The same in words."""
-
-
-@dataclass(slots=True)
-class _Option:
-    """A machine that a job may run on."""
-
-    packer: Packer
-    request: JobRequest
-    next_version: int = 0
-    """The first version of what is available there with which there can be a place."""
-    no_place_with: frozenset[Board] | None = None
-    """The boards that were set aside when it was found that no place could be kept for their sake."""
-    known_wish: Wish | None = None
-
-    def wish(self) -> Steps[Wish]:
-        """The request as the machine sees it: worked out when there are enough boards to look at."""
-        if self.known_wish is None:
-            self.known_wish = yield from self.packer.wishes.of(self.request)
-            assert self.known_wish is not None
-        return self.known_wish
-
-
-class _Stage(Enum):
-    """What is known of the jobs of one kind."""
-
-    UNCHECKED = "nothing: it is being found out whether they can be met at all"
-    FRESH = "they can be met, and are to be looked at in any case"
-    IN_VAIN = "one was found no place; there can be one for another only when more boards become available"
-
-
-@dataclass(slots=True, eq=False)
-class _Kind:
-    """The waiting jobs that ask for the same: when there is no place for one of them there is none for any."""
-
-    request: JobRequest
-    fewest: int
-    """How many boards each needs at the least."""
-    minds_others: bool
-    """Whether a board that no live link connects to a job's own may keep it from its place."""
-    options: list[_Option] = field(default_factory=list)
-    """What they may run on, as of the last check."""
-    stage: _Stage = _Stage.UNCHECKED
-    jobs: dict[int, "_Queued"] = field(default_factory=dict)
-    """In the order in which they came."""
-
-    def is_hopeful(self) -> bool:
-        """Return whether there can be a place by the number of boards that have become available."""
-        for option in self.options:  # noqa: SIM110 - asked for every kind at every event
-            if option.packer.version >= option.next_version:
-                return True
-        return False
-
-
-class _Queued(NamedTuple):
-    """A job that waits."""
-
-    job: int
-    since: float
-    kind: _Kind
-    order: tuple[float, int]
-    """Smaller than that of every job that came later."""
-    number: int
-    """Larger than that of every job that was queued earlier."""
-
-
-def _needs(kind: _Kind) -> int:
-    return kind.fewest
-
-
-def _line_up(jobs: dict[int, _Queued], queued: _Queued) -> None:
-    """Put a job in its place among those that wait, nearly always the last."""
-    late = bool(jobs) and queued.order < next(reversed(jobs.values())).order
-    jobs[queued.job] = queued
-    if late:
-        in_order = sorted(jobs.items(), key=lambda item: item[1].order)
-        jobs.clear()
-        jobs.update(in_order)
-
-
-_BEFORE_ALL = (-inf, 0)
-
-
-class _Line:
-    """The jobs of one kind that are still to be looked at, as one of several lines to merge by order of arrival."""
-
-    def __init__(self, kind: _Kind, last: int) -> None:
-        """Begin in front of all jobs that were queued with numbers up to `last`."""
-        self.kind = kind
-        self.queued: _Queued
-        """Who is in front, once it has advanced."""
-        self.order = _BEFORE_ALL
-        self._last = last
-
-    def advance(self) -> bool:
-        """Go on to the next job, if there is one; others may have left the queue."""
-        for queued in self.kind.jobs.values():
-            if queued.number <= self._last and queued.order > self.order:
-                self.queued, self.order = queued, queued.order
-                return True
-        return False
-
-
-class _Check:
-    """Finding out on which machines jobs of one kind may run."""
-
-    def __init__(self, kind: _Kind, number: int, work: Steps[list[_Option]]) -> None:
-        self.kind = kind
-        self.work = work
-        self._number = number
-        self.spent = 0.0
-        """Steps that were taken for it."""
-
-    def __lt__(self, other: "_Check") -> bool:
-        # Who has had least goes on: an odd request that takes long delays nobody's that takes as long as most do.
-        return (self.spent, self._number) < (other.spent, other._number)
 
 
 class Scheduler:
@@ -218,22 +72,11 @@ class Scheduler:
         self._packers = {machine.name: Packer(machine) for machine in machines}
         self._patience = patience
         self._slice_steps = slice_steps
-        self._queue: dict[int, _Queued] = {}
+        self._queue: dict[int, Queued] = {}
         self._queued = 0
         """How many jobs have been queued so far."""
-        self._kinds: dict[JobRequest, _Kind] = {}
-        self._checks: list[_Check] = []
-        """A heap of the checks that are under way."""
-        self._rechecks: Iterator[_Kind] = iter(())
-        """The kinds that are to be checked again because machines have changed."""
-        self._checking = False
-        """Whether there may be kinds to check."""
-        self._checked = 0
-        """How many checks have been begun so far."""
-        self._fresh: dict[_Kind, None] = {}
-        """The kinds at that stage."""
-        self._in_vain: list[_Kind] = []
-        """The kinds at that stage, those that need the fewest boards first."""
+        self._groups = RequestGroups()
+        self._checks = Checks(self._packers)
         self._keeping: dict[str, int] = {}
         """For each machine that keeps a place, the job it is kept for."""
         self._now = 0.0
@@ -255,19 +98,15 @@ class Scheduler:
             since: the time in seconds at which it came. A job that had boards and lost them came when it was created:
                 it stands before all that came later.
         """
-        kind = self._kinds.get(request)
-        if kind is None:
-            kind = self._kinds[request] = _Kind(request, _fewest(request), _minds_others(request))
-            suitable = self._suitable(request)
-            if suitable and all(packer.wishes.is_known_to_meet(request) for packer in suitable):
-                kind.options = [_Option(packer, request) for packer in suitable]
-                self._freshen(kind)
-            else:
-                self._check(kind)
+        group = self._groups.get(request)
+        if group is None:
+            group = self._groups.begin(request)
+            if self._checks.begin(group):
+                self._groups.freshen(group)
         self._queued += 1
-        queued = _Queued(job, since, kind, (since, job), self._queued)
-        _line_up(self._queue, queued)
-        _line_up(kind.jobs, queued)
+        queued = Queued(job, since, group, (since, job), self._queued)
+        line_up(self._queue, queued)
+        line_up(group.jobs, queued)
         self._stirred = True
 
     def withdraw(self, job: int) -> None:
@@ -277,26 +116,11 @@ class Scheduler:
             self._stirred = True
 
     def _leave(self, job: int) -> None:
-        kind = self._queue.pop(job).kind
-        del kind.jobs[job]
-        if not kind.jobs:
-            del self._kinds[kind.request]
-            self._unlist(kind)
+        self._groups.leave(self._queue.pop(job))
         if job in self._keeping.values():
             for name in [name for name, kept_for in self._keeping.items() if kept_for == job]:
                 del self._keeping[name]
                 self._packers[name].keep_nothing()
-
-    def _freshen(self, kind: _Kind) -> None:
-        kind.stage = _Stage.FRESH
-        self._fresh[kind] = None
-
-    def _unlist(self, kind: _Kind) -> None:
-        if kind.stage is _Stage.IN_VAIN:
-            first = bisect_left(self._in_vain, kind.fewest, key=_needs)
-            del self._in_vain[self._in_vain.index(kind, first)]
-        elif kind.stage is _Stage.FRESH:
-            del self._fresh[kind]
 
     # Decisions
 
@@ -308,15 +132,15 @@ class Scheduler:
         self._now = now
         if not self._queue and self._placing is None:
             # Nobody waits, so that there is nothing to check or to look at.
-            self._checks.clear()
-            self._rechecks = iter(())
-            self._checking = self._stirred = False
+            self._checks.stop()
+            self._stirred = False
             return []
         steps = self._slice_steps
-        if self._checking:
+        if self._checks.pending:
             # Half of the slice, so that neither keeps the other waiting.
             steps = None if steps is None else (steps + 1) // 2
-            self._go_on_checking(Allowance(steps))
+            for group in self._checks.go_on(Allowance(steps)):
+                self._note_checked(group)
         allowance = Allowance(steps)
         settled = False
         while not settled:
@@ -333,52 +157,22 @@ class Scheduler:
     @property
     def is_settled(self) -> bool:
         """Whether the last decision was finished; if not, `decide` has more to do, whether anything happens or not."""
-        return self._placing is None and not self._stirred and not self._checking
+        return self._placing is None and not self._stirred and not self._checks.pending
 
     def take_refused(self) -> list[tuple[int, str]]:
         """Return the jobs that have been found since the last time to be impossible, each with why; they are out."""
         refused, self._refused = self._refused, []
         return refused
 
-    def _check(self, kind: _Kind) -> None:
-        self._checked += 1
-        self._checking = True
-        heappush(self._checks, _Check(kind, self._checked, self._options(kind.request)))
-
-    def _go_on_checking(self, allowance: Allowance) -> None:
-        while allowance.left > 0:
-            # Those who come now are checked before those who waited already when the machines changed, most of whom
-            # can wait on.
-            if not self._checks or self._checks[0].spent:
-                recheck = next(self._rechecks, None)
-                if recheck is not None:
-                    self._check(recheck)
-                elif not self._checks:
-                    self._checking = False
-                    return
-            check = self._checks[0]
-            if not check.kind.jobs:
-                heappop(self._checks)
-                continue
-            turn = Allowance(_CHECK_STEPS)
-            done = turn.do(check.work)
-            spent = _CHECK_STEPS - turn.left
-            allowance.left -= spent + 1
-            if done is None:
-                check.spent += spent
-                heapreplace(self._checks, check)
-                continue
-            heappop(self._checks)
-            kind = check.kind
-            (kind.options,) = done
-            if kind.options:
-                self._freshen(kind)
-                self._stirred = True
-            else:
-                why = self._refusal(kind.request)
-                self._refused += [(job, why) for job in kind.jobs]
-                for job in list(kind.jobs):
-                    self._leave(job)
+    def _note_checked(self, group: RequestGroup) -> None:
+        if group.options:
+            self._groups.freshen(group)
+            self._stirred = True
+        else:
+            why = self._checks.refusal(group.request)
+            for job in list(group.jobs):
+                self._refused.append((job, why))
+                self._leave(job)
 
     def _place(self) -> Steps[None]:
         """Start all jobs that can start, and keep places.
@@ -399,14 +193,15 @@ class Scheduler:
             whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
         """
         last = self._queued
-        kinds = list(self._fresh)
-        most = max([packer.look() for packer in self._packers.values()], default=0)
-        if most and self._in_vain:
-            kinds += yield from self._hopeful(most)
-        lines: list[tuple[tuple[float, int], _Line]] = []
-        for some in _chunks(kinds):
-            for kind in some:
-                line = _Line(kind, last)
+        groups = list(self._groups.fresh)
+        packers = self._packers.values()
+        most = max([packer.look() for packer in packers], default=0)
+        if most and self._groups.without_place:
+            groups += yield from self._groups.hopeful(packers, most)
+        lines: list[tuple[tuple[float, int], Line]] = []
+        for some in chunks(groups):
+            for group in some:
+                line = Line(group, last)
                 if line.advance():
                     lines.append((line.order, line))
             yield 1
@@ -414,67 +209,40 @@ class Scheduler:
         settled = True
         while lines:
             line = lines[0][1]
-            kind, queued = line.kind, line.queued
-            if queued.job in kind.jobs:
+            group, queued = line.group, line.queued
+            if queued.job in group.jobs:
                 kept = queued.job in self._keeping.values()
                 yield 1
                 # Nothing may happen between what is found and its beginning: boards could be set aside meanwhile.
-                allocation = yield from self._find(kind, queued.job)
-                if queued.job not in kind.jobs:
+                allocation = yield from self._find(group, queued.job)
+                if queued.job not in group.jobs:
                     pass  # it has left; whoever is next in its line is looked at instead
                 elif allocation is not None:
                     self._begin(queued.job, allocation)
                     settled = settled and not kept
                 elif not kept:
-                    self._was_in_vain(kind)
+                    self._groups.found_no_place(group)
                     heappop(lines)
                     continue
             if line.advance():
                 heapreplace(lines, (line.order, line))
             else:
                 heappop(lines)
-                if kind.jobs and kind.stage is _Stage.IN_VAIN:
+                if group.jobs and group.stage is Stage.NO_PLACE:
                     # These came while the others were looked at.
-                    self._unlist(kind)
-                    self._freshen(kind)
+                    self._groups.freshen(group)
         return settled
 
-    def _hopeful(self, most: int) -> Steps[list[_Kind]]:
-        """Return the kinds for which there may be a place now, though there was none for them at the look before.
-
-        Args:
-            most: how many boards are available on one machine.
-        """
-        hopeful: list[_Kind] = []
-        for some in _chunks(self._up_to(most)):
-            hopeful += [kind for kind in some if kind.is_hopeful()]
-            yield 1
-        if hopeful:
-            least = hopeful[0].fewest
-            largest = max([packer.largest_gain(least) for packer in self._packers.values()])
-            hopeful = [kind for kind in hopeful if kind.fewest <= largest or kind.minds_others]
-        return hopeful
-
-    def _up_to(self, boards: int) -> list[_Kind]:
-        """Return the kinds in vain that could do with so many boards."""
-        return self._in_vain[: bisect_right(self._in_vain, boards, key=_needs)]
-
-    def _was_in_vain(self, kind: _Kind) -> None:
-        if kind.stage is not _Stage.IN_VAIN:
-            self._unlist(kind)
-            kind.stage = _Stage.IN_VAIN
-            insort(self._in_vain, kind, key=_needs)
-
-    def _find(self, kind: _Kind, job: int) -> Steps[Allocation | None]:
-        for option in kind.options:
+    def _find(self, group: RequestGroup, job: int) -> Steps[Allocation | None]:
+        for option in group.options:
             packer = option.packer
             version = packer.version
             if version < option.next_version or self._keeping.get(packer.machine.name) == job:
                 continue
-            short = kind.fewest - packer.open_boards
+            short = group.fewest - packer.open_boards
             if short <= 0:
                 wish = option.known_wish or (yield from option.wish())
-                failed_version = packer.previous_version if kind.stage is _Stage.IN_VAIN else 0
+                failed_version = packer.previous_version if group.stage is Stage.NO_PLACE else 0
                 found = yield from packer.find(wish, failed_version=failed_version)
                 if isinstance(found, Allocation):
                     return found
@@ -489,52 +257,8 @@ class Scheduler:
             KeyError: the job is not in the queue.
         """
         queued = self._queue[job]
-        position, length = list(self._queue).index(job) + 1, len(self._queue)
-        obstacle, cause = self._obstacle(queued)
-        return Waiting(position, length, obstacle, f"Number {position} of {length} in the queue; {cause}.")
-
-    def _obstacle(self, queued: _Queued) -> tuple[Obstacle, str]:
-        for name, job in self._keeping.items():
-            if job == queued.job:
-                packer = self._packers[name]
-                return Obstacle.KEPT, (
-                    f"a place of {counted(packer.kept_boards, 'board')} is kept for it on {name}, "
-                    f"{packer.awaited} of which are still in use"
-                )
-        if queued.kind.stage is not _Stage.IN_VAIN:
-            return Obstacle.TURN, "about to be looked at"
-        shape = queued.kind.request.shape
-        if isinstance(shape, BoardAt):
-            where = "; on ".join(
-                f"{option.packer.machine.name} it {self._hindrance(option.packer, shape.board)}"
-                for option in queued.kind.options
-            )
-            return Obstacle.PLACE, f"it needs board {shape.board}: on {where}"
-        wanted = _boards(queued.kind.request)
-        most = max((option.packer for option in queued.kind.options), key=lambda packer: packer.free_boards)
-        on = f"free on {most.machine.name}"
-        if most.free_boards < wanted:
-            aside = len(most.set_aside_boards)
-            other = f", where {aside} {'is' if aside == 1 else 'are'} set aside" if aside else ""
-            free = f"{most.free_boards} {'is' if most.free_boards == 1 else 'are'}"
-            return Obstacle.BOARDS, f"it needs {counted(wanted, 'board')}, and {free} {on}{other}"
-        keeping = self._keeping.get(most.machine.name)
-        other = f", or kept for job {keeping}, which has waited longest" if keeping is not None else ""
-        return (
-            Obstacle.PLACE,
-            f"{there_are(most.free_boards, 'board')} {on}, but not together as it needs them{other}",
-        )
-
-    def _hindrance(self, packer: Packer, board: Board) -> str:
-        """Return why a board is not to be had, as the end of a sentence about it."""
-        if board in packer.set_aside_boards:
-            return "is set aside, and goes to no job until it is put back"
-        if packer.is_free(board):
-            keeping = self._keeping.get(packer.machine.name)
-            if keeping is None:
-                return "has just become free"
-            return f"is kept for job {keeping}, which has waited longest"
-        return "is in use"
+        position = list(self._queue).index(job) + 1
+        return waiting(queued, position, len(self._queue), self._packers, self._keeping)
 
     def _begin(self, job: int, allocation: Allocation) -> None:
         self._leave(job)
@@ -567,12 +291,12 @@ class Scheduler:
                 continue
             yield from self._keep_place(name, packer)
 
-    def _is_patient(self, queued: _Queued) -> bool:
+    def _is_patient(self, queued: Queued) -> bool:
         return self._now - queued.since >= self._patience
 
     def _keep_place(self, name: str, packer: Packer) -> Steps[None]:
         """Have a machine keep a place for the first job of those that have waited long for which it can."""
-        for some in _chunks(list(self._queue.values())):
+        for some in chunks(list(self._queue.values())):
             for queued in some:
                 if not self._is_patient(queued):
                     return
@@ -581,10 +305,10 @@ class Scheduler:
                     return
             yield 1
 
-    def _keep_place_for(self, name: str, packer: Packer, queued: _Queued) -> Steps[None]:
-        if queued.kind.stage is _Stage.UNCHECKED:
+    def _keep_place_for(self, name: str, packer: Packer, queued: Queued) -> Steps[None]:
+        if queued.group.stage is Stage.UNCHECKED:
             return
-        option = next((option for option in queued.kind.options if option.packer is packer), None)
+        option = next((option for option in queued.group.options if option.packer is packer), None)
         if option is None or queued.job not in self._queue or queued.job in self._keeping.values():
             return
         aside = packer.set_aside_boards
@@ -648,39 +372,8 @@ class Scheduler:
         self._keeping.clear()
         self._placing = None
         self._stirred = True
-        self._fresh, self._in_vain, self._checks = {}, [], []
-        for kind in self._kinds.values():
-            kind.stage = _Stage.UNCHECKED
-        self._checking = True
-        self._rechecks = _halving(list(self._kinds.values()))
-
-    def _options(self, request: JobRequest) -> Steps[list[_Option]]:
-        options: list[_Option] = []
-        for packer in self._suitable(request):
-            could = yield from packer.wishes.could_meet(request)
-            options += [_Option(packer, request)] * could
-        return options
-
-    def _suitable(self, request: JobRequest) -> list[Packer]:
-        if request.machine is not None:
-            packer = self._packers.get(request.machine)
-            return [] if packer is None else [packer]
-        return [packer for packer in self._packers.values() if request.tags <= packer.machine.tags]
-
-    def _refusal(self, request: JobRequest) -> str:
-        suitable = self._suitable(request)
-        if request.machine is not None and not suitable:
-            return f"There is no machine named {request.machine!r}; there are: {_names(self._packers)}."
-        if not suitable:
-            tags = ", ".join(sorted(request.tags))
-            return f"No machine has all of the tags {tags}."
-        reasons = "; ".join(why_not(packer.machine, request) for packer in suitable)
-        return f"{in_words(request)} can never be had: {reasons}."
-
-
-def _chunks(items: list[T]) -> Iterator[list[T]]:
-    """Yield the items, as many at a time as can be glanced at in the time of a step."""
-    return (items[first : first + _GLANCES_A_STEP] for first in range(0, len(items), _GLANCES_A_STEP))
+        self._groups.forget_all()
+        self._checks = Checks(self._packers, list(self._groups))
 
 
 def _packer(machine: Machine, earlier: Packer | None) -> Packer:
@@ -692,40 +385,3 @@ def _packer(machine: Machine, earlier: Packer | None) -> Packer:
     if earlier is not None:
         packer.take_over(earlier)
     return packer
-
-
-def _halving(kinds: list[_Kind]) -> Iterator[_Kind]:
-    """Yield the kind in the middle by the boards it needs, then those in the middle of each half, and so on.
-
-    A machine that could meet a request could meet it with fewer boards: in this order most answers follow from others.
-    """
-    kinds.sort(key=_needs)
-    spans = deque([(0, len(kinds))])
-    while spans:
-        first, last = spans.popleft()
-        if first < last:
-            middle = (first + last) // 2
-            yield kinds[middle]
-            spans += (first, middle), (middle + 1, last)
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
-
-
-def _boards(request: JobRequest) -> int:
-    match request.shape:
-        case Boards(count):
-            return count
-        case Rectangle(size):
-            return size.boards
-        case _:
-            return 1
-
-
-def _fewest(request: JobRequest) -> int:
-    return 1 if request.max_dead_boards is None else max(1, _boards(request) - request.max_dead_boards)
-
-
-def _minds_others(request: JobRequest) -> bool:
-    return request.require_torus or _fewest(request) < _boards(request)

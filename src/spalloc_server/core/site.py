@@ -19,11 +19,12 @@ from spalloc_server.core.jobs import Asked, Job, JobRecord, in_short, shortened
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
+from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.power import NewMachines, PowerOrder, Standing, border
 from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.reports import RECENT_SECONDS, Reports, most_set_aside
 from spalloc_server.core.requests import JobRequest
-from spalloc_server.core.scheduler import Scheduler, Waiting
+from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.silence import SilentFrames, same_frame
 from spalloc_server.core.strays import Strays
 from spalloc_server.core.timers import Timers

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.obstacles import Obstacle
 from spalloc_server.core.packing.shapes import LOOSENESS
+from spalloc_server.core.request_groups import Stage
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
-from spalloc_server.core.scheduler import PATIENCE, Obstacle, Scheduler, Start, _Stage
+from spalloc_server.core.scheduler import PATIENCE, Scheduler, Start
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, neighbour
 from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
@@ -509,12 +511,10 @@ class _Forgetful(Scheduler):
     """A scheduler that does not remember where it has looked in vain."""
 
     def decide(self, now: float) -> list[Start]:
-        for kind in list(self._in_vain):
-            self._unlist(kind)
-            kind.stage = _Stage.FRESH
-            self._fresh[kind] = None
-        for kind in self._kinds.values():
-            for option in kind.options:
+        for group in self._groups:
+            if group.stage is Stage.NO_PLACE:
+                self._groups.freshen(group)
+            for option in group.options:
                 option.next_version = 0
         for packer in self._packers.values():
             kept = packer._kept

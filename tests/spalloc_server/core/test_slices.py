@@ -14,8 +14,9 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.fabric import Fabric
 from spalloc_server.core.packing.grids import Grids
 from spalloc_server.core.packing.steps import Steps
+from spalloc_server.core.request_groups import Stage
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
-from spalloc_server.core.scheduler import PATIENCE, Scheduler, Start, _Stage
+from spalloc_server.core.scheduler import PATIENCE, Scheduler, Start
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
@@ -43,8 +44,8 @@ class _Watched(Scheduler):
         yield from super()._place()
 
     def has_checked(self, request: JobRequest) -> bool:
-        kind = self._kinds.get(request)
-        return kind is not None and kind.stage is not _Stage.UNCHECKED
+        group = self._groups.get(request)
+        return group is not None and group.stage is not Stage.UNCHECKED
 
 
 @given(naive.machines(largest=5), _STEPS, st.integers(1, 9))
