@@ -5,8 +5,8 @@ import pytest
 from benchmarks.server.walk import Count, Function, Walk, count, walk
 
 # A little above what the walk is; who makes it shorter lowers them.
-MOST_ENTERED = Count(functions=245, files=48)
-MOST_HANDING_ON = Count(functions=86, files=29)
+MOST_ENTERED = Count(functions=250, files=48)
+MOST_HANDING_ON = Count(functions=90, files=29)
 
 ONE, ANOTHER, THIRD = Function("a.py", "one"), Function("a.py", "another"), Function("b.py", "third")
 
