@@ -7,6 +7,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --constraint constraints.txt
 WORKERS ?= 2
+SAMPLE ?= 100
+MINUTES ?= 60
 PYTEST = -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
 # What changed here, must be installed again.
 INSTALLED := pyproject.toml constraints.txt
@@ -14,7 +16,7 @@ FAST := not slow and not uncounted and not long and not peer
 # Tests start hundreds of commands: Python compiles each module for the first alone, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo check test static fast slow uncounted long docs bench bench-quick bench-pages lock clean
+.PHONY: help demo check test static fast slow uncounted long docs bench bench-quick bench-pages mutants lock clean
 
 help: ## say what there is to type (what `make` alone does)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,6 +63,9 @@ uncounted: .venv/dev
 long: .venv/dev ## thousands more of the random cases of which `make test` tries a part
 	$(BIN)/python $(PYTEST) -m long
 
+mutants: .venv/dev .mutants/bin/cosmic-ray ## change SAMPLE places of the core, engine, wire and store, and say what no test notices
+	$(BIN)/python -m tests.mutants $(SAMPLE) $(MINUTES) $(TEST_SEED)
+
 docs: .venv/dev ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky --keep-going --jobs auto docs docs/_build/html
 
@@ -71,7 +76,7 @@ lock: .venv/dev ## renew constraints.txt and tests/peers/locked/ from the packag
 	$(BIN)/python -m tests.peers.lock
 
 clean: ## remove what the other targets made, except the published programs in .peers
-	rm -rf .venv docs/_build .coverage* .hypothesis .*_cache
+	rm -rf .venv .mutants docs/_build .coverage* .hypothesis .*_cache
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "spalloc needs Python 3.11 or later, and none is on the PATH:" \
@@ -80,6 +85,11 @@ clean: ## remove what the other targets made, except the published programs in .
 		"later, and $(PYTHON) is not one: name another with make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment: install its" \
 		"venv module (on Debian and Ubuntu: apt install python3-venv), then type make again" >&2; exit 1; }
+
+# An environment of its own: it brings more packages than all the rest of development.
+.mutants/bin/cosmic-ray: .venv/bin/python
+	@$(BIN)/python -m venv .mutants
+	@.mutants/bin/python -m pip install --quiet --disable-pip-version-check --no-input 'cosmic-ray==8.7.0'
 
 .venv/server: .venv/bin/python $(INSTALLED)
 	@echo "Installing spalloc with its server into .venv ..."

@@ -18,7 +18,7 @@ def there_are(number: int, noun: str, *, past: bool = False) -> str:
     )
 
 
-def moment(seconds: float) -> str:
+def date_and_time(seconds: float) -> str:
     """Return a moment of Unix time, such as "2026-11-30 at 09:41:00 UTC"."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d at %H:%M:%S UTC")
 

@@ -201,3 +201,10 @@ def test_a_hundred_megabytes_without_a_newline_are_refused_in_bounded_memory() -
 def test_a_limit_below_one_byte_is_refused() -> None:
     with pytest.raises(ValueError, match="limit is 0; it must be 1 byte or more"):
         Lines(0)
+
+
+def test_a_line_may_have_64_megabytes_unless_it_is_told_otherwise() -> None:
+    longest = bytes(64 * 1024 * 1024)
+    assert Lines().feed(longest) == []
+    with pytest.raises(WireError, match="67108864"):
+        Lines().feed(longest + b"x")

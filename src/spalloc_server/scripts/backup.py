@@ -10,7 +10,7 @@ from spalloc_client.terminal.text import printable
 from spalloc_server.parsing import Parser
 from spalloc_server.scripts.records import done, parse
 from spalloc_server.store.backup import back_up
-from spalloc_server.words import moment
+from spalloc_server.words import date_and_time
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
 
     def act() -> None:
         made = back_up(records, arguments.file, overwrite=arguments.overwrite)
-        said = f"{arguments.file} holds all that was in {made.of} on {moment(made.seconds)}"
+        said = f"{arguments.file} holds all that was in {made.of} on {date_and_time(made.seconds)}"
         output().print(map(printable, (said, *made.contents.lines())))
 
     return done(act)

@@ -11,7 +11,7 @@ from spalloc_client.terminal.text import printable
 from spalloc_server.parsing import Parser
 from spalloc_server.scripts.records import done, parse
 from spalloc_server.store.restoring import Restored, restore
-from spalloc_server.words import moment
+from spalloc_server.words import date_and_time
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _said(file: Path, restored: Restored) -> Iterator[str]:
-    when = "a time that it does not say" if restored.seconds is None else moment(restored.seconds)
+    when = "a time that it does not say" if restored.seconds is None else date_and_time(restored.seconds)
     yield f"{restored.records} holds the records of {file} now, a backup of {when}"
     yield from restored.contents.lines()
     if restored.kept is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from spalloc_server.store import schema
 from spalloc_server.store.errors import StoreError
 from spalloc_server.store.left_log import LeftLog
-from spalloc_server.words import moment
+from spalloc_server.words import date_and_time
 
 _log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def mark_running(database: sqlite3.Connection, name: str, left: LeftLog | None) 
         return
     backed_up = run("SELECT value FROM counters WHERE name = 'backed_up'").fetchone()
     if backed_up is not None:
-        when = moment(backed_up[0]) if backed_up[0] else "a time that it does not say"
+        when = date_and_time(backed_up[0]) if backed_up[0] else "a time that it does not say"
         _log.critical(_BACKUP, name, when)
     run("BEGIN")
     if left is not None and _may_lack_some(database, name, left):

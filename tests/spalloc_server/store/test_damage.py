@@ -28,6 +28,7 @@ from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.world import World
 from tests.spalloc_server.core.driver import machine
+from tests.spalloc_server.store.test_database import ended as an_ended_job
 
 JOBS = 60
 FIRST_JOB = 50_000_000
@@ -243,6 +244,51 @@ def test_ended_jobs_whose_records_can_not_be_read_are_set_aside_and_counted(
     caplog.clear()
     Started(path).close()
     assert not caplog.records, "they are told of once"
+
+
+def _leaves(path: Path, table: str) -> list[int]:
+    """Return a table's leaf pages, in order: https://www.sqlite.org/fileformat2.html."""
+    database = sqlite3.connect(path)
+    ((root,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
+    database.close()
+    page = path.read_bytes()[(root - 1) * 4096 : root * 4096]
+    assert page[0] == 5, "the root has leaves below it"
+    cells = int.from_bytes(page[3:5], "big")
+    starts = [int.from_bytes(page[at : at + 2], "big") for at in range(12, 12 + 2 * cells, 2)]
+    return [*(int.from_bytes(page[at : at + 4], "big") for at in starts), int.from_bytes(page[8:12], "big")]
+
+
+def test_jobs_between_two_damaged_places_are_saved(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    store = Store(path)
+    store.write({number: an_ended_job(number, 1.6e9 + number) for number in range(1, 201)}, {})
+    store.close()
+    leaves = _leaves(path, "jobs")
+    assert len(leaves) >= 7
+    data = bytearray(path.read_bytes())
+    for page in (leaves[1], leaves[-2]):
+        data[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    path.write_bytes(data)
+    store = Store(path, set_aside_unreadable=True)
+    saved = {job.id for job in store.recall(ended_limit=1000).jobs}
+    store.close()
+    assert {1, 100, 200} <= saved
+    assert 200 - len(saved) < 2 * 200 / (len(leaves) - 2), "only what stood in the two places is lost"
+
+
+def test_a_job_of_the_history_whose_record_can_not_be_read_is_left_out_and_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path / "state")
+    store.write({number: an_ended_job(number, 1.6e9) for number in (1, 2)}, {})
+    alter(tmp_path / "state", "UPDATE jobs SET record = x'7b' WHERE id = 1")
+    for _ in range(2):
+        assert [job.id for job in store.ended_jobs(None, None, 10)] == [2]
+        assert store.ended_job(1) is None
+    (line,) = caplog.records
+    assert line.levelno == logging.WARNING
+    assert line.message.startswith("the record of job 1, which has ended, can't be read: ")
+    store.close()
 
 
 def test_a_live_job_whose_record_can_not_be_read_is_named_and_the_server_does_not_start(path: Path) -> None:

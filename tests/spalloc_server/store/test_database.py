@@ -168,6 +168,12 @@ def test_a_backup_can_be_made_while_the_server_runs(path: Path, tmp_path: Path) 
     store.close()
 
 
+def test_the_file_is_marked_as_a_spalloc_servers_for_good(path: Path) -> None:
+    """Otherwise no later server could take it up."""
+    Store(path).close()
+    assert path.read_bytes()[68:72] == b"SPA1"
+
+
 def test_a_newer_servers_records_are_refused_and_left_alone(path: Path) -> None:
     Store(path).close()
     database = sqlite3.connect(path)

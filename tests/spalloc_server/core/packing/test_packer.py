@@ -41,6 +41,14 @@ def test_a_job_is_given_no_more_triads_than_it_needs() -> None:
     assert len(given.boards) == 15
 
 
+def test_a_place_is_found_though_the_boards_of_a_better_one_are_not_connected() -> None:
+    packer = Packer(Machine("m", Size(4, 1)))
+    packer.take(Board(x, 0, z) for x, z in [(0, 0), (0, 1), (2, 0), (2, 2)])
+    given = found(packer, JobRequest(Boards(6), max_dead_boards=2))
+    assert given is not None
+    assert given.boards == {Board(0, 0, 2), *(Board(x, 0, z) for x in (1, 3) for z in range(3))}
+
+
 def test_a_rectangle_is_given_whole() -> None:
     given = found(Packer(Machine("m", Size(8, 8))), JobRequest(Rectangle(Size(3, 2))))
     assert given is not None

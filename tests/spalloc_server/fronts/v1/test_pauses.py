@@ -106,6 +106,17 @@ def test_a_job_whose_owner_reads_nothing_has_itself_to_blame() -> None:
         assert job not in front.engine.site.jobs
 
 
+def test_a_job_whose_owner_is_dead_ends_in_time_though_the_disk_is_never_idle() -> None:
+    with simulated_front() as front:
+        peer, busy = front.connect(), front.connect()
+        job = _job(front, peer)
+        front.server.slowness = 0.15
+        for _ in range(int(20 * KEEPALIVE) + 20):
+            busy.send(request("create_job", owner="busy", keepalive=None, tags=["none"]))
+            front.pass_time(0.1)
+        assert job not in front.engine.site.jobs
+
+
 @pytest.mark.parametrize("lateness", [0.3, 0.7])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_dead_end_and_the_living_live_while_every_round_of_the_server_is_late(
