@@ -16,8 +16,11 @@ What doesn't: lambdas, comprehensions and bodies of classes, what dataclasses an
 the virtual boards. A function counts that was entered for each of the jobs: what timers do meanwhile falls out, and the
 search for a triad of which no board is taken, which some of the jobs need. Logging is as Python has it: warnings only.
 
-Two counts are made of it. *Entered* are all of them, down to the smallest property. *Handing on* are those that
-themselves call a function in another of our files: where who follows the command must turn to another page.
+Three counts are made of it. *Entered* are all of them, down to the smallest property. *Handing on* are those that
+themselves call a function in another of our files. *On the way* are those that wait for another to return while the
+command goes a step further: while the job is queued, boards are taken for it, its state changes, SQLite is told
+something, an order comes to a frame's driver, or bytes go to a socket. These are what a reader must follow; the others
+help them, and can be taken at their word.
 """
 
 import asyncio
@@ -35,7 +38,6 @@ from benchmarks.load.client import Client
 from benchmarks.programs.address import Address
 from benchmarks.programs.ours import ROOT, site
 from spalloc_server.config.settings import Configuration, Listening
-from spalloc_server.loop import run
 from spalloc_server.service import Service
 from tests.processes import machine_of_boards
 
@@ -43,6 +45,10 @@ SOURCES = ROOT / "src"
 OURS = tuple(str(SOURCES / package) + "/" for package in ("spalloc_server", "spalloc_client", "spinnaker"))
 WARM_UP_JOBS = 2
 COUNTED_JOBS = 5
+STEPS = frozenset({"Scheduler.submit", "Packer.take", "Job.happens", "FrameDriver.add"})
+"""Functions of ours by which a command goes a step further."""
+LEAVING = frozenset({"execute", "executemany", "send", "sendmsg", "sendto"})
+"""The same of functions written in C: statements leave for the disk by them, and bytes for the network."""
 REST_SECONDS = 0.05
 """How long the server is still watched once it has told that a job is ready."""
 _OF_A_FUNCTION = 0b11
@@ -67,13 +73,25 @@ class Count(NamedTuple):
 class Walk:
     """The functions that a command enters."""
 
-    def __init__(self, entered: dict[Function, set[Function | None]]) -> None:
-        """Take what was entered, in order, each with those who called it; None is whoever is not ours."""
+    def __init__(self, entered: dict[Function, set[Function | None]], way: set[Function]) -> None:
+        """Take what was entered.
+
+        Args:
+            entered: In order, each with those who called it; None is whoever is not ours.
+            way: Those of them that are on the way.
+        """
         self._entered = entered
+        self._way = way
 
     def __and__(self, other: "Walk") -> "Walk":
         """Return what is in both."""
-        return Walk({entered: by for entered, by in self._entered.items() if entered in other._entered})
+        both = {entered: by for entered, by in self._entered.items() if entered in other._entered}
+        return Walk(both, self._way & other._way)
+
+    @property
+    def on_the_way(self) -> Sequence[Function]:
+        """Those that wait while the command goes a step further, in the order in which they were entered first."""
+        return [function for function in self._entered if function in self._way]
 
     @property
     def entered(self) -> Sequence[Function]:
@@ -102,6 +120,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._entered: defaultdict[CodeType, set[CodeType | None]] | None = None
+        self._way: set[CodeType] = set()
 
     def __enter__(self) -> Self:
         threading.setprofile(self._note)
@@ -112,7 +131,7 @@ class Watch:
 
     def begin(self) -> None:
         """Begin to note."""
-        self._entered = defaultdict(set)
+        self._entered, self._way = defaultdict(set), set()
 
     def end(self) -> Walk:
         """Stop, and return what was entered."""
@@ -122,17 +141,31 @@ class Watch:
             {
                 _named(code): {caller and _named(caller) for caller in callers}
                 for code, callers in entered.items()
-            }
+            },
+            {_named(code) for code in self._way},
         )
 
-    def _note(self, frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and self._entered is not None and _counts(frame.f_code):
+    def _note(self, frame: FrameType, event: str, called: Any) -> None:
+        if self._entered is None:
+            return
+        if event == "c_call" and called.__name__ in LEAVING:
+            self._note_way(frame)
+        if event == "call" and _counts(frame.f_code):
+            if frame.f_code.co_qualname in STEPS:
+                self._note_way(frame)
             caller = frame.f_back
             # A comprehension or a lambda is a part of the function that it stands in.
             while caller is not None and _is_ours(caller.f_code) and not _counts(caller.f_code):
                 caller = caller.f_back
             by = None if caller is None or not _is_ours(caller.f_code) else caller.f_code
             self._entered[frame.f_code].add(by)
+
+    def _note_way(self, frame: FrameType) -> None:
+        caller: FrameType | None = frame
+        while caller is not None:
+            if _counts(caller.f_code):
+                self._way.add(caller.f_code)
+            caller = caller.f_back
 
 
 def _is_ours(code: CodeType) -> bool:
@@ -168,7 +201,8 @@ def server(machine: dict[str, Any], folder: Path) -> Iterator[Address]:
 
     def serve_in_thread() -> None:
         try:
-            run(serve())
+            # In Python's own loop: it is Python that calls the sockets there, and is seen.
+            asyncio.run(serve())
         finally:
             started.set()
 
@@ -210,12 +244,16 @@ def walk() -> Walk:
 def main() -> None:
     """Walk and print."""
     walked = walk()
-    handing_on = set(walked.handing_on)
+    handing_on, on_the_way = set(walked.handing_on), set(walked.on_the_way)
     for file, functions in groupby(walked.entered, lambda function: function.file):
         print(file)
         for function in functions:
-            print(f"    {function.name}{' >' * (function in handing_on)}")
-    for what, functions in (("entered", walked.entered), ("handing on (>)", walked.handing_on)):
+            print(f"    {function.name}{' >' * (function in handing_on)}{' *' * (function in on_the_way)}")
+    for what, functions in (
+        ("entered", walked.entered),
+        ("handing on (>)", walked.handing_on),
+        ("on the way (*)", walked.on_the_way),
+    ):
         counted = count(functions)
         print(f"{what}: {counted.functions} functions in {counted.files} files")
 
