@@ -111,12 +111,13 @@ class Caller(msgspec.Struct, frozen=True):
 class V1Command(msgspec.Struct, frozen=True):
     """One command of the protocol."""
 
-    parameters: tuple[Parameter, ...]
-    """What it takes: by name, and by position too if `takes_words` is false."""
+    parameters: tuple[Parameter, ...] | None
+    """What it takes, by name or by position; None for a command that looks at its arguments itself."""
     run: Callable[..., "Reply | Outcome[Json]"]
     """Called with the caller and a value for each parameter, by name."""
     takes_words: bool = False
-    """Whether `run` is also given, after the caller, what came by position and by name, as it came."""
+    """Whether parameters are given by name only, and `run` gets, after the caller, the arguments by position
+    and by name as they came, too."""
     changes: bool = False
     """Whether it is worth nothing before it is recorded."""
 
@@ -179,7 +180,7 @@ class Commands:
             "list_machines": V1Command((), self._list_machines),
             "get_board_position": V1Command(_SPOT, self._get_board_position),
             "get_board_at_position": V1Command(_SPOT, self._get_board_at_position),
-            "where_is": V1Command((), self._where_is, takes_words=True),
+            "where_is": V1Command(None, self._where_is),
             "job_queue_position": V1Command(_JOB, self._job_queue_position),
             "list_ended_jobs": V1Command(_ENDED, self._list_ended_jobs),
             "report_problem": V1Command(_PROBLEM, self._report_problem, changes=True),
@@ -204,8 +205,11 @@ class Commands:
             )
         self.counts[name] += 1
         try:
-            if command.takes_words:
+            if command.parameters is None:
                 return command.run(caller, args, kwargs)
+            if command.takes_words:
+                values = bind(name, command.parameters, (), kwargs)
+                return command.run(caller, args, kwargs, **values)
             return command.run(caller, **bind(name, command.parameters, args, kwargs))
         except (RefusedError, RequestError) as error:
             raise CommandError(str(error)) from error
@@ -215,10 +219,7 @@ class Commands:
 
     # Jobs
 
-    def _create_job(self, caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Outcome[Json]:
-        return self._create(caller, args, kwargs, **bind("create_job", _CREATE_JOB, (), kwargs))
-
-    def _create(
+    def _create_job(
         self,
         caller: Caller,
         args: Sequence[Json],
