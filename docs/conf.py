@@ -11,7 +11,7 @@ copyright = "2026, the spalloc developers"
 version = release = _installed_version("spalloc")
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "life_of_a_job"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "lives"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"

@@ -13,6 +13,7 @@
 """The promises of a site, checked against the hardware and against what clients were told."""
 
 from spalloc_client.states import JobState
+from spalloc_server.core.board_life import Held, Lost
 from spalloc_server.core.effects import BoardKey, Effects
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.scheduler import Scheduler
@@ -77,7 +78,8 @@ class Watch:
 
 
 def boards_in_care(core: Site) -> set[Board]:
-    return {key.board for key in core._upkeep._care}
+    states = core.boards.states
+    return {key.board for key, state in states.items() if not isinstance(state, Held | Lost)}
 
 
 def check_holders(site: SimulatedSite, core: Site) -> None:
@@ -96,14 +98,16 @@ def check_holders(site: SimulatedSite, core: Site) -> None:
             assert board not in holder, f"board {board} is in jobs {holder[board]} and {job.id}"
             assert board in places, f"job {job.id} has {board}, which is out of service"
             holder[board] = job.id
-    assert holder == {key.board: job for key, job in core.holders.items()}
+    assert holder == {key.board: job for key, job in core.boards.holders().items()}
     care = boards_in_care(core)
     # Those that are out of service can't be switched; that they are perhaps on is remembered.
-    known = care | {key.board for key in core._upkeep._owed_by_strangers}
+    known = care | {key.board for key, state in core.boards.states.items() if isinstance(state, Lost)}
     for board, virtual in site.hardware_boards.items():
         if virtual.on and not site.is_excused(board):
             assert board in holder or board in known, f"board {board} is on, and nobody knows"
-    assert {key.board for key in core._suspects} <= holder.keys()
+    for key in core.boards.objected():
+        if core.boards.fault(key) is not None:
+            assert key.board in care or key.board in holder, f"{key} is free, though it must pass a test"
     assert not care & holder.keys(), f"boards {care & holder.keys()} are in care, and jobs have them"
 
 
@@ -144,7 +148,7 @@ def is_at_rest(site: SimulatedSite) -> bool:
     settled = all(
         job.record.allocation is None or job.record.state is JobState.ready for job in core.jobs.values()
     )
-    return settled and not boards_in_care(core) and not core.silent.why and not site.has_excuses
+    return settled and not boards_in_care(core) and not core.boards.silent.why and not site.has_excuses
 
 
 def check_rest(site: SimulatedSite) -> None:
@@ -158,12 +162,12 @@ def check_rest(site: SimulatedSite) -> None:
     check_promises(site, core)
     for board in site.machine.places:
         if site.hardware.board(board).on:
-            job = core.jobs[core.holders[BoardKey("m", board)]]
+            job = core.jobs[core.boards.holders()[BoardKey("m", board)]]
             assert job.record.power, f"board {board} is on, and its job {job.id} wants it off"
     queue = sorted(job.id for job in core.jobs.values() if job.record.state is JobState.queued)
     if queue:
         fresh = Scheduler([site.machine])
-        fresh.occupy("m", [key.board for key in core.holders])
+        fresh.occupy("m", [key.board for key in core.boards.holders()])
         first = min(queue, key=lambda job: core.waiting(job).position)  # type: ignore[union-attr]
         fresh.submit(first, core.jobs[first].record.request, 0.0)
         assert not fresh.decide(0.0), f"job {first} waits at the head of the queue, and would fit"

@@ -104,9 +104,7 @@ def _unrest(site: SimulatedSite) -> str:
         return "the server is not there"
     core = site.engine.site
     jobs = {job.id: (job.record.state.name, job.order) for job in core.jobs.values()}
-    return (
-        f"it never came to rest: jobs {jobs}, boards in care {core._upkeep._care}, silent {core.silent.why}"
-    )
+    return f"it never came to rest: jobs {jobs}, boards {core.boards.states}, silent {core.boards.silent.why}"
 
 
 def main(arguments: list[str]) -> int:

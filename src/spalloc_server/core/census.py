@@ -4,28 +4,10 @@
 """Counts of jobs and boards."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 from spalloc_client.states import JobState
+from spalloc_server.core.board_life import FREE, Condition, Objection, condition
 from spalloc_server.core.questions import SiteView
-
-
-@dataclass(frozen=True, slots=True)
-class BoardCounts:
-    """The boards of one machine; each is counted once."""
-
-    free: int
-    """Could be given to a job now."""
-    held: int
-    """A job has them."""
-    switching_off: int
-    """Being switched off, or cooling down, after a job."""
-    aside: int
-    """Something is wrong with them; they are tried again from time to time."""
-    silent: int
-    """In a frame whose BMP does not answer, and otherwise free."""
-    dead: int
-    """Configured as dead."""
 
 
 def count_jobs(site: SiteView) -> dict[JobState, int]:
@@ -34,22 +16,14 @@ def count_jobs(site: SiteView) -> dict[JobState, int]:
     return {state: counts[state] for state in (JobState.queued, JobState.power, JobState.ready)}
 
 
-def count_boards(site: SiteView) -> dict[str, BoardCounts]:
-    """Return how many boards of each machine are in each condition."""
-    held = Counter(key.machine for key in site.holders)
-    care = site.boards_in_care()
-    off = Counter(key.machine for key, why in care.items() if why is None)
-    aside = Counter(key.machine for key, why in care.items() if why is not None)
-    counts = {}
+def count_boards(site: SiteView) -> dict[str, Counter[Condition]]:
+    """Return how many boards of each machine are in each condition; each is counted once."""
+    boards = site.boards
+    counts = {name: Counter[Condition]() for name in site.machines}
+    for key in boards.states.keys() | boards.objected():
+        if boards.knows(key):
+            counts[key.machine][condition(boards.state(key), boards.objections(key))] += 1
     for name, machine in site.machines.items():
-        free = site.free_boards(name)
-        known = free + held[name] + off[name] + aside[name]
-        counts[name] = BoardCounts(
-            free=free,
-            held=held[name],
-            switching_off=off[name],
-            aside=aside[name],
-            silent=len(machine.places) - known,
-            dead=len(machine.dead_boards),
-        )
+        counts[name][Condition.FREE] = len(machine.places) - counts[name].total()
+        counts[name][condition(FREE, [Objection.DEAD])] = len(machine.dead_boards)
     return counts

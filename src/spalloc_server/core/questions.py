@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from spalloc_server.core.boards import BoardsView
 from spalloc_server.core.delays import Delays
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.obstacles import Waiting
-from spalloc_server.core.silence import SilentFrames
 from spinnaker.geometry import Board, Chip, first_chip
 
 
@@ -30,12 +30,8 @@ class SiteView(Protocol):
         """Machines by name, in order of priority."""
 
     @property
-    def holders(self) -> Mapping[BoardKey, int]:
-        """Which job holds a board."""
-
-    @property
-    def silent(self) -> SilentFrames:
-        """Frames whose BMP does not answer."""
+    def boards(self) -> BoardsView:
+        """What all boards are doing."""
 
     @property
     def groups(self) -> Groups:
@@ -51,12 +47,6 @@ class SiteView(Protocol):
 
     def waiting(self, number: int, /) -> Waiting | None:
         """Return where a queued job stands and what it waits for; None for any other."""
-
-    def boards_in_care(self) -> Mapping[BoardKey, str | None]:
-        """Return the boards that are neither free nor a job's, each with what is wrong with it, if anything is."""
-
-    def set_aside(self, machine: str, /) -> Mapping[Board, str]:
-        """Return a machine's boards that are not given to jobs for now, each with the reason."""
 
     def free_boards(self, machine: str, /) -> int:
         """Return how many boards of a machine a job could get now."""

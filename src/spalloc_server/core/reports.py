@@ -1,15 +1,18 @@
 # Boards that users say are sick: whose reports count, and how many boards they may take out.
 #
 # A name can be made up, and an address can't: a report counts for the host that it came from, once, and only if a job
-# of that host has had the board lately. What is done with a board that enough hosts complain of is decided in site.py.
+# of that host has had the board lately. What is done with a board that enough hosts complain of is boards.py's subject.
 """Reports of sick boards."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.board_life import Objection
+from spalloc_server.core.effects import BoardKey, Notice, about_board
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
+from spalloc_server.core.objections import Fault
+from spalloc_server.words import counted, there_are
 
 T = TypeVar("T")
 
@@ -20,6 +23,8 @@ MOST_HOSTS = 64
 NOTED = 20
 """How many reports that don't count are logged within `WINDOW_SECONDS`."""
 WINDOW_SECONDS = 60.0
+LONGEST_REASON = 1000
+"""Characters of what users say that are kept as the reason why a board is set aside."""
 
 
 class Reports:
@@ -30,7 +35,6 @@ class Reports:
         self._groups = groups
         self._reports: dict[BoardKey, dict[str, tuple[str, str]]] = {}
         """What was said of a board, by groups of addresses, with the address that it came from."""
-        self._heeded: set[BoardKey] = set()
         self._had: dict[BoardKey, dict[str, tuple[str, float]]] = {}
         """The groups that gave back a board, with an address of theirs and when, the latest last."""
         self._kept_in_use: set[BoardKey] = set()
@@ -67,50 +71,66 @@ class Reports:
         had = self._had.get(key, {}).get(group)
         return had is not None and now - had[1] <= RECENT_SECONDS
 
-    def may_note(self, now: float) -> tuple[bool, int]:
-        """Return whether a report that doesn't count may be logged, and how many were not since somebody was told."""
+    def note(self, key: BoardKey, host: str, text: str, now: float) -> list[Notice]:
+        """Return what the log is to tell of a report that doesn't count; of many, it tells how many."""
         unsaid = 0
         if now >= self._window_ends:
             unsaid = max(0, self._in_window - NOTED)
             self._window_ends, self._in_window = now + WINDOW_SECONDS, 0
         self._in_window += 1
-        return self._in_window <= NOTED, unsaid
+        if self._in_window > NOTED:
+            return []
+        others = f"; {there_are(unsaid, 'other report', past=True)} not logged" if unsaid else ""
+        told = (
+            f"{key.machine} {key.board} is reported by {host}, which does not count, since no job of that host had "
+            f"it within a day: {text}{others}"
+        )
+        return [Notice(told, about=about_board(key))]
 
     # What counts
 
-    def has(self, key: BoardKey, host: str) -> bool:
-        """Return whether a host has reported a board already."""
-        return self._groups.of(host) in self._reports.get(key, ())
+    def add(
+        self, key: BoardKey, host: str, text: str, machine: Machine, out: int
+    ) -> tuple[list[Notice], Fault | None]:
+        """Take a report that counts.
 
-    def add(self, key: BoardKey, host: str, text: str) -> list[str]:
-        """Note a report and return what all hosts say of the board, the first to report it first."""
+        Args:
+            key: The board.
+            host: Where the report came from.
+            text: What the user says.
+            machine: The board's machine.
+            out: How many boards of the machine are out because users reported them.
+
+        Returns:
+            what the log is to tell, and what is wrong with the board if it is to be taken out.
+        """
+        notices = []
         theirs = self._reports.setdefault(key, {})
-        theirs[self._groups.of(host)] = host, text
-        return [said for _, said in theirs.values()]
-
-    def has_room(self, machine: Machine) -> bool:
-        """Return whether one more board of a machine may be taken out because of reports."""
-        return sum(key.machine == machine.name for key in self._heeded) < most_set_aside(machine)
-
-    def keep_in_use(self, key: BoardKey) -> bool:
-        """Note that there was no room to take a board out, and return whether that is news."""
-        news = key not in self._kept_in_use
-        self._kept_in_use.add(key)
-        return news
-
-    def heed(self, key: BoardKey) -> None:
-        """Note that there are enough reports on a board, and that something is done about it: more add nothing."""
-        self._reports.pop(key, None)
+        group = self._groups.of(host)
+        if group not in theirs:
+            told = f"{key.machine} {key.board} is reported by {host}: {text}"
+            notices.append(Notice(told, serious=True, about=about_board(key)))
+        theirs[group] = host, text
+        if len(theirs) < machine.reports_to_set_aside:
+            return notices, None
+        hosts = counted(len(theirs), "host")
+        most = most_set_aside(machine)
+        if out >= most:
+            if key not in self._kept_in_use:
+                self._kept_in_use.add(key)
+                told = (
+                    f"{key.machine} {key.board} stays in use, though {hosts} reported it: as many "
+                    f"boards as reports may take out are out already ({most}, by reports_share)"
+                )
+                notices.append(Notice(told, serious=True, about=about_board(key)))
+            return notices, None
+        # What was said is heeded, and begins again when the board is back in use.
         self._kept_in_use.discard(key)
-        self._heeded.add(key)
-
-    def heeded(self, key: BoardKey) -> bool:
-        """Return whether something is being done about a board already."""
-        return key in self._heeded
-
-    def back_in_use(self, key: BoardKey) -> None:
-        """Begin again with a board that was looked after; what was said of one that was not still counts."""
-        self._heeded.discard(key)
+        del self._reports[key]
+        said = dict.fromkeys(what for _, what in theirs.values() if what)
+        what = "; ".join(said)[:LONGEST_REASON] or "no description"
+        why = f"{hosts} reported it: {what}"
+        return notices, Fault(why, machine.report_rest_seconds, objection=Objection.REPORTED)
 
     def regroup(self) -> None:
         """Group what is known again, after the rule for addresses has changed."""

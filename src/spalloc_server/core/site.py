@@ -2,7 +2,7 @@
 #
 # Each method takes an event and the time, changes the state at once, and leaves what is to be done in the effects,
 # which the engine takes and carries out. Nothing here waits, so nothing is ever half decided.
-# How boards are found is the scheduler's subject, what is done with boards between jobs is upkeep's.
+# How boards are found is the scheduler's subject, what a board goes through is that of boards.py.
 """The server's state: jobs on their way through their lives."""
 
 from collections import defaultdict
@@ -12,6 +12,8 @@ from itertools import accumulate, count, takewhile
 
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.board_life import Objection
+from spalloc_server.core.boards import Boards
 from spalloc_server.core.changes import objection
 from spalloc_server.core.delays import Delays
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice, about_board
@@ -19,19 +21,20 @@ from spalloc_server.core.jobs import Asked, Job, JobRecord, in_short, shortened
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
+from spalloc_server.core.objections import Fault
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.power import NewMachines, PowerOrder, Standing, border
 from spalloc_server.core.quotas import Headcount, JobLimits
-from spalloc_server.core.reports import RECENT_SECONDS, Reports, most_set_aside
+from spalloc_server.core.reports import RECENT_SECONDS, Reports
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler
-from spalloc_server.core.silence import SilentFrames, same_frame
+from spalloc_server.core.silence import same_frame
 from spalloc_server.core.strays import Strays
 from spalloc_server.core.timers import Timers
 from spalloc_server.core.trust import Trust
-from spalloc_server.core.upkeep import Fault, Upkeep
+from spalloc_server.core.upkeep import Upkeep
 from spalloc_server.moment import Moment
-from spalloc_server.words import counted, there_are
+from spalloc_server.words import counted
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
@@ -39,9 +42,6 @@ TIMED_OUT = "Job timed out."
 STARTED_COLD = "The server was started afresh."
 REMEMBERED_JOBS = 1_000
 """Destroyed jobs that are kept in memory; the fate of older ones is in the records alone."""
-
-LONGEST_REASON = 1000
-"""Characters of what users say that are kept as the reason why a board is set aside."""
 
 MOST_RECALLED = 200_000
 """Boards of ended jobs that are looked at, at the start, to see which hosts had them; the latest first."""
@@ -82,10 +82,8 @@ class Site:
         """Live jobs by ID, oldest first."""
         self.ended: dict[int, JobRecord] = {}
         """Destroyed jobs by ID, the longest ended first."""
-        self.holders: dict[BoardKey, int] = {}
-        """Which job holds a board."""
-        self.silent = SilentFrames(self.machines)
-        """Frames whose BMP does not answer."""
+        self.boards = Boards(self.machines)
+        """What all boards are doing."""
         self.limits = JobLimits()
         """How many jobs there may be; may be replaced at any time."""
         self.trust = Trust()
@@ -97,14 +95,12 @@ class Site:
         self._headcount = Headcount(self.groups)
         self._reports = Reports(self.groups)
         self._strays = Strays()
-        self._suspects: dict[BoardKey, Fault] = {}
-        """Boards to be set aside when the jobs that have them give them back."""
         self.jobs_created = 0
         """How many jobs were created since this was made."""
         self._next_job = 1
         self._orders = count(1)
         self._scheduler = Scheduler(machines, slice_steps=slice_steps)
-        self._upkeep = Upkeep(self.machines, lambda: next(self._orders))
+        self._upkeep = Upkeep(self.boards, self._scheduler, lambda: next(self._orders))
         self._keepalives: Timers[int] = Timers()
         self._settling: Timers[tuple[int, int]] = Timers()
         self._retries: Timers[tuple[int, int]] = Timers()
@@ -221,59 +217,21 @@ class Site:
             text: What the user says.
             at: When it happens.
         """
-        if self._reports.heeded(key):
+        if Objection.REPORTED in self.boards.objections(key):
             # A program that reports in a loop must fill neither the log nor the records.
             return
-        holder = self.holders.get(key)
+        holder = self.boards.holder(key)
         whose = None if holder is None else self.jobs[holder].record.owner_host
         if not self._reports.counts(key, host, whose, at.now):
-            self._note_report(key, host, text, at)
+            self._effects.notices += self._reports.note(key, host, text, at.now)
             return
-        if not self._reports.has(key, host):
-            self._notice(
-                f"{key.machine} {key.board} is reported by {host}: {text}", about_board(key), serious=True
-            )
-        said = self._reports.add(key, host, text)
         machine = self.machines[key.machine]
-        if len(said) >= machine.reports_to_set_aside:
-            self._heed(key, machine, said, at)
-
-    def _note_report(self, key: BoardKey, host: str, text: str, at: Moment) -> None:
-        """Have the log tell of a report that doesn't count; of many, it tells how many."""
-        may_note, unsaid = self._reports.may_note(at.now)
-        if may_note:
-            others = f"; {there_are(unsaid, 'other report', past=True)} not logged" if unsaid else ""
-            self._notice(
-                f"{key.machine} {key.board} is reported by {host}, which does not count, since no job of that host had "
-                f"it within a day: {text}{others}",
-                about_board(key),
-            )
-
-    def _heed(self, key: BoardKey, machine: Machine, said: Sequence[str], at: Moment) -> None:
-        """Set aside a board that enough hosts reported, if there is room for it."""
-        if not self._reports.has_room(machine):
-            if self._reports.keep_in_use(key):
-                self._notice(
-                    f"{key.machine} {key.board} stays in use, though {counted(len(said), 'host')} reported it: as many "
-                    f"boards as reports may take out are out already ({most_set_aside(machine)}, by reports_share)",
-                    about_board(key),
-                    serious=True,
-                )
-            return
-        self._reports.heed(key)
-        what = "; ".join(dict.fromkeys(filter(None, said)))[:LONGEST_REASON] or "no description"
-        fault = Fault(f"{counted(len(said), 'host')} reported it: {what}", machine.report_rest_seconds)
-        if key in self.holders:
-            self._suspects[key] = fault
-            return
-        self._scheduler.set_aside(key.machine, key.board)
-        if self._upkeep.has(key):
+        out = self.boards.count(Objection.REPORTED, key.machine)
+        notices, fault = self._reports.add(key, host, text, machine, out)
+        self._effects.notices += notices
+        if fault is not None:
             self._upkeep.doubt(key, fault, at.now)
-        else:
-            self._scheduler.occupy(key.machine, [key.board])
-            self._upkeep.receive(key.machine, [key.board], {key.board: fault})
-        self._effects.machines_changed.add(key.machine)
-        self._follow_upkeep(at)
+            self._follow_upkeep()
 
     # Events from the hardware and the clock
 
@@ -287,8 +245,8 @@ class Site:
             failed: The boards that failed it, and why.
             at: When it happens.
         """
-        if self._upkeep.answered(number, failed, at.now):
-            self._follow_upkeep(at)
+        if self._upkeep.power_done(number, failed, at.now):
+            self._follow_upkeep()
             return
         job = self.jobs.get(self._awaited.pop(number, 0))
         if job is None or job.order != number or job.record.allocation is None:
@@ -325,21 +283,22 @@ class Site:
             at: When it happens.
         """
         keys = {BoardKey(machine, board): why for board, why in boards.items()}
-        strayed = [key for key in keys if self._knows(key)]
-        unheld = [key for key in strayed if key not in self.holders]
+        holders = {key: self.boards.holder(key) for key in keys if self.boards.knows(key)}
         faults: dict[BoardKey, Fault] = {}
-        for key in strayed:
+        for key in holders:
             self._notice(
                 f"{machine} {key.board} is not as it was ordered: {keys[key]}", about_board(key), serious=True
             )
             fault = self._strays.add(key, keys[key], at.now)
             if fault is not None:
                 faults[key] = fault
-        for holder in sorted({self.holders[key] for key in strayed if key in self.holders}):
-            theirs = {key: fault for key, fault in faults.items() if self.holders.get(key) == holder}
+        for holder in sorted({holder for holder in holders.values() if holder is not None}):
+            theirs = {key: fault for key, fault in faults.items() if holders[key] == holder}
             self._set_right(self.jobs[holder], number, theirs, at)
+        unheld = [key for key, holder in holders.items() if holder is None]
         if unheld:
-            self._switch_off_again(machine, number, unheld, faults, at)
+            self._upkeep.switch_off_again(machine, number, unheld, faults, at.now)
+            self._follow_upkeep()
 
     def _set_right(self, job: Job, number: int, faults: Mapping[BoardKey, Fault], at: Moment) -> None:
         """Power a job's boards again some of which strayed from an order, or move it if some have failed."""
@@ -350,7 +309,8 @@ class Site:
         if faults and job.record.power:
             self._move(job, allocation, {key.board: fault for key, fault in faults.items()}, at)
             return
-        self._suspects = {**faults, **self._suspects}
+        for key, fault in faults.items():
+            self._upkeep.doubt(key, fault, at.now)
         self._notice(
             f"job {job.id}: its boards are {'powered' if job.record.power else 'switched off'} again",
             {"job": job.id, "machine": allocation.machine},
@@ -358,62 +318,16 @@ class Site:
         )
         self._order(job, Happening.POWER_ASKED, allocation, on=bool(job.record.power))
 
-    def _switch_off_again(
-        self,
-        machine: str,
-        number: int,
-        keys: Iterable[BoardKey],
-        faults: Mapping[BoardKey, Fault],
-        at: Moment,
-    ) -> None:
-        """Switch off boards that no job has and that strayed from an order; some have failed."""
-        free: dict[Board, Fault | None] = {}
-        for key in keys:
-            fault = faults.get(key)
-            if fault is not None:
-                self._scheduler.set_aside(machine, key.board)
-            if not self._upkeep.has(key):
-                free[key.board] = fault
-                continue
-            self._upkeep.strayed(key, number)
-            if fault is not None and key not in self._upkeep.set_aside():
-                self._upkeep.doubt(key, fault, at.now)
-        self._scheduler.occupy(machine, free)
-        self._upkeep.receive(machine, free, {board: fault for board, fault in free.items() if fault})
-        self._effects.machines_changed.add(machine)
-        self._follow_upkeep(at)
-
-    def frame_silent(self, machine: str, frame: Frame, why: str | None, at: Moment) -> None:
+    def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
         """Stop giving out the boards of a frame whose BMP is silent, or go on when it answers again.
 
         Args:
             machine: The frame's machine.
             frame: The BMP's.
             why: How it is silent; None if it answers.
-            at: When it happens.
         """
-        boards = self.silent.note(machine, frame, why)
-        if not boards:
-            return
-        if why is None:
-            self._notice(
-                f"{machine} {frame}: its BMP answers again", {"machine": machine, "frame": str(frame)}
-            )
-            aside = self._upkeep.set_aside()
-            for board in boards:
-                if BoardKey(machine, board) not in aside:
-                    self._scheduler.put_back(machine, board)
-            self._upkeep.hurry(BoardKey(machine, board) for board in boards)
-            self._follow_upkeep(at)
-        else:
-            self._notice(
-                f"{machine} {frame}: its {there_are(len(boards), 'board')} not given to jobs: {why}",
-                {"machine": machine, "frame": str(frame)},
-                serious=True,
-            )
-            for board in boards:
-                self._scheduler.set_aside(machine, board)
-        self._effects.machines_changed.add(machine)
+        self._upkeep.frame_silent(machine, frame, why)
+        self._follow_upkeep()
 
     def tick(self, at: Moment, *, unheard: Collection[str] = ()) -> None:
         """Do what is due: end jobs that were not kept alive, and see to boards.
@@ -436,7 +350,7 @@ class Site:
             if job is not None and job.order == order and job.record.allocation is not None:
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=False)
         self._upkeep.tick(at.now)
-        self._follow_upkeep(at)
+        self._follow_upkeep()
 
     def next_deadline(self) -> float | None:
         """Return when `tick` has something to do, or None while only events can change anything."""
@@ -493,26 +407,22 @@ class Site:
         self._end_touched(after, at)
         self._effects.orders.append(NewMachines(tuple(machines)))
         self._effects.machines_changed |= changed
-        for name, boards in self.silent.machines_change(after).items():
-            for board in boards:
-                self._scheduler.put_back(name, board)
-        # In place: upkeep and the fronts look at the same mapping.
+        self._upkeep.machines_change(after)
+        # In place: the boards and the fronts look at the same mapping.
         self.machines.clear()
         self.machines.update(after)
         self._upkeep.machines_changed()
-        self._reports.forget_all_but(self._knows)
-        self._strays.forget_all_but(self._knows)
-        self._follow_upkeep(at)
+        self._reports.forget_all_but(self.boards.knows)
+        self._strays.forget_all_but(self.boards.knows)
+        self._follow_upkeep()
         self._scheduler.reconfigure(machines, at.now)
-        # A machine that was away and is back may have boards in care that the scheduler has forgotten.
-        self._reserve(self._upkeep.in_care())
+        self._upkeep.reserve()
         self._watch_standing(before)
 
     def _end_touched(self, after: Mapping[str, Machine] | None, at: Moment) -> list[int]:
         """End the jobs that can't keep their boards under a configuration, None being the present one; return them."""
         ended = []
-        for number in sorted(set(self.holders.values())):
-            job = self.jobs[number]
+        for job in [self.jobs[number] for number in sorted(self.jobs)]:
             allocation = job.record.allocation
             if allocation is not None:
                 present = self.machines.get(allocation.machine)
@@ -555,7 +465,7 @@ class Site:
             self._remember(record)
         self._recall_hosts((r for r in records if r.state is JobState.destroyed), at)
         self._recall_live([record for record in records if record.state is not JobState.destroyed], at)
-        self._recall_boards(self._perhaps_on(boards) if doubtful else boards, at)
+        self._upkeep.recall(self._perhaps_on(boards) if doubtful else boards, at.now)
         ended = self._end_touched(None, at)
         if ended:
             first = ", ".join(map(str, ended[:MOST_NAMED]))
@@ -571,7 +481,7 @@ class Site:
                 self._scheduler.submit(job.id, job.record.request, job.since)
             elif job.record.state is JobState.power or (all_off and job.record.power):
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
-        self._follow_upkeep(at)
+        self._follow_upkeep()
         self._watch_standing({})
 
     def _watch_standing(self, before: Mapping[str, Machine]) -> None:
@@ -591,7 +501,7 @@ class Site:
             allocation = job.record.allocation
             if allocation is not None and job.record.state is JobState.ready:
                 self._watch(new.intersection(_keys(allocation)), allocation if job.record.power else None)
-        self._watch(new - self.boards_in_care().keys() - self.holders.keys(), None)
+        self._watch(new - self.boards.states.keys(), None)
 
     def _watch(self, keys: Iterable[BoardKey], on: Allocation | None) -> None:
         """Have boards watched that are off, or on for a job with this allocation."""
@@ -616,14 +526,11 @@ class Site:
             if allocation is not None:
                 self._headcount.get_boards(record)
                 self._scheduler.restore_running(job.id, record.request, allocation)
-                for board in allocation.boards:
-                    self.holders[BoardKey(allocation.machine, board)] = job.id
+                self._upkeep.hold(allocation.machine, allocation.boards, job.id)
 
     def _perhaps_on(self, boards: Mapping[BoardKey, BoardRecord]) -> dict[BoardKey, BoardRecord]:
         """Return what is recorded of boards, and of all that no job has that they may be on."""
-        nobodys = {
-            BoardKey(machine.name, board) for machine in self.machines.values() for board in machine.places
-        } - self.holders.keys()
+        nobodys = self._every_board() - self.boards.states.keys()
         return {
             key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in nobodys | boards.keys()
         }
@@ -640,13 +547,10 @@ class Site:
         for age, _, host, allocation in reversed(had[:few]):
             self._reports.had(_keys(allocation), host, at.now - age)
 
-    def _recall_boards(self, boards: Mapping[BoardKey, BoardRecord], at: Moment) -> None:
-        self._reserve({key: condition.aside for key, condition in boards.items()})
-        self._upkeep.recall(boards, at.now)
-        for key, condition in boards.items():
-            # Only those that were reported rest for as long as was asked for.
-            if condition.rest_seconds is not None and self._upkeep.has(key):
-                self._reports.heed(key)
+    def _every_board(self) -> set[BoardKey]:
+        return {
+            BoardKey(machine.name, board) for machine in self.machines.values() for board in machine.places
+        }
 
     def begin_afresh(
         self,
@@ -683,10 +587,9 @@ class Site:
                     perhaps_on |= {
                         BoardKey(record.allocation.machine, board) for board in record.allocation.boards
                     }
-        for machine in self.machines.values():
-            perhaps_on |= {BoardKey(machine.name, board) for board in machine.places}
-        self._recall_boards(dict.fromkeys(perhaps_on, BoardRecord(owed_off=True)), at)
-        self._follow_upkeep(at)
+        perhaps_on |= self._every_board()
+        self._upkeep.recall(dict.fromkeys(perhaps_on, BoardRecord(owed_off=True)), at.now)
+        self._follow_upkeep()
 
     # Questions
 
@@ -696,23 +599,6 @@ class Site:
         if job is None or job.record.state is not JobState.queued:
             return None
         return self._scheduler.waiting(number)
-
-    def boards_in_care(self) -> Mapping[BoardKey, str | None]:
-        """Return the boards that are neither free nor a job's, each with what is wrong with it, if anything is."""
-        return {key: why for key, why in self._upkeep.in_care().items() if self._knows(key)}
-
-    def set_aside(self, machine: str) -> dict[Board, str]:
-        """Return a machine's boards that are not given to jobs for now, each with the reason."""
-        silent = {
-            board: why
-            for (name, frame), why in self.silent.why.items()
-            if name == machine
-            for board in self.machines[name].in_frame(frame)
-        }
-        faulty = {
-            key.board: why for key, why in self.boards_in_care().items() if key.machine == machine and why
-        }
-        return silent | faulty
 
     def ended_record(self, number: int) -> JobRecord | None:
         """Return the record of a job that has ended, if it is remembered here or was not taken to be recorded yet."""
@@ -735,18 +621,6 @@ class Site:
         return self._scheduler.free_boards(machine)
 
     # Parts of the above
-
-    def _knows(self, key: BoardKey) -> bool:
-        machine = self.machines.get(key.machine)
-        return machine is not None and key.board in machine.places
-
-    def _reserve(self, boards: Mapping[BoardKey, str | None]) -> None:
-        """Keep jobs from boards in care."""
-        for key, why in boards.items():
-            if self._knows(key):
-                self._scheduler.occupy(key.machine, [key.board])
-                if why is not None:
-                    self._scheduler.set_aside(key.machine, key.board)
 
     def _touch(self, job: Job) -> None:
         self._touched[job.id] = job
@@ -780,8 +654,7 @@ class Site:
 
     def _hold(self, job: Job, allocation: Allocation) -> None:
         self._headcount.get_boards(job.record)
-        for board in allocation.boards:
-            self.holders[BoardKey(allocation.machine, board)] = job.id
+        self._upkeep.hold(allocation.machine, allocation.boards, job.id)
         self._effects.machines_changed.add(allocation.machine)
 
     def _order(self, job: Job, happening: Happening, allocation: Allocation, *, on: bool) -> None:
@@ -807,33 +680,23 @@ class Site:
         )
         self._headcount.lose_boards(job.record)
         self._reports.had(_keys(allocation), job.record.owner_host, at.now)
-        self._give_back(allocation, failed, at)
+        self._give_back(allocation, failed)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
         # It may have kept its boards when the machines were changed, and be refused others now.
         self._scheduler.submit(job.id, job.record.request, job.since)
 
-    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], at: Moment) -> None:
-        faults = dict(faulty)
-        for board in allocation.boards:
-            key = BoardKey(allocation.machine, board)
-            del self.holders[key]
-            suspect = self._suspects.pop(key, None)
-            if suspect is not None:
-                faults.setdefault(board, suspect)
-        for board in faults:
-            self._scheduler.set_aside(allocation.machine, board)
-        self._upkeep.receive(allocation.machine, allocation.boards, faults)
-        self._effects.machines_changed.add(allocation.machine)
-        self._follow_upkeep(at)
+    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault]) -> None:
+        self._upkeep.give_back(allocation.machine, allocation.boards, faulty)
+        self._follow_upkeep()
 
     def _end(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
         allocation = job.record.allocation
         if allocation is not None:
             self._headcount.lose_boards(job.record)
             self._reports.had(_keys(allocation), job.record.owner_host, at.now)
-            self._give_back(allocation, {}, at)
+            self._give_back(allocation, {})
         self._retire(job, reason, at, by)
 
     def _retire(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
@@ -865,19 +728,13 @@ class Site:
         else:
             self.destroy_job(number, TIMED_OUT, at)
 
-    def _follow_upkeep(self, at: Moment) -> None:
+    def _follow_upkeep(self) -> None:
         findings = self._upkeep.take_findings()
         self._effects.orders += findings.orders
         self._effects.notices += findings.notices
+        self._effects.machines_changed |= findings.machines
         if findings.records:
             self._effects.boards.update(findings.records)
-        for key in findings.free:
-            self._reports.back_in_use(key)
-            if key.machine in self.machines:
-                if not self.silent.has(key):
-                    self._scheduler.put_back(key.machine, key.board)
-                self._scheduler.release(key.machine, [key.board], at.now)
-            self._effects.machines_changed.add(key.machine)
 
 
 def _keys(allocation: Allocation) -> list[BoardKey]:

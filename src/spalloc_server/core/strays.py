@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from spalloc_server.core.effects import BoardKey
-from spalloc_server.core.upkeep import Fault
+from spalloc_server.core.objections import Fault
 
 STRAY_TRIES = 3
 """At this stray within `STRAY_SECONDS` a board has failed, and at each that follows."""

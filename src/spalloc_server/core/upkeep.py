@@ -1,362 +1,378 @@
-# Boards that no job holds and that are not free yet: being switched off, cooling down, or set aside as faulty.
+# What is done with boards: which are switched off, tested and left alone when, and what is recorded of them.
 #
-# Jobs are unknown here. What a board's failure means to the job that had it is decided in site.py.
-"""The care of boards between jobs."""
+# What can happen to a board stands in board_life.py, what is known of each in boards.py. Jobs are numbers here: what a
+# board's failure means to the job that has it is decided in site.py.
+"""The upkeep of boards: what follows from what happens to them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from math import inf
 
+from spalloc_server.core.board_life import (
+    CURED_BY_A_TEST,
+    FREE,
+    LOST,
+    BoardHappening,
+    Cooling,
+    Free,
+    Held,
+    Objection,
+    Resting,
+    StayingOn,
+    SwitchingOff,
+    Testing,
+)
+from spalloc_server.core.boards import Boards
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, about_board
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.objections import Fault
 from spalloc_server.core.power import PowerOrder, all_links
+from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.timers import Timers
+from spalloc_server.words import there_are
 from spinnaker.geometry import Board
+from spinnaker.places import Frame
 
-MOST_DOUBLINGS = 40
-"""How often a rest is doubled at most: a board may fail for years, and no number grows for as long."""
-LONGEST_REST_SECONDS = 3600.0
-"""However often a board has failed, it is tried again after so long at the latest."""
-
-
-class _Task(Enum):
-    """What is under way with a board, or planned."""
-
-    OFF = "switch it off"
-    TEST = "switch it on to see whether it comes up"
-    COOL = "let it cool down"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a board."""
-
-    why: str
-    rest_seconds: float | None = None
-    """How long the board is to be left alone; None for as long as its failures ask for."""
-    failures: int = 1
-    """How often it has failed, 1 or more; it is left alone twice as long for each."""
-
-
-@dataclass(slots=True)
-class _Rest:
-    """Why a board that failed is left alone, and for how long."""
-
-    then: _Task
-    until: float
-    alarm: float
-    """When the timer comes that looks whether the rest is over; never later than `until`."""
-
-
-@dataclass(slots=True)
-class _Care:
-    """What is known of one board in care."""
-
-    why: str | None = None
-    """What is wrong with it, or None if nothing is known to be."""
-    failures: int = 0
-    proven: bool = True
-    """Whether it may be given to jobs once it is off; one that would not come up must pass a test first."""
-    rest_seconds: float | None = None
-    """How long it has still to rest before its next test, where that does not follow from its failures."""
+_PERHAPS_ON = BoardRecord(owed_off=True)
 
 
 @dataclass(slots=True)
 class Findings:
-    """What the care of boards leads to."""
+    """What has come of the boards' lives."""
 
     orders: list[PowerOrder] = field(default_factory=list)
     records: dict[BoardKey, BoardRecord | None] = field(default_factory=dict)
-    free: list[BoardKey] = field(default_factory=list)
-    """Boards that jobs may have again."""
+    machines: set[str] = field(default_factory=set)
+    """Those that jobs can have more or fewer boards of than before."""
     notices: list[Notice] = field(default_factory=list)
 
 
-class Upkeep:
-    """Every board that is neither free nor a job's."""
+@dataclass(slots=True)
+class _Order:
+    """A power order that is under way."""
 
-    def __init__(self, machines: Mapping[str, Machine], new_order: Callable[[], int]) -> None:
-        """Care for the boards of `machines`; `new_order` gives numbers to power orders."""
-        self._machines = machines
+    test: bool
+    keys: list[BoardKey]
+    strayed: set[BoardKey] = field(default_factory=set)
+    """Boards that are on again, though others of the order are not off yet."""
+
+
+class Upkeep:
+    """Sees to all boards, and tells the scheduler which of them jobs can have."""
+
+    def __init__(self, boards: Boards, scheduler: Scheduler, new_order: Callable[[], int]) -> None:
+        """See to `boards`; `new_order` gives numbers to power orders."""
+        self._boards = boards
+        self._machines = boards.machines
+        self._scheduler = scheduler
         self._new_order = new_order
-        self._care: dict[BoardKey, _Care] = {}
-        self._owed_by_strangers: set[BoardKey] = set()
-        """Boards that are perhaps on, and that the machines don't have: there is no way to switch them off."""
-        self._under_way: dict[int, tuple[_Task, list[BoardKey]]] = {}
-        self._strayed: set[BoardKey] = set()
-        """Boards that are on again, of orders to switch them off that are under way."""
-        self._timers: Timers[tuple[_Task, list[BoardKey]]] = Timers()
-        self._resting: dict[BoardKey, _Rest] = {}
-        """Boards that failed and are left alone for now."""
+        self._orders: dict[int, _Order] = {}
+        self._timers: Timers[list[BoardKey]] = Timers()
+        self._alarms: dict[BoardKey, float] = {}
+        """When a timer comes that looks at a board: one is enough, however often what it waits for is put off."""
         self._findings = Findings()
+
+    def next_deadline(self) -> float | None:
+        """Return when `tick` has something to do, or None."""
+        return self._timers.next()
 
     def take_findings(self) -> Findings:
         """Return what has come of all calls since the last time."""
         findings, self._findings = self._findings, Findings()
         return findings
 
-    def next_deadline(self) -> float | None:
-        """Return when `tick` has something to do, or None."""
-        return self._timers.next()
+    # Jobs
 
-    def set_aside(self) -> dict[BoardKey, str]:
-        """Return the boards in care that something is wrong with, and what."""
-        return {key: care.why for key, care in self._care.items() if care.why is not None}
+    def hold(self, machine: str, boards: Iterable[Board], job: int) -> None:
+        """Note that a job has boards, which the scheduler knows."""
+        self._boards.become(
+            [BoardKey(machine, board) for board in boards], BoardHappening.ALLOCATED, Held(job)
+        )
 
-    def receive(self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, Fault]) -> None:
-        """Take over boards that were free or a job's; something is wrong with those in `faulty`."""
+    def give_back(self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, Fault]) -> None:
+        """See to boards that a job had; something is wrong with those in `faulty`."""
         keys = self._leave_out_strangers(BoardKey(machine, board) for board in sorted(boards))
-        for key in keys:
-            self._care[key] = _Care()
-            fault = faulty.get(key.board)
-            if fault is not None:
-                self._blame(key, fault)
-        self._begin(_Task.OFF, keys)
+        if faulty or self._boards.objected():
+            for key in keys:
+                if key.board in faulty:
+                    self._blame_held(key, faulty[key.board])
+                self._set_aside(key)
+        self._switch_off(keys, BoardHappening.GIVEN_BACK)
+        self._findings.machines.add(machine)
 
-    def has(self, key: BoardKey) -> bool:
-        """Return whether a board is in care."""
-        return key in self._care
+    # What goes wrong
 
     def doubt(self, key: BoardKey, fault: Fault, now: float) -> None:
-        """Note that something is wrong with a board in care: it must rest and pass a test before it is free."""
-        self._blame(key, fault)
-        rest = self._resting.get(key)
-        if rest is not None and rest.then is _Task.TEST:
-            self._record(key, owed_off=False)
-            self._rest(key, _Task.TEST, max(rest.until, now + self._rest_seconds(key)))
+        """Note that something is wrong with a board: when no job has it, it must rest and pass a test."""
+        state = self._boards.state(key)
+        if isinstance(state, Held):
+            if fault.objection is Objection.REPORTED or self._boards.fault(key) is None:
+                self._blame_held(key, fault)
             return
-        if self._stop_cooling(key):
-            # It is off already, so nothing else is going to lead on to the rest.
-            self._record(key, owed_off=False)
-            self._rest(key, _Task.TEST, now + self._rest_seconds(key))
+        of = self._boards.against(key)
+        of.blame(fault)
+        self._set_aside(key)
+        self._findings.machines.add(key.machine)
+        rest = now + of.rest_after(self._machines[key.machine].board_retry_seconds)
+        match state:
+            case Free():
+                self._scheduler.occupy(key.machine, [key.board])
+                self._switch_off([key], BoardHappening.DOUBTED)
+            case Cooling():
+                # It is off already, so nothing else is going to lead on to the rest.
+                self._rest(key, BoardHappening.DOUBTED, rest)
+            case Resting(until):
+                self._rest(key, BoardHappening.DOUBTED, max(until, rest))
 
-    def strayed(self, key: BoardKey, number: int) -> None:
-        """Switch a board in care off again that an order of this number switched off, and that is on."""
-        task, keys = self._under_way.get(number, (None, []))
-        if task is _Task.OFF and key in keys:
-            # Other boards of the order are not off yet.
-            self._strayed.add(key)
-        rest = self._resting.get(key)
-        if self._stop_cooling(key) or (rest is not None and rest.then is _Task.TEST):
-            self._resting.pop(key, None)
-            self._begin(_Task.OFF, [key])
+    def switch_off_again(
+        self,
+        machine: str,
+        number: int,
+        keys: Iterable[BoardKey],
+        faults: Mapping[BoardKey, Fault],
+        now: float,
+    ) -> None:
+        """Switch off boards that no job has, and that are on though the order of that number switched them off.
 
-    def _stop_cooling(self, key: BoardKey) -> bool:
-        """Let a board wait no longer until it is free; return whether it did."""
-        for task, keys in self._timers:
-            if task is _Task.COOL and key in keys:
-                keys.remove(key)
-                return True
-        return False
-
-    def _blame(self, key: BoardKey, fault: Fault) -> None:
-        failures = max(self._care[key].failures, fault.failures)
-        self._care[key] = _Care(fault.why, failures, proven=False, rest_seconds=fault.rest_seconds)
-        self._findings.notices.append(
-            Notice(
-                f"{key.machine} {key.board} is set aside: {fault.why}", serious=True, about=about_board(key)
-            )
-        )
-
-    def recall(self, records: Mapping[BoardKey, BoardRecord], now: float) -> None:
-        """Take up the care of boards as it was recorded, after a restart at `now`."""
-        owed = []
-        for key in self._leave_out_strangers(sorted(records, key=lambda key: (key.machine, key.board))):
-            record = records[key]
-            well = record.aside is None
-            self._care[key] = _Care(record.aside, 0 if well else 1, well, record.rest_seconds)
-            if record.owed_off:
-                owed.append(key)
-            else:
-                self._rest(key, _Task.TEST, now + (record.rest_seconds or 0.0))
-        if owed:
-            self._begin(_Task.OFF, owed)
-
-    def in_care(self) -> dict[BoardKey, str | None]:
-        """Return all boards in care, each with what is wrong with it, if anything is."""
-        return {key: care.why for key, care in self._care.items()}
-
-    def machines_changed(self) -> None:
-        """Leave the boards that the machines don't have any more, and care for those that they have again.
-
-        One that is just being switched off or tested is left when the answer comes.
+        Something is wrong with those in `faults`.
         """
-        busy = {key for _, keys in self._under_way.values() for key in keys}
-        for key in [key for key in self._care if key not in busy and not self._is_ours(key)]:
-            rest = self._resting.get(key)
-            self._leave(key, owed_off=rest is not None and rest.then is _Task.OFF)
-        for _, keys in self._timers:
-            keys[:] = [key for key in keys if key in self._care]
-        back = sorted(
-            filter(self._is_ours, self._owed_by_strangers), key=lambda key: (key.machine, key.board)
-        )
-        self._owed_by_strangers.difference_update(back)
-        for key in back:
-            self._care[key] = _Care()
-        if back:
-            self._begin(_Task.OFF, back)
+        free = []
+        for key in sorted(keys):
+            fault = faults.get(key)
+            state = self._boards.state(key)
+            if isinstance(state, Free):
+                free.append(key)
+                if fault is not None:
+                    self._boards.against(key).blame(fault)
+                    self._set_aside(key)
+                continue
+            if isinstance(state, Cooling | Resting):
+                self._switch_off([key], BoardHappening.STRAYED)
+            elif state == SwitchingOff(number):
+                self._orders[number].strayed.add(key)
+            if fault is not None and self._boards.fault(key) is None:
+                self.doubt(key, fault, now)
+        self._scheduler.occupy(machine, [key.board for key in free])
+        self._switch_off(free, BoardHappening.STRAYED)
+        self._findings.machines.add(machine)
 
-    def answered(self, number: int, failed: Mapping[Board, str], now: float) -> bool:
+    def object_to(self, keys: Iterable[BoardKey], objection: Objection, why: str) -> None:
+        """Give boards to no job from now on, for a reason that no test is about; jobs that have them keep them."""
+        for key in keys:
+            self._boards.against(key).add(objection, why)
+            self._scheduler.set_aside(key.machine, key.board)
+
+    def withdraw(self, keys: Collection[BoardKey], *objections: Objection) -> None:
+        """Object no longer to boards, and let jobs have those that nothing else speaks against."""
+        objected = self._boards.objected()
+        for key in keys if objected else ():
+            if key in objected:
+                self._boards.withdraw(key, *objections)
+                if self._boards.reason(key) is None:
+                    self._scheduler.put_back(key.machine, key.board)
+
+    def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+        """Note that a frame's BMP is silent, and how, or with None that it answers again."""
+        keys = [BoardKey(machine, board) for board in self._boards.silent.note(machine, frame, why)]
+        if not keys:
+            return
+        about: dict[str, str | int] = {"machine": machine, "frame": str(frame)}
+        self._findings.machines.add(machine)
+        if why is not None:
+            text = f"{machine} {frame}: its {there_are(len(keys), 'board')} not given to jobs: {why}"
+            self._findings.notices.append(Notice(text, serious=True, about=about))
+            self.object_to(keys, Objection.SILENT, why)
+            return
+        self._findings.notices.append(Notice(f"{machine} {frame}: its BMP answers again", about=about))
+        self.withdraw(keys, Objection.SILENT)
+        # There is reason to hope that what failed works now. Boards that users reported go on resting.
+        self._end_rest([key for key in keys if self._may_stop_waiting(key)])
+
+    def _may_stop_waiting(self, key: BoardKey) -> bool:
+        state, of = self._boards.state(key), self._boards.found(key)
+        return isinstance(state, StayingOn) or (
+            isinstance(state, Resting) and (of is None or of.rest_seconds is None)
+        )
+
+    # The hardware and the clock
+
+    def power_done(self, number: int, failed: Mapping[Board, str], now: float) -> bool:
         """Take the hardware's answer to an order; return False if the order was not given from here."""
         try:
-            task, keys = self._under_way.pop(number)
+            order = self._orders.pop(number)
         except KeyError:
             return False
-        strayed = self._strayed.intersection(keys)
-        self._strayed -= strayed
-        for stranger in [key for key in keys if not self._is_ours(key)]:
-            owed_off = task is _Task.TEST or stranger.board in failed or stranger in strayed
-            self._leave(stranger, owed_off=owed_off)
-        keys = [key for key in keys if key in self._care]
-        ok = [key for key in keys if key.board not in failed and key not in strayed]
-        bad = [key for key in keys if key.board in failed]
-        if task is _Task.OFF:
-            self._are_off(ok, now)
-            self._stay_on(bad, failed, now)
-            self._begin(_Task.OFF, [key for key in keys if key in strayed])
-        else:
-            for key in ok:
-                # One that users reported while it was tested must rest, however well it does in the test.
-                self._care[key].proven = self._care[key].rest_seconds is None
-            for key in bad:
-                self._fail(key, failed)
-            self._begin(_Task.OFF, keys)
+        keys = self._ours_of(order, failed)
+        if order.test:
+            for key in keys:
+                of = self._boards.against(key)
+                if key.board in failed:
+                    of.fail(failed[key.board])
+                else:
+                    # One that users reported while it was tested must rest, however well it does in the test.
+                    of.proven = of.rest_seconds is None
+            self._switch_off(keys, BoardHappening.TESTED)
+            return True
+        bad = [key for key in keys if key.board in failed] if failed else []
+        again = [key for key in keys if key in order.strayed and key.board not in failed]
+        if bad or again:
+            keys = [key for key in keys if key.board not in failed and key not in order.strayed]
+        self._are_off(keys, now)
+        self._stay_on(bad, failed, now)
+        self._switch_off(again, BoardHappening.STRAYED)
         return True
 
     def tick(self, now: float) -> None:
         """Begin what is due at `now`."""
-        # As a set in order: a rest that was ended early leaves its timer behind, so a board may have two that are due.
+        # As a set in order: a board may have two timers, where what it waits for was put forward.
         rested: dict[BoardKey, None] = {}
-        for task, keys in self._timers.due(now):
-            if task is _Task.COOL:
-                self._set_free(keys)
-            else:
-                rested.update(dict.fromkeys(key for key in keys if self._has_rested(key, now)))
+        for keys in self._timers.due(now):
+            cooled = []
+            for key in keys:
+                if self._alarms.get(key, inf) <= now:
+                    del self._alarms[key]
+                state = self._boards.state(key)
+                if not isinstance(state, Cooling | StayingOn | Resting):
+                    continue
+                if state.until > now:
+                    self._wake([key], state.until)
+                elif isinstance(state, Cooling):
+                    cooled.append(key)
+                else:
+                    rested[key] = None
+            self._set_free(cooled)
         self._end_rest(rested)
 
-    def _has_rested(self, key: BoardKey, now: float) -> bool:
-        """Return whether a board's rest is over; where it is not, and its timer has come, look again when it is."""
-        rest = self._resting.get(key)
-        if rest is None:
-            return False
-        if rest.alarm <= now < rest.until:
-            rest.alarm = rest.until
-            self._timers.add(rest.until, (rest.then, [key]))
-        return rest.until <= now
+    # Configuration and restart
 
-    def hurry(self, boards: Iterable[BoardKey]) -> None:
-        """Begin at once what was put off because boards had failed: there is reason to hope that it works now.
+    def machines_change(self, after: Mapping[str, Machine]) -> None:
+        """Get ready for machines that are about to be changed: what a changed frame's BMP does is found out anew."""
+        for name, boards in self._boards.silent.machines_change(after).items():
+            self.withdraw([BoardKey(name, board) for board in boards], Objection.SILENT)
 
-        Boards that rest for as long as was asked for, as those do that users reported, go on resting.
+    def machines_changed(self) -> None:
+        """Leave the boards that the machines don't have any more, and see to those that they have again.
+
+        One that is just being switched off or tested is left when the answer comes.
         """
-        self._end_rest([key for key in boards if key in self._resting and not self._must_rest(key)])
+        for key, state in list(self._boards.states.items()):
+            if isinstance(state, Cooling | StayingOn | Resting) and not self._boards.knows(key):
+                self._leave(key, on=isinstance(state, StayingOn))
+        back = sorted(
+            key for key, state in self._boards.states.items() if state is LOST and self._boards.knows(key)
+        )
+        self._switch_off(back, BoardHappening.CONFIGURED)
 
-    def _must_rest(self, key: BoardKey) -> bool:
-        return self._resting[key].then is _Task.TEST and self._care[key].rest_seconds is not None
+    def reserve(self) -> None:
+        """Tell the scheduler again of boards that jobs can't have: it knows nothing of a machine that was away."""
+        for key, state in self._boards.states.items():
+            if self._boards.knows(key) and not isinstance(state, Held):
+                self._scheduler.occupy(key.machine, [key.board])
+        for key in self._boards.objected():
+            if self._boards.knows(key) and self._boards.reason(key) is not None:
+                self._scheduler.set_aside(key.machine, key.board)
 
-    def _end_rest(self, boards: Iterable[BoardKey]) -> None:
-        due: dict[_Task, list[BoardKey]] = defaultdict(list)
-        for key in boards:
-            task = self._resting.pop(key).then
-            due[task].append(key)
-            if task is _Task.TEST:
-                self._care[key].rest_seconds = None
-        for task, keys in due.items():
-            self._begin(task, keys)
-
-    def _is_ours(self, key: BoardKey) -> bool:
-        machine = self._machines.get(key.machine)
-        return machine is not None and key.board in machine.places
-
-    def _leave_out_strangers(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
-        """Return the boards that the machines have; the others, of which one can't tell, are left as perhaps on."""
-        ours = []
-        for key in keys:
-            if self._is_ours(key):
-                ours.append(key)
+    def recall(self, records: Mapping[BoardKey, BoardRecord], now: float) -> None:
+        """Go on with boards as it was recorded, after a restart at `now`; those that jobs have are theirs."""
+        owed = []
+        of_nobody = (key for key in sorted(records) if not isinstance(self._boards.state(key), Held))
+        for key in self._leave_out_strangers(of_nobody):
+            record = records[key]
+            if record.aside is not None:
+                reported = record.rest_seconds is not None
+                what = Objection.REPORTED if reported else Objection.FAILED
+                self._boards.against(key).blame(Fault(record.aside, record.rest_seconds, objection=what))
+            if record.owed_off:
+                owed.append(key)
             else:
-                self._leave(key, owed_off=True)
-        return ours
+                until = now + (record.rest_seconds or 0.0)
+                self._boards.become([key], BoardHappening.RECALLED_IN_DOUBT, Resting(until))
+                self._wake([key], until)
+        self._switch_off(owed, BoardHappening.RECALLED_ON)
+        self.reserve()
 
-    def _leave(self, key: BoardKey, *, owed_off: bool) -> None:
-        """Care no more for a board that the machines don't have."""
-        self._care.pop(key, None)
-        self._resting.pop(key, None)
-        self._findings.free.append(key)
-        self._findings.records[key] = BoardRecord(owed_off=True) if owed_off else None
-        if owed_off:
-            self._owed_by_strangers.add(key)
-            self._findings.notices.append(
-                Notice(
-                    f"{key.machine} {key.board} is configured no more, and perhaps on",
-                    serious=True,
-                    about=about_board(key),
-                )
-            )
+    # Parts of the above
 
-    def _begin(self, task: _Task, keys: list[BoardKey]) -> None:
+    def _switch_off(self, keys: Collection[BoardKey], happening: BoardHappening) -> None:
+        self._order(keys, happening, test=False)
+
+    def _order(self, keys: Collection[BoardKey], happening: BoardHappening, *, test: bool) -> None:
         of_machine: dict[str, list[BoardKey]] = defaultdict(list)
         for key in keys:
             of_machine[key.machine].append(key)
-            self._record(key, owed_off=True)
+        self._findings.records.update(dict.fromkeys(keys, _PERHAPS_ON))
+        objected = self._boards.objected()
+        if objected:
+            for key in keys:
+                if key in objected:
+                    self._record(key, owed_off=True)
         for machine, theirs in of_machine.items():
             number = self._new_order()
-            self._under_way[number] = (task, theirs)
+            self._boards.become(theirs, happening, Testing(number) if test else SwitchingOff(number))
+            self._orders[number] = _Order(test, theirs)
             boards = frozenset(key.board for key in theirs)
             # What is tested is also what jobs rely on: that links can be stopped.
-            cut = all_links(boards) if task is _Task.TEST else frozenset()
-            self._findings.orders.append(PowerOrder(number, machine, boards, task is _Task.TEST, cut))
+            cut = all_links(boards) if test else frozenset()
+            self._findings.orders.append(PowerOrder(number, machine, boards, test, cut))
 
-    def _are_off(self, keys: list[BoardKey], now: float) -> None:
-        cooling = [key for key in keys if self._care[key].proven]
-        if cooling:
-            self._set_cooling(cooling, now)
-        for key in keys:
-            care = self._care.get(key)
-            if care is not None and not care.proven:
-                self._record(key, owed_off=False)
-                self._rest(key, _Task.TEST, now + self._rest_seconds(key))
-
-    def _set_cooling(self, keys: list[BoardKey], now: float) -> None:
-        at_once = []
-        for key in keys:
-            self._findings.records[key] = None
-            seconds = self._machines[key.machine].cool_down_seconds
-            if seconds > 0:
-                self._timers.add(now + seconds, (_Task.COOL, [key]))
+    def _ours_of(self, order: _Order, failed: Mapping[Board, str]) -> list[BoardKey]:
+        """Return the boards of an order that the machines still have, and leave the others."""
+        machine = self._machines.get(order.keys[0].machine)
+        places: Mapping[Board, object] = {} if machine is None else machine.places
+        ours = []
+        for key in order.keys:
+            if key.board in places:
+                ours.append(key)
             else:
-                at_once.append(key)
-        self._set_free(at_once)
+                self._leave(key, on=order.test or key.board in failed or key in order.strayed)
+        return ours
 
-    def _set_free(self, keys: list[BoardKey]) -> None:
+    def _are_off(self, keys: Collection[BoardKey], now: float) -> None:
+        cooling = []
         for key in keys:
-            care = self._care.pop(key)
-            if care.why is not None:
-                self._findings.notices.append(
-                    Notice(f"{key.machine} {key.board} is well again and back in use", about=about_board(key))
-                )
-            self._findings.free.append(key)
-
-    def _fail(self, key: BoardKey, failed: Mapping[Board, str]) -> None:
-        care = self._care[key]
-        care.why = failed[key.board]
-        care.failures += 1
-
-    def _rest(self, key: BoardKey, then: _Task, until: float) -> None:
-        before = self._resting.get(key)
-        if before is not None and before.alarm <= until:
-            # One timer a board: a board that is reported again and again would fill the memory with them.
-            self._resting[key] = _Rest(then, until, before.alarm)
+            of = self._boards.found(key)
+            if of is None or of.proven:
+                cooling.append(key)
+            else:
+                retry = self._machines[key.machine].board_retry_seconds
+                self._rest(key, BoardHappening.OFF_IN_DOUBT, now + of.rest_after(retry))
+        if not cooling:
             return
-        self._resting[key] = _Rest(then, until, until)
-        self._timers.add(until, (then, [key]))
+        # They are one order's, so one machine's.
+        seconds = self._machines[cooling[0].machine].cool_down_seconds
+        self._findings.records.update(dict.fromkeys(cooling))
+        self._boards.become(cooling, BoardHappening.OFF, Cooling(now + seconds))
+        if seconds > 0:
+            self._wake(cooling, now + seconds)
+        else:
+            self._set_free(cooling)
 
-    def _stay_on(self, keys: list[BoardKey], failed: Mapping[Board, str], now: float) -> None:
+    def _set_free(self, keys: Collection[BoardKey]) -> None:
+        self._boards.become(keys, BoardHappening.COOLED, FREE)
         for key in keys:
-            self._fail(key, failed)
+            if self._boards.fault(key) is not None:
+                well = f"{key.machine} {key.board} is well again and back in use"
+                self._findings.notices.append(Notice(well, about=about_board(key)))
+        self.withdraw(keys, *CURED_BY_A_TEST)
+        self._release(keys)
+
+    def _release(self, keys: Collection[BoardKey]) -> None:
+        of_machine: dict[str, list[Board]] = defaultdict(list)
+        for key in keys:
+            of_machine[key.machine].append(key.board)
+        for machine, boards in of_machine.items():
+            self._scheduler.release(machine, boards, 0.0)
+            self._findings.machines.add(machine)
+
+    def _stay_on(self, keys: Collection[BoardKey], failed: Mapping[Board, str], now: float) -> None:
+        for key in keys:
+            of = self._boards.against(key)
+            of.fail(failed[key.board])
             self._record(key, owed_off=True)
-            self._rest(key, _Task.OFF, now + self._retry_seconds(key))
+            until = now + of.retry_after(self._machines[key.machine].board_retry_seconds)
+            self._boards.become([key], BoardHappening.STAYED_ON, StayingOn(until))
+            self._wake([key], until)
             self._findings.notices.append(
                 Notice(
                     f"{key.machine} {key.board} could not be switched off: {failed[key.board]}",
@@ -365,14 +381,66 @@ class Upkeep:
                 )
             )
 
-    def _rest_seconds(self, key: BoardKey) -> float:
-        asked = self._care[key].rest_seconds
-        return self._retry_seconds(key) if asked is None else asked
+    def _rest(self, key: BoardKey, happening: BoardHappening, until: float) -> None:
+        self._record(key, owed_off=False)
+        self._boards.become([key], happening, Resting(until))
+        self._wake([key], until)
 
-    def _retry_seconds(self, key: BoardKey) -> float:
-        first = self._machines[key.machine].board_retry_seconds
-        doublings = min(self._care[key].failures - 1, MOST_DOUBLINGS)
-        return min(first * 2.0**doublings, max(first, LONGEST_REST_SECONDS))
+    def _wake(self, keys: Iterable[BoardKey], when: float) -> None:
+        """See to it that boards are looked at by a tick at a time, or before."""
+        late = [key for key in keys if self._alarms.get(key, inf) > when]
+        if late:
+            self._alarms.update(dict.fromkeys(late, when))
+            self._timers.add(when, late)
+
+    def _end_rest(self, keys: Iterable[BoardKey]) -> None:
+        on, off = [], []
+        for key in keys:
+            if isinstance(self._boards.state(key), StayingOn):
+                on.append(key)
+            else:
+                off.append(key)
+                self._boards.against(key).rest_seconds = None
+        self._switch_off(on, BoardHappening.RESTED)
+        self._order(off, BoardHappening.RESTED, test=True)
+
+    def _leave_out_strangers(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
+        """Return the boards that the machines have; the others, of which one can't tell, are left as perhaps on."""
+        ours = []
+        for key in keys:
+            if self._boards.knows(key):
+                ours.append(key)
+            else:
+                self._leave(key, on=True)
+        return ours
+
+    def _leave(self, key: BoardKey, *, on: bool) -> None:
+        """See no more to a board that the machines don't have."""
+        if on:
+            self._boards.become([key], BoardHappening.REMOVED_ON, LOST)
+            lost = f"{key.machine} {key.board} is configured no more, and perhaps on"
+            self._findings.notices.append(Notice(lost, serious=True, about=about_board(key)))
+        else:
+            self._boards.become([key], BoardHappening.REMOVED, FREE)
+        self._findings.records[key] = _PERHAPS_ON if on else None
+        self.withdraw([key], *CURED_BY_A_TEST)
+        self._release([key])
+
+    # Objections
+
+    def _blame_held(self, key: BoardKey, fault: Fault) -> None:
+        """Object to a board that a job has, or gives back; what it failed before, under the job, counts no more."""
+        of = self._boards.against(key)
+        of.failures = 0
+        of.blame(fault)
+
+    def _set_aside(self, key: BoardKey) -> None:
+        """Keep jobs from a board if it is to pass a test."""
+        fault = self._boards.fault(key)
+        if fault is not None:
+            self._scheduler.set_aside(key.machine, key.board)
+            aside = f"{key.machine} {key.board} is set aside: {fault}"
+            self._findings.notices.append(Notice(aside, serious=True, about=about_board(key)))
 
     def _record(self, key: BoardKey, *, owed_off: bool) -> None:
-        self._findings.records[key] = BoardRecord(owed_off, self._care[key].why, self._care[key].rest_seconds)
+        self._findings.records[key] = self._boards.record(key, owed_off=owed_off)

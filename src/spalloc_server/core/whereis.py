@@ -106,7 +106,7 @@ def _about(site: SiteView, machine: Machine, chip: Chip) -> Whereabouts | None:
     first = first_chip(machine.size, board)
     width, height = chip_size(machine.size)
     in_machine = Chip((first.x + local.x) % width, (first.y + local.y) % height)
-    holder = site.holders.get(BoardKey(machine.name, board))
+    holder = site.boards.holder(BoardKey(machine.name, board))
     allocation = None if holder is None else site.jobs[holder].record.allocation
     return Whereabouts(
         machine=machine.name,

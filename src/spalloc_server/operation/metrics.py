@@ -18,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from spalloc_client._version import __version__
+from spalloc_server.core.board_life import Condition
 from spalloc_server.core.census import count_boards, count_jobs
 from spalloc_server.measures import BOUNDS_SECONDS, Durations
 from spalloc_server.operation.http import Answer, Page
@@ -52,11 +53,11 @@ class SiteCollector(Collector):
         site = self._service.engine.site
         boards = GaugeMetricFamily("spalloc_boards", "Boards by condition.", labels=["machine", "condition"])
         for machine, counts in count_boards(site).items():
-            for condition in ("free", "held", "switching_off", "aside", "silent", "dead"):
-                boards.add_metric([machine, condition], getattr(counts, condition))
+            for condition in Condition:
+                boards.add_metric([machine, condition.value], counts[condition])
         yield boards
         yield GaugeMetricFamily(
-            "spalloc_silent_bmps", "Frames whose BMP does not answer.", len(site.silent.why)
+            "spalloc_silent_bmps", "Frames whose BMP does not answer.", len(site.boards.silent.why)
         )
         yield CounterMetricFamily(
             "spalloc_bmp_retries", "Questions to BMPs that had to be asked again.", self._service.bmps.retries

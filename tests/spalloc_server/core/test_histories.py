@@ -84,7 +84,7 @@ class Histories(RuleBasedStateMachine):
             self.world.wait(seconds)
         self.go_on()
         site = self.world.site
-        held = set(site.holders)
+        held = set(site.boards.holders())
         assert set(self.world.hardware.on) <= held, "no board is on without a job"
         for job in site.jobs.values():
             assert job.record.state in (JobState.ready, JobState.queued)
@@ -105,7 +105,7 @@ class Histories(RuleBasedStateMachine):
     def check_links(self) -> None:
         """No packet can pass from one job to another, or to a board that is nobody's."""
         size = self.world.machines[0].size
-        holders = self.world.site.holders
+        holders = self.world.site.boards.holders()
         for key in all_boards(*self.world.machines):
             for link in Link:
                 far = BoardKey("m", neighbour(size, key.board, link))
@@ -128,20 +128,20 @@ class Histories(RuleBasedStateMachine):
             for board in job.record.allocation.boards
         ]
         assert len({key for key, _ in held}) == len(held)
-        assert dict(held) == site.holders
-        assert {key.board for key in site.holders}.isdisjoint(self.world.machines[0].dead_boards)
+        assert dict(held) == site.boards.holders()
+        assert {key.board for key in site.boards.holders()}.isdisjoint(self.world.machines[0].dead_boards)
 
     @invariant()
     def what_is_recorded_is_what_is(self) -> None:
         site = self.world.site
         for number, record in self.world.job_records.items():
             assert record == (site.jobs[number].record if number in site.jobs else site.ended[number])
-        assert set(self.world.board_records).isdisjoint(site.holders)
+        assert set(self.world.board_records).isdisjoint(site.boards.holders())
 
     @invariant()
     def boards_that_are_on_are_a_jobs_or_owed(self) -> None:
         owed = {key for key, record in self.world.board_records.items() if record.owed_off}
-        assert set(self.world.hardware.on) <= set(self.world.site.holders) | owed
+        assert set(self.world.hardware.on) <= set(self.world.site.boards.holders()) | owed
 
 
 Histories.TestCase.settings = examples(60, stateful_step_count=40)

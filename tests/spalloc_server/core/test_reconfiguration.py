@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from spalloc_client.states import JobState
+from spalloc_server.core.board_life import Condition
 from spalloc_server.core.census import count_boards
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.machine import Machine
@@ -291,7 +292,7 @@ class Reconfigurations(RuleBasedStateMachine):
     def bmp_falls_silent_or_answers(self, data: st.DataObject, *, silent: bool) -> None:
         frames = [(one.name, frame) for one in self.world.machines for frame in one.bmps]
         name, frame = data.draw(st.sampled_from(sorted(frames)), "which frame")
-        self.world.site.frame_silent(name, frame, "it is silent" if silent else None, self.world.at)
+        self.world.site.frame_silent(name, frame, "it is silent" if silent else None)
         self.world.settle()
 
     @rule(seconds=st.sampled_from([0.0, 6.0, 4000.0]))
@@ -301,8 +302,8 @@ class Reconfigurations(RuleBasedStateMachine):
     @rule()
     def quieten(self) -> None:
         """Healthy hardware, and time for it: all boards are jobs' or free."""
-        for name, frame in list(self.world.site.silent.why):
-            self.world.site.frame_silent(name, frame, None, self.world.at)
+        for name, frame in list(self.world.site.boards.silent.why):
+            self.world.site.frame_silent(name, frame, None)
         self.world.settle()
         for _ in range(8):
             self.world.answer_all()
@@ -310,7 +311,7 @@ class Reconfigurations(RuleBasedStateMachine):
         self.world.answer_all()
         site = self.world.site
         for one in self.world.machines:
-            held = {key for key in site.holders if key.machine == one.name}
+            held = {key for key in site.boards.holders() if key.machine == one.name}
             assert site.free_boards(one.name) == len(one.places) - len(held)
         for job in site.jobs.values():
             assert job.record.state in (JobState.ready, JobState.queued)
@@ -321,11 +322,11 @@ class Reconfigurations(RuleBasedStateMachine):
     def no_board_is_counted_twice_or_not_at_all(self) -> None:
         for one in self.world.machines:
             counts = count_boards(self.world.site)[one.name]
-            conditions = (counts.free, counts.held, counts.switching_off, counts.aside, counts.silent)
-            assert all(count >= 0 for count in conditions)
-            assert sum(conditions) == len(one.places)
-            if not any(name == one.name for name, _ in self.world.site.silent.why):
-                assert counts.silent == 0
+            assert all(count >= 0 for count in counts.values())
+            assert counts.total() == len(one.places) + len(one.dead_boards)
+            assert counts[Condition.FREE] == self.world.site.free_boards(one.name)
+            if not any(name == one.name for name, _ in self.world.site.boards.silent.why):
+                assert counts[Condition.SILENT] == 0
 
     @invariant()
     def nothing_acknowledged_is_lost(self) -> None:
@@ -341,12 +342,12 @@ class Reconfigurations(RuleBasedStateMachine):
             for board in job.record.allocation.boards
         ]
         assert len(set(held)) == len(held)
-        assert set(held) == set(site.holders) <= all_boards(*self.world.machines)
+        assert set(held) == set(site.boards.holders()) <= all_boards(*self.world.machines)
 
     @invariant()
     def boards_that_are_on_are_a_jobs_or_owed(self) -> None:
         owed = {key for key, record in self.world.board_records.items() if record.owed_off}
-        assert set(self.world.hardware.on) <= set(self.world.site.holders) | owed
+        assert set(self.world.hardware.on) <= set(self.world.site.boards.holders()) | owed
 
     @invariant()
     def every_notice_says_what_it_is_about(self) -> None:

@@ -18,7 +18,7 @@ DAY = 86_400.0
 
 def out(world: World) -> set[Board]:
     """The boards that something is wrong with."""
-    return {key.board for key, why in world.site.boards_in_care().items() if why is not None}
+    return {key.board for key, why in world.site.boards.in_care().items() if why is not None}
 
 
 def report(world: World, key: BoardKey, *hosts: str, text: str = "smoke") -> None:
@@ -97,6 +97,23 @@ def test_who_has_a_board_now_may_report_it_and_keeps_it() -> None:
     assert world.record(job).state is not JobState.destroyed
     world.destroy(job)
     assert out(world) == {KEY.board}
+
+
+def test_a_reported_board_is_set_aside_when_its_job_gives_it_back_and_not_before_whatever_its_bmp_does() -> (
+    None
+):
+    world = World(replace(machine(1, 1), reports_to_set_aside=1))
+    frame = next(iter(world.machines[0].bmps))
+    job = world.create(JobRequest(BoardAt(KEY.board)), host="a")
+    world.answer_all()
+    report(world, KEY, "a")
+    assert world.site.boards.set_aside("m") == {}
+    world.site.frame_silent("m", frame, "its BMP is silent")
+    assert world.site.boards.set_aside("m") == dict.fromkeys(world.machines[0].places, "its BMP is silent")
+    world.site.frame_silent("m", frame, None)
+    assert world.site.boards.set_aside("m") == {}
+    world.destroy(job)
+    assert world.site.boards.set_aside("m") == {KEY.board: "1 host reported it: smoke"}
 
 
 @pytest.mark.parametrize("cold", [False, True])
@@ -188,7 +205,7 @@ def test_no_history_of_jobs_and_reports_takes_out_more_than_its_share(
         if reports:
             report(world, key, f"10.0.0.{host}")
             world.answer_all()
-        elif key not in world.site.boards_in_care() and key not in world.site.holders:
+        elif key not in world.site.boards.in_care() and key not in world.site.boards.holders():
             world.lend(key, f"10.0.0.{host}")
     assert len(out(world)) <= 1
 

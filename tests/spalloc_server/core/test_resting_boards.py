@@ -47,7 +47,7 @@ def seconds_until_next_order(world: World, limit: float = 2 * DAY) -> float:
 
 def silence(world: World, why: str | None) -> None:
     frame = world.machines[0].places[BOARD].in_frame
-    world.site.frame_silent("m", frame, why, world.at)
+    world.site.frame_silent("m", frame, why)
     world.settle()
 
 
@@ -183,7 +183,7 @@ def test_what_users_said_of_a_board_still_counts_when_it_goes_from_job_to_job() 
         world.site.report_problem(KEY, host, "smoke", world.at)
         world.destroy(job)
         world.answer_all()
-    assert world.site.boards_in_care()[KEY] == "3 hosts reported it: smoke"
+    assert world.site.boards.in_care()[KEY] == "3 hosts reported it: smoke"
 
 
 def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() -> None:
@@ -204,7 +204,7 @@ def test_a_reported_board_that_passed_its_test_after_a_day_is_well() -> None:
     world.answer_all()
     assert world.board_records == {}
     world.site.keep_alive(1, HOST, world.at)
-    assert world.site.boards_in_care() == {}
+    assert world.site.boards.in_care() == {}
 
 
 def test_a_board_that_fails_for_years_is_tried_once_an_hour_and_disturbs_nobody() -> None:

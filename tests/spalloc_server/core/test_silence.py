@@ -14,7 +14,7 @@ SILENT = "its BMP at 10.0.0.1 does not answer"
 
 
 def fall_silent(world: World, frame: Frame, why: str | None) -> None:
-    world.site.frame_silent("m", frame, why, world.at)
+    world.site.frame_silent("m", frame, why)
     world.settle()
 
 
@@ -105,6 +105,6 @@ def test_a_late_word_of_a_frame_that_is_configured_no_more_is_not_kept() -> None
     world = World(machine(*SIZE))
     world.reconfigure(machine(2, 2))
     fall_silent(world, SECOND, SILENT)
-    assert not world.site.silent.why
+    assert not world.site.boards.silent.why
     world.reconfigure(machine(*SIZE))
     assert world.record(world.create(JobRequest(BoardAt(ALONE)))).state is JobState.power

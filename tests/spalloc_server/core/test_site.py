@@ -163,7 +163,7 @@ def test_links_that_leave_a_job_are_cut_and_those_inside_are_not() -> None:
     world = World(machine(3, 3))
     first, second = world.create(THREE), world.create(THREE)
     world.answer_all()
-    held = world.site.holders
+    held = world.site.boards.holders()
     assert set(held.values()) == {first, second}
     inside = 0
     for key in held:
@@ -427,7 +427,7 @@ def test_a_board_that_is_reported_while_it_cools_down_is_not_given_to_jobs_eithe
     waiting = world.create(THREE, keepalive=None)
     world.wait(31.0)
     assert world.record(waiting).state is JobState.queued
-    assert world.site.boards_in_care() == {key: "3 hosts reported it: smoke"}
+    assert world.site.boards.in_care() == {key: "3 hosts reported it: smoke"}
     world.restart()
     assert world.record(waiting).state is JobState.queued, "the fault is recorded, too"
     world.wait(86_000.0)
@@ -448,10 +448,10 @@ def test_a_reported_board_rests_its_time_whatever_its_bmp_does() -> None:
     world.answer_all()
     frame = world.machines[0].places[key.board].in_frame
     for why in ("no answer", None):
-        world.site.frame_silent("m", frame, why, world.at)
+        world.site.frame_silent("m", frame, why)
         world.settle()
     assert not world.orders
-    assert key in world.site.boards_in_care()
+    assert key in world.site.boards.in_care()
 
 
 def test_jobs_that_ended_early_leave_no_keepalive_clocks_behind() -> None:

@@ -236,14 +236,14 @@ def test_a_board_that_resets_itself_each_minute_is_set_aside_at_the_third_time_a
     for _ in range(2):
         stray_from_its_job(world, job, sick)
         assert world.record(job).allocation is not None
-        assert world.site.set_aside("m") == {}, "its job keeps it"
+        assert world.site.boards.set_aside("m") == {}, "its job keeps it"
         world.wait(60.0)
     stray_from_its_job(world, job, sick)
     record = world.record(job)
     assert record.state is JobState.ready
     assert record.allocation is not None
     assert sick not in record.allocation.boards
-    assert world.site.set_aside("m") == {
+    assert world.site.boards.set_aside("m") == {
         sick: f"3 times within an hour it was not as it was ordered, the last time: {RESET}"
     }
     assert f"job {job} is moved: {sick} of m failed" in [notice.text for notice in world.warnings]
@@ -252,7 +252,7 @@ def test_a_board_that_resets_itself_each_minute_is_set_aside_at_the_third_time_a
 def rest_of(world: World, sick: Board) -> float:
     """Return how many seconds it takes until a board that is set aside is back in use."""
     began = world.now
-    while sick in world.site.set_aside("m"):
+    while sick in world.site.boards.set_aside("m"):
         world.wait(10.0)
         world.answer_all()
     return world.now - began
@@ -267,7 +267,7 @@ def test_a_board_that_passes_its_tests_and_strays_again_rests_longer_and_longer_
     while len(rests) < 20:
         job = world.create(one, keepalive=None)
         world.answer_all()
-        while sick not in world.site.set_aside("m"):
+        while sick not in world.site.boards.set_aside("m"):
             stray_from_its_job(world, job, sick)
         world.destroy(job)
         world.answer_all()
@@ -296,7 +296,7 @@ def test_a_free_board_that_switches_itself_on_again_and_again_is_set_aside() -> 
         assert world.site.free_boards("m") == free
         stray(world, 99, sick)
         world.answer_all()
-    assert list(world.site.set_aside("m")) == [sick]
+    assert list(world.site.boards.set_aside("m")) == [sick]
     assert rest_of(world, sick) == pytest.approx(60.0)
     assert world.site.free_boards("m") == free
 
@@ -310,7 +310,7 @@ def test_a_board_that_switches_itself_on_again_and_again_while_it_cools_down_is_
     for _ in range(3):
         stray(world, 99, sick)
         world.answer_all()
-    assert list(world.site.set_aside("m")) == [sick]
+    assert list(world.site.boards.set_aside("m")) == [sick]
     assert rest_of(world, sick) >= 60.0
 
 
@@ -329,7 +329,7 @@ def test_a_job_that_wants_its_boards_off_keeps_one_that_strays_which_is_set_asid
     assert world.record(job).state is JobState.ready
     world.destroy(job)
     world.answer_all()
-    assert list(world.site.set_aside("m")) == [sick]
+    assert list(world.site.boards.set_aside("m")) == [sick]
 
 
 def test_a_reload_does_not_change_how_often_a_board_has_strayed() -> None:
@@ -340,4 +340,4 @@ def test_a_reload_does_not_change_how_often_a_board_has_strayed() -> None:
         stray_from_its_job(world, job, sick)
     world.reconfigure(replace(machine(), board_retry_seconds=61.0))
     stray_from_its_job(world, job, sick)
-    assert list(world.site.set_aside("m")) == [sick]
+    assert list(world.site.boards.set_aside("m")) == [sick]

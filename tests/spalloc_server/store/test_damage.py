@@ -307,13 +307,13 @@ def test_without_an_unreadable_live_job_all_boards_that_nobody_has_are_switched_
     store.close()
     server = Started(path, set_aside=True)
     assert job not in server.site.jobs
-    held = set(server.site.holders)
+    held = set(server.site.boards.holders())
     everything = {BoardKey(m.name, board) for m in MACHINES for board in m.places}
     assert server.switched_off() >= everything - held
     assert not any(order.on for order in server.hardware.orders if order.boards - {key.board for key in held})
     server.close()
     again = Started(path)
-    assert everything - held <= again.switched_off() | set(again.site.holders), "until it is done"
+    assert everything - held <= again.switched_off() | set(again.site.boards.holders()), "until it is done"
     again.close()
 
 

@@ -342,7 +342,8 @@ class Commands:
                 "dead_boards": sorted(machine.dead_boards),
                 "dead_links": [[*end.board, end.link.value] for end in sorted(machine.dead_links)],
                 "set_aside_boards": [
-                    [*board, why] for board, why in sorted(self._door.site.set_aside(machine.name).items())
+                    [*board, why]
+                    for board, why in sorted(self._door.site.boards.set_aside(machine.name).items())
                 ],
             }
             for machine in self._door.site.machines.values()

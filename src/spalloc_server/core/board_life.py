@@ -1,0 +1,194 @@
+# A board's life: every state, everything that can happen to a board in it, and what it becomes; and what can speak
+# against giving it to a job.
+#
+# Everything that decides a board's state must stand in this table; the diagram in the docs is made from it.
+# What follows from a change (power orders, records, what jobs may have) is boards.py's subject.
+"""The states of a board, the happenings that lead from one to the next, and the objections to it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Off; a job may have it, unless something speaks against that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job has it."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchingOff:
+    """Being switched off, by the power order of this number."""
+
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """Off, and left to cool down."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class StayingOn:
+    """Perhaps on: it could not be switched off, and is left alone before the next try."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """Off, and left alone before it must pass a test."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Testing:
+    """Being switched on, by the power order of this number, to see whether it comes up."""
+
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Perhaps on, and configured no more, so that nothing can be done about it."""
+
+
+BoardState = Free | Held | SwitchingOff | Cooling | StayingOn | Resting | Testing | Lost
+"""What a board is doing; times are the core's."""
+
+FREE = Free()
+LOST = Lost()
+
+
+class BoardHappening(Enum):
+    """What can happen to a board."""
+
+    ALLOCATED = "a job got it"
+    GIVEN_BACK = "its job gave it back"
+    OFF = "it is off, and needs no test"
+    OFF_IN_DOUBT = "it is off, and must pass a test"
+    STAYED_ON = "it could not be switched off"
+    COOLED = "it has cooled down"
+    RESTED = "it was left alone for long enough, or its BMP answers again"
+    TESTED = "the test is over, whatever came of it"
+    DOUBTED = "users reported it, or it strayed too often"
+    STRAYED = "it is on again though it was switched off"
+    REMOVED = "it is configured no more, and off"
+    REMOVED_ON = "it is configured no more, and perhaps on"
+    CONFIGURED = "it is configured again"
+    RECALLED_ON = "the server starts, and it may be on"
+    RECALLED_IN_DOUBT = "the server starts, and it must pass a test"
+
+
+_Kind = type[BoardState]
+
+BOARD_LIFE: dict[tuple[_Kind, BoardHappening], _Kind] = {
+    (Free, BoardHappening.ALLOCATED): Held,
+    (Free, BoardHappening.DOUBTED): SwitchingOff,
+    (Free, BoardHappening.STRAYED): SwitchingOff,
+    (Free, BoardHappening.RECALLED_ON): SwitchingOff,
+    (Free, BoardHappening.RECALLED_IN_DOUBT): Resting,
+    (Free, BoardHappening.REMOVED_ON): Lost,
+    (Held, BoardHappening.GIVEN_BACK): SwitchingOff,
+    (Held, BoardHappening.REMOVED_ON): Lost,
+    (SwitchingOff, BoardHappening.OFF): Cooling,
+    (SwitchingOff, BoardHappening.OFF_IN_DOUBT): Resting,
+    (SwitchingOff, BoardHappening.STAYED_ON): StayingOn,
+    (SwitchingOff, BoardHappening.STRAYED): SwitchingOff,
+    (SwitchingOff, BoardHappening.REMOVED): Free,
+    (SwitchingOff, BoardHappening.REMOVED_ON): Lost,
+    (Cooling, BoardHappening.COOLED): Free,
+    (Cooling, BoardHappening.DOUBTED): Resting,
+    (Cooling, BoardHappening.STRAYED): SwitchingOff,
+    (Cooling, BoardHappening.REMOVED): Free,
+    (StayingOn, BoardHappening.RESTED): SwitchingOff,
+    (StayingOn, BoardHappening.REMOVED_ON): Lost,
+    (Resting, BoardHappening.RESTED): Testing,
+    (Resting, BoardHappening.DOUBTED): Resting,
+    (Resting, BoardHappening.STRAYED): SwitchingOff,
+    (Resting, BoardHappening.REMOVED): Free,
+    (Testing, BoardHappening.TESTED): SwitchingOff,
+    (Testing, BoardHappening.REMOVED_ON): Lost,
+    (Lost, BoardHappening.CONFIGURED): SwitchingOff,
+}
+
+_AFTER: dict[BoardHappening, dict[_Kind, _Kind]] = {
+    happening: {start: end for (start, what), end in BOARD_LIFE.items() if what is happening}
+    for happening in BoardHappening
+}
+
+
+def check_change(before: Collection[_Kind], happening: BoardHappening, after: _Kind) -> None:
+    """Do nothing if `happening` leads from each of the states `before` to `after`.
+
+    Raises:
+        ValueError: It does not.
+    """
+    ends = _AFTER[happening]
+    for start in before:
+        if ends.get(start) is not after:
+            raise ValueError(
+                f"a board that is {in_words(start)} can't become {in_words(after)} because {happening.value}"
+            )
+
+
+def in_words(kind: _Kind) -> str:
+    """Return what a board in a state is called."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind.__name__).lstrip()
+
+
+class Condition(Enum):
+    """As what a board is counted: each as one of these."""
+
+    FREE = "free"
+    """Could be given to a job now."""
+    HELD = "held"
+    """A job has it."""
+    SWITCHING_OFF = "switching_off"
+    """Being switched off, or cooling down, after a job."""
+    ASIDE = "aside"
+    """Something is wrong with it; it is tried again from time to time."""
+    SILENT = "silent"
+    """In a frame whose BMP does not answer, and otherwise free."""
+    DEAD = "dead"
+    """Configured as dead."""
+
+
+class Objection(Enum):
+    """What can speak against giving a board to a job; it is counted as the first of these that does."""
+
+    FAILED = "it did not do as it was told", Condition.ASIDE, True
+    REPORTED = "enough users said that it is sick", Condition.ASIDE, True
+    SILENT = "its frame's BMP does not answer", Condition.SILENT, False
+    DEAD = "it is configured as dead", Condition.DEAD, False
+
+    def __init__(self, words: str, counted_as: Condition, needs_test: bool) -> None:
+        """Define one."""
+        self.words = words
+        self.counted_as = counted_as
+        """As what a board is counted that is free but for this."""
+        self.needs_test = needs_test
+        """Whether it is over when the board has passed a test, which it must when no job has it."""
+
+
+CURED_BY_A_TEST = tuple(objection for objection in Objection if objection.needs_test)
+
+
+def condition(state: BoardState, objections: Collection[Objection]) -> Condition:
+    """Return as what a board is counted."""
+    if isinstance(state, Held):
+        return Condition.HELD
+    free = isinstance(state, Free)
+    for objection in Objection:
+        if objection in objections and (free or objection.needs_test):
+            return objection.counted_as
+    return Condition.FREE if free else Condition.SWITCHING_OFF

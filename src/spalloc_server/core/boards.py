@@ -1,0 +1,149 @@
+# What every board of the site is doing, and what speaks against giving it to a job: all that is known of boards.
+#
+# Whoever wants to know about a board asks here; only upkeep.py changes anything, and decides what follows from it.
+"""The boards of a site."""
+
+from collections.abc import Collection, Mapping
+
+from spalloc_server.core.board_life import (
+    FREE,
+    BoardHappening,
+    BoardState,
+    Free,
+    Held,
+    Objection,
+    check_change,
+)
+from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.objections import Objections
+from spalloc_server.core.silence import SilentFrames
+from spinnaker.geometry import Board
+
+
+class BoardsView:
+    """Every board's state, and the objections to it, to be looked at."""
+
+    def __init__(self, machines: Mapping[str, Machine]) -> None:
+        """Begin with all boards of `machines` free; when they are changed, this mapping is."""
+        self.machines = machines
+        self.silent = SilentFrames(machines)
+        """Frames whose BMP does not answer."""
+        self._states: dict[BoardKey, BoardState] = {}
+        """What all boards are doing that are not free."""
+        self._objections: dict[BoardKey, Objections] = {}
+
+    # Questions
+
+    @property
+    def states(self) -> Mapping[BoardKey, BoardState]:
+        """All boards that are not free, each with what it is doing."""
+        return self._states
+
+    def state(self, key: BoardKey) -> BoardState:
+        """Return what a board is doing."""
+        return self._states.get(key, FREE)
+
+    def knows(self, key: BoardKey) -> bool:
+        """Return whether the machines have a board."""
+        machine = self.machines.get(key.machine)
+        return machine is not None and key.board in machine.places
+
+    def holders(self) -> dict[BoardKey, int]:
+        """Return the boards that jobs have, each with its job."""
+        return {key: state.job for key, state in self._states.items() if isinstance(state, Held)}
+
+    def holder(self, key: BoardKey) -> int | None:
+        """Return the job that has a board, or None."""
+        state = self._states.get(key)
+        return state.job if isinstance(state, Held) else None
+
+    def in_care(self) -> dict[BoardKey, str | None]:
+        """Return the boards that are neither free nor a job's, each with what a test is to show it's rid of, if any."""
+        return {
+            key: self.fault(key)
+            for key, state in self._states.items()
+            if not isinstance(state, Held) and self.knows(key)
+        }
+
+    def set_aside(self, machine: str) -> dict[Board, str]:
+        """Return a machine's boards that are not given to jobs for now, each with the reason."""
+        reasons = {
+            key.board: self.reason(key)
+            for key in self._objections
+            if key.machine == machine and self.knows(key)
+        }
+        return {board: why for board, why in reasons.items() if why is not None}
+
+    # Objections
+
+    def objected(self) -> Collection[BoardKey]:
+        """Return the boards that anything is known to speak against, those that jobs have included."""
+        return self._objections.keys()
+
+    def objections(self, key: BoardKey) -> Mapping[Objection, str]:
+        """Return what speaks against a board, and why, the latest last."""
+        machine = self.machines.get(key.machine)
+        if machine is not None and key.board in machine.dead_boards:
+            return {Objection.DEAD: Objection.DEAD.words}
+        of = self._objections.get(key)
+        return {} if of is None else of.why
+
+    def count(self, objection: Objection, machine: str) -> int:
+        """Return how many boards of a machine there is an objection to, those that jobs have included."""
+        return sum(key.machine == machine and objection in of.why for key, of in self._objections.items())
+
+    def fault(self, key: BoardKey) -> str | None:
+        """Return the latest reason for which a board must pass a test, or None."""
+        of = self._objections.get(key)
+        return None if of is None else of.fault
+
+    def reason(self, key: BoardKey) -> str | None:
+        """Return what speaks against giving a board to jobs now, or None; that it is in use does not count.
+
+        What a job's board is to be tested for is no such reason before the job gives it back.
+        """
+        of = self._objections.get(key)
+        if of is None:
+            return None
+        fault = None if isinstance(self.state(key), Held) else of.fault
+        return of.other if fault is None else fault
+
+    def record(self, key: BoardKey, *, owed_off: bool) -> BoardRecord:
+        """Return what is to be recorded of a board that no job has."""
+        of = self._objections.get(key)
+        return BoardRecord(owed_off) if of is None else BoardRecord(owed_off, of.fault, of.rest_seconds)
+
+
+class Boards(BoardsView):
+    """The same, to be changed."""
+
+    def become(self, keys: Collection[BoardKey], happening: BoardHappening, state: BoardState) -> None:
+        """Let the same happen to boards, and all of them become the same.
+
+        Raises:
+            ValueError: It can't happen to one of them.
+        """
+        states = self._states
+        check_change({type(states.get(key, FREE)) for key in keys}, happening, type(state))
+        if isinstance(state, Free):
+            for key in keys:
+                states.pop(key, None)
+        else:
+            states.update(dict.fromkeys(keys, state))
+
+    def found(self, key: BoardKey) -> Objections | None:
+        """Return all that is known to speak against a board, or None."""
+        return self._objections.get(key)
+
+    def against(self, key: BoardKey) -> Objections:
+        """Return what speaks against a board, to be added to."""
+        return self._objections.setdefault(key, Objections())
+
+    def withdraw(self, key: BoardKey, *objections: Objection) -> None:
+        """Let objections to a board, and what else is known of a board that is well again, be forgotten."""
+        of = self._objections.get(key)
+        if of is not None:
+            of.withdraw(objections)
+            if not of:
+                del self._objections[key]
