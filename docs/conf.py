@@ -34,8 +34,12 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
 # References to the project's own public names must lead somewhere; those of other projects are theirs to document, and
-# looking them up would need a network.
-nitpick_ignore_regex = [(r"py:.*", r"(?!spalloc|spinnaker).*"), (r"py:.*", r".*\._\w+")]
+# looking them up would need a network. Type variables (T, Ts) are nobody's.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!spalloc|spinnaker).*"),
+    (r"py:.*", r".*\._\w+"),
+    (r"py:.*", r".*\.Ts?(_co)?"),
+]
 
 
 def _without_pythons_own_words(app, what, name, object_, options, lines):
