@@ -258,7 +258,8 @@ class Engine:
         except Exception as fault:
             # What is written there can be read, and can't be true in a way that nobody foresaw.
             raise StoreError(
-                f"what the records say can't be ({fault!r}); put back a backup, or end all jobs with --cold-start"
+                f"what the records say can't be ({fault!r}); put back a backup with "
+                "spalloc-server restore, or end all jobs with --cold-start"
             ) from fault
         self._hardware.start(self)
         self.presence.start()

@@ -110,7 +110,8 @@ def about_live(unreadable: Sequence[Unreadable], name: str) -> str:
     jobs = "; ".join(f"job {job.id}: {job.why}" for job in unreadable[:_NAMED_JOBS])
     more = f"; and {len(unreadable) - _NAMED_JOBS} more" if len(unreadable) > _NAMED_JOBS else ""
     return (
-        f"{name} has records of jobs that have not ended and that can't be read ({jobs}{more}); put back a backup, or "
+        f"{name} has records of jobs that have not ended and that can't be read ({jobs}{more}); put back a backup with "
+        "spalloc-server restore, or "
         "start with --set-aside-unreadable to go on without these jobs: all boards that no job has are switched off "
         "before a job gets them"
     )
