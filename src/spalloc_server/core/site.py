@@ -14,6 +14,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.board_life import Objection
 from spalloc_server.core.boards import Boards
+from spalloc_server.core.care import Care
 from spalloc_server.core.changes import objection
 from spalloc_server.core.delays import Delays
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice, about_board
@@ -100,7 +101,8 @@ class Site:
         self._next_job = 1
         self._orders = count(1)
         self._scheduler = Scheduler(machines, slice_steps=slice_steps)
-        self._upkeep = Upkeep(self.boards, self._scheduler, lambda: next(self._orders))
+        self._care = Care(self.boards, self._scheduler, lambda: next(self._orders))
+        self._upkeep = Upkeep(self.boards, self._care, self._scheduler)
         self._keepalives: Timers[int] = Timers()
         self._settling: Timers[tuple[int, int]] = Timers()
         self._retries: Timers[tuple[int, int]] = Timers()
@@ -245,7 +247,7 @@ class Site:
             failed: The boards that failed it, and why.
             at: When it happens.
         """
-        if self._upkeep.power_done(number, failed, at.now):
+        if self._care.power_done(number, failed, at.now):
             self._follow_upkeep()
             return
         job = self.jobs.get(self._awaited.pop(number, 0))
@@ -349,7 +351,7 @@ class Site:
             job = self.jobs.get(number)
             if job is not None and job.order == order and job.record.allocation is not None:
                 self._order(job, Happening.POWER_ASKED, job.record.allocation, on=False)
-        self._upkeep.tick(at.now)
+        self._care.tick(at.now)
         self._follow_upkeep()
 
     def next_deadline(self) -> float | None:
@@ -358,7 +360,7 @@ class Site:
             self._keepalives.next(),
             self._settling.next(),
             self._retries.next(),
-            self._upkeep.next_deadline(),
+            self._care.next_deadline(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -729,7 +731,7 @@ class Site:
             self.destroy_job(number, TIMED_OUT, at)
 
     def _follow_upkeep(self) -> None:
-        findings = self._upkeep.take_findings()
+        findings = self._care.take_findings()
         self._effects.orders += findings.orders
         self._effects.notices += findings.notices
         self._effects.machines_changed |= findings.machines

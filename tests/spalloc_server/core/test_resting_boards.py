@@ -192,7 +192,7 @@ def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() 
         report(world, f"smoke {number}")
         world.answer_all()
         world.wait(1.0)
-    assert len(world.site._upkeep._timers) <= 2
+    assert len(world.site._care._timers) <= 2
     assert seconds_until_next_order(world) == DAY - 1000.0, "it rests from when there were enough reports on"
 
 
