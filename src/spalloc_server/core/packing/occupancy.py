@@ -74,24 +74,23 @@ class Occupancy:
         if not known:
             return []
         taker = self._takers.get(next(iter(known)), 0)
-        # Nearly always a job gives back all that it was given, and at once.
-        at_once = self._given.get(taker) == known
-        returned = [(taker, self.taken[taker])] if at_once else self._by_taker(known)
-        for taker, planes in returned:
+        if self._given.get(taker) == known:
+            # Nearly always a job gives back all that it was given, and at once.
+            planes = self.taken[taker]
             self._give_back(taker, planes)
-        return returned
-
-    def _by_taker(self, boards: frozenset[Board]) -> list[tuple[int, Planes]]:
-        rest = self._bitmaps.planes(boards) & self._in_use
-        by_taker: dict[int, Planes] = {}
-        for taker in (self._takers.get(board, 0) for board in boards):
+            return [(taker, planes)]
+        returned: list[tuple[int, Planes]] = []
+        rest = self._bitmaps.planes(known) & self._in_use
+        for board in known:
             if rest == NO_BOARDS:
                 break
-            theirs = self.taken.get(taker, NO_BOARDS) & rest
-            if theirs != NO_BOARDS:
-                by_taker[taker] = theirs
-                rest -= theirs
-        return list(by_taker.items())
+            taker = self._takers.get(board, 0)
+            planes = self.taken.get(taker, NO_BOARDS) & rest
+            if planes != NO_BOARDS:
+                self._give_back(taker, planes)
+                returned.append((taker, planes))
+                rest -= planes
+        return returned
 
     def _give_back(self, taker: int, returned: Planes) -> None:
         held = self.taken[taker]
