@@ -17,7 +17,7 @@ from pathlib import Path
 
 from spalloc_server.store.contents import Contents, contents_of
 from spalloc_server.store.errors import InUseError, StoreError, telling_of_damage
-from spalloc_server.store.files import BESIDE, Files, beside, sync_folder
+from spalloc_server.store.files import LEFT, Files, beside, sync_folder
 from spalloc_server.store.left_log import LeftLog
 from spalloc_server.store.opening import connect, connect_to_read, refuse_newer, version_of
 from spalloc_server.store.soundness import flaw
@@ -27,6 +27,8 @@ BACKUP_SECONDS = 600.0
 LEAST_LEFT_BYTES = 64 * 1024 * 1024
 """How much room is left on the disk: for want of it, the server would drop its history."""
 _PAGES_AT_ONCE = 1024
+_COPIED_AT_ONCE_BYTES = 1024 * 1024
+_ROOT = 0
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 """What systems say of a disk whose files can have one name only."""
 
@@ -84,7 +86,7 @@ def back_up(records: Path, file: Path, *, overwrite: bool = False) -> Backup:
             _look_at_the_clock(until)
             mark_as_backup(database, seconds)
             contents = contents_of(database)
-        _sync(copy)
+        sync(copy)
         _name(copy, file, records, overwrite=overwrite)
         sync_folder(file)
     return Backup(records, seconds, contents)
@@ -155,18 +157,34 @@ def _look_at_the_clock(until: float) -> None:
         )
 
 
-def copy_files(source: Path, target: Path) -> None:
-    """Copy a database that nobody uses, with what lies beside it.
+def copy_files(source: Path, target: Path, owner: os.stat_result | None = None) -> None:
+    """Copy a database that nobody uses, with what lies beside it, and put the copy on disk for good.
+
+    Args:
+        source: The database.
+        target: Where its copy goes; readable by its owner only.
+        owner: Whose the copy is to be, which only root can say; None leaves it to whoever makes it.
 
     Raises:
         StoreError: There is no room.
         OSError: It can't be copied.
     """
-    names = [(source, target), *((beside(source, suffix), beside(target, suffix)) for suffix in BESIDE)]
+    names = [(beside(source, suffix), beside(target, suffix)) for suffix in ("", *LEFT)]
     present = [(name, to) for name, to in names if name.exists()]
     need_room(target, sum(name.stat().st_size for name, _ in present))
     for name, to in present:
-        shutil.copyfile(name, to)
+        _copy_file(name, to, owner)
+
+
+def _copy_file(source: Path, target: Path, owner: os.stat_result | None) -> None:
+    # By its descriptor, and not through a link: root may do this in a folder of somebody else.
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as copy, source.open("rb") as original:
+        shutil.copyfileobj(original, copy, _COPIED_AT_ONCE_BYTES)
+        copy.flush()
+        if owner is not None and os.geteuid() == _ROOT:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        os.fsync(descriptor)
 
 
 def need_room(file: Path, size: int) -> None:
@@ -195,12 +213,17 @@ def unfinished(file: Path) -> Iterator[Path]:
     try:
         yield copy
     finally:
-        for suffix in ("", *BESIDE, "-journal"):
+        for suffix in ("", *LEFT):
             beside(copy, suffix).unlink(missing_ok=True)
 
 
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+def sync(file: Path) -> None:
+    """Put what is in a file on disk for good.
+
+    Raises:
+        OSError: It can't be.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -13,6 +13,8 @@ from spalloc_server.store.errors import InUseError, MisplacedError, StoreError
 
 BESIDE = ("-wal", "-shm")
 """What SQLite adds to the name of a database for the files that belong to it."""
+LEFT = (*BESIDE, "-journal")
+"""The same of all that a kill can leave; the last is the log of a disk on which there can be no other."""
 
 Identity = tuple[int, int]
 """What makes a file the same one, whatever it is called: its device and its number there."""
@@ -110,7 +112,10 @@ def free_name(path: Path, why: str = "damaged") -> Path:
     return next(
         name
         for number in range(1, 1_000_000)
-        if not (name := path.with_name(f"{path.name}.{why}-{number}")).exists()
+        if not any(
+            beside(name := path.with_name(f"{path.name}.{why}-{number}"), suffix).exists()
+            for suffix in ("", *LEFT)
+        )
     )
 
 

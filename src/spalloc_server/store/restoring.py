@@ -8,19 +8,18 @@ import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from spalloc_server.core.jobs import IDS_A_SECOND
-from spalloc_server.store.backup import copy_files, mark_as_backup, unfinished
+from spalloc_server.store.backup import copy_files, mark_as_backup, sync, unfinished
 from spalloc_server.store.contents import Contents, contents_of
-from spalloc_server.store.errors import InUseError, StoreError, telling_of_damage
-from spalloc_server.store.files import BESIDE, Files, beside, free_name, sync_folder
-from spalloc_server.store.opening import connect, prepare, refuse_newer
+from spalloc_server.store.errors import InUseError, StoreError, is_damage, telling_of_damage
+from spalloc_server.store.files import LEFT, Files, beside, free_name, sync_folder
+from spalloc_server.store.opening import connect, move_log, prepare, refuse_newer
 from spalloc_server.store.recalling import LARGEST_ID, read_next_job
 from spalloc_server.store.soundness import flaw
-
-ROOT = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Restored:
     """The moment whose records these are, in Unix time; None if the backup doesn't say."""
     contents: Contents
     kept: Path | None
-    """Where the records are that were there before; None if there were none."""
+    """Where the records are that were there before, or what was left of them; None if there were none."""
 
 
 def restore(file: Path, records: Path) -> Restored:
@@ -60,15 +59,14 @@ def restore(file: Path, records: Path) -> Restored:
     try:
         with unfinished(records) as copy:
             # The backup itself is never opened: SQLite would write beside it.
-            copy_files(file, copy)
+            copy_files(file, copy, owner)
             seconds, contents = _make_ready(copy, file)
-            if os.geteuid() == ROOT:
-                os.chown(copy, owner.st_uid, owner.st_gid)
-            kept = _keep(records) if existed and records.stat().st_size else None
-            for suffix in BESIDE:
-                beside(records, suffix).unlink(missing_ok=True)
-            copy.replace(records)
-            sync_folder(records)
+            sync(copy)
+            kept = _keep(records, owner)
+            with _naming(kept):
+                _move_left_log(records)
+                copy.replace(records)
+                sync_folder(records)
             existed = True
     finally:
         if not existed:
@@ -103,6 +101,10 @@ def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
         found = flaw(database, thorough=True)
         if found is not None:
             raise StoreError(damaged(found))
+        # In one file, and before the last is written: closing a log says nothing of what can't be moved from it.
+        (mode,) = database.execute("PRAGMA journal_mode = DELETE").fetchone()
+        if mode != "delete" or beside(copy, "-wal").exists():
+            raise StoreError(f"{copy} can't be used: its write-ahead log can't be moved into it")
         row = database.execute("SELECT value FROM counters WHERE name = 'backed_up'").fetchone()
         seconds = float(row[0]) if row is not None and row[0] else None
         _skip_ids(database, file.stat().st_mtime if seconds is None else seconds)
@@ -119,11 +121,55 @@ def _skip_ids(database: sqlite3.Connection, seconds: float) -> None:
     )
 
 
-def _keep(records: Path) -> Path:
-    """Give the records that are there another name as well, with what lies beside them, and return it."""
+def _keep(records: Path, owner: os.stat_result) -> Path | None:
+    """Copy the records that are there, with what lies beside them, and return where the first file of these is."""
+    first = next((suffix for suffix in ("", *LEFT) if _size(beside(records, suffix))), None)
+    if first is None:
+        return None
     kept = free_name(records, "replaced")
-    for suffix in ("", *BESIDE):
-        with contextlib.suppress(FileNotFoundError):
-            os.link(beside(records, suffix), beside(kept, suffix))
-    sync_folder(records)
-    return kept
+    try:
+        # No second name for the same file: whoever opens it there would write to the records.
+        copy_files(records, kept, owner)
+        sync_folder(records)
+    except BaseException:
+        for suffix in ("", *LEFT):
+            beside(kept, suffix).unlink(missing_ok=True)
+        raise
+    return beside(kept, first)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+@contextlib.contextmanager
+def _naming(kept: Path | None) -> Iterator[None]:
+    """Say where the records are that were there, if what is done within the block fails."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if kept is None:
+            raise
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise StoreError(
+            f"the backup can't be put in its place ({why}); the records that were there are kept as {kept}; "
+            "see to the disk, and type this again"
+        ) from error
+
+
+def _move_left_log(records: Path) -> None:
+    """Move the log of a killed server into its records, so that these are whole until others take their place."""
+    if _size(records):
+        with contextlib.closing(connect(records)) as database:
+            try:
+                database.execute("PRAGMA user_version").fetchone()
+                moved = move_log(database)
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                # They are of no use to a server with their log either, and kept with it.
+                if not is_damage(error):
+                    raise
+                moved = True
+        if not moved:
+            raise StoreError(f"another program reads {records}; end it, and type this again")
+    for suffix in LEFT:
+        beside(records, suffix).unlink(missing_ok=True)

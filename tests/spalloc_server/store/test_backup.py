@@ -1,7 +1,9 @@
 # Backups of records that no server uses, and what becomes of them when they are put back.
 
+import contextlib
 import fcntl
 import logging
+import resource
 import shutil
 import sqlite3
 import stat
@@ -253,6 +255,113 @@ def test_the_log_of_a_killed_server_is_kept_with_its_records(
     assert {job.id: job for job in recalled(path).jobs} == JOBS
     assert restored.kept is not None
     assert {job.id: job for job in recalled(restored.kept).jobs} == image.jobs
+
+
+def test_a_restore_that_is_cut_off_leaves_the_old_records_whole_or_the_new_ones(
+    image: Image, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "killed"
+    cut_off: list[Path] = []
+    folder.mkdir()
+    path = image.put(folder)
+
+    def watched(change: Callable[..., object]) -> Callable[..., object]:
+        def cut(name: Path, *others: object, **options: object) -> object:
+            if name.parent == folder:
+                cut_off.append(tmp_path / f"cut-{len(cut_off)}")
+                shutil.copytree(folder, cut_off[-1])
+            return change(name, *others, **options)
+
+        return cut
+
+    with monkeypatch.context() as watching:
+        for name in ("unlink", "rename", "replace"):
+            watching.setattr(Path, name, watched(getattr(Path, name)))
+        restored = restore(file, path)
+    assert restored.kept is not None
+    assert not restored.kept.samefile(path), "who opens the kept records writes to them alone"
+    found = [{job.id: job for job in recalled(after / "state").jobs} for after in cut_off]
+    assert image.jobs in found
+    assert JOBS in found
+    assert all(jobs in (image.jobs, JOBS) for jobs in found)
+
+
+def test_where_the_records_are_kept_is_said_if_the_backup_can_not_take_their_place(
+    image: Image, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    path = image.put(folder)
+
+    def fail(_: Path, __: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "replace", fail)
+        with pytest.raises(StoreError, match=r"Input/output error.* are kept as .*state\.replaced-1; see to"):
+            restore(file, path)
+    assert {job.id: job for job in recalled(path).jobs} == image.jobs
+    assert {job.id: job for job in recalled(path.with_name("state.replaced-1")).jobs} == image.jobs
+
+
+@pytest.mark.parametrize("more", [0, 4096])
+def test_a_backup_that_can_not_be_written_whole_does_not_take_the_place_of_the_records(
+    more: int, path: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    with contextlib.closing(sqlite3.connect(old, isolation_level=None)) as database:
+        for statement in schema.MIGRATIONS[0].split(";"):
+            database.execute(statement)
+        database.execute("PRAGMA user_version = 1")
+        database.execute(f"PRAGMA application_id = {schema.APPLICATION}")
+    before = files_in(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (old.stat().st_size + more, hard))
+    try:
+        with pytest.raises((sqlite3.Error, OSError)):
+            restore(old, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_log_whose_records_are_gone_is_kept(
+    emptied: bool, image: Image, file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    path = image.put(folder)
+    log = path.with_name("state-wal").read_bytes()
+    path.write_bytes(b"") if emptied else path.unlink()
+    restored = restore(file, path)
+    assert restored.kept == path.with_name("state.replaced-1-wal")
+    assert restored.kept.read_bytes() == log
+    assert {job.id: job for job in recalled(path).jobs} == JOBS
+    assert restore(file, path).kept == path.with_name("state.replaced-2")
+
+
+def test_what_is_copied_of_records_is_for_their_owner_only(
+    image: Image, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "killed"
+    modes: list[int] = []
+    folder.mkdir()
+    path = image.put(folder)
+    for name in files_in(folder):
+        (folder / name).chmod(0o600)
+    left_log = backup.LeftLog
+
+    def look(copy: Path) -> object:
+        modes.extend(stat.S_IMODE(found.stat().st_mode) for found in folder.glob(".*"))
+        return left_log(copy)
+
+    monkeypatch.setattr(backup, "LeftLog", look)
+    back_up(path, folder / "backup")
+    restore(file, path)
+    modes.extend(stat.S_IMODE(found.stat().st_mode) for found in folder.glob("state*"))
+    assert len(modes) >= 3 + 1 + 3
+    assert set(modes) == {0o600}
 
 
 def test_a_copy_that_sqlite_made_is_put_back_too(path: Path, tmp_path: Path) -> None:
