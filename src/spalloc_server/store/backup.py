@@ -28,6 +28,8 @@ LEAST_LEFT_BYTES = 64 * 1024 * 1024
 """How much room is left on the disk: for want of it, the server would drop its history."""
 _PAGES_AT_ONCE = 1024
 _COPIED_AT_ONCE_BYTES = 1024 * 1024
+_LONGEST_NAME_BYTES = 240
+"""SQLite adds some to it, and most disks take 255."""
 _ROOT = 0
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 """What systems say of a disk whose files can have one name only."""
@@ -60,8 +62,16 @@ def back_up(records: Path, file: Path, *, overwrite: bool = False) -> Backup:
     records = records.resolve()
     if not records.exists():
         raise StoreError(f"there are no records in {records}")
+    if len(os.fsencode(file.name)) > _LONGEST_NAME_BYTES:
+        raise StoreError(
+            f"the name {file.name} is too long, {_LONGEST_NAME_BYTES} bytes are allowed; give a shorter one"
+        )
     if file.exists() and (not overwrite or file.samefile(records)):
         raise StoreError(_taken(file, records))
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise StoreError(f"{file} is no file that a backup could take the place of; give another name")
+    if file.parent.resolve() / file.name in [beside(records, suffix) for suffix in (*LEFT, ".reserve")]:
+        raise StoreError(f"{file} is where the server has what belongs to its records; give another name")
     if not file.absolute().parent.is_dir():
         raise StoreError(f"there is no folder {file.absolute().parent}; make it, or give another one")
     refuse_newer(records, str(records))
@@ -205,9 +215,7 @@ def need_room(file: Path, size: int) -> None:
 @contextlib.contextmanager
 def unfinished(file: Path) -> Iterator[Path]:
     """Give an empty file beside `file`, for its owner only, that is gone at the end unless it got another name."""
-    descriptor, name = tempfile.mkstemp(
-        prefix=f".{file.name}.", suffix=".unfinished", dir=file.absolute().parent
-    )
+    descriptor, name = tempfile.mkstemp(prefix=".spalloc-", suffix=".unfinished", dir=file.absolute().parent)
     os.close(descriptor)
     copy = Path(name)
     try:

@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 
 LONGEST_LOG_BYTES = 8 * 1024 * 1024
 """What the write-ahead log keeps of the disk once it has been moved into the file."""
+_LAST_MOMENT = 253_402_300_799
+"""The end of the year 9999: what is said to be later can't be told as a date."""
 _HEADER = struct.Struct(">60xi4xi")
 """Where a database's file has its user_version and its application_id: https://www.sqlite.org/fileformat2.html."""
 _GO_ON = (
@@ -146,6 +148,14 @@ def read_log(database: sqlite3.Connection, name: str, left: LeftLog) -> None:
         _log.critical(_DAMAGED_LOG, name, left.flaw, left.keep_copy())
 
 
+def moment_of(database: sqlite3.Connection) -> float | None:
+    """Return the moment whose records a backup has, in Unix time, 0 if it does not say; None if it is no backup."""
+    row = database.execute("SELECT value FROM counters WHERE name = 'backed_up'").fetchone()
+    if row is None:
+        return None
+    return float(row[0]) if 0 < row[0] <= _LAST_MOMENT else 0.0
+
+
 def mark_running(database: sqlite3.Connection, name: str, left: LeftLog | None) -> None:
     """Note in the database's own file that a write-ahead log belongs to it, and whether what one had may be lost.
 
@@ -158,9 +168,9 @@ def mark_running(database: sqlite3.Connection, name: str, left: LeftLog | None) 
     if run("PRAGMA journal_mode").fetchone()[0] != "wal":
         # Not every file system can have one.
         return
-    backed_up = run("SELECT value FROM counters WHERE name = 'backed_up'").fetchone()
-    if backed_up is not None:
-        when = date_and_time(backed_up[0]) if backed_up[0] else "a time that it does not say"
+    moment = moment_of(database)
+    if moment is not None:
+        when = date_and_time(moment) if moment else "a time that it does not say"
         _log.critical(_BACKUP, name, when)
     run("BEGIN")
     if left is not None and _may_lack_some(database, name, left):

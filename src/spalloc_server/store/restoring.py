@@ -12,14 +12,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spalloc_server.core.jobs import IDS_A_SECOND
+from spalloc_server.core.jobs import FIRST_JOBS, IDS_A_SECOND
+from spalloc_server.store import schema
 from spalloc_server.store.backup import copy_files, mark_as_backup, sync, unfinished
 from spalloc_server.store.contents import Contents, contents_of
 from spalloc_server.store.errors import InUseError, StoreError, is_damage, telling_of_damage
 from spalloc_server.store.files import LEFT, Files, beside, free_name, sync_folder
-from spalloc_server.store.opening import connect, move_log, prepare, refuse_newer
+from spalloc_server.store.opening import connect, moment_of, move_log, prepare, refuse_newer, version_of
 from spalloc_server.store.recalling import LARGEST_ID, read_next_job
 from spalloc_server.store.soundness import flaw
+
+ROOT = 0
+_NEXT_JOB = """
+SELECT max(next_job) FROM (
+    SELECT value AS next_job FROM counters WHERE name = 'next_job' AND value BETWEEN 1 AND ?
+    UNION ALL SELECT 1 + max(id) FROM jobs WHERE id < ?
+)
+"""
+"""Asked of any server's records, older and newer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,11 @@ def restore(file: Path, records: Path) -> Restored:
         OSError: A file can't be read or written.
         sqlite3.Error: The new records can't be written.
     """
+    if os.geteuid() == ROOT and records.is_symlink() and records.parent.stat().st_uid != ROOT:
+        raise StoreError(
+            f"{records} is a symbolic link in a folder that is not root's, whose owner could lead root anywhere; "
+            "name the records themselves with --state"
+        )
     records = records.resolve()
     _look_at(file, records)
     existed = records.exists()
@@ -61,10 +76,12 @@ def restore(file: Path, records: Path) -> Restored:
             # The backup itself is never opened: SQLite would write beside it.
             copy_files(file, copy, owner)
             seconds, contents = _make_ready(copy, file)
-            sync(copy)
             kept = _keep(records, owner)
             with _naming(kept):
-                _move_left_log(records)
+                _go_on_from(copy, _move_left_log(records))
+                sync(copy)
+                for suffix in LEFT:
+                    beside(records, suffix).unlink(missing_ok=True)
                 copy.replace(records)
                 sync_folder(records)
             existed = True
@@ -97,6 +114,12 @@ def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
     with telling_of_damage(damaged), contextlib.closing(connect(copy)) as database:
         if not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise StoreError(f"{file} is no backup: there are no records in it")
+        other = schema.difference(database, version_of(database, str(file)))
+        if other is not None:
+            raise StoreError(
+                f"{file} is not as a server makes it ({other}), and nothing was changed; mend a copy of it with "
+                "sqlite3, or put back another one"
+            )
         prepare(database, str(file))
         found = flaw(database, thorough=True)
         if found is not None:
@@ -105,8 +128,7 @@ def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
         (mode,) = database.execute("PRAGMA journal_mode = DELETE").fetchone()
         if mode != "delete" or beside(copy, "-wal").exists():
             raise StoreError(f"{copy} can't be used: its write-ahead log can't be moved into it")
-        row = database.execute("SELECT value FROM counters WHERE name = 'backed_up'").fetchone()
-        seconds = float(row[0]) if row is not None and row[0] else None
+        seconds = moment_of(database) or None
         _skip_ids(database, file.stat().st_mtime if seconds is None else seconds)
         mark_as_backup(database, seconds)
         return seconds, contents_of(database)
@@ -115,10 +137,19 @@ def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
 def _skip_ids(database: sqlite3.Connection, seconds: float) -> None:
     """Leave out the IDs that may have been given since a moment of Unix time."""
     next_job, _ = read_next_job(database)
-    given = int(max(0.0, time.time() - seconds) * IDS_A_SECOND)
-    database.execute(
-        "INSERT OR REPLACE INTO counters VALUES ('next_job', ?)", (min(next_job + given, LARGEST_ID),)
-    )
+    # Without records, too, IDs come back after so many; and a start that leaves out some more must have them.
+    given = min(int(max(0.0, time.time() - seconds) * IDS_A_SECOND), FIRST_JOBS)
+    _set_next_job(database, max(next_job, min(next_job + given, LARGEST_ID - FIRST_JOBS)))
+
+
+def _go_on_from(copy: Path, next_job: int) -> None:
+    """Leave out the IDs that the records before gave."""
+    with contextlib.closing(connect(copy)) as database:
+        _set_next_job(database, max(next_job, read_next_job(database)[0]))
+
+
+def _set_next_job(database: sqlite3.Connection, next_job: int) -> None:
+    database.execute("INSERT OR REPLACE INTO counters VALUES ('next_job', ?)", (next_job,))
 
 
 def _keep(records: Path, owner: os.stat_result) -> Path | None:
@@ -130,6 +161,9 @@ def _keep(records: Path, owner: os.stat_result) -> Path | None:
     try:
         # No second name for the same file: whoever opens it there would write to the records.
         copy_files(records, kept, owner)
+        if first:
+            # SQLite removes the log of an empty database.
+            kept.unlink(missing_ok=True)
         sync_folder(records)
     except BaseException:
         for suffix in ("", *LEFT):
@@ -152,24 +186,28 @@ def _naming(kept: Path | None) -> Iterator[None]:
             raise
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise StoreError(
-            f"the backup can't be put in its place ({why}); the records that were there are kept as {kept}; "
-            "see to the disk, and type this again"
+            f"the backup is not safely in its place ({why}); the records that were there are kept as {kept}; "
+            "mend that, and type this again"
         ) from error
 
 
-def _move_left_log(records: Path) -> None:
-    """Move the log of a killed server into its records, so that these are whole until others take their place."""
-    if _size(records):
-        with contextlib.closing(connect(records)) as database:
-            try:
-                database.execute("PRAGMA user_version").fetchone()
-                moved = move_log(database)
-            except (sqlite3.Error, UnicodeDecodeError) as error:
-                # They are of no use to a server with their log either, and kept with it.
-                if not is_damage(error):
-                    raise
-                moved = True
-        if not moved:
-            raise StoreError(f"another program reads {records}; end it, and type this again")
-    for suffix in LEFT:
-        beside(records, suffix).unlink(missing_ok=True)
+def _move_left_log(records: Path) -> int:
+    """Move the log of a killed server into its records, so that these are whole until others take their place.
+
+    Returns:
+        The first ID that they say was not given; 1 if they say none.
+    """
+    if not _size(records):
+        return 1
+    with contextlib.closing(connect(records)) as database:
+        try:
+            database.execute("PRAGMA user_version").fetchone()
+            if not move_log(database):
+                raise sqlite3.OperationalError(f"another program reads {records}; end that one")
+            (next_job,) = database.execute(_NEXT_JOB, (LARGEST_ID, LARGEST_ID)).fetchone()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # They are of no use to a server with their log either, and kept with it.
+            if not is_damage(error) and getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
+                raise
+            return 1
+    return int(next_job or 1)

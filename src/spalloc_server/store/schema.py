@@ -4,6 +4,8 @@
 # change is a migration of its own at the end, so that every database that was ever made can be brought up to date.
 """The store's schema and its history."""
 
+import sqlite3
+
 APPLICATION = 0x53504131
 """Marks a database as ours: SQLite's application_id."""
 
@@ -52,3 +54,34 @@ CREATE INDEX ended_jobs_of_owner_on_machine ON jobs (owner, machine, ended) WHER
 """,
 )
 """What makes each version of the schema from the one before; an empty database has version 0."""
+
+_PARTS = """
+SELECT type, name, sql FROM sqlite_schema
+WHERE type = 'trigger' OR (type IN ('table', 'index') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\')
+"""
+
+
+def difference(database: sqlite3.Connection, version: int) -> str | None:
+    """Return what a database of a version has or lacks that would have the server write otherwise, or None.
+
+    What somebody added and what only helps with reading, such as a table of theirs, is no difference.
+    """
+    ours = sqlite3.connect(":memory:")
+    try:
+        for statement in "".join(MIGRATIONS[:version]).split(";"):
+            ours.execute(statement)
+        made = _parts(ours)
+    finally:
+        ours.close()
+    found = _parts(database)
+    for (kind, name), sql in made.items():
+        if (kind, name) not in found:
+            return f"it has no {kind} {name}"
+        if found[kind, name] != sql:
+            return f"its {kind} {name} is not as a server makes it"
+    return next((f"it has a {kind} {name}" for kind, name in found if kind == "trigger"), None)
+
+
+def _parts(database: sqlite3.Connection) -> dict[tuple[str, str], list[str]]:
+    """Return how each part of a database was made, in words."""
+    return {(kind, name): (sql or "").split() for kind, name, sql in database.execute(_PARTS)}

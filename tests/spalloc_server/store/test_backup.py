@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import logging
+import os
 import resource
 import shutil
 import sqlite3
@@ -14,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from spalloc_server.core.effects import BoardRecord
-from spalloc_server.store import backup, schema
+from spalloc_server.core.jobs import FIRST_JOBS
+from spalloc_server.engine import SKIPPED_IDS
+from spalloc_server.store import backup, restoring, schema
 from spalloc_server.store.backup import back_up
 from spalloc_server.store.database import Store
 from spalloc_server.store.errors import StoreError
-from spalloc_server.store.recalling import Recalled
+from spalloc_server.store.recalling import LARGEST_ID, Recalled
 from spalloc_server.store.restoring import restore
 from tests.spalloc_server.store.test_database import BOARD, a_job, ended, running
 from tests.spalloc_server.store.test_left_log import Image, image, images
@@ -113,6 +116,47 @@ def test_the_records_themselves_are_no_place_for_a_backup(overwrite: bool, path:
     with pytest.raises(StoreError, match="holds the records themselves"):
         back_up(path, path, overwrite=overwrite)
     assert len(recalled(path).jobs) == 3
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["state-wal", "state-shm", "state-journal", "state.reserve"])
+def test_what_belongs_to_the_records_is_no_place_for_a_backup(name: str, overwrite: bool, path: Path) -> None:
+    path.with_name(name).unlink(missing_ok=True)
+    with pytest.raises(StoreError, match=f"{name} is where the server has what belongs to its records"):
+        back_up(path, path.with_name(name), overwrite=overwrite)
+    assert not path.with_name(name).exists()
+
+
+def _pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def _link(file: Path) -> None:
+    file.with_name("linked").write_text("something else")
+    file.symlink_to("linked")
+
+
+def _folder(file: Path) -> None:
+    file.mkdir()
+
+
+@pytest.mark.parametrize("make", [_pipe, _link, _folder])
+def test_only_a_file_is_overwritten(make: Callable[[Path], None], path: Path, tmp_path: Path) -> None:
+    make(tmp_path / "backup")
+    before = (tmp_path / "backup").lstat()
+    with pytest.raises(StoreError, match="backup is no file that a backup could take the place of"):
+        back_up(path, tmp_path / "backup", overwrite=True)
+    assert (tmp_path / "backup").lstat().st_mode == before.st_mode
+
+
+def test_how_long_the_name_of_a_backup_may_be_is_said(path: Path, tmp_path: Path) -> None:
+    back_up(path, tmp_path / ("b" * 240))
+    assert len(recalled(restore(tmp_path / ("b" * 240), path).records).jobs) == 3
+    for longer in (241, 300):
+        with pytest.raises(
+            StoreError, match=r"the name b+ is too long, 240 bytes are allowed; give a shorter"
+        ):
+            back_up(path, tmp_path / ("b" * longer))
 
 
 def _damage(path: Path) -> None:
@@ -239,6 +283,109 @@ def test_ids_that_may_have_been_given_since_are_left_out(path: Path, file: Path)
     assert recalled(path).next_job >= 4 + 864_000
 
 
+def test_ids_that_the_records_before_gave_are_left_out(path: Path, file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE counters SET value = 500000 WHERE name = 'next_job'")
+    restore(file, path)
+    assert recalled(path).next_job == 500_000
+
+
+@pytest.mark.parametrize("given", [4, 2**30, LARGEST_ID - FIRST_JOBS - 1000, LARGEST_ID - 200_000])
+def test_there_are_ids_enough_after_a_copy_with_a_date_of_long_ago(
+    given: int, path: Path, tmp_path: Path
+) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE counters SET value = ? WHERE name = 'next_job'", (given,))
+    shutil.copy(path, tmp_path / "copy")
+    os.utime(tmp_path / "copy", (0, 0))
+    restore(tmp_path / "copy", path)
+    next_job = recalled(path).next_job
+    assert given <= next_job <= given + FIRST_JOBS
+    assert next_job + SKIPPED_IDS < LARGEST_ID
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("moment", [-1, 10**15, 2**62])
+def test_a_moment_that_is_no_date_is_one_that_a_backup_does_not_say(
+    moment: int, by_hand: bool, path: Path, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE counters SET value = ? WHERE name = 'backed_up'", (moment,))
+    if by_hand:
+        shutil.copy(file, path)
+    else:
+        assert restore(file, path).seconds is None
+    assert recalled(path).doubtful
+    assert "is a backup, of a time that it does not say" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("CREATE TRIGGER t AFTER INSERT ON jobs BEGIN DELETE FROM jobs; END", "it has a trigger t"),
+        ("DROP TABLE boards", "it has no table boards"),
+        ("DROP TABLE counters", "it has no table counters"),
+        (
+            "DROP INDEX ended_jobs; CREATE UNIQUE INDEX ended_jobs ON jobs (id)",
+            "its index ended_jobs is not",
+        ),
+    ],
+)
+def test_a_backup_whose_tables_are_not_a_servers_is_refused_and_nothing_is_changed(
+    change: str, said: str, path: Path, file: Path
+) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.executescript(change)
+    before = files_in(path.parent)
+    with pytest.raises(
+        StoreError, match=rf"backup is not as a server makes it \({said}.*nothing was changed"
+    ):
+        restore(file, path)
+    assert files_in(path.parent) == before
+
+
+def test_what_somebody_added_for_reading_is_put_back_too(path: Path, file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.executescript("CREATE TABLE mine (x); CREATE VIEW v AS SELECT 1; ANALYZE")
+    restore(file, path)
+    assert {job.id: job for job in recalled(path).jobs} == JOBS
+
+
+def test_root_is_not_led_elsewhere_by_a_link_of_another_user(
+    path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = path.with_name("link")
+    link.symlink_to(path)
+    with monkeypatch.context() as as_root:
+        as_root.setattr(os, "geteuid", lambda: restoring.ROOT)
+        if link.parent.stat().st_uid == restoring.ROOT:
+            os.chown(link.parent, 65534, -1)
+        with pytest.raises(StoreError, match="link is a symbolic link in a folder that is not root's"):
+            restore(file, link)
+    assert {job.id: job for job in recalled(path).jobs} == JOBS
+
+
+def test_a_copy_for_the_records_is_not_written_through_a_link(
+    path: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose folder it is could put one in the place of a copy that root makes there."""
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs")
+    status = theirs.stat()
+    need_room = backup.need_room
+
+    def swap(copy: Path, size: int) -> None:
+        copy.unlink()
+        copy.symlink_to(theirs)
+        need_room(copy, size)
+
+    monkeypatch.setattr(backup, "need_room", swap)
+    with pytest.raises(OSError, match="symbolic links"):
+        restore(file, path)
+    assert theirs.read_text() == "theirs"
+    assert theirs.stat() == status
+
+
 def test_a_backup_is_put_back_where_there_are_no_records(file: Path, tmp_path: Path) -> None:
     restored = restore(file, tmp_path / "new")
     assert restored.kept is None
@@ -298,7 +445,9 @@ def test_where_the_records_are_kept_is_said_if_the_backup_can_not_take_their_pla
 
     with monkeypatch.context() as failing:
         failing.setattr(Path, "replace", fail)
-        with pytest.raises(StoreError, match=r"Input/output error.* are kept as .*state\.replaced-1; see to"):
+        with pytest.raises(
+            StoreError, match=r"Input/output error.* are kept as .*state\.replaced-1; mend that"
+        ):
             restore(file, path)
     assert {job.id: job for job in recalled(path).jobs} == image.jobs
     assert {job.id: job for job in recalled(path.with_name("state.replaced-1")).jobs} == image.jobs
@@ -325,6 +474,21 @@ def test_a_backup_that_can_not_be_written_whole_does_not_take_the_place_of_the_r
     assert files_in(tmp_path) == before
 
 
+def test_records_that_another_program_reads_stay_until_it_ends(
+    image: Image, file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    path = image.put(folder)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM jobs").fetchone()
+        with pytest.raises(StoreError, match=r"another program reads .*state; end that one.* are kept as"):
+            restore(file, path)
+    assert {job.id: job for job in recalled(path).jobs} == image.jobs
+    assert restore(file, path).kept == path.with_name("state.replaced-2")
+
+
 @pytest.mark.parametrize("emptied", [False, True])
 def test_a_log_whose_records_are_gone_is_kept(
     emptied: bool, image: Image, file: Path, tmp_path: Path
@@ -337,6 +501,7 @@ def test_a_log_whose_records_are_gone_is_kept(
     restored = restore(file, path)
     assert restored.kept == path.with_name("state.replaced-1-wal")
     assert restored.kept.read_bytes() == log
+    assert not path.with_name("state.replaced-1").exists(), "SQLite would remove the log of an empty one"
     assert {job.id: job for job in recalled(path).jobs} == JOBS
     assert restore(file, path).kept == path.with_name("state.replaced-2")
 
