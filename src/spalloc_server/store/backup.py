@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from spalloc_server.store.contents import Contents, contents_of
@@ -127,7 +128,8 @@ def _copy(records: Path, copy: Path, until: float) -> float:
         copy_files(records, copy)
     finally:
         files.release()
-    left = LeftLog(copy)
+    # Nobody else opens the copy, so that its index may be closed.
+    left = LeftLog(copy, partial(_beginning, beside(copy, "-shm")))
     with contextlib.closing(connect(copy)) as database:
         database.execute("PRAGMA user_version").fetchone()
         left.look_again()
@@ -137,6 +139,14 @@ def _copy(records: Path, copy: Path, until: float) -> float:
             "which goes on with what can be used and keeps the damaged log, and make the backup then"
         )
     return time.time()
+
+
+def _beginning(file: Path, size: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(size)
+    except FileNotFoundError:
+        return b""
 
 
 def _copy_in_use(records: Path, copy: Path, until: float) -> float:

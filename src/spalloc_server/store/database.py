@@ -112,7 +112,7 @@ class Store:
 
     def _open_file(self, path: Path) -> None:
         assert self._files is not None
-        found = LeftLog(path)
+        found = LeftLog(path, self._files.read_index)
         left: LeftLog | None = found
         damage = self._prepare_and_check(path, found)
         if damage is not None:

@@ -31,6 +31,7 @@ class Files:
         """
         self.path = path
         self._lock: int | None = _locked(path)
+        self._index: int | None = None
         self._known: dict[str, Identity | None] = {}
 
     def note(self) -> None:
@@ -64,12 +65,29 @@ class Files:
         for suffix in BESIDE:
             beside(self.path, suffix).unlink(missing_ok=True)
 
+    def read_index(self, size: int) -> bytes:
+        """Return the first bytes of the index of the write-ahead log, `size` at most; none if there is none.
+
+        The index stays open: SQLite may have locks on it, and they end when any descriptor of it is closed. Without
+        them, the next program that opens the database takes itself for the first, and truncates what SQLite has mapped
+        here, which ends this process.
+        """
+        if self._index is None:
+            try:
+                self._index = os.open(beside(self.path, "-shm"), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return b""
+        return os.pread(self._index, size, 0)
+
     def release(self) -> None:
         """Let other servers use the database; does nothing the second time.
 
         Only when SQLite has closed it: closing any descriptor of a file takes away all locks that this process has on
         it.
         """
+        if self._index is not None:
+            os.close(self._index)
+            self._index = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

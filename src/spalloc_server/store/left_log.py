@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +40,19 @@ class _Index:
 class LeftLog:
     """A log as it was before SQLite opened it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read_index: Callable[[int], bytes]) -> None:
         """Look at the log of the database at `path`, which need not be there.
+
+        Args:
+            path: The database's.
+            read_index: Returns so many of the first bytes of the log's index, or as many as there are; it must not
+                close the index while SQLite has the database open (`Files.read_index`).
 
         Raises:
             OSError: It can't be read.
         """
         self._log = path.with_name(path.name + "-wal")
-        self._index = path.with_name(path.name + "-shm")
+        self._read_index = read_index
         self.is_there = self._log.exists()
         self._pages = 0
         """How many there are, of all generations of the log."""
@@ -56,7 +62,7 @@ class LeftLog:
         """How many pages this generation had, by the log itself, when its last commit began."""
         if self.is_there:
             self._read_log()
-        before = _read_index(self._index)
+        before = _parsed(self._read_index(2 * _INDEX.size))
         self.has_index = before is not None
         """Whether there is an index that can be used."""
         self._before = before or _Index()
@@ -86,7 +92,7 @@ class LeftLog:
         if not self.is_there:
             return
         # SQLite removes the log of a database that is empty.
-        taken = (_read_index(self._index) if self._log.exists() else None) or _Index()
+        taken = (_parsed(self._read_index(2 * _INDEX.size)) if self._log.exists() else None) or _Index()
         used = taken.pages if taken.salts == self._salts else 0
         if self._salts:
             lost = max(self._committed, self._before.pages if self._before.salts == self._salts else 0)
@@ -119,13 +125,8 @@ def _is_whole(header: bytes) -> bool:
     return (first, second) == struct.unpack(">2I", header[-8:])
 
 
-def _read_index(path: Path) -> _Index | None:
+def _parsed(both: bytes) -> _Index | None:
     """Return what an index says; None if there is none, or it is empty, cut short, or was just being written."""
-    try:
-        with path.open("rb") as file:
-            both = file.read(2 * _INDEX.size)
-    except FileNotFoundError:
-        return None
     one = both[: _INDEX.size]
     if len(both) < 2 * _INDEX.size or both != 2 * one:
         return None

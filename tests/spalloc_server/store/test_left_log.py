@@ -3,6 +3,8 @@
 import logging
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,6 +23,20 @@ from tests.spalloc_server.store.test_database import a_job, ended
 JOBS = 120
 FRAME_BYTES = 24 + 4096
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+# Where SQLite's locks are by which a process says that it has a database and its index open:
+# https://www.sqlite.org/src/file/src/os_unix.c (SHARED_FIRST, UNIX_SHM_DMS).
+FREE_LOCKS = """
+import fcntl, sys
+for name, first, size in (("", 0x40000002, 510), ("-shm", 128, 1)):
+    with open(sys.argv[1] + name, "r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, size, first)
+        except BlockingIOError:
+            continue
+        print("nobody has state" + name)
+"""
 
 
 class Image:
@@ -251,3 +267,17 @@ def test_a_database_that_was_emptied_beside_its_log_is_told(
     assert store.recall(ended_limit=0).doubtful
     store.close()
     assert "has a damaged write-ahead log: 0 of at least" in told(caplog.records)[0]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_another_program_that_opens_the_records_knows_that_the_server_has_them(
+    image: Image, tmp_path: Path, *, killed: bool
+) -> None:
+    # Else it would take itself for the first to open them, and cut off the index that the server has in its memory.
+    path = image.put(tmp_path) if killed else tmp_path / "state"
+    store = Store(path)
+    store.recall(ended_limit=0)
+    store.write({1000: a_job(1000)}, {})
+    look = [sys.executable, "-c", FREE_LOCKS, str(path)]
+    assert subprocess.run(look, check=True, capture_output=True, text=True).stdout == ""
+    store.close()
