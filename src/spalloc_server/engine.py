@@ -216,11 +216,11 @@ class Engine:
             raise RefusedError(refusal)
         try:
             value = command.apply(self._site, host, moment(self.clock))
+            waits = self._take_effects()
         except Exception as fault:
             # Half a change can't be taken back.
             self.fail(fault)
             raise EngineFailedError(f"the server failed in the middle of this ({fault!r})") from fault
-        waits = self._take_effects()
         about = command.tells_of()
         if not waits and about is not None:
             waits = about in self._gathering.effects.jobs or about in self._writing.effects.jobs

@@ -416,6 +416,7 @@ class Connection(asyncio.Protocol):
         except CommandError as error:
             value = Encoded(failure_line(str(error)))
         except EngineFailedError:
+            _log.critical("the command %.60r of a client at %s ended it", request.command, self.address)
             value = Encoded(_NOT_DONE)
         except Exception:  # noqa: BLE001
             # Not the client's fault, and nobody else's trouble: they get an answer, we get to know.
