@@ -5,7 +5,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 
 from spalloc_server.core.packing.packer import Packer
 from spalloc_server.core.packing.reasons import in_words, why_not
@@ -15,6 +15,8 @@ from spalloc_server.core.requests import JobRequest
 
 _CHECK_STEPS = 16
 """How long one request is checked before others that have been checked for less have their turn."""
+_TURNS_AN_OLDEST = 4
+"""Of so many turns, one is the oldest check's: it comes to its end, however many come that have been checked for less."""
 
 
 class _Check:
@@ -25,7 +27,8 @@ class _Check:
         self.work = work
         self._number = number
         self.spent = 0.0
-        """Steps that were taken for it."""
+        """Steps that were taken for it in turns that it had for having had least."""
+        self.is_over = False
 
     def __lt__(self, other: "_Check") -> bool:
         # Who has had least goes on: an odd request that takes long delays nobody's that takes as long as most do.
@@ -46,6 +49,9 @@ class Checks:
         self._waiting = _halving(list(groups))
         self._under_way: list[_Check] = []
         """A heap."""
+        self._oldest: deque[_Check] = deque()
+        """The same in the order in which they were begun, with some that are over."""
+        self._turns = 0
         self._begun = 0
         """How many checks have been begun so far."""
         self.pending = bool(groups)
@@ -63,11 +69,14 @@ class Checks:
     def _begin(self, group: RequestGroup) -> None:
         self._begun += 1
         self.pending = True
-        heappush(self._under_way, _Check(group, self._begun, self._options(group.request)))
+        check = _Check(group, self._begun, self._options(group.request))
+        heappush(self._under_way, check)
+        self._oldest.append(check)
 
     def stop(self) -> None:
         """Check nothing that is under way or to be begun: nobody waits."""
         self._under_way.clear()
+        self._oldest.clear()
         self._waiting = iter(())
         self.pending = False
 
@@ -83,21 +92,37 @@ class Checks:
                 elif not self._under_way:
                     self.pending = False
                     return
-            check = self._under_way[0]
+            check = self._whose_turn()
             if not check.group.jobs:
-                heappop(self._under_way)
+                self._end(check)
                 continue
             turn = Allowance(_CHECK_STEPS)
             done = turn.do(check.work)
             spent = _CHECK_STEPS - turn.left
             allowance.left -= spent + 1
-            if done is None:
+            if done is not None:
+                self._end(check)
+                (check.group.options,) = done
+                yield check.group
+            elif check is self._under_way[0]:
                 check.spent += spent
                 heapreplace(self._under_way, check)
-                continue
+
+    def _whose_turn(self) -> _Check:
+        self._turns += 1
+        if self._turns % _TURNS_AN_OLDEST:
+            return self._under_way[0]
+        while self._oldest[0].is_over:
+            self._oldest.popleft()
+        return self._oldest[0]
+
+    def _end(self, check: _Check) -> None:
+        check.is_over = True
+        if check is self._under_way[0]:
             heappop(self._under_way)
-            (check.group.options,) = done
-            yield check.group
+        else:
+            self._under_way.remove(check)
+            heapify(self._under_way)
 
     def _options(self, request: JobRequest) -> Steps[list[Option]]:
         options: list[Option] = []
