@@ -16,7 +16,7 @@ from spalloc_server.core.requests import JobRequest
 _CHECK_STEPS = 16
 """How long one request is checked before others that have been checked for less have their turn."""
 _TURNS_AN_OLDEST = 4
-"""Of so many turns, one is the oldest check's: it comes to its end, however many come that have been checked for less."""
+"""Of so many turns, one is the oldest check's: it comes to an end, however many come that have had fewer."""
 
 
 class _Check:
