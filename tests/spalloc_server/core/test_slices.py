@@ -53,15 +53,20 @@ class _Watched(Scheduler):
 def test_a_decision_in_slices_is_the_one_that_would_have_been_made_at_once_when_it_began(
     machine: Machine, steps: list[tuple[str, int, JobRequest]], slice_steps: int
 ) -> None:
-    """What happens between its slices counts from the next decision, and what is found to be possible meanwhile."""
+    """What happens between its slices counts from the next decision, and what is found to be possible meanwhile.
+
+    But for jobs that end in the decision in which they begin: it may give their boards to others, too.
+    """
     sliced, whole = _Watched([machine], slice_steps), Scheduler([machine], patience=inf)
     in_slices: list[Start] = []
     at_once: list[Start] = []
     running: dict[int, Allocation] = {}
+    older: set[int] = set()
     freed: list[Allocation] = []
     came: dict[int, JobRequest] = {}
 
     def decide_at_once() -> None:
+        older.update(running)
         for job, request in list(came.items()):
             if sliced.has_checked(request):
                 whole.submit(job, came.pop(job), float(job))
@@ -82,8 +87,10 @@ def test_a_decision_in_slices_is_the_one_that_would_have_been_made_at_once_when_
         if what == "submit":
             came[job] = request
             sliced.submit(job, request, float(job))
-        elif what == "end" and running:
-            freed.append(running.pop(sorted(running)[which % len(running)]))
+        elif what == "end" and older:
+            ending = sorted(older)[which % len(older)]
+            older.discard(ending)
+            freed.append(running.pop(ending))
             sliced.release("m", freed[-1].boards, 0.0)
         decide_a_slice()
     while not sliced.is_settled:
