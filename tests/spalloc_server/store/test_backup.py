@@ -11,6 +11,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -517,9 +518,9 @@ def test_what_is_copied_of_records_is_for_their_owner_only(
         (folder / name).chmod(0o600)
     left_log = backup.LeftLog
 
-    def look(copy: Path) -> object:
+    def look(*arguments: Any) -> object:
         modes.extend(stat.S_IMODE(found.stat().st_mode) for found in folder.glob(".*"))
-        return left_log(copy)
+        return left_log(*arguments)
 
     monkeypatch.setattr(backup, "LeftLog", look)
     back_up(path, folder / "backup")
