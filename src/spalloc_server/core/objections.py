@@ -67,7 +67,7 @@ class Objections:
         self.failures += 1
 
     def withdraw(self, objections: Collection[Objection]) -> None:
-        """Object no longer; a board that no test is to show anything of begins anew."""
+        """Drop objections; a board that then needs no test is treated as if it had never failed."""
         for objection in objections:
             self.why.pop(objection, None)
         if self.fault is None:

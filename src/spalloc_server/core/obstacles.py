@@ -92,7 +92,7 @@ def _obstacle(
 
 
 def _hindrance(packer: Packer, board: Board, keeping: Mapping[str, int]) -> str:
-    """Return why a board is not to be had, as the end of a sentence about it."""
+    """Return why a board is not available, as the end of a sentence about it."""
     if board in packer.set_aside_boards:
         return "is set aside, and goes to no job until it is put back"
     if packer.is_free(board):

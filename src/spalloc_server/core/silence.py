@@ -42,7 +42,7 @@ class SilentFrames:
     def machines_change(self, after: Mapping[str, Machine]) -> dict[str, tuple[Board, ...]]:
         """Forget the silence of frames that will be gone or changed, and return their boards by machine.
 
-        What a changed frame's BMP does is found out anew.
+        The BMPs of changed frames are asked again.
         """
         boards: dict[str, tuple[Board, ...]] = {}
         for name, frame in list(self.why):

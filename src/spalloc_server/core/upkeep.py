@@ -146,7 +146,7 @@ class Upkeep:
     # Configuration and restart
 
     def machines_change(self, after: Mapping[str, Machine]) -> None:
-        """Get ready for machines that are about to be changed: what a changed frame's BMP does is found out anew."""
+        """Get ready for machines that are about to be changed: the BMPs of changed frames are asked again."""
         for name, boards in self._boards.silent.machines_change(after).items():
             self._care.withdraw([BoardKey(name, board) for board in boards], Objection.SILENT)
 
