@@ -300,6 +300,19 @@ def test_a_kept_place_that_loses_a_board_is_kept_no_more_and_its_job_still_start
     assert started(scheduler.decide(PATIENCE + 4.0)) == [2]
 
 
+def test_a_job_whose_kept_place_loses_a_board_starts_at_once_where_others_end_at_that_moment() -> None:
+    row = JobRequest(Rectangle(Size(4, 1)))
+    scheduler = Scheduler([Machine("m", Size(4, 2))])
+    scheduler.submit(1, row, 0.0)
+    scheduler.submit(2, row, 0.0)
+    first, second = scheduler.decide(0.0)
+    scheduler.submit(3, row, 0.0)
+    scheduler.decide(PATIENCE)
+    scheduler.set_aside("m", second.allocation.origin)
+    free_all(scheduler, first, PATIENCE)
+    assert started(scheduler.decide(PATIENCE)) == [3]
+
+
 def test_a_place_is_kept_for_the_next_job_while_none_can_be_for_the_first() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     scheduler.submit(1, ONE, 0.0)

@@ -66,6 +66,12 @@ def test_single_boards_fill_a_broken_triad_before_they_break_another() -> None:
     assert [triads.count(triad) for triad in dict.fromkeys(triads)] == [3, 3]
 
 
+def test_what_a_single_board_leaves_of_a_triad_does_for_a_job_for_two() -> None:
+    packer = Packer(Machine("m", Size(1, 1)))
+    packer.take(found_boards(packer, JobRequest(AnyBoard())))
+    assert len(found_boards(packer, JobRequest(Boards(2)))) == 2
+
+
 def test_a_job_fills_a_gap_of_its_size_and_leaves_the_larger_one_whole() -> None:
     packer = Packer(Machine("m", Size(6, 6)))
     gap = {(4, 4)} | {(x, y) for x in range(1, 4) for y in range(1, 4)}
