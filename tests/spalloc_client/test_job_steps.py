@@ -39,6 +39,7 @@ class World:
         self.answers: dict[str, Any] = {"version": "1.0.0", "create_job": 7}
         self.reason: str | None = None
         self.asked: list[tuple[float, str]] = []
+        self.dialled: list[float] = []
         self.log: list[str] = []
         self.helper = "none"
         self.interrupt: BaseException | None = None
@@ -85,6 +86,7 @@ class World:
                 return self.connected
             case step_kinds.Connect():
                 self.now += 0.001
+                self.dialled.append(self.elapsed)
                 new = not self.connected
                 if not self.up(self.elapsed):
                     raise ConnectionRefusedError("refused")
@@ -394,6 +396,19 @@ def test_without_a_timeout_a_question_is_asked_until_it_is_answered() -> None:
     world.now += 2.0
     assert world.run(job.status()).state is JobState.ready
     assert 5000.0 <= world.elapsed <= 5006.0
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["a question", "a wait"])
+def test_a_server_that_is_away_is_tried_at_once_again_and_then_after_each_reconnect_delay(
+    waits: bool,
+) -> None:
+    world = World(up=lambda now: not 1.0 < now < 16.0)
+    job = started(world, timeout=60.0, reconnect_delay=5.0)
+    world.now += 2.0
+    world.dialled.clear()
+    world.run(job.wait_for_state_change(JobState.queued, None) if waits else job.status())
+    lost, *again = world.dialled
+    assert [round(at - lost) for at in again] == [0, 5, 10, 15]
 
 
 NOTHING = dict.fromkeys(("width", "height", "connections", "machine_name", "boards"))

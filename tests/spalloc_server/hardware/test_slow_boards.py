@@ -141,7 +141,7 @@ def test_a_board_that_was_slow_and_is_off_by_now_is_told(bench: Bench, answer: R
 def test_a_bmp_that_is_silent_is_so_within_seconds_whichever_boards_were_asked_for(bench: Bench) -> None:
     bench.bmp.misbehave = lambda _request: None
     bench.ask("job", {3})
-    bench.wait("job", limit=20.0)
+    bench.wait("job", limit=16.0)
     assert bench.silences == [f"its BMP at {ADDRESS} does not answer"]
 
 
@@ -187,6 +187,15 @@ def test_a_board_that_answers_is_asked_no_more_because_of_one_that_does_not(benc
     assert len(asked) - len(of_sick) == 1 + 1 + 8, "a greeting, a write, and the reads of one board"
 
 
+def test_a_bmp_has_no_more_than_eight_questions_to_answer_at_once(bench: Bench) -> None:
+    bench.bmp.misbehave = lambda request: (
+        None if request.command == BmpCommand.WRITE_FPGA else bench.bmp.well(request)
+    )
+    bench.ask("job", set(range(20)), cut={(slot, Link.NORTH) for slot in range(20)})
+    bench.pass_time(0.2)
+    assert len(bench.bmp.of(BmpCommand.WRITE_FPGA)) == 8, "it holds only a few packets"
+
+
 def test_boards_fail_and_no_frame_is_silent_whose_bmp_answers_all_but_power_commands(bench: Bench) -> None:
     bench.bmp.misbehave = lambda request: (
         None if request.command == BmpCommand.POWER else bench.bmp.well(request)
@@ -220,6 +229,16 @@ def test_a_board_that_can_not_be_switched_fails_alone_and_holds_up_nobody(
     assert f"its BMP at {ADDRESS} {'does not answer' if answer is None else 'answers'}" in why
     assert set(map(str, bench.done.values())) == {"{}"}
     assert bench.silences == []
+
+
+@pytest.mark.parametrize(("on", "commands"), [(True, 1 + 3 * 6), (False, 3 + 3 * 9)], ids=["on", "off"])
+def test_a_board_that_can_not_be_switched_is_given_up_after_little_more_than_three_minutes(
+    bench: Bench, on: bool, commands: int
+) -> None:
+    refuse_to_switch(bench, None)
+    bench.ask("sick", {SICK}, on=on)
+    bench.wait("sick", limit=205.0)
+    assert len(bench.bmp.powers()) == commands, "briefly with others, then three times as long as it may take"
 
 
 def test_a_board_that_could_not_be_switched_holds_up_nobody_when_it_is_tried_again(
