@@ -78,7 +78,7 @@ class BoardHappening(Enum):
     OFF_IN_DOUBT = "it is off, and must pass a test"
     STAYED_ON = "it could not be switched off"
     COOLED = "it has cooled down"
-    RESTED = "it was left alone for long enough, or its BMP answers again"
+    RESTED = "it was left alone for long enough, its BMP answers again, or an administrator puts it back"
     TESTED = "the test is over, whatever came of it"
     DOUBTED = "users reported it, or it strayed too often"
     STRAYED = "it is on again though it was switched off"
@@ -157,6 +157,8 @@ class Condition(Enum):
     """Being switched off, or cooling down, after a job."""
     ASIDE = "aside"
     """Something is wrong with it; it is tried again from time to time."""
+    DRAINED = "drained"
+    """Kept from jobs by an administrator, and no job has it any more."""
     SILENT = "silent"
     """In a frame whose BMP does not answer, and otherwise free."""
     DEAD = "dead"
@@ -166,6 +168,7 @@ class Condition(Enum):
 class Objection(Enum):
     """What can speak against giving a board to a job; it is counted as the first of these that does."""
 
+    DRAINED = "an administrator keeps it from jobs", Condition.DRAINED, False
     FAILED = "it did not do as it was told", Condition.ASIDE, True
     REPORTED = "enough users said that it is sick", Condition.ASIDE, True
     SILENT = "its frame's BMP does not answer", Condition.SILENT, False
@@ -187,8 +190,9 @@ def condition(state: BoardState, objections: Collection[Objection]) -> Condition
     """Return as what a board is counted."""
     if isinstance(state, Held):
         return Condition.HELD
-    free = isinstance(state, Free)
+    # One that is drained rests until it is put back.
+    is_off = isinstance(state, Free | Resting)
     for objection in Objection:
-        if objection in objections and (free or objection.needs_test):
+        if objection in objections and (is_off or objection.needs_test):
             return objection.counted_as
-    return Condition.FREE if free else Condition.SWITCHING_OFF
+    return Condition.FREE if isinstance(state, Free) else Condition.SWITCHING_OFF

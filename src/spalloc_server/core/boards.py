@@ -16,7 +16,7 @@ from spalloc_server.core.board_life import (
 )
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.objections import Objections
+from spalloc_server.core.objections import Drained, Objections
 from spalloc_server.core.silence import SilentFrames
 from spinnaker.geometry import Board
 
@@ -106,13 +106,27 @@ class BoardsView:
         of = self._objections.get(key)
         if of is None:
             return None
+        if of.drained is not None:
+            return of.drained.words
         fault = None if isinstance(self.state(key), Held) else of.fault
         return of.other if fault is None else fault
 
-    def record(self, key: BoardKey, *, owed_off: bool) -> BoardRecord:
-        """Return what is to be recorded of a board that no job has."""
+    def drained(self, key: BoardKey) -> Drained | None:
+        """Return the administrator's word that a board goes to no job, or None if there is none."""
         of = self._objections.get(key)
-        return BoardRecord(owed_off) if of is None else BoardRecord(owed_off, of.fault, of.rest_seconds)
+        return None if of is None else of.drained
+
+    def record(self, key: BoardKey, *, owed_off: bool) -> BoardRecord:
+        """Return what is to be recorded of a board that may be on, or must pass a test."""
+        of = self._objections.get(key)
+        if of is None:
+            return BoardRecord(owed_off)
+        return BoardRecord(owed_off, of.fault, of.rest_seconds, of.drained)
+
+    def lasting_record(self, key: BoardKey) -> BoardRecord | None:
+        """Return what is to be recorded of a board that is off and well, or a job's; None for nothing."""
+        drained = self.drained(key)
+        return None if drained is None else BoardRecord(drained=drained)
 
 
 class Boards(BoardsView):

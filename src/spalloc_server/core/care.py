@@ -14,6 +14,8 @@ from spalloc_server.core.board_life import (
     LOST,
     BoardHappening,
     Cooling,
+    Free,
+    Held,
     Objection,
     Resting,
     StayingOn,
@@ -176,6 +178,10 @@ class Care:
         # They are one order's, so one machine's.
         seconds = self._machines[cooling[0].machine].cool_down_seconds
         self.findings.records.update(dict.fromkeys(cooling))
+        objected = self._boards.objected()
+        if objected:
+            for key in cooling:
+                self.findings.records[key] = self._boards.lasting_record(key)
         self._boards.become(cooling, BoardHappening.OFF, Cooling(now + seconds))
         if seconds > 0:
             self.wake(cooling, now + seconds)
@@ -186,7 +192,9 @@ class Care:
         self._boards.become(keys, BoardHappening.COOLED, FREE)
         for key in keys:
             if self._boards.fault(key) is not None:
-                well = f"{key.machine} {key.board} is well again and back in use"
+                drained = self._boards.drained(key)
+                back = "back in use" if drained is None else drained.words
+                well = f"{key.machine} {key.board} is well again and {back}"
                 self.findings.notices.append(Notice(well, about=about_board(key)))
         self.withdraw(keys, *CURED_BY_A_TEST)
         self._release(keys)
@@ -234,7 +242,8 @@ class Care:
         for key in keys:
             if isinstance(self._boards.state(key), StayingOn):
                 on.append(key)
-            else:
+            elif self._boards.drained(key) is None:
+                # Somebody may have the others in their hands: they rest until they are put back.
                 off.append(key)
                 self._boards.against(key).rest_seconds = None
         self.switch_off(on, BoardHappening.RESTED)
@@ -248,8 +257,8 @@ class Care:
             self.findings.notices.append(Notice(lost, serious=True, about=about_board(key)))
         else:
             self._boards.become([key], BoardHappening.REMOVED, FREE)
-        self.findings.records[key] = _PERHAPS_ON if on else None
         self.withdraw([key], *CURED_BY_A_TEST)
+        self.record_anew(key)
         self._release([key])
 
     def withdraw(self, keys: Collection[BoardKey], *objections: Objection) -> None:
@@ -260,6 +269,14 @@ class Care:
                 self._boards.withdraw(key, *objections)
                 if self._boards.reason(key) is None:
                     self._scheduler.put_back(key.machine, key.board)
+
+    def record_anew(self, key: BoardKey) -> None:
+        """Record a board as it is, whatever it is doing."""
+        state = self._boards.state(key)
+        if isinstance(state, Free | Held | Cooling):
+            self.findings.records[key] = self._boards.lasting_record(key)
+        else:
+            self._record(key, owed_off=not isinstance(state, Resting))
 
     def _record(self, key: BoardKey, *, owed_off: bool) -> None:
         self.findings.records[key] = self._boards.record(key, owed_off=owed_off)

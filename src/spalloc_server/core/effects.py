@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.objections import Drained
 from spalloc_server.core.power import Order
 from spinnaker.geometry import Board
 
@@ -21,7 +22,7 @@ class BoardKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BoardRecord:
-    """What must be remembered of a board that no live job answers for; one with nothing to remember has no record."""
+    """What must be remembered of a board beyond the job that has it; one with nothing to remember has no record."""
 
     owed_off: bool = False
     """The board may be on though no job holds it: it must be powered off before anyone else gets it."""
@@ -29,6 +30,8 @@ class BoardRecord:
     """Why the board is not to be allocated for now; None if it may be."""
     rest_seconds: float | None = None
     """How long it is left alone before it is tried, where that does not follow from its failures."""
+    drained: Drained | None = None
+    """An administrator's word that it goes to no job; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

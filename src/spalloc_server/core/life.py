@@ -15,7 +15,7 @@ class Happening(Enum):
     ALLOCATED = "boards were allocated"
     POWERED = "its boards are as powered as it wants them"
     POWER_ASKED = "its owner asked for its boards to be powered on, off or reset"
-    LOST_BOARDS = "boards failed, and all of its boards were taken back"
+    LOST_BOARDS = "boards failed or were taken out, and all of its boards were taken back"
     DESTROYED = "it was destroyed"
 
 

@@ -27,6 +27,22 @@ class Fault:
     """Whose word it is: the board's own, or its users'."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """An administrator's word that a board goes to no job until it is put back."""
+
+    why: str
+    by: str
+    """Who said it."""
+    since: float
+    """When, in seconds of Unix time."""
+
+    @property
+    def words(self) -> str:
+        """What is said of such a board."""
+        return f"drained: {self.why}"
+
+
 @dataclass(slots=True)
 class Objections:
     """All that speaks against one board."""
@@ -38,6 +54,8 @@ class Objections:
     """Whether the board may be given to jobs once it is off; one that would not come up must pass a test first."""
     rest_seconds: float | None = None
     """How long it has still to rest before its next test, where that does not follow from its failures."""
+    drained: Drained | None = None
+    """The administrator's word, as long as it stands."""
 
     @property
     def fault(self) -> str | None:
@@ -53,6 +71,11 @@ class Objections:
         """Object for a reason, the latest from now on."""
         self.why.pop(objection, None)
         self.why[objection] = why
+
+    def drain(self, word: Drained) -> None:
+        """Object because an administrator says so; a later word takes the place of an earlier one."""
+        self.add(Objection.DRAINED, word.words)
+        self.drained = word
 
     def blame(self, fault: Fault) -> None:
         """Object because of a fault: the board must rest and pass a test."""
@@ -70,6 +93,8 @@ class Objections:
         """Drop objections; a board that then needs no test is treated as if it had never failed."""
         for objection in objections:
             self.why.pop(objection, None)
+        if Objection.DRAINED not in self.why:
+            self.drained = None
         if self.fault is None:
             self.failures, self.proven, self.rest_seconds = 0, True, None
 

@@ -48,6 +48,9 @@ class SiteView(Protocol):
     def waiting(self, number: int, /) -> Waiting | None:
         """Return where a queued job stands and what it waits for; None for any other."""
 
+    def reporters(self, board: BoardKey, /) -> int:
+        """Return how many hosts have reported a board that is not set aside for it."""
+
     def free_boards(self, machine: str, /) -> int:
         """Return how many boards of a machine a job could get now."""
 

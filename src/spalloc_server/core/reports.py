@@ -132,6 +132,15 @@ class Reports:
         why = f"{hosts} reported it: {what}"
         return notices, Fault(why, machine.report_rest_seconds, objection=Objection.REPORTED)
 
+    def hosts(self, key: BoardKey) -> int:
+        """Return how many hosts' reports of a board count, as long as it is not set aside for them."""
+        return len(self._reports.get(key, ()))
+
+    def forget(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
+        """Forget what was said of boards; return those of which anything was."""
+        self._kept_in_use.difference_update(keys)
+        return [key for key in keys if self._reports.pop(key, None) is not None]
+
     def regroup(self) -> None:
         """Group what is known again, after the rule for addresses has changed."""
         self._reports = {key: self._sorted(of) for key, of in self._reports.items()}

@@ -22,7 +22,7 @@ from spalloc_server.core.jobs import Asked, Job, JobRecord, in_short, shortened
 from spalloc_server.core.life import Happening
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
-from spalloc_server.core.objections import Fault
+from spalloc_server.core.objections import Drained, Fault
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.power import NewMachines, PowerOrder, Standing, border
 from spalloc_server.core.quotas import Headcount, JobLimits
@@ -235,6 +235,54 @@ class Site:
             self._upkeep.doubt(key, fault, at.now)
             self._follow_upkeep()
 
+    def drain(self, keys: Collection[BoardKey], word: Drained, at: Moment, *, moves_jobs: bool) -> list[int]:
+        """Give boards to no job until they are put back, whatever else becomes of them.
+
+        Args:
+            keys: The boards; the machines have all of them.
+            word: Why, and who says so.
+            at: When it happens.
+            moves_jobs: Whether jobs that have them lose their boards now, and get others when there are some; else they
+                keep them to their end.
+
+        Returns:
+            the jobs that lost their boards.
+        """
+        self._upkeep.drain(keys, word)
+        moved: dict[int, list[Board]] = defaultdict(list)
+        for key in sorted(keys) if moves_jobs else ():
+            holder = self.boards.holder(key)
+            if holder is not None:
+                moved[holder].append(key.board)
+        for number, boards in sorted(moved.items()):
+            self._move(self.jobs[number], boards, f"taken out by {word.by}", {}, at)
+        self._follow_upkeep()
+        return sorted(moved)
+
+    def put_back(self, keys: Collection[BoardKey], by: str) -> None:
+        """Let jobs have boards that were drained or set aside; those that are to pass a test do so first, now.
+
+        Args:
+            keys: The boards; the machines have all of them.
+            by: Who says so.
+        """
+        self._upkeep.put_back(keys, by)
+        self._follow_upkeep()
+
+    def clear_reports(self, keys: Collection[BoardKey], by: str) -> None:
+        """Forget users' reports of boards; those that are set aside for reports pass a test now, and are back then.
+
+        Args:
+            keys: The boards; the machines have all of them.
+            by: Who says so.
+        """
+        for key in self._reports.forget(keys):
+            self._notice(
+                f"{key.machine} {key.board} has its reports cleared by {by}", {**about_board(key), "by": by}
+            )
+        self._upkeep.forget_reports(keys, by)
+        self._follow_upkeep()
+
     # Events from the hardware and the clock
 
     def power_done(self, number: int, failed: Mapping[Board, str], at: Moment) -> None:
@@ -262,7 +310,7 @@ class Site:
                 self._powered(job)
         elif job.record.power:
             faults = {board: Fault(why) for board, why in failed.items()}
-            self._move(job, job.record.allocation, faults, at)
+            self._move(job, failed, "failed", faults, at)
         else:
             self._notice(
                 f"job {job.id}: boards could not be switched off, will try again",
@@ -309,7 +357,8 @@ class Site:
             # It waits for another order, which makes its boards what they are to be.
             return
         if faults and job.record.power:
-            self._move(job, allocation, {key.board: fault for key, fault in faults.items()}, at)
+            failed = {key.board: fault for key, fault in faults.items()}
+            self._move(job, failed, "failed", failed, at)
             return
         for key, fault in faults.items():
             self._upkeep.doubt(key, fault, at.now)
@@ -557,18 +606,18 @@ class Site:
     def begin_afresh(
         self,
         jobs: Iterable[JobRecord],
-        boards: Iterable[BoardKey],
+        boards: Mapping[BoardKey, BoardRecord],
         next_job: int,
         *,
         at: Moment,
     ) -> None:
-        """End all recorded jobs and forget what is recorded of boards; all are switched off before a job gets them.
+        """End all recorded jobs and forget what failed; all boards are switched off before a job gets them.
 
-        Ended jobs stay in the history, and no ID is given again.
+        Ended jobs stay in the history, no ID is given again, and what an administrator drained stays so.
 
         Args:
             jobs: All jobs that are recorded.
-            boards: Those of which anything is recorded.
+            boards: What is recorded of boards.
             next_job: The next job's ID.
             at: When it happens.
         """
@@ -590,7 +639,11 @@ class Site:
                         BoardKey(record.allocation.machine, board) for board in record.allocation.boards
                     }
         perhaps_on |= self._every_board()
-        self._upkeep.recall(dict.fromkeys(perhaps_on, BoardRecord(owed_off=True)), at.now)
+        all_off = {
+            key: BoardRecord(owed_off=True, drained=boards[key].drained if key in boards else None)
+            for key in perhaps_on
+        }
+        self._upkeep.recall(all_off, at.now)
         self._follow_upkeep()
 
     # Questions
@@ -617,6 +670,10 @@ class Site:
     def has_effects(self) -> bool:
         """Whether anything has come of the calls since the effects were last taken."""
         return bool(self._touched) or bool(self._effects)
+
+    def reporters(self, board: BoardKey) -> int:
+        """Return how many hosts have reported a board that is not set aside for it."""
+        return self._reports.hosts(board)
 
     def free_boards(self, machine: str) -> int:
         """Return how many boards of a machine a job could get now."""
@@ -673,10 +730,15 @@ class Site:
         job.happens(Happening.POWERED)
         self._touch(job)
 
-    def _move(self, job: Job, allocation: Allocation, failed: Mapping[Board, Fault], at: Moment) -> None:
-        names = ", ".join(str(board) for board in sorted(failed))
+    def _move(
+        self, job: Job, lost: Iterable[Board], why: str, failed: Mapping[Board, Fault], at: Moment
+    ) -> None:
+        """Take all its boards from a job that can't keep those it has `lost`; it waits for others."""
+        allocation = job.record.allocation
+        assert allocation is not None
+        names = ", ".join(str(board) for board in sorted(lost))
         self._notice(
-            f"job {job.id} is moved: {names} of {allocation.machine} failed",
+            f"job {job.id} is moved: {names} of {allocation.machine} {why}",
             {"job": job.id, "machine": allocation.machine},
             serious=True,
         )

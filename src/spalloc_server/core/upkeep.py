@@ -5,7 +5,7 @@
 # decided in site.py.
 """The upkeep of boards: what follows from what happens to them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from spalloc_server.core.board_life import (
     LOST,
@@ -17,12 +17,13 @@ from spalloc_server.core.board_life import (
     Resting,
     StayingOn,
     SwitchingOff,
+    Testing,
 )
 from spalloc_server.core.boards import Boards
 from spalloc_server.core.care import Care
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, about_board
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.objections import Fault
+from spalloc_server.core.objections import Drained, Fault
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.words import there_are
 from spinnaker.geometry import Board
@@ -120,6 +121,56 @@ class Upkeep:
             self._boards.against(key).add(objection, why)
             self._scheduler.set_aside(key.machine, key.board)
 
+    def drain(self, keys: Iterable[BoardKey], word: Drained) -> None:
+        """Give boards to no job until they are put back; jobs that have them keep them, and none is tested."""
+        for key in keys:
+            self._boards.against(key).drain(word)
+            self._scheduler.set_aside(key.machine, key.board)
+            self._care.record_anew(key)
+            self._tell(key, f"is drained by {word.by}: {word.why}", by=word.by)
+
+    def put_back(self, keys: Collection[BoardKey], by: str) -> None:
+        """Let jobs have boards that were drained; those that must pass a test have rested for long enough."""
+        for key in keys:
+            of = self._boards.found(key)
+            if of is None or (of.drained is None and of.fault is None):
+                continue
+            told = "is put back" if of.fault is None else "is put back, and tested first"
+            self._care.withdraw([key], Objection.DRAINED)
+            self._care.record_anew(key)
+            self._tell(key, f"{told}, by {by}", by=by)
+            self._has_rested(key)
+
+    def forget_reports(self, keys: Collection[BoardKey], by: str) -> None:
+        """Give no more on what users said of boards: one that is set aside for it has rested for long enough."""
+        for key in keys:
+            of = self._boards.found(key)
+            if of is None or Objection.REPORTED not in of.why:
+                continue
+            if isinstance(self._boards.state(key), Held):
+                of.rest_seconds = None
+                self._care.withdraw([key], Objection.REPORTED)
+            self._tell(key, f"has its reports cleared by {by}", by=by)
+            self._has_rested(key)
+
+    def _has_rested(self, key: BoardKey) -> None:
+        """Wait no longer to test a board that must pass a test, or to try again to switch it off."""
+        of = self._boards.found(key)
+        if of is None or of.fault is None:
+            return
+        match self._boards.state(key):
+            case Resting() | StayingOn():
+                self._care.end_rest([key])
+            case Testing():
+                of.rest_seconds = None
+            case _ if not of.proven:
+                of.rest_seconds = 0.0
+
+    def _tell(self, key: BoardKey, text: str, *, by: str) -> None:
+        about = {**about_board(key), "by": by}
+        self._care.findings.notices.append(Notice(f"{key.machine} {key.board} {text}", about=about))
+        self._care.findings.machines.add(key.machine)
+
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
         """Note that a frame's BMP is silent, and how, or with None that it answers again."""
         keys = [BoardKey(machine, board) for board in self._boards.silent.note(machine, frame, why)]
@@ -174,9 +225,16 @@ class Upkeep:
 
     def recall(self, records: Mapping[BoardKey, BoardRecord], now: float) -> None:
         """Go on with boards as it was recorded, after a restart at `now`; those that jobs have are theirs."""
-        owed = []
-        of_nobody = (key for key in sorted(records) if not isinstance(self._boards.state(key), Held))
-        for key in self._leave_out_strangers(of_nobody):
+        owed, cared_for = [], []
+        for key, record in sorted(records.items()):
+            if record.drained is not None:
+                self._boards.against(key).drain(record.drained)
+                if record == BoardRecord(drained=record.drained):
+                    # It is off, as any board without a record.
+                    continue
+            if not isinstance(self._boards.state(key), Held):
+                cared_for.append(key)
+        for key in self._leave_out_strangers(cared_for):
             record = records[key]
             if record.aside is not None:
                 reported = record.rest_seconds is not None

@@ -22,14 +22,17 @@ class Contents:
     """Jobs that have ended."""
     aside: int
     """Boards that were not given to jobs, since they failed or were reported."""
+    drained: int
+    """Boards that an administrator kept from jobs."""
     unreadable: tuple[Unreadable, ...]
     """Jobs that have not ended and can't be read."""
 
     def lines(self) -> Iterator[str]:
         """Yield lines that say it."""
+        drained = f", {self.drained} drained" if self.drained else ""
         yield (
             f"  {counted(self.jobs, 'live job')} with {counted(self.boards, 'board')}, "
-            f"{counted(self.ended, 'ended job')}, {counted(self.aside, 'board')} set aside"
+            f"{counted(self.ended, 'ended job')}, {counted(self.aside, 'board')} set aside{drained}"
         )
         if self.unreadable:
             first = self.unreadable[0]
@@ -46,10 +49,12 @@ def contents_of(database: sqlite3.Connection) -> Contents:
         sqlite3.Error: It can't be read.
     """
     jobs, unreadable = read_jobs(database, 0)
+    boards = read_boards(database).values()
     return Contents(
         jobs=len(jobs),
         boards=sum(len(job.allocation.boards) for job in jobs if job.allocation is not None),
         ended=count_ended(database),
-        aside=sum(board.aside is not None for board in read_boards(database).values()),
+        aside=sum(board.aside is not None for board in boards),
+        drained=sum(board.drained is not None for board in boards),
         unreadable=tuple(unreadable),
     )

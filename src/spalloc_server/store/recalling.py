@@ -11,6 +11,7 @@ from math import isfinite
 
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.objections import Drained
 from spalloc_server.store.records import UnreadableError, from_row
 from spalloc_server.words import counted
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board
@@ -24,7 +25,10 @@ _LIVE = "SELECT id, ended, record FROM jobs WHERE ended IS NULL ORDER BY id"
 _ENDED = """
 SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL ORDER BY ended DESC, id DESC LIMIT ?
 """
-_BOARDS = "SELECT machine, x, y, z, owed_off, aside, rest_seconds FROM boards"
+_BOARDS = """
+SELECT machine, x, y, z, owed_off, aside, rest_seconds, drained, drained_by, drained_since FROM boards
+"""
+_OF_AN_OLDER_SERVER = "SELECT machine, x, y, z, owed_off, aside, rest_seconds, NULL, NULL, NULL FROM boards"
 _SET_ASIDE = """
 INSERT OR REPLACE INTO set_aside (why, id, owner, created, ended, machine, record)
 SELECT ?, id, owner, created, ended, machine, record FROM jobs WHERE id = ?
@@ -130,12 +134,18 @@ def _hold(record: JobRecord, holders: dict[BoardKey, int]) -> None:
 def read_boards(database: sqlite3.Connection) -> dict[BoardKey, BoardRecord]:
     """Return what is recorded of boards; one of which it can't be true is to be switched off."""
     boards = {}
-    for machine, x, y, z, owed_off, aside, rest_seconds in database.execute(_BOARDS):
+    columns = {name for _, name, *_ in database.execute("PRAGMA table_info(boards)")}
+    select = _BOARDS if "drained" in columns else _OF_AN_OLDER_SERVER
+    for machine, x, y, z, owed_off, aside, rest_seconds, why, by, since in database.execute(select):
         if x < 0 or y < 0 or z not in range(BOARDS_PER_TRIAD):
             continue
         sensible = rest_seconds is None or (isfinite(rest_seconds) and rest_seconds >= 0)
+        when = since if since is not None and isfinite(since) else 0.0
+        drained = None if why is None else Drained(why, by or "somebody", when)
         boards[BoardKey(machine, Board(x, y, z))] = (
-            BoardRecord(bool(owed_off), aside, rest_seconds) if sensible else BoardRecord(True, aside)
+            BoardRecord(bool(owed_off), aside, rest_seconds, drained)
+            if sensible
+            else BoardRecord(True, aside, drained=drained)
         )
     return boards
 

@@ -52,6 +52,12 @@ CREATE TABLE set_aside (
     """
 CREATE INDEX ended_jobs_of_owner_on_machine ON jobs (owner, machine, ended) WHERE ended IS NOT NULL;
 """,
+    # 4
+    """
+ALTER TABLE boards ADD COLUMN drained TEXT;
+ALTER TABLE boards ADD COLUMN drained_by TEXT;
+ALTER TABLE boards ADD COLUMN drained_since REAL;
+""",
 )
 """What makes each version of the schema from the one before; an empty database has version 0."""
 

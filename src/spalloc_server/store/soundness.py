@@ -94,10 +94,17 @@ def _copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
     target.execute("BEGIN")
     saved = 0
     for table in ("jobs", "set_aside", "boards", "counters"):
-        columns = [name for _, name, *_ in target.execute(f"PRAGMA table_info({table})")]
+        # An older server's table may lack some, and was perhaps too damaged to be given them.
+        known = {name for _, name, *_ in _until_damage(source, f"PRAGMA table_info({table})")}
+        columns = [
+            name
+            for _, name, *_ in target.execute(f"PRAGMA table_info({table})")
+            if not known or name in known
+        ]
         key = "id" if "id" in columns else None
-        put = f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(columns))})"
-        for row in _rows(source, f"SELECT {', '.join(columns)} FROM {table}", key):
+        names = ", ".join(columns)
+        put = f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"
+        for row in _rows(source, f"SELECT {names} FROM {table}", key):
             try:
                 target.execute(put, row)
             except sqlite3.Error:

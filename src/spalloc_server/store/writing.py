@@ -16,9 +16,10 @@ INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES {rows}
 ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
 """
 _PUT_BOARD = """
-INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds) VALUES {rows}
+INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds, drained, drained_by, drained_since) VALUES {rows}
 ON CONFLICT (machine, x, y, z) DO UPDATE
-SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds
+SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds,
+    drained = excluded.drained, drained_by = excluded.drained_by, drained_since = excluded.drained_since
 """
 _ROWS_A_STATEMENT = 100
 _DROP_BOARDS = "DELETE FROM boards WHERE (machine, x, y, z) IN (VALUES {rows})"
@@ -55,11 +56,16 @@ def put_boards(database: sqlite3.Connection, boards: Mapping[BoardKey, BoardReco
         database,
         _PUT_BOARD,
         [
-            (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds)
+            (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds, *_drained(record))
             for key, record in boards.items()
             if record is not None
         ],
     )
+
+
+def _drained(record: BoardRecord) -> tuple[str | None, str | None, float | None]:
+    word = record.drained
+    return (None, None, None) if word is None else (word.why, word.by, word.since)
 
 
 def _run(database: sqlite3.Connection, statement: str, rows: list[tuple[object, ...]]) -> None:

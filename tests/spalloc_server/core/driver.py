@@ -5,7 +5,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from spalloc_server.core.commands import Command
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.machine import Machine
@@ -15,6 +17,8 @@ from spalloc_server.core.site import Site
 from spalloc_server.moment import Moment
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import sequential_places
+
+T = TypeVar("T")
 
 HOST = "198.51.100.7"
 
@@ -104,6 +108,13 @@ class World:
             self.machines_told.append(effects.machines_changed)
         return settled
 
+    def do(self, command: Command[T], host: str = "") -> T:
+        """Have the site do what somebody at `host` asks for."""
+        assert command.refusal(self.site, host) is None
+        value = command.apply(self.site, host, self.at)
+        self.settle()
+        return value
+
     def create(
         self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me", host: str = HOST
     ) -> int:
@@ -169,7 +180,7 @@ class World:
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
         self.site.begin_afresh(
-            list(self.job_records.values()), list(self.board_records), next_job, at=self.at
+            list(self.job_records.values()), dict(self.board_records), next_job, at=self.at
         )
         self.settle()
 

@@ -24,7 +24,7 @@ from spalloc_server.store.database import Store
 from spalloc_server.store.errors import StoreError
 from spalloc_server.store.recalling import LARGEST_ID, Recalled
 from spalloc_server.store.restoring import restore
-from tests.spalloc_server.store.test_database import BOARD, a_job, ended, running
+from tests.spalloc_server.store.test_database import BOARD, DRAINED, a_job, ended, running
 from tests.spalloc_server.store.test_left_log import Image, image, images
 
 __all__ = ["image", "images"]
@@ -67,6 +67,11 @@ def test_a_backup_says_what_it_holds_and_when(path: Path, tmp_path: Path) -> Non
     made = back_up(path, tmp_path / "backup")
     assert before <= made.seconds <= time.time()
     assert list(made.contents.lines()) == ["  2 live jobs with 3 boards, 1 ended job, 1 board set aside"]
+    store = Store(path)
+    store.write({}, {BOARD: BoardRecord(drained=DRAINED)})
+    store.close()
+    (said,) = back_up(path, tmp_path / "another").contents.lines()
+    assert said.endswith(", 0 boards set aside, 1 drained")
 
 
 def test_a_backup_is_one_file_for_its_owner_only(path: Path, tmp_path: Path) -> None:

@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.clock import moment
-from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
+from spalloc_server.store import schema
 from spalloc_server.store.database import Store
 from spalloc_server.store.errors import StoreError
+from spalloc_server.store.soundness import save_what_can_be_read
+from spinnaker.geometry import Board
 from tests.examples import examples
 from tests.simulation.network import Network
 from tests.simulation.process import Process
@@ -375,6 +378,21 @@ def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_file_is_kept(
     assert server.create(JobRequest(AnyBoard())) >= FIRST_JOB + JOBS
     server.close()
     Started(path).close()
+
+
+def test_an_older_servers_damaged_records_of_boards_are_saved_too(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    old = sqlite3.connect(path)
+    old.executescript(schema.MIGRATIONS[0])
+    old.execute("INSERT INTO boards VALUES ('m', 0, 1, 2, 0, 'it does not come up', 3.5)")
+    old.commit()
+    old.close()
+    save_what_can_be_read(path)
+    store = Store(path)
+    assert store.recall(ended_limit=1).boards == {
+        BoardKey("m", Board(0, 1, 2)): BoardRecord(False, "it does not come up", 3.5)
+    }
+    store.close()
 
 
 def test_a_file_too_large_to_be_looked_through_at_the_start_is_looked_through_beside(

@@ -11,6 +11,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.objections import Drained
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, Shape
 from spalloc_server.store import schema
 from spalloc_server.store.database import Store
@@ -22,6 +23,7 @@ from tests.seeds import SEED
 from tests.simulation.disk import Disk
 
 BOARD = BoardKey("m", Board(0, 1, 2))
+DRAINED = Drained("the fan is broken", "jane", 1_764_500_000.5)
 
 
 def a_job(number: int = 1, shape: Shape | None = None, **changes: object) -> JobRecord:
@@ -70,6 +72,29 @@ def test_what_was_written_is_there_after_a_restart(path: Path) -> None:
     assert sorted(recalled.jobs, key=lambda job: job.id) == jobs
     assert recalled.boards == {BOARD: BoardRecord(True, "it does not come up")}
     assert recalled.next_job == 6
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        BoardRecord(drained=DRAINED),
+        BoardRecord(True, "it does not come up", 3.5, DRAINED),
+        BoardRecord(False, "it does not come up", drained=DRAINED),
+    ],
+)
+def test_that_an_administrator_keeps_a_board_from_jobs_is_there_after_a_restart(
+    path: Path, record: BoardRecord
+) -> None:
+    store = Store(path)
+    store.write({}, {BOARD: BoardRecord(True)})
+    store.write({}, {BOARD: record})
+    store.close()
+    store = Store(path)
+    assert store.recall(ended_limit=1).boards == {BOARD: record}
+    store.write({}, {BOARD: BoardRecord(record.owed_off, record.aside, record.rest_seconds)})
+    (back,) = store.recall(ended_limit=1).boards.values()
+    assert back.drained is None
     store.close()
 
 
@@ -215,6 +240,7 @@ def test_records_of_the_first_version_are_read_and_written(
     old.executescript(MIGRATIONS[0])
     row = (1, "me", 1.5, None, "m", to_text(running(1)))
     old.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?)", row)
+    old.execute("INSERT INTO boards VALUES ('m', 0, 1, 2, 0, 'it does not come up', 3.5)")
     old.execute("UPDATE counters SET value = 9")
     old.executescript(f"PRAGMA user_version = 1; PRAGMA application_id = {schema.APPLICATION}")
     old.commit()
@@ -222,6 +248,7 @@ def test_records_of_the_first_version_are_read_and_written(
     store = Store(path)
     recalled = store.recall(ended_limit=1)
     assert (recalled.jobs, recalled.next_job, recalled.doubtful) == ([running(1)], 9, False)
+    assert recalled.boards == {BoardKey("m", Board(0, 1, 2)): BoardRecord(False, "it does not come up", 3.5)}
     store.write({9: ended(9, 2.5)}, {})
     store.close()
     store = Store(path)

@@ -1,0 +1,57 @@
+# What administrators say about boards: take some from jobs, put them back, give nothing on what users said of them.
+#
+# Like those of commands.py they come in by the engine's `do`. Who may say so is decided where they are heard: nobody
+# whose word comes over a front. How boards are named is operation/'s subject.
+"""An administrator's commands about boards."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from spalloc_server.core.commands import LONGEST_REASON, Command
+from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.objections import Drained
+from spalloc_server.core.site import Site
+from spalloc_server.moment import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(Command[list[int]]):
+    """Give boards to no job until they are put back; comes to the jobs that lost theirs."""
+
+    boards: Collection[BoardKey]
+    """Boards that the site's machines have."""
+    why: str
+    """For users to read, too; cut after `LONGEST_REASON` characters."""
+    by: str
+    """Who says so."""
+    moves_jobs: bool = False
+    """Whether jobs that have them lose their boards now, and wait for others; else they keep them to their end."""
+
+    def apply(self, site: Site, host: str, at: Moment) -> list[int]:  # noqa: ARG002
+        """Drain them."""
+        word = Drained(self.why[:LONGEST_REASON], self.by, at.wall)
+        return site.drain(self.boards, word, at, moves_jobs=self.moves_jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack(Command[None]):
+    """Let jobs have boards that were drained or set aside; those that must pass a test do so first, now."""
+
+    boards: Collection[BoardKey]
+    by: str
+
+    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+        """Put them back."""
+        site.put_back(self.boards, self.by)
+
+
+@dataclass(frozen=True, slots=True)
+class ClearReports(Command[None]):
+    """Forget users' reports of boards; those that are set aside for reports pass a test now, and are back then."""
+
+    boards: Collection[BoardKey]
+    by: str
+
+    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+        """Forget them."""
+        site.clear_reports(self.boards, self.by)

@@ -1,0 +1,329 @@
+# Boards that an administrator takes from jobs and puts back, whatever else happens to them.
+
+from dataclasses import replace
+
+import pytest
+
+from spalloc_client.states import JobState
+from spalloc_server.core import board_life
+from spalloc_server.core.administration import ClearReports, Drain, PutBack
+from spalloc_server.core.board_life import Condition, Free, Held, Resting
+from spalloc_server.core.census import count_boards
+from spalloc_server.core.commands import Report
+from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.objections import Drained
+from spalloc_server.core.requests import BoardAt, Boards, JobRequest
+from spinnaker.geometry import Board
+from tests.spalloc_server.core.driver import World, machine
+
+KEY = BoardKey("m", Board(0, 0, 0))
+THIS_BOARD = JobRequest(BoardAt(KEY.board))
+THREE = JobRequest(Boards(3))
+WORD = Drained("the fan is broken", "jane", 1_000_000.0)
+RECORD = BoardRecord(drained=WORD)
+
+
+def drain(world: World, *keys: BoardKey, moves_jobs: bool = False) -> list[int]:
+    return world.do(Drain(keys or (KEY,), WORD.why, WORD.by, moves_jobs))
+
+
+def put_back(world: World, *keys: BoardKey) -> None:
+    world.do(PutBack(keys or (KEY,), "jane"))
+
+
+def state(world: World, job: int) -> JobState:
+    return world.record(job).state
+
+
+def doing(world: World, key: BoardKey = KEY) -> type:
+    return type(world.site.boards.state(key))
+
+
+def told(world: World) -> list[str]:
+    return [notice.text for notice in world.notices if notice.about.get("by") == "jane"]
+
+
+def fail(world: World, key: BoardKey = KEY) -> None:
+    """Let a board fail under a job, so that it rests."""
+    job = world.create(JobRequest(BoardAt(key.board)))
+    world.answer(world.orders[-1], {key.board: "it is dark"})
+    world.destroy(job)
+    world.answer_all()
+    assert doing(world, key) is Resting
+
+
+def test_a_free_board_that_is_drained_goes_to_no_job_until_it_is_put_back() -> None:
+    world = World(machine(1, 1))
+    drain(world)
+    job = world.create(THIS_BOARD)
+    world.wait(10.0)
+    assert state(world, job) is JobState.queued
+    assert world.site.boards.set_aside("m") == {KEY.board: "drained: the fan is broken"}
+    assert count_boards(world.site)["m"][Condition.DRAINED] == 1
+    assert world.board_records == {KEY: RECORD}
+    put_back(world)
+    world.answer_all()
+    assert state(world, job) is JobState.ready
+    assert world.board_records == {}
+    assert told(world) == [
+        "m (0, 0, 0) is drained by jane: the fan is broken",
+        "m (0, 0, 0) is put back, by jane",
+    ]
+
+
+def test_a_job_whose_board_is_drained_goes_on_to_its_end_and_the_next_gets_others() -> None:
+    world = World(machine(2, 1))
+    job = world.create(THREE)
+    world.answer_all()
+    (key, *_) = sorted(world.site.boards.holders())
+    assert drain(world, key) == []
+    world.wait(10.0)
+    world.power(job, on=False)
+    world.power(job, on=True)
+    world.answer_all()
+    assert state(world, job) is JobState.ready
+    assert doing(world, key) is Held
+    assert count_boards(world.site)["m"][Condition.HELD] == 3
+    world.destroy(job)
+    world.answer_all()
+    assert count_boards(world.site)["m"][Condition.DRAINED] == 1
+    whole = world.create(JobRequest(Boards(6)), keepalive=None)
+    three = world.create(THREE)
+    world.answer_all()
+    assert state(world, whole) is JobState.queued
+    assert state(world, three) is JobState.ready
+    assert world.board_records == {key: RECORD}
+
+
+def test_a_board_that_is_taken_out_at_once_is_switched_off_and_its_job_gets_others() -> None:
+    world = World(machine(2, 1))
+    job = world.create(THREE)
+    world.answer_all()
+    (key, *_) = before = sorted(world.site.boards.holders())
+    assert drain(world, key, moves_jobs=True) == [job]
+    world.answer_all()
+    assert state(world, job) is JobState.ready
+    assert not set(before) & set(world.site.boards.holders()), "it has the other triad"
+    assert doing(world, key) is Free
+    assert key not in world.hardware.on
+    assert f"job {job} is moved: {key.board} of m taken out by jane" in [each.text for each in world.warnings]
+
+
+def test_a_job_that_has_no_other_boards_waits_until_its_board_is_put_back() -> None:
+    world = World(machine(1, 1))
+    job = world.create(THIS_BOARD, keepalive=None)
+    assert drain(world, moves_jobs=True) == [job], "also while its boards are being powered"
+    world.answer_all()
+    world.wait(1000.0)
+    assert state(world, job) is JobState.queued
+    put_back(world)
+    world.answer_all()
+    assert state(world, job) is JobState.ready
+
+
+@pytest.mark.parametrize("has_job", [False, True])
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_drained_board_stays_so_through_restarts(has_job: bool, cold: bool) -> None:
+    world = World(machine(1, 1))
+    job = world.create(THIS_BOARD) if has_job else None
+    world.answer_all()
+    drain(world)
+    for _ in range(2):
+        world.start_cold() if cold else world.restart()
+        world.answer_all()
+        assert world.site.boards.drained(KEY) == WORD
+        assert world.board_records == {KEY: RECORD}
+        if job is not None:
+            assert state(world, job) is (JobState.destroyed if cold else JobState.ready)
+    other = world.create(THIS_BOARD)
+    assert state(world, other) is JobState.queued
+    if job is not None:
+        world.destroy(job)
+        world.answer_all()
+    assert state(world, other) is JobState.queued
+    put_back(world)
+    world.restart()
+    world.answer_all()
+    assert state(world, other) is JobState.ready
+    assert world.board_records == {}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("has_job", [False, True])
+def test_a_drained_board_stays_so_while_it_is_out_of_the_configuration(restarts: bool, has_job: bool) -> None:
+    world = World(machine(1, 1))
+    before = world.machines[0]
+    if has_job:
+        world.create(THIS_BOARD)
+        world.answer_all()
+    drain(world)
+    world.reconfigure(replace(before, name="other"))
+    if restarts:
+        world.restart()
+        if not has_job:
+            assert not world.warnings, "there is nothing to be feared of it"
+    world.reconfigure(before)
+    world.answer_all()
+    assert world.site.boards.drained(KEY) == WORD
+    job = world.create(THIS_BOARD)
+    assert state(world, job) is JobState.queued
+    put_back(world)
+    world.answer_all()
+    assert state(world, job) is JobState.ready
+
+
+def test_a_failed_board_that_is_drained_is_not_switched_on_before_it_is_put_back_and_then_tested_first() -> (
+    None
+):
+    world = World(machine(1, 1))
+    fail(world)
+    drain(world)
+    world.restart()
+    world.wait(100_000.0)
+    assert not world.orders, "somebody may have it in their hands"
+    assert count_boards(world.site)["m"][Condition.DRAINED] == 1
+    assert world.board_records == {KEY: replace(RECORD, aside="it is dark")}
+    job = world.create(THIS_BOARD)
+    put_back(world)
+    (test,) = world.orders
+    assert test.on
+    assert doing(world) is board_life.Testing
+    assert state(world, job) is JobState.queued
+    world.answer_all()
+    assert state(world, job) is JobState.ready
+    assert world.board_records == {}
+    assert told(world)[-1] == "m (0, 0, 0) is put back, and tested first, by jane"
+
+
+def test_a_board_that_is_drained_while_it_is_tested_is_drained_however_the_test_ends() -> None:
+    for failed in ({}, {KEY.board: "dark still"}):
+        world = World(machine(1, 1))
+        fail(world)
+        world.wait(60.0)
+        assert doing(world) is board_life.Testing
+        drain(world)
+        assert world.board_records[KEY].owed_off
+        world.answer(world.orders[0], failed)
+        world.answer_all()
+        world.wait(100_000.0)
+        assert doing(world) is (Resting if failed else Free)
+        assert world.board_records[KEY].drained == replace(WORD, since=1_000_060.0)
+        assert world.site.free_boards("m") == 2
+        assert not any("back in use" in notice.text for notice in world.notices)
+        put_back(world)
+        world.answer_all()
+        assert world.site.free_boards("m") == 3
+
+
+def test_a_board_that_was_set_aside_is_tested_at_once_when_it_is_put_back() -> None:
+    world = World(machine(1, 1))
+    fail(world)
+    put_back(world)
+    assert [order.on for order in world.orders] == [True]
+    world.answer_all()
+    assert world.site.free_boards("m") == 3
+    put_back(world)
+    assert not world.orders, "nothing speaks against it"
+    assert len(told(world)) == 1
+
+
+def test_a_board_that_stays_on_is_switched_off_again_when_it_is_put_back() -> None:
+    world = World(machine(1, 1))
+    world.destroy(world.create(THIS_BOARD))
+    world.answer_all()
+    world.destroy(world.create(THIS_BOARD))
+    world.answer(world.orders[0])
+    world.answer(world.orders[0], {KEY.board: "it stays on"})
+    drain(world)
+    assert world.board_records == {KEY: BoardRecord(True, "it stays on", drained=WORD)}
+    put_back(world)
+    assert [order.on for order in world.orders] == [False]
+    world.answer_all()
+    assert world.site.free_boards("m") == 3
+
+
+def report(world: World, *hosts: str) -> None:
+    for host in hosts:
+        world.do(Report(KEY, "smoke"), host)
+
+
+def test_cleared_reports_of_a_board_count_no_more() -> None:
+    world = World(replace(machine(1, 1), reports_to_set_aside=2))
+    world.lend(KEY, "a", "b")
+    report(world, "a")
+    assert world.site.reporters(KEY) == 1
+    world.do(ClearReports([KEY], "jane"))
+    assert world.site.reporters(KEY) == 0
+    assert told(world) == ["m (0, 0, 0) has its reports cleared by jane"]
+    report(world, "b")
+    assert world.site.boards.set_aside("m") == {}
+    report(world, "a")
+    world.answer_all()
+    assert world.site.boards.set_aside("m") == {KEY.board: "2 hosts reported it: smoke"}
+
+
+@pytest.mark.parametrize("word", [ClearReports, PutBack])
+def test_a_board_that_is_set_aside_for_reports_is_tested_at_once_and_back_in_use(
+    word: type[ClearReports | PutBack],
+) -> None:
+    for answered in (False, True):
+        world = World(replace(machine(1, 1), reports_to_set_aside=1))
+        world.lend(KEY, "a")
+        report(world, "a")
+        if answered:
+            world.answer_all()
+            assert doing(world) is Resting
+        world.do(word([KEY], "jane"))
+        world.answer_all()
+        world.wait(0.0)
+        world.answer_all()
+        assert world.site.free_boards("m") == 3
+        assert world.board_records == {}
+
+
+def test_a_job_s_board_whose_reports_are_cleared_is_not_set_aside_when_it_gives_it_back() -> None:
+    world = World(replace(machine(1, 1), reports_to_set_aside=1))
+    job = world.create(THIS_BOARD, host="a")
+    world.answer_all()
+    report(world, "a")
+    world.do(ClearReports([KEY], "jane"))
+    world.destroy(job)
+    world.answer_all()
+    assert world.site.free_boards("m") == 3
+
+
+def test_a_reported_board_is_drained_until_it_is_put_back_also_if_its_reports_are_cleared() -> None:
+    world = World(replace(machine(1, 1), reports_to_set_aside=1))
+    world.lend(KEY, "a")
+    drain(world)
+    report(world, "a")
+    world.answer_all()
+    world.do(ClearReports([KEY], "jane"))
+    world.wait(1_000_000.0)
+    assert world.site.boards.set_aside("m") == {KEY.board: "drained: the fan is broken"}
+    put_back(world)
+    world.answer_all()
+    assert world.site.free_boards("m") == 3
+
+
+def test_a_drained_board_in_a_silent_frame_is_drained_when_the_frame_answers_again() -> None:
+    world = World(machine(1, 1))
+    (frame,) = world.machines[0].bmps
+    drain(world)
+    world.site.frame_silent("m", frame, "it is silent")
+    world.site.frame_silent("m", frame, None)
+    world.settle()
+    assert world.site.free_boards("m") == 2
+    world.site.frame_silent("m", frame, "it is silent")
+    put_back(world)
+    assert world.site.free_boards("m") == 0
+    world.site.frame_silent("m", frame, None)
+    assert world.site.free_boards("m") == 3
+
+
+def test_a_later_word_takes_the_place_of_an_earlier_one() -> None:
+    world = World(machine(1, 1))
+    drain(world)
+    world.wait(60.0)
+    world.do(Drain([KEY], "x" * 2000, "joe"))
+    assert world.board_records == {KEY: BoardRecord(drained=Drained("x" * 1000, "joe", 1_000_060.0))}
