@@ -86,7 +86,8 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
     }
     # `spalloc-server check` and the like: commands of a command.
     within = {
-        f"spalloc_server.scripts.{name}:main" for name in ("backup", "check", "convert", "reload", "restore")
+        f"spalloc_server.scripts.{name}:main"
+        for name in ("backup", "boards", "check", "convert", "reload", "restore")
     }
     assert set(PROJECT["project"]["scripts"].values()) == present - within
 

@@ -27,6 +27,14 @@ class Drain(Command[list[int]]):
     moves_jobs: bool = False
     """Whether jobs that have them lose their boards now, and wait for others; else they keep them to their end."""
 
+    def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
+        """Return that there is no reason, if there is none."""
+        return (
+            None
+            if self.why.strip()
+            else "say why, with --reason: users whose jobs wait for the board read it"
+        )
+
     def apply(self, site: Site, host: str, at: Moment) -> list[int]:  # noqa: ARG002
         """Drain them."""
         word = Drained(self.why[:LONGEST_REASON], self.by, at.wall)

@@ -48,8 +48,8 @@ class SiteView(Protocol):
     def waiting(self, number: int, /) -> Waiting | None:
         """Return where a queued job stands and what it waits for; None for any other."""
 
-    def reporters(self, board: BoardKey, /) -> int:
-        """Return how many hosts have reported a board that is not set aside for it."""
+    def reported(self) -> Mapping[BoardKey, int]:
+        """Return the boards that users reported and that are not set aside for it, each with how many hosts did."""
 
     def free_boards(self, machine: str, /) -> int:
         """Return how many boards of a machine a job could get now."""

@@ -132,9 +132,9 @@ class Reports:
         why = f"{hosts} reported it: {what}"
         return notices, Fault(why, machine.report_rest_seconds, objection=Objection.REPORTED)
 
-    def hosts(self, key: BoardKey) -> int:
-        """Return how many hosts' reports of a board count, as long as it is not set aside for them."""
-        return len(self._reports.get(key, ()))
+    def counted(self) -> dict[BoardKey, int]:
+        """Return the boards that are not set aside for reports, each with how many hosts' reports of it count."""
+        return {key: len(said) for key, said in self._reports.items()}
 
     def forget(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
         """Forget what was said of boards; return those of which anything was."""

@@ -671,9 +671,9 @@ class Site:
         """Whether anything has come of the calls since the effects were last taken."""
         return bool(self._touched) or bool(self._effects)
 
-    def reporters(self, board: BoardKey) -> int:
-        """Return how many hosts have reported a board that is not set aside for it."""
-        return self._reports.hosts(board)
+    def reported(self) -> Mapping[BoardKey, int]:
+        """Return the boards that users reported and that are not set aside for it, each with how many hosts did."""
+        return self._reports.counted()
 
     def free_boards(self, machine: str) -> int:
         """Return how many boards of a machine a job could get now."""

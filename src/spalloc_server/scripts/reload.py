@@ -7,13 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spalloc_client.terminal.console import messages, output
-from spalloc_client.terminal.text import printable
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
-from spalloc_server.operation.control.client import NoAnswerError, ask
 from spalloc_server.operation.control.protocol import Request
 from spalloc_server.parsing import Parser
+from spalloc_server.scripts.asking import ask_and_show
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,16 +43,6 @@ def main(argv: Sequence[str]) -> int:
             print(error, file=sys.stderr)
             print("the server was not asked: it goes on with the configuration that it has", file=sys.stderr)
             return 1
-    return _ask(socket, ends_jobs=arguments.ends_jobs)
-
-
-def _ask(socket: Path, *, ends_jobs: bool) -> int:
-    status = 0
-    try:
-        for text, ended in ask(socket, Request("reload", {"ends_jobs": ends_jobs})):
-            status = ended or 0
-            (messages() if status else output()).print([printable(text)])
-    except NoAnswerError as error:
-        print(f"spalloc-server reload: {error}", file=sys.stderr)
-        return 1
-    return status
+    return ask_and_show(
+        "spalloc-server reload", socket, Request("reload", {"ends_jobs": arguments.ends_jobs})
+    )

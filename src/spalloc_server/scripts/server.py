@@ -57,7 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
         prog="spalloc-server",
         description="Share a site's SpiNNaker boards among jobs.",
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
-        "spalloc-server reload CONFIG.toml, spalloc-server backup CONFIG.toml FILE, "
+        "spalloc-server reload CONFIG.toml, spalloc-server boards CONFIG.toml list, "
+        "spalloc-server backup CONFIG.toml FILE, "
         "spalloc-server restore CONFIG.toml FILE, spalloc-server convert OLD.cfg, spalloc-server simulate TRACE.csv",
     )
     site = parser.add_mutually_exclusive_group(required=True)
@@ -88,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--socket",
         type=Path,
         metavar="FILE",
-        help="listen for spalloc-server reload at FILE (default: as configured, else beside the records)",
+        help="listen for administrators' commands at FILE (default: as configured, else beside the records)",
     )
     parser.add_argument(
         "--cold-start",
@@ -317,6 +318,12 @@ def _backup(words: Sequence[str]) -> int:
     return backup(words)
 
 
+def _boards(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.boards import main as boards
+
+    return boards(words)
+
+
 def _check(words: Sequence[str]) -> int:
     from spalloc_server.scripts.check import main as check
 
@@ -349,6 +356,7 @@ def _simulate(words: Sequence[str]) -> int:
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "backup": _backup,
+    "boards": _boards,
     "check": _check,
     "convert": _convert,
     "reload": _reload,

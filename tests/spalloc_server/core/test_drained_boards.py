@@ -251,9 +251,9 @@ def test_cleared_reports_of_a_board_count_no_more() -> None:
     world = World(replace(machine(1, 1), reports_to_set_aside=2))
     world.lend(KEY, "a", "b")
     report(world, "a")
-    assert world.site.reporters(KEY) == 1
+    assert world.site.reported() == {KEY: 1}
     world.do(ClearReports([KEY], "jane"))
-    assert world.site.reporters(KEY) == 0
+    assert world.site.reported() == {}
     assert told(world) == ["m (0, 0, 0) has its reports cleared by jane"]
     report(world, "b")
     assert world.site.boards.set_aside("m") == {}

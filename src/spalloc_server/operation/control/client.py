@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spalloc_server.operation.control import protocol, sockets
-from spalloc_server.operation.control.protocol import Request
+from spalloc_server.operation.control.protocol import Line, Request
 
 
 class NoAnswerError(Exception):
     """The server could not be asked, or its answer could not be read; the message says what to do."""
 
 
-def ask(path: Path, request: Request) -> Iterator[tuple[str, int | None]]:
-    """Ask the server that listens at `path`; yield each line's text, the last one's with the status to end with.
+def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
+    """Ask the server that listens at `path`; yield each line, the last one with the status to end with.
 
     Raises:
         NoAnswerError: No server listens there, this user may not ask it, or it answers nothing.
@@ -27,8 +27,8 @@ def ask(path: Path, request: Request) -> Iterator[tuple[str, int | None]]:
                 left = protocol.LONGEST_ANSWER_BYTES
                 while line := answer.readline(left):
                     left -= len(line)
-                    text, status = protocol.to_line(line)
-                    yield text, status
+                    said, status = protocol.to_line(line)
+                    yield said, status
                     if status is not None:
                         return
     except (FileNotFoundError, ConnectionRefusedError) as error:

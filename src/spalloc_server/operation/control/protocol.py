@@ -78,14 +78,14 @@ def of_answer(answer: Answer) -> bytes:
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
 
-def to_line(line: bytes) -> tuple[str, int | None]:
-    """Return the text of one of an answer's lines, and the status if it is the last.
+def to_line(line: bytes) -> tuple[Line, int | None]:
+    """Return one of an answer's lines, and the status if it is the last.
 
     Raises:
         ValueError: It is no line of an answer.
     """
     values = _decode_line(line)
-    text, status = values.get("text"), values.get("status")
+    text, status = values.pop("text", None), values.pop("status", None)
     if not isinstance(text, str) or not (status is None or isinstance(status, int)):
         raise ValueError(f"no text or no status in {line[:100]!r}")
-    return text, status
+    return Line(text, values), status

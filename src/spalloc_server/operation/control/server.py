@@ -25,8 +25,8 @@ _CROWDED = (
 )
 _BUSY = f"the server does {MOST_CONNECTIONS} commands of administrators already; try again when they are done"
 
-Command = Callable[[Mapping[str, object]], Awaitable[Answer]]
-"""Does something with its arguments.
+Command = Callable[[Mapping[str, object], str], Awaitable[Answer]]
+"""Does something with its arguments, for the user of this computer who has that name.
 
 Raises:
     ValueError: The arguments are wrong; the message says how.
@@ -102,7 +102,8 @@ class ControlServer:
                 self._wait_for(limit)
                 # Also of those who are refused: with a request unread, the system may throw the answer away.
                 line = await reader.readline()
-            if not sockets.may_speak(writer.get_extra_info("socket")):
+            connection = writer.get_extra_info("socket")
+            if not sockets.may_speak(connection):
                 _log.warning("another user than the server's or root spoke to %s, and is refused", self.path)
                 return Answer(REFUSED, "only the server's user and root may speak to it here")
             request = protocol.to_request(line)
@@ -119,7 +120,7 @@ class ControlServer:
             return Answer(REFUSED, _BUSY)
         self._doing += 1
         try:
-            return await self._do(request)
+            return await self._do(request, sockets.name_of(connection))
         except ValueError as error:
             return Answer(NOT_UNDERSTOOD, f"the request is not one: {error}")
         finally:
@@ -146,7 +147,7 @@ class ControlServer:
             more = there_are(count, "more connection", past=True)
             _log.warning("%s cut off from %s", more, self.path)
 
-    async def _do(self, request: Request) -> Answer:
+    async def _do(self, request: Request, by: str) -> Answer:
         if request.version != protocol.VERSION:
             return Answer(
                 NOT_UNDERSTOOD,
@@ -160,7 +161,7 @@ class ControlServer:
                 NOT_UNDERSTOOD, f"the server knows no {request.command[:60]!r} here; it knows {known}"
             )
         try:
-            return await command(request.arguments)
+            return await command(request.arguments, by)
         except ValueError:
             raise
         except Exception:  # noqa: BLE001 — whatever it is, the server goes on

@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import pwd
 import socket
 import stat
 import struct
@@ -91,8 +92,24 @@ def connect(path: Path, seconds: float) -> socket.socket:
 
 def may_speak(connection: socket.socket) -> bool:
     """Return whether whoever connected is this process's user or root; where the system can't say, modes must do."""
+    user = _user_of(connection)
+    return user is None or user in (ROOT, os.geteuid())
+
+
+def name_of(connection: socket.socket) -> str:
+    """Return what whoever connected is called on this computer."""
+    user = _user_of(connection)
+    if user is None:
+        return "an administrator"
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
+
+
+def _user_of(connection: socket.socket) -> int | None:
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return True
+        return None
     _, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
-    return user in (ROOT, os.geteuid())
+    return int(user)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pwd
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,11 +18,13 @@ from spalloc_server.operation.control.server import MOST_CONNECTIONS, ControlSer
 from spalloc_server.operation.control.sockets import SocketError, listen
 
 
-async def greet(arguments: Mapping[str, object]) -> Answer:
+async def greet(arguments: Mapping[str, object], by: str) -> Answer:
     if arguments.get("whom") == "nobody":
         raise ValueError("nobody can't be greeted")
     if arguments.get("whom") == "trouble":
         raise KeyError("trouble")
+    if arguments.get("whom") == "me":
+        return Answer(0, f"hello {by}")
     return Answer(5, "done", [Line(f"hello {arguments.get('whom')}", {"kind": "greeting"})])
 
 
@@ -35,7 +39,8 @@ async def control(tmp_path: Path) -> AsyncIterator[Path]:
 
 
 def asked(path: Path, *arguments: object, **keywords: object) -> list[tuple[str, int | None]]:
-    return list(ask(path, Request(*arguments, **keywords)))  # type: ignore[arg-type]
+    request = Request(*arguments, **keywords)  # type: ignore[arg-type]
+    return [(line.text, status) for line, status in ask(path, request)]
 
 
 def test_an_answer_is_lines_of_json_and_the_last_has_the_status(tmp_path: Path) -> None:
@@ -57,6 +62,14 @@ def test_an_answer_is_lines_of_json_and_the_last_has_the_status(tmp_path: Path) 
         {"text": "done", "status": 5},
     ]
     assert not (tmp_path / "socket").exists()
+
+
+def test_a_command_is_told_the_user_who_asks(tmp_path: Path) -> None:
+    async def talk() -> list[tuple[str, int | None]]:
+        async with control(tmp_path) as path:
+            return await asyncio.to_thread(asked, path, "greet", {"whom": "me"})
+
+    assert asyncio.run(talk()) == [(f"hello {pwd.getpwuid(os.geteuid()).pw_name}", 0)]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +140,7 @@ def test_an_administrator_is_told_to_try_again_while_the_server_does_what_many_o
     async def talk() -> None:
         begun, go_on = asyncio.Semaphore(0), asyncio.Event()
 
-        async def wait(_arguments: Mapping[str, object]) -> Answer:
+        async def wait(_arguments: Mapping[str, object], _by: str) -> Answer:
             begun.release()
             await go_on.wait()
             return Answer(0, "done")

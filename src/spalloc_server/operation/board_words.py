@@ -1,0 +1,231 @@
+# An administrator's words about boards, with the running server: what each is answered, once it is on disk.
+#
+# What they do to boards is decided in core/, in administration.py; how boards are named, in naming.py.
+"""Taking boards out of service, and putting them back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from spalloc_server.clock import moment
+from spalloc_server.core.administration import ClearReports, Drain, PutBack
+from spalloc_server.core.board_life import Objection
+from spalloc_server.core.commands import Command, RefusedError
+from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.notable import Notable, notable, notable_boards
+from spalloc_server.core.requests import BoardAt
+from spalloc_server.engine import Engine, EngineFailedError
+from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
+from spalloc_server.operation.naming import Names, NoBoardError, boards_named
+from spalloc_server.words import counted, date_and_time, there_are
+
+T = TypeVar("T")
+
+WOULD_MOVE_JOBS = 3
+"""The status of an `out` that was refused because jobs would lose their boards, and it was not said that they may."""
+
+
+class Boards(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The arguments of a word about boards."""
+
+    boards: list[str] = []
+    physical: list[tuple[str, int, int, int]] = []
+    frames: list[tuple[str, int, int]] = []
+
+    @property
+    def names(self) -> Names:
+        """What was written of boards."""
+        return Names(self.boards, self.physical, self.frames)
+
+
+class Out(Boards, frozen=True, forbid_unknown_fields=True):
+    """The arguments of `boards.drain` and `boards.out`."""
+
+    reason: str = ""
+    now: bool = False
+    """Whether jobs may lose their boards."""
+
+
+class BoardWords:
+    """Does what administrators say about the boards of one server."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Do it by `engine`."""
+        self._engine = engine
+        self._site = engine.site
+
+    @property
+    def commands(self) -> "Mapping[str, Callable[[Mapping[str, object], str], Awaitable[Answer]]]":
+        """What the control socket knows of boards."""
+        return {
+            "boards.list": self._list,
+            "boards.drain": self._drain,
+            "boards.out": self._out,
+            "boards.back": self._back,
+            "boards.clear-reports": self._clear_reports,
+        }
+
+    async def _list(self, arguments: Mapping[str, object], _by: str) -> Answer:
+        wishes = msgspec.convert(arguments, Boards)
+        at = moment(self._engine.clock)
+        found = notable_boards(self._site, at)
+        if any(wishes.names):
+            try:
+                wanted = set(boards_named(self._site, wishes.names, whole_machines=True))
+            except NoBoardError as error:
+                return Answer(REFUSED, str(error))
+            found = [one for one in found if one.key in wanted]
+        lines = [Line(_sentence(one), _about(one)) for one in found]
+        return Answer(DONE, f"there is something to say of {counted(len(found), 'board')}", lines)
+
+    async def _drain(self, arguments: Mapping[str, object], by: str) -> Answer:
+        wishes = msgspec.convert(arguments, Out)
+
+        async def drain(keys: Sequence[BoardKey]) -> Answer:
+            await self._do(Drain(keys, wishes.reason, by))
+            return self._answer(keys, f"{there_are(len(keys), 'board')} drained")
+
+        return await self._with_boards(wishes, drain)
+
+    async def _out(self, arguments: Mapping[str, object], by: str) -> Answer:
+        wishes = msgspec.convert(arguments, Out)
+
+        async def take_out(keys: Sequence[BoardKey]) -> Answer:
+            jobs = sorted({holder for key in keys if (holder := self._site.boards.holder(key)) is not None})
+            if jobs and not wishes.now:
+                return Answer(
+                    WOULD_MOVE_JOBS,
+                    f"nothing is changed: {counted(len(jobs), 'job')} would lose boards; drain the boards to let "
+                    "what runs there end first, or have it moved at once with --now",
+                    [self._outlook(job) for job in jobs],
+                )
+            moved = await self._do(Drain(keys, wishes.reason, by, moves_jobs=True))
+            ended = f"; {there_are(len(moved), 'job')} moved" if moved else ""
+            out = f"{there_are(len(keys), 'board')} out of service{ended}"
+            return self._answer(keys, out, [self._fate(job) for job in moved])
+
+        return await self._with_boards(wishes, take_out)
+
+    async def _back(self, arguments: Mapping[str, object], by: str) -> Answer:
+        wishes = msgspec.convert(arguments, Boards)
+
+        async def put_back(keys: Sequence[BoardKey]) -> Answer:
+            await self._do(PutBack(keys, by))
+            return self._answer(keys, f"{there_are(len(keys), 'board')} put back")
+
+        return await self._with_boards(wishes, put_back)
+
+    async def _clear_reports(self, arguments: Mapping[str, object], by: str) -> Answer:
+        wishes = msgspec.convert(arguments, Boards)
+
+        async def clear(keys: Sequence[BoardKey]) -> Answer:
+            reported = self._site.reported()
+            aside = self._site.boards.objections
+            before = [key for key in keys if key in reported or Objection.REPORTED in aside(key)]
+            await self._do(ClearReports(keys, by))
+            return self._answer(before, f"no report of {counted(len(keys), 'board')} counts any more")
+
+        return await self._with_boards(wishes, clear, whole_machines=True)
+
+    # Parts of the above
+
+    async def _with_boards(
+        self,
+        wishes: Boards,
+        action: Callable[[Sequence[BoardKey]], Awaitable[Answer]],
+        *,
+        whole_machines: bool = False,
+    ) -> Answer:
+        try:
+            return await action(boards_named(self._site, wishes.names, whole_machines=whole_machines))
+        except (NoBoardError, RefusedError, EngineFailedError) as error:
+            return Answer(REFUSED, str(error))
+
+    async def _do(self, command: Command[T]) -> T:
+        """Have it done, and wait until it is on disk.
+
+        Raises:
+            RefusedError: It is not done, or not on disk.
+            EngineFailedError: The engine failed.
+        """
+        value = self._engine.do(command, "").value
+        # Also where it changes nothing: what somebody else said just now may be what is told.
+        recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def tell(is_recorded: bool) -> None:
+            if not recorded.done():
+                recorded.set_result(is_recorded)
+
+        self._engine.when_recorded(tell)
+        if not await recorded:
+            raise RefusedError("the server stops before this was recorded; say it again to the next")
+        return value
+
+    def _answer(self, keys: Iterable[BoardKey], text: str, lines: Sequence[Line] = ()) -> Answer:
+        at = moment(self._engine.clock)
+        now = [notable(self._site, key, at) for key in keys]
+        return Answer(DONE, text, [*lines, *(Line(_sentence(one), _about(one)) for one in now)])
+
+    def _outlook(self, number: int) -> Line:
+        """Say what would become of a job that lost its boards."""
+        record = self._site.jobs[number].record
+        boards = 0 if record.allocation is None else len(record.allocation.boards)
+        lonely = isinstance(record.request.shape, BoardAt)
+        then = "wait until that one is back" if lonely else "get others, or wait for them"
+        text = f"job {number} of {record.owner} would lose its {counted(boards, 'board')} and {then}"
+        return Line(text, {"kind": "job", "job": number, "owner": record.owner})
+
+    def _fate(self, number: int) -> Line:
+        """Say what has become of a job that has lost its boards."""
+        job = self._site.jobs.get(number)
+        if job is None:
+            return Line(f"job {number} has ended", {"kind": "job", "job": number})
+        waiting = self._site.waiting(number)
+        now = "has others now." if waiting is None else f"waits for others. {waiting.sentence}"
+        about = {"kind": "job", "job": number, "owner": job.record.owner}
+        return Line(f"job {number} of {job.record.owner} has lost its boards and {now}", about)
+
+
+def _sentence(one: Notable) -> str:
+    said = []
+    if one.drained is not None:
+        since = date_and_time(one.drained.since)
+        said.append(f"drained by {one.drained.by} since {since}: {one.drained.why}")
+    if one.fault is not None:
+        then = "being tested" if one.doing == "testing" else "set aside"
+        if one.job is not None:
+            then = "to be tested when its job gives it back"
+        until = "" if one.until is None else f" until {date_and_time(one.until)}"
+        said.append(f"{then}{until}: {one.fault}")
+    if one.reports:
+        said.append(f"reported by {counted(one.reports, 'host')}")
+    if one.silent is not None:
+        said.append(f"in a frame whose BMP does not answer: {one.silent}")
+    if one.place is None:
+        said.append("configured no more")
+    if one.job is not None:
+        said.append(f"job {one.job} of {one.owner} has it")
+    return f"{one.key.machine} {one.key.board}: {'; '.join(said) or 'in service'}"
+
+
+def _about(one: Notable) -> dict[str, object]:
+    drained = None
+    if one.drained is not None:
+        drained = {"reason": one.drained.why, "by": one.drained.by, "since": one.drained.since}
+    return {
+        "kind": "board",
+        "machine": one.key.machine,
+        "board": list(one.key.board),
+        "physical": None if one.place is None else list(one.place),
+        "address": one.address,
+        "state": one.doing,
+        "job": one.job,
+        "owner": one.owner,
+        "drained": drained,
+        "set_aside": one.fault,
+        "until": one.until,
+        "reports": one.reports,
+        "silent": one.silent,
+    }

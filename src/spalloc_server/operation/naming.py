@@ -1,0 +1,140 @@
+# How an administrator names boards: by coordinate, by place, by address, or a whole frame at once.
+#
+# What is done with them stands in board_words.py.
+"""Names of boards."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.questions import SiteView, board_with_address
+from spalloc_server.core.whereis import board_at
+from spinnaker.geometry import Board
+from spinnaker.places import Frame, Place
+
+_COORDINATE = re.compile(r"\(?\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)?")
+_MOST_NAMED = 20
+
+
+class NoBoardError(Exception):
+    """No board is meant by what was written; the message says what would be one."""
+
+
+class Names(NamedTuple):
+    """What was written of boards."""
+
+    words: Sequence[str] = ()
+    """Names of machines, each for the coordinates behind it; coordinates; addresses."""
+    physical: Sequence[tuple[str, int, int, int]] = ()
+    """Machine, cabinet, frame and board."""
+    frames: Sequence[tuple[str, int, int]] = ()
+    """Machine, cabinet and frame: all boards in it."""
+
+
+def boards_named(site: SiteView, names: Names, *, whole_machines: bool = False) -> list[BoardKey]:
+    """Return the boards that are meant, each once, in the order in which they were written.
+
+    Args:
+        site: Where they are.
+        names: What was written.
+        whole_machines: Whether a machine's name alone means all its boards.
+
+    Raises:
+        NoBoardError: There is no such board, or nothing was written.
+    """
+    keys: dict[BoardKey, None] = {}
+    machine: Machine | None = None
+    of_it = 0
+    for word in names.words:
+        if word in site.machines:
+            keys.update(dict.fromkeys(_all_of(machine, of_it, whole_machines=whole_machines)))
+            machine, of_it = site.machines[word], 0
+        elif match := _COORDINATE.fullmatch(word.strip()):
+            x, y, z = map(int, match.groups())
+            keys[_board(site, machine, Board(x, y, z))] = None
+            of_it += 1
+        else:
+            keys[_with_address(site, word)] = None
+    keys.update(dict.fromkeys(_all_of(machine, of_it, whole_machines=whole_machines)))
+    for name, *place in names.physical:
+        keys[_at(_machine(site, name), Place(*place))] = None
+    for name, *frame in names.frames:
+        keys.update(dict.fromkeys(_in_frame(_machine(site, name), Frame(*frame))))
+    if not keys:
+        raise NoBoardError(f"no board is named; {_HOW}")
+    return list(keys)
+
+
+_HOW = (
+    "name boards as MACHINE X,Y,Z, by their address, with --physical MACHINE CABINET FRAME BOARD, or all of a frame "
+    "with --frame MACHINE CABINET FRAME"
+)
+
+
+def _all_of(machine: Machine | None, named: int, *, whole_machines: bool) -> Iterable[BoardKey]:
+    """Return all boards of a machine none of whose boards was named behind it."""
+    if machine is None or named:
+        return ()
+    if not whole_machines:
+        raise NoBoardError(
+            f"machine {machine.name} is named without a board: write {machine.name} X,Y,Z, or --frame {machine.name} "
+            "CABINET FRAME"
+        )
+    return [BoardKey(machine.name, board) for board in sorted(machine.places)]
+
+
+def _machine(site: SiteView, name: str) -> Machine:
+    machine = site.machines.get(name)
+    if machine is None:
+        raise NoBoardError(f"there is no machine {name[:60]!r}; {_machines(site)}")
+    return machine
+
+
+def _machines(site: SiteView) -> str:
+    if not site.machines:
+        return "there are no machines"
+    some = list(site.machines)[:_MOST_NAMED]
+    others = f" and {len(site.machines) - len(some)} more" if len(site.machines) > len(some) else ""
+    return f"the site has {', '.join(some)}{others}"
+
+
+def _board(site: SiteView, machine: Machine | None, board: Board) -> BoardKey:
+    if machine is None:
+        if len(site.machines) != 1:
+            coordinate = ",".join(map(str, board))
+            raise NoBoardError(f"write the machine before {coordinate}; {_machines(site)}")
+        (machine,) = site.machines.values()
+    if board in machine.places:
+        return BoardKey(machine.name, board)
+    if board in machine.dead_boards:
+        raise NoBoardError(
+            f"board {board} of machine {machine.name} is configured as dead: to have it in service, take it out of "
+            "dead_boards and reload"
+        )
+    raise NoBoardError(f"machine {machine.name} has no board {board}: it has {machine.size} triads")
+
+
+def _with_address(site: SiteView, word: str) -> BoardKey:
+    key = board_with_address(site, word)
+    if key is None:
+        raise NoBoardError(
+            f"{word[:60]!r} is no machine, coordinate or board's address; {_machines(site)}; {_HOW}"
+        )
+    return key
+
+
+def _at(machine: Machine, place: Place) -> BoardKey:
+    board = board_at(machine, place)
+    if board is None:
+        raise NoBoardError(f"no live board of machine {machine.name} stands at {place}")
+    return BoardKey(machine.name, board)
+
+
+def _in_frame(machine: Machine, frame: Frame) -> list[BoardKey]:
+    boards = machine.in_frame(frame)
+    if not boards:
+        known = "; ".join(str(one) for one in sorted(machine.bmps)[:_MOST_NAMED])
+        raise NoBoardError(f"machine {machine.name} has no live boards in {frame}; it has {known}")
+    return [BoardKey(machine.name, board) for board in sorted(boards)]

@@ -1,0 +1,213 @@
+# The `spalloc-server boards` command: an administrator's words about boards, to the running server.
+#
+# What they do is decided by the server, in core/administration.py; how boards are named, in operation/naming.py.
+"""Look at boards, take them out of service, and put them back."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spalloc_client.scripts.outcome import SERVER_TROUBLE, SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.showing import json_line
+from spalloc_client.scripts.wording import local_time
+from spalloc_client.terminal.console import output
+from spalloc_client.terminal.table import Cell, table
+from spalloc_client.terminal.text import Text, printable
+from spalloc_server.config.document import load
+from spalloc_server.config.mistakes import ConfigurationError
+from spalloc_server.operation.control.client import NoAnswerError, ask
+from spalloc_server.operation.control.protocol import Request
+from spalloc_server.parsing import Parser
+from spalloc_server.scripts.asking import ask_and_show
+
+COMMAND = "spalloc-server boards"
+OF_THE_SERVICE = Path("/run/spalloc/control")
+"""Where the service listens, as its unit says."""
+
+_WORDS = {
+    "list": "show every board of which there is something to say",
+    "drain": "give boards to no job from now on; a job that has one keeps it to its end",
+    "out": "the same at once: refused where jobs have boards, unless --now says that these get others, or wait",
+    "back": "put boards back in service; those that are set aside are tested first, now",
+    "clear-reports": "forget users' reports of boards, or of a whole machine; what is set aside for them is tested now",
+}
+_BOARD = (
+    "MACHINE X,Y,Z (more coordinates may follow; a site's only machine needs no name), or a board's address"
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return 0 if what was asked for is done."""
+    at = next((index for index, word in enumerate(argv) if word in _WORDS), None)
+    parser = _parser()
+    if at is None:
+        parser.parse_known_args(argv)
+        parser.error(f"say what to do: one of {', '.join(_WORDS)}")
+    before = parser.parse_intermixed_args([*argv[:at], argv[at]])
+    word = argv[at]
+    arguments = _parser_of(word).parse_intermixed_args(list(argv[at + 1 :]))
+    socket = arguments.socket or before.socket
+    if socket is not None and before.configuration is not None:
+        parser.error("CONFIG.toml and --socket both say where the server listens: give one of them")
+    if socket is None:
+        socket = OF_THE_SERVICE
+        if before.configuration is not None:
+            try:
+                socket = load(before.configuration).control_socket
+            except ConfigurationError as error:
+                print(error, file=sys.stderr)
+                print("the server was not asked; name its socket with --socket FILE", file=sys.stderr)
+                return 1
+    request = Request(f"boards.{word}", _wishes(arguments))
+    if word == "list":
+        return _list(socket, request, as_json=arguments.json)
+    return ask_and_show(COMMAND, socket, request)
+
+
+def _parser() -> Parser:
+    """Return the parser of what comes before the word, and of the word."""
+    parser = Parser(
+        prog=COMMAND,
+        usage=f"{COMMAND} [-h] [CONFIG.toml | --socket FILE] WORD [BOARD ...]",
+        description="Look at boards of the running server, take them out of service, and put them back.",
+        epilog="\n".join(
+            [
+                "words, each with its own --help:",
+                *(f"  {word:13}  {meaning}" for word, meaning in _WORDS.items()),
+                "",
+                "It outlives the server, and is in its log with who said it. Exit status: 0 if it is done, 3 if it is",
+                "not because jobs would lose boards, 1 if it is not for another reason.",
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "configuration",
+        type=Path,
+        nargs="?",
+        metavar="CONFIG.toml",
+        help=f"the configuration of the server, which says where it listens (default: {OF_THE_SERVICE})",
+    )
+    parser.add_argument(
+        "--socket", type=Path, metavar="FILE", help="where it listens, as the log of its start names it"
+    )
+    parser.add_argument("word", metavar="WORD", help="what to do, see below")
+    return parser
+
+
+def _parser_of(word: str) -> Parser:
+    """Return the parser of what comes behind a word."""
+    of = "machines or boards (default: all)" if word == "list" else _BOARD
+    parser = Parser(prog=f"{COMMAND} {word}", description=_description(word))
+    parser.add_argument("boards", nargs="*", metavar="BOARD", help=of)
+    parser.add_argument(
+        "--physical",
+        "-p",
+        nargs=4,
+        action="append",
+        default=[],
+        metavar=("MACHINE", "CABINET", "FRAME", "BOARD"),
+        help="a board by where it stands",
+    )
+    parser.add_argument(
+        "--frame",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("MACHINE", "CABINET", "FRAME"),
+        help="all boards of a frame",
+    )
+    parser.add_argument("--socket", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    if word in ("drain", "out"):
+        parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for users to read, too")
+    if word == "out":
+        parser.add_argument("--now", action="store_true", help="also if jobs lose their boards")
+    if word == "list":
+        parser.add_argument("--json", action="store_true", help="write one JSON object instead of a table")
+    return parser
+
+
+def _description(word: str) -> str:
+    meaning = _WORDS[word].replace("the same", "give boards to no job from now on,")
+    return f"{meaning[0].upper()}{meaning[1:]}."
+
+
+def _wishes(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return a word's arguments as the server takes them."""
+    wishes: dict[str, object] = {
+        "boards": arguments.boards,
+        "physical": [[words[0], *map(_number, words[1:])] for words in arguments.physical],
+        "frames": [[words[0], *map(_number, words[1:])] for words in arguments.frame],
+    }
+    if "reason" in arguments:
+        wishes["reason"] = arguments.reason
+    if "now" in arguments:
+        wishes["now"] = arguments.now
+    return wishes
+
+
+def _number(word: str) -> int:
+    try:
+        return int(word.strip().removesuffix(","))
+    except ValueError:
+        raise CommandError(USAGE, f"{word!r} is not a whole number") from None
+
+
+def _list(socket: Path, request: Request, *, as_json: bool) -> int:
+    boards: list[Mapping[str, Any]] = []
+    try:
+        for line, status in ask(socket, request):
+            if status is None:
+                boards.append(line.about)
+            elif status:
+                raise CommandError(status, line.text)
+    except NoAnswerError as error:
+        raise CommandError(SERVER_TROUBLE, str(error)) from error
+    if as_json:
+        output().print([json_line({"boards": [_without_kind(board) for board in boards]})])
+    elif boards:
+        output().print(_table(boards))
+    else:
+        output().print(["nothing speaks against any of these boards"])
+    return SUCCESS
+
+
+def _without_kind(board: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in board.items() if name != "kind"}
+
+
+def _table(boards: Sequence[Mapping[str, Any]]) -> list[Text]:
+    headings = ["Machine", "Board", "Is", "Job", "Since", "Until", "Reports", "By", "Why"]
+    rows: list[list[Cell]] = []
+    for board in boards:
+        x, y, z = board["board"]
+        drained = board["drained"] or {"reason": None, "by": "", "since": None}
+        whys = [drained["reason"], board["set_aside"], board["silent"]]
+        rows.append(
+            [
+                printable(board["machine"]),
+                f"({x}, {y}, {z})",
+                _kinds(board),
+                board["job"] or "",
+                local_time(drained["since"]),
+                local_time(board["until"]),
+                board["reports"] or "",
+                printable(drained["by"]),
+                printable("; ".join(why for why in whys if why)),
+            ]
+        )
+    return table(headings, rows)
+
+
+def _kinds(board: Mapping[str, Any]) -> str:
+    """Return what speaks against a board, in short."""
+    kinds = {
+        "drained": board["drained"],
+        "to be tested" if board["job"] else "set aside": board["set_aside"],
+        "silent": board["silent"],
+        "reported": board["reports"],
+        "configured no more": board["physical"] is None,
+    }
+    return ", ".join(kind for kind, is_so in kinds.items() if is_so)

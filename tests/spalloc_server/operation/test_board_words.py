@@ -1,0 +1,94 @@
+# What an administrator's words about boards are answered, and when: in simulated time, with a disk that takes a while.
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from spalloc_server.operation.board_words import BoardWords
+from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer
+from tests.spalloc_server.fronts.v1.simulated import SimulatedFront, simulated_front
+
+FAN = {"boards": ["m", "0,0,1"], "reason": "a fan"}
+
+
+def say(front: SimulatedFront, word: str, arguments: dict[str, object]) -> Callable[[], Answer | None]:
+    """Have an administrator say something; return what tells the answer, None as long as there is none."""
+    answers: list[Answer] = []
+
+    async def hear() -> None:
+        answers.append(await BoardWords(front.engine).commands[f"boards.{word}"](arguments, "jane"))
+
+    front.server.enter(lambda: front.server.start(hear()) and None)
+    return lambda: answers[0] if answers else None
+
+
+def answer(front: SimulatedFront, word: str, arguments: dict[str, object]) -> Answer:
+    told = say(front, word, arguments)
+    front.pass_time()
+    found = told()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("word", ["drain", "out", "back"])
+def test_a_word_about_a_board_is_answered_once_it_is_on_disk_also_if_somebody_else_said_the_same(
+    word: str,
+) -> None:
+    with simulated_front() as front:
+        if word == "back":
+            answer(front, "drain", FAN)
+        front.server.slowness = 10.0
+        arguments = {"boards": FAN["boards"]} if word == "back" else FAN
+        first, second = say(front, word, arguments), say(front, word, arguments)
+        front.pass_time(5.0)
+        assert first() is None
+        assert second() is None
+        front.pass_time(30.0)
+        for told in (first(), second()):
+            assert told is not None
+            assert told.status == DONE
+        records = front.store.recall(ended_limit=1).boards
+        said_by = [record.drained and record.drained.by for record in records.values()]
+        assert said_by == ([] if word == "back" else ["jane"])
+
+
+def test_a_job_that_is_moved_for_a_board_that_is_taken_out_is_told_with_what_became_of_it() -> None:
+    with simulated_front() as front:
+        peer = front.connect()
+        job = front.call(peer, "create_job", 0, 0, 1, owner="joe", keepalive=None)
+        front.pass_time()
+        refused = answer(front, "out", FAN)
+        assert refused.status == 3
+        (line,) = refused.lines
+        assert line.text == f"job {job} of joe would lose its 1 board and wait until that one is back"
+        taken = answer(front, "out", {**FAN, "now": True})
+        assert taken.text == "1 board is out of service; 1 job is moved"
+        moved, board = taken.lines
+        assert moved.text.startswith(
+            f"job {job} of joe has lost its boards and waits for others. Number 1 of 1 in"
+        )
+        assert (
+            "it needs board (0, 0, 1): on m it is set aside, and goes to no job until it is put back."
+            in moved.text
+        )
+        assert board.about["job"] is None
+        back = answer(front, "back", {"boards": ["0,0,1"]})
+        assert back.lines[0].about["drained"] is None
+        assert back.lines[0].about["job"] == job
+
+
+def test_nothing_is_said_to_be_done_while_records_can_not_be_written() -> None:
+    with simulated_front() as front:
+        front.engine.trouble = "the disk is full"
+        refused = answer(front, "drain", FAN)
+        assert refused.status == REFUSED
+        assert "takes no changes for now, try again later: the disk is full" in refused.text
+        assert not front.engine.site.boards.all_drained()
+
+
+def test_arguments_that_are_none_are_told() -> None:
+    with simulated_front() as front:
+        for arguments in ({"boards": 3}, {"colour": "red"}, {"frames": [["m", "0"]]}):
+            with pytest.raises(ValueError, match=r"\$|colour"):
+                asyncio.run(BoardWords(front.engine).commands["boards.list"](arguments, "jane"))  # type: ignore[arg-type]
