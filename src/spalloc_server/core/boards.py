@@ -116,6 +116,10 @@ class BoardsView:
         of = self._objections.get(key)
         return None if of is None else of.drained
 
+    def all_drained(self) -> dict[BoardKey, Drained]:
+        """Return the boards that an administrator keeps from jobs, each with what was said."""
+        return {key: of.drained for key, of in self._objections.items() if of.drained is not None}
+
     def record(self, key: BoardKey, *, owed_off: bool) -> BoardRecord:
         """Return what is to be recorded of a board that may be on, or must pass a test."""
         of = self._objections.get(key)

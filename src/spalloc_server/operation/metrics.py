@@ -56,6 +56,14 @@ class SiteCollector(Collector):
             for condition in Condition:
                 boards.add_metric([machine, condition.value], counts[condition])
         yield boards
+        drained = GaugeMetricFamily(
+            "spalloc_board_drained_since_seconds",
+            "Since when an administrator keeps a board from jobs, in seconds of Unix time.",
+            labels=["machine", "board", "reason"],
+        )
+        for key, word in sorted(site.boards.all_drained().items()):
+            drained.add_metric([key.machine, str(key.board), word.why], word.since)
+        yield drained
         yield GaugeMetricFamily(
             "spalloc_silent_bmps", "Frames whose BMP does not answer.", len(site.boards.silent.why)
         )

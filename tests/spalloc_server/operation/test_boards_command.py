@@ -4,6 +4,8 @@ import getpass
 import json
 import signal
 import subprocess
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +127,21 @@ def test_boards_with_jobs_are_taken_out_only_if_it_is_said_that_jobs_may_lose_th
         assert len(listed(site)) == 6
         assert boards(site, "back", "--frame", "a", "0", "0").returncode == 0
         assert listed(site) == []
+
+
+def test_metrics_tell_drained_boards_with_their_reason(machines: list[Machine], site: Path) -> None:
+    write(site, machines, "[metrics]\nport = 0\n")
+    with spalloc_server([str(site)]) as running:
+        before = time.time()
+        assert boards(site, "drain", "a", "0,0,2", "--reason", 'a "loose" cable').returncode == 0
+        with urllib.request.urlopen(f"http://127.0.0.1:{running.before['metrics']}/metrics") as page:
+            lines = page.read().decode().splitlines()
+        assert 'spalloc_boards{condition="drained",machine="a"} 1.0' in lines
+        told = (
+            'spalloc_board_drained_since_seconds{board="(0, 0, 2)",machine="a",reason="a \\"loose\\" cable"} '
+        )
+        (line,) = [line for line in lines if line.startswith(told)]
+        assert before - 1 <= float(line.removeprefix(told)) <= time.time()
 
 
 def test_reports_are_cleared(site: Path) -> None:
