@@ -1,4 +1,5 @@
-# The administrator in the simulated world: changes the configuration under a running server, and starts it afresh.
+# The administrator in the simulated world: changes the configuration under a running server, starts it afresh, takes
+# boards out and puts them back.
 #
 # What may follow from that for jobs is checked in invariants.py.
 """A simulated administrator."""
@@ -8,6 +9,8 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
+from spalloc_server.core.administration import ClearReports, Drain, PutBack
+from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.machine import Machine
 from spinnaker.geometry import Board, BoardLink, Link, neighbour
 from tests.simulation.world import World
@@ -19,14 +22,28 @@ COLD_STARTS = 0.15
 class Administrator:
     """Whoever writes the configuration."""
 
-    def __init__(self, world: World, machine: Machine, reload: Callable[[], None]) -> None:
-        """Begin with one whole machine; `reload` has the server read what has changed."""
+    def __init__(
+        self,
+        world: World,
+        machine: Machine,
+        reload: Callable[[], None],
+        say: Callable[[Drain | PutBack | ClearReports], None],
+    ) -> None:
+        """Begin with one whole machine.
+
+        Args:
+            world: Where everything happens.
+            machine: The machine.
+            reload: Has the server read what has changed.
+            say: Has the server do something with boards, if it is there.
+        """
         self.machines: tuple[Machine, ...] = (machine,)
         """What the configuration says now."""
         self.taken_out: set[Board] = set()
         """Boards that were out of service at any time: jobs that had one may have been ended for that."""
         self._whole = machine
         self._reload = reload
+        self._say = say
         self._world = world
         self._dice = world.dice("administrator")
 
@@ -36,6 +53,11 @@ class Administrator:
         if dice.random() < 0.3:
             for _ in range(dice.choice((1, 2, 4))):
                 self._world.after(dice.uniform(0, seconds), partial(self._change, dice))
+        # Dice of their own, so that what else happens to a site is as it was.
+        dice = self._world.dice("caretaker")
+        if dice.random() < 0.4:
+            for _ in range(dice.choice((1, 2, 4, 8))):
+                self._world.after(dice.uniform(0, seconds), partial(self._care, dice))
 
     def wants_cold_start(self) -> bool:
         """Decide whether the next start is to forget all jobs."""
@@ -45,6 +67,21 @@ class Administrator:
         """Have the whole machine in service again."""
         self.machines = (self._whole,)
         self._reload()
+
+    def _care(self, dice: Random) -> None:
+        """Say something about some boards."""
+        boards = sorted(self._whole.places)
+        some = dice.sample(boards, dice.choice((1, 1, 2, len(boards) // 2)))
+        keys = [BoardKey(self._whole.name, board) for board in some]
+        match dice.choice(("drain", "drain", "out", "back", "clear")):
+            case "drain":
+                self._say(Drain(keys, "a fan", "jane"))
+            case "out":
+                self._say(Drain(keys, "smoke", "jane", moves_jobs=True))
+            case "back":
+                self._say(PutBack(keys, "jane"))
+            case "clear":
+                self._say(ClearReports(keys, "jane"))
 
     def _change(self, dice: Random) -> None:
         whole = self._whole

@@ -49,6 +49,7 @@ class Watch:
         self.looks += 1
         core = engine.site
         check_holders(site, core)
+        check_drained(site, core)
         self._check_ready(core)
         if engine is not self._engine:
             self._engine = engine
@@ -111,6 +112,17 @@ def check_holders(site: SimulatedSite, core: Site) -> None:
     assert not care & holder.keys(), f"boards {care & holder.keys()} are in care, and jobs have them"
 
 
+def check_drained(site: SimulatedSite, core: Site) -> None:
+    """A board that is drained stays so until it is put back, and goes to no job but keeps the one that it had."""
+    for board, job in site.promises.drained.items():
+        key = BoardKey("m", board)
+        assert core.boards.drained(key) is not None, (
+            f"board {board} was drained, acknowledged, and is so no more"
+        )
+        holder = core.boards.holder(key)
+        assert holder is None or holder == job, f"board {board} is drained, and job {holder} got it"
+
+
 def check_ready(site: SimulatedSite, job: int, boards: frozenset[Board], *, on: bool) -> None:
     for board in boards:
         if not site.is_excused(board):
@@ -148,7 +160,8 @@ def is_at_rest(site: SimulatedSite) -> bool:
     settled = all(
         job.record.allocation is None or job.record.state is JobState.ready for job in core.jobs.values()
     )
-    return settled and not boards_in_care(core) and not core.boards.silent.why and not site.has_excuses
+    out = core.boards.silent.why or core.boards.all_drained()
+    return settled and not boards_in_care(core) and not out and not site.has_excuses
 
 
 def check_rest(site: SimulatedSite) -> None:

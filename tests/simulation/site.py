@@ -13,6 +13,8 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
+from spalloc_server.core.administration import ClearReports, Drain, PutBack
+from spalloc_server.core.commands import RefusedError as NotDoneError
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
@@ -77,6 +79,8 @@ class Promises:
     destroyed: set[int] = dataclasses.field(default_factory=set)
     maybe_destroyed: set[int] = dataclasses.field(default_factory=set)
     """Jobs that a client asked to be destroyed, or that nobody keeps alive any more: they may end at any time."""
+    drained: dict[Board, int | None] = dataclasses.field(default_factory=dict)
+    """Boards that go to no job until they are put back, each with the job that may have it still."""
     deserted: set[int] = dataclasses.field(default_factory=set)
     """Jobs with a keepalive that nobody keeps alive any more: they must end."""
 
@@ -102,6 +106,8 @@ class SimulatedSite:
         self._agenda_planned: float | None = None
         self.stirred: set[Board] = set()
         """Boards that were switched, or whose links were, since somebody last looked."""
+        self._latest_words: dict[Board, Drain | PutBack] = {}
+        """What the administrator said last of each board."""
         self._excuses: dict[Board, float] = {}
         """Until when boards may not be as ordered, because something that came late has changed them."""
         self._last_trouble = 0.0
@@ -171,7 +177,7 @@ class SimulatedSite:
             bmp_check_seconds=dice.choice((5.0, 30.0)),
         )
         self._bmp_of: dict[Frame, Socket] = dict(addresses.bmps)
-        self.administrator = Administrator(self.world, self.machine, self._reload)
+        self.administrator = Administrator(self.world, self.machine, self._reload, self._say)
 
     def _watch(self, board: Board) -> None:
         virtual = self.hardware.board(board)
@@ -326,6 +332,48 @@ class SimulatedSite:
         self._note_trouble()
         self.server.enter(self.engine.reconfigure, self.administrator.machines)
 
+    def _say(self, word: Drain | PutBack | ClearReports) -> None:
+        """Have an administrator's word come over the control socket, if the server is there."""
+        if self.server is not None and self.server.alive and self.engine is not None and not self.stopping:
+            self.server.enter(self._hear, word)
+
+    def _hear(self, word: Drain | PutBack | ClearReports) -> None:
+        engine = self.engine
+        if engine is None:
+            return
+        core = engine.site
+        keys = [key for key in word.boards if core.boards.knows(key)]
+        if isinstance(word, PutBack):
+            for key in keys:
+                self.promises.drained.pop(key.board, None)
+        if not isinstance(word, ClearReports):
+            self._latest_words.update({key.board: word for key in keys})
+        try:
+            engine.do(dataclasses.replace(word, boards=keys), "")
+        except NotDoneError:
+            self.happened["administrator refused"] += 1
+            return
+        self.happened["out" if isinstance(word, Drain) and word.moves_jobs else type(word).__name__] += 1
+        if isinstance(word, Drain):
+            holders = {key.board: core.boards.holder(key) for key in keys}
+            engine.when_recorded(lambda recorded: self._promise(word, holders) if recorded else None)
+
+    def _promise(self, word: Drain, holders: dict[Board, int | None]) -> None:
+        """Note that boards are drained, but for those of which something else was said since."""
+        for board, holder in holders.items():
+            if self._latest_words[board] is word:
+                self.promises.drained[board] = holder
+
+    def _put_all_back(self) -> None:
+        """Have all boards put back, as soon as the server is there and takes it."""
+        engine = self.engine
+        if engine is not None and not self.stopping:
+            drained = engine.site.boards.all_drained()
+            if not drained:
+                return
+            self._say(PutBack(sorted(drained), "jane"))
+        self.world.after(1.0, self._put_all_back)
+
     def _died(self) -> None:
         self.engine = self.front = None
 
@@ -457,6 +505,7 @@ class SimulatedSite:
         self.database.fault = None
         self.disk.before_each = lambda: None
         self.administrator.restore()
+        self._put_all_back()
 
     def _crash_at(self, operation: int, power_loss: bool) -> None:
         """Crash just before the disk is changed for the n-th time from now."""

@@ -69,6 +69,10 @@ def test_stories_have_every_misfortune_in_them() -> None:
         "server failed",
         "pause",
         "keeper died",
+        "Drain",
+        "out",
+        "PutBack",
+        "ClearReports",
     ):
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
 
