@@ -677,7 +677,7 @@ class Engine:
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
         """Pass on to the site that a frame's BMP is silent, or with None that it answers again."""
         with self._deciding():
-            self._site.frame_silent(machine, frame, why)
+            self._site.frame_silent(machine, frame, why, moment(self.clock))
             self._take_effects()
         self.event()
 

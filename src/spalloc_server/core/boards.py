@@ -116,6 +116,12 @@ class BoardsView:
         of = self._objections.get(key)
         return None if of is None else of.drained
 
+    def since(self, key: BoardKey, *objections: Objection) -> float | None:
+        """Return when the first of such objections to a board began, in Unix time; None if that is not known."""
+        of = self._objections.get(key)
+        found = {} if of is None else of.since
+        return min((found[one] for one in objections if one in found), default=None)
+
     def all_drained(self) -> dict[BoardKey, Drained]:
         """Return the boards that an administrator keeps from jobs, each with what was said."""
         return {key: of.drained for key, of in self._objections.items() if of.drained is not None}
@@ -125,7 +131,7 @@ class BoardsView:
         of = self._objections.get(key)
         if of is None:
             return BoardRecord(owed_off)
-        return BoardRecord(owed_off, of.fault, of.rest_seconds, of.drained)
+        return BoardRecord(owed_off, of.fault, of.rest_seconds, of.drained, of.fault_since)
 
     def lasting_record(self, key: BoardKey) -> BoardRecord | None:
         """Return what is to be recorded of a board that is off and well, or a job's; None for nothing."""

@@ -27,6 +27,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, about_boa
 from spalloc_server.core.power import PowerOrder, all_links
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.timers import Timers
+from spalloc_server.moment import Moment
 from spinnaker.geometry import Board
 
 _PERHAPS_ON = BoardRecord(owed_off=True)
@@ -78,7 +79,7 @@ class Care:
         """Return when `tick` has something to do, or None."""
         return self._timers.next()
 
-    def power_done(self, number: int, failed: Mapping[Board, str], now: float) -> bool:
+    def power_done(self, number: int, failed: Mapping[Board, str], at: Moment) -> bool:
         """Take the hardware's answer to an order; return False if the order was not given from here."""
         try:
             order = self._orders.pop(number)
@@ -89,7 +90,7 @@ class Care:
             for key in keys:
                 of = self._boards.against(key)
                 if key.board in failed:
-                    of.fail(failed[key.board])
+                    of.fail(failed[key.board], at.wall)
                 else:
                     # One that users reported while it was tested must rest, however well it does in the test.
                     of.proven = of.rest_seconds is None
@@ -99,8 +100,8 @@ class Care:
         again = [key for key in keys if key in order.strayed and key.board not in failed]
         if bad or again:
             keys = [key for key in keys if key.board not in failed and key not in order.strayed]
-        self._are_off(keys, now)
-        self._stay_on(bad, failed, now)
+        self._are_off(keys, at.now)
+        self._stay_on(bad, failed, at)
         self.switch_off(again, BoardHappening.STRAYED)
         return True
 
@@ -207,12 +208,12 @@ class Care:
             self._scheduler.release(machine, boards, 0.0)
             self.findings.machines.add(machine)
 
-    def _stay_on(self, keys: Collection[BoardKey], failed: Mapping[Board, str], now: float) -> None:
+    def _stay_on(self, keys: Collection[BoardKey], failed: Mapping[Board, str], at: Moment) -> None:
         for key in keys:
             of = self._boards.against(key)
-            of.fail(failed[key.board])
+            of.fail(failed[key.board], at.wall)
             self._record(key, owed_off=True)
-            until = now + of.retry_after(self._machines[key.machine].board_retry_seconds)
+            until = at.now + of.retry_after(self._machines[key.machine].board_retry_seconds)
             self._boards.become([key], BoardHappening.STAYED_ON, StayingOn(until))
             self.wake([key], until)
             self.findings.notices.append(

@@ -32,6 +32,8 @@ class BoardRecord:
     """How long it is left alone before it is tried, where that does not follow from its failures."""
     drained: Drained | None = None
     """An administrator's word that it goes to no job; None if there is none."""
+    aside_since: float | None = None
+    """When `aside` began, in seconds of Unix time; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

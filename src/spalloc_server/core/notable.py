@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from spalloc_server.core.board_life import LOST, Objection, Resting, StayingOn, in_words
+from spalloc_server.core.board_life import CURED_BY_A_TEST, LOST, Objection, Resting, StayingOn, in_words
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.questions import SiteView
@@ -30,12 +30,15 @@ class Notable:
     drained: Drained | None
     fault: str | None
     """Why it must pass a test, once no job has it."""
+    fault_since: float | None
+    """Since when, in seconds of Unix time; None if that is not known."""
     until: float | None
     """When it is tried again, in seconds of Unix time; None if it does not rest, or rests until it is put back."""
     reports: int
     """How many hosts have reported it, as long as it is not set aside for that."""
     silent: str | None
     """How its frame's BMP is silent."""
+    silent_since: float | None
 
 
 def notable_boards(site: SiteView, at: Moment) -> list[Notable]:
@@ -61,7 +64,9 @@ def notable(site: SiteView, key: BoardKey, at: Moment) -> Notable:
         owner=None if job is None else site.jobs[job].record.owner,
         drained=drained,
         fault=boards.fault(key),
+        fault_since=boards.since(key, *CURED_BY_A_TEST),
         until=None if drained is not None and isinstance(state, Resting) else until,
         reports=site.reported().get(key, 0),
         silent=boards.objections(key).get(Objection.SILENT),
+        silent_since=boards.since(key, Objection.SILENT),
     )

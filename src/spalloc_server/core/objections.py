@@ -56,6 +56,8 @@ class Objections:
     """How long it has still to rest before its next test, where that does not follow from its failures."""
     drained: Drained | None = None
     """The administrator's word, as long as it stands."""
+    since: dict[Objection, float] = field(default_factory=dict)
+    """Since when there is each objection, in seconds of Unix time; of those that began before records told, nothing."""
 
     @property
     def fault(self) -> str | None:
@@ -67,32 +69,40 @@ class Objections:
         """The latest of the reasons that no test is about, or None."""
         return next((why for what, why in reversed(self.why.items()) if not what.needs_test), None)
 
-    def add(self, objection: Objection, why: str) -> None:
-        """Object for a reason, the latest from now on."""
+    @property
+    def fault_since(self) -> float | None:
+        """Since when the board must pass a test, in seconds of Unix time; None if that is not known."""
+        return min((when for what, when in self.since.items() if what.needs_test), default=None)
+
+    def add(self, objection: Objection, why: str, when: float | None) -> None:
+        """Object for a reason, the latest from now on; `when` is Unix time, or None if it is not known."""
         self.why.pop(objection, None)
         self.why[objection] = why
+        if when is not None:
+            self.since.setdefault(objection, when)
 
     def drain(self, word: Drained) -> None:
         """Object because an administrator says so; a later word takes the place of an earlier one."""
-        self.add(Objection.DRAINED, word.words)
+        self.add(Objection.DRAINED, word.words, word.since)
         self.drained = word
 
-    def blame(self, fault: Fault) -> None:
+    def blame(self, fault: Fault, when: float | None) -> None:
         """Object because of a fault: the board must rest and pass a test."""
-        self.add(fault.objection, fault.why)
+        self.add(fault.objection, fault.why, when)
         self.failures = max(self.failures, fault.failures)
         self.proven = False
         self.rest_seconds = fault.rest_seconds
 
-    def fail(self, why: str) -> None:
+    def fail(self, why: str, when: float) -> None:
         """Note that the board failed once more."""
-        self.add(Objection.FAILED, why)
+        self.add(Objection.FAILED, why, when)
         self.failures += 1
 
     def withdraw(self, objections: Collection[Objection]) -> None:
         """Drop objections; a board that then needs no test is treated as if it had never failed."""
         for objection in objections:
             self.why.pop(objection, None)
+            self.since.pop(objection, None)
         if Objection.DRAINED not in self.why:
             self.drained = None
         if self.fault is None:

@@ -232,7 +232,7 @@ class Site:
         notices, fault = self._reports.add(key, host, text, machine, out)
         self._effects.notices += notices
         if fault is not None:
-            self._upkeep.doubt(key, fault, at.now)
+            self._upkeep.doubt(key, fault, at)
             self._follow_upkeep()
 
     def drain(self, keys: Collection[BoardKey], word: Drained, at: Moment, *, moves_jobs: bool) -> list[int]:
@@ -295,7 +295,7 @@ class Site:
             failed: The boards that failed it, and why.
             at: When it happens.
         """
-        if self._care.power_done(number, failed, at.now):
+        if self._care.power_done(number, failed, at):
             self._follow_upkeep()
             return
         job = self.jobs.get(self._awaited.pop(number, 0))
@@ -347,7 +347,7 @@ class Site:
             self._set_right(self.jobs[holder], number, theirs, at)
         unheld = [key for key, holder in holders.items() if holder is None]
         if unheld:
-            self._upkeep.switch_off_again(machine, number, unheld, faults, at.now)
+            self._upkeep.switch_off_again(machine, number, unheld, faults, at)
             self._follow_upkeep()
 
     def _set_right(self, job: Job, number: int, faults: Mapping[BoardKey, Fault], at: Moment) -> None:
@@ -361,7 +361,7 @@ class Site:
             self._move(job, failed, "failed", failed, at)
             return
         for key, fault in faults.items():
-            self._upkeep.doubt(key, fault, at.now)
+            self._upkeep.doubt(key, fault, at)
         self._notice(
             f"job {job.id}: its boards are {'powered' if job.record.power else 'switched off'} again",
             {"job": job.id, "machine": allocation.machine},
@@ -369,15 +369,16 @@ class Site:
         )
         self._order(job, Happening.POWER_ASKED, allocation, on=bool(job.record.power))
 
-    def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+    def frame_silent(self, machine: str, frame: Frame, why: str | None, at: Moment) -> None:
         """Stop giving out the boards of a frame whose BMP is silent, or go on when it answers again.
 
         Args:
             machine: The frame's machine.
             frame: The BMP's.
             why: How it is silent; None if it answers.
+            at: When it happens.
         """
-        self._upkeep.frame_silent(machine, frame, why)
+        self._upkeep.frame_silent(machine, frame, why, at)
         self._follow_upkeep()
 
     def tick(self, at: Moment, *, unheard: Collection[str] = ()) -> None:
@@ -744,15 +745,15 @@ class Site:
         )
         self._headcount.lose_boards(job.record)
         self._reports.had(_keys(allocation), job.record.owner_host, at.now)
-        self._give_back(allocation, failed)
+        self._give_back(allocation, failed, at)
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
         self._touch(job)
         # It may have kept its boards when the machines were changed, and be refused others now.
         self._scheduler.submit(job.id, job.record.request, job.since)
 
-    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault]) -> None:
-        self._upkeep.give_back(allocation.machine, allocation.boards, faulty)
+    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], at: Moment) -> None:
+        self._upkeep.give_back(allocation.machine, allocation.boards, faulty, at)
         self._follow_upkeep()
 
     def _end(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
@@ -760,7 +761,7 @@ class Site:
         if allocation is not None:
             self._headcount.lose_boards(job.record)
             self._reports.had(_keys(allocation), job.record.owner_host, at.now)
-            self._give_back(allocation, {})
+            self._give_back(allocation, {}, at)
         self._retire(job, reason, at, by)
 
     def _retire(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:

@@ -25,6 +25,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, about_boa
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.objections import Drained, Fault
 from spalloc_server.core.scheduler import Scheduler
+from spalloc_server.moment import Moment
 from spalloc_server.words import there_are
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
@@ -48,31 +49,33 @@ class Upkeep:
             [BoardKey(machine, board) for board in boards], BoardHappening.ALLOCATED, Held(job)
         )
 
-    def give_back(self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, Fault]) -> None:
+    def give_back(
+        self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, Fault], at: Moment
+    ) -> None:
         """See to boards that a job had; something is wrong with those in `faulty`."""
         keys = self._leave_out_strangers(BoardKey(machine, board) for board in sorted(boards))
         if faulty or self._boards.objected():
             for key in keys:
                 if key.board in faulty:
-                    self._blame_held(key, faulty[key.board])
+                    self._blame_held(key, faulty[key.board], at)
                 self._set_aside(key)
         self._care.switch_off(keys, BoardHappening.GIVEN_BACK)
         self._care.findings.machines.add(machine)
 
     # What goes wrong
 
-    def doubt(self, key: BoardKey, fault: Fault, now: float) -> None:
+    def doubt(self, key: BoardKey, fault: Fault, at: Moment) -> None:
         """Note that something is wrong with a board: when no job has it, it must rest and pass a test."""
         state = self._boards.state(key)
         if isinstance(state, Held):
             if fault.objection is Objection.REPORTED or self._boards.fault(key) is None:
-                self._blame_held(key, fault)
+                self._blame_held(key, fault, at)
             return
         of = self._boards.against(key)
-        of.blame(fault)
+        of.blame(fault, at.wall)
         self._set_aside(key)
         self._care.findings.machines.add(key.machine)
-        rest = now + of.rest_after(self._machines[key.machine].board_retry_seconds)
+        rest = at.now + of.rest_after(self._machines[key.machine].board_retry_seconds)
         match state:
             case Free():
                 self._scheduler.occupy(key.machine, [key.board])
@@ -89,7 +92,7 @@ class Upkeep:
         number: int,
         keys: Iterable[BoardKey],
         faults: Mapping[BoardKey, Fault],
-        now: float,
+        at: Moment,
     ) -> None:
         """Switch off boards that no job has, and that are on though the order of that number switched them off.
 
@@ -102,7 +105,7 @@ class Upkeep:
             if isinstance(state, Free):
                 free.append(key)
                 if fault is not None:
-                    self._boards.against(key).blame(fault)
+                    self._boards.against(key).blame(fault, at.wall)
                     self._set_aside(key)
                 continue
             if isinstance(state, Cooling | Resting):
@@ -110,15 +113,15 @@ class Upkeep:
             elif state == SwitchingOff(number):
                 self._care.strayed(number, key)
             if fault is not None and self._boards.fault(key) is None:
-                self.doubt(key, fault, now)
+                self.doubt(key, fault, at)
         self._scheduler.occupy(machine, [key.board for key in free])
         self._care.switch_off(free, BoardHappening.STRAYED)
         self._care.findings.machines.add(machine)
 
-    def object_to(self, keys: Iterable[BoardKey], objection: Objection, why: str) -> None:
+    def object_to(self, keys: Iterable[BoardKey], objection: Objection, why: str, at: Moment) -> None:
         """Give boards to no job from now on, for a reason that no test is about; jobs that have them keep them."""
         for key in keys:
-            self._boards.against(key).add(objection, why)
+            self._boards.against(key).add(objection, why, at.wall)
             self._scheduler.set_aside(key.machine, key.board)
 
     def drain(self, keys: Iterable[BoardKey], word: Drained) -> None:
@@ -171,7 +174,7 @@ class Upkeep:
         self._care.findings.notices.append(Notice(f"{key.machine} {key.board} {text}", about=about))
         self._care.findings.machines.add(key.machine)
 
-    def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
+    def frame_silent(self, machine: str, frame: Frame, why: str | None, at: Moment) -> None:
         """Note that a frame's BMP is silent, and how, or with None that it answers again."""
         keys = [BoardKey(machine, board) for board in self._boards.silent.note(machine, frame, why)]
         if not keys:
@@ -181,7 +184,7 @@ class Upkeep:
         if why is not None:
             text = f"{machine} {frame}: its {there_are(len(keys), 'board')} not given to jobs: {why}"
             self._care.findings.notices.append(Notice(text, serious=True, about=about))
-            self.object_to(keys, Objection.SILENT, why)
+            self.object_to(keys, Objection.SILENT, why, at)
             return
         self._care.findings.notices.append(Notice(f"{machine} {frame}: its BMP answers again", about=about))
         self._care.withdraw(keys, Objection.SILENT)
@@ -239,7 +242,8 @@ class Upkeep:
             if record.aside is not None:
                 reported = record.rest_seconds is not None
                 what = Objection.REPORTED if reported else Objection.FAILED
-                self._boards.against(key).blame(Fault(record.aside, record.rest_seconds, objection=what))
+                fault = Fault(record.aside, record.rest_seconds, objection=what)
+                self._boards.against(key).blame(fault, record.aside_since)
             if record.owed_off:
                 owed.append(key)
             else:
@@ -259,11 +263,11 @@ class Upkeep:
                 self._care.leave(key, on=True)
         return ours
 
-    def _blame_held(self, key: BoardKey, fault: Fault) -> None:
+    def _blame_held(self, key: BoardKey, fault: Fault, at: Moment) -> None:
         """Object to a board that a job has, or gives back; what it failed before, under the job, counts no more."""
         of = self._boards.against(key)
         of.failures = 0
-        of.blame(fault)
+        of.blame(fault, at.wall)
 
     def _set_aside(self, key: BoardKey) -> None:
         """Keep jobs from a board if it is to pass a test."""

@@ -191,23 +191,26 @@ class BoardWords:
 def _sentence(one: Notable) -> str:
     said = []
     if one.drained is not None:
-        since = date_and_time(one.drained.since)
-        said.append(f"drained by {one.drained.by} since {since}: {one.drained.why}")
+        said.append(f"drained by {one.drained.by}{_since(one.drained.since)}: {one.drained.why}")
     if one.fault is not None:
         then = "being tested" if one.doing == "testing" else "set aside"
         if one.job is not None:
             then = "to be tested when its job gives it back"
         until = "" if one.until is None else f" until {date_and_time(one.until)}"
-        said.append(f"{then}{until}: {one.fault}")
+        said.append(f"{then}{_since(one.fault_since)}{until}: {one.fault}")
     if one.reports:
         said.append(f"reported by {counted(one.reports, 'host')}")
     if one.silent is not None:
-        said.append(f"in a frame whose BMP does not answer: {one.silent}")
+        said.append(f"in a frame whose BMP does not answer{_since(one.silent_since)}: {one.silent}")
     if one.place is None:
         said.append("configured no more")
     if one.job is not None:
         said.append(f"job {one.job} of {one.owner} has it")
     return f"{one.key.machine} {one.key.board}: {'; '.join(said) or 'in service'}"
+
+
+def _since(when: float | None) -> str:
+    return "" if when is None else f" since {date_and_time(when)}"
 
 
 def _about(one: Notable) -> dict[str, object]:
@@ -225,7 +228,9 @@ def _about(one: Notable) -> dict[str, object]:
         "owner": one.owner,
         "drained": drained,
         "set_aside": one.fault,
+        "set_aside_since": one.fault_since,
         "until": one.until,
         "reports": one.reports,
         "silent": one.silent,
+        "silent_since": one.silent_since,
     }

@@ -191,7 +191,7 @@ def _table(boards: Sequence[Mapping[str, Any]]) -> list[Text]:
                 f"({x}, {y}, {z})",
                 _kinds(board),
                 board["job"] or "",
-                local_time(drained["since"]),
+                local_time(drained["since"] or board["set_aside_since"] or board["silent_since"]),
                 local_time(board["until"]),
                 board["reports"] or "",
                 printable(drained["by"]),

@@ -25,10 +25,11 @@ _LIVE = "SELECT id, ended, record FROM jobs WHERE ended IS NULL ORDER BY id"
 _ENDED = """
 SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL ORDER BY ended DESC, id DESC LIMIT ?
 """
-_BOARDS = """
-SELECT machine, x, y, z, owed_off, aside, rest_seconds, drained, drained_by, drained_since FROM boards
-"""
-_OF_AN_OLDER_SERVER = "SELECT machine, x, y, z, owed_off, aside, rest_seconds, NULL, NULL, NULL FROM boards"
+_BOARDS = "SELECT machine, x, y, z, owed_off, aside, rest_seconds, {} FROM boards"
+_LATER_COLUMNS = ("drained", "drained_by", "drained_since", "aside_since")
+"""What boards of older servers don't have."""
+_LAST_MOMENT = 253_402_300_799.0
+"""The end of the year 9999, in seconds of Unix time: none later can be written as a date."""
 _SET_ASIDE = """
 INSERT OR REPLACE INTO set_aside (why, id, owner, created, ended, machine, record)
 SELECT ?, id, owner, created, ended, machine, record FROM jobs WHERE id = ?
@@ -134,20 +135,24 @@ def _hold(record: JobRecord, holders: dict[BoardKey, int]) -> None:
 def read_boards(database: sqlite3.Connection) -> dict[BoardKey, BoardRecord]:
     """Return what is recorded of boards; one of which it can't be true is to be switched off."""
     boards = {}
-    columns = {name for _, name, *_ in database.execute("PRAGMA table_info(boards)")}
-    select = _BOARDS if "drained" in columns else _OF_AN_OLDER_SERVER
-    for machine, x, y, z, owed_off, aside, rest_seconds, why, by, since in database.execute(select):
+    known = {name for _, name, *_ in database.execute("PRAGMA table_info(boards)")}
+    later = ", ".join(name if name in known else "NULL" for name in _LATER_COLUMNS)
+    rows = database.execute(_BOARDS.format(later))
+    for machine, x, y, z, owed_off, aside, rest_seconds, why, by, drained_since, aside_since in rows:
         if x < 0 or y < 0 or z not in range(BOARDS_PER_TRIAD):
             continue
         sensible = rest_seconds is None or (isfinite(rest_seconds) and rest_seconds >= 0)
-        when = since if since is not None and isfinite(since) else 0.0
-        drained = None if why is None else Drained(why, by or "somebody", when)
+        drained = None if why is None else Drained(why, by or "somebody", _moment(drained_since) or 0.0)
         boards[BoardKey(machine, Board(x, y, z))] = (
-            BoardRecord(bool(owed_off), aside, rest_seconds, drained)
+            BoardRecord(bool(owed_off), aside, rest_seconds, drained, _moment(aside_since))
             if sensible
             else BoardRecord(True, aside, drained=drained)
         )
     return boards
+
+
+def _moment(seconds: float | None) -> float | None:
+    return seconds if seconds is not None and 0 <= seconds <= _LAST_MOMENT else None
 
 
 def read_next_job(database: sqlite3.Connection) -> tuple[int, bool]:

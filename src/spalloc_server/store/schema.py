@@ -58,6 +58,10 @@ ALTER TABLE boards ADD COLUMN drained TEXT;
 ALTER TABLE boards ADD COLUMN drained_by TEXT;
 ALTER TABLE boards ADD COLUMN drained_since REAL;
 """,
+    # 5
+    """
+ALTER TABLE boards ADD COLUMN aside_since REAL;
+""",
 )
 """What makes each version of the schema from the one before; an empty database has version 0."""
 

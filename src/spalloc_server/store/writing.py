@@ -16,10 +16,13 @@ INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES {rows}
 ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
 """
 _PUT_BOARD = """
-INSERT INTO boards (machine, x, y, z, owed_off, aside, rest_seconds, drained, drained_by, drained_since) VALUES {rows}
+INSERT INTO boards (
+    machine, x, y, z, owed_off, aside, rest_seconds, drained, drained_by, drained_since, aside_since
+) VALUES {rows}
 ON CONFLICT (machine, x, y, z) DO UPDATE
 SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = excluded.rest_seconds,
-    drained = excluded.drained, drained_by = excluded.drained_by, drained_since = excluded.drained_since
+    drained = excluded.drained, drained_by = excluded.drained_by, drained_since = excluded.drained_since,
+    aside_since = excluded.aside_since
 """
 _ROWS_A_STATEMENT = 100
 _DROP_BOARDS = "DELETE FROM boards WHERE (machine, x, y, z) IN (VALUES {rows})"
@@ -56,7 +59,15 @@ def put_boards(database: sqlite3.Connection, boards: Mapping[BoardKey, BoardReco
         database,
         _PUT_BOARD,
         [
-            (key.machine, *key.board, record.owed_off, record.aside, record.rest_seconds, *_drained(record))
+            (
+                key.machine,
+                *key.board,
+                record.owed_off,
+                record.aside,
+                record.rest_seconds,
+                *_drained(record),
+                record.aside_since,
+            )
             for key, record in boards.items()
             if record is not None
         ],

@@ -11,6 +11,7 @@ from spalloc_server.core.board_life import Condition, Free, Held, Resting
 from spalloc_server.core.census import count_boards
 from spalloc_server.core.commands import Report
 from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.notable import notable_boards
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest
 from spinnaker.geometry import Board
@@ -182,7 +183,7 @@ def test_a_failed_board_that_is_drained_is_not_switched_on_before_it_is_put_back
     world.wait(100_000.0)
     assert not world.orders, "somebody may have it in their hands"
     assert count_boards(world.site)["m"][Condition.DRAINED] == 1
-    assert world.board_records == {KEY: replace(RECORD, aside="it is dark")}
+    assert world.board_records == {KEY: replace(RECORD, aside="it is dark", aside_since=1_000_000.0)}
     job = world.create(THIS_BOARD)
     put_back(world)
     (test,) = world.orders
@@ -235,7 +236,7 @@ def test_a_board_that_stays_on_is_switched_off_again_when_it_is_put_back() -> No
     world.answer(world.orders[0])
     world.answer(world.orders[0], {KEY.board: "it stays on"})
     drain(world)
-    assert world.board_records == {KEY: BoardRecord(True, "it stays on", drained=WORD)}
+    assert world.board_records == {KEY: BoardRecord(True, "it stays on", None, WORD, 1_000_000.0)}
     put_back(world)
     assert [order.on for order in world.orders] == [False]
     world.answer_all()
@@ -310,14 +311,14 @@ def test_a_drained_board_in_a_silent_frame_is_drained_when_the_frame_answers_aga
     world = World(machine(1, 1))
     (frame,) = world.machines[0].bmps
     drain(world)
-    world.site.frame_silent("m", frame, "it is silent")
-    world.site.frame_silent("m", frame, None)
+    world.site.frame_silent("m", frame, "it is silent", world.at)
+    world.site.frame_silent("m", frame, None, world.at)
     world.settle()
     assert world.site.free_boards("m") == 2
-    world.site.frame_silent("m", frame, "it is silent")
+    world.site.frame_silent("m", frame, "it is silent", world.at)
     put_back(world)
     assert world.site.free_boards("m") == 0
-    world.site.frame_silent("m", frame, None)
+    world.site.frame_silent("m", frame, None, world.at)
     assert world.site.free_boards("m") == 3
 
 
@@ -327,3 +328,25 @@ def test_a_later_word_takes_the_place_of_an_earlier_one() -> None:
     world.wait(60.0)
     world.do(Drain([KEY], "x" * 2000, "joe"))
     assert world.board_records == {KEY: BoardRecord(drained=Drained("x" * 1000, "joe", 1_000_060.0))}
+
+
+def test_what_there_is_to_say_of_a_board_tells_since_when_and_until_when() -> None:
+    world = World(machine(1, 1))
+    world.wait(5.0)
+    (frame,) = world.machines[0].bmps
+    fail(world)
+    for _ in range(2):
+        (one,) = notable_boards(world.site, world.at)
+        assert (one.key, one.doing, one.fault, one.job) == (KEY, "resting", "it is dark", None)
+        assert one.fault_since == 1_000_005.0
+        assert one.until is not None
+        world.restart()
+    world.wait(5.0)
+    world.site.frame_silent("m", frame, "it is silent", world.at)
+    job = world.create(JobRequest(BoardAt(Board(0, 0, 1))), keepalive=None)
+    drain(world)
+    (first, second, _) = notable_boards(world.site, world.at)
+    assert first.drained == replace(WORD, since=1_000_010.0)
+    assert first.until is None, "it rests until it is put back"
+    assert (second.silent, second.silent_since) == ("it is silent", 1_000_010.0)
+    world.destroy(job)

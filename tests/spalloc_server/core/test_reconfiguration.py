@@ -292,7 +292,7 @@ class Reconfigurations(RuleBasedStateMachine):
     def bmp_falls_silent_or_answers(self, data: st.DataObject, *, silent: bool) -> None:
         frames = [(one.name, frame) for one in self.world.machines for frame in one.bmps]
         name, frame = data.draw(st.sampled_from(sorted(frames)), "which frame")
-        self.world.site.frame_silent(name, frame, "it is silent" if silent else None)
+        self.world.site.frame_silent(name, frame, "it is silent" if silent else None, self.world.at)
         self.world.settle()
 
     @rule(seconds=st.sampled_from([0.0, 6.0, 4000.0]))
@@ -303,7 +303,7 @@ class Reconfigurations(RuleBasedStateMachine):
     def quieten(self) -> None:
         """Healthy hardware, and time for it: all boards are jobs' or free."""
         for name, frame in list(self.world.site.boards.silent.why):
-            self.world.site.frame_silent(name, frame, None)
+            self.world.site.frame_silent(name, frame, None, self.world.at)
         self.world.settle()
         for _ in range(8):
             self.world.answer_all()

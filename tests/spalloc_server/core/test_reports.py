@@ -108,9 +108,9 @@ def test_a_reported_board_is_set_aside_when_its_job_gives_it_back_and_not_before
     world.answer_all()
     report(world, KEY, "a")
     assert world.site.boards.set_aside("m") == {}
-    world.site.frame_silent("m", frame, "its BMP is silent")
+    world.site.frame_silent("m", frame, "its BMP is silent", world.at)
     assert world.site.boards.set_aside("m") == dict.fromkeys(world.machines[0].places, "its BMP is silent")
-    world.site.frame_silent("m", frame, None)
+    world.site.frame_silent("m", frame, None, world.at)
     assert world.site.boards.set_aside("m") == {}
     world.destroy(job)
     assert world.site.boards.set_aside("m") == {KEY.board: "1 host reported it: smoke"}

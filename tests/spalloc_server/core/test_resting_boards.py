@@ -47,7 +47,7 @@ def seconds_until_next_order(world: World, limit: float = 2 * DAY) -> float:
 
 def silence(world: World, why: str | None) -> None:
     frame = world.machines[0].places[BOARD].in_frame
-    world.site.frame_silent("m", frame, why)
+    world.site.frame_silent("m", frame, why, world.at)
     world.settle()
 
 

@@ -14,7 +14,7 @@ SILENT = "its BMP at 10.0.0.1 does not answer"
 
 
 def fall_silent(world: World, frame: Frame, why: str | None) -> None:
-    world.site.frame_silent("m", frame, why)
+    world.site.frame_silent("m", frame, why, world.at)
     world.settle()
 
 

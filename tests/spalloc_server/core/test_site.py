@@ -358,7 +358,7 @@ def test_a_restart_remembers_boards_that_were_set_aside() -> None:
     world.answer(world.orders[0], {Board(0, 0, 0): "dead"})
     world.destroy(job)
     world.answer_all()
-    assert world.board_records == {BoardKey("m", Board(0, 0, 0)): BoardRecord(owed_off=False, aside="dead")}
+    assert world.board_records == {BoardKey("m", Board(0, 0, 0)): BoardRecord(False, "dead", aside_since=1e6)}
     world.restart()
     again = world.create(JobRequest(BoardAt(Board(0, 0, 0))))
     assert world.record(again).state is JobState.queued
@@ -448,7 +448,7 @@ def test_a_reported_board_rests_its_time_whatever_its_bmp_does() -> None:
     world.answer_all()
     frame = world.machines[0].places[key.board].in_frame
     for why in ("no answer", None):
-        world.site.frame_silent("m", frame, why)
+        world.site.frame_silent("m", frame, why, world.at)
         world.settle()
     assert not world.orders
     assert key in world.site.boards.in_care()

@@ -79,7 +79,7 @@ def test_what_was_written_is_there_after_a_restart(path: Path) -> None:
     "record",
     [
         BoardRecord(drained=DRAINED),
-        BoardRecord(True, "it does not come up", 3.5, DRAINED),
+        BoardRecord(True, "it does not come up", 3.5, DRAINED, 1_764_400_000.25),
         BoardRecord(False, "it does not come up", drained=DRAINED),
     ],
 )
