@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterator
 
 
 class StoreError(Exception):
-    """The store can't be used; the message says which file, and why."""
+    """The store can't be used; the message says which file, and why, in one line."""
+
+    def __init__(self, message: str) -> None:
+        # SQLite quotes what it can't make sense of, and that may have several.
+        super().__init__(" ".join(message.splitlines()))
 
 
 class InUseError(StoreError):

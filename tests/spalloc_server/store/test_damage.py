@@ -234,6 +234,15 @@ def test_whatever_is_damaged_the_server_starts_or_says_in_a_sentence_why_not(
             server.close()
 
 
+def test_what_sqlite_quotes_of_a_damaged_file_is_told_in_one_line(path: Path) -> None:
+    data = path.read_bytes()
+    table = data.index(b"CREATE TABLE boards")
+    damage = data.index(b" NOT NULL", table)
+    path.write_bytes(data[:damage] + b'"' + data[damage + 1 :])
+    with pytest.raises(StoreError, match=r"^[^\n]* is damaged \([^\n]*; put back a backup [^\n]*$"):
+        Started(path)
+
+
 def test_ended_jobs_whose_records_can_not_be_read_are_set_aside_and_counted(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
