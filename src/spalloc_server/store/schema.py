@@ -57,9 +57,6 @@ CREATE INDEX ended_jobs_of_owner_on_machine ON jobs (owner, machine, ended) WHER
 ALTER TABLE boards ADD COLUMN drained TEXT;
 ALTER TABLE boards ADD COLUMN drained_by TEXT;
 ALTER TABLE boards ADD COLUMN drained_since REAL;
-""",
-    # 5
-    """
 ALTER TABLE boards ADD COLUMN aside_since REAL;
 """,
 )
