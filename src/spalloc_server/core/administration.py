@@ -46,6 +46,7 @@ class PutBack(Command[None]):
     """Let jobs have boards that were drained or set aside; those that must pass a test do so first, now."""
 
     boards: Collection[BoardKey]
+    """Those that no machine has any more included, if they were drained."""
     by: str
 
     def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002

@@ -57,6 +57,8 @@ class JobRecord:
     """Whence the job was created."""
     ended_by: str | None = None
     """Which host asked for the job's end; None if nobody did."""
+    stays_off: bool = False
+    """Whether a queued job's next boards are to be left off: it lost its boards, and its owner had those off."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be."""
@@ -71,6 +73,8 @@ class JobRecord:
             raise ValueError(f"a job in state {state.name} {_must(holds)} have boards")
         if (self.ended is not None) is not over:
             raise ValueError(f"a job in state {state.name} {_must(over)} have ended")
+        if self.stays_off and state is not JobState.queued:
+            raise ValueError(f"a job in state {state.name} can't wait for boards that are to be left off")
 
 
 def _must(must: bool) -> str:

@@ -176,10 +176,18 @@ class Site:
         return job
 
     def set_power(self, number: int, *, on: bool) -> None:
-        """Switch a job's boards on (or reset them) or off; does nothing to a job without boards."""
+        """Switch a job's boards on (or reset them) or off.
+
+        To a job without boards it does nothing, unless these were to be left off and are wanted on now.
+        """
         job = self.jobs.get(number)
-        if job is not None and job.record.allocation is not None:
+        if job is None:
+            return
+        if job.record.allocation is not None:
             self._order(job, Happening.POWER_ASKED, job.record.allocation, on=on)
+        elif on and job.record.stays_off:
+            job.amend(stays_off=False)
+            self._touch(job)
 
     def destroy_job(self, number: int, reason: str | None, at: Moment, *, by: str | None = None) -> None:
         """End a job, whatever it is doing; does nothing to one that isn't live.
@@ -242,13 +250,14 @@ class Site:
             keys: The boards; the machines have all of them.
             word: Why, and who says so.
             at: When it happens.
-            moves_jobs: Whether jobs that have them lose their boards now, and get others when there are some; else they
-                keep them to their end.
+            moves_jobs: Whether jobs that have them lose their boards now, and get others when there are some, which are
+                left off if their owner had these off; else they keep them to their end.
 
         Returns:
             the jobs that lost their boards.
         """
         self._upkeep.drain(keys, word)
+        self._follow_upkeep()
         moved: dict[int, list[Board]] = defaultdict(list)
         for key in sorted(keys) if moves_jobs else ():
             holder = self.boards.holder(key)
@@ -256,14 +265,13 @@ class Site:
                 moved[holder].append(key.board)
         for number, boards in sorted(moved.items()):
             self._move(self.jobs[number], boards, f"taken out by {word.by}", {}, at)
-        self._follow_upkeep()
         return sorted(moved)
 
     def put_back(self, keys: Collection[BoardKey], by: str) -> None:
         """Let jobs have boards that were drained or set aside; those that are to pass a test do so first, now.
 
         Args:
-            keys: The boards; the machines have all of them.
+            keys: The boards; those that the machines don't have are drained no more when they have them again.
             by: Who says so.
         """
         self._upkeep.put_back(keys, by)
@@ -423,7 +431,7 @@ class Site:
         for start in self._scheduler.decide(at.now):
             job = self.jobs[start.job]
             self._hold(job, start.allocation)
-            self._order(job, Happening.ALLOCATED, start.allocation, on=True)
+            self._order(job, Happening.ALLOCATED, start.allocation, on=not job.record.stays_off)
             self._tell_of_start(job.record, start.allocation)
         for number, why in self._scheduler.take_refused():
             job = self.jobs[number]
@@ -719,7 +727,7 @@ class Site:
 
     def _order(self, job: Job, happening: Happening, allocation: Allocation, *, on: bool) -> None:
         machine = self.machines[allocation.machine]
-        job.happens(happening, power=on, allocation=allocation)
+        job.happens(happening, power=on, allocation=allocation, stays_off=False)
         job.order = next(self._orders)
         self._awaited[job.order] = job.id
         cut = border(machine, allocation) if on else frozenset()
@@ -734,7 +742,7 @@ class Site:
     def _move(
         self, job: Job, lost: Iterable[Board], why: str, failed: Mapping[Board, Fault], at: Moment
     ) -> None:
-        """Take all its boards from a job that can't keep those it has `lost`; it waits for others."""
+        """Take all its boards from a job that can't keep those it has `lost`; it waits for others, to be as powered."""
         allocation = job.record.allocation
         assert allocation is not None
         names = ", ".join(str(board) for board in sorted(lost))
@@ -747,7 +755,7 @@ class Site:
         self._reports.had(_keys(allocation), job.record.owner_host, at.now)
         self._give_back(allocation, failed, at)
         job.order = None
-        job.happens(Happening.LOST_BOARDS, power=None, allocation=None)
+        job.happens(Happening.LOST_BOARDS, power=None, allocation=None, stays_off=not job.record.power)
         self._touch(job)
         # It may have kept its boards when the machines were changed, and be refused others now.
         self._scheduler.submit(job.id, job.record.request, job.since)
@@ -766,7 +774,9 @@ class Site:
 
     def _retire(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
         job.order = None
-        job.happens(Happening.DESTROYED, power=None, reason=reason, ended=at.wall, ended_by=by)
+        job.happens(
+            Happening.DESTROYED, power=None, stays_off=False, reason=reason, ended=at.wall, ended_by=by
+        )
         self._touch(job)
         self._tell_of_end(job.record)
         del self.jobs[job.id]

@@ -49,6 +49,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     ended: float | None = None
     owner_host: str = ""
     ended_by: str | None = None
+    stays_off: bool = False
 
 
 _write = msgspec.json.Encoder().encode
@@ -83,6 +84,7 @@ def to_text(record: JobRecord) -> bytes:
             ended=record.ended,
             owner_host=record.owner_host,
             ended_by=record.ended_by,
+            stays_off=record.stays_off,
         )
     )
 
@@ -162,4 +164,5 @@ def _record(stored: StoredJob) -> JobRecord:
         ended=stored.ended,
         owner_host=stored.owner_host,
         ended_by=stored.ended_by,
+        stays_off=stored.stays_off,
     )

@@ -107,7 +107,10 @@ def test_a_board_that_is_taken_out_at_once_is_switched_off_and_its_job_gets_othe
     assert not set(before) & set(world.site.boards.holders()), "it has the other triad"
     assert doing(world, key) is Free
     assert key not in world.hardware.on
-    assert f"job {job} is moved: {key.board} of m taken out by jane" in [each.text for each in world.warnings]
+    assert [each.text for each in world.notices if "jane" in each.text] == [
+        f"m {key.board} is drained by jane: the fan is broken",
+        f"job {job} is moved: {key.board} of m taken out by jane",
+    ], "the cause comes first"
 
 
 def test_a_job_that_has_no_other_boards_waits_until_its_board_is_put_back() -> None:
@@ -120,6 +123,75 @@ def test_a_job_that_has_no_other_boards_waits_until_its_board_is_put_back() -> N
     put_back(world)
     world.answer_all()
     assert state(world, job) is JobState.ready
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_job_that_is_moved_keeps_its_boards_off_if_its_owner_had_them_off(answered: bool) -> None:
+    world = World(machine(2, 1))
+    job = world.create(THREE)
+    world.answer_all()
+    world.power(job, on=False)
+    if answered:
+        world.answer_all()
+    (key, *_) = sorted(world.site.boards.holders())
+    drain(world, key, moves_jobs=True)
+    world.answer_all()
+    assert (state(world, job), world.record(job).power) == (JobState.ready, False)
+    assert key not in world.site.boards.holders()
+    assert not world.hardware.on
+    world.power(job, on=True)
+    world.answer_all()
+    assert world.hardware.on.keys() == world.site.boards.holders().keys()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("wants_on", [False, True])
+def test_a_moved_job_that_waits_has_its_boards_as_its_owner_wanted_them_last(
+    restarts: bool, wants_on: bool
+) -> None:
+    world = World(machine(1, 1))
+    job = world.create(THIS_BOARD, keepalive=None)
+    world.power(job, on=False)
+    drain(world, moves_jobs=True)
+    world.answer_all()
+    if wants_on:
+        world.power(job, on=True)
+    if restarts:
+        world.restart()
+    assert (state(world, job), world.record(job).power) == (JobState.queued, None)
+    put_back(world)
+    world.answer_all()
+    assert (state(world, job), world.record(job).power) == (JobState.ready, wants_on)
+    assert (KEY in world.hardware.on) == wants_on
+
+
+def test_a_moved_job_that_waits_can_be_ended() -> None:
+    world = World(machine(1, 1))
+    job = world.create(THIS_BOARD)
+    world.power(job, on=False)
+    drain(world, moves_jobs=True)
+    world.destroy(job)
+    assert state(world, job) is JobState.destroyed
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_a_drained_board_that_is_configured_no_more_can_be_put_back(on: bool) -> None:
+    world = World(machine(1, 1))
+    before = world.machines[0]
+    if on:
+        world.create(THIS_BOARD)
+        world.answer_all()
+    drain(world)
+    world.reconfigure(replace(before, name="other"))
+    put_back(world)
+    assert told(world)[-1] == "m (0, 0, 0) is put back, by jane"
+    perhaps_on = {KEY: BoardRecord(owed_off=True)}
+    assert world.board_records == (perhaps_on if on else {}), "its job was ended just now"
+    world.answer_all()
+    assert not world.site.boards.all_drained()
+    world.reconfigure(before)
+    world.answer_all()
+    assert world.site.free_boards("m") == 3
 
 
 @pytest.mark.parametrize("has_job", [False, True])

@@ -14,6 +14,7 @@ BOARDS = Allocation("m", BOARD, None, frozenset({BOARD}))
 
 POSSIBLE: list[dict[str, object]] = [
     {"state": JobState.queued},
+    {"state": JobState.queued, "stays_off": True},
     {"state": JobState.power, "power": False, "allocation": BOARDS},
     {"state": JobState.ready, "power": True, "allocation": BOARDS},
     {"state": JobState.destroyed, "ended": 9.0},
@@ -32,6 +33,10 @@ IMPOSSIBLE: list[tuple[dict[str, object], str]] = [
         "a job in state ready can't have ended",
     ),
     ({"state": JobState.destroyed}, "a job in state destroyed must have ended"),
+    (
+        {"state": JobState.ready, "power": False, "allocation": BOARDS, "stays_off": True},
+        "a job in state ready can't wait for boards that are to be left off",
+    ),
     (
         {"state": JobState.destroyed, "ended": 9.0, "power": True},
         "a job in state destroyed can't say which power is wanted",
