@@ -4,7 +4,7 @@
 """Taking boards out of service, and putting them back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -72,8 +72,9 @@ class BoardWords:
         at = moment(self._engine.clock)
         found = notable_boards(self._site, at)
         if any(wishes.names):
+            listed = [one.key for one in found]
             try:
-                wanted = set(boards_named(self._site, wishes.names, whole_machines=True))
+                wanted = set(boards_named(self._site, wishes.names, whole_machines=True, others=listed))
             except NoBoardError as error:
                 return Answer(REFUSED, str(error))
             found = [one for one in found if one.key in wanted]
@@ -115,7 +116,7 @@ class BoardWords:
             await self._do(PutBack(keys, by))
             return self._answer(keys, f"{there_are(len(keys), 'board')} put back")
 
-        return await self._with_boards(wishes, put_back)
+        return await self._with_boards(wishes, put_back, others=self._site.boards.all_drained())
 
     async def _clear_reports(self, arguments: Mapping[str, object], by: str) -> Answer:
         wishes = msgspec.convert(arguments, Boards)
@@ -137,9 +138,11 @@ class BoardWords:
         action: Callable[[Sequence[BoardKey]], Awaitable[Answer]],
         *,
         whole_machines: bool = False,
+        others: Collection[BoardKey] = (),
     ) -> Answer:
         try:
-            return await action(boards_named(self._site, wishes.names, whole_machines=whole_machines))
+            keys = boards_named(self._site, wishes.names, whole_machines=whole_machines, others=others)
+            return await action(keys)
         except (NoBoardError, RefusedError, EngineFailedError) as error:
             return Answer(REFUSED, str(error))
 

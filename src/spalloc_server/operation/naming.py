@@ -4,7 +4,7 @@
 """Names of boards."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from spalloc_server.core.effects import BoardKey
@@ -33,31 +33,50 @@ class Names(NamedTuple):
     """Machine, cabinet and frame: all boards in it."""
 
 
-def boards_named(site: SiteView, names: Names, *, whole_machines: bool = False) -> list[BoardKey]:
+def boards_named(
+    site: SiteView, names: Names, *, whole_machines: bool = False, others: Collection[BoardKey] = ()
+) -> list[BoardKey]:
     """Return the boards that are meant, each once, in the order in which they were written.
 
     Args:
         site: Where they are.
         names: What was written.
         whole_machines: Whether a machine's name alone means all its boards.
+        others: Boards that may be named, too, though no machine has them; by machine and coordinate.
 
     Raises:
         NoBoardError: There is no such board, or nothing was written.
     """
     keys: dict[BoardKey, None] = {}
-    machine: Machine | None = None
+    strangers = sorted(key for key in others if not site.boards.knows(key))
+    machines = {*site.machines, *(key.machine for key in strangers)}
+    machine: str | None = None
     of_it = 0
+
+    def leave_machine() -> None:
+        """Add all boards of the machine that was named last, where none was named behind it."""
+        if machine is None or of_it:
+            return
+        if not whole_machines:
+            raise NoBoardError(
+                f"machine {machine} is named without a board: write {machine} X,Y,Z, or --frame {machine} "
+                "CABINET FRAME"
+            )
+        places = site.machines[machine].places if machine in site.machines else ()
+        keys.update(dict.fromkeys(BoardKey(machine, board) for board in sorted(places)))
+        keys.update(dict.fromkeys(key for key in strangers if key.machine == machine))
+
     for word in names.words:
-        if word in site.machines:
-            keys.update(dict.fromkeys(_all_of(machine, of_it, whole_machines=whole_machines)))
-            machine, of_it = site.machines[word], 0
+        if word in machines:
+            leave_machine()
+            machine, of_it = word, 0
         elif match := _COORDINATE.fullmatch(word.strip()):
             x, y, z = map(int, match.groups())
-            keys[_board(site, machine, Board(x, y, z))] = None
+            keys[_board(site, machine, Board(x, y, z), strangers)] = None
             of_it += 1
         else:
             keys[_with_address(site, word)] = None
-    keys.update(dict.fromkeys(_all_of(machine, of_it, whole_machines=whole_machines)))
+    leave_machine()
     for name, *place in names.physical:
         keys[_at(_machine(site, name), Place(*place))] = None
     for name, *frame in names.frames:
@@ -71,18 +90,6 @@ _HOW = (
     "name boards as MACHINE X,Y,Z, by their address, with --physical MACHINE CABINET FRAME BOARD, or all of a frame "
     "with --frame MACHINE CABINET FRAME"
 )
-
-
-def _all_of(machine: Machine | None, named: int, *, whole_machines: bool) -> Iterable[BoardKey]:
-    """Return all boards of a machine none of whose boards was named behind it."""
-    if machine is None or named:
-        return ()
-    if not whole_machines:
-        raise NoBoardError(
-            f"machine {machine.name} is named without a board: write {machine.name} X,Y,Z, or --frame {machine.name} "
-            "CABINET FRAME"
-        )
-    return [BoardKey(machine.name, board) for board in sorted(machine.places)]
 
 
 def _machine(site: SiteView, name: str) -> Machine:
@@ -100,14 +107,16 @@ def _machines(site: SiteView) -> str:
     return f"the site has {', '.join(some)}{others}"
 
 
-def _board(site: SiteView, machine: Machine | None, board: Board) -> BoardKey:
-    if machine is None:
+def _board(site: SiteView, name: str | None, board: Board, strangers: Collection[BoardKey]) -> BoardKey:
+    if name is None:
         if len(site.machines) != 1:
             coordinate = ",".join(map(str, board))
             raise NoBoardError(f"write the machine before {coordinate}; {_machines(site)}")
-        (machine,) = site.machines.values()
-    if board in machine.places:
-        return BoardKey(machine.name, board)
+        (name,) = site.machines
+    key = BoardKey(name, board)
+    if site.boards.knows(key) or key in strangers:
+        return key
+    machine = _machine(site, name)
     if board in machine.dead_boards:
         raise NoBoardError(
             f"board {board} of machine {machine.name} is configured as dead: to have it in service, take it out of "

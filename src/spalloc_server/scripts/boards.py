@@ -4,6 +4,7 @@
 """Look at boards, take them out of service, and put them back."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
     parser = _parser()
     if at is None:
         parser.parse_known_args(argv)
-        parser.error(f"say what to do: one of {', '.join(_WORDS)}")
+        said = f"; you wrote {shlex.join(argv)}" if argv else ""
+        parser.error(f"say what to do: one of {', '.join(_WORDS)}{said}")
     before = parser.parse_intermixed_args([*argv[:at], argv[at]])
     word = argv[at]
     arguments = _parser_of(word).parse_intermixed_args(list(argv[at + 1 :]))

@@ -82,6 +82,11 @@ def test_a_drained_board_finishes_its_job_first_and_stays_drained_through_a_rest
         assert subprocess.run([*SERVER, "reload", str(site)]).returncode == 0
         (one,) = listed(site)
         assert one["physical"] is None
+        assert (
+            boards(site, "list")
+            .stdout.splitlines()[1]
+            .startswith("a        (0, 0, 1)  drained, configured no more")
+        )
         write(site, machines)
         assert subprocess.run([*SERVER, "reload", str(site)]).returncode == 0
         (one,) = listed(site, "a")
@@ -98,6 +103,23 @@ def test_a_drained_board_finishes_its_job_first_and_stays_drained_through_a_rest
         assert back.stdout.splitlines()[-1] == "1 board is put back"
         wait_for(client, waiting, JobState.ready)
         assert boards(site, "list").stdout == "nothing speaks against any of these boards\n"
+
+
+def test_a_drained_board_that_is_configured_no_more_is_put_back_by_the_name_that_the_list_shows(
+    machines: list[Machine], site: Path
+) -> None:
+    with spalloc_server([str(site)]) as running, client_of(running) as client:
+        assert boards(site, "drain", "a", "0,0,1", "--reason", "it is sold").returncode == 0
+        write(site, [without(machines[0], Board(0, 0, 1))])
+        assert subprocess.run([*SERVER, "reload", str(site)]).returncode == 0
+        out = boards(site, "out", "a", "0,0,1", "--reason", "it is gone")
+        assert (out.returncode, "configured as dead" in out.stderr) == (1, True)
+        back = boards(site, "back", "a", "(0, 0, 1)")
+        assert back.stdout == "a (0, 0, 1): configured no more\n1 board is put back\n"
+        assert listed(site) == []
+        write(site, machines)
+        assert subprocess.run([*SERVER, "reload", str(site)]).returncode == 0
+        wait_for(client, client.create_job(0, 0, 1, owner="joe", keepalive=None), JobState.ready)
 
 
 def test_boards_with_jobs_are_taken_out_only_if_it_is_said_that_jobs_may_lose_them(
@@ -172,7 +194,11 @@ def test_what_can_not_be_done_is_told(site: Path) -> None:
             (["back"], 1, "no board is named; name boards as MACHINE X,Y,Z"),
             (["list", "b"], 1, "'b' is no machine, coordinate or board's address; the site has a"),
             (["back", "--frame", "a", "0", "x"], 2, "'x' is not a whole number"),
-            (["paint", "a"], 2, "say what to do: one of list, drain, out, back, clear-reports"),
+            (
+                ["paint", "a"],
+                2,
+                f"say what to do: one of list, drain, out, back, clear-reports; you wrote {site} paint a",
+            ),
             ([], 2, "say what to do"),
         ]:
             ended = boards(site, *words)

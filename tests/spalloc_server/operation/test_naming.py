@@ -1,9 +1,11 @@
 # How an administrator names boards, and what is said of names that mean none.
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 
+from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.site import Site
 from spalloc_server.operation.naming import Names, NoBoardError, boards_named
@@ -23,10 +25,12 @@ ROOM = replace(
 DESK = machine(1, 1, name="desk")
 
 
-def found(*words: str, of: tuple[Machine, ...] = (ROOM, DESK), **names: object) -> list[str]:
+def found(
+    *words: str, of: tuple[Machine, ...] = (ROOM, DESK), others: Collection[BoardKey] = (), **names: object
+) -> list[str]:
     site = Site(of)
     whole = bool(names.pop("whole_machines", False))
-    keys = boards_named(site, Names(words, **names), whole_machines=whole)  # type: ignore[arg-type]
+    keys = boards_named(site, Names(words, **names), whole_machines=whole, others=others)  # type: ignore[arg-type]
     return [f"{key.machine} {key.board}" for key in keys]
 
 
@@ -48,6 +52,19 @@ def test_a_board_that_is_named_twice_is_meant_once() -> None:
 
 def test_the_only_machine_of_a_site_needs_no_name() -> None:
     assert found("0,0,1", of=(DESK,)) == ["desk (0, 0, 1)"]
+
+
+def test_boards_that_no_machine_has_any_more_are_named_by_coordinate_where_they_can_be_meant() -> None:
+    others = [BoardKey("attic", Board(0, 0, 1)), BoardKey("room", DEAD), BoardKey("desk", Board(0, 0, 0))]
+    assert found("attic", "(0, 0, 1)", "room", "1,1,2", "0,0,0", others=others) == [
+        "attic (0, 0, 1)",
+        "room (1, 1, 2)",
+        "room (0, 0, 0)",
+    ]
+    assert found("attic", others=others, whole_machines=True) == ["attic (0, 0, 1)"]
+    assert found("desk", others=others, whole_machines=True) == [f"desk (0, 0, {z})" for z in range(3)]
+    with pytest.raises(NoBoardError, match="there is no machine 'attic'; the site has room, desk"):
+        found("attic", "0,0,2", others=others)
 
 
 def test_a_machine_alone_means_all_its_boards_only_where_that_can_be_meant() -> None:
