@@ -18,7 +18,6 @@ from spalloc_server.core.commands import (
     CreateJob,
     DestroyJob,
     KeepAlive,
-    RefusedError,
     Report,
     SetPower,
 )
@@ -113,8 +112,8 @@ class V1Command(msgspec.Struct, frozen=True):
 
     parameters: tuple[Parameter, ...] | None
     """What it takes, by name or by position; None for a command that looks at its arguments itself."""
-    run: Callable[..., "Reply | Outcome[Json]"]
-    """Called with the caller and a value for each parameter, by name."""
+    run: Callable[..., "Reply | Command[Json]"]
+    """Called with the caller and a value for each parameter, by name; its result is that of `Commands.run`."""
     takes_words: bool = False
     """Whether parameters are given by name only, and `run` gets, after the caller, the arguments by position
     and by name as they came, too."""
@@ -192,8 +191,8 @@ class Commands:
 
     def run(
         self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]
-    ) -> "Reply | Outcome[Json]":
-        """Do one command and return its result.
+    ) -> "Reply | Command[Json]":
+        """Return the reply to one command, or the command to the site whose outcome will be the reply.
 
         Raises:
             CommandError: It can't be done; the message says what was wrong.
@@ -211,7 +210,7 @@ class Commands:
                 values = bind(name, command.parameters, (), kwargs)
                 return command.run(caller, args, kwargs, **values)
             return command.run(caller, **bind(name, command.parameters, args, kwargs))
-        except (RefusedError, RequestError) as error:
+        except RequestError as error:
             raise CommandError(str(error)) from error
 
     def _version(self, _caller: Caller) -> Json:
@@ -221,7 +220,7 @@ class Commands:
 
     def _create_job(
         self,
-        caller: Caller,
+        _caller: Caller,
         args: Sequence[Json],
         kwargs: Mapping[str, Json],
         *,
@@ -233,7 +232,7 @@ class Commands:
         max_dead_boards: int | None,
         max_dead_links: int | None,
         require_torus: bool | None,
-    ) -> Outcome[Json]:
+    ) -> CreateJob:
         numbers = [_perhaps_whole(value) for value in args]
         request = requested(
             numbers,
@@ -248,7 +247,7 @@ class Commands:
             tuple(number for number in numbers if isinstance(number, int)),
             {name: value for name, value in kwargs.items() if name not in ("owner", "keepalive")},
         )
-        return self._door.do(CreateJob(request, asked, owner, keepalive), caller.host)
+        return CreateJob(request, asked, owner, keepalive)
 
     def _job_keepalive(self, caller: Caller, job_id: int) -> Json:
         self._door.do(KeepAlive(job_id), caller.host)
@@ -289,14 +288,14 @@ class Commands:
             "boards": its.boards,
         }
 
-    def _power_on(self, caller: Caller, job_id: int) -> Outcome[Json]:
-        return self._door.do(SetPower(job_id, on=True), caller.host)
+    def _power_on(self, _caller: Caller, job_id: int) -> SetPower:
+        return SetPower(job_id, on=True)
 
-    def _power_off(self, caller: Caller, job_id: int) -> Outcome[Json]:
-        return self._door.do(SetPower(job_id, on=False), caller.host)
+    def _power_off(self, _caller: Caller, job_id: int) -> SetPower:
+        return SetPower(job_id, on=False)
 
-    def _destroy_job(self, caller: Caller, job_id: int, reason: str | None) -> Outcome[Json]:
-        return self._door.do(DestroyJob(job_id, reason), caller.host)
+    def _destroy_job(self, _caller: Caller, job_id: int, reason: str | None) -> DestroyJob:
+        return DestroyJob(job_id, reason)
 
     def _notify_job(self, caller: Caller, job_id: int | None) -> None:
         self._watchers.watch_job(caller.watcher, job_id)
@@ -359,13 +358,13 @@ class Commands:
 
     def _report_problem(
         self,
-        caller: Caller,
+        _caller: Caller,
         address: str,
         x: int | None,
         y: int | None,
         p: int | None,
         description: str | None,
-    ) -> Outcome[Json]:
+    ) -> Report:
         board = board_with_address(self._door.site, address)
         if board is None:
             raise CommandError(
@@ -373,7 +372,7 @@ class Commands:
             )
         where = [f"{name} {value}" for name, value in (("x", x), ("y", y), ("p", p)) if value is not None]
         text = ", ".join([*where, *([description] if description else [])])
-        return self._door.do(Report(board, text), caller.host)
+        return Report(board, text)
 
     def _where_is(self, _caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
         if args:

@@ -16,7 +16,8 @@ from collections import deque
 from typing import Protocol, cast
 
 from spalloc_client.wire import WireError
-from spalloc_server.engine import Engine, EngineFailedError, EngineStoppingError, Outcome
+from spalloc_server.core.commands import Command, RefusedError
+from spalloc_server.engine import Engine, EngineFailedError, EngineStoppingError
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.codec import Request, failure_line, read_request, return_line
 from spalloc_server.fronts.v1.commands import LONG, Caller, Commands
@@ -408,12 +409,15 @@ class Connection(asyncio.Protocol):
         if self._host.engine.failure is not None:
             self._send(_NOT_DONE, hold=False)
             return 1
+        value: Reply
         waits = False
         try:
-            value = self._host.commands.run(caller, request.command, request.args, request.kwargs)
-            if isinstance(value, Outcome):
-                value, waits = value
-        except CommandError as error:
+            meant = self._host.commands.run(caller, request.command, request.args, request.kwargs)
+            if isinstance(meant, Command):
+                value, waits = self._host.engine.do(meant, caller.host)
+            else:
+                value = meant
+        except (CommandError, RefusedError) as error:
             value = Encoded(failure_line(str(error)))
         except EngineFailedError:
             _log.critical("the command %.60r of a client at %s ended it", request.command, self.address)

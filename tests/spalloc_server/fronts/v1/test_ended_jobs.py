@@ -89,7 +89,7 @@ class Front:
     def run(self, name: str, *args: Json, host: str = "10.0.0.1", **kwargs: Json) -> Json:
         caller = Caller(host, _Watcher())
         reply = self.commands.run(caller, name, args, kwargs)
-        return reply.value if isinstance(reply, Outcome) else reply  # type: ignore[return-value]
+        return self.do(reply, host).value if isinstance(reply, Command) else reply  # type: ignore[return-value]
 
     def ended(self, **how: Json) -> list[Mapping[str, Json]]:
         reply = self.run("list_ended_jobs", **how)
@@ -230,7 +230,7 @@ def test_only_the_host_that_created_a_job_may_end_it_where_the_site_says_so() ->
     front.run("get_job_state", 1, host="10.0.0.2")
     for command in ("destroy_job", "power_off_job_boards", "power_on_job_boards"):
         with pytest.raises(
-            CommandError, match=r"job 1 was created from 10\.0\.0\.1, and this server lets only"
+            RefusedError, match=r"job 1 was created from 10\.0\.0\.1, and this server lets only"
         ):
             front.run(command, 1, host="10.0.0.2")
     front.run("power_off_job_boards", 1, host="10.9.1.1")
