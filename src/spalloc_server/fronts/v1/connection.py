@@ -82,6 +82,9 @@ class Host(Protocol):
     def recorded(self, group: Group) -> None:
         """Take note that a change of a group is on its way to the disk no more."""
 
+    def turn_failed(self, connection: "Connection", fault: Exception) -> None:
+        """End a connection in whose turn there was a fault that nobody foresaw."""
+
     def closed(self, connection: "Connection") -> None:
         """Forget a connection that has ended."""
 
@@ -204,10 +207,13 @@ class Connection(asyncio.Protocol):
         self.heard = now = asyncio.get_running_loop().time()
         self._inbox.feed(data)
         self._mind_the_clock(data, now)
-        if self._waits() or self._queued:
-            self._mind_the_inbox()
-        else:
-            self._host.turns.heard(self, now)
+        if not (self._queued or self._waits()):
+            turns = self._host.turns
+            if turns.heard(self, now):
+                turns.effort += self.take_turn()
+                return
+            self._go_on()
+        self._mind_the_inbox()
 
     def _mind_the_clock(self, data: bytes, now: float) -> None:
         """Note since when a request is owed; `data` has just come."""
@@ -319,11 +325,6 @@ class Connection(asyncio.Protocol):
             self._queued = True
             self._host.turns.ask(self)
 
-    def wait_for_turn(self) -> None:
-        """Do more when others have had their turns."""
-        self._go_on()
-        self._mind_the_inbox()
-
     def take_turn(self) -> int:
         """Do a few commands; return how much effort that was."""
         self._queued = False
@@ -332,10 +333,14 @@ class Connection(asyncio.Protocol):
         self._host.engine.presence.something_was_read()
         self._gathered = []
         try:
-            effort = self._do_some() if self._long is None else self._send_pieces()
-        finally:
-            self._write_gathered()
-        self._mind_the_inbox()
+            try:
+                effort = self._do_some() if self._long is None else self._send_pieces()
+            finally:
+                self._write_gathered()
+            self._mind_the_inbox()
+        except Exception as fault:  # noqa: BLE001 — one client's trouble is nobody else's
+            self._host.turn_failed(self, fault)
+            return 1
         return effort
 
     def _do_some(self) -> int:

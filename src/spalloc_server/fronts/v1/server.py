@@ -20,7 +20,7 @@ from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, Connection
 from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.readings import Readings
-from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Client, Turns
+from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.memory import give_back_memory
 from spalloc_server.presence import Waiting
@@ -74,7 +74,7 @@ class V1Server:
         """May be replaced at any time; clients that are connected stay."""
         self.unread: set[Connection] = set()
         """Connections on which something waits for the server to come to it."""
-        self.turns = Turns(engine.clock.now, self._turn_failed)
+        self.turns = Turns(engine.clock.now)
         self.readings = Readings(lambda: engine.stopping)
         self.ahead_bytes = AHEAD_BYTES
         self._crowd = Crowd()
@@ -271,9 +271,8 @@ class V1Server:
         """Return where clients are that asked for something, wait for it, and read what they are sent."""
         return {connection.address for connection in self.unread if connection.stuck is None}
 
-    def _turn_failed(self, client: Client, fault: Exception) -> None:
+    def turn_failed(self, connection: Connection, fault: Exception) -> None:
         """End the connection in whose turn there was a fault that nobody foresaw."""
-        connection = cast("Connection", client)
         _log.error(
             "a turn of a client at %s failed, and its connection is ended", connection.address, exc_info=fault
         )

@@ -78,10 +78,7 @@ class Client(Protocol):
         """For whom it creates jobs, as far as is known."""
 
     def take_turn(self) -> int:
-        """Do a few commands; return how much effort that was."""
-
-    def wait_for_turn(self) -> None:
-        """Begin to wait for a turn."""
+        """Do a few commands; return how much effort that was. None of its faults is raised: the others go on."""
 
     def change_may_come(self) -> bool:
         """Take a turn for the change that was put aside; return False if it no longer is."""
@@ -118,20 +115,15 @@ class Line:
 class Turns:
     """Gives clients their turns."""
 
-    def __init__(self, now: Callable[[], float], failed: Callable[[Client, Exception], None]) -> None:
-        """Begin with nobody waiting.
-
-        Args:
-            now: Returns the time in seconds.
-            failed: Called with a client in whose turn there was a fault that nobody foresaw: the others go on.
-        """
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Begin with nobody waiting; `now` returns the time in seconds."""
         self._now = now
-        self._failed = failed
         self._lines: OrderedDict[Line, None] = OrderedDict()
         """The groups in which somebody waits for a turn, the next one first."""
         self._next: asyncio.Handle | None = None
         self._heard_at = 0.0
-        self._effort = 0
+        self.effort = 0
+        """How much was done just now for clients that had their turn as soon as they were heard: they add to it."""
         self._heard_last: str | None = None
         """The name of the group that was heard last."""
         self._alone_from = 0.0
@@ -148,10 +140,10 @@ class Turns:
             self._next.cancel()
             self._next = None
 
-    def heard(self, client: Client, now: float) -> None:
-        """Give a client its turn that was heard `now`, in the event loop's time: at once, or when it comes.
+    def heard(self, client: Client, now: float) -> bool:
+        """Return whether it is at once the turn of a client that was heard `now`, in the event loop's time.
 
-        An event loop's time may stand still while it serves all who were heard at once.
+        If not, it must ask for one. An event loop's time may stand still while it serves all who were heard at once.
         """
         if client.group.name != self._heard_last:
             if self._heard_last is not None:
@@ -159,20 +151,11 @@ class Turns:
             self._heard_last = client.group.name
         if self.most_changes:
             self.most_changes = MOST_CHANGES if now >= self._alone_from else MOST_CHANGES_AMONG_OTHERS
-        if not self._lines:
-            if not 0.0 <= now - self._heard_at <= AT_ONCE_SECONDS:
-                self._heard_at, self._effort = now, 0
-            if self._effort < EFFORT_AT_ONCE:
-                self._effort += self._give(client)
-                return
-        client.wait_for_turn()
-
-    def _give(self, client: Client) -> int:
-        try:
-            return client.take_turn()
-        except Exception as fault:  # noqa: BLE001 — one client's trouble is nobody else's
-            self._failed(client, fault)
-            return 1
+        if self._lines:
+            return False
+        if not 0.0 <= now - self._heard_at <= AT_ONCE_SECONDS:
+            self._heard_at, self.effort = now, 0
+        return self.effort < EFFORT_AT_ONCE
 
     def ask(self, client: Client) -> None:
         """Let a client wait for its turn; it waits for one at a time."""
@@ -190,7 +173,7 @@ class Turns:
             client = line.ready.take()
             if line.ready:
                 lines[line] = None
-            self._give(client)
+            client.take_turn()
             line.wake(self.most_changes)
             if not lines or self._now() >= until:
                 break
