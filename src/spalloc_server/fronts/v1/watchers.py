@@ -205,7 +205,8 @@ class Watchers:
             line = lines.get(key)
             if line is None:
                 line = lines[key] = jobs_changed_line(key)
-            self._tell(watcher, line, jobs=key)
+            if not watcher.tell(line):
+                self._miss(watcher, jobs=key)
         if self._all_jobs:
             self._untold.jobs |= jobs
             self._tell_all_soon()
@@ -217,8 +218,8 @@ class Watchers:
             for told, watcher in enumerate(self._of_machine[machine] - self._all_machines):
                 if told >= WATCHERS_A_TURN or self._put_off:
                     self._tell_later(watcher, machines=(machine,))
-                else:
-                    self._tell(watcher, line, machines=(machine,))
+                elif not watcher.tell(line):
+                    self._miss(watcher, machines=(machine,))
         if self._all_machines:
             self._untold.machines |= machines
             self._tell_all_soon()
@@ -229,10 +230,10 @@ class Watchers:
         if missed is None:
             return
         self._weigh(watcher)
-        if missed.jobs:
-            self._tell(watcher, jobs_changed_line(sorted(missed.jobs)), jobs=missed.jobs)
-        if missed.machines:
-            self._tell(watcher, machines_changed_line(sorted(missed.machines)), machines=missed.machines)
+        if missed.jobs and not watcher.tell(jobs_changed_line(sorted(missed.jobs))):
+            self._miss(watcher, jobs=missed.jobs)
+        if missed.machines and not watcher.tell(machines_changed_line(sorted(missed.machines))):
+            self._miss(watcher, machines=missed.machines)
 
     def _drop_job(self, job: int) -> None:
         for watcher in self._of_job.pop(job, ()):
@@ -243,11 +244,12 @@ class Watchers:
         if self._next_telling is None and not self._being_told:
             loop = asyncio.get_running_loop()
             if self._peace_until <= loop.time():
-                self._tell_all()
+                self._tell_some()
             else:
-                self._next_telling = loop.call_at(self._peace_until, self._tell_all)
+                self._next_telling = loop.call_at(self._peace_until, self._tell_some)
 
-    def _tell_all(self) -> None:
+    def _take_news(self) -> None:
+        """Have all watchers of everything told next of what they were not told yet."""
         untold, self._untold = self._untold, _Missed()
         jobs, machines = sorted(untold.jobs), sorted(untold.machines)
         self._news = _News(
@@ -259,30 +261,26 @@ class Watchers:
         self._being_told = list(self._all_jobs | self._all_machines)
         watchers = len(self._being_told)
         self._peace_until = asyncio.get_running_loop().time() + PAUSE_SECONDS_A_WATCHER * watchers
-        self._tell_some()
 
     def _tell_some(self) -> None:
+        """Tell watchers of everything the news, and begin with new ones if all were told; the others in later turns."""
         self._next_telling = None
+        if not self._being_told:
+            self._take_news()
         news = self._news
         for _ in range(min(WATCHERS_A_TURN, len(self._being_told))):
             watcher = self._being_told.pop()
             # One may have gone, or lost interest, since.
-            if news.of_jobs and watcher in self._all_jobs:
-                self._tell(watcher, news.of_jobs, jobs=news.jobs)
-            if news.of_machines and watcher in self._all_machines:
-                self._tell(watcher, news.of_machines, machines=news.machines)
+            if news.of_jobs and watcher in self._all_jobs and not watcher.tell(news.of_jobs):
+                self._miss(watcher, jobs=news.jobs)
+            if news.of_machines and watcher in self._all_machines and not watcher.tell(news.of_machines):
+                self._miss(watcher, machines=news.machines)
         if self._being_told:
             self._next_telling = asyncio.get_running_loop().call_soon(self._tell_some)
         elif self._untold.jobs or self._untold.machines:
             self._tell_all_soon()
 
-    def _tell(
-        self, watcher: Watcher, line: bytes, *, jobs: Collection[int] = (), machines: Collection[str] = ()
-    ) -> None:
-        if not watcher.tell(line):
-            self._miss(watcher, jobs, machines)
-
-    def _miss(self, watcher: Watcher, jobs: Collection[int], machines: Collection[str]) -> None:
+    def _miss(self, watcher: Watcher, *, jobs: Collection[int] = (), machines: Collection[str] = ()) -> None:
         # Names pile up as sets, which are no larger than what there is to name.
         missed = self._missed.setdefault(watcher, _Missed())
         missed.jobs.update(jobs)
@@ -293,7 +291,7 @@ class Watchers:
         self, watcher: Watcher, *, jobs: Collection[int] = (), machines: Collection[str] = ()
     ) -> None:
         """Tell a client when commands have had their turn."""
-        self._miss(watcher, jobs, machines)
+        self._miss(watcher, jobs=jobs, machines=machines)
         self._put_off[watcher] = None
         if self._next_put_off is None:
             self._next_put_off = asyncio.get_running_loop().call_soon(self._tell_those_put_off)
