@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar, TypeVarTuple
@@ -21,7 +21,7 @@ from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import NewMachines, PowerOrder, Standing
+from spalloc_server.core.power import NewMachines, Order, PowerOrder, Standing
 from spalloc_server.core.questions import SiteView
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
@@ -512,7 +512,10 @@ class Engine:
                 if (jobs or boards) and not await self._write(jobs, boards):
                     break
                 self._writing = _Batch()
-                self._carry_out(batch)
+                batch.answer(recorded=True)
+                self._log_effects(batch.effects)
+                self._give_orders(batch.effects.orders)
+                self._tell(batch.effects.jobs_changed, batch.effects.machines_changed)
                 await self._keep_history(len(jobs))
         except Exception as fault:  # noqa: BLE001 — what is in memory may never get onto the disk now
             self.fail(fault)
@@ -604,24 +607,12 @@ class Engine:
             _log.warning("records are written again, after %.0f s", self.clock.now() - self._troubled_since)
             self._troubled_since = None
 
-    def _carry_out(self, batch: _Batch) -> None:
-        batch.answer(recorded=True)
-        effects = batch.effects
+    def _log_effects(self, effects: Effects) -> None:
         for notice in effects.notices:
             self._log(notice)
         if _log.isEnabledFor(logging.DEBUG):
             for record in effects.jobs.values():
                 _log_job(record)
-        # A fault that came while this was being written puts in doubt what the orders were decided on.
-        if not self._stopping and self.failure is None:
-            for order in effects.orders:
-                if isinstance(order, NewMachines):
-                    self._hardware.reconfigure(order.machines)
-                elif isinstance(order, Standing):
-                    self._hardware.watch(order.order)
-                else:
-                    self._power(order)
-        self._tell(effects.jobs_changed, effects.machines_changed)
 
     def _log(self, notice: Notice) -> None:
         level = logging.WARNING if notice.serious else logging.INFO
@@ -649,14 +640,24 @@ class Engine:
                 more = counted(count, "more line")
                 _log.info("%s about jobs of %s were kept back", more, address, extra={"client": address})
 
-    def _power(self, order: PowerOrder) -> None:
-        try:
-            self._hardware.carry_out(order, self._power_done)
-        except Exception as fault:  # noqa: BLE001 — to the job, its boards failed: it is moved, and does not wait for ever
-            _log.exception("power order %d for %s could not be begun", order.number, order.machine)
-            why = f"the order could not be begun: {fault!r}"
-            failed = dict.fromkeys(order.boards, why)
-            asyncio.get_running_loop().call_soon(self._power_done, order.number, failed)
+    def _give_orders(self, orders: Iterable[Order]) -> None:
+        # A fault that came while they were being written puts in doubt what they were decided on.
+        if self._stopping or self.failure is not None:
+            return
+        for order in orders:
+            if isinstance(order, NewMachines):
+                self._hardware.reconfigure(order.machines)
+                continue
+            if isinstance(order, Standing):
+                self._hardware.watch(order.order)
+                continue
+            try:
+                self._hardware.carry_out(order, self._power_done)
+            except Exception as fault:  # noqa: BLE001 — to the job, its boards failed: it is moved, and does not wait for ever
+                _log.exception("power order %d for %s could not be begun", order.number, order.machine)
+                why = f"the order could not be begun: {fault!r}"
+                failed = dict.fromkeys(order.boards, why)
+                asyncio.get_running_loop().call_soon(self._power_done, order.number, failed)
 
     def _tell(self, jobs: set[int], machines: set[str]) -> None:
         for listener in list(self.listeners):
