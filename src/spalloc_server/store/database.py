@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from spalloc_client.states import JobState
@@ -15,7 +16,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy, sync_folder
-from spalloc_server.store.history import ended_job, ended_jobs, file_bytes
+from spalloc_server.store.history import ended_job, ended_jobs
 from spalloc_server.store.keeping import Keeper
 from spalloc_server.store.left_log import LeftLog
 from spalloc_server.store.opening import (
@@ -38,7 +39,7 @@ from spalloc_server.store.recalling import (
 )
 from spalloc_server.store.room import Reserve, lacks_room
 from spalloc_server.store.soundness import CHECKED_AT_ONCE_BYTES, flaw, save_what_can_be_read
-from spalloc_server.store.writing import count_start, put_boards, put_jobs
+from spalloc_server.store.writing import counting_start, putting
 
 _log = logging.getLogger(__name__)
 
@@ -193,39 +194,33 @@ class Store:
         """
         if not self._usable:
             self.look()
-        try:
-            size = self._put(jobs, boards)
-        except sqlite3.OperationalError as error:
-            if not lacks_room(error) or not self.history.make_room():
-                raise
-            size = self._put(jobs, boards)
+        database = self._database
+        pages, made_room = 0, False
+        while True:
+            try:
+                database.execute("BEGIN")
+                # A server that was killed may have left its last commit unsynced: it can be read, and still be lost
+                # with the power. Records that are already as they should be would write, and so sync, nothing; counting
+                # the start does, and takes all that came before along.
+                first = () if self._written else counting_start()
+                for statement, values in chain(first, putting(jobs, boards)):
+                    database.execute(statement, values)
+                # Here, where it costs no look at the file.
+                (pages,) = database.execute("PRAGMA page_count").fetchone()
+                database.execute("COMMIT")
+                break
+            except BaseException as error:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                if is_damage(error):
+                    raise damaged(self._name, error) from error
+                made_room = not made_room and lacks_room(error) and self.history.make_room() > 0
+                if not made_room:
+                    raise
         self._written = True
-        self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()), size)
+        self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()), pages)
         # What was taken away meanwhile took with it what was just written.
         self.look()
-
-    def _put(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> int:
-        """Write in one transaction, and return how long the file is with it, in bytes."""
-        database = self._database
-        database.execute("BEGIN")
-        try:
-            if not self._written:
-                # A server that was killed may have left its last commit unsynced: it can be read, and still be lost
-                # with the power. Records that are already as they should be would write, and so sync, nothing; this
-                # does, and takes all that came before along.
-                count_start(database)
-            put_jobs(database, jobs)
-            put_boards(database, boards)
-            # Here, where it costs no look at the file.
-            size = file_bytes(database)
-            database.execute("COMMIT")
-        except BaseException as error:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            if is_damage(error):
-                raise damaged(self._name, error) from error
-            raise
-        return size
 
     def look(self) -> None:
         """See whether the files are in their places; if they were removed, write all of them again.

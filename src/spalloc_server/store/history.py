@@ -14,7 +14,6 @@ _log = logging.getLogger(__name__)
 MOST_BYTES = 4_000_000
 """How much one listing may read: a job's record is some hundred bytes, but can be as long as its request."""
 
-_PAGE_BYTES = 4096
 _MOST_TOLD = 1000
 _LATEST = "SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
 _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
@@ -98,11 +97,6 @@ def forget_oldest(database: sqlite3.Connection, limit: int) -> int:
     if idle >= limit:
         return idle
     return idle + database.execute(_FORGET_OLDEST, (limit - idle,)).rowcount
-
-
-def file_bytes(database: sqlite3.Connection) -> int:
-    """Return how long the database's file is, or is going to be."""
-    return int(database.execute("PRAGMA page_count").fetchone()[0]) * _PAGE_BYTES
 
 
 def used_bytes(database: sqlite3.Connection) -> int:

@@ -61,11 +61,11 @@ class Keeper:
         self._ended = history.count_ended(self._of())
         self._used_bytes = history.used_bytes(self._of())
 
-    def have_ended(self, jobs: int, file_bytes: int) -> None:
-        """Take note that so many more ended jobs are recorded now, in a file of some length."""
+    def have_ended(self, jobs: int, pages: int) -> None:
+        """Take note that so many more ended jobs are recorded now, in a file of so many pages."""
         self.tell()
         self._ended += jobs
-        self._used_bytes = file_bytes
+        self._used_bytes = pages * _PAGE_BYTES
         if self._used_bytes > self.limits.bytes:
             self._used_bytes = history.used_bytes(self._of())
 

@@ -24,7 +24,7 @@ _NO_ROOM = frozenset(
 )
 
 
-def lacks_room(error: sqlite3.Error) -> bool:
+def lacks_room(error: BaseException) -> bool:
     """Return whether a write failed for lack of room."""
     return getattr(error, "sqlite_errorcode", None) in _NO_ROOM
 

@@ -3,13 +3,15 @@
 # What is in a job's text is records.py's subject; that all of it is on disk, or nothing, is database.py's.
 """Writing records."""
 
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.records import to_text
+
+Statement = tuple[str, Sequence[object]]
+"""In SQL, and the values of its parameters."""
 
 _PUT_JOB = """
 INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES {rows}
@@ -35,28 +37,23 @@ INSERT INTO counters (name, value) VALUES ('starts', 1) ON CONFLICT (name) DO UP
 """
 
 
-def count_start(database: sqlite3.Connection) -> None:
-    """Write something, and note that what was doubtful is decided: it is among what is written with this."""
-    database.execute(_COUNT_STARTS)
-    database.execute("DELETE FROM counters WHERE name IN ('doubtful', 'backed_up')")
+def counting_start() -> Iterator[Statement]:
+    """Yield what writes something, and notes that what was doubtful is decided: it is among what is written with it."""
+    yield _COUNT_STARTS, ()
+    yield "DELETE FROM counters WHERE name IN ('doubtful', 'backed_up')", ()
 
 
-def put_jobs(database: sqlite3.Connection, jobs: Mapping[int, JobRecord]) -> None:
-    """Write jobs' records, and that their IDs were given."""
-    _run(database, _PUT_JOB, [_job_row(record) for record in jobs.values()])
+def putting(
+    jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
+) -> Iterator[Statement]:
+    """Yield what writes jobs' records, and that their IDs were given; and boards', or removes those that are None."""
+    yield from _for_all(_PUT_JOB, [_job_row(record) for record in jobs.values()])
     if jobs:
-        database.execute(_COUNT_JOBS, (max(jobs) + 1,))
-
-
-def put_boards(database: sqlite3.Connection, boards: Mapping[BoardKey, BoardRecord | None]) -> None:
-    """Write boards' records, and remove those that are None."""
-    _run(
-        database,
-        _DROP_BOARDS,
-        [(key.machine, *key.board) for key, record in boards.items() if record is None],
+        yield _COUNT_JOBS, (max(jobs) + 1,)
+    yield from _for_all(
+        _DROP_BOARDS, [(key.machine, *key.board) for key, record in boards.items() if record is None]
     )
-    _run(
-        database,
+    yield from _for_all(
         _PUT_BOARD,
         [
             (
@@ -79,15 +76,13 @@ def _drained(record: BoardRecord) -> tuple[str | None, str | None, float | None]
     return (None, None, None) if word is None else (word.why, word.by, word.since)
 
 
-def _run(database: sqlite3.Connection, statement: str, rows: list[tuple[object, ...]]) -> None:
-    # One statement for many rows: after each statement this thread would have to wait for the interpreter, which
-    # the event loop keeps busy.
+def _for_all(statement: str, rows: list[tuple[object, ...]]) -> Iterator[Statement]:
+    # One statement for many rows: after each statement the thread that runs it would have to wait for the interpreter,
+    # which the event loop keeps busy.
     for start in range(0, len(rows), _ROWS_A_STATEMENT):
         some = rows[start : start + _ROWS_A_STATEMENT]
         row = f"({', '.join('?' * len(some[0]))})"
-        database.execute(
-            statement.format(rows=", ".join([row] * len(some))), [value for row in some for value in row]
-        )
+        yield statement.format(rows=", ".join([row] * len(some))), [value for row in some for value in row]
 
 
 def _job_row(record: JobRecord) -> tuple[int, str, float, float | None, str | None, bytes]:
