@@ -364,7 +364,7 @@ def test_a_client_that_does_not_read_the_rest_of_its_last_replies_is_cut_off() -
         while front.front.connections < 2:
             await user.call("version")
         ending = next(reversed(front.front._connections))
-        ending._write(b"x" * 400_000)
+        ending._send(b"x" * 400_000, hold=False)
         ending.close()
         while ending._clogged and front.front.connections > 1:
             with contextlib.suppress(OSError):

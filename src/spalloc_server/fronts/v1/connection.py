@@ -277,7 +277,8 @@ class Connection(asyncio.Protocol):
         if self._clogged or self._long is not None:
             return False
         if not (self._ending or self._transport.is_closing()):
-            self._write(line)
+            self._write_gathered()
+            self._transport.write(line)
             self.weigh()
         return True
 
@@ -546,18 +547,15 @@ class Connection(asyncio.Protocol):
             self.group.changes += 1
             self._host.engine.when_recorded(self._lift)
         if self._holds == self._lifted:
-            self._write(data)
+            if self._gathered is None:
+                self._transport.write(data)
+            else:
+                self._gathered.append(data)
             return
         if self._held is None:
             self._held = deque()
         self._held.append((self._holds, data))
         self._held_bytes += len(data) + HELD_BYTES
-
-    def _write(self, data: bytes) -> None:
-        if self._gathered is None:
-            self._transport.write(data)
-        else:
-            self._gathered.append(data)
 
     def _write_gathered(self) -> None:
         gathered, self._gathered = self._gathered, None
@@ -579,6 +577,8 @@ class Connection(asyncio.Protocol):
         if not self._held:
             self._held = None
         if ready:
-            self._write(b"".join(ready))
+            # In a turn only if the engine fails in it.
+            self._write_gathered()
+            self._transport.write(b"".join(ready))
         if waited or self._ending:
             self._go_on()
