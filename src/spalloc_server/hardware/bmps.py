@@ -101,9 +101,8 @@ class Bmps:
 
     def carry_out(self, order: PowerOrder, done: Done) -> None:
         """Begin an order; `done` gets its number and the boards that failed, and why, when all frames are done."""
-        pieces = self._split(order)
-        answer = _Answer(order.number, len(pieces), done)
-        for frame, (boards, cut) in pieces.items():
+        answer = _Answer(order, done)
+        for frame, (boards, cut) in self._split(order).items():
             piece = Piece(order.number, order.on, cut, answer.of_frame(boards))
             self._frames[order.machine, frame].add(piece)
 
@@ -205,20 +204,24 @@ class _OfFrame:
 
 
 class _Answer:
-    """Gathers what the frames of one order say."""
+    """Gathers what becomes of the boards of one order."""
 
-    def __init__(self, number: int, frames: int, done: Done) -> None:
-        self._number = number
-        self._missing = frames
+    def __init__(self, order: PowerOrder, done: Done) -> None:
+        self._number = order.number
+        self._missing = set(order.boards)
         self._done = done
         self._failed: dict[Board, str] = {}
 
-    def of_frame(self, boards: Mapping[int, Board]) -> Callable[[Mapping[int, str]], None]:
-        """Return what a frame calls with the slots that failed."""
+    def of_frame(self, boards: Mapping[int, Board]) -> Callable[[int, str | None], None]:
+        """Return what a frame calls for each of its boards; only the first time counts."""
 
-        def take(failed: Mapping[int, str]) -> None:
-            self._failed.update({boards[slot]: why for slot, why in failed.items()})
-            self._missing -= 1
+        def take(slot: int, failure: str | None) -> None:
+            board = boards[slot]
+            if board not in self._missing:
+                return
+            self._missing.remove(board)
+            if failure is not None:
+                self._failed[board] = failure
             if not self._missing:
                 self._done(self._number, self._failed)
 

@@ -10,7 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from spalloc_server.hardware.conversation import TRANSIENT, WINDOW, Conversation, Doubt, Patience, Question
+from spalloc_server.hardware.conversation import (
+    TRANSIENT,
+    WINDOW,
+    Conversation,
+    Doubt,
+    Patience,
+    Question,
+    SilenceError,
+)
 from spinnaker.bmp import (
     FIRST_MAJOR_WITH_FPGAS,
     Adc,
@@ -55,10 +63,6 @@ _Fpga = tuple[int, int]
 """A board, and the number of an FPGA on it."""
 
 
-class SilenceError(Exception):
-    """The BMP did not answer at all; the message says so."""
-
-
 @dataclass(slots=True)
 class Findings:
     """What a look at boards has shown."""
@@ -97,7 +101,7 @@ class BmpCommands:
         Raises:
             SilenceError: It does not answer.
         """
-        (reply,) = await self._converse([_greeting(slot)], self._patience)
+        (reply,) = await self.conversation.ask([_greeting(slot)], self._patience)
         if _is_in_vain(reply):
             reply = await self._hear_anybody({slot}) or reply
         if reply is None:
@@ -107,9 +111,8 @@ class BmpCommands:
     async def _hear_anybody(self, but: Collection[int]) -> ScpReply | None:
         """Return what the BMP answers for any board, rather another than those in `but`; None if it does not."""
         slots = sorted(self._slots, key=but.__contains__)[:WINDOW]
-        replies = await self._converse(
-            [_greeting(slot) for slot in slots], REGISTER_PATIENCE, one_will_do=True
-        )
+        greetings = [_greeting(slot) for slot in slots]
+        replies = await self.conversation.ask(greetings, REGISTER_PATIENCE, one_will_do=True)
         heard = [reply for reply in replies if reply is not None]
         return next((reply for reply in heard if not _is_in_vain(reply)), heard[0] if heard else None)
 
@@ -163,65 +166,41 @@ class BmpCommands:
         still_on = f"it is on, although its BMP at {self.address} has switched it off"
         return untold | dict.fromkeys(on, still_on)
 
-    async def settle_old(self, slot: int) -> None:
-        """Wait until a BMP without FPGA registers has done all that it was told.
+    async def isolate(self, wanted: Mapping[int, frozenset[Link]], *, fresh: bool) -> Findings:
+        """See that boards run and that of their links only these are stopped, and set right what isn't so.
 
-        Raises:
-            SilenceError: It does not answer.
-        """
-        # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
-        await self._ask([_greeting(slot)], self._patience)
-
-    async def isolate(self, wanted: Mapping[int, frozenset[Link]]) -> Findings:
-        """Stop links of boards that were powered on, and see that the boards run and that only these are stopped.
+        Of boards on a BMP without FPGA registers, it is only waited until it has done all that it was told.
 
         Args:
             wanted: For each board, the links that are to be stopped.
+            fresh: Whether the boards were just powered on: then their links are stopped first, and what the BMP does
+                not tell of them is a failure; of others it is taken to be right.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
-        cuts = {slot: dict.fromkeys(cut, True) for slot, cut in wanted.items()}
-        ends = _ends(cuts)
-        replies = await self._ask([_writing_stop(*end) for end in ends], self._patience)
-        refused = self._refused(ends, replies)
-        findings = Findings({slot: why for slot, why in refused.items() if slot in self.unheard})
-        return await self._check(wanted, findings, refused, fresh=True)
-
-    async def look(self, wanted: Mapping[int, frozenset[Link]]) -> Findings:
-        """See whether boards run still and have the links stopped that they should have, and set right what isn't so.
-
-        What the BMP does not tell is taken to be right.
-
-        Args:
-            wanted: For each board, the links that are to be stopped.
-
-        Raises:
-            SilenceError: The BMP does not answer.
-        """
-        return await self._check(wanted, Findings(), {}, fresh=False)
-
-    async def _check(
-        self,
-        wanted: Mapping[int, frozenset[Link]],
-        findings: Findings,
-        refused: Mapping[int, str],
-        *,
-        fresh: bool,
-    ) -> Findings:
-        left = {slot: cut for slot, cut in wanted.items() if slot not in findings.failed}
+        if self.has_fpgas is False:
+            # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
+            await self._ask([_greeting(min(wanted))], self._patience)
+            return Findings()
+        findings, left = Findings(), wanted
+        refused: dict[int, str] = {}
+        wrong = {slot: dict.fromkeys(cut, True) for slot, cut in wanted.items()} if fresh else {}
         for tries in range(LINK_TRIES + 1):
+            ends = [(slot, link, stop) for slot, links in wrong.items() for link, stop in links.items()]
+            replies = await self._ask([_writing_stop(*end) for end in ends], self._patience)
+            refused = self._refused(ends, replies)
+            if tries == 0:
+                findings.failed |= {slot: why for slot, why in refused.items() if slot in self.unheard}
+                left = {slot: cut for slot, cut in wanted.items() if slot not in findings.failed}
             wrong = await self._wrong_links(left, findings, fresh=fresh)
             if not wrong:
-                break
-            if tries == LINK_TRIES:
-                for slot, links in wrong.items():
-                    findings.failed[slot] = refused.get(slot) or self._disobedience(links)
-                break
+                return findings
+            left = {slot: left[slot] for slot in wrong}
             for slot, links in wrong.items():
                 findings.mended[slot] = findings.mended.get(slot, frozenset()) | links.keys()
-            refused = await self._set(wrong)
-            left = {slot: left[slot] for slot in wrong}
+        for slot, links in wrong.items():
+            findings.failed[slot] = refused.get(slot) or self._disobedience(links)
         return findings
 
     async def _wrong_links(
@@ -268,11 +247,6 @@ class BmpCommands:
         """Return whether a board is left for when it holds up no others."""
         return self._brief and slot in self.unheard
 
-    async def _set(self, links: Mapping[int, Mapping[Link, bool]]) -> dict[int, str]:
-        """Stop links, or let them flow again; return why the BMP refused it for a board."""
-        ends = _ends(links)
-        return self._refused(ends, await self._ask([_writing_stop(*end) for end in ends], self._patience))
-
     def _refused(self, ends: Sequence[_End], replies: Sequence[ScpReply | None]) -> dict[int, str]:
         refused: dict[int, str] = {}
         for (slot, link, stop), reply in zip(ends, replies, strict=True):
@@ -308,7 +282,7 @@ class BmpCommands:
         Raises:
             SilenceError: No question was answered, nor is one about another board.
         """
-        replies = await self._converse(questions, patience)
+        replies = await self.conversation.ask(questions, patience)
         slots = {question.slot for question in questions if question.slot is not None}
         silent = bool(questions) and all(reply is None for reply in replies)
         if silent and await self._hear_anybody(slots) is None:
@@ -319,14 +293,6 @@ class BmpCommands:
             if question.slot is not None and _is_in_vain(reply)
         }
         return replies
-
-    async def _converse(
-        self, questions: Sequence[Question], patience: Patience, *, one_will_do: bool = False
-    ) -> list[ScpReply | None]:
-        try:
-            return await self.conversation.ask(questions, patience, one_will_do=one_will_do)
-        except OSError as error:
-            raise SilenceError(f"its BMP at {self.address} can't be reached: {error}") from error
 
     def _unanswered(self) -> str:
         return f"its BMP at {self.address} does not answer"
@@ -340,10 +306,6 @@ class BmpCommands:
         if not reply.ok:
             return f"its BMP at {self.address} answers {describe_result(reply.result)}"
         return None
-
-
-def _ends(links: Mapping[int, Mapping[Link, bool]]) -> list[_End]:
-    return [(slot, link, stop) for slot, theirs in links.items() for link, stop in theirs.items()]
 
 
 def _fpgas(slots: Iterable[int]) -> list[_Fpga]:

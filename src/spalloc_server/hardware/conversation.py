@@ -23,6 +23,10 @@ REMEMBERED_CHANGES = 1024
 """How many of the latest questions that change something are known again by a late answer."""
 
 
+class SilenceError(Exception):
+    """The BMP did not answer at all, or can't be reached; the message says so."""
+
+
 class Question(NamedTuple):
     """Something that a BMP is asked or told."""
 
@@ -87,6 +91,7 @@ class Conversation(asyncio.DatagramProtocol):
             doubt: Called when something that changes boards was sent again, or was answered again. What the network
                 doubles and the BMP carries out twice is told by its second answer; that can be lost, too.
         """
+        self._address = address
         host, _, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
         self.retries = 0
         """Questions that had to be asked again, since the start."""
@@ -123,12 +128,16 @@ class Conversation(asyncio.DatagramProtocol):
         anything else is waited for.
 
         Raises:
-            OSError: The host is unknown, or no socket is to be had.
+            SilenceError: The host is unknown, or no socket is to be had.
         """
         if not questions:
             return []
         if self._transport is None:
-            await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, remote_addr=self._remote)
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.create_datagram_endpoint(lambda: self, remote_addr=self._remote)
+            except OSError as error:
+                raise SilenceError(f"its BMP at {self._address} can't be reached: {error}") from error
         self._patience = patience
         self._excuses = patience.tries
         self._answers = [None] * len(questions)
@@ -204,7 +213,8 @@ class Conversation(asyncio.DatagramProtocol):
                 self._under_way[self._sequence] = asked
                 if asked.changes:
                     self._remember(asked.changes)
-                self._transmit(asked)
+                if self._transport is not None:
+                    self._transport.sendto(datagram)
             self._set_timer(deadline)
         if not self._under_way and self._done is not None and not self._done.done():
             self._done.set_result(None)
@@ -214,10 +224,6 @@ class Conversation(asyncio.DatagramProtocol):
         self._changes[self._sequence] = changes
         if len(self._changes) > REMEMBERED_CHANGES:
             del self._changes[next(iter(self._changes))]
-
-    def _transmit(self, asked: _Asked) -> None:
-        if self._transport is not None:
-            self._transport.sendto(asked.datagram)
 
     def _set_timer(self, deadline: float) -> None:
         # An answer leaves the timer as it is: one that rings too early looks again, and most never ring.
@@ -272,7 +278,8 @@ class Conversation(asyncio.DatagramProtocol):
             asked.tries += 1
             asked.deadline = now + self._patience.after(asked.tries)
             self.retries += 1
-            self._transmit(asked)
+            if self._transport is not None:
+                self._transport.sendto(asked.datagram)
             if asked.changes:
                 self._doubt(asked.changes, now + LATEST_SECONDS)
         if self._under_way:

@@ -18,8 +18,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from spalloc_server.hardware.commands import BmpCommands, SilenceError
-from spalloc_server.hardware.conversation import LATEST_SECONDS
+from spalloc_server.hardware.commands import BmpCommands, Findings
+from spalloc_server.hardware.conversation import LATEST_SECONDS, SilenceError
 from spinnaker.geometry import Link
 
 _log = logging.getLogger(__name__)
@@ -45,24 +45,8 @@ class Piece:
     on: bool
     cut: Mapping[int, frozenset[Link]]
     """Each board in the frame, 0 to 23, with its links that are to be stopped once it is on."""
-    done: Callable[[Mapping[int, str]], None]
-    """Called once, with the boards that failed, and why."""
-    _open: set[int] = field(init=False)
-    _failed: dict[int, str] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Begin with everything still to be done."""
-        self._open = set(self.cut)
-
-    def settle(self, slot: int, failure: str | None = None) -> None:
-        """Note that a board is as wanted, or will not be, and why."""
-        if slot not in self._open:
-            return
-        self._open.remove(slot)
-        if failure is not None:
-            self._failed[slot] = failure
-        if not self._open:
-            self.done(self._failed)
+    settled: Callable[[int, str | None], None]
+    """Called when a board is as wanted, or will not be, and why; may be called for it again, which means nothing."""
 
 
 @dataclass(slots=True)
@@ -183,7 +167,7 @@ class FrameDriver:
             self._goals[slot] = _Goal(piece)
             if replaced is not None:
                 # What is wanted now is wanted later than that; nobody waits for it any more.
-                replaced.piece.settle(slot)
+                replaced.piece.settled(slot, None)
         self._begin_wanted()
 
     def watch(self, slot: int, standing: Standing) -> None:
@@ -243,19 +227,21 @@ class FrameDriver:
 
     async def _take_turns(self, lane: _Lane) -> None:
         try:
-            while self._predecessors:
-                # Boards do what they were told last: that must be what is asked for here.
-                predecessor = self._predecessors[-1]
-                await predecessor.finish()
-                if predecessor in self._predecessors:
-                    self._predecessors.remove(predecessor)
-                    self._doubt_all()
+            await self._await_predecessors()
             while True:
                 await self._await_others(lane)
                 lane.under_way = self._wanted(lane)
                 for slot in lane.under_way:
                     del self._goals[slot]
-                await self._safe_turn(lane)
+                try:
+                    await self._turn(lane, lane.under_way)
+                except SilenceError as silence:
+                    self._fall_silent(str(silence))
+                    self._fail(lane.under_way, str(silence))
+                except Exception as fault:  # noqa: BLE001
+                    # Whatever went wrong in here, no job may wait for ever: to it, its boards failed.
+                    _log.exception("a turn of the frame with the BMP at %s failed", self.address)
+                    self._fail(lane.under_way, f"its BMP at {self.address} could not be driven: {fault!r}")
                 lane.under_way = {}
                 self._begin_wanted()
                 if not self._wanted(lane):
@@ -266,6 +252,15 @@ class FrameDriver:
             wait = min(SILENT_CHECK_SECONDS, self._check_seconds) if self._silent else self._check_seconds
             self._check_at = asyncio.get_running_loop().time() + wait
         self._plan()
+
+    async def _await_predecessors(self) -> None:
+        """Begin nothing before them: boards do what they were told last, and that must be what is asked for here."""
+        while self._predecessors:
+            predecessor = self._predecessors[-1]
+            await predecessor.finish()
+            if predecessor in self._predecessors:
+                self._predecessors.remove(predecessor)
+                self._doubt_all()
 
     async def _await_others(self, lane: _Lane) -> None:
         """Begin no turn right behind another: what is asked for meanwhile costs little more together."""
@@ -293,24 +288,6 @@ class FrameDriver:
                 lane.cancel_next_turn()
                 lane.next_turn = loop.call_at(at, self._begin, lane)
 
-    async def _safe_turn(self, lane: _Lane) -> None:
-        goals = lane.under_way
-        lane.bmp.unheard.clear()
-        try:
-            looked_at = await self._turn(lane, goals)
-        except SilenceError as silence:
-            self._fall_silent(str(silence))
-            why = str(silence)
-        except Exception as fault:  # noqa: BLE001
-            # Whatever went wrong in here, no job may wait for ever: to it, its boards failed.
-            _log.exception("a turn of the frame with the BMP at %s failed", self.address)
-            why = f"its BMP at {self.address} could not be driven: {fault!r}"
-        else:
-            self._sort(lane, goals.keys() | looked_at)
-            return
-        left = [slot for slot, goal in goals.items() if self._goals.get(slot) is not goal]
-        self._settle(goals, dict.fromkeys(left, why), left)
-
     def _sort(self, lane: _Lane, slots: AbstractSet[int]) -> None:
         """Note which of the boards of a turn are slow, and which are not any more."""
         if lane is self._apart:
@@ -326,8 +303,13 @@ class FrameDriver:
             if slot in self._slow and slot in self._standing:
                 self._doubts.setdefault(slot, now)
 
-    async def _turn(self, lane: _Lane, goals: _Goals) -> AbstractSet[int]:
-        """Do what is wanted, look at boards, and return those that were looked at."""
+    async def _turn(self, lane: _Lane, goals: _Goals) -> None:
+        """Do what is wanted, and look at boards.
+
+        Raises:
+            SilenceError: The BMP does not answer.
+        """
+        lane.bmp.unheard.clear()
         await self._greet(lane, goals)
         off = {slot: goal for slot, goal in goals.items() if not goal.piece.on}
         if off:
@@ -335,7 +317,7 @@ class FrameDriver:
             left = self._still_wanted(off, failed)
             self._be_sure_of(left)
             failed |= await lane.bmp.still_on(left)
-            self._settle(off, {}, off.keys() - failed.keys())
+            self._settle(off, off.keys() - failed.keys())
             self._try_again(lane, off, failed)
         on = {slot: goal for slot, goal in goals.items() if goal.piece.on}
         if on:
@@ -344,10 +326,15 @@ class FrameDriver:
             failed = await lane.bmp.power(on, on=True)
             up = self._still_wanted(on, failed)
             if up:
-                failed |= await self._prepare(lane, up)
-            self._settle(on, {}, on.keys() - failed.keys())
+                self._be_sure_of(up)
+                cuts = {slot: goal.piece.cut[slot] for slot, goal in up.items()}
+                findings = await lane.bmp.isolate(cuts, fresh=True)
+                self._tell_of_retries(findings)
+                failed |= findings.failed
+            self._settle(on, on.keys() - failed.keys())
             self._try_again(lane, on, failed)
-        return await self._look(lane)
+        looked_at = await self._look(lane)
+        self._sort(lane, goals.keys() | looked_at)
 
     async def _outwait_doubts(self, slots: Iterable[int]) -> None:
         """Wait until boards can't be told again what they were told before.
@@ -363,17 +350,10 @@ class FrameDriver:
         """Return the boards that did not fail and of which nothing else is wanted by now."""
         return {slot: goal for slot, goal in goals.items() if slot not in failed and slot not in self._goals}
 
-    async def _prepare(self, lane: _Lane, goals: _Goals) -> dict[int, str]:
-        """Stop the links of boards that were powered on, and look at what came of it; return the boards that failed."""
-        if lane.bmp.has_fpgas is False:
-            await lane.bmp.settle_old(min(goals))
-            return {}
-        self._be_sure_of(goals)
-        findings = await lane.bmp.isolate({slot: goal.piece.cut[slot] for slot, goal in goals.items()})
+    def _tell_of_retries(self, findings: Findings) -> None:
         for slot, links in findings.mended.items():
             if slot not in findings.failed:
                 self.listener.retried(slot, f"{_named(links)} had to be set again")
-        return findings.failed
 
     def _try_again(self, lane: _Lane, goals: _Goals, failed: Mapping[int, str]) -> None:
         """Put the boards that failed off until the next turn, unless they have been tried often enough."""
@@ -385,14 +365,21 @@ class FrameDriver:
                 self._goals[slot] = goal
                 self.listener.retried(slot, why)
             else:
-                goal.piece.settle(slot, why)
+                goal.piece.settled(slot, why)
 
-    def _settle(self, goals: _Goals, failed: Mapping[int, str], slots: Iterable[int]) -> None:
+    def _settle(self, goals: _Goals, slots: Iterable[int]) -> None:
+        """Note that boards are as wanted."""
         for slot in slots:
-            piece, why = goals[slot].piece, failed.get(slot)
-            if why is None and slot not in self._goals:
+            piece = goals[slot].piece
+            if slot not in self._goals:
                 self._standing[slot] = Standing(piece.order, piece.on, piece.cut[slot])
-            piece.settle(slot, why)
+            piece.settled(slot, None)
+
+    def _fail(self, goals: _Goals, why: str) -> None:
+        """Give up what has not been put off until the next turn."""
+        for slot, goal in goals.items():
+            if self._goals.get(slot) is not goal:
+                goal.piece.settled(slot, why)
 
     # Looks
 
@@ -448,7 +435,7 @@ class FrameDriver:
         on = {slot: standing.cut for slot, standing in due.items() if standing.on}
         strayed = await lane.bmp.still_on(due.keys() - on.keys())
         if on:
-            findings = await lane.bmp.look(on)
+            findings = await lane.bmp.isolate(on, fresh=False)
             strayed |= findings.failed
             for slot, links in findings.mended.items():
                 if links >= on[slot] > frozenset():

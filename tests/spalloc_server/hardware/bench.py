@@ -121,12 +121,17 @@ class Bench:
     def ask(
         self, name: str, slots: set[int], *, on: bool = True, cut: set[tuple[int, Link]] | None = None
     ) -> None:
-        piece = Piece(
-            next(self.orders),
-            on,
-            {slot: frozenset(link for where, link in cut or () if where == slot) for slot in slots},
-            lambda failed: self.done.__setitem__(name, failed),
-        )
+        missing, failed = set(slots), dict[int, str]()
+
+        def settled(slot: int, failure: str | None) -> None:
+            if slot in missing:
+                missing.remove(slot)
+                failed.update({} if failure is None else {slot: failure})
+                if not missing:
+                    self.done[name] = failed
+
+        stopped = {slot: frozenset(link for where, link in cut or () if where == slot) for slot in slots}
+        piece = Piece(next(self.orders), on, stopped, settled)
         self.process.enter(self.driver.add, piece)
 
     def silent(self, why: str | None) -> None:
