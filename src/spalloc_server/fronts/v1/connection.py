@@ -333,50 +333,56 @@ class Connection(asyncio.Protocol):
             return 0
         self._host.engine.presence.something_was_read()
         self._gathered = []
+        effort = 0
         try:
             try:
-                effort = self._do_some() if self._long is None else self._send_pieces()
+                if self._long is not None:
+                    return self._send_pieces()
+                caller = Caller(self.address, self)
+                while effort < EFFORT_A_TURN:
+                    request = self._next_request()
+                    effort += self._inbox.taken >> _EFFORT_SHIFT
+                    if request is None:
+                        return effort
+                    effort += self._answer(request, caller)
+                self._go_on()
             finally:
                 self._write_gathered()
-            self._mind_the_inbox()
+                self._mind_the_inbox()
         except Exception as fault:  # noqa: BLE001 — one client's trouble is nobody else's
             self._host.turn_failed(self, fault)
-            return 1
         return effort
 
-    def _do_some(self) -> int:
-        caller = Caller(self.address, self)
-        inbox, effort, special = self._inbox, 0, self._host.commands.may_wait
-        while effort < EFFORT_A_TURN:
-            # As _waits() says, without the call: nearly all the time of a command is spent on such lines.
-            if (
-                self._clogged
-                or self._answering is not None
-                or self._long is not None
-                or self._held_bytes > MAX_HELD_BYTES
-                or self._transport.is_closing()
-            ):
-                return effort
-            try:
-                line = self._aside
-                if line is None:
-                    line = inbox.next_line()
-                    effort += inbox.taken >> _EFFORT_SHIFT
-                if line is None:
-                    self._finish()
-                    return effort
-                request = read_request(line)
-            except WireError as error:
-                self._refuse(str(error))
-                return effort
-            if request.command in special:
-                # As it came: what is made of it may take twenty times the room.
-                self._aside = line if self._must_wait(request.command) else None
-                if self._aside is not None:
-                    return effort
-            effort += self._answer(request, caller)
-        self._go_on()
-        return effort
+    def _next_request(self) -> Request | None:
+        """Return what is to be done next, or None if nothing can be for now."""
+        inbox = self._inbox
+        inbox.taken = 0
+        # As _waits() says, without the call: nearly all the time of a command is spent on such lines.
+        if (
+            self._clogged
+            or self._answering is not None
+            or self._long is not None
+            or self._held_bytes > MAX_HELD_BYTES
+            or self._transport.is_closing()
+        ):
+            return None
+        try:
+            line = self._aside
+            if line is None:
+                line = inbox.next_line()
+            if line is None:
+                self._finish()
+                return None
+            request = read_request(line)
+        except WireError as error:
+            self._refuse(str(error))
+            return None
+        if request.command in self._host.commands.may_wait:
+            # As it came: what is made of it may take twenty times the room.
+            self._aside = line if self._must_wait(request.command) else None
+            if self._aside is not None:
+                return None
+        return request
 
     def _must_wait(self, command: str) -> bool:
         """Return whether a command can't be done yet; then there will be a turn when it can."""

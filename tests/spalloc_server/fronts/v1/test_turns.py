@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.fronts.v1 import turns
+from spalloc_server.fronts.v1.codec import Request
 from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import EFFORT_A_TURN, Connection
 from spalloc_server.fronts.v1.turns import EFFORT_AT_ONCE, MOST_CHANGES, MOST_CHANGES_AMONG_OTHERS, Rotation
@@ -138,14 +139,14 @@ def test_a_fault_in_one_clients_turn_ends_its_connection_and_nobody_elses_turn(
 ) -> None:
     async def test(front: Front) -> None:
         wires = [Wire(front, f"10.0.0.{number}") for number in range(1, 6)]
-        do_some = Connection._do_some
+        next_request = Connection._next_request
 
-        def fail(connection: Connection) -> int:
+        def fail(connection: Connection) -> Request | None:
             if connection is wires[2].connection and _done(front) > EFFORT_AT_ONCE:
                 raise KeyError("nobody foresaw this")
-            return do_some(connection)
+            return next_request(connection)
 
-        monkeypatch.setattr(Connection, "_do_some", fail)
+        monkeypatch.setattr(Connection, "_next_request", fail)
         for wire in wires:
             wire.says(VERSION * 500)
         await wires[2].lost
