@@ -13,7 +13,8 @@ from spalloc_server.core.power import PowerOrder, border
 from spalloc_server.embedded import machine_of
 from spalloc_server.hardware import commands
 from spalloc_server.hardware.bmps import Bmps
-from spalloc_server.hardware.conversation import Patience
+from spalloc_server.hardware.conversation import Patience, SilenceError
+from spalloc_server.hardware.frame import FrameDriver
 from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker.places import Frame, Place
 from spinnaker.scp import SoftwareNumber
@@ -88,6 +89,22 @@ def test_many_orders_at_once_are_all_answered() -> None:
         assert await carry_out(bmps, *orders) == [{}] * len(orders)
         assert all(site.is_on(board) for board in BOARDS)
         assert all(site.stopped_links(board) == frozenset(Link) for board in BOARDS)
+
+    run(test)
+
+
+def test_an_order_is_answered_once_though_its_bmps_fall_silent_right_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fall_silent(*_: object) -> None:
+        raise SilenceError("nobody there")
+
+    async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
+        monkeypatch.setattr(FrameDriver, "_look", fall_silent)
+        answers: list[tuple[int, Mapping[Board, str]]] = []
+        bmps.carry_out(on(1, machine, *BOARDS[4:8]), lambda *answer: answers.append(answer))
+        assert await carry_out(bmps, on(2, machine, BOARDS[0]), on(3, machine, BOARDS[8])) == [{}, {}]
+        assert answers == [(1, {})]
 
     run(test)
 
