@@ -1,7 +1,9 @@
-# Runs what is named, or everything, keeps the results and makes the pages from them.
-#
-# What is measured stands in the rooms; how it is run, in suite/.
-"""Measure: `python -m benchmarks [ROOM ...] [--quick]`; README.md in this folder says what the rooms are."""
+"""Runs what is named, or everything, keeps the results and makes the pages from them.
+
+What is measured stands in the rooms; how it is run, in suite/.
+
+Measure: `python -m benchmarks [ROOM ...] [--quick]`; README.md in this folder says what the rooms are.
+"""
 
 import argparse
 import signal

@@ -1,7 +1,7 @@
-# What the project asks of itself in numbers, and which measurement answers each.
-#
-# A list; whether a demand is met is worked out in report/, from the results of a run.
-"""Figures that must be reached."""
+"""What the project asks of itself in numbers, and which measurement answers each.
+
+A list; whether a demand is met is worked out in report/, from the results of a run.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

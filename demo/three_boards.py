@@ -1,7 +1,7 @@
-# What `make demo` runs: types a user's commands against a virtual site and shows what they print.
-#
-# A user of the project, not a part of it: nothing may import this, and it does nothing a user could not do.
-"""Allocate three boards of a virtual site, show them, use them and free them."""
+"""What `make demo` runs: types a user's commands against a virtual site and shows what they print.
+
+A user of the project, not a part of it: nothing may import this, and it does nothing a user could not do.
+"""
 
 import os
 import signal

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-# The user's own program in `make demo`: it is told about its boards by `spalloc --command`.
-"""Show what a program is told about its boards: `use_boards.py HOSTNAME WIDTH HEIGHT ETHERNET_IPS.csv`."""
+"""Show what a program is told about its boards: `use_boards.py HOSTNAME WIDTH HEIGHT ETHERNET_IPS.csv`.
+
+This is the user's own program in `make demo`, which `spalloc --command` runs.
+"""
 
 import csv
 import sys

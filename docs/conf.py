@@ -1,5 +1,4 @@
-# How the documentation is built; what it says is in the pages beside this file and in the docstrings.
-"""Settings of Sphinx."""
+"""How the documentation is built; what it says is in the pages beside this file and in the docstrings."""
 
 import sys
 from importlib.metadata import version as _installed_version

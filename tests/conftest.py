@@ -1,4 +1,4 @@
-# What holds for every test: where fixtures of all rooms come from, and that nothing of the developer's own leaks in.
+"""What holds for every test: where fixtures of all rooms come from, and that nothing of the developer leaks in."""
 
 import os
 import signal

@@ -1,7 +1,7 @@
-# How many examples a property is tried with.
-#
-# One number for all tests to be scaled by; the profiles that set it stand in conftest.py.
-"""How thoroughly properties are tried."""
+"""How many examples a property is tried with.
+
+One number for all tests to be scaled by; the profiles that set it stand in conftest.py.
+"""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-# What random tests are drawn from: one number a run, so that a run that failed can be had again.
-#
-# conftest.py prints it after every run.
-"""The seed of this run of the tests."""
+"""What random tests are drawn from: one number a run, so that a run that failed can be had again.
+
+conftest.py prints it after every run.
+"""
 
 import os
 import random

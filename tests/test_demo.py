@@ -1,4 +1,4 @@
-# `make demo`, without make: it shows what it promises, and leaves nothing behind however it ends.
+"""`make demo`, without make: it shows what it promises, and leaves nothing behind however it ends."""
 
 import os
 import re

@@ -1,9 +1,12 @@
-# Habits of the whole repository that no tool checks for us; what a tool can check stands in pyproject.toml.
+"""Habits of the whole repository that no tool checks for us; what a tool can check stands in pyproject.toml."""
 
 import ast
+import io
 import re
 import subprocess
+import tokenize
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,13 +42,39 @@ def test_no_file_names_a_folder_of_somebodys_machine_or_a_place_that_packages_co
     assert not found, "\n".join(found)
 
 
-def test_every_source_file_opens_by_saying_what_lives_there() -> None:
+def _sources() -> list[Path]:
+    return [path for path in _files() if path.suffix == ".py" and _text(path).strip()]
+
+
+def test_every_source_file_opens_with_a_docstring_that_says_what_lives_there() -> None:
     silent = [
-        str(path.relative_to(ROOT))
-        for path in _files()
-        if path.suffix == ".py" and _text(path).strip() and not _text(path).startswith(("#", '"""'))
+        str(path.relative_to(ROOT)) for path in _sources() if not re.match(r'(#!.*\n)?"""', _text(path))
     ]
     assert not silent
+
+
+def test_files_that_a_docstring_or_a_comment_names_exist() -> None:
+    present = [f"/{path.relative_to(ROOT)}" for path in _files()]
+    missing = [
+        f"{path.relative_to(ROOT)}:{number}: {name}"
+        for path in _sources()
+        for number, line in _words(_text(path))
+        for name in re.findall(r"(?<![\w./-])[a-z_][\w/]*[.]py\b", line)
+        if not any(there.endswith(f"/{name}") for there in present)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def _words(source: str) -> Iterator[tuple[int, str]]:
+    """The lines of a source file's comments and of its docstrings, with their numbers."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and ast.get_docstring(node, clean=False) is not None:
+                yield from enumerate((ast.get_docstring(node, clean=False) or "").splitlines(), first.lineno)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
 
 
 def test_tests_wait_for_events_and_do_not_sleep() -> None:

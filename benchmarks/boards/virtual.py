@@ -1,7 +1,7 @@
-# What virtual boards cost: reads beside a bare UDP echo, and 1,200 booted boards.
-#
-# Every process that is measured, and the echo, is one of its own; this one only asks.
-"""Virtual boards."""
+"""What virtual boards cost: reads beside a bare UDP echo, and 1,200 booted boards.
+
+Every process that is measured, and the echo, is one of its own; this one only asks.
+"""
 
 import json
 import os

@@ -1,7 +1,7 @@
-# What a client adds to a command's round trip, to many threads' at once, and to a notification on its way.
-#
-# The server is a bare one, so that its own work is small; the bare socket does what the client must do at the least.
-"""Calls and notifications."""
+"""What a client adds to a command's round trip, to many threads' at once, and to a notification on its way.
+
+The server is a bare one, so that its own work is small; the bare socket does what the client must do at the least.
+"""
 
 from collections.abc import Generator
 

@@ -1,5 +1,4 @@
-# What a client is once it is installed: its size, and how many packages come with it.
-"""Installed size of clients."""
+"""What a client is once it is installed: its size, and how many packages come with it."""
 
 from collections.abc import Callable, Generator
 from pathlib import Path

@@ -1,5 +1,4 @@
-# From `Job(...)` until there are boards, and what of that is the client's own.
-"""Jobs, as a client's users ask for them."""
+"""From `Job(...)` until there are boards, and what of that is the client's own."""
 
 from collections.abc import Generator
 from contextlib import ExitStack

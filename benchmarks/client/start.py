@@ -1,5 +1,4 @@
-# What it costs to import a client, and to start one of its commands, process start to end.
-"""Start of clients."""
+"""What it costs to import a client, and to start one of its commands, process start to end."""
 
 import time
 from collections.abc import Generator

@@ -1,5 +1,7 @@
-# The longest that one call into the core holds the event loop, on machines with faults and for odd requests.
-"""Worst holds of the loop by the core: `python -m benchmarks.holding.decisions [REQUESTS [SEED]]`."""
+"""The longest that one call into the core holds the event loop, on machines with faults and for odd requests.
+
+Worst holds of the loop by the core: `python -m benchmarks.holding.decisions [REQUESTS [SEED]]`.
+"""
 
 import gc
 import random

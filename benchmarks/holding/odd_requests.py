@@ -1,5 +1,7 @@
-# What others notice of thousands of waiting jobs that all ask for something else.
-"""Round trips beside odd requests: `python -m benchmarks.holding.odd_requests [REQUESTS [SEED]]`."""
+"""What others notice of thousands of waiting jobs that all ask for something else.
+
+Round trips beside odd requests: `python -m benchmarks.holding.odd_requests [REQUESTS [SEED]]`.
+"""
 
 import random
 import sys

@@ -1,7 +1,7 @@
-# What was tried between a client and a server, and what came of it.
-#
-# Values only: trials.py tries, report/matrix.py shows.
-"""Cells of the matrix of clients and servers."""
+"""What was tried between a client and a server, and what came of it.
+
+Values only: trials.py tries, report/matrix.py shows.
+"""
 
 from pathlib import Path
 

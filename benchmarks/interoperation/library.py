@@ -1,8 +1,9 @@
-# Runs inside the environment of a client: every command of the protocol, and Job, against a server with nothing else to
-# do. Imports nothing of this project but that client.
-#
-# Arguments: the name that the client is imported by, the server's port. Prints [room, what, problem, note, tried] as
-# JSON, one line each as soon as it is known, the problem being empty for what works or was not tried.
+"""Runs inside the environment of a client: every command of the protocol, and Job, against a server with nothing
+else to do. Imports nothing of this project but that client.
+
+Arguments: the name that the client is imported by, the server's port. Prints [room, what, problem, note,
+tried] as JSON, one line each as soon as it is known, the problem being empty for what works or was not tried.
+"""
 
 import importlib
 import inspect

@@ -1,7 +1,7 @@
-# Tries every client with every server: each command of the protocol, Job, and the five programs with their options.
-#
-# Each pair has a server and virtual boards of its own.
-"""Trials of clients with servers."""
+"""Tries every client with every server: each command of the protocol, Job, and the five programs with their options.
+
+Each pair has a server and virtual boards of its own.
+"""
 
 import json
 import subprocess

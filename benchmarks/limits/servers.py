@@ -1,7 +1,9 @@
-# Servers that do the least that a server can do, each in a process of its own: what the machine allows.
-#
-# They know nothing of jobs. Clients are measured against them too, so that no server's own work is in the figures.
-"""Bare servers on uvloop: `python -m benchmarks.limits.servers KIND` says its port and serves until its input ends."""
+"""Servers that do the least that a server can do, each in a process of its own: what the machine allows.
+
+They know nothing of jobs. Clients are measured against them too, so that no server's own work is in the figures.
+
+Bare servers on uvloop: `python -m benchmarks.limits.servers KIND` says its port and serves until its input ends.
+"""
 
 import asyncio
 import contextlib

@@ -1,5 +1,4 @@
-# A client that knows just enough of the protocol, so that its own work is small beside a server's.
-"""One connection, with blocking calls."""
+"""A client that knows just enough of the protocol, so that its own work is small beside a server's."""
 
 import json
 import socket

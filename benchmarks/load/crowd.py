@@ -1,6 +1,8 @@
-# Thousands of connections to one server, held by a process of its own: one process may not have as many as all
-# servers together are given.
-"""A crowd of clients: `python -m benchmarks.load.crowd HOST PORT`, told what to do line by line."""
+"""A crowd of clients: `python -m benchmarks.load.crowd HOST PORT`, told what to do line by line.
+
+Thousands of connections to one server, held by a process of its own: one process may not have as many as all
+servers together are given.
+"""
 
 import asyncio
 import contextlib

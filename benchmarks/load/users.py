@@ -1,5 +1,4 @@
-# Many users at once who make a job, give it back, and make the next.
-"""Clients that all work at the same time."""
+"""Many users at once who make a job, give it back, and make the next."""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
-# The paths that may take longest beside what the machine allows, done over and over again under a profiler.
-#
-# What was done about each is told in report/profiled.py.
-"""Profiles of the slowest paths."""
+"""The paths that may take longest beside what the machine allows, done over and over again under a profiler.
+
+What was done about each is told in report/profiled.py.
+"""
 
 import os
 import pstats

@@ -1,7 +1,7 @@
-# Which paths take longest beside what the machine allows.
-#
-# Values only, from a run's results; how a path is profiled stands in paths.py.
-"""The slowest paths."""
+"""Which paths take longest beside what the machine allows.
+
+Values only, from a run's results; how a path is profiled stands in paths.py.
+"""
 
 from benchmarks.suite.measurement import BARE_SERVER, BARE_SOCKET, UDP_ECHO, Unit
 from benchmarks.suite.results import Result, Results

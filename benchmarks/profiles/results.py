@@ -1,5 +1,4 @@
-# Where the time of a path goes, as its file holds it.
-"""The file of profiles."""
+"""Where the time of a path goes, as its file holds it."""
 
 import pstats
 import re

@@ -1,5 +1,7 @@
-# Our server under a profiler that is switched on and off from outside, so that its start is not counted.
-"""`python -m benchmarks.profiles.server FILE ARGUMENTS`: SIGUSR1 begins, SIGUSR2 ends and writes FILE."""
+"""Our server under a profiler that is switched on and off from outside, so that its start is not counted.
+
+`python -m benchmarks.profiles.server FILE ARGUMENTS`: SIGUSR1 begins, SIGUSR2 ends and writes FILE.
+"""
 
 import cProfile
 import signal

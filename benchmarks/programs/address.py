@@ -1,7 +1,7 @@
-# Where a server is that is measured.
-#
-# Values only, and imported by the bare servers too, whose memory is measured.
-"""The address of a running server."""
+"""Where a server is that is measured.
+
+Values only, and imported by the bare servers too, whose memory is measured.
+"""
 
 from typing import NamedTuple
 

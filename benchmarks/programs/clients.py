@@ -1,7 +1,7 @@
-# The clients, ours and published ones, each alone in an environment of its own as its users install it.
-#
-# What is installed beside a client would slow its start.
-"""Installed clients, and how their interpreters are run."""
+"""The clients, ours and published ones, each alone in an environment of its own as its users install it.
+
+What is installed beside a client would slow its start.
+"""
 
 import subprocess
 from dataclasses import dataclass

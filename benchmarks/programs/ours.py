@@ -1,6 +1,8 @@
-# Our own programs, as users have them: a server in a process of its own, and a client without extras in an
-# environment of its own (what else is installed beside a client would slow its start).
-"""Our server and our client, to be measured."""
+"""Our server and our client, to be measured.
+
+Our own programs, as users have them: a server in a process of its own, and a client without extras in an
+environment of its own (what else is installed beside a client would slow its start).
+"""
 
 import contextlib
 import functools

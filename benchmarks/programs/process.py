@@ -1,7 +1,7 @@
-# A server in a process of its own: started, stopped, killed, and what it uses.
-#
-# Which servers there are stands beside this file.
-"""Processes of servers."""
+"""A server in a process of its own: started, stopped, killed, and what it uses.
+
+Which servers there are stands beside this file.
+"""
 
 import contextlib
 import os

@@ -1,7 +1,7 @@
-# Programs that others published, installed from the package index into environments of their own and started here.
-#
-# Which there are, and how they are installed, stands in tests/peers/environments.py.
-"""Published clients and the published server."""
+"""Programs that others published, installed from the package index into environments of their own and started here.
+
+Which there are, and how they are installed, stands in tests/peers/environments.py.
+"""
 
 import contextlib
 from collections.abc import Iterator

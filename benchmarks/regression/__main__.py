@@ -1,5 +1,7 @@
-# Records the ratios as they are now.
-"""Take each ratio three times and record its median: `python -m benchmarks.regression`."""
+"""Records the ratios as they are now.
+
+Take each ratio three times and record its median: `python -m benchmarks.regression`.
+"""
 
 from statistics import median
 

@@ -1,7 +1,7 @@
-# A few ratios that hardly move when the machine is busy: processor time and simulated time, never the clock.
-#
-# What was recorded, and how far below it counts as a loss, stands in recorded.py; who looks, in tests/benchmarks/.
-"""Ratios to published programs that a change can be judged by."""
+"""A few ratios that hardly move when the machine is busy: processor time and simulated time, never the clock.
+
+What was recorded, and how far below it counts as a loss, stands in recorded.py; who looks, in tests/benchmarks/.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager

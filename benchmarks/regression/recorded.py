@@ -1,7 +1,7 @@
-# What was recorded of each ratio, and when a ratio counts as lost.
-#
-# Values only; how a ratio is taken stands in ratios.py.
-"""Recorded ratios."""
+"""What was recorded of each ratio, and when a ratio counts as lost.
+
+Values only; how a ratio is taken stands in ratios.py.
+"""
 
 import tomllib
 from collections.abc import Callable, Mapping

@@ -1,5 +1,7 @@
-# Makes the pages from the files of results, without measuring anything.
-"""Write README's table and `docs/benchmarks/`: `python -m benchmarks.report`."""
+"""Makes the pages from the files of results, without measuring anything.
+
+Write README's table and `docs/benchmarks/`: `python -m benchmarks.report`.
+"""
 
 from pathlib import Path
 

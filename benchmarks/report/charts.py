@@ -1,5 +1,7 @@
-# Charts as SVG, by hand: a few shapes, told apart by form and not by colour, readable in print and by screen readers.
-"""Charts of results."""
+"""Charts of results.
+
+Charts as SVG, by hand: a few shapes, told apart by form and not by colour, readable in print and by screen readers.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence

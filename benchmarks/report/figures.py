@@ -1,5 +1,4 @@
-# How a figure is written: units, digits, ratios with their spread.
-"""Figures as text."""
+"""How a figure is written: units, digits, ratios with their spread."""
 
 from benchmarks.suite.measurement import Unit
 from benchmarks.suite.statistics import Spread

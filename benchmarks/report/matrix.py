@@ -1,5 +1,4 @@
-# The page of which client works with which server, from what was tried.
-"""The matrix of clients and servers as a page."""
+"""The page of which client works with which server, from what was tried."""
 
 from benchmarks.interoperation.cells import Cell, Matrix, read
 from benchmarks.report.tables import table

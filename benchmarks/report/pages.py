@@ -1,7 +1,7 @@
-# The pages that results are shown on, whole: what is written here is all that they say.
-#
-# Values in, text out; report/__main__.py reads and writes the files.
-"""Pages of results."""
+"""The pages that results are shown on, whole: what is written here is all that they say.
+
+Values in, text out; report/__main__.py reads and writes the files.
+"""
 
 from collections.abc import Mapping
 

@@ -1,5 +1,4 @@
-# The page of profiles, and what was done about what they show.
-"""Profiles as a page."""
+"""The page of profiles, and what was done about what they show."""
 
 from benchmarks.profiles.ranking import slowest
 from benchmarks.profiles.results import Profiles, read

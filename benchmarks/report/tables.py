@@ -1,5 +1,4 @@
-# Markdown tables of results; nothing is measured or compared here that the results do not hold already.
-"""Tables."""
+"""Markdown tables of results; nothing is measured or compared here that the results do not hold already."""
 
 from collections.abc import Iterable, Sequence
 

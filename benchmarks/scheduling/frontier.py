@@ -1,5 +1,7 @@
-# What the scheduler's patience buys: short waits on average, or short longest waits.
-"""Measure scheduling with several patiences: `python -m benchmarks.scheduling.frontier`."""
+"""What the scheduler's patience buys: short waits on average, or short longest waits.
+
+Measure scheduling with several patiences: `python -m benchmarks.scheduling.frontier`.
+"""
 
 from collections.abc import Sequence
 from math import inf

@@ -1,5 +1,7 @@
-# Draws what several patiences reach between short waits on average and short longest waits, for the guide.
-"""Draw docs/guides/scheduling-frontier.svg: `python -m benchmarks.scheduling.frontier_picture`."""
+"""Draws what several patiences reach between short waits on average and short longest waits, for the guide.
+
+Draw docs/guides/scheduling-frontier.svg: `python -m benchmarks.scheduling.frontier_picture`.
+"""
 
 from pathlib import Path
 

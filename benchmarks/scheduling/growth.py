@@ -1,5 +1,4 @@
-# How the time to decide grows with the machine, from one triad to 100 x 100 of them.
-"""Deciding on machines of several sizes."""
+"""How the time to decide grows with the machine, from one triad to 100 x 100 of them."""
 
 from collections.abc import Generator, Sequence
 from time import process_time

@@ -1,5 +1,7 @@
-# Draws a busy day under the published server's queue and under ours, for the guide.
-"""Draw docs/guides/scheduling-day.svg: `python -m benchmarks.scheduling.picture`."""
+"""Draws a busy day under the published server's queue and under ours, for the guide.
+
+Draw docs/guides/scheduling-day.svg: `python -m benchmarks.scheduling.picture`.
+"""
 
 from pathlib import Path
 from time import process_time

@@ -1,7 +1,8 @@
-# Runs inside an environment that has spalloc-server 1!7.0.0: its own queue and allocator, in simulated time.
-#
-# Reads a trace without its heading; arguments are the machine's width and height in triads. Prints JSON; imports
-# nothing of this project.
+"""Runs inside an environment that has spalloc-server 1!7.0.0: its own queue and allocator, in simulated time.
+
+Reads a trace without its heading; arguments are the machine's width and height in triads. Prints JSON;
+imports nothing of this project.
+"""
 
 import heapq
 import json

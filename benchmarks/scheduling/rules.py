@@ -1,7 +1,7 @@
-# Traces, and the rules that others go by: the published server's queue, and bounds for which boards have no places.
-#
-# What is measured with them stands beside this file.
-"""Traces, and others' schedulers to compare with."""
+"""Traces, and the rules that others go by: the published server's queue, and bounds for which boards have no places.
+
+What is measured with them stands beside this file.
+"""
 
 import heapq
 import json

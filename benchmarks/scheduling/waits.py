@@ -1,7 +1,7 @@
-# How long jobs wait, how much of the machine is used, and how long deciding takes, on three traces of 3,000 jobs.
-#
-# Simulated time: all but the time to decide is the same in every run.
-"""Scheduling, beside the published server's queue and bounds for which boards have no places."""
+"""How long jobs wait, how much of the machine is used, and how long deciding takes, on three traces of 3,000 jobs.
+
+Simulated time: all but the time to decide is the same in every run.
+"""
 
 from collections.abc import Callable, Generator
 from functools import cached_property

@@ -1,5 +1,4 @@
-# What commands cost a server: with no jobs and with 10,000, one after the other, many at once, from many clients.
-"""Commands of the protocol, one server beside the other."""
+"""What commands cost a server: with no jobs and with 10,000, one after the other, many at once, from many clients."""
 
 from collections.abc import Generator
 from contextlib import ExitStack

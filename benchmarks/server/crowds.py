@@ -1,5 +1,4 @@
-# Thousands of connections: one change told to all of them, and what each costs while nothing happens on it.
-"""Many watchers, and many idle connections."""
+"""Thousands of connections: one change told to all of them, and what each costs while nothing happens on it."""
 
 from collections.abc import Generator
 from contextlib import ExitStack

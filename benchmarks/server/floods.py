@@ -1,8 +1,10 @@
-# What one client's flood does to others: how long they wait, and what the server's memory grows to.
-#
-# Not part of the suite: there is nothing to compare with, since no published server bears it. Figures of time hold on a
-# quiet machine only.
-"""Floods of one client: `python -m benchmarks.server.floods waits`, or `memory`; ends by itself within minutes."""
+"""What one client's flood does to others: how long they wait, and what the server's memory grows to.
+
+Not part of the suite: there is nothing to compare with, since no published server bears it. Figures of time
+hold on a quiet machine only.
+
+Floods of one client: `python -m benchmarks.server.floods waits`, or `memory`; ends by itself within minutes.
+"""
 
 import asyncio
 import contextlib

@@ -1,5 +1,4 @@
-# From `create_job` to boards that are on: 50 frames whose BMPs answer at once, no settle time.
-"""How soon jobs are ready."""
+"""From `create_job` to boards that are on: 50 frames whose BMPs answer at once, no settle time."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack

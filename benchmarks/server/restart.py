@@ -1,5 +1,4 @@
-# How soon a server answers after its start, with 10,000 jobs in its records.
-"""Restarts."""
+"""How soon a server answers after its start, with 10,000 jobs in its records."""
 
 import time
 from collections.abc import Callable, Generator

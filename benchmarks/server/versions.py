@@ -1,6 +1,8 @@
-# Our server as it is beside our server as it was: what a change costs, measured in turns so that what else the computer
-# does meets both alike.
-"""Compare this checkout's server with another's: `python -m benchmarks.server.versions OTHER_CHECKOUT [ROUNDS]`."""
+"""Compare this checkout's server with another's: `python -m benchmarks.server.versions OTHER_CHECKOUT [ROUNDS]`.
+
+Our server as it is beside our server as it was: what a change costs, measured in turns so that what else the
+computer does meets both alike.
+"""
 
 import json
 import os

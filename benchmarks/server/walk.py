@@ -1,26 +1,28 @@
-# How far a reader walks who follows one `create_job` through the server: which functions of ours it enters.
-#
-# A measure of the code, not of its speed: nothing here takes a time.
-"""The walk of one `create_job`, from the socket to the disk to the boards and back: `python -m benchmarks.server.walk`.
+"""How far a reader walks who follows one `create_job` through the server: which functions of ours it enters.
 
-A server runs in this process, with its records on disk and two connections; virtual boards, which answer BMP packets,
-run in another. One connection creates job after job of one board, the other one is told of all changes of jobs. The
-first jobs warm the server up. Of each of the others it is noted, in all threads of the server, which functions are
-entered from the bytes on the socket until the other connection was told that the job is ready and the server came to
-rest: the request, the decision, the record on disk, the reply, the packets to the BMP, their answers, the second
-record, and both notifications.
+A measure of the code, not of its speed: nothing here takes a time.
 
-What counts: a function of `src/spalloc_server`, `src/spalloc_client` or `src/spinnaker` that is written with `def`,
-once, however often it is entered: methods, properties, coroutines, generators and functions within functions alike.
-What doesn't: lambdas, comprehensions and bodies of classes, what dataclasses and msgspec generate, other packages, and
-the virtual boards. A function counts that was entered for each of the jobs: what timers do meanwhile falls out, and the
-search for a triad of which no board is taken, which some of the jobs need. Logging is as Python has it: warnings only.
+The walk of one `create_job`, from the socket to the disk to the boards and back: `python -m benchmarks.server.walk`.
 
-Three counts are made of it. *Entered* are all of them, down to the smallest property. *Handing on* are those that
-themselves call a function in another of our files. *On the way* are those that wait for another to return while the
-command goes a step further: while the job is queued, boards are taken for it, its state changes, SQLite is told
-something, an order comes to a frame's driver, or bytes go to a socket. These are what a reader must follow; the others
-help them, and can be taken at their word.
+A server runs in this process, with its records on disk and two connections; virtual boards, which answer BMP
+packets, run in another. One connection creates job after job of one board, the other one is told of all
+changes of jobs. The first jobs warm the server up. Of each of the others it is noted, in all threads of the
+server, which functions are entered from the bytes on the socket until the other connection was told that the
+job is ready and the server came to rest: the request, the decision, the record on disk, the reply, the
+packets to the BMP, their answers, the second record, and both notifications.
+
+What counts: a function of `src/spalloc_server`, `src/spalloc_client` or `src/spinnaker` that is written with
+`def`, once, however often it is entered: methods, properties, coroutines, generators and functions within
+functions alike. What doesn't: lambdas, comprehensions and bodies of classes, what dataclasses and msgspec
+generate, other packages, and the virtual boards. A function counts that was entered for each of the jobs:
+what timers do meanwhile falls out, and the search for a triad of which no board is taken, which some of the
+jobs need. Logging is as Python has it: warnings only.
+
+Three counts are made of it. *Entered* are all of them, down to the smallest property. *Handing on* are those
+that themselves call a function in another of our files. *On the way* are those that wait for another to
+return while the command goes a step further: while the job is queued, boards are taken for it, its state
+changes, SQLite is told something, an order comes to a frame's driver, or bytes go to a socket. These are what
+a reader must follow; the others help them, and can be taken at their word.
 """
 
 import asyncio

@@ -1,5 +1,4 @@
-# The machine that figures belong to, in so far as it explains them: no names of hosts, no paths.
-"""What the machine is."""
+"""The machine that figures belong to, in so far as it explains them: no names of hosts, no paths."""
 
 import os
 import platform

@@ -1,7 +1,7 @@
-# What a measurement is, before anything is measured: its work, who does it, which direction is better.
-#
-# Declarations only. Who takes samples is run.py's affair, what comes of them results.py's.
-"""A measurement, declared."""
+"""What a measurement is, before anything is measured: its work, who does it, which direction is better.
+
+Declarations only. Who takes samples is run.py's affair, what comes of them results.py's.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

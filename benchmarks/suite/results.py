@@ -1,7 +1,7 @@
-# The results of a run, as its file holds them; the pages are made from that file alone.
-#
-# How figures look on a page stands in report/.
-"""The file of results."""
+"""The results of a run, as its file holds them; the pages are made from that file alone.
+
+How figures look on a page stands in report/.
+"""
 
 from pathlib import Path
 

@@ -1,7 +1,9 @@
-# Takes samples: all subjects of a measurement in turn, forwards and backwards, as often as the effort says.
-#
-# What is measured stands in the rooms; each gives scenes, one after the other, whose subjects are ready to work.
-"""Run measurements."""
+"""Takes samples: all subjects of a measurement in turn, forwards and backwards, as often as the effort says.
+
+What is measured stands in the rooms; each gives scenes, one after the other, whose subjects are ready to work.
+
+Run measurements.
+"""
 
 import contextlib
 import time

@@ -1,7 +1,7 @@
-# What samples come to: medians, how far they spread, and ratios of two that were taken in turn.
-#
-# Arithmetic on values only; who takes samples, and what of them is shown, is decided elsewhere.
-"""Medians, spreads and ratios."""
+"""What samples come to: medians, how far they spread, and ratios of two that were taken in turn.
+
+Arithmetic on values only; who takes samples, and what of them is shown, is decided elsewhere.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

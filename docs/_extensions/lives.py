@@ -1,5 +1,4 @@
-# Draws the lives of jobs and boards from the core's own tables, so that picture and code can't differ.
-"""The directives `life-of-a-job` and `life-of-a-board`: a diagram of states, and what leads from one to the next."""
+"""Draws the lives of jobs and boards from the core's own tables, so that picture and code can't differ."""
 
 from dataclasses import dataclass
 from math import copysign, hypot

@@ -1,5 +1,4 @@
-# The client's older import name: everything here is spalloc_client's, under the names programs know from then.
-"""The client under its older import name; everything here comes from `spalloc_client`."""
+"""The client's older import name: everything here is spalloc_client's, under the names programs know from then."""
 
 from __future__ import annotations
 

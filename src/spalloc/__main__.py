@@ -1,5 +1,7 @@
-# `python -m spalloc`: the same as `spalloc`, where the commands are not on the PATH.
-"""Run `spalloc`."""
+"""`python -m spalloc`: the same as `spalloc`, where the commands are not on the PATH.
+
+Run `spalloc`.
+"""
 
 import sys
 

@@ -1,5 +1,4 @@
-# `spalloc.config` is `spalloc_client.config` itself, so that what is set in one is seen in the other.
-"""The module `spalloc_client.config` under its older import name."""
+"""`spalloc.config` is `spalloc_client.config` itself, so that what is set in one is seen in the other."""
 
 import sys
 

@@ -1,5 +1,4 @@
-# `spalloc.job` is `spalloc_client.job` itself, so that what is set in one is seen in the other.
-"""The module `spalloc_client.job` under its older import name."""
+"""`spalloc.job` is `spalloc_client.job` itself, so that what is set in one is seen in the other."""
 
 import sys
 

@@ -1,5 +1,7 @@
-# `spalloc.protocol_client` is `spalloc_client.protocol_client` itself, so that what is set in one is seen in the other.
-"""The module `spalloc_client.protocol_client` under its older import name."""
+"""The module `spalloc_client.protocol_client` under its older import name.
+
+`spalloc.protocol_client` is `spalloc_client.protocol_client` itself, so that what is set in one is seen in the other.
+"""
 
 import sys
 

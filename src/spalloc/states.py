@@ -1,5 +1,4 @@
-# `spalloc.states` is `spalloc_client.states` itself, so that what is set in one is seen in the other.
-"""The module `spalloc_client.states` under its older import name."""
+"""`spalloc.states` is `spalloc_client.states` itself, so that what is set in one is seen in the other."""
 
 import sys
 

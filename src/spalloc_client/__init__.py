@@ -1,6 +1,8 @@
-# The names that programs import; each lives in a module of its own and is imported when first asked for, so
-# that a program pays for what it uses.
-"""Ask for SpiNNaker boards, keep them, and give them back."""
+"""Ask for SpiNNaker boards, keep them, and give them back.
+
+The names that programs import; each lives in a module of its own and is imported when first asked for, so
+that a program pays for what it uses.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-# `python -m spalloc_client`: the same as `spalloc`, where the commands are not on the PATH.
-"""Run `spalloc`."""
+"""`python -m spalloc_client`: the same as `spalloc`, where the commands are not on the PATH.
+
+Run `spalloc`.
+"""
 
 import sys
 

@@ -1,9 +1,9 @@
-# The program that boots a job's boards with SpiNNMan, run as a process of its own.
-#
-# SpiNNMan keeps its settings in global variables, which an application may have set up for itself; a process
-# of its own leaves them alone, can be interrupted, and spares applications that do not boot the import.
-# Running it, and saying what went wrong, is booting.py's subject.
-"""`python _boot_process.py HOSTNAME`: boot the machine whose chip (0, 0) is at HOSTNAME."""
+"""The program that boots a job's boards with SpiNNMan, run as a process of its own.
+
+SpiNNMan keeps its settings in global variables, which an application may have set up for itself; a process
+of its own leaves them alone, can be interrupted, and spares applications that do not boot the import.
+Running it, and saying what went wrong, is booting.py's subject.
+"""
 
 import sys
 

@@ -1,13 +1,16 @@
-# The program that keeps one job alive, run as a process of its own beside the application; where there can be none,
-# a thread of the application runs `serve`.
-#
-# It is run as a file or from its text, by an interpreter that has been told to look at nothing else (`python -I -S`),
-# so it imports the standard library only, and little of that. Starting and stopping it is keepalive.py's subject.
-#
-# It is told what to do by lines on its standard input, and ends when that input ends: when the application closes it
-# or dies, however it dies. Copies of the application (forks) hold that input open as well; who of them is the
-# application is `Application`'s subject.
-"""Keep a job alive until standard input ends."""
+"""Keep a job alive until standard input ends.
+
+The program that keeps one job alive, run as a process of its own beside the application; where there can be
+none, a thread of the application runs `serve`.
+
+It is run as a file or from its text, by an interpreter that has been told to look at nothing else (`python -I
+-S`), so it imports the standard library only, and little of that. Starting and stopping it is keepalive.py's
+subject.
+
+It is told what to do by lines on its standard input, and ends when that input ends: when the application
+closes it or dies, however it dies. Copies of the application (forks) hold that input open as well; who of
+them is the application is `Application`'s subject.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-# Boots a job's boards: runs _boot_process.py, and puts into words what went wrong.
-"""Boot boards with SpiNNMan."""
+"""Boots a job's boards: runs _boot_process.py, and puts into words what went wrong."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-# What each option may be, in one place for arguments and configuration files alike.
-#
-# Every check takes what was given and returns it with the right type, or raises ValueError with a message of
-# one form: `NAME is VALUE; it must be WHAT IS ALLOWED`.
-"""Check options."""
+"""What each option may be, in one place for arguments and configuration files alike.
+
+Every check takes what was given and returns it with the right type, or raises ValueError with a message of
+one form: `NAME is VALUE; it must be WHAT IS ALLOWED`.
+"""
 
 from __future__ import annotations
 

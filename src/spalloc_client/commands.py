@@ -1,5 +1,4 @@
-# Requests for commands, checked before they are sent; shared by the blocking and the asyncio client.
-"""Build and check requests."""
+"""Requests for commands, checked before they are sent; shared by the blocking and the asyncio client."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-# Where the client's configuration is looked for, and what it may say.
-#
-# What a value may be is checks.py's subject, merging it with a caller's arguments requirements.py's.
-"""Configuration files and defaults.
+"""Where the client's configuration is looked for, and what it may say.
+
+What a value may be is checks.py's subject, merging it with a caller's arguments requirements.py's.
+
+Configuration files and defaults.
 
 The commands and the library take their defaults from configuration files, if there are any. Files are read
 in this order, later ones overriding earlier ones: a system-wide one (such as `/etc/xdg/spalloc`), the user's
@@ -47,8 +48,8 @@ The options, all of them optional:
 `ignore_version`
     Whether to talk to servers of versions that this client does not know. (Default: False)
 
-The variables `SPALLOC_SERVER_HOSTNAME` and `SPALLOC_SERVER_PORT`, which `spalloc --command` sets for what it runs,
-stand above `hostname` and `port` of any file: inside an allocation, its server is the default.
+The variables `SPALLOC_SERVER_HOSTNAME` and `SPALLOC_SERVER_PORT`, which `spalloc --command` sets for what it
+runs, stand above `hostname` and `port` of any file: inside an allocation, its server is the default.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-# One TCP connection shared by all threads of a program, without a thread of its own.
-#
-# Of the threads that wait for something, one reads the socket and settles everybody's calls; the others
-# sleep. When the reader has what it came for it wakes another to read on. A background reader was tried:
-# handing each reply from thread to thread costs more than the reply's whole way from the server.
-#
-# Rules that hold here:
-# - Everything but the socket's reads and writes happens under `_lock`.
-# - Only the call that `_reader` names reads; only the one that `_sender` names writes. They are names and not
-#   locks, so that a thread interrupted at any moment can tell whether it has a turn to give up. The socket is
-#   closed by whoever is the last to leave it, so that its number is never reused under a thread that still
-#   polls it.
-# - A thread interrupted (Ctrl-C) half-way through reading or writing a line ends the conversation: the
-#   stream can't be followed from there.
-# - A signal handler may call while its own thread is in a call here, and must not wait for that one, which can't
-#   go on before it. It takes over reading, and leaves the call beneath something to wake up from. Only a thread
-#   that is `entangled` must ask elsewhere.
-"""A connection that threads share."""
+"""One TCP connection shared by all threads of a program, without a thread of its own.
+
+Of the threads that wait for something, one reads the socket and settles everybody's calls; the others
+sleep. When the reader has what it came for it wakes another to read on. A background reader was tried:
+handing each reply from thread to thread costs more than the reply's whole way from the server.
+
+Rules that hold here:
+- Everything but the socket's reads and writes happens under `_lock`.
+- Only the call that `_reader` names reads; only the one that `_sender` names writes. They are names and not
+  locks, so that a thread interrupted at any moment can tell whether it has a turn to give up. The socket is
+  closed by whoever is the last to leave it, so that its number is never reused under a thread that still
+  polls it.
+- A thread interrupted (Ctrl-C) half-way through reading or writing a line ends the conversation: the
+  stream can't be followed from there.
+- A signal handler may call while its own thread is in a call here, and must not wait for that one, which can't
+  go on before it. It takes over reading, and leaves the call beneath something to wake up from. Only a thread
+  that is `entangled` must ask elsewhere.
+"""
 
 from __future__ import annotations
 

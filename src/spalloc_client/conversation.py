@@ -1,14 +1,14 @@
-# What one connection has been asked and told: who waits for which reply, and which notifications came.
-#
-# Both clients, blocking and asyncio, put the bytes they receive in here and learn whose calls are settled. No
-# socket, lock or clock: a driver that shares a conversation among threads guards it.
-#
-# Rules that hold here:
-# - Replies come in the order of the requests, so the oldest unsettled call is the one a reply belongs to.
-# - A call whose caller has given up stays in the row, so that its late reply reaches nobody else.
-# - What is not known here is a notification like others, for whoever reads those.
-# - Once a conversation has met trouble it is over: every call in it is settled with that trouble.
-"""One connection's conversation: calls, replies and notifications."""
+"""What one connection has been asked and told: who waits for which reply, and which notifications came.
+
+Both clients, blocking and asyncio, put the bytes they receive in here and learn whose calls are settled. No
+socket, lock or clock: a driver that shares a conversation among threads guards it.
+
+Rules that hold here:
+- Replies come in the order of the requests, so the oldest unsettled call is the one a reply belongs to.
+- A call whose caller has given up stays in the row, so that its late reply reaches nobody else.
+- What is not known here is a notification like others, for whoever reads those.
+- Once a conversation has met trouble it is over: every call in it is settled with that trouble.
+"""
 
 from __future__ import annotations
 

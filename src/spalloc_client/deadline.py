@@ -1,5 +1,4 @@
-# How long a call may still take, when it consists of several waits. The clock is read by whoever asks.
-"""Deadlines: points in time by which a whole call must be done."""
+"""How long a call may still take, when it consists of several waits. The clock is read by whoever asks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-# From a server's name to a connected socket: all of its addresses, IPv4 and IPv6, within one deadline.
-#
-# What is said over the socket is the connection's subject. Importing `socket` takes as long as half of this
-# package's modules together, so what it would only pass on comes from `_socket` beneath it.
-"""Make TCP connections."""
+"""From a server's name to a connected socket: all of its addresses, IPv4 and IPv6, within one deadline.
+
+What is said over the socket is the connection's subject. Importing `socket` takes as long as half of this
+package's modules together, so what it would only pass on comes from `_socket` beneath it.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-# What can go wrong for a caller of the client. Messages are written where the trouble is found.
-"""Exceptions of the client."""
+"""What can go wrong for a caller of the client. Messages are written where the trouble is found."""
 
 
 class ProtocolError(Exception):

@@ -1,7 +1,10 @@
-# Programs may have a module `spinnaker` of their own, in the folder that Python looks in first. It is not ours to run:
-# what goes by that name is used only if it is the package that was installed with this one.
+"""Boards, links and where they are: `spinnaker.geometry`, whatever else has the name `spinnaker`.
+
+Programs may have a module `spinnaker` of their own, in the folder that Python looks in first. It is not ours to run:
+what goes by that name is used only if it is the package that was installed with this one.
+"""
+
 # ruff: noqa: PLC0414  # under the same names, so that type checkers take them for exported
-"""Boards, links and where they are: `spinnaker.geometry`, whatever else has the name `spinnaker`."""
 
 from __future__ import annotations
 

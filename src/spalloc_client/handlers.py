@@ -1,6 +1,7 @@
-# Signal handlers run in the middle of whatever their thread does, a call to the server included. What they raise
-# is for the program, which has its reasons, and no trouble of the connection.
-"""Tell what a signal handler raised from what the network did."""
+"""Signal handlers run in the middle of whatever their thread does, a call to the server included.
+
+What they raise is for the program, which has its reasons, and no trouble of the connection.
+"""
 
 from __future__ import annotations
 

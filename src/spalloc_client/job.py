@@ -1,10 +1,10 @@
-# A job, for programs that wait: runs the steps of job_steps.py over a ProtocolClient.
-#
-# What to do when is decided there; what may be asked for in requirements.py; here it is done.
-#
-# Attributes that may be None and that release 1!7.4.1 declares without it are typed `X | Any` here: that is true, and
-# programs that were checked against that release need no change.
-"""Request boards, and keep them."""
+"""A job, for programs that wait: runs the steps of job_steps.py over a ProtocolClient.
+
+What to do when is decided there; what may be asked for in requirements.py; here it is done.
+
+Attributes that may be None and that release 1!7.4.1 declares without it are typed `X | Any` here: that is
+true, and programs that were checked against that release need no change.
+"""
 
 from __future__ import annotations
 

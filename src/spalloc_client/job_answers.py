@@ -1,5 +1,4 @@
-# What the server says of a job, read once and for all: behind this file no reply is other than the protocol has it.
-"""The server's answers about a job."""
+"""What the server says of a job, read once and for all: behind this file no reply is other than the protocol has it."""
 
 from __future__ import annotations
 

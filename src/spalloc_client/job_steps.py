@@ -1,18 +1,18 @@
-# How a job is requested, watched and freed: which command when, and what to do when the server goes away.
-#
-# The decisions of both Jobs, blocking and asyncio, are written once, as generators: they yield what is to be
-# done (a Step) and are sent what came of it, or have its exception raised in them. No socket, clock, thread
-# or log here, so a whole life can be played through in a test, in no time.
-#
-# Rules that hold here:
-# - Commands that may be repeated (all but create_job) are, on a new connection, when one is lost.
-# - Nothing waits longer than its caller allows, reconnecting included.
-# - A connection on which a reply did not come in time is given up: it may be dead without anybody having said so.
-#   Who may wait forever asks again on a new one, with more patience each time.
-# - Over each new connection it is made sure that the server still means the same job by the ID: one that lost its
-#   records may have given it to somebody else, whose job is not to be kept, powered or ended by us.
-# - What a signal handler raises is the program's own, and passes through everything here.
-"""The decisions in a job's life."""
+"""How a job is requested, watched and freed: which command when, and what to do when the server goes away.
+
+The decisions of both Jobs, blocking and asyncio, are written once, as generators: they yield what is to be
+done (a Step) and are sent what came of it, or have its exception raised in them. No socket, clock, thread
+or log here, so a whole life can be played through in a test, in no time.
+
+Rules that hold here:
+- Commands that may be repeated (all but create_job) are, on a new connection, when one is lost.
+- Nothing waits longer than its caller allows, reconnecting included.
+- A connection on which a reply did not come in time is given up: it may be dead without anybody having said so.
+  Who may wait forever asks again on a new one, with more patience each time.
+- Over each new connection it is made sure that the server still means the same job by the ID: one that lost its
+  records may have given it to somebody else, whose job is not to be kept, powered or ended by us.
+- What a signal handler raises is the program's own, and passes through everything here.
+"""
 
 from __future__ import annotations
 

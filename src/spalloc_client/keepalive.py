@@ -1,12 +1,13 @@
-# Starts and stops what keeps a job alive while the application is busy.
-#
-# What that does is _keepalive_process.py's subject. It is a process because nothing inside the application can be
-# relied upon: C code may hold the interpreter's lock, a debugger may stop all threads. And it must not outlive the
-# application, so it hangs on a pipe whose other end dies with it. Where no process can be started, a thread does it.
-#
-# Only what is known to be Python is ever run: of a program that has Python inside, `sys.executable` may be the
-# program, which would then be run a second time, make a job of its own, and so on.
-"""The keepalive helper."""
+"""Starts and stops what keeps a job alive while the application is busy.
+
+What that does is _keepalive_process.py's subject. It is a process because nothing inside the application can
+be relied upon: C code may hold the interpreter's lock, a debugger may stop all threads. And it must not
+outlive the application, so it hangs on a pipe whose other end dies with it. Where no process can be started,
+a thread does it.
+
+Only what is known to be Python is ever run: of a program that has Python inside, `sys.executable` may be the
+program, which would then be run a second time, make a job of its own, and so on.
+"""
 
 from __future__ import annotations
 

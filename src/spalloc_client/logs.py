@@ -1,6 +1,7 @@
-# Lines for the application's log, under the names that published clients have. Decides only whether it is
-# worth importing logging.
-"""What the client logs."""
+"""Lines for the application's log, under the names that published clients have.
+
+Decides only whether it is worth importing logging.
+"""
 
 from __future__ import annotations
 

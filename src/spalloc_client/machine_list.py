@@ -1,5 +1,4 @@
-# The list of machines as `ProtocolClient.list_machines` returns it: a list that notebooks show as a picture.
-"""A list of machines that can be seen."""
+"""The list of machines as `ProtocolClient.list_machines` returns it: a list that notebooks show as a picture."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-# Where the ways to wait differ, by system and by program: what waits for sockets takes `poll` from here, what keeps
-# others waiting takes its lock.
-"""`select.poll`, also where there is none, and locks to wait with."""
+"""`select.poll`, also where there is none, and locks to wait with.
+
+Where the ways to wait differ, by system and by program: what waits for sockets takes `poll` from here, what
+keeps others waiting takes its lock.
+"""
 
 from __future__ import annotations
 

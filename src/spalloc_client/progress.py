@@ -1,5 +1,7 @@
-# What is told of a job while its program waits for its boards. When it is asked for and told is job_steps.py's.
-"""How far a job has come towards its boards."""
+"""What is told of a job while its program waits for its boards.
+
+When it is asked for and told is job_steps.py's.
+"""
 
 from __future__ import annotations
 

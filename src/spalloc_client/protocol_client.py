@@ -1,10 +1,11 @@
-# The v1 protocol's commands as blocking calls, for any number of threads.
-#
-# How threads share the connection is connection.py's subject, what the bytes mean conversation.py's; what a
-# job needs beyond single commands is job.py's.
+"""The v1 protocol's commands as blocking calls, for any number of threads.
+
+How threads share the connection is decided in connection.py, what the bytes mean in conversation.py; what a job
+needs beyond single commands is in job.py.
+"""
+
+# Replies have the types of replies.py on the server's word: no call is made slower by checking them.
 # mypy: disable-error-code="no-any-return"
-# (Replies have the types of replies.py on the server's word: no call is made slower by checking them.)
-"""A blocking client of the v1 protocol."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-# The shapes of what commands return; for type checkers and readers. Nothing here is imported when programs
-# run.
-"""Types of the server's replies."""
+"""The shapes of what commands return; for type checkers and readers.
+
+Nothing here is imported when programs run.
+"""
 
 from typing import TypedDict
 

@@ -1,8 +1,8 @@
-# What a caller and the configuration together ask of a job, checked before anything is sent.
-#
-# Arguments win over configuration files, files over defaults. Reading the files is config.py's subject, what
-# single values may be checks.py's.
-"""A job's requirements."""
+"""What a caller and the configuration together ask of a job, checked before anything is sent.
+
+Arguments win over configuration files, files over defaults. Reading the files is config.py's subject, what
+single values may be checks.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-# The states a job may be in, as numbered on the wire; which state follows which is the server's subject.
-"""States of a job."""
+"""The states a job may be in, as numbered on the wire; which state follows which is the server's subject."""
 
 from enum import IntEnum
 

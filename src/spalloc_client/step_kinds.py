@@ -1,5 +1,4 @@
-# What the decisions of job_steps.py ask of those who carry them out, job.py and aio/job.py.
-"""Steps in a job's life: what is to be done, and what the result of that is."""
+"""What the decisions of job_steps.py ask of those who carry them out, job.py and aio/job.py."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-# Which servers this client talks to, told from the version they report.
-"""Versions of servers."""
+"""Which servers this client talks to, told from the version they report."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-# The v1 protocol as values: bytes in, messages out, and back.
-#
-# The blocking client, the asyncio client, the keepalive helper and the server's v1 front all read and write
-# through this file. No socket, thread or clock here, and no import from the rest of the project.
-#
-# Rules that hold here:
-# - One message is one line: a UTF-8 JSON object, ended by "\n". Lines of white space alone mean nothing.
-# - What a line says is told from its keys, never from its place; keys that mean nothing here are passed over.
-# - Input that can't be read raises WireError; nothing else leaves the decoders, whatever the bytes.
-# - What a server says beyond that is passed on as it is: newer servers may say what is not known here.
-"""Wire format of the v1 protocol: JSON objects, one a line."""
+"""The v1 protocol as values: bytes in, messages out, and back. JSON objects, one a line.
+
+The blocking client, the asyncio client, the keepalive helper and the server's v1 front all read and write
+through this file. No socket, thread or clock here, and no import from the rest of the project.
+
+Rules that hold here:
+
+- One message is one line: a UTF-8 JSON object, ended by a line feed. Lines of white space alone mean nothing.
+- What a line says is told from its keys, never from its place; keys that mean nothing here are passed over.
+- Input that can't be read raises WireError; nothing else leaves the decoders, whatever the bytes.
+- What a server says beyond that is passed on as it is: newer servers may say what is not known here.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# The one place where the server reads clocks.
-#
-# Everything else is given the time, so that a simulated clock can stand here.
-"""Clocks."""
+"""The one place where the server reads clocks.
+
+Everything else is given the time, so that a simulated clock can stand here.
+"""
 
 import sys
 import time

@@ -1,5 +1,4 @@
-# How many files and sockets the process may have open.
-"""The limit on file descriptors."""
+"""How many files and sockets the process may have open."""
 
 import os
 import sys

@@ -1,7 +1,7 @@
-# A server and virtual boards in one process: for demonstrations, for `--virtual`, and for other people's tests.
-#
-# The only place where the server meets spinnaker_virtual.
-"""A whole site without hardware: a server in front of virtual boards."""
+"""A server and virtual boards in one process: for demonstrations, for `--virtual`, and for other people's tests.
+
+The only place where the server meets spinnaker_virtual.
+"""
 
 import asyncio
 import contextlib

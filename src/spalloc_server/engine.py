@@ -1,10 +1,10 @@
-# Runs the core: gathers events into batches, and carries out what comes of them.
-#
-# The order is the server's promise: records are on disk before a reply is sent, before hardware is touched, and
-# before anyone is told. What is decided stands in core/; who talks to whom, in fronts/ and hardware/.
-# A fault that nobody foresaw leaves what is in memory in doubt, while what is on disk is right: then everyone who waits
-# is told, nothing more is done, and whoever runs the engine ends, to be started again from the records.
-"""The engine between the core and its drivers."""
+"""Runs the core: gathers events into batches, and carries out what comes of them.
+
+The order is the server's promise: records are on disk before a reply is sent, before hardware is touched, and
+before anyone is told. What is decided stands in core/; who talks to whom, in fronts/ and hardware/. A fault
+that nobody foresaw leaves what is in memory in doubt, while what is on disk is right: then everyone who waits
+is told, nothing more is done, and whoever runs the engine ends, to be started again from the records.
+"""
 
 import asyncio
 import contextlib

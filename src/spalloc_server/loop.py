@@ -1,5 +1,4 @@
-# Which event loop the server runs in.
-"""Running the server's coroutines."""
+"""Which event loop the server runs in."""
 
 import asyncio
 from collections.abc import Coroutine

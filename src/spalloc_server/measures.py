@@ -1,7 +1,7 @@
-# What a running server counts of itself, as plain numbers: cheap enough for the busiest paths.
-#
-# No exposition: that is operation/metrics.py's subject.
-"""Counts and durations."""
+"""What a running server counts of itself, as plain numbers: cheap enough for the busiest paths.
+
+No exposition: that is operation/metrics.py's subject.
+"""
 
 from bisect import bisect_left
 from dataclasses import dataclass, field

@@ -1,5 +1,4 @@
-# Memory that the process has and does not use. A file of its own, since it knows of one system's library.
-"""Giving memory back to the system."""
+"""Memory that the process has and does not use. A file of its own, since it knows of one system's library."""
 
 import ctypes
 

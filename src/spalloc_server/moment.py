@@ -1,5 +1,4 @@
-# When something happens: whoever drives the core reads both clocks once, and hands in what they said.
-"""A moment of the core's time."""
+"""When something happens: whoever drives the core reads both clocks once, and hands in what they said."""
 
 from typing import NamedTuple
 

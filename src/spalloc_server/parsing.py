@@ -1,7 +1,7 @@
-# The parser of a command's arguments: argparse's, but for how help is written.
-#
-# What arguments there are is the commands' own subject, in scripts/ and simulate/.
-"""Parsing the arguments of commands."""
+"""The parser of a command's arguments: argparse's, but for how help is written.
+
+What arguments there are is the commands' own subject, in scripts/ and simulate/.
+"""
 
 import argparse
 import sys

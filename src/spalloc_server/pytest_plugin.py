@@ -1,7 +1,7 @@
-# For other people's tests: a fixture that gives a test a whole site without hardware.
-#
-# Found by pytest once the package is installed, so nothing heavy is imported before a test asks for the fixture.
-"""A pytest plugin with the fixture `spalloc_site`."""
+"""For other people's tests: a fixture that gives a test a whole site without hardware.
+
+Found by pytest once the package is installed, so nothing heavy is imported before a test asks for the fixture.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# Which of many lines that say the same are logged: however fast clients come, they can't fill the log.
-#
-# What is said stands where it happens.
-"""A ration of log lines."""
+"""Which of many lines that say the same are logged: however fast clients come, they can't fill the log.
+
+What is said stands where it happens.
+"""
 
 import logging
 

@@ -1,7 +1,7 @@
-# A whole server, put together: core, store, hardware and fronts, started and stopped in the right order.
-#
-# No decisions and no options: those come in as values from embedded.py and scripts/.
-"""A server of one site."""
+"""A whole server, put together: core, store, hardware and fronts, started and stopped in the right order.
+
+No decisions and no options: those come in as values from embedded.py and scripts/.
+"""
 
 import asyncio
 import contextlib

@@ -1,5 +1,4 @@
-# How things are said to people in more than one place. What is said otherwise stands where it is known.
-"""Words."""
+"""How things are said to people in more than one place. What is said otherwise stands where it is known."""
 
 from datetime import UTC, datetime
 

@@ -1,8 +1,8 @@
-# The commands of a board management processor: requests as datagrams, and what its replies hold.
-#
-# One BMP address serves a frame; the board within the frame is the core of the SDP destination. No sockets,
-# no retries.
-"""BMP commands: power, FPGA registers, version and sensors of the boards in a frame."""
+"""The commands of a board management processor: requests as datagrams, and what its replies hold.
+
+One BMP address serves a frame; the board within the frame is the core of the SDP destination. No sockets,
+no retries.
+"""
 
 from collections.abc import Iterable
 from enum import IntEnum

@@ -1,7 +1,7 @@
-# The packets that bring a boot image to a board, and what the image holds for SCAMP.
-#
-# Encoding and decoding only; assembling an image from packets that arrive is the board's business.
-"""Boot packets and boot images."""
+"""The packets that bring a boot image to a board, and what the image holds for SCAMP.
+
+Encoding and decoding only; assembling an image from packets that arrive is the board's business.
+"""
 
 import re
 from array import array

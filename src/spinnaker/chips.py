@@ -1,7 +1,7 @@
-# Where each link of each chip of a board leads: to another chip of the board, or over a cable to another board.
-#
-# One board's shape only; which boards are neighbours is in geometry.py.
-"""The links between a board's chips, and those that leave the board."""
+"""Where each link of each chip of a board leads: to another chip of the board, or over a cable to another board.
+
+One board's shape only; which boards are neighbours is in geometry.py.
+"""
 
 from typing import NamedTuple
 

@@ -1,8 +1,7 @@
-# The three FPGAs of a SpiNN-5 board, as its BMP sees them: which registers matter, and which link each
-# serves.
-#
-# Addresses and meanings only; how a BMP is asked for a register is in bmp.py.
-"""A board's FPGAs: identity and link-stop registers."""
+"""The three FPGAs of a SpiNN-5 board, as its BMP sees them: which registers matter, and which link each serves.
+
+Addresses and meanings only; how a BMP is asked for a register is in bmp.py.
+"""
 
 from typing import NamedTuple
 

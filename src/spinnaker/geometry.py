@@ -1,7 +1,7 @@
-# Where boards and chips are on a machine of triads, and which board each link leads to.
-#
-# Pure facts of the SpiNN-5 board; no machine's configuration, no cabinets (places.py), no drawing.
-"""Boards, triads, chips and links: the geometry of a SpiNNaker machine."""
+"""Where boards and chips are on a machine of triads, and which board each link leads to.
+
+Pure facts of the SpiNN-5 board; no machine's configuration, no cabinets (places.py), no drawing.
+"""
 
 from enum import IntEnum
 from typing import NamedTuple, Self

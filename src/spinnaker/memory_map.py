@@ -1,7 +1,7 @@
-# Where things are in a chip's address space, and what SCAMP keeps where.
-#
-# Addresses, sizes and layouts as published with the hardware's tools (spinnaker.h and sark.h of spinnaker_tools).
-"""A chip's memory: areas, system variables and the tables that SCAMP keeps in it."""
+"""Where things are in a chip's address space, and what SCAMP keeps where.
+
+Addresses, sizes and layouts as published with the hardware's tools (spinnaker.h and sark.h of spinnaker_tools).
+"""
 
 from enum import Enum
 from struct import Struct

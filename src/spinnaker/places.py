@@ -1,7 +1,7 @@
-# Where boards stand in a machine room, and the addresses that a standard installation gives them.
-#
-# Cabinets, frames and slots only; which logical board stands where is a machine's configuration.
-"""Cabinets, frames and boards: physical places and standard addresses."""
+"""Where boards stand in a machine room, and the addresses that a standard installation gives them.
+
+Cabinets, frames and slots only; which logical board stands where is a machine's configuration.
+"""
 
 from ipaddress import IPv4Address
 from typing import NamedTuple

@@ -1,7 +1,7 @@
-# The commands of SCAMP, the monitor software of a SpiNNaker chip: their numbers and what their replies hold.
-#
-# Values and encodings only; memory addresses are in memory_map.py.
-"""SCAMP commands, signals, core states and the records that its replies carry."""
+"""The commands of SCAMP, the monitor software of a SpiNNaker chip: their numbers and what their replies hold.
+
+Values and encodings only; memory addresses are in memory_map.py.
+"""
 
 from enum import IntEnum, IntFlag
 from struct import Struct

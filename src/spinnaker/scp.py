@@ -1,7 +1,7 @@
-# SpiNNaker commands inside SDP: requests, replies, result codes and the version that every processor reports.
-#
-# The framing that SCAMP and BMPs share; what each command's arguments mean is in scamp.py and bmp.py.
-"""SCP, the SpiNNaker command protocol: requests, replies and result codes."""
+"""SpiNNaker commands inside SDP: requests, replies, result codes and the version that every processor reports.
+
+The framing that SCAMP and BMPs share; what each command's arguments mean is in scamp.py and bmp.py.
+"""
 
 from enum import IntEnum
 from struct import Struct

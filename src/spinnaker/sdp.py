@@ -1,7 +1,7 @@
-# The SpiNNaker datagram: its header and how it travels in UDP.
-#
-# What the payload means is the subject of scp.py; nothing here knows a command.
-"""SDP, the SpiNNaker datagram protocol: headers and their encoding."""
+"""The SpiNNaker datagram: its header and how it travels in UDP.
+
+What the payload means is the subject of scp.py; nothing here knows a command.
+"""
 
 from functools import lru_cache
 from struct import Struct

@@ -1,7 +1,7 @@
-# What is to happen later: actions in the order of their times.
-#
-# No clock: whoever holds the agenda tells it the time.
-"""Actions that wait for their time."""
+"""What is to happen later: actions in the order of their times.
+
+No clock: whoever holds the agenda tells it the time.
+"""
 
 from collections.abc import Callable
 from heapq import heappop, heappush

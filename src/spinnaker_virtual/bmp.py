@@ -1,8 +1,10 @@
-# A frame's board management processor: SCP requests in, SCP replies out, at the times when the hardware
-# would give them.
-#
-# No sockets and no clock. What power and registers do to a board is in board.py.
-"""A virtual BMP."""
+"""A virtual BMP.
+
+A frame's board management processor: SCP requests in, SCP replies out, at the times when the hardware
+would give them.
+
+No sockets and no clock. What power and registers do to a board is in board.py.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial

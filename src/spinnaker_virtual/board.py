@@ -1,8 +1,8 @@
-# One board: its power, its FPGAs, and what its chips run.
-#
-# What is dead on it is described in defects.py. No packets: BMP commands are read in bmp.py, boot packets in
-# boot_rom.py, SCAMP's in scamp/.
-"""A virtual board."""
+"""One board: its power, its FPGAs, and what its chips run.
+
+What is dead on it is described in defects.py. No packets: BMP commands are read in bmp.py, boot packets in
+boot_rom.py, SCAMP's in scamp/.
+"""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

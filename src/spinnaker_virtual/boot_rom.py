@@ -1,7 +1,9 @@
-# What the ROM of an Ethernet-connected chip does with boot packets: gathers the blocks of an image until it is whole.
-#
-# Which chips the image then reaches, and what it makes of them, is in region.py and scamp/machine.py.
-"""Receiving a boot image."""
+"""Receiving a boot image.
+
+What the ROM of an Ethernet-connected chip does with boot packets: gathers the blocks of an image until it is whole.
+
+Which chips the image then reaches, and what it makes of them, is in region.py and scamp/machine.py.
+"""
 
 from spinnaker.boot import BLOCK_BYTES, MAX_BLOCKS, BootImage, BootOperation, BootPacket
 from spinnaker.sdp import PacketError

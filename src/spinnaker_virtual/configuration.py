@@ -1,7 +1,7 @@
-# A virtual machine described in a TOML file.
-#
-# Reads text into values, and says what is wrong with it; opening files is the command's business.
-"""Virtual machines from configuration files."""
+"""A virtual machine described in a TOML file.
+
+Reads text into values, and says what is wrong with it; opening files is the command's business.
+"""
 
 import tomllib
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
-# What is dead on a board, with its chips as numbers.
-#
-# Facts of one board; which boards and cables of a machine are dead is in machine.py.
-"""The defects of a board."""
+"""What is dead on a board, with its chips as numbers.
+
+Facts of one board; which boards and cables of a machine are dead is in machine.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

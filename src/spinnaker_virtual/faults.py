@@ -1,7 +1,7 @@
-# What can go wrong on purpose: how often, and, from a seed, when.
-#
-# Decides only; what a lost datagram or a board without power means is carried out in hardware.py and bmp.py.
-"""Faults on demand, repeatable from a seed."""
+"""What can go wrong on purpose: how often, and, from a seed, when.
+
+Decides only; what a lost datagram or a board without power means is carried out in hardware.py and bmp.py.
+"""
 
 from collections import defaultdict, deque
 from collections.abc import Callable

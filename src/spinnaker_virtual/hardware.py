@@ -1,7 +1,7 @@
-# A whole virtual machine without its sockets: datagrams and the time go in, datagrams come out.
-#
-# Puts BMPs and boards together. No clock, no sockets; those are in udp.py and site.py.
-"""The virtual hardware: all BMPs and boards of a machine."""
+"""A whole virtual machine without its sockets: datagrams and the time go in, datagrams come out.
+
+Puts BMPs and boards together. No clock, no sockets; those are in udp.py and site.py.
+"""
 
 from collections.abc import Callable
 

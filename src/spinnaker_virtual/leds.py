@@ -1,5 +1,4 @@
-# LEDs and how commands switch them; BMPs and chips take the same words for it.
-"""Switching LEDs."""
+"""LEDs and how commands switch them; BMPs and chips take the same words for it."""
 
 _ACTION_BITS = 2
 

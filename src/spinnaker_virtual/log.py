@@ -1,8 +1,8 @@
-# Packets in words, one line each.
-#
-# Decodes what hosts, BMPs and boards say to one another, and says where packets go from board to board; where the lines
-# go is the caller's business.
-"""A log of every packet, decoded."""
+"""Packets in words, one line each.
+
+Decodes what hosts, BMPs and boards say to one another, and says where packets go from board to board; where
+the lines go is the caller's business.
+"""
 
 from collections.abc import Callable, Collection
 from enum import Enum

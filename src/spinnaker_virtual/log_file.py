@@ -1,7 +1,7 @@
-# Where the lines of a packet log go, for the commands that take its name.
-#
-# What the lines say is in log.py. A log that can be written no further ends; the boards whose packets it shows go on.
-"""A packet log in a file or on the standard output."""
+"""Where the lines of a packet log go, for the commands that take its name.
+
+What the lines say is in log.py. A log that can be written no further ends; the boards whose packets it shows go on.
+"""
 
 import os
 import sys

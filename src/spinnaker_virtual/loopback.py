@@ -1,8 +1,8 @@
-# Finding addresses of this computer that no other site uses, by binding them.
-#
-# Sockets are opened here and handed on bound: an address that was only looked at could be taken the next
-# moment.
-"""Free loopback addresses for virtual machines."""
+"""Finding addresses of this computer that no other site uses, by binding them.
+
+Sockets are opened here and handed on bound: an address that was only looked at could be taken the next
+moment.
+"""
 
 import errno
 import os

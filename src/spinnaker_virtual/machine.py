@@ -1,7 +1,7 @@
-# What a virtual machine is: its size, its places, what is dead in it, and how long its actions take.
-#
-# Facts that stay fixed while it runs. Where it answers is in network.py, what it does in bmp.py and board.py.
-"""The definition of a virtual machine."""
+"""What a virtual machine is: its size, its places, what is dead in it, and how long its actions take.
+
+Facts that stay fixed while it runs. Where it answers is in network.py, what it does in bmp.py and board.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

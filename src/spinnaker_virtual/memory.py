@@ -1,7 +1,7 @@
-# Memory that takes room only where something was written.
-#
-# Knows no address space; which memories a chip has is in scamp/chip.py.
-"""Sparse memory."""
+"""Memory that takes room only where something was written.
+
+Knows no address space; which memories a chip has is in scamp/chip.py.
+"""
 
 from collections.abc import Callable
 from struct import Struct

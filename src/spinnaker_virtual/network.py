@@ -1,7 +1,7 @@
-# Where a virtual machine answers: an address and a port for each BMP and each board.
-#
-# Values only; finding addresses that are free on this computer is the subject of loopback.py.
-"""The network addresses of a virtual machine."""
+"""Where a virtual machine answers: an address and a port for each BMP and each board.
+
+Values only; finding addresses that are free on this computer is the subject of loopback.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-# Which chips a boot image reaches from a board, which coordinates they take, and how packets go between them.
-#
-# Chips are numbers here, 48 for each board, in the order in which the image reached the boards; what a chip is and does
-# is in scamp/chip.py.
-"""The chips that are booted together, and the ways between them."""
+"""Which chips a boot image reaches from a board, which coordinates they take, and how packets go between them.
+
+Chips are numbers here, 48 for each board, in the order in which the image reached the boards; what a chip is
+and does is in scamp/chip.py.
+"""
 
 from array import array
 from typing import NamedTuple

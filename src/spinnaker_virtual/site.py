@@ -1,7 +1,7 @@
-# A virtual machine that runs: sockets, event loop and hardware put together.
-#
-# The face of this package to Python programs; decisions are in hardware.py and below.
-"""A virtual site: a machine of virtual boards that answers on this computer's loopback addresses."""
+"""A virtual machine that runs: sockets, event loop and hardware put together.
+
+The face of this package to Python programs; decisions are in hardware.py and below.
+"""
 
 import asyncio
 import logging

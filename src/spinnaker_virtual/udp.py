@@ -1,7 +1,7 @@
-# Datagrams between sockets and the virtual hardware, in an asyncio event loop.
-#
-# Thin: what a datagram means, and when an answer goes out, is decided in hardware.py and below.
-"""The UDP side of a virtual site."""
+"""Datagrams between sockets and the virtual hardware, in an asyncio event loop.
+
+Thin: what a datagram means, and when an answer goes out, is decided in hardware.py and below.
+"""
 
 import asyncio
 from socket import socket

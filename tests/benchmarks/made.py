@@ -1,4 +1,4 @@
-# Measurements and results made up for tests.
+"""Measurements and results made up for tests."""
 
 from collections.abc import Callable, Sequence
 

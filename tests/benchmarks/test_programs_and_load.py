@@ -1,4 +1,4 @@
-# The bare servers and clients that others are measured beside, and how servers are stopped.
+"""The bare servers and clients that others are measured beside, and how servers are stopped."""
 
 import sys
 from pathlib import Path

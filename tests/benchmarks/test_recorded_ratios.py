@@ -1,4 +1,4 @@
-# Ratios to published programs, taken in this very run, that hardly move on a busy machine: they must not be lost.
+"""Ratios to published programs, taken in this very run, that hardly move on a busy machine: they must not be lost."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-# When a ratio counts as lost.
+"""When a ratio counts as lost."""
 
 import tomllib
 

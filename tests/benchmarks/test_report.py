@@ -1,4 +1,4 @@
-# What a reader sees: figures, tables, charts, the matrix; and that the pages of the repository are what results say.
+"""What a reader sees: figures, tables, charts, the matrix; and that the pages say what the results say."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-# Who takes samples, in which order, and what happens to those who cannot.
+"""Who takes samples, in which order, and what happens to those who cannot."""
 
 from collections.abc import Callable, Generator
 

@@ -1,4 +1,4 @@
-# What samples come to: the rules that every figure of the documentation rests on.
+"""What samples come to: the rules that every figure of the documentation rests on."""
 
 import pytest
 from hypothesis import given

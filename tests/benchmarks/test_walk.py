@@ -1,4 +1,4 @@
-# How far a reader walks who follows one `create_job` through the server.
+"""How far a reader walks who follows one `create_job` through the server."""
 
 import pytest
 

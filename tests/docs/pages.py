@@ -1,10 +1,11 @@
-# Reads a page of documentation and says what is to be done with each of its examples, in order.
-#
-# Values only: nothing is run or started here (sessions.py does that).
-"""A page's examples as values.
+"""Reads a page of documentation and says what is to be done with each of its examples, in order.
 
-An example is a fenced block. Python and console blocks are run; a comment in front of a block, or at any place of the
-page, changes what is done:
+Values only: nothing is run or started here (sessions.py does that).
+
+A page's examples as values.
+
+An example is a fenced block. Python and console blocks are run; a comment in front of a block, or at any
+place of the page, changes what is done:
 
 * `<!-- with: site -->` or `<!-- with: site 4x2 -->`: from here on the page's commands find a virtual site.
 * `<!-- not run: REASON -->`: the next block is only shown.

@@ -1,7 +1,9 @@
-# Runs the examples of one page as its reader would: one folder, one home, one Python namespace, one site.
-#
-# What the examples are is read in pages.py; which pages there are is known to test_examples.py.
-"""Run a page's examples."""
+"""Runs the examples of one page as its reader would: one folder, one home, one Python namespace, one site.
+
+What the examples are is read in pages.py; which pages there are is known to test_examples.py.
+
+Run a page's examples.
+"""
 
 import doctest
 import os

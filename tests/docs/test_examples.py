@@ -1,4 +1,4 @@
-# Every example of README.md, CONTRIBUTING.md, docs/ and the docstrings does what it shows.
+"""Every example of README.md, CONTRIBUTING.md, docs/ and the docstrings does what it shows."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-# That the tests of the documentation would notice a page that is wrong.
+"""That the tests of the documentation would notice a page that is wrong."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,7 +1,9 @@
-# Changes the sources in one place after the other, in a copy, and says which changes no test notices.
-#
-# Where they are changed is found by cosmic-ray, in an environment of its own (`.mutants`).
-"""`python -m tests.mutants SAMPLE MINUTES [SEED]`: try a sample of mutants, for so many minutes at most."""
+"""Changes the sources in one place after the other, in a copy, and says which changes no test notices.
+
+Where they are changed is found by cosmic-ray, in an environment of its own (`.mutants`).
+
+`python -m tests.mutants SAMPLE MINUTES [SEED]`: try a sample of mutants, for so many minutes at most.
+"""
 
 import difflib
 import os

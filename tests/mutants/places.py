@@ -1,7 +1,7 @@
-# Which mutants there are, and a sample of them: places are drawn, and one mutant of each.
-#
-# cosmic-ray finds them; which say nothing about tests is decided here.
-"""Mutants and samples of them."""
+"""Which mutants there are, and a sample of them: places are drawn, and one mutant of each.
+
+cosmic-ray finds them; which say nothing about tests is decided here.
+"""
 
 import ast
 import random

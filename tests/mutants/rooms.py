@@ -1,7 +1,7 @@
-# Which sources are changed to see whether tests notice, and which tests are to notice.
-#
-# Of the tests, those of `make check` that concern a room, and a few simulated sites; the nearest come first.
-"""The rooms whose mutants are tried."""
+"""Which sources are changed to see whether tests notice, and which tests are to notice.
+
+Of the tests, those of `make check` that concern a room, and a few simulated sites; the nearest come first.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

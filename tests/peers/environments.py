@@ -1,7 +1,7 @@
-# Which published programs the tests meet, and how each gets an environment of its own.
-#
-# Knows pip and virtual environments; knows nothing of pytest (plugin.py does) and nothing of what the programs do.
-"""Environments of software published by others, installed from the package index and kept between runs."""
+"""Which published programs the tests meet, and how each gets an environment of its own.
+
+Knows pip and virtual environments; knows nothing of pytest (plugin.py does) and nothing of what the programs do.
+"""
 
 import fcntl
 import hashlib

@@ -1,5 +1,7 @@
-# Renews the files in locked/; run by `make lock`, never by a test.
-"""Write down every package of each peer's environment: `python -m tests.peers.lock`."""
+"""Renews the files in locked/; run by `make lock`, never by a test.
+
+Write down every package of each peer's environment: `python -m tests.peers.lock`.
+"""
 
 import subprocess
 import sys

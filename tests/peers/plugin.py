@@ -1,7 +1,7 @@
-# Gives every test the fixture `peer`.
-#
-# What the peers are and how they are installed stands in environments.py.
-"""Fixtures of software published by others."""
+"""Gives every test the fixture `peer`.
+
+What the peers are and how they are installed stands in environments.py.
+"""
 
 import os
 from collections.abc import Callable

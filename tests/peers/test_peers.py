@@ -1,4 +1,4 @@
-# That each published program is really there, in the version its name says; what it does is tested where it matters.
+"""That each published program is really there, in the version its name says; what it does is tested elsewhere."""
 
 import subprocess
 from collections.abc import Callable

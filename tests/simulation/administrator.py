@@ -1,8 +1,10 @@
-# The administrator in the simulated world: changes the configuration under a running server, starts it afresh, takes
-# boards out and puts them back.
-#
-# What may follow from that for jobs is checked in invariants.py.
-"""A simulated administrator."""
+"""A simulated administrator.
+
+The administrator in the simulated world: changes the configuration under a running server, starts it afresh,
+takes boards out and puts them back.
+
+What may follow from that for jobs is checked in invariants.py.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,5 +1,4 @@
-# A client in the simulated world: speaks the v1 protocol, and remembers what it was promised.
-"""Simulated clients."""
+"""A client in the simulated world: speaks the v1 protocol, and remembers what it was promised."""
 
 import asyncio
 from collections import deque

@@ -1,7 +1,7 @@
-# A simulated disk below SQLite: what was written but not yet synced can be lost, in part or in whole.
-#
-# SQLite itself is the real one. Files live in memory, behind SQLite's own interface to the system.
-"""A disk that forgets."""
+"""A simulated disk below SQLite: what was written but not yet synced can be lost, in part or in whole.
+
+SQLite itself is the real one. Files live in memory, behind SQLite's own interface to the system.
+"""
 
 import random
 import sqlite3

@@ -1,8 +1,8 @@
-# Whoever keeps a user's jobs alive in the simulated world, as the client's helper process does in this one.
-#
-# It has a connection of its own, and makes another when that fails or nobody answers. Some day it may die, and its
-# jobs must end then; until then they must not.
-"""Simulated keepalives."""
+"""Whoever keeps a user's jobs alive in the simulated world, as the client's helper process does in this one.
+
+It has a connection of its own, and makes another when that fails or nobody answers. Some day it may die, and
+its jobs must end then; until then they must not.
+"""
 
 import asyncio
 

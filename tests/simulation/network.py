@@ -1,7 +1,7 @@
-# The simulated network: streams that arrive late and in pieces, datagrams that are lost, doubled and overtaken.
-#
-# Knows nothing of what is said over it.
-"""TCP and UDP between simulated processes and virtual hardware."""
+"""The simulated network: streams that arrive late and in pieces, datagrams that are lost, doubled and overtaken.
+
+Knows nothing of what is said over it.
+"""
 
 import asyncio
 from collections import defaultdict

@@ -1,7 +1,7 @@
-# A process in the simulated world: an event loop whose time, sockets and threads are the world's.
-#
-# Code under test runs in it unchanged. A process that is killed does nothing more, in the middle of whatever it did.
-"""Simulated processes."""
+"""A process in the simulated world: an event loop whose time, sockets and threads are the world's.
+
+Code under test runs in it unchanged. A process that is killed does nothing more, in the middle of whatever it did.
+"""
 
 import asyncio
 import contextvars

@@ -1,5 +1,7 @@
-# One simulated site from beginning to end; the same seed always gives the same story.
-"""Run seeds: `python -m tests.simulation.run SEED [SEED_AFTER_THE_LAST]`."""
+"""One simulated site from beginning to end; the same seed always gives the same story.
+
+Run seeds: `python -m tests.simulation.run SEED [SEED_AFTER_THE_LAST]`.
+"""
 
 import gc
 import logging

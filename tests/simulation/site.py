@@ -1,7 +1,7 @@
-# One whole site in the simulated world: the real server over virtual boards, and everything that goes wrong.
-#
-# What must hold is invariants.py's subject; here things only happen.
-"""A simulated site, its clients and its misfortunes."""
+"""One whole site in the simulated world: the real server over virtual boards, and everything that goes wrong.
+
+What must hold is invariants.py's subject; here things only happen.
+"""
 
 import asyncio
 import dataclasses

@@ -1,7 +1,8 @@
-# Thousands of sites, each simulated from a seed of its own, with everything going wrong that can.
-#
-# What happens to a site stands in site.py, what must hold in invariants.py. One seed again, with its log:
-# `python -m tests.simulation.run SEED`.
+"""Thousands of sites, each simulated from a seed of its own, with everything going wrong that can.
+
+What happens to a site stands in site.py, what must hold in invariants.py. One seed again, with its log:
+`python -m tests.simulation.run SEED`.
+"""
 
 import logging
 from collections import Counter

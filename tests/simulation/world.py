@@ -1,7 +1,7 @@
-# Simulated time: what happens next, one event after another.
-#
-# Knows nothing of processes, networks or disks; they put their events in here.
-"""A world in which nothing happens but what was planned."""
+"""Simulated time: what happens next, one event after another.
+
+Knows nothing of processes, networks or disks; they put their events in here.
+"""
 
 import random
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-# An application with a job, as a process of its own: what happens to it is up to the test that runs it.
-#
-# Prints the job's ID and its keepalive helper's process, then does what its first argument says.
-"""`python application.py WHAT HOSTNAME PORT KEEPALIVE`."""
+"""An application with a job, as a process of its own: what happens to it is up to the test that runs it.
+
+Prints the job's ID and its keepalive helper's process, then does what its first argument says.
+"""
 
 import ctypes
 import multiprocessing

@@ -1,5 +1,4 @@
-# The asyncio client in the clothes of the blocking one, so that one test holds both to the same promises.
-"""Blocking faces for the asyncio client."""
+"""The asyncio client in the clothes of the blocking one, so that one test holds both to the same promises."""
 
 import asyncio
 import inspect

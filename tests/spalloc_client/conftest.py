@@ -1,4 +1,3 @@
-# Fixtures of the client's tests.
 """Fixtures of the client's tests."""
 
 from collections.abc import Iterator

@@ -1,5 +1,4 @@
-# A server that says what a test tells it to: for what a good server never says, and never leaves unsaid.
-"""A TCP server with scripted answers, on a loopback address."""
+"""A server that says what a test tells it to: for what a good server never says, and never leaves unsaid."""
 
 import socket
 import threading

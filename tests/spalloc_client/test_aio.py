@@ -1,4 +1,4 @@
-# What only the asyncio client promises: cancellation everywhere, on any event loop.
+"""What only the asyncio client promises: cancellation everywhere, on any event loop."""
 
 import asyncio
 import contextlib

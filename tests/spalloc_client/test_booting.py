@@ -1,4 +1,4 @@
-# Boards are booted with SpiNNMan, where there is one.
+"""Boards are booted with SpiNNMan, where there is one."""
 
 import asyncio
 import os

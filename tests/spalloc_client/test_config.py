@@ -1,4 +1,4 @@
-# Configuration: where it is looked for, what it may say, and what is said about what it may not.
+"""Configuration: where it is looked for, what it may say, and what is said about what it may not."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-# The conversation: every reply reaches the call it belongs to, whatever happens around it.
+"""The conversation: every reply reaches the call it belongs to, whatever happens around it."""
 
 from collections import deque
 

@@ -1,4 +1,4 @@
-# Connections are made to whichever address answers, and within the time allowed.
+"""Connections are made to whichever address answers, and within the time allowed."""
 
 import asyncio
 import contextlib

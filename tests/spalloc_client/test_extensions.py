@@ -1,4 +1,4 @@
-# The protocol's extensions as methods, with the server that has them and with one that does not.
+"""The protocol's extensions as methods, with the server that has them and with one that does not."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-# Programs of green threads, of real eventlet and gevent, have jobs as others do, and go on meanwhile.
+"""Programs of green threads, of real eventlet and gevent, have jobs as others do, and go on meanwhile."""
 
 import subprocess
 from collections.abc import Callable

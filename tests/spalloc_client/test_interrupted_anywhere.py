@@ -1,4 +1,4 @@
-# Ctrl-C at every single point of a call at which the interpreter can raise it.
+"""Ctrl-C at every single point of a call at which the interpreter can raise it."""
 
 import contextlib
 import dis

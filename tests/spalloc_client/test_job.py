@@ -1,4 +1,4 @@
-# Jobs, blocking and asyncio: against a whole site with virtual boards, and against servers that misbehave.
+"""Jobs, blocking and asyncio: against a whole site with virtual boards, and against servers that misbehave."""
 
 import asyncio
 import logging

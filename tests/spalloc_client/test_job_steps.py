@@ -1,4 +1,4 @@
-# The decisions in a job's life, played through on a simulated clock against a simulated server that may vanish.
+"""The decisions in a job's life, played through on a simulated clock against a simulated server that may vanish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Jobs live as long as their applications, whatever those do or suffer: with real processes.
+"""Jobs live as long as their applications, whatever those do or suffer: with real processes."""
 
 import itertools
 import multiprocessing

@@ -1,4 +1,4 @@
-# Jobs are kept alive wherever the package can be imported, and no program is ever run a second time for it.
+"""Jobs are kept alive wherever the package can be imported, and no program is ever run a second time for it."""
 
 import gc
 import os

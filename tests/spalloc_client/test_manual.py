@@ -1,4 +1,4 @@
-# The manual's promises: the ones without a better place, and that the table of all of them names tests that exist.
+"""The manual's promises: the ones without a better place, and that the table of all of them names tests that exist."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-# The protocol clients, blocking and asyncio, against a server that says anything, in any way, or nothing.
+"""The protocol clients, blocking and asyncio, against a server that says anything, in any way, or nothing."""
 
 import json
 import multiprocessing

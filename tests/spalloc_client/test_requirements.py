@@ -1,4 +1,4 @@
-# What a job may ask for, and what is said, before anything is sent, about what it may not.
+"""What a job may ask for, and what is said, before anything is sent, about what it may not."""
 
 from __future__ import annotations
 

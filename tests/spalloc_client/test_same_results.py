@@ -1,5 +1,6 @@
-# The published server and ours give the same results to the same calls; the first one stands in front of virtual
-# BMPs, as ours does.
+"""The published server and ours give the same results to the same calls; the first one stands in front of
+virtual BMPs, as ours does.
+"""
 
 import asyncio
 import socket

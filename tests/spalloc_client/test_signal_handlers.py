@@ -1,4 +1,4 @@
-# Signal handlers that use the client while their own thread is in the middle of a call.
+"""Signal handlers that use the client while their own thread is in the middle of a call."""
 
 import itertools
 import signal

@@ -1,4 +1,4 @@
-# The page "With sPyNNaker": its script gets boards by our client, and as far as the page says.
+"""The page "With sPyNNaker": its script gets boards by our client, and as far as the page says."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-# The page "With sPyNNaker": what it says of installing is tried with pip and uv, in environments of its own.
+"""The page "With sPyNNaker": what it says of installing is tried with pip and uv, in environments of its own."""
 
 import os
 import re

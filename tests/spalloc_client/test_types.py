@@ -1,4 +1,4 @@
-# The types of what users import, as a type checker sees them from a program of theirs.
+"""The types of what users import, as a type checker sees them from a program of theirs."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-# Which servers are talked to.
+"""Which servers are talked to."""
 
 import pytest
 from hypothesis import example, given

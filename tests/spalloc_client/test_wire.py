@@ -1,4 +1,4 @@
-# The wire format: what goes in comes out, and whatever else comes in is an error that says so.
+"""The wire format: what goes in comes out, and whatever else comes in is an error that says so."""
 
 import json
 import tracemalloc

@@ -1,7 +1,9 @@
-# Kills a real server again and again while clients use it, and looks at what is left each time.
-#
-# The boards are virtual and stay where they are: they belong to this process, the server has its own.
-"""Kill a server under load: `python -m tests.spalloc_server.kills TIMES [SEED]`."""
+"""Kills a real server again and again while clients use it, and looks at what is left each time.
+
+The boards are virtual and stay where they are: they belong to this process, the server has its own.
+
+Kill a server under load: `python -m tests.spalloc_server.kills TIMES [SEED]`.
+"""
 
 import asyncio
 import contextlib

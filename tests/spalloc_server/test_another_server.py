@@ -1,4 +1,4 @@
-# The published server beside ours, in one environment: it is told, and what runs goes on.
+"""The published server beside ours, in one environment: it is told, and what runs goes on."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-# How `spalloc-server` and its other commands end where something is missing: readers, room, packages, ports.
+"""How `spalloc-server` and its other commands end where something is missing: readers, room, packages, ports."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-# The engine's promise: on disk first, then replies, hardware and watchers; in simulated time, with disks that dawdle.
+"""The engine's promise: on disk first, then replies, hardware and watchers; in simulated time, with slow disks."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-# A server that meets a fault nobody foresaw: its clients are told, it ends, and takes up where the records leave off.
+"""A server that meets a fault nobody foresaw: its clients are told, it ends, and goes on from its records."""
 
 import asyncio
 import contextlib

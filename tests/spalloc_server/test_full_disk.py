@@ -1,4 +1,4 @@
-# A disk without room: nothing is acknowledged that isn't on disk, and all goes on when there is room again.
+"""A disk without room: nothing is acknowledged that isn't on disk, and all goes on when there is room again."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-# What the log says of each job: that it started, that it ended, and who ended it; and no more than a log can take.
+"""What the log says of each job: that it started, that it ended, and who ended it; and no more than a log can take."""
 
 import logging
 from dataclasses import replace

@@ -1,4 +1,4 @@
-# What was acknowledged survives `kill -9`, with real processes, sockets and files.
+"""What was acknowledged survives `kill -9`, with real processes, sockets and files."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-# A server that is stopped for longer than jobs' keepalives, as a paused virtual machine is: with a real process.
+"""A server that is stopped for longer than jobs' keepalives, as a paused virtual machine is: with a real process."""
 
 import contextlib
 import json

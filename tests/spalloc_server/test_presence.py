@@ -1,4 +1,4 @@
-# Nobody is judged before the server has read what came while it was held up; in simulated time.
+"""Nobody is judged before the server has read what came while it was held up; in simulated time."""
 
 import logging
 from collections.abc import Callable

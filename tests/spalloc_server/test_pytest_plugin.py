@@ -1,4 +1,4 @@
-# The fixture that other projects' tests use, as they would use it.
+"""The fixture that other projects' tests use, as they would use it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-# Clients can't fill the log, however often they are refused.
+"""Clients can't fill the log, however often they are refused."""
 
 import logging
 

@@ -1,4 +1,4 @@
-# `spalloc-server` as an administrator runs it: what it serves, what it says, how it ends.
+"""`spalloc-server` as an administrator runs it: what it serves, what it says, how it ends."""
 
 import signal
 import socket

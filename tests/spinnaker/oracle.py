@@ -1,5 +1,4 @@
-# SpiNNMachine's idea of a whole machine: geometry from other hands, to compare ours with.
-"""Machines of SpiNNMachine as plain values."""
+"""SpiNNMachine's idea of a whole machine: geometry from other hands, to compare ours with."""
 
 from collections.abc import Mapping
 from functools import cache

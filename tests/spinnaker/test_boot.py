@@ -1,4 +1,5 @@
-# Boot packets and images.
+"""Boot packets and images."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

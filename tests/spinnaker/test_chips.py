@@ -1,4 +1,5 @@
-# Where chips' links lead, against the geometry of boards and against SpiNNMachine's.
+"""Where chips' links lead, against the geometry of boards and against SpiNNMachine's."""
+
 import pytest
 
 from spinnaker.chips import HOPS, LINK_VECTORS

@@ -1,4 +1,4 @@
-# Which board a chip is on, and where: against SpiNNMachine, which other hands wrote.
+"""Which board a chip is on, and where: against SpiNNMachine, which other hands wrote."""
 
 import random
 

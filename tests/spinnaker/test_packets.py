@@ -1,4 +1,5 @@
-# SDP, SCP and BMP packets: what is encoded is decoded, and what can't be read is told apart.
+"""SDP, SCP and BMP packets: what is encoded is decoded, and what can't be read is told apart."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,5 +1,4 @@
-# Virtual hardware on a test bench: no sockets, and a clock that only the test moves.
-"""Hardware in simulated time, and a host that talks to it."""
+"""Virtual hardware on a test bench: no sockets, and a clock that only the test moves."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address

@@ -1,5 +1,4 @@
-# Talking to a BMP or a board from a test: a request out, its reply back, over a real socket.
-"""A conversation over UDP."""
+"""Talking to a BMP or a board from a test: a request out, its reply back, over a real socket."""
 
 import asyncio
 import socket

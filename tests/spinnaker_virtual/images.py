@@ -1,5 +1,4 @@
-# A boot image without SCAMP's code: its name, its number and the system variables of a usual boot.
-"""Boot images for tests that need no published software."""
+"""A boot image without SCAMP's code: its name, its number and the system variables of a usual boot."""
 
 from spinnaker.boot import BootImage
 from spinnaker.memory_map import SystemVariable

@@ -1,5 +1,7 @@
-# A process of its own that writes to chips of a board and reads back what it wrote, as fast as the board answers.
-"""Fill memory and compare: `python -m tests.spinnaker_virtual.megabytes HOST BYTES x,y ...`; prints what differs."""
+"""A process of its own that writes to chips of a board and reads back what it wrote, as fast as the board answers.
+
+Fill memory and compare: `python -m tests.spinnaker_virtual.megabytes HOST BYTES x,y ...`; prints what differs.
+"""
 
 import socket
 import sys

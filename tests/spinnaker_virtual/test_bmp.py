@@ -1,4 +1,5 @@
-# What a frame's BMP does, in simulated time: power, FPGA registers, sensors.
+"""What a frame's BMP does, in simulated time: power, FPGA registers, sensors."""
+
 from ipaddress import IPv4Address
 
 import pytest

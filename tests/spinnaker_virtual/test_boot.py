@@ -1,4 +1,5 @@
-# How boards take a boot image: whole, in pieces, twice, too early, broken.
+"""How boards take a boot image: whole, in pieces, twice, too early, broken."""
+
 import random
 from collections.abc import Callable
 from struct import Struct

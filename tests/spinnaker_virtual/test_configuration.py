@@ -1,4 +1,5 @@
-# Machines from TOML.
+"""Machines from TOML."""
+
 import pytest
 
 from spinnaker.geometry import Board, BoardLink, Chip, Link, Size, far_end

@@ -1,4 +1,5 @@
-# What goes wrong on purpose, and that it does so again with the same seed.
+"""What goes wrong on purpose, and that it does so again with the same seed."""
+
 from dataclasses import replace
 
 import pytest

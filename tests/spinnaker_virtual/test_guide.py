@@ -1,4 +1,5 @@
-# The guide's script, run as the guide says, with SpiNNMan from its own environment.
+"""The guide's script, run as the guide says, with SpiNNMan from its own environment."""
+
 import subprocess
 import sys
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-# What power and link stops do to packets between chips.
+"""What power and link stops do to packets between chips."""
+
 import pytest
 
 from spinnaker.geometry import Board, BoardLink, Chip, Link, Size, boards_of, far_end, neighbour

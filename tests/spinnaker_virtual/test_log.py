@@ -1,4 +1,5 @@
-# Packets in words.
+"""Packets in words."""
+
 import re
 
 import pytest

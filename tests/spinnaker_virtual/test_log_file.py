@@ -1,4 +1,4 @@
-# A packet log that can't be written any further.
+"""A packet log that can't be written any further."""
 
 import os
 import subprocess

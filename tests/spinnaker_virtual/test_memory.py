@@ -1,4 +1,5 @@
-# Sparse memory against a plain one.
+"""Sparse memory against a plain one."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

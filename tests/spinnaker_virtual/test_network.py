@@ -1,4 +1,5 @@
-# Where a virtual machine answers, without opening a socket.
+"""Where a virtual machine answers, without opening a socket."""
+
 from ipaddress import IPv4Address
 
 import pytest

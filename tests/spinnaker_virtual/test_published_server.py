@@ -1,4 +1,5 @@
-# The published server, unmodified, runs a site of 1,200 boards on virtual BMPs.
+"""The published server, unmodified, runs a site of 1,200 boards on virtual BMPs."""
+
 import asyncio
 import contextlib
 import json

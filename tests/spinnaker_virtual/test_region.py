@@ -1,4 +1,5 @@
-# Which chips a boot reaches, what coordinates they take, and how packets go between them.
+"""Which chips a boot reaches, what coordinates they take, and how packets go between them."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,5 @@
-# What a booted chip answers to a host: memory, tables, tags, allocation, routes, applications.
+"""What a booted chip answers to a host: memory, tables, tags, allocation, routes, applications."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,5 @@
-# A whole site over real sockets: it starts, answers on its addresses, keeps clear of other sites and stops.
+"""A whole site over real sockets: it starts, answers on its addresses, keeps clear of other sites and stops."""
+
 import asyncio
 import errno
 import socket

@@ -1,4 +1,5 @@
-# SpiNNMan as it is published, in its own environment, against virtual boards: it takes them for real.
+"""SpiNNMan as it is published, in its own environment, against virtual boards: it takes them for real."""
+
 import asyncio
 import json
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,5 @@
-# The `spinnaker-virtual` command as people run it.
+"""The `spinnaker-virtual` command as people run it."""
+
 import os
 import re
 import signal

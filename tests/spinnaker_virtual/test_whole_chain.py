@@ -1,5 +1,8 @@
-# From a job to a machine and back, as users go: the server's command, a client, boot, discovery, memory, and what is
-# left when the job has gone. What crossed from board to board is read from the log that the command writes.
+"""From a job to a machine and back, as users go: the server's command, a client, boot, discovery, memory, and
+what is left when the job has gone. What crossed from board to board is read from the log that the command
+writes.
+"""
+
 import json
 import re
 import socket

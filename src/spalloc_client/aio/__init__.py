@@ -1,6 +1,7 @@
-# The client for asyncio: the same names as in spalloc_client, over the same wire format and the same
-# decisions. Only what waits is here.
-"""The client for asyncio: `ProtocolClient` and `Job`, to be awaited."""
+"""The client for asyncio: the same names as in spalloc_client, over the same wire format and the same decisions.
+
+Only what waits is here.
+"""
 
 from spalloc_client.aio.job import Job
 from spalloc_client.aio.protocol_client import ProtocolClient

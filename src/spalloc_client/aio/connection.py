@@ -1,6 +1,4 @@
-# One TCP connection in an event loop: moves bytes between the transport and a conversation, and wakes who
-# waits.
-"""A connection that an event loop drives."""
+"""One TCP connection in an event loop: moves bytes between the transport and a conversation, and wakes who waits."""
 
 from __future__ import annotations
 

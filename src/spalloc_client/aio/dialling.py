@@ -1,8 +1,9 @@
-# From a server's name to a connected socket, as dialling.py does it, in the event loop.
-#
-# The loop's own create_connection is not used: uvloop's tries one address after the other.
+"""From a server's name to a connected socket, as dialling.py does it, in the event loop.
+
+The loop's own create_connection is not used: uvloop's tries one address after the other.
+"""
+
 # ruff: noqa: ASYNC109  # arguments are those of the blocking twin, `timeout` included
-"""Make TCP connections in an event loop."""
 
 import asyncio
 import socket

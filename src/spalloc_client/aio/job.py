@@ -1,8 +1,9 @@
-# A job, for programs that await: runs the steps of job_steps.py over the asyncio ProtocolClient.
-#
-# The blocking twin is spalloc_client/job.py; what both decide is in job_steps.py and requirements.py.
+"""A job, for programs that await: runs the steps of job_steps.py over the asyncio ProtocolClient.
+
+The blocking twin is spalloc_client/job.py; what both decide is in job_steps.py and requirements.py.
+"""
+
 # ruff: noqa: ASYNC109  # arguments are those of the blocking twin, `timeout` included
-"""Request boards, and keep them, in an event loop."""
 
 from __future__ import annotations
 

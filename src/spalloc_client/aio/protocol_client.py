@@ -1,9 +1,11 @@
-# The v1 protocol's commands as coroutines. The blocking twin is spalloc_client/protocol_client.py; what both
-# decide is in commands.py and conversation.py.
+"""The v1 protocol's commands as coroutines.
+
+The blocking twin is spalloc_client/protocol_client.py; what both decide is in commands.py and conversation.py.
+"""
+
+# Replies have the types of replies.py on the server's word: no call is made slower by checking them.
 # mypy: disable-error-code="no-any-return"
-# (Replies have the types of replies.py on the server's word: no call is made slower by checking them.)
 # ruff: noqa: ASYNC109  # arguments are those of the blocking twin, `timeout` included
-"""A client of the v1 protocol for asyncio."""
 
 from __future__ import annotations
 

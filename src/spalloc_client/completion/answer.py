@@ -1,8 +1,10 @@
-# The answer to a shell that asks what can stand at the cursor: a first line that says what sort of words follow, then
-# one candidate a line, with a tab and a description where there is one.
-#
-# Quick, or empty: whatever goes wrong, somebody is waiting for a key they pressed.
-"""Answer a shell's question for completions."""
+"""Answer a shell's question for completions.
+
+The answer to a shell that asks what can stand at the cursor: a first line that says what sort of words
+follow, then one candidate a line, with a tab and a description where there is one.
+
+Quick, or empty: whatever goes wrong, somebody is waiting for a key they pressed.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# What can stand at the cursor of a command line, told from the command's parser and the words so far.
-#
-# Values only: which jobs and machines there are is asked by answer.py.
-"""Read an unfinished command line."""
+"""What can stand at the cursor of a command line, told from the command's parser and the words so far.
+
+Values only: which jobs and machines there are is asked by answer.py.
+"""
 
 from __future__ import annotations
 

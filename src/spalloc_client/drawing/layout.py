@@ -1,7 +1,7 @@
-# Where each board goes in a picture, in columns and rows of half a hexagon.
-#
-# Places only; what is drawn there is text_map.py's and svg.py's.
-"""Places of boards in a picture."""
+"""Where each board goes in a picture, in columns and rows of half a hexagon.
+
+Places only; what is drawn there is text_map.py's and svg.py's.
+"""
 
 from collections.abc import Iterable, Mapping
 

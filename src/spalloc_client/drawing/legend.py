@@ -1,6 +1,8 @@
-# What stands below a picture: a swatch and words for each job, and for all that is marked. Whole owners, whatever their
-# length: a column is as wide as the longest line, within bounds, and what is longer still takes several lines.
-"""The key of a picture of a machine."""
+"""What stands below a picture: a swatch and words for each job, and for all that is marked.
+
+Whole owners, whatever their length: a column is as wide as the longest line, within bounds, and what is
+longer still takes several lines.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

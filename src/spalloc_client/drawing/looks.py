@@ -1,5 +1,4 @@
-# How the boards of each job are filled in a picture, so that jobs are told apart with and without colours.
-"""Colours and patterns of jobs in SVG."""
+"""How the boards of each job are filled in a picture, so that jobs are told apart with and without colours."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

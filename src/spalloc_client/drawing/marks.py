@@ -1,5 +1,4 @@
-# What the map and its key have in common: the mark of a dead link, and words that are safe in XML.
-"""Marks and words of pictures."""
+"""What the map and its key have in common: the mark of a dead link, and words that are safe in XML."""
 
 
 def dead_link_mark(x1: float, y1: float, x2: float, y2: float, side: float) -> str:

@@ -1,7 +1,7 @@
-# Pictures straight from what servers answer: for notebooks, and for whoever holds such an answer.
-#
-# Values in, SVG out; who asks the server is the caller's subject.
-"""SVG of machines and jobs, from the protocol's answers."""
+"""Pictures straight from what servers answer: for notebooks, and for whoever holds such an answer.
+
+Values in, SVG out; who asks the server is the caller's subject.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

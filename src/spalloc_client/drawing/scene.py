@@ -1,7 +1,7 @@
-# What a picture shows, apart from how it is drawn: a machine, its faults, and who has which boards.
-#
-# No places on paper (layout.py), no colours (text_map.py, svg.py).
-"""What there is to see on a machine."""
+"""What a picture shows, apart from how it is drawn: a machine, its faults, and who has which boards.
+
+No places on paper (layout.py), no colours (text_map.py, svg.py).
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count

@@ -1,8 +1,9 @@
-# Machines as SVG: one hexagon a board, in its job's colour, pattern and letters.
-#
-# The picture has to read in a browser, in a notebook beside others, printed in grey, and by people who see no colours:
-# so every job has letters and a thick outline too, and whatever has an ID has the same one wherever it means the same.
-"""Pictures of machines for browsers and notebooks."""
+"""Machines as SVG: one hexagon a board, in its job's colour, pattern and letters.
+
+The picture has to read in a browser, in a notebook beside others, printed in grey, and by people who see no
+colours: so every job has letters and a thick outline too, and whatever has an ID has the same one wherever it
+means the same.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-# Machines as text: hexagons of slashes where there is room, cells of letters where there is not.
-#
-# The hexagons are the manual's. Letters say whose a board is, so that colours are never needed to read a map.
-"""Maps of machines for terminals."""
+"""Machines as text: hexagons of slashes where there is room, cells of letters where there is not.
+
+The hexagons are the manual's. Letters say whose a board is, so that colours are never needed to read a map.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias

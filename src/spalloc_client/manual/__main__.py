@@ -1,5 +1,7 @@
-# Writes the manual pages and the reference below a folder.
-"""`python -m spalloc_client.manual FOLDER`."""
+"""Writes the manual pages and the reference below a folder.
+
+`python -m spalloc_client.manual FOLDER`.
+"""
 
 import sys
 from collections.abc import Mapping

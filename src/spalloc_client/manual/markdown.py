@@ -1,5 +1,4 @@
-# The pages of the manual as one page of the documentation.
-"""Write the commands' reference in Markdown."""
+"""The pages of the manual as one page of the documentation."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-# What a manual page says beside the options: what the command is for, examples, exit statuses, variables.
-#
-# Options and their help are read from the commands' parsers; how a page is written is roff.py's and markdown.py's.
-"""The pages of the manual."""
+"""What a manual page says beside the options: what the command is for, examples, exit statuses, variables.
+
+Options and their help are read from the commands' parsers; how a page is written is roff.py's and markdown.py's.
+"""
 
 from argparse import Action, ArgumentParser
 from typing import NamedTuple

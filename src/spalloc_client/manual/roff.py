@@ -1,5 +1,4 @@
-# A page of the manual as `man` reads it.
-"""Write manual pages in roff."""
+"""A page of the manual as `man` reads it."""
 
 from collections.abc import Sequence
 

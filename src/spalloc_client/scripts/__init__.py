@@ -1,5 +1,4 @@
-# The package of the commands; what is here is done before anything of a command is imported.
-"""The commands: `spalloc`, `spalloc-job`, `spalloc-ps`, `spalloc-machine`, `spalloc-where-is`, `spalloc-config`."""
+"""The package of the commands; what is here is done before anything of a command is imported."""
 
 import _signal  # type: ignore[import-not-found,unused-ignore]  # what `signal` is made of; that would import enum
 import gc

@@ -1,7 +1,7 @@
-# `spalloc`: its arguments, and the order of what happens from asking for boards to giving them back.
-#
-# Waiting is waiting.py's, the wrapped command wrapped.py's, what it is told substitutions.py's.
-"""`spalloc`: request (and allocate) a SpiNNaker machine."""
+"""`spalloc`: its arguments, and the order of what happens from asking for boards to giving them back.
+
+Waiting is waiting.py's, the wrapped command wrapped.py's, what it is told substitutions.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# What servers answer, checked once: past this file no command looks into a dictionary from the wire.
-#
-# Reading only; asking is server.py's, showing each command's own.
-"""Jobs, machines and places as servers describe them."""
+"""What servers answer, checked once: past this file no command looks into a dictionary from the wire.
+
+Reading only; asking is server.py's, showing each command's own.
+"""
 
 from __future__ import annotations
 

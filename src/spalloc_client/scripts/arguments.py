@@ -1,9 +1,10 @@
-# What the commands' arguments have in common: how they are described and read, and the options that name the server.
-#
-# Each command's own arguments stand in its own file. Help, manual pages and completion come from the same
-# descriptions, by way of argparse. Importing and filling argparse takes longer than all else a command does before it
-# asks its server, so lines that need none of its finer points are read here (tests hold the two to the same results).
-"""Descriptions of command lines, and their reading."""
+"""What the commands' arguments have in common: how they are described and read, and the options that name the server.
+
+Each command's own arguments stand in its own file. Help, manual pages and completion come from the same
+descriptions, by way of argparse. Importing and filling argparse takes longer than all else a command does
+before it asks its server, so lines that need none of its finer points are read here (tests hold the two to
+the same results).
+"""
 
 from __future__ import annotations
 

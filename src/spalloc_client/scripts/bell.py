@@ -1,9 +1,11 @@
-# What a waiting main thread is woken by: other threads, signal handlers, signals themselves, and descriptors it names.
-#
-# A pair of sockets, because poll is the one wait that sees a signal which came the moment before: the interpreter
-# writes each signal's number into one as it arrives (signal.set_wakeup_fd), and what is written stays until it is read.
-# A pipe would do, but on Windows, where nothing but sockets can be waited for.
-"""Wake the main thread."""
+"""Wake the main thread.
+
+What a waiting main thread is woken by: other threads, signal handlers, signals themselves, and descriptors it names.
+
+A pair of sockets, because poll is the one wait that sees a signal which came the moment before: the
+interpreter writes each signal's number into one as it arrives (signal.set_wakeup_fd), and what is written
+stays until it is read. A pipe would do, but on Windows, where nothing but sockets can be waited for.
+"""
 
 from __future__ import annotations
 

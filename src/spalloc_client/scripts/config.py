@@ -1,7 +1,7 @@
-# `spalloc-config`: which settings are in force, and from where; changes to a file; and whether the server is there.
-#
-# Where files are looked for, and what they may say, is spalloc_client/config.py's.
-"""`spalloc-config`: show, change and check the configuration."""
+"""`spalloc-config`: which settings are in force, and from where; changes to a file; and whether the server is there.
+
+Where files are looked for, and what they may say, is spalloc_client/config.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-# How what `spalloc` was for ended; running it is wrapped.py's subject.
-"""The end of a wrapped command."""
+"""How what `spalloc` was for ended; running it is wrapped.py's subject."""
 
 from __future__ import annotations
 

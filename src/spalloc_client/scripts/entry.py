@@ -1,7 +1,7 @@
-# How every command begins: the shell's questions are answered, the configuration is read, the arguments parsed.
-#
-# How it ends is outcome.py's.
-"""Enter a command."""
+"""How every command begins: the shell's questions are answered, the configuration is read, the arguments parsed.
+
+How it ends is outcome.py's.
+"""
 
 from __future__ import annotations
 

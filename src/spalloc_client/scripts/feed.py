@@ -1,7 +1,7 @@
-# Keeping in touch with a server that may go away and come back: a thread that asks again whenever something changes.
-#
-# What its news are used for is watching.py's.
-"""News of a view of the server's state."""
+"""Keeping in touch with a server that may go away and come back: a thread that asks again whenever something changes.
+
+What its news are used for is watching.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# Jobs that have ended, where the server remembers them: what `spalloc-ps --all` shows beside the live ones.
-#
-# The table of live jobs is ps.py's; this is imported only when it is asked for.
-"""Ended jobs."""
+"""Jobs that have ended, where the server remembers them: what `spalloc-ps --all` shows beside the live ones.
+
+The table of live jobs is ps.py's; this is imported only when it is asked for.
+"""
 
 from __future__ import annotations
 

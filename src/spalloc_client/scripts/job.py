@@ -1,7 +1,7 @@
-# `spalloc-job`: what is known of one job, and what can be done to it.
-#
-# What it shows is job_view.py's.
-"""`spalloc-job`: manage and reset existing jobs and their boards."""
+"""`spalloc-job`: what is known of one job, and what can be done to it.
+
+What it shows is job_view.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# One job as `spalloc-job` shows it.
-#
-# What is done to jobs is job.py's.
-"""All that is known of one job."""
+"""One job as `spalloc-job` shows it.
+
+What is done to jobs is job.py's.
+"""
 
 from __future__ import annotations
 

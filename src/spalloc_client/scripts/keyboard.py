@@ -1,7 +1,7 @@
-# Standard input while the main thread waits for other things too.
-#
-# What is made of the lines typed is the caller's subject.
-"""Wait for what is typed."""
+"""Standard input while the main thread waits for other things too.
+
+What is made of the lines typed is the caller's subject.
+"""
 
 from __future__ import annotations
 

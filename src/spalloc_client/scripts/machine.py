@@ -1,7 +1,7 @@
-# `spalloc-machine`: the table of machines, and one machine with its map.
-#
-# How maps look is drawing's subject.
-"""`spalloc-machine`: list available machines and their running jobs."""
+"""`spalloc-machine`: the table of machines, and one machine with its map.
+
+How maps look is drawing's subject.
+"""
 
 from __future__ import annotations
 

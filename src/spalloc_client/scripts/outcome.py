@@ -1,7 +1,7 @@
-# How a command ends: exceptions become one line on standard error and an exit status.
-#
-# The only place where a command's errors are put into words for its user.
-"""Exit statuses and error messages."""
+"""How a command ends: exceptions become one line on standard error and an exit status.
+
+The only place where a command's errors are put into words for its user.
+"""
 
 from __future__ import annotations
 

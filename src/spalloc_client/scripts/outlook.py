@@ -1,7 +1,7 @@
-# Looking out for what happens to a job while its user has the boards: a thread with a connection of its own.
-#
-# What is said of it is progress.py's, what is made of it the caller's.
-"""Notice that a job ends, moves, or is out of reach."""
+"""Looking out for what happens to a job while its user has the boards: a thread with a connection of its own.
+
+What is said of it is progress.py's, what is made of it the caller's.
+"""
 
 from __future__ import annotations
 

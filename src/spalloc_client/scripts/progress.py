@@ -1,7 +1,7 @@
-# What `spalloc` says while its user waits, and while the user has the boards: sentences, and what follows from them.
-#
-# Values only; who asks the server is waiting.py and outlook.py, who writes them session.py.
-"""Progress of a job towards its boards, and what happens to it then, in words."""
+"""What `spalloc` says while its user waits, and while the user has the boards: sentences, and what follows from them.
+
+Values only; who asks the server is waiting.py and outlook.py, who writes them session.py.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# `spalloc-ps`: the table of jobs.
-#
-# The most often typed command: what it imports is what its user waits for.
-"""`spalloc-ps`: list all running and queued jobs."""
+"""`spalloc-ps`: the table of jobs.
+
+The most often typed command: what it imports is what its user waits for.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# A job's place in the server's queue: from servers that tell it, and worked out for those that do not.
-#
-# Values and one question; when it is asked is the commands' subject.
-"""Places in the queue."""
+"""A job's place in the server's queue: from servers that tell it, and worked out for those that do not.
+
+Values and one question; when it is asked is the commands' subject.
+"""
 
 from __future__ import annotations
 

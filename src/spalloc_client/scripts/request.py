@@ -1,7 +1,7 @@
-# What `spalloc` asks a server for: its arguments as those of a Job.
-#
-# How the arguments are described and checked is alloc.py's subject, what becomes of the job session.py's.
-"""`spalloc`'s arguments as a job's."""
+"""What `spalloc` asks a server for: its arguments as those of a Job.
+
+How the arguments are described and checked is alloc.py's subject, what becomes of the job session.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# Talking to the server: a connection that has been checked for the server's version, and its one-shot use.
-#
-# Which commands are sent is each script's own; keeping in touch over a lost connection is watching.py's.
-"""Connections for one command."""
+"""Talking to the server: a connection that has been checked for the server's version, and its one-shot use.
+
+Which commands are sent is each script's own; keeping in touch over a lost connection is watching.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-# `spalloc` at work: a job is asked for, waited for, used and given back, whatever happens in between.
-#
-# The order of these, and that the job is given back. What is said meanwhile is progress.py's and waiting.py's, what
-# happens while the user has the boards using.py's.
-"""One job's life under `spalloc`."""
+"""`spalloc` at work: a job is asked for, waited for, used and given back, whatever happens in between.
+
+The order of these, and that the job is given back. What is said meanwhile is progress.py's and waiting.py's,
+what happens while the user has the boards using.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-# Showing what a server says, once or as it changes: the part that job, ps and machine have in common.
-#
-# What is asked and how it looks comes from each command as a View (view.py); screens redrawn in place are in
-# watching.py.
-"""Show a view of the server's state."""
+"""Showing what a server says, once or as it changes: the part that job, ps and machine have in common.
+
+What is asked and how it looks comes from each command as a View (view.py); screens redrawn in place are in
+watching.py.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# `--virtual WxH`: a server with virtual boards inside the command's own process.
-#
-# The site comes from whatever distribution offers it; the client itself knows neither server nor virtual boards.
-"""Sites that need no server elsewhere."""
+"""`--virtual WxH`: a server with virtual boards inside the command's own process.
+
+The site comes from whatever distribution offers it; the client itself knows neither server nor virtual boards.
+"""
 
 from __future__ import annotations
 

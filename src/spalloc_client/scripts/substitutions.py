@@ -1,7 +1,7 @@
-# What a wrapped command is told about the machine it was given: in its arguments and in its environment.
-#
-# Values only; starting the command is wrapped.py's.
-"""Substitutions in wrapped commands, and the file of Ethernet-connected chips."""
+"""What a wrapped command is told about the machine it was given: in its arguments and in its environment.
+
+Values only; starting the command is wrapped.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-# A host has several addresses, and a server sees the one that a connection happened to come from: who ended a job by
-# `localhost` and who waits for it by the host's name may be the same.
-"""Which addresses are this host's own."""
+"""Which addresses are this host's own.
+
+A host has several addresses, and a server sees the one that a connection happened to come from: who ended a
+job by `localhost` and who waits for it by the host's name may be the same.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# The time in which a user has a job's boards: the wrapped command or the prompt, and news of the job meanwhile.
-#
-# Getting the boards and giving them back is session.py's; how the news come is outlook.py's, their words progress.py's.
-"""Use of a job's boards."""
+"""The time in which a user has a job's boards: the wrapped command or the prompt, and news of the job meanwhile.
+
+Getting the boards and giving them back is session.py's; how the news come is outlook.py's, their words progress.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# What a command shows of a server's state: how it is asked for, and how it looks.
-#
-# The shape that the commands' views have; showing them is showing.py's, following their changes watching.py's.
-"""Views of the server's state."""
+"""What a command shows of a server's state: how it is asked for, and how it looks.
+
+The shape that the commands' views have; showing them is showing.py's, following their changes watching.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# Waiting for boards, and a line on standard error that tells how far it has come.
-#
-# The words are progress.py's; asking for and giving back the job is session.py's.
-"""Wait for a job's boards, keeping the user informed."""
+"""Waiting for boards, and a line on standard error that tells how far it has come.
+
+The words are progress.py's; asking for and giving back the job is session.py's.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-# Showing a view whenever it changes: in a window, or block after block where there is none.
-#
-# A thread keeps in touch with the server, connecting anew when it has to (feed.py); this one waits for its news, for
-# signals, and for the reader of our output to go away.
-"""Watch a view of the server's state."""
+"""Showing a view whenever it changes: in a window, or block after block where there is none.
+
+A thread keeps in touch with the server, connecting anew when it has to (feed.py); this one waits for its
+news, for signals, and for the reader of our output to go away.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-# `spalloc-where-is`: one question, one answer.
-"""`spalloc-where-is`: query the server for the physical and logical locations of boards and chips."""
+"""`spalloc-where-is`: one question, one answer."""
 
 from __future__ import annotations
 

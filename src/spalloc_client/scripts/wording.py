@@ -1,7 +1,7 @@
-# Words that several commands share: times, owners, and jobs as JSON.
-#
-# Small and quick to import; whole tables and lists are each command's own.
-"""Times, owners and jobs in words and in JSON."""
+"""Words that several commands share: times, owners, and jobs as JSON.
+
+Small and quick to import; whole tables and lists are each command's own.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-# Running a command on behalf of the user: it has a process group of its own and the terminal, as under a shell.
-#
-# A group of its own, so that a signal reaches everything the command started, also what a shell line started.
-# The terminal is handed to that group, so that Ctrl-C, Ctrl-Z and the keyboard work as if the command had been
-# typed by itself; when it is stopped, so are we, and the shell above us can continue both.
-"""Run a wrapped command."""
+"""Running a command on behalf of the user: it has a process group of its own and the terminal, as under a shell.
+
+A group of its own, so that a signal reaches everything the command started, also what a shell line started.
+The terminal is handed to that group, so that Ctrl-C, Ctrl-Z and the keyboard work as if the command had been
+typed by itself; when it is stopped, so are we, and the shell above us can continue both.
+
+Run a wrapped command.
+"""
 
 from __future__ import annotations
 

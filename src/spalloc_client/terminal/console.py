@@ -1,7 +1,7 @@
-# Writing lines to standard output and standard error, with colour where it is wanted.
-#
-# Lines that scroll by; screens redrawn in place are window.py's. Imported by every command: keep its imports few.
-"""Standard output and standard error as consoles."""
+"""Writing lines to standard output and standard error, with colour where it is wanted.
+
+Lines that scroll by; screens redrawn in place are window.py's. Imported by every command: keep its imports few.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# Keys of a terminal, one by one as they are pressed: what the bytes mean, and having the terminal send them at once.
-#
-# What a key does is pager.py's; waiting for one is the caller's, who waits for other things too.
-"""Keys pressed at a terminal."""
+"""Keys of a terminal, one by one as they are pressed: what the bytes mean, and having the terminal send them at once.
+
+What a key does is pager.py's; waiting for one is the caller's, who waits for other things too.
+"""
 
 from __future__ import annotations
 

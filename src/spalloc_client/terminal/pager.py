@@ -1,5 +1,4 @@
-# Which lines of a view a window shows, and how keys change that. Values only: no terminal here.
-"""Lines that are moved through and filtered."""
+"""Which lines of a view a window shows, and how keys change that. Values only: no terminal here."""
 
 from __future__ import annotations
 

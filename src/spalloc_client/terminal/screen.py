@@ -1,7 +1,7 @@
-# What to write to a terminal so that it shows other lines than before, and no row is blank in between.
-#
-# Values only; which window, and when, is window.py's.
-"""Screens redrawn in place."""
+"""What to write to a terminal so that it shows other lines than before, and no row is blank in between.
+
+Values only; which window, and when, is window.py's.
+"""
 
 from __future__ import annotations
 

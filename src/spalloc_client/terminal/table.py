@@ -1,7 +1,7 @@
-# Text laid out in columns: tables, lists of definitions, and short cells side by side.
-#
-# Layout only; what the columns mean is each command's subject. Imported by every command: keep its imports few.
-"""Tables, definitions and cells."""
+"""Text laid out in columns: tables, lists of definitions, and short cells side by side.
+
+Layout only; what the columns mean is each command's subject. Imported by every command: keep its imports few.
+"""
 
 from __future__ import annotations
 

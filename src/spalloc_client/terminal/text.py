@@ -1,7 +1,7 @@
-# Styled text as a value: what is to be read, and how it is to look.
-#
-# No layout (table.py), no terminal (console.py, window.py). Imported by every command: keep its own imports few.
-"""Styled text that knows its width."""
+"""Styled text as a value: what is to be read, and how it is to look.
+
+No layout (table.py), no terminal (console.py, window.py). Imported by every command: keep its own imports few.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# A terminal's window while it is drawn on: entered, resized, stopped by Ctrl-Z, left as it was found.
-#
-# What is drawn is the caller's, how lines become codes screen.py's.
-"""A window to draw on."""
+"""A terminal's window while it is drawn on: entered, resized, stopped by Ctrl-Z, left as it was found.
+
+What is drawn is the caller's, how lines become codes screen.py's.
+"""
 
 from __future__ import annotations
 

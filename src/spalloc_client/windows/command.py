@@ -1,7 +1,9 @@
-# A command on behalf of the user, on Windows: no process groups or terminals to hand over, a console for all instead.
-#
-# What it is on other systems is scripts/wrapped.py.
-"""Run a wrapped command."""
+"""Run a wrapped command.
+
+A command on behalf of the user, on Windows: no process groups or terminals to hand over, a console for all instead.
+
+What it is on other systems is scripts/wrapped.py.
+"""
 
 from __future__ import annotations
 

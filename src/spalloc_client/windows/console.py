@@ -1,5 +1,4 @@
-# Consoles of Windows understand terminals' codes once a program has asked them to.
-"""Ask a console to understand codes for colours and places."""
+"""Consoles of Windows understand terminals' codes once a program has asked them to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# `poll` in terms of `select`, which is all that Windows has; it waits for sockets only.
-#
-# As much of it as this package uses.
-"""Wait for sockets, as `select.poll` does."""
+"""`poll` in terms of `select`, which is all that Windows has; it waits for sockets only.
+
+As much of it as this package uses.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-# From one configuration to the next: what is different, and which settings a running server can't follow.
-#
-# Compares values; following the others is service.py's and operation/running.py's.
-"""Changes of a configuration."""
+"""From one configuration to the next: what is different, and which settings a running server can't follow.
+
+Compares values; following the others is service.py's and operation/running.py's.
+"""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass

@@ -1,7 +1,7 @@
-# Checked values that name boards, links, places and sizes.
-#
-# One value at a time: what must fit together is machines.py's subject.
-"""Boards, links, places and sizes in a configuration."""
+"""Checked values that name boards, links, places and sizes.
+
+One value at a time: what must fit together is machines.py's subject.
+"""
 
 from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address

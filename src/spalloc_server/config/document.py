@@ -1,7 +1,7 @@
-# From a configuration's text to its values, or to one report of all its mistakes.
-#
-# The only place that knows the whole document; its parts are read in sections.py and machines.py.
-"""Reading a configuration."""
+"""From a configuration's text to its values, or to one report of all its mistakes.
+
+The only place that knows the whole document; its parts are read in sections.py and machines.py.
+"""
 
 import re
 import tomllib

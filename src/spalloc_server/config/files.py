@@ -1,7 +1,7 @@
-# Reading text files that people edit: whole, from any editor, and never half of one that is being written just now.
-#
-# What a file says is for others to find out.
-"""Text files that people edit."""
+"""Reading text files that people edit: whole, from any editor, and never half of one that is being written just now.
+
+What a file says is for others to find out.
+"""
 
 import codecs
 import stat

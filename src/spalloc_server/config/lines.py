@@ -1,7 +1,7 @@
-# On which line of a TOML text each value stands: tomllib reads the values, and doesn't say where they were.
-#
-# Positions only. The text must have been read by tomllib before: what isn't TOML is not noticed here.
-"""The lines of a TOML text's keys and values."""
+"""On which line of a TOML text each value stands: tomllib reads the values, and doesn't say where they were.
+
+Positions only. The text must have been read by tomllib before: what isn't TOML is not noticed here.
+"""
 
 import re
 

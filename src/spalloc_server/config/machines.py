@@ -1,7 +1,7 @@
-# The `[[machine]]` tables: from what an administrator writes to the core's values.
-#
-# A machine is returned only when nothing is wrong with it; what is wrong is noted, all of it.
-"""Machines in a configuration."""
+"""The `[[machine]]` tables: from what an administrator writes to the core's values.
+
+A machine is returned only when nothing is wrong with it; what is wrong is noted, all of it.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-# Mistakes in a configuration: gathered while it is read, so that one report names them all.
-#
-# What is a mistake is decided by those who read; this is only how one is put down.
-"""Reports of what is wrong with a configuration."""
+"""Mistakes in a configuration: gathered while it is read, so that one report names them all.
+
+What is a mistake is decided by those who read; this is only how one is put down.
+"""
 
 import json
 import re

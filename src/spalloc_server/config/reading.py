@@ -1,7 +1,7 @@
-# Taking values out of a document's tables, each checked, with every mistake noted instead of stopping at the first.
-#
-# Knows kinds of values (texts, ports, networks, durations), but no key: those are sections.py's and machines.py's.
-"""Checked values from TOML tables."""
+"""Taking values out of a document's tables, each checked, with every mistake noted instead of stopping at the first.
+
+Knows kinds of values (texts, ports, networks, durations), but no key: those are sections.py's and machines.py's.
+"""
 
 import re
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-# What concerns the whole server: fronts, records, trust, the log.
-#
-# Machines are machines.py's subject. Every key that a section knows is described in docs/reference/configuration.md.
-"""The sections of a configuration, other than machines."""
+"""What concerns the whole server: fronts, records, trust, the log.
+
+Machines are machines.py's subject. Every key that a section knows is described in docs/reference/configuration.md.
+"""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-# What a configuration says, as values: the same whether it was read from a file or made by a command's options.
-#
-# No reading and no checking: that is document.py, sections.py and machines.py. Which changes of them a running server
-# can follow is in changes.py.
-"""A server's settings."""
+"""What a configuration says, as values: the same whether it was read from a file or made by a command's options.
+
+No reading and no checking: that is document.py, sections.py and machines.py. Which changes of them a running
+server can follow is in changes.py.
+"""
 
 from dataclasses import dataclass, field
 from enum import Enum

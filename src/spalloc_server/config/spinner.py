@@ -1,8 +1,8 @@
-# Board places in the CSV file that SpiNNer's `spinner-ethernet-chips` writes for a machine that was cabled with it.
-#
-# Its columns are board, cabinet, frame, x and y; x and y are the coordinate of the board's Ethernet-connected chip
-# (https://spinner.readthedocs.io).
-"""Reading board places as SpiNNer writes them."""
+"""Board places in the CSV file that SpiNNer's `spinner-ethernet-chips` writes for a machine that was cabled with it.
+
+Its columns are board, cabinet, frame, x and y; x and y are the coordinate of the board's Ethernet-connected
+chip (https://spinner.readthedocs.io).
+"""
 
 import csv
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-# From a configuration's values to a TOML text that says the same.
-#
-# The inverse of document.py for what it can read: parse(to_toml(c)) is c, but for paths of CSV files.
-"""Writing configurations."""
+"""From a configuration's values to a TOML text that says the same.
+
+The inverse of document.py for what it can read: parse(to_toml(c)) is c, but for paths of CSV files.
+"""
 
 import json
 from collections import Counter

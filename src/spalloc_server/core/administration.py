@@ -1,8 +1,8 @@
-# What administrators say about boards: take some from jobs, put them back, give nothing on what users said of them.
-#
-# Like those of commands.py they come in by the engine's `do`. Who may say so is decided where they are heard: nobody
-# whose word comes over a front. How boards are named is operation/'s subject.
-"""An administrator's commands about boards."""
+"""What administrators say about boards: take some from jobs, put them back, give nothing on what users said of them.
+
+Like those of commands.py they come in by the engine's `do`. Who may say so is decided where they are heard:
+nobody whose word comes over a front. How boards are named is operation/'s subject.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass

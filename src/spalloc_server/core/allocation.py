@@ -1,7 +1,7 @@
-# What a job gets: a value that packing makes and everyone else reads.
-#
-# No search for places (packing/), no power (power.py).
-"""An allocation: the boards of one machine that a job holds."""
+"""What a job gets: a value that packing makes and everyone else reads.
+
+No search for places (packing/), no power (power.py).
+"""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,11 @@
-# A board's life: every state, everything that can happen to a board in it, and what it becomes; and what can speak
-# against giving it to a job.
-#
-# Everything that decides a board's state must stand in this table; the diagram in the docs is made from it.
-# What follows from a change (power orders, records, what jobs may have) is boards.py's subject.
-"""The states of a board, the happenings that lead from one to the next, and the objections to it."""
+"""The states of a board, the happenings that lead from one to the next, and the objections to it.
+
+A board's life: every state, everything that can happen to a board in it, and what it becomes; and what can
+speak against giving it to a job.
+
+Everything that decides a board's state must stand in this table; the diagram in the docs is made from it.
+What follows from a change (power orders, records, what jobs may have) is boards.py's subject.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-# What every board of the site is doing, and what speaks against giving it to a job: all that is known of boards.
-#
-# Whoever wants to know about a board asks here; only upkeep.py and care.py change anything, and decide what follows.
-"""The boards of a site."""
+"""What every board of the site is doing, and what speaks against giving it to a job: all that is known of boards.
+
+Whoever wants to know about a board asks here; only upkeep.py and care.py change anything, and decide what follows.
+"""
 
 from collections.abc import Collection, Mapping
 

@@ -1,8 +1,8 @@
-# Whether the calendar can be believed: what is deleted because it is old is gone, however wrong the clock was.
-#
-# Compares the wall clock with the time that passes, which no one can set. What is old, and what becomes of it, is told
-# elsewhere.
-"""A wall clock that may jump."""
+"""Whether the calendar can be believed: what is deleted because it is old is gone, however wrong the clock was.
+
+Compares the wall clock with the time that passes, which no one can set. What is old, and what becomes of it,
+is told elsewhere.
+"""
 
 from spalloc_server.moment import Moment
 

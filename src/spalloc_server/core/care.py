@@ -1,7 +1,7 @@
-# Boards that no job has, on their way to being free: they are switched off, cooled down, left alone, tested.
-#
-# What a board can go through stands in board_life.py. What begins it is upkeep.py's subject.
-"""The care of boards between jobs."""
+"""Boards that no job has, on their way to being free: they are switched off, cooled down, left alone, tested.
+
+What a board can go through stands in board_life.py. What begins it is upkeep.py's subject.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping

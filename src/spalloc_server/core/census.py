@@ -1,7 +1,7 @@
-# How many jobs and boards there are of each kind, counted when somebody asks.
-#
-# Read-only: looks at the site's state, changes nothing.
-"""Counts of jobs and boards."""
+"""How many jobs and boards there are of each kind, counted when somebody asks.
+
+Read-only: looks at the site's state, changes nothing.
+"""
 
 from collections import Counter
 

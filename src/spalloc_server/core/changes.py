@@ -1,7 +1,7 @@
-# What a changed configuration means for a job that has boards.
-#
-# Compares values; ending the job and seeing to its boards is site.py's.
-"""Whether a job can keep its boards when its machine's configuration changes."""
+"""What a changed configuration means for a job that has boards.
+
+Compares values; ending the job and seeing to its boards is site.py's.
+"""
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine

@@ -1,7 +1,7 @@
-# On which machines jobs may run: found out for each group of jobs that ask for the same, a little at a time.
-#
-# Where they run, and when, is the scheduler's subject.
-"""Checks of whether a request can be met at all."""
+"""On which machines jobs may run: found out for each group of jobs that ask for the same, a little at a time.
+
+Where they run, and when, is the scheduler's subject.
+"""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence

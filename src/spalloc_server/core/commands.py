@@ -1,8 +1,8 @@
-# What can be asked of a site that changes it: each command is a value, made by a front of what it was sent.
-#
-# The engine's `do` is the only door by which they come in. It asks first whether the one who gives the command may, and
-# takes the effects afterwards. What changes nothing is questions.py's subject.
-"""Commands to a site."""
+"""What can be asked of a site that changes it: each command is a value, made by a front of what it was sent.
+
+The engine's `do` is the only door by which they come in. It asks first whether the one who gives the command
+may, and takes the effects afterwards. What changes nothing is questions.py's subject.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar

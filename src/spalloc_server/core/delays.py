@@ -1,7 +1,7 @@
-# Time that the server lost itself, and what it leaves of the time that others are given: nobody is charged with it.
-#
-# No clock: when the server was away is found out by presence.py.
-"""Delays of the server's own."""
+"""Time that the server lost itself, and what it leaves of the time that others are given: nobody is charged with it.
+
+No clock: when the server was away is found out by presence.py.
+"""
 
 REMEMBERED_DELAYS = 64
 """So many are told apart; of more, the oldest are taken as one."""

@@ -1,7 +1,7 @@
-# What the core wants done after a batch of events: the only way anything leaves it.
-#
-# Values only; the engine carries them out, in this order: record, then reply, power and tell.
-"""Effects of a batch of events."""
+"""What the core wants done after a batch of events: the only way anything leaves it.
+
+Values only; the engine carries them out, in this order: record, then reply, power and tell.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

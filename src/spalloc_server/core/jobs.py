@@ -1,7 +1,7 @@
-# One job as the core holds it, and as it is recorded.
-#
-# No rules: the states' table is life.py, and what happens to jobs is decided in site.py.
-"""Jobs."""
+"""One job as the core holds it, and as it is recorded.
+
+No rules: the states' table is life.py, and what happens to jobs is decided in site.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

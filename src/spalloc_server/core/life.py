@@ -1,8 +1,8 @@
-# A job's life: every state, everything that can happen to a job in it, and what it becomes.
-#
-# Everything that decides a job's state must stand in this table; the diagram in the docs is made from it.
-# What follows from a change (power, notifications, records) is site.py's subject.
-"""The states of a job and the happenings that lead from one to the next."""
+"""A job's life: every state, everything that can happen to a job in it, and what it becomes.
+
+Everything that decides a job's state must stand in this table; the diagram in the docs is made from it.
+What follows from a change (power, notifications, records) is site.py's subject.
+"""
 
 from enum import Enum
 

@@ -1,7 +1,7 @@
-# What a machine is: an administrator's facts about it, fixed until the configuration changes.
-#
-# No occupancy, no jobs: what is allocated just now is packing's subject.
-"""A machine's definition."""
+"""What a machine is: an administrator's facts about it, fixed until the configuration changes.
+
+No occupancy, no jobs: what is allocated just now is packing's subject.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

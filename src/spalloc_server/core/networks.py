@@ -1,7 +1,7 @@
-# Sets of network addresses: who may connect, who is an administrator.
-#
-# Values only: where an address comes from, and what follows from its being in a set, is others' subject.
-"""Networks of the internet protocol."""
+"""Sets of network addresses: who may connect, who is an administrator.
+
+Values only: where an address comes from, and what follows from its being in a set, is others' subject.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,7 @@
-# Boards of which there is something to say: what speaks against them, who said so, and until when.
-#
-# Read-only. How it is written and shown is operation/'s and the commands' subject.
-"""What there is to say of boards."""
+"""Boards of which there is something to say: what speaks against them, who said so, and until when.
+
+Read-only. How it is written and shown is operation/'s and the commands' subject.
+"""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-# What speaks against each board, and for how long a board is left alone for it.
-#
-# Which objections there are stands in board_life.py; what a board does meanwhile is boards.py's subject.
-"""Objections to giving boards to jobs."""
+"""What speaks against each board, and for how long a board is left alone for it.
+
+Which objections there are stands in board_life.py; what a board does meanwhile is boards.py's subject.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

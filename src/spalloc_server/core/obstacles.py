@@ -1,7 +1,7 @@
-# What a job that waits is told: where it stands in the queue, and what it waits for.
-#
-# Whose turn it is, is the scheduler's subject.
-"""What queued jobs wait for."""
+"""What a job that waits is told: where it stands in the queue, and what it waits for.
+
+Whose turn it is, is the scheduler's subject.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,9 @@
-# What would become of jobs under other machines: asked before a configuration takes effect, so nothing is changed here.
-#
-# The same is decided by changes.py and the scheduler when it does take effect.
-"""Which jobs would end under other machines."""
+"""Which jobs would end under other machines.
+
+What would become of jobs under other machines: asked before a configuration takes effect, so nothing is changed here.
+
+The same is decided by changes.py and the scheduler when it does take effect.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

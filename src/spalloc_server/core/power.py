@@ -1,7 +1,7 @@
-# Orders to the hardware: which boards are to be on, which links are cut, and what machines there are.
-#
-# Values only. When orders are given is decided in site.py; how BMPs are told is the subject of hardware/.
-"""Power orders, and the links that must be cut around a job."""
+"""Orders to the hardware: which boards are to be on, which links are cut, and what machines there are.
+
+Values only. When orders are given is decided in site.py; how BMPs are told is the subject of hardware/.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-# What can be asked of a site; asking changes nothing.
-#
-# Fronts, metrics and reloads see the site as a SiteView, whose methods change nothing: what does is commands.py's
-# subject. How an answer is written is the fronts'.
-"""Questions to a site."""
+"""What can be asked of a site; asking changes nothing.
+
+Fronts, metrics and reloads see the site as a SiteView, whose methods change nothing: what does is
+commands.py's subject. How an answer is written is the fronts'.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

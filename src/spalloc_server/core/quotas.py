@@ -1,7 +1,7 @@
-# How many jobs there may be, and the sentence for whoever wants one more.
-#
-# Counts are kept in site.py's events; what one connection may take is the fronts' subject.
-"""Limits on the number of jobs."""
+"""How many jobs there may be, and the sentence for whoever wants one more.
+
+Counts are kept in site.py's events; what one connection may take is the fronts' subject.
+"""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,8 +1,9 @@
-# Boards that users say are sick: whose reports count, and how many boards they may take out.
-#
-# A name can be made up, and an address can't: a report counts for the host that it came from, once, and only if a job
-# of that host has had the board lately. What is done with a board that enough hosts complain of is boards.py's subject.
-"""Reports of sick boards."""
+"""Boards that users say are sick: whose reports count, and how many boards they may take out.
+
+A name can be made up, and an address can't: a report counts for the host that it came from, once, and only if
+a job of that host has had the board lately. What is done with a board that enough hosts complain of is
+boards.py's subject.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar

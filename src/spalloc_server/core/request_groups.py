@@ -1,7 +1,7 @@
-# The jobs that wait, grouped by what they ask for, and what is known of each group.
-#
-# Whose turn it is, is scheduler.py's; what a group may run on is found out in checks.py.
-"""Waiting jobs, those that ask for the same together."""
+"""The jobs that wait, grouped by what they ask for, and what is known of each group.
+
+Whose turn it is, is scheduler.py's; what a group may run on is found out in checks.py.
+"""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterator

@@ -1,7 +1,7 @@
-# What a job asks for, checked: only requests that make sense can be built.
-#
-# Whether a machine can meet a request is packing's subject; how a request travels is the front's.
-"""Requests for boards."""
+"""What a job asks for, checked: only requests that make sense can be built.
+
+Whether a machine can meet a request is packing's subject; how a request travels is the front's.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

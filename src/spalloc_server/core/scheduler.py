@@ -1,21 +1,22 @@
-# Whose turn it is: the queue, and which jobs start where when something has changed.
-#
-# Where a job may be put on a machine is packing's subject; a job's life after it has started is the site's.
-"""The scheduler: jobs that wait, machines, and the rule that brings them together.
+"""Whose turn it is: the queue, and which jobs start where when something has changed.
 
-The rule: jobs are looked at in the order in which they came, and each starts as soon as there is a place for it. The
-job that has waited longest, once that is longer than `PATIENCE`, has a place kept for it, in which no other job may
-start. This is the place whose longest-running job has been running the shortest time, and a better one takes over
-when boards become free.
+Where a job may be put on a machine is packing's subject; a job's life after it has started is the site's.
 
-Before that it is seen whether a job's request can be met at all. That may take long for an odd request, so a job is
-looked at from when that is known: nobody waits for the answer to another's.
+The scheduler: jobs that wait, machines, and the rule that brings them together.
 
-A decision may take more work than there is time for at once; then it is made in slices. All of it is made on the
-boards that were available when it began, less those taken since: boards that become available between two slices, and
-jobs that come, wait for the next decision, so that what a younger job gets has been refused to all older ones. What a
-slice has decided stands. A job that leaves between slices is not started, and no board that was set aside meanwhile is
-given away.
+The rule: jobs are looked at in the order in which they came, and each starts as soon as there is a place for
+it. The job that has waited longest, once that is longer than `PATIENCE`, has a place kept for it, in which no
+other job may start. This is the place whose longest-running job has been running the shortest time, and a
+better one takes over when boards become free.
+
+Before that it is seen whether a job's request can be met at all. That may take long for an odd request, so a
+job is looked at from when that is known: nobody waits for the answer to another's.
+
+A decision may take more work than there is time for at once; then it is made in slices. All of it is made on
+the boards that were available when it began, less those taken since: boards that become available between two
+slices, and jobs that come, wait for the next decision, so that what a younger job gets has been refused to
+all older ones. What a slice has decided stands. A job that leaves between slices is not started, and no board
+that was set aside meanwhile is given away.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
-# Frames whose BMP does not answer: nothing can be done with their boards until it does.
-#
-# Jobs are unknown here: those that have boards in such a frame keep them. What is done about it stands in site.py.
-"""Silent frames."""
+"""Frames whose BMP does not answer: nothing can be done with their boards until it does.
+
+Jobs are unknown here: those that have boards in such a frame keep them. What is done about it stands in site.py.
+"""
 
 from collections.abc import Mapping
 

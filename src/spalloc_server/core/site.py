@@ -1,9 +1,9 @@
-# The whole site's state, and what every event does to it.
-#
-# Each method takes an event and the time, changes the state at once, and leaves what is to be done in the effects,
-# which the engine takes and carries out. Nothing here waits, so nothing is ever half decided.
-# How boards are found is the scheduler's subject, what a board goes through is that of boards.py.
-"""The server's state: jobs on their way through their lives."""
+"""The whole site's state, and what every event does to it.
+
+Each method takes an event and the time, changes the state at once, and leaves what is to be done in the
+effects, which the engine takes and carries out. Nothing here waits, so nothing is ever half decided. How
+boards are found is the scheduler's subject, what a board goes through is that of boards.py.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
-# Boards that come up well and don't stay as they were ordered: one that resets itself each minute passes every test.
-#
-# What is done with a board that does so too often is decided in site.py.
-"""Counting how often boards stray."""
+"""Boards that come up well and don't stay as they were ordered: one that resets itself each minute passes every test.
+
+What is done with a board that does so too often is decided in site.py.
+"""
 
 from collections import deque
 from collections.abc import Callable

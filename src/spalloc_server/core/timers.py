@@ -1,7 +1,7 @@
-# Things to be done later: a queue of values by time.
-#
-# No clock: the time is always an argument.
-"""A queue of things to do at a time."""
+"""Things to be done later: a queue of values by time.
+
+No clock: the time is always an argument.
+"""
 
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush

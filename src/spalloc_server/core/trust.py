@@ -1,7 +1,7 @@
-# Who may end a job or switch its boards: a site's choice, and the sentence for those who may not.
-#
-# Decides by addresses only: the protocol knows no passwords. Who may connect at all is the fronts' subject.
-"""Whose word counts."""
+"""Who may end a job or switch its boards: a site's choice, and the sentence for those who may not.
+
+Decides by addresses only: the protocol knows no passwords. Who may connect at all is the fronts' subject.
+"""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -1,9 +1,9 @@
-# What befalls boards, and what is begun because of it: jobs that come and go, faults, silence, other machines.
-#
-# What can happen to a board stands in board_life.py, what is known of each in boards.py; how a board is switched off,
-# tested and freed is care.py's subject. Jobs are numbers here: what a board's failure means to the job that has it is
-# decided in site.py.
-"""The upkeep of boards: what follows from what happens to them."""
+"""What befalls boards, and what is begun because of it: jobs that come and go, faults, silence, other machines.
+
+What can happen to a board stands in board_life.py, what is known of each in boards.py; how a board is
+switched off, tested and freed is care.py's subject. Jobs are numbers here: what a board's failure means to
+the job that has it is decided in site.py.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 

@@ -1,7 +1,7 @@
-# Where a board or chip is: the same spot in every coordinate that people use.
-#
-# Read-only: looks at machines, allocations and who holds what; changes nothing.
-"""Answers to "where is ...?"."""
+"""Where a board or chip is: the same spot in every coordinate that people use.
+
+Read-only: looks at machines, allocations and who holds what; changes nothing.
+"""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-# Opening the ports that clients connect to.
-#
-# Who may connect, and what is said there, are the fronts' own subjects.
-"""Listening for clients."""
+"""Opening the ports that clients connect to.
+
+Who may connect, and what is said there, are the fronts' own subjects.
+"""
 
 import asyncio
 import errno

@@ -1,7 +1,7 @@
-# All BMPs of a site: power orders are split by frame, and answered when every frame has done its part.
-#
-# How a frame is driven is frame.py's subject.
-"""Carrying out power orders through BMPs."""
+"""All BMPs of a site: power orders are split by frame, and answered when every frame has done its part.
+
+How a frame is driven is frame.py's subject.
+"""
 
 import asyncio
 import logging

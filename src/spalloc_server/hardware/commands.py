@@ -1,8 +1,9 @@
-# What one BMP is told and asked, and what its answers mean: power, FPGAs, and the links that they stop.
-#
-# What was told is looked at afterwards, for as far as a BMP can tell: it may acknowledge what it has not done, and the
-# network may bring a command of earlier once more. Which boards are to be what, and when, is frame.py's subject.
-"""The commands of a frame's BMP, and a look at what came of them."""
+"""What one BMP is told and asked, and what its answers mean: power, FPGAs, and the links that they stop.
+
+What was told is looked at afterwards, for as far as a BMP can tell: it may acknowledge what it has not done,
+and the network may bring a command of earlier once more. Which boards are to be what, and when, is frame.py's
+subject.
+"""
 
 import asyncio
 from collections import defaultdict

@@ -1,7 +1,7 @@
-# A conversation with one BMP over UDP: many questions under way at once, each asked again until it is answered.
-#
-# What is asked is frame.py's subject; what the bytes mean, spinnaker's.
-"""Reliable questions over unreliable datagrams."""
+"""A conversation with one BMP over UDP: many questions under way at once, each asked again until it is answered.
+
+What is asked is frame.py's subject; what the bytes mean, spinnaker's.
+"""
 
 import asyncio
 from collections import deque

@@ -1,13 +1,14 @@
-# One frame: what each of its boards is wanted to be, and the turns in which that is done.
-#
-# All that is asked of a frame while it is busy is done together in its next turn: one power-off, one power-on, one
-# set of link writes, one look at what came of it, however many jobs they are for. A board that will not come up is
-# tried again in the next turn, so that it holds up nobody who came later. Other frames have turns of their own.
-# So have, beside the others of their frame, boards that do not answer what the BMP answers for them: they take long.
-#
-# What was done is looked at again: a moment after anything may have been carried out twice, and whenever the BMP is
-# asked whether it still answers. How boards are told and looked at is the subject of commands.py.
-"""Driving the boards of one frame."""
+"""One frame: what each of its boards is wanted to be, and the turns in which that is done.
+
+All that is asked of a frame while it is busy is done together in its next turn: one power-off, one power-on,
+one set of link writes, one look at what came of it, however many jobs they are for. A board that will not
+come up is tried again in the next turn, so that it holds up nobody who came later. Other frames have turns of
+their own. So have, beside the others of their frame, boards that do not answer what the BMP answers for them:
+they take long.
+
+What was done is looked at again: a moment after anything may have been carried out twice, and whenever the
+BMP is asked whether it still answers. How boards are told and looked at is the subject of commands.py.
+"""
 
 import asyncio
 import logging

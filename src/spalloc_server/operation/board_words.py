@@ -1,7 +1,7 @@
-# An administrator's words about boards, with the running server: what each is answered, once it is on disk.
-#
-# What they do to boards is decided in core/, in administration.py; how boards are named, in naming.py.
-"""Taking boards out of service, and putting them back."""
+"""An administrator's words about boards, with the running server: what each is answered, once it is on disk.
+
+What they do to boards is decided in core/, in administration.py; how boards are named, in naming.py.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence

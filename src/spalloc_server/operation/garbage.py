@@ -1,7 +1,7 @@
-# How long Python's garbage collector may hold up a server that has tens of thousands of jobs.
-#
-# For a process that is a server and nothing else: another program's collector is its own business.
-"""Garbage collection in a server."""
+"""How long Python's garbage collector may hold up a server that has tens of thousands of jobs.
+
+For a process that is a server and nothing else: another program's collector is its own business.
+"""
 
 import asyncio
 import gc

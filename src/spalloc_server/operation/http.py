@@ -1,8 +1,8 @@
-# Answers to `GET /path` over HTTP/1.1, for monitoring: each connection is answered once and closed.
-#
-# What there is to be seen stands in pages given from outside (metrics.py). Bodies of requests, other methods and
-# connections that are kept are not for this.
-"""A small HTTP server for monitoring."""
+"""Answers to `GET /path` over HTTP/1.1, for monitoring: each connection is answered once and closed.
+
+What there is to be seen stands in pages given from outside (metrics.py). Bodies of requests, other methods
+and connections that are kept are not for this.
+"""
 
 import asyncio
 import logging

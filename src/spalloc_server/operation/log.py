@@ -1,7 +1,7 @@
-# The server's log: one line an event, key=value, and nothing in it that could pass for something else.
-#
-# What is logged is said where it happens, with the standard library's logging; this is only how it looks.
-"""The log's format."""
+"""The server's log: one line an event, key=value, and nothing in it that could pass for something else.
+
+What is logged is said where it happens, with the standard library's logging; this is only how it looks.
+"""
 
 import json
 import logging

@@ -1,7 +1,7 @@
-# A server's measures in Prometheus's words, and the pages that tell whether it is well.
-#
-# Counting is done where things happen (measures.py and the like); this only reads, when it is asked.
-"""Metrics and readiness."""
+"""A server's measures in Prometheus's words, and the pages that tell whether it is well.
+
+Counting is done where things happen (measures.py and the like); this only reads, when it is asked.
+"""
 
 from collections.abc import Iterator, Mapping
 from itertools import accumulate

@@ -1,7 +1,7 @@
-# How an administrator names boards: by coordinate, by place, by address, or a whole frame at once.
-#
-# What is done with them stands in board_words.py.
-"""Names of boards."""
+"""How an administrator names boards: by coordinate, by place, by address, or a whole frame at once.
+
+What is done with them stands in board_words.py.
+"""
 
 import re
 from collections.abc import Collection, Sequence

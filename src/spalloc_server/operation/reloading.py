@@ -1,8 +1,8 @@
-# Taking over a changed configuration: what it would do to jobs is found out first, and told before and after.
-#
-# Which jobs a change ends is decided in core/outlook.py; who asks for a reload, and in which form the answer is sent,
-# in running.py and control/.
-"""Reloading the configuration."""
+"""Taking over a changed configuration: what it would do to jobs is found out first, and told before and after.
+
+Which jobs a change ends is decided in core/outlook.py; who asks for a reload, and in which form the answer is
+sent, in running.py and control/.
+"""
 
 import asyncio
 import logging

@@ -1,7 +1,7 @@
-# A configured server from start to end: what it does on signals, and whom it tells.
-#
-# What a server is made of stands in service.py; what a configuration says, in config/.
-"""Running a server of a configuration."""
+"""A configured server from start to end: what it does on signals, and whom it tells.
+
+What a server is made of stands in service.py; what a configuration says, in config/.
+"""
 
 import asyncio
 import logging

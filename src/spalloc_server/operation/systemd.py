@@ -1,7 +1,7 @@
-# Telling systemd how the server is, where systemd started it.
-#
-# The protocol is a datagram of KEY=VALUE lines to the socket that NOTIFY_SOCKET names (sd_notify(3)).
-"""Notifications to systemd."""
+"""Telling systemd how the server is, where systemd started it.
+
+The protocol is a datagram of KEY=VALUE lines to the socket that NOTIFY_SOCKET names (sd_notify(3)).
+"""
 
 import os
 import socket

@@ -1,7 +1,7 @@
-# What the commands that speak to the running server have in common: showing its answer, and ending with its status.
-#
-# What travels in between is the subject of operation/control/.
-"""Commands to the running server."""
+"""What the commands that speak to the running server have in common: showing its answer, and ending with its status.
+
+What travels in between is the subject of operation/control/.
+"""
 
 import sys
 from pathlib import Path

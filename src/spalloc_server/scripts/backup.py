@@ -1,7 +1,9 @@
-# The `spalloc-server backup` command: copies the records of a server, whether it runs or not, and says what they hold.
-#
-# How that is done safely stands in store/backup.py.
-"""Back up the records."""
+"""Back up the records.
+
+The `spalloc-server backup` command: copies the records of a server, whether it runs or not, and says what they hold.
+
+How that is done safely stands in store/backup.py.
+"""
 
 from collections.abc import Sequence
 

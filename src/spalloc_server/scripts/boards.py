@@ -1,7 +1,7 @@
-# The `spalloc-server boards` command: an administrator's words about boards, to the running server.
-#
-# What they do is decided by the server, in core/administration.py; how boards are named, in operation/naming.py.
-"""Look at boards, take them out of service, and put them back."""
+"""The `spalloc-server boards` command: an administrator's words about boards, to the running server.
+
+What they do is decided by the server, in core/administration.py; how boards are named, in operation/naming.py.
+"""
 
 import argparse
 import shlex

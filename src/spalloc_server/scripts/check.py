@@ -1,7 +1,7 @@
-# The `spalloc-server check` command: reads a configuration as a server would, and says what it found.
-#
-# What is right and wrong is decided in config/.
-"""Check a configuration."""
+"""The `spalloc-server check` command: reads a configuration as a server would, and says what it found.
+
+What is right and wrong is decided in config/.
+"""
 
 import sys
 from collections.abc import Iterator, Sequence

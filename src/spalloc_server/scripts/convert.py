@@ -1,7 +1,7 @@
-# The `spalloc-server convert` command: prints the TOML that says what a 2023 server's file says.
-#
-# How it is found out stands in config/migration/.
-"""Convert a configuration of the 2023 server."""
+"""The `spalloc-server convert` command: prints the TOML that says what a 2023 server's file says.
+
+How it is found out stands in config/migration/.
+"""
 
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
-# What `spalloc-server backup` and `spalloc-server restore` have in common: which records are meant, and how errors end.
-#
-# What is done with them stands in store/.
-"""Commands about the records."""
+"""Commands about the records.
+
+What `spalloc-server backup` and `spalloc-server restore` have in common: which records are meant, and how errors end.
+
+What is done with them stands in store/.
+"""
 
 import argparse
 import sqlite3

@@ -1,7 +1,7 @@
-# The `spalloc-server reload` command: has the running server read its configuration again, and says what came of it.
-#
-# What a reload does is decided by the server, in operation/reloading.py.
-"""Reload a running server's configuration."""
+"""The `spalloc-server reload` command: has the running server read its configuration again, and says what came of it.
+
+What a reload does is decided by the server, in operation/reloading.py.
+"""
 
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-# The `spalloc-server restore` command: puts a backup in the place of a server's records, and says what happens next.
-#
-# How that is done safely stands in store/restoring.py.
-"""Put a backup of the records back."""
+"""The `spalloc-server restore` command: puts a backup in the place of a server's records, and says what happens next.
+
+How that is done safely stands in store/restoring.py.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

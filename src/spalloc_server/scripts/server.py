@@ -1,8 +1,11 @@
-# The `spalloc-server` command: finds out what is wanted, and begins it.
-#
-# What is done stands elsewhere: serving in operation/running.py and embedded.py, configurations in config/, the
-# scheduler in simulated time in simulate/. Each is imported only when it is wanted, so that the others start fast.
-"""Run a spalloc server."""
+"""The `spalloc-server` command: finds out what is wanted, and begins it.
+
+What is done stands elsewhere: serving in operation/running.py and embedded.py, configurations in config/, the
+scheduler in simulated time in simulate/. Each is imported only when it is wanted, so that the others start
+fast.
+
+Run a spalloc server.
+"""
 
 import argparse
 import re

@@ -1,7 +1,7 @@
-# The subcommand `spalloc-server simulate`: arguments in, text, JSON and SVG out.
-#
-# The simulation itself is in history.py.
-"""`spalloc-server simulate`: Run a trace of jobs through the scheduler in simulated time."""
+"""The subcommand `spalloc-server simulate`: arguments in, text, JSON and SVG out.
+
+The simulation itself is in history.py.
+"""
 
 import argparse
 import json
@@ -51,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(words: Sequence[str]) -> int:
     """Run the command with these arguments; return its exit status."""
-    parser = Parser(prog="spalloc-server simulate", description=__doc__.partition(": ")[2])
+    parser = Parser(
+        prog="spalloc-server simulate",
+        description="Run a trace of jobs through the scheduler in simulated time.",
+    )
     add_arguments(parser)
     return run(parser.parse_args(words))
 

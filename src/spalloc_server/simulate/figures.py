@@ -1,7 +1,7 @@
-# Figures of a simulated history.
-#
-# Arithmetic only; how figures are printed is command.py's.
-"""Waits, use of boards, and what deciding took."""
+"""Figures of a simulated history.
+
+Arithmetic only; how figures are printed is command.py's.
+"""
 
 from dataclasses import dataclass
 from math import ceil

@@ -1,7 +1,7 @@
-# A trace run through the scheduler in simulated time, and what came of it.
-#
-# No files, no figures as text, no drawing.
-"""Simulated time."""
+"""A trace run through the scheduler in simulated time, and what came of it.
+
+No files, no figures as text, no drawing.
+"""
 
 import heapq
 from collections.abc import Callable, Sequence

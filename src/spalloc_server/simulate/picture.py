@@ -1,7 +1,7 @@
-# A picture of a machine's occupancy over time, as SVG.
-#
-# Drawing only; where the occupancy comes from is history.py's.
-"""Occupancy over time, drawn."""
+"""A picture of a machine's occupancy over time, as SVG.
+
+Drawing only; where the occupancy comes from is history.py's.
+"""
 
 from collections import Counter
 from collections.abc import Sequence

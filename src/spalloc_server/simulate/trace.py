@@ -1,7 +1,7 @@
-# Reading traces of jobs.
-#
-# What happens to the jobs is run.py's subject.
-"""Traces: who asked for how many boards when, and for how long."""
+"""Reading traces of jobs.
+
+What happens to the jobs is run.py's subject.
+"""
 
 import csv
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
-# Backups: all records as they were at one moment, in one file, of a server that runs or of one that does not.
-#
-# A backup says of itself that it is one, so that a server that starts from it doubts what it does not say, however the
-# file came into its place. Putting one back is restoring.py's subject.
-"""Making backups of the records."""
+"""Backups: all records as they were at one moment, in one file, of a server that runs or of one that does not.
+
+A backup says of itself that it is one, so that a server that starts from it doubts what it does not say,
+however the file came into its place. Putting one back is restoring.py's subject.
+"""
 
 import contextlib
 import errno

@@ -1,5 +1,4 @@
-# What the records in a database say, told in two lines: for whoever makes a backup, or puts one back.
-"""What is in a database."""
+"""What the records in a database say, told in two lines: for whoever makes a backup, or puts one back."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-# The site's records in an SQLite database: what was recorded is on disk when `write` returns.
-#
-# No rules about jobs or boards: what is recorded, and what follows from it after a restart, is the core's subject.
-"""The store: jobs and boards in SQLite."""
+"""The site's records in an SQLite database: what was recorded is on disk when `write` returns.
+
+No rules about jobs or boards: what is recorded, and what follows from it after a restart, is the core's subject.
+"""
 
 import contextlib
 import logging

@@ -1,7 +1,7 @@
-# What can be wrong with the records, in words for whoever runs the server.
-#
-# Faults that may pass are sqlite3.OperationalError, so that a write is tried again; others end the server.
-"""What can be wrong with the store."""
+"""What can be wrong with the records, in words for whoever runs the server.
+
+Faults that may pass are sqlite3.OperationalError, so that a write is tried again; others end the server.
+"""
 
 import contextlib
 import sqlite3

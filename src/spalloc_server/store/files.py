@@ -1,8 +1,9 @@
-# The files of a database on disk: kept from other servers, watched, and copied whole.
-#
-# What stands in them is database.py's subject. SQLite writes to files that it opened once, and never looks whether
-# they can still be found under their names: whoever takes one away makes all that is written from then on worthless.
-"""The files behind the records."""
+"""The files of a database on disk: kept from other servers, watched, and copied whole.
+
+What stands in them is database.py's subject. SQLite writes to files that it opened once, and never looks
+whether they can still be found under their names: whoever takes one away makes all that is written from then
+on worthless.
+"""
 
 import fcntl
 import os

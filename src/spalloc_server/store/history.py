@@ -1,7 +1,7 @@
-# Jobs that have ended, in the store: found by owner and machine, and dropped when they are old.
-#
-# How jobs get there is database.py's subject.
-"""The history of ended jobs."""
+"""Jobs that have ended, in the store: found by owner and machine, and dropped when they are old.
+
+How jobs get there is database.py's subject.
+"""
 
 import logging
 import sqlite3

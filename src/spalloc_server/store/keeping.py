@@ -1,7 +1,7 @@
-# How much is kept of jobs that have ended: looked at with every commit, and cut when the disk is full.
-#
-# The statements stand in history.py, what is kept back for a full disk in room.py.
-"""Keeping the history within bounds."""
+"""How much is kept of jobs that have ended: looked at with every commit, and cut when the disk is full.
+
+The statements stand in history.py, what is kept back for a full disk in room.py.
+"""
 
 import contextlib
 import logging

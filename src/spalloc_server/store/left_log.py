@@ -1,12 +1,15 @@
-# Whether a write-ahead log that was left behind is whole: all that was acknowledged, and not only what comes before a
-# damaged place.
-#
-# SQLite reads a log up to the first page that is not as it was written, and takes what comes after for a commit that
-# was cut short: it never says that anything is missing. A kill or a power loss cuts only the last commit short, though,
-# so a later one behind its end tells of damage. The index of the log, which outlives a kill, says how many pages were
-# committed; it is never synced, so it may say too little after a power loss, but not too much. The formats are those of
-# https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html.
-"""Write-ahead logs that an earlier process left behind."""
+"""Write-ahead logs that an earlier process left behind.
+
+Whether a write-ahead log that was left behind is whole: all that was acknowledged, and not only what comes
+before a damaged place.
+
+SQLite reads a log up to the first page that is not as it was written, and takes what comes after for a commit
+that was cut short: it never says that anything is missing. A kill or a power loss cuts only the last commit
+short, though, so a later one behind its end tells of damage. The index of the log, which outlives a kill,
+says how many pages were committed; it is never synced, so it may say too little after a power loss, but not
+too much. The formats are those of https://www.sqlite.org/fileformat2.html and
+https://www.sqlite.org/walformat.html.
+"""
 
 import contextlib
 import os

@@ -1,7 +1,7 @@
-# From a path to a database that can be used: its settings, its schema, and what it says of how it was left.
-#
-# Which files are there is files.py's subject, what a damaged one is made into, soundness.py's.
-"""Opening a database."""
+"""From a path to a database that can be used: its settings, its schema, and what it says of how it was left.
+
+Which files are there is files.py's subject, what a damaged one is made into, soundness.py's.
+"""
 
 import logging
 import sqlite3

@@ -1,7 +1,7 @@
-# What is recorded, read at the start: what can't be read or can't be true is told apart from the rest.
-#
-# What one record's text says is records.py's subject; what follows from jobs that are missing, the engine's.
-"""Reading the records, however they may be damaged."""
+"""What is recorded, read at the start: what can't be read or can't be true is told apart from the rest.
+
+What one record's text says is records.py's subject; what follows from jobs that are missing, the engine's.
+"""
 
 import logging
 import sqlite3

@@ -1,8 +1,8 @@
-# How jobs look on disk: a job's record as a JSON text, and back.
-#
-# The tables that the texts stand in are database.py's subject. A field that is added later needs a default here,
-# so that texts written by an older server can still be read.
-"""Job records as JSON."""
+"""How jobs look on disk: a job's record as a JSON text, and back.
+
+The tables that the texts stand in are database.py's subject. A field that is added later needs a default
+here, so that texts written by an older server can still be read.
+"""
 
 from math import isfinite
 

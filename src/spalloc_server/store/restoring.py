@@ -1,8 +1,8 @@
-# Putting a backup back in the place of the records, which no server may use meanwhile.
-#
-# What follows from records that are old is decided at the next start, as for a write-ahead log that was lost: what a
-# backup does not say is doubtful.
-"""Putting backups back."""
+"""Putting a backup back in the place of the records, which no server may use meanwhile.
+
+What follows from records that are old is decided at the next start, as for a write-ahead log that was lost:
+what a backup does not say is doubtful.
+"""
 
 import contextlib
 import os

@@ -1,8 +1,8 @@
-# Room on a disk that is full: some is kept back in a file of its own, for dropping what makes room.
-#
-# Dropping records takes room, too: pages that change are written to the log first. Which records go is history.py's
-# subject.
-"""Room kept back."""
+"""Room on a disk that is full: some is kept back in a file of its own, for dropping what makes room.
+
+Dropping records takes room, too: pages that change are written to the log first. Which records go is
+history.py's subject.
+"""
 
 import logging
 import os

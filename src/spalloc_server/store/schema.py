@@ -1,8 +1,9 @@
-# The tables of the database, and how those of older servers become today's.
-#
-# What is read from them and written to them is database.py's subject. A table is never changed in place here: a
-# change is a migration of its own at the end, so that every database that was ever made can be brought up to date.
-"""The store's schema and its history."""
+"""The tables of the database, and how those of older servers become today's.
+
+What is read from them and written to them is database.py's subject. A table is never changed in place here: a
+change is a migration of its own at the end, so that every database that was ever made can be brought up to
+date.
+"""
 
 import sqlite3
 

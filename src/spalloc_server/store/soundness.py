@@ -1,7 +1,7 @@
-# Whether a database's file is as SQLite left it, and saving what can be read of one that isn't.
-#
-# Disks lose and change bytes, and so do people who copy files that are in use. What one record says is not looked at.
-"""Damaged files."""
+"""Whether a database's file is as SQLite left it, and saving what can be read of one that isn't.
+
+Disks lose and change bytes, and so do people who copy files that are in use. What one record says is not looked at.
+"""
 
 import logging
 import os

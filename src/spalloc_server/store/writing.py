@@ -1,7 +1,7 @@
-# The statements that put records into the tables.
-#
-# What is in a job's text is records.py's subject; that all of it is on disk, or nothing, is database.py's.
-"""Writing records."""
+"""The statements that put records into the tables.
+
+What is in a job's text is records.py's subject; that all of it is on disk, or nothing, is database.py's.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,7 +1,7 @@
-# Handing out SDRAM by size, application and tag.
-#
-# The heap's own structure is in heap.py.
-"""SDRAM allocation on a chip."""
+"""Handing out SDRAM by size, application and tag.
+
+The heap's own structure is in heap.py.
+"""
 
 from spinnaker.memory_map import SDRAM
 from spinnaker_virtual.scamp.chip import Chip

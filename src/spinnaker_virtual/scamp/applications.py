@@ -1,7 +1,7 @@
-# Loading, starting, signalling and counting applications, as far as the monitor does that for a host.
-#
-# No binary is ever executed: a core that was told to run one is in the state of a core that runs.
-"""Applications on a chip's cores."""
+"""Loading, starting, signalling and counting applications, as far as the monitor does that for a host.
+
+No binary is ever executed: a core that was told to run one is in the state of a core that runs.
+"""
 
 from struct import Struct
 

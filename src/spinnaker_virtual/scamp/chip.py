@@ -1,7 +1,7 @@
-# A booted chip: its cores, its memories, and what SCAMP keeps in them.
-#
-# Memory and state; what commands do with them is in monitor.py and the modules beside it.
-"""A chip that runs SCAMP."""
+"""A booted chip: its cores, its memories, and what SCAMP keeps in them.
+
+Memory and state; what commands do with them is in monitor.py and the modules beside it.
+"""
 
 from struct import Struct
 from typing import TYPE_CHECKING

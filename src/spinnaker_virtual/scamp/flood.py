@@ -1,7 +1,7 @@
-# Flood fill: data and applications that reach all chips of a machine, or those of a region, from one of them.
-#
-# What has arrived so far is kept once for the machine; the chips get it in whole pages that they share.
-"""Flood fills."""
+"""Flood fill: data and applications that reach all chips of a machine, or those of a region, from one of them.
+
+What has arrived so far is kept once for the machine; the chips get it in whole pages that they share.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-# A heap in a chip's memory, with its blocks chained in that memory as SARK chains them, so that hosts can walk it.
-#
-# The algorithm is first fit, as in SARK; nothing about commands.
-"""Heaps in SDRAM and system RAM."""
+"""A heap in a chip's memory, with its blocks chained in that memory as SARK chains them, so that hosts can walk it.
+
+The algorithm is first fit, as in SARK; nothing about commands.
+"""
 
 from collections.abc import Iterator
 

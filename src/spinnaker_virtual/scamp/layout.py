@@ -1,7 +1,7 @@
-# Where SCAMP puts its heaps and tables, from the boot-time system variables, and what memory holds after that.
-#
-# The same for all chips of a booted machine; what differs from chip to chip is in chip.py.
-"""The memory layout of a booted chip."""
+"""Where SCAMP puts its heaps and tables, from the boot-time system variables, and what memory holds after that.
+
+The same for all chips of a booted machine; what differs from chip to chip is in chip.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-# The chips that one boot image reached: what they share, and whether packets get from one to another.
-#
-# Made when the image has arrived; one chip's memory is in chip.py, what its monitor answers in monitor.py.
-"""A booted machine."""
+"""The chips that one boot image reached: what they share, and whether packets get from one to another.
+
+Made when the image has arrived; one chip's memory is in chip.py, what its monitor answers in monitor.py.
+"""
 
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address

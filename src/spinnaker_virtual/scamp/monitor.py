@@ -1,7 +1,7 @@
-# What a chip's monitor does with a packet: finds the chip it is for, carries the command out, and answers.
-#
-# One function a command; how tables and heaps work is in the modules beside this one. No sockets and no clock.
-"""SCAMP's answers to a host."""
+"""What a chip's monitor does with a packet: finds the chip it is for, carries the command out, and answers.
+
+One function a command; how tables and heaps work is in the modules beside this one. No sockets and no clock.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,9 @@
-# A chip's multicast table: SCAMP's copy of it in SDRAM, where blocks of entries are handed out, and the router itself.
-#
-# The copy's chains of blocks are as in SARK, so that hosts can read them; entry 0 is SCAMP's own.
-"""The multicast table of a chip."""
+"""The multicast table of a chip.
+
+A chip's multicast table: SCAMP's copy of it in SDRAM, where blocks of entries are handed out, and the router itself.
+
+The copy's chains of blocks are as in SARK, so that hosts can read them; entry 0 is SCAMP's own.
+"""
 
 from collections.abc import Iterator
 

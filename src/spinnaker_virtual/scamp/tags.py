@@ -1,7 +1,7 @@
-# IP tags: which host a chip's packets go to, and which chip a host's packets go to.
-#
-# The table and its commands; nothing here sends a packet.
-"""IP tag commands."""
+"""IP tags: which host a chip's packets go to, and which chip a host's packets go to.
+
+The table and its commands; nothing here sends a packet.
+"""
 
 from ipaddress import IPv4Address
 from struct import Struct

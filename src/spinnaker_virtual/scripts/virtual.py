@@ -1,7 +1,9 @@
-# The `spinnaker-virtual` command: reads its arguments, runs a virtual machine, ends on a signal.
-#
-# What a machine is stands in machine.py, what may go wrong in faults.py.
-"""Run virtual SpiNNaker boards and BMPs on this computer's loopback addresses."""
+"""The `spinnaker-virtual` command: reads its arguments, runs a virtual machine, ends on a signal.
+
+What a machine is stands in machine.py, what may go wrong in faults.py.
+
+Run virtual SpiNNaker boards and BMPs on this computer's loopback addresses.
+"""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-# Completion: what can stand at the cursor, and the shells' scripts with real shells.
+"""Completion: what can stand at the cursor, and the shells' scripts with real shells."""
 
 import shutil
 import subprocess

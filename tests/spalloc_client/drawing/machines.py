@@ -1,4 +1,4 @@
-# Machines to draw: the manual's, and a full-size one with faults and thirty jobs.
+"""Machines to draw: the manual's, and a full-size one with faults and thirty jobs."""
 
 import random
 

@@ -1,4 +1,4 @@
-# That jobs are told apart by everybody: colours seen with one kind of cones less, and marks beside colours.
+"""That jobs are told apart by everybody: colours seen with one kind of cones less, and marks beside colours."""
 
 from itertools import combinations, pairwise
 from math import dist

@@ -1,4 +1,4 @@
-# What notebooks show: jobs and lists of machines draw themselves.
+"""What notebooks show: jobs and lists of machines draw themselves."""
 
 import copy
 import json

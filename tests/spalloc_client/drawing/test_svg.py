@@ -1,4 +1,4 @@
-# Pictures of machines as SVG.
+"""Pictures of machines as SVG."""
 
 import re
 from xml.etree import ElementTree as ET

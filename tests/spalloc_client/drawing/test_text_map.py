@@ -1,4 +1,4 @@
-# Maps of machines as text.
+"""Maps of machines as text."""
 
 import re
 

@@ -1,4 +1,4 @@
-# The manual pages and the reference of the commands, against the parsers they are written from.
+"""The manual pages and the reference of the commands, against the parsers they are written from."""
 
 import shutil
 import subprocess

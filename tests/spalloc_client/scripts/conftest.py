@@ -1,6 +1,7 @@
-# A site with virtual boards, and the commands as their users start them: as processes.
-#
-# Nothing here knows what a command prints.
+"""A site with virtual boards, and the commands as their users start them: as processes.
+
+Nothing here knows what a command prints.
+"""
 
 import os
 import signal

@@ -1,6 +1,7 @@
-# Real pseudo-terminals for commands to run in, and what is to be seen on them.
-#
-# pyte understands the codes that commands write, as a terminal does.
+"""Real pseudo-terminals for commands to run in, and what is to be seen on them.
+
+pyte understands the codes that commands write, as a terminal does.
+"""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-# `spalloc`, run as a process against real servers with virtual boards.
+"""`spalloc`, run as a process against real servers with virtual boards."""
 
 import signal
 import socket

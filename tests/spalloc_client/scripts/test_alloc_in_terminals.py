@@ -1,4 +1,4 @@
-# `spalloc` in real terminals: what is seen while waiting, and who gets Ctrl-C and Ctrl-Z.
+"""`spalloc` in real terminals: what is seen while waiting, and who gets Ctrl-C and Ctrl-Z."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-# Reading command lines: plain lines are read as argparse reads them.
+"""Reading command lines: plain lines are read as argparse reads them."""
 
 import contextlib
 import io

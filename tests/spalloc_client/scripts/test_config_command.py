@@ -1,4 +1,4 @@
-# `spalloc-config`: what is in force and from where, changes to a file, and whether the server is there.
+"""`spalloc-config`: what is in force and from where, changes to a file, and whether the server is there."""
 
 import json
 import os

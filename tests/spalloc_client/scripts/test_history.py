@@ -1,4 +1,4 @@
-# `spalloc-ps --all`: what became of jobs that have ended.
+"""`spalloc-ps --all`: what became of jobs that have ended."""
 
 import json
 

@@ -1,4 +1,4 @@
-# Inside an allocation: what a wrapped command runs asks the allocation's server, and means its job.
+"""Inside an allocation: what a wrapped command runs asks the allocation's server, and means its job."""
 
 import os
 import sys

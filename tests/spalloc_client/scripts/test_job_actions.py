@@ -1,4 +1,4 @@
-# `spalloc-job` does something to a job, and is done when that is done.
+"""`spalloc-job` does something to a job, and is done when that is done."""
 
 from collections.abc import Callable
 from pathlib import Path

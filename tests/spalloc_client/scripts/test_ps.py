@@ -1,4 +1,4 @@
-# `spalloc-ps`: which columns there are, what the queue waits for, and what a narrow window leaves out.
+"""`spalloc-ps`: which columns there are, what the queue waits for, and what a narrow window leaves out."""
 
 import json
 from collections.abc import Callable

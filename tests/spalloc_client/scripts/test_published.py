@@ -1,6 +1,7 @@
-# Each command beside the published client's, with the same arguments against the same server with the same jobs.
-#
-# Differences on purpose are taken away by name before comparing; docs/reference/commands-differences.md has them all.
+"""Each command beside the published client's, with the same arguments against the same server with the same jobs.
+
+Differences on purpose are taken away by name before comparing; docs/reference/commands-differences.md has them all.
+"""
 
 import re
 import shlex

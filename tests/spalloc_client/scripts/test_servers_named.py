@@ -1,4 +1,4 @@
-# How a server may be named on a command line, and what is said when it is not, or is something else.
+"""How a server may be named on a command line, and what is said when it is not, or is something else."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-# An administrator finds out which boards jobs don't get for now, and why.
+"""An administrator finds out which boards jobs don't get for now, and why."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-# `--virtual`: a site that takes its time to start does not keep anybody from stopping the command.
+"""`--virtual`: a site that takes its time to start does not keep anybody from stopping the command."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-# The commands in surroundings that are not a terminal with UTF-8 and a server that answers.
+"""The commands in surroundings that are not a terminal with UTF-8 and a server that answers."""
 
 import fcntl
 import json

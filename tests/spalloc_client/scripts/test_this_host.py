@@ -1,4 +1,4 @@
-# Whether it was this host that asked for a job's end, whichever of its addresses it used.
+"""Whether it was this host that asked for a job's end, whichever of its addresses it used."""
 
 import socket
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-# --watch in real terminals: through a job's life, a server's restart, a window's changes; and on pipes.
+"""--watch in real terminals: through a job's life, a server's restart, a window's changes; and on pipes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-# Substitutions, the CSV, progress in words, and places in the queue: values only.
+"""Substitutions, the CSV, progress in words, and places in the queue: values only."""
 
 import json
 

@@ -1,7 +1,7 @@
-# Draws sequences of calls, has both clients make them, and says how their outcomes differ.
-#
-# What each call should come to is known from the server's own world, so that ours is judged by that and not by theirs.
-"""The same calls to two clients."""
+"""Draws sequences of calls, has both clients make them, and says how their outcomes differ.
+
+What each call should come to is known from the server's own world, so that ours is judged by that and not by theirs.
+"""
 
 import json
 import random

@@ -1,6 +1,7 @@
-# Runs in our environment and in the published client's: makes the calls that it is told, and tells what came of them.
-#
-# Each line of standard input is one call in JSON, each line of standard output its outcome.
+"""Runs in our environment and in the published client's: makes the calls that it is told, and tells what came of them.
+
+Each line of standard input is one call in JSON, each line of standard output its outcome.
+"""
 
 import json
 import sys

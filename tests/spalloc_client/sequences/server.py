@@ -1,7 +1,7 @@
-# A server with a small world of jobs, that does one thing wrong when it is told to.
-#
-# What is true of the world is asked of the same object, so that an answer can be held against it.
-"""A TCP server that knows what is true, and does not always say so."""
+"""A server with a small world of jobs, that does one thing wrong when it is told to.
+
+What is true of the world is asked of the same object, so that an answer can be held against it.
+"""
 
 import json
 import socket

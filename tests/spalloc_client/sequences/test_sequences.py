@@ -1,6 +1,7 @@
-# Random sequences of Job calls to a server that delays, splits, drops and loses replies: ours beside release 1!7.0.0.
-#
-# A part is tried by `make test`, and 1,000 by `make long`; other ones in each run.
+"""Random sequences of Job calls to a server that delays, splits, drops and loses replies: ours beside release 1!7.0.0.
+
+A part is tried by `make test`, and 1,000 by `make long`; other ones in each run.
+"""
 
 import os
 import re

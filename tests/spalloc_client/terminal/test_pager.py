@@ -1,4 +1,4 @@
-# What keys mean, and what they do to the lines that a window shows.
+"""What keys mean, and what they do to the lines that a window shows."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-# Styled text, tables and screens, as values.
+"""Styled text, tables and screens, as values."""
 
 import pyte
 import pytest

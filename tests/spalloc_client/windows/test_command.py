@@ -1,4 +1,4 @@
-# Wrapped commands as on Windows: the part of it that other systems can try as well.
+"""Wrapped commands as on Windows: the part of it that other systems can try as well."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-# What stands in for poll finds the same as poll does.
+"""What stands in for poll finds the same as poll does."""
 
 import select
 import socket

@@ -1,4 +1,7 @@
-# Standard input can't be waited for on Windows: threads read it. Tried here by telling the code that it is there.
+"""Standard input can't be waited for on Windows: threads read it.
+
+Tried here by telling the code that it is there.
+"""
 
 import os
 import select

@@ -1,4 +1,4 @@
-# What Windows says in ways of its own: of its consoles, its programs' names, and pipes that nobody reads.
+"""What Windows says in ways of its own: of its consoles, its programs' names, and pipes that nobody reads."""
 
 import errno
 import os

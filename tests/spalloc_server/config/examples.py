@@ -1,4 +1,4 @@
-# Configurations that tests begin with.
+"""Configurations that tests begin with."""
 
 from pathlib import Path
 

@@ -1,7 +1,9 @@
-# Configurations damaged in every way that a hand or a disk damages them, and what the reader must make of each.
-#
-# test_fuzz.py tries some in every run; a million, when the reader changes, take this file as a program.
-"""Fuzz the reader of configurations: `python -m tests.spalloc_server.config.fuzz INPUTS [SEED]`."""
+"""Configurations damaged in every way that a hand or a disk damages them, and what the reader must make of each.
+
+test_fuzz.py tries some in every run; a million, when the reader changes, take this file as a program.
+
+Fuzz the reader of configurations: `python -m tests.spalloc_server.config.fuzz INPUTS [SEED]`.
+"""
 
 import random
 import sys

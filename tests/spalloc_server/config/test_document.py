@@ -1,4 +1,4 @@
-# What a configuration means, and what is said about one that is wrong.
+"""What a configuration means, and what is said about one that is wrong."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-# Configurations as editors leave them: half written, with byte order marks, in other encodings.
+"""Configurations as editors leave them: half written, with byte order marks, in other encodings."""
 
 import codecs
 import os

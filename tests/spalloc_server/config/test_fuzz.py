@@ -1,4 +1,4 @@
-# That no text, however wrong, does anything to the reader of configurations but bring a value or a report.
+"""That no text, however wrong, does anything to the reader of configurations but bring a value or a report."""
 
 import os
 from pathlib import Path

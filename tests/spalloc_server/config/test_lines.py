@@ -1,4 +1,4 @@
-# That every value of a TOML text is found on the line where it stands.
+"""That every value of a TOML text is found on the line where it stands."""
 
 import tomllib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-# Configurations of the 2023 server: what it read from a file is what the converted file says.
+"""Configurations of the 2023 server: what it read from a file is what the converted file says."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-# That the reference of the configuration names every setting, and no other.
+"""That the reference of the configuration names every setting, and no other."""
 
 import re
 from pathlib import Path

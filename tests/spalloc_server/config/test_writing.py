@@ -1,4 +1,4 @@
-# That a configuration that was written says what the written values say.
+"""That a configuration that was written says what the written values say."""
 
 from dataclasses import replace
 from pathlib import Path

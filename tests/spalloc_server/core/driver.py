@@ -1,7 +1,7 @@
-# A site in simulated time: carries out the core's effects at once, in the order that the engine promises.
-#
-# No sockets, disks or clocks: records are kept in dictionaries, and the hardware answers when a test says so.
-"""The core with the smallest possible world around it."""
+"""A site in simulated time: carries out the core's effects at once, in the order that the engine promises.
+
+No sockets, disks or clocks: records are kept in dictionaries, and the hardware answers when a test says so.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

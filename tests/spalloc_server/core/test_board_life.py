@@ -1,4 +1,4 @@
-# A board's life as the table says it, and the turns of it that no other story takes.
+"""A board's life as the table says it, and the turns of it that no other story takes."""
 
 from collections.abc import Collection
 from dataclasses import replace

@@ -1,4 +1,4 @@
-# Nothing is deleted for being old on the word of a clock that has jumped.
+"""Nothing is deleted for being old on the word of a clock that has jumped."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-# What the server's own delays leave of the time that others have.
+"""What the server's own delays leave of the time that others have."""
 
 from hypothesis import given
 from hypothesis import strategies as st

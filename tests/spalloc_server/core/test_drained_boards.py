@@ -1,4 +1,4 @@
-# Boards that an administrator takes from jobs and puts back, whatever else happens to them.
+"""Boards that an administrator takes from jobs and puts back, whatever else happens to them."""
 
 from dataclasses import replace
 

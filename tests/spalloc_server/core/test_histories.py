@@ -1,4 +1,4 @@
-# Any history of commands, failures, time and crashes: what must hold after every step, and once all is quiet.
+"""Any history of commands, failures, time and crashes: what must hold after every step, and once all is quiet."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule

@@ -1,4 +1,4 @@
-# What a job's record can say.
+"""What a job's record can say."""
 
 import pytest
 

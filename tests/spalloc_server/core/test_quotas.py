@@ -1,4 +1,4 @@
-# How many jobs there may be.
+"""How many jobs there may be."""
 
 from collections import Counter
 

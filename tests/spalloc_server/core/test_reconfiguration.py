@@ -1,4 +1,4 @@
-# Machines that change while jobs run: who notices, who doesn't, and what becomes of the boards.
+"""Machines that change while jobs run: who notices, who doesn't, and what becomes of the boards."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-# Whose reports of sick boards count, and how much they can do.
+"""Whose reports of sick boards count, and how much they can do."""
 
 from dataclasses import replace
 

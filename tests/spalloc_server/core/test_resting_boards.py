@@ -1,4 +1,4 @@
-# Boards that failed or were reported, and rest until they are tried again.
+"""Boards that failed or were reported, and rest until they are tried again."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-# Whose turn it is: the rule of the guide, one promise at a time.
+"""Whose turn it is: the rule of the guide, one promise at a time."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-# Frames whose BMP does not answer: what becomes of their boards, and of the jobs that have or want them.
+"""Frames whose BMP does not answer: what becomes of their boards, and of the jobs that have or want them."""
 
 from spalloc_client.states import JobState
 from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest, Rectangle

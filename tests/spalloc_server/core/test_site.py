@@ -1,4 +1,4 @@
-# What happens to jobs, told as stories: the core's promises one at a time.
+"""What happens to jobs, told as stories: the core's promises one at a time."""
 
 from collections.abc import Callable
 

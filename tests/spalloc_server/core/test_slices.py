@@ -1,4 +1,4 @@
-# Decisions that are made in slices: what holds of them whatever happens in between, and how long each slice is.
+"""Decisions that are made in slices: what holds of them whatever happens in between, and how long each slice is."""
 
 from collections.abc import Callable
 from dataclasses import replace

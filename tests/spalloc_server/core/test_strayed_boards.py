@@ -1,4 +1,4 @@
-# Boards that are found not to be as they were ordered any more: what becomes of them, and of the jobs that have them.
+"""Boards that are found not to be as they were ordered: what becomes of them, and of jobs that have them."""
 
 from dataclasses import replace
 

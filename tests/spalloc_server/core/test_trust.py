@@ -1,4 +1,4 @@
-# Who may end a job, and which addresses are whose.
+"""Who may end a job, and which addresses are whose."""
 
 from ipaddress import ip_network
 

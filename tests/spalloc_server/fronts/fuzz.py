@@ -1,7 +1,9 @@
-# Makes nonsense for the v1 front, feeds it to a real one, and looks at what comes back.
-#
-# The connections have no sockets: a million inputs take a minute. Real sockets are test_front.py's subject.
-"""Fuzz the v1 front: `python -m tests.spalloc_server.fronts.fuzz INPUTS [SEED]`."""
+"""Makes nonsense for the v1 front, feeds it to a real one, and looks at what comes back.
+
+The connections have no sockets: a million inputs take a minute. Real sockets are test_front.py's subject.
+
+Fuzz the v1 front: `python -m tests.spalloc_server.fronts.fuzz INPUTS [SEED]`.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-# What the v1 front promises to clients, and bears from them, over real sockets.
+"""What the v1 front promises to clients, and bears from them, over real sockets."""
 
 import asyncio
 import contextlib

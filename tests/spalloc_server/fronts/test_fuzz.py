@@ -1,4 +1,4 @@
-# The v1 front stands whatever bytes it is sent; fuzz.py makes them, and says what "stands" means.
+"""The v1 front stands whatever bytes it is sent; fuzz.py makes them, and says what "stands" means."""
 
 import asyncio
 import logging

@@ -1,6 +1,7 @@
-# The clients that others published, unmodified, against our server: their commands and their Job.
-#
-# Each runs in an environment of its own (tests/peers/); nothing of ours is imported there.
+"""The clients that others published, unmodified, against our server: their commands and their Job.
+
+Each runs in an environment of its own (tests/peers/); nothing of ours is imported there.
+"""
 
 import os
 import re

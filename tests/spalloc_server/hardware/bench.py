@@ -1,4 +1,4 @@
-# A frame's driver and its BMP in a world of their own, in simulated time.
+"""A frame's driver and its BMP in a world of their own, in simulated time."""
 
 from collections.abc import Callable, Mapping
 from itertools import count

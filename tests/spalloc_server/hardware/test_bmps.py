@@ -1,4 +1,4 @@
-# Power orders over real sockets, carried out by virtual boards.
+"""Power orders over real sockets, carried out by virtual boards."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping

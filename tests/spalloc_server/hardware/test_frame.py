@@ -1,4 +1,4 @@
-# What a frame's driver promises, against a BMP that answers as each test says, in simulated time.
+"""What a frame's driver promises, against a BMP that answers as each test says, in simulated time."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-# What was ordered is looked at: against BMPs that acknowledge without doing, and networks that bring things twice.
+"""What was ordered is looked at: against BMPs that acknowledge without doing, and networks that bring things twice."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-# Machines that change while their BMPs are at work.
+"""Machines that change while their BMPs are at work."""
 
 import asyncio
 from dataclasses import replace

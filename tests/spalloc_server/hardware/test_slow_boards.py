@@ -1,4 +1,4 @@
-# A board that does not answer, in a frame whose BMP answers for all others: it holds up nobody but its own job.
+"""A board that does not answer, in a frame whose BMP answers for all others: it holds up nobody but its own job."""
 
 import asyncio
 

@@ -1,5 +1,4 @@
-# Virtual boards for servers that run in processes of their own, and configurations that describe them.
-"""Virtual boards in a thread of the test's process."""
+"""Virtual boards for servers that run in processes of their own, and configurations that describe them."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-# Backups of a server that runs, and putting them back, as an administrator types it.
+"""Backups of a server that runs, and putting them back, as an administrator types it."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-# What an administrator's words about boards are answered, and when: in simulated time, with a disk that takes a while.
+"""What `spalloc-server boards` is told, and told back: the words, without a socket."""
 
 import asyncio
 from collections.abc import Callable

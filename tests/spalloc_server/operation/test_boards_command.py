@@ -1,4 +1,4 @@
-# An administrator takes boards out of service and puts them back while jobs run: real processes, virtual boards.
+"""An administrator takes boards out of service and puts them back while jobs run: real processes, virtual boards."""
 
 import getpass
 import json

@@ -1,4 +1,4 @@
-# `spalloc-server CONFIG.toml` as an administrator runs it: real processes, real signals, virtual boards.
+"""`spalloc-server CONFIG.toml` as an administrator runs it: real processes, real signals, virtual boards."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-# That what deploy/ offers is what the server takes, and that the guide names every metric.
+"""That what deploy/ offers is what the server takes, and that the guide names every metric."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-# A server that the system allows few files and sockets: a real process with a low limit.
+"""A server that the system allows few files and sockets: a real process with a low limit."""
 
 import json
 import resource

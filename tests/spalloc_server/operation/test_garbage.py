@@ -1,4 +1,4 @@
-# That garbage collections are short, and that nothing is kept for ever by what makes them short.
+"""That garbage collections are short, and that nothing is kept for ever by what makes them short."""
 
 import asyncio
 import gc

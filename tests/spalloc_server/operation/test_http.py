@@ -1,4 +1,4 @@
-# The monitoring pages' HTTP server, on a real socket.
+"""The monitoring pages' HTTP server, on a real socket."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-# That the log is one line an event, whatever is in it.
+"""That the log is one line an event, whatever is in it."""
 
 import io
 import json

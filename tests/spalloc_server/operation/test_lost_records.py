@@ -1,4 +1,4 @@
-# Records that are taken away from a real server: while it runs, and between a kill and the next start.
+"""Records that are taken away from a real server: while it runs, and between a kill and the next start."""
 
 import signal
 from collections.abc import Callable

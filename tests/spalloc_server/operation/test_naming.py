@@ -1,4 +1,4 @@
-# How an administrator names boards, and what is said of names that mean none.
+"""How an administrator names boards, and what is said of names that mean none."""
 
 from collections.abc import Collection
 from dataclasses import replace

@@ -1,4 +1,4 @@
-# What a reload may do to jobs, and what an administrator hears of it: real processes, virtual boards.
+"""What a reload may do to jobs, and what an administrator hears of it: real processes, virtual boards."""
 
 import json
 import os

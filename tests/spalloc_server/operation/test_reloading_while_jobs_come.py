@@ -1,4 +1,4 @@
-# A reload while clients go on making jobs: when it takes effect, and how long they wait for it.
+"""A reload while clients go on making jobs: when it takes effect, and how long they wait for it."""
 
 import asyncio
 import itertools

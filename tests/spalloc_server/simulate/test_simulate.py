@@ -1,4 +1,4 @@
-# `spalloc-server simulate`: what an administrator types and reads.
+"""`spalloc-server simulate`: what an administrator types and reads."""
 
 import json
 import xml.etree.ElementTree as ET

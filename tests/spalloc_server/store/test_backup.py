@@ -1,4 +1,4 @@
-# Backups of records that no server uses, and what becomes of them when they are put back.
+"""Backups of records that no server uses, and what becomes of them when they are put back."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-# Records that a disk, a program or a person has damaged: the server starts, or says in a sentence why it doesn't.
+"""Records that a disk, a program or a person has damaged: the server starts, or says in a sentence why it doesn't."""
 
 import logging
 import random

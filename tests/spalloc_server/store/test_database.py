@@ -1,4 +1,4 @@
-# What the store promises: real files, and a simulated disk that forgets.
+"""What the store promises: real files, and a simulated disk that forgets."""
 
 import random
 import sqlite3

@@ -1,4 +1,4 @@
-# Write-ahead logs that are damaged or cut short between a kill and the next start: whatever is lost is told.
+"""Write-ahead logs that are damaged or cut short between a kill and the next start: whatever is lost is told."""
 
 import logging
 import random

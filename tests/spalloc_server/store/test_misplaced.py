@@ -1,4 +1,4 @@
-# Files that somebody removes, renames or replaces, while the server runs or between its runs.
+"""Files that somebody removes, renames or replaces, while the server runs or between its runs."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-# How much of a disk the history takes, and what becomes of it when the disk is full: tried on a disk of 16 MB.
+"""How much of a disk the history takes, and what becomes of it when the disk is full: tried on a disk of 16 MB."""
 
 import math
 import re

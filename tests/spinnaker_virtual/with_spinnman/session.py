@@ -1,7 +1,7 @@
-# Runs in SpiNNMan's own environment, where nothing of this project is installed: one task against a board or a BMP.
-#
-# Reads a task as JSON from its arguments and writes what SpiNNMan says as one line of JSON, the last one.
-"""Do a task with SpiNNMan: `session.py TASK JSON`."""
+"""Runs in SpiNNMan's own environment, where nothing of this project is installed: one task against a board or a BMP.
+
+Reads a task as JSON from its arguments and writes what SpiNNMan says as one line of JSON, the last one.
+"""
 
 import json
 import logging

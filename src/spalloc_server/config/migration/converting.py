@@ -1,7 +1,9 @@
-# The conversion: a 2023 server's file is run elsewhere (runner.py), and what it defines becomes a configuration here.
-#
-# What the other process says is data from a program that anyone may have written: its shape is checked.
-"""Converting configurations of the 2023 server."""
+"""Converting configurations of the 2023 server.
+
+The conversion: a 2023 server's file is run elsewhere (runner.py), and what it defines becomes a configuration here.
+
+What the other process says is data from a program that anyone may have written: its shape is checked.
+"""
 
 import subprocess
 import sys

@@ -1,8 +1,11 @@
-# The program that runs a 2023 server's configuration file: `python -m` this module, with the file's path.
-#
-# Such a file is any Python program, so it runs in a process of its own, which prints what came of it and ends. What it
-# prints itself goes to standard error; what is written to standard output is one JSON text, and only that.
-"""Run a configuration file of the 2023 server and print what it defines, as JSON."""
+"""The program that runs a 2023 server's configuration file: `python -m` this module, with the file's path.
+
+Such a file is any Python program, so it runs in a process of its own, which prints what came of it and ends.
+What it prints itself goes to standard error; what is written to standard output is one JSON text, and only
+that.
+
+Run a configuration file of the 2023 server and print what it defines, as JSON.
+"""
 
 import json
 import os

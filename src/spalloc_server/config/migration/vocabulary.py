@@ -1,8 +1,8 @@
-# The names that a configuration file of the 2023 server may use, and what they made of their arguments there.
-#
-# Imported only by the process that runs such a file (runner.py). Little is checked here: what comes of it is checked as
-# any configuration is.
-"""The vocabulary of the 2023 server's configuration files."""
+"""The names that a configuration file of the 2023 server may use, and what they made of their arguments there.
+
+Imported only by the process that runs such a file (runner.py). Little is checked here: what comes of it is
+checked as any configuration is.
+"""
 
 import csv
 import re

@@ -1,7 +1,7 @@
-# Sets of boards of one machine as integers with a bit for each triad.
-#
-# Set arithmetic only: what it means to be in a set is for the callers. Sums over rectangles are in grids.py.
-"""Sets of boards as bitmaps."""
+"""Sets of boards of one machine as integers with a bit for each triad.
+
+Set arithmetic only: what it means to be in a set is for the callers. Sums over rectangles are in grids.py.
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple

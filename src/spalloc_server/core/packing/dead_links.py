@@ -1,7 +1,7 @@
-# Where a rectangle has few dead links: told for all places of a size at once, where that can be told.
-#
-# What a job gets of a rectangle, and how many dead links that has, is search.py's.
-"""Counts of dead links in every rectangle of a size."""
+"""Where a rectangle has few dead links: told for all places of a size at once, where that can be told.
+
+What a job gets of a rectangle, and how many dead links that has, is search.py's.
+"""
 
 from spalloc_server.core.packing.demand import Demand
 from spalloc_server.core.packing.fabric import Fabric

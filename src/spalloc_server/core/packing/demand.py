@@ -1,7 +1,7 @@
-# A request for rectangles as one machine sees it: which sizes would do, and how much of them may be missing.
-#
-# Worked out once for each kind of request; nothing here changes with occupancy.
-"""What a machine must provide for a request."""
+"""A request for rectangles as one machine sees it: which sizes would do, and how much of them may be missing.
+
+Worked out once for each kind of request; nothing here changes with occupancy.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

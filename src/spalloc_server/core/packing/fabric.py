@@ -1,7 +1,7 @@
-# Which boards of one machine are alive, and which of them live links connect.
-#
-# Facts of the hardware only; which boards are in use is packer.py's.
-"""A machine's live boards and links, and what can be reached by them."""
+"""Which boards of one machine are alive, and which of them live links connect.
+
+Facts of the hardware only; which boards are in use is packer.py's.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple

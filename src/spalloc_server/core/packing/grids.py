@@ -1,7 +1,7 @@
-# Numbers for all triads of one machine in one integer, so that every rectangle is summed at once.
-#
-# Arithmetic only: what the numbers count is for the callers. Sets are in bitmaps.py.
-"""Sums over every rectangle of a machine at once."""
+"""Numbers for all triads of one machine in one integer, so that every rectangle is summed at once.
+
+Arithmetic only: what the numbers count is for the callers. Sets are in bitmaps.py.
+"""
 
 from spalloc_server.core.packing.bitmaps import Bitmaps, Planes
 

@@ -1,7 +1,7 @@
-# Who has which boards of one machine, and which of them nobody is to be given.
-#
-# What is kept for somebody, and where there is a place, are packer.py's.
-"""The boards of one machine: in use, set aside and free."""
+"""Who has which boards of one machine, and which of them nobody is to be given.
+
+What is kept for somebody, and where there is a place, are packer.py's.
+"""
 
 from collections.abc import Iterable
 

@@ -1,7 +1,7 @@
-# Single boards: any of them, or the one at a coordinate.
-#
-# Rectangles are search.py's.
-"""Where a space has a board for a job that needs no more."""
+"""Single boards: any of them, or the one at a coordinate.
+
+Rectangles are search.py's.
+"""
 
 from spalloc_server.core.packing.bitmaps import Planes
 from spalloc_server.core.packing.demand import Demand

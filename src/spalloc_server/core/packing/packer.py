@@ -1,7 +1,7 @@
-# One machine's boards: which place is kept for a job that waits, and what can be had.
-#
-# Whose turn it is, is the scheduler's subject; how a place is found, search.py's; who has which boards, occupancy.py's.
-"""The boards of one machine, and places for jobs among them."""
+"""One machine's boards: which place is kept for a job that waits, and what can be had.
+
+Whose turn it is, is the scheduler's subject; how a place is found, search.py's; who has which boards, occupancy.py's.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

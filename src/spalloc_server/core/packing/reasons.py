@@ -1,7 +1,7 @@
-# Why a machine can never meet a request, in words for the user who made it.
-#
-# Whether it can is packer.py's; this is asked only when it cannot.
-"""Reasons for which a request is impossible."""
+"""Why a machine can never meet a request, in words for the user who made it.
+
+Whether it can is packer.py's; this is asked only when it cannot.
+"""
 
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.shapes import holds

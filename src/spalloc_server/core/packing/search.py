@@ -1,7 +1,7 @@
-# The search itself: every placement of every rectangle that would do, and the choice among them.
-#
-# Looks at spaces, changes none but for what they remember; who may have which space is packer.py's.
-"""Where a demand can be met in a space."""
+"""The search itself: every placement of every rectangle that would do, and the choice among them.
+
+Looks at spaces, changes none but for what they remember; who may have which space is packer.py's.
+"""
 
 from collections.abc import Iterable
 from enum import Enum

@@ -1,7 +1,7 @@
-# Which rectangles of triads are the right shape for a number of boards, from arithmetic alone.
-#
-# No machine's faults and no occupancy.
-"""Rectangles that have room for a number of triads and are square enough."""
+"""Which rectangles of triads are the right shape for a number of boards, from arithmetic alone.
+
+No machine's faults and no occupancy.
+"""
 
 from functools import lru_cache
 from itertools import pairwise

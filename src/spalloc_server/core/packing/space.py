@@ -1,7 +1,7 @@
-# The boards that are open to some job just now, and what follows for the rectangles of each size, worked out once.
-#
-# Arithmetic on what is open; why it is open, or to whom, is packer.py's.
-"""Open boards, and how many of them there are in every rectangle."""
+"""The boards that are open to some job just now, and what follows for the rectangles of each size, worked out once.
+
+Arithmetic on what is open; why it is open, or to whom, is packer.py's.
+"""
 
 from collections import deque
 

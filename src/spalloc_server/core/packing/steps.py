@@ -1,11 +1,12 @@
-# Work that is done in slices: how it says how much it has done, and how much of it is done at a time.
-#
-# No clock: the same events give the same slices, and so the same decisions, on every machine.
-"""Work in steps, which may stop after each and go on later.
+"""Work that is done in slices: how it says how much it has done, and how much of it is done at a time.
 
-A generator does the work. It yields how many steps it has done since it yielded last, and returns what came of it. A
-step is about what looking at one place, or at all places of one size, takes on a machine of 20 x 20 triads: some tens
-of microseconds.
+No clock: the same events give the same slices, and so the same decisions, on every machine.
+
+Work in steps, which may stop after each and go on later.
+
+A generator does the work. It yields how many steps it has done since it yielded last, and returns what came
+of it. A step is about what looking at one place, or at all places of one size, takes on a machine of 20 x 20
+triads: some tens of microseconds.
 
 Whoever writes such a generator must think of everything that may have happened whenever it yields.
 """

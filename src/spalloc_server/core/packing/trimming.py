@@ -1,7 +1,7 @@
-# How much of a rectangle a job gets, where it has more boards than the job asked for.
-#
-# Whether it may have the rectangle at all is search.py's.
-"""What a job gets of a rectangle."""
+"""How much of a rectangle a job gets, where it has more boards than the job asked for.
+
+Whether it may have the rectangle at all is search.py's.
+"""
 
 from collections.abc import Iterator
 

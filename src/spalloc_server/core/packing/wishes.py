@@ -1,7 +1,7 @@
-# What requests come to on one machine, and whether it could meet them were no board in use.
-#
-# Nothing here changes with occupancy: where a request can be met now is packer.py's.
-"""Requests as one machine sees them."""
+"""What requests come to on one machine, and whether it could meet them were no board in use.
+
+Nothing here changes with occupancy: where a request can be met now is packer.py's.
+"""
 
 from dataclasses import replace
 

@@ -1,8 +1,8 @@
-# Writing the listing of jobs ahead of time: a few of those that changed, whenever there is a moment.
-#
-# What is written stands in listing.py. A listing is right without this, too: it writes whatever is missing. What is
-# written of jobs that have ended is dropped only here.
-"""The listing, kept ready."""
+"""Writing the listing of jobs ahead of time: a few of those that changed, whenever there is a moment.
+
+What is written stands in listing.py. A listing is right without this, too: it writes whatever is missing.
+What is written of jobs that have ended is dropped only here.
+"""
 
 import asyncio
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
-# What a v1 command may be given: names, kinds and defaults, and the sentences for what doesn't fit.
-#
-# What commands do is commands.py's subject.
-"""Arguments of v1 commands."""
+"""What a v1 command may be given: names, kinds and defaults, and the sentences for what doesn't fit.
+
+What commands do is commands.py's subject.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,11 +1,11 @@
-# Reads requests and writes what is sent to clients: the wire format, by a faster hand.
-#
-# What a line means, and which lines can't be read, wire.py says; tests hold this file to it. No I/O. Rules:
-# - A line that msgspec refuses is read again by wire.py, which takes it after all or says what is wrong with it. So
-#   msgspec must refuse whatever it would take otherwise than wire.py: that is why unknown keys, whose values it would
-#   pass over without a look, are forbidden here, and why Python itself reads floats.
-# - What is written is ASCII. msgspec writes UTF-8, so what turns out not to be ASCII is written again by wire.py.
-"""The wire format, as the server reads and writes it."""
+"""Reads requests and writes what is sent to clients: the wire format, by a faster hand.
+
+What a line means, and which lines can't be read, wire.py says; tests hold this file to it. No I/O. Rules:
+- A line that msgspec refuses is read again by wire.py, which takes it after all or says what is wrong with it. So
+  msgspec must refuse whatever it would take otherwise than wire.py: that is why unknown keys, whose values it would
+  pass over without a look, are forbidden here, and why Python itself reads floats.
+- What is written is ASCII. msgspec writes UTF-8, so what turns out not to be ASCII is written again by wire.py.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,8 +1,10 @@
-# The v1 commands: what each is called and takes, which command or question it is to the site, and how it is answered.
-#
-# No bytes and no sockets: connections are connection.py's subject. Values returned here can be written as JSON. What
-# may be done, and by whom, is decided behind the engine's door.
-"""The commands of the v1 protocol."""
+"""The commands of the v1 protocol.
+
+The v1 commands: what each is called and takes, which command or question it is to the site, and how it is answered.
+
+No bytes and no sockets: connections are connection.py's subject. Values returned here can be written as JSON.
+What may be done, and by whom, is decided behind the engine's door.
+"""
 
 import sqlite3
 from collections import Counter

@@ -1,13 +1,13 @@
-# One client's connection: bytes in, replies and notifications out, in the order and at the time they may go.
-#
-# What commands do is commands.py's subject, who is told of what watchers.py's, whose turn it is turns.py's, and who may
-# connect and for how long server.py's. The rules here:
-# - Replies go out in the order of the requests. One whose command changed something waits until that is on disk.
-# - A connection does a few commands in its turn. A change waits while many of its group are on their way to the disk.
-# - A client that doesn't read is not waited for: its commands stay undone and are not even read, and when it goes on
-#   for too long, the server cuts it off.
-# - A long reply is put together only when nothing else is on its way to the client, and as fast as the client reads.
-"""A client's connection to the v1 front."""
+"""One client's connection: bytes in, replies and notifications out, in the order and at the time they may go.
+
+What commands do is commands.py's subject, who is told of what watchers.py's, whose turn it is turns.py's, and who may
+connect and for how long server.py's. The rules here:
+- Replies go out in the order of the requests. One whose command changed something waits until that is on disk.
+- A connection does a few commands in its turn. A change waits while many of its group are on their way to the disk.
+- A client that doesn't read is not waited for: its commands stay undone and are not even read, and when it goes on
+  for too long, the server cuts it off.
+- A long reply is put together only when nothing else is on its way to the client, and as fast as the client reads.
+"""
 
 import asyncio
 import logging

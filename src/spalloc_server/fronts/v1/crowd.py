@@ -1,10 +1,10 @@
-# Who is connected, by groups of addresses, and who must go when there is no room left.
-#
-# No I/O and no clock. When something runs out, the group that has most of it gives way:
-# - Connections: a newcomer is let in when its group has fewer than another. That one loses the connection that is used
-#   least. Whoever holds a job and reads what it is sent is not cut off for somebody else.
-# - Bytes that are kept for clients: the group for which most are kept loses the connection for which most are kept.
-"""Clients by groups of addresses."""
+"""Who is connected, by groups of addresses, and who must go when there is no room left.
+
+No I/O and no clock. When something runs out, the group that has most of it gives way:
+- Connections: a newcomer is let in when its group has fewer than another. That one loses the connection that is used
+  least. Whoever holds a job and reads what it is sent is not cut off for somebody else.
+- Bytes that are kept for clients: the group for which most are kept loses the connection for which most are kept.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-# Bytes that a client sent and that have not been looked at: cut into lines only when the next one is wanted.
-#
-# Cutting everything at once would let a client turn each two bytes it sends into an object of forty.
-"""Requests that wait their turn."""
+"""Bytes that a client sent and that have not been looked at: cut into lines only when the next one is wanted.
+
+Cutting everything at once would let a client turn each two bytes it sends into an object of forty.
+"""
 
 from spalloc_client.wire import WireError
 

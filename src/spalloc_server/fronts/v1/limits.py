@@ -1,7 +1,7 @@
-# How much clients may take of the server: numbers only, filled from the configuration.
-#
-# What happens to those who go beyond is connection.py's and server.py's subject.
-"""Limits on clients of the v1 front."""
+"""How much clients may take of the server: numbers only, filled from the configuration.
+
+What happens to those who go beyond is connection.py's and server.py's subject.
+"""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-# The reply to `list_jobs`, put together from parts that are kept as bytes until their job changes.
-#
-# What a listing says of a job stands here; which jobs there are, in the core.
-"""The listing of all jobs."""
+"""The reply to `list_jobs`, put together from parts that are kept as bytes until their job changes.
+
+What a listing says of a job stands here; which jobs there are, in the core.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress

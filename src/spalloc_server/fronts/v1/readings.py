@@ -1,9 +1,9 @@
-# Whose question about the history is answered next: one is read at a time, however many wait.
-#
-# Reading takes long beside all else that clients ask for, and can't be cut into slices. So who waits for it takes turns
-# by itself, by the rules of turns.py: first by the group of addresses, then by the owner. A look at one job takes a
-# hundredth of a listing, and goes first, unless many have.
-"""Turns of those who ask about the history."""
+"""Whose question about the history is answered next: one is read at a time, however many wait.
+
+Reading takes long beside all else that clients ask for, and can't be cut into slices. So who waits for it
+takes turns by itself, by the rules of turns.py: first by the group of addresses, then by the owner. A look at
+one job takes a hundredth of a listing, and goes first, unless many have.
+"""
 
 import asyncio
 from collections import OrderedDict

@@ -1,7 +1,7 @@
-# The listening end of the v1 front: where clients connect, who may, and for how long they may do nothing.
-#
-# What one client asks and gets is connection.py's subject.
-"""The v1 front's server."""
+"""The listening end of the v1 front: where clients connect, who may, and for how long they may do nothing.
+
+What one client asks and gets is connection.py's subject.
+"""
 
 import asyncio
 import logging

@@ -1,13 +1,13 @@
-# Whose turn it is: first by the group of addresses, then by the owner, then in the order in which they came.
-#
-# What is done in a turn is connection.py's subject. The rules here:
-# - Groups of addresses take turns, however many connections each has; so do the owners within one, as far as clients
-#   have said for whom they create jobs. Owners are free to invent, so they come second.
-# - While nobody waits, clients are served as soon as they are heard: taking turns costs a little.
-# - Between turns the event loop looks at its sockets, so that those who have just come take part.
-# - A group may have so many changes on their way to the disk; its next ones wait until some have arrived. So one
-#   group's changes can't make a commit, which all wait for, much longer.
-"""Turns of clients."""
+"""Whose turn it is: first by the group of addresses, then by the owner, then in the order in which they came.
+
+What is done in a turn is connection.py's subject. The rules here:
+- Groups of addresses take turns, however many connections each has; so do the owners within one, as far as clients
+  have said for whom they create jobs. Owners are free to invent, so they come second.
+- While nobody waits, clients are served as soon as they are heard: taking turns costs a little.
+- Between turns the event loop looks at its sockets, so that those who have just come take part.
+- A group may have so many changes on their way to the disk; its next ones wait until some have arrived. So one
+  group's changes can't make a commit, which all wait for, much longer.
+"""
 
 import asyncio
 from collections import OrderedDict, deque

@@ -1,9 +1,9 @@
-# Who wants to be told of which changes, and telling them.
-#
-# A change that a thousand clients watch is put into bytes once. Those who watch single jobs are told at once: they
-# wait for something. Those who watch everything are told so seldom that telling takes a small part of the time,
-# however many they are; changes that come meanwhile are told together.
-"""Notifications of the v1 front."""
+"""Who wants to be told of which changes, and telling them.
+
+A change that a thousand clients watch is put into bytes once. Those who watch single jobs are told at once:
+they wait for something. Those who watch everything are told so seldom that telling takes a small part of the
+time, however many they are; changes that come meanwhile are told together.
+"""
 
 import asyncio
 from collections import defaultdict

@@ -1,7 +1,7 @@
-# What an administrator's command does to speak to the running server: ask, show the answer, end with its status.
-#
-# What is asked for is the commands' subject, in scripts/.
-"""The client's end of the control socket."""
+"""What an administrator's command does to speak to the running server: ask, show the answer, end with its status.
+
+What is asked for is the commands' subject, in scripts/.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

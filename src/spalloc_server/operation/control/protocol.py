@@ -1,9 +1,9 @@
-# What travels over the control socket: one line of JSON to the server, and lines of JSON back.
-#
-# The request names a version, a command and its arguments. Each line of the answer has a `text` to be shown; the last
-# one, and no other, has the `status` that the administrator's command ends with. What else a line has is for programs.
-# Whoever shows the texts and heeds the status can ask for commands that they don't know yet.
-"""The protocol of the control socket."""
+"""What travels over the control socket: one line of JSON to the server, and lines of JSON back.
+
+The request names a version, a command and its arguments. Each line of the answer has a `text` to be shown;
+the last one, and no other, has the `status` that the administrator's command ends with. What else a line has
+is for programs. Whoever shows the texts and heeds the status can ask for commands that they don't know yet.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

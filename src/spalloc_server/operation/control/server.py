@@ -1,7 +1,7 @@
-# Answers to an administrator: takes a request, has it done, and sends the answer.
-#
-# What commands there are and what they do is given from outside; bounds of time and bytes are protocol.py's.
-"""The server's end of the control socket."""
+"""Answers to an administrator: takes a request, has it done, and sends the answer.
+
+What commands there are and what they do is given from outside; bounds of time and bytes are protocol.py's.
+"""
 
 import asyncio
 import contextlib

@@ -1,7 +1,7 @@
-# The control socket in the file system: where nobody but the server's user and root gets at it.
-#
-# Who connects is asked of the system as well, since a folder may be shared in ways that modes don't tell.
-"""Local sockets that only the server's user and root can open."""
+"""The control socket in the file system: where nobody but the server's user and root gets at it.
+
+Who connects is asked of the system as well, since a folder may be shared in ways that modes don't tell.
+"""
 
 import contextlib
 import os

@@ -1,6 +1,7 @@
-# A second implementation of what a place must be, as plain as can be: sets of boards, one link at a time.
-#
-# Shares nothing with the server's packing but the values; slow, and meant to be read.
+"""A second implementation of what a place must be, as plain as can be: sets of boards, one link at a time.
+
+Shares nothing with the server's packing but the values; slow, and meant to be read.
+"""
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet

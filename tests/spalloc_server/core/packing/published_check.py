@@ -1,6 +1,7 @@
-# Runs inside an environment that has spalloc-server 1!7.0.0: asks its own check about regions that others chose.
-#
-# Cases come as JSON lines on standard input; the answer to each goes out as a JSON line.
+"""Runs inside an environment that has spalloc-server 1!7.0.0: asks its own check about regions that others chose.
+
+Cases come as JSON lines on standard input; the answer to each goes out as a JSON line.
+"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-# Which boards live links connect: held against a walk from board to board, one link at a time.
+"""Which boards live links connect: held against a walk from board to board, one link at a time."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-# What a job is given on one machine: all that it asked for, and a place whenever there is one.
+"""What a job is given on one machine: all that it asked for, and a place whenever there is one."""
 
 from dataclasses import replace
 

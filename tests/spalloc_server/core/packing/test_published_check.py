@@ -1,4 +1,4 @@
-# What we allocate, in the eyes of others: the published server's check of a region, and spinn_machine's coordinates.
+"""What we allocate, checked by others: the published server's check of a region, and spinn_machine's coordinates."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-# What a space tells of its rectangles, and what it remembers of them while boards come and go.
+"""What a space tells of its rectangles, and what it remembers of them while boards come and go."""
 
 import gc
 from weakref import ref

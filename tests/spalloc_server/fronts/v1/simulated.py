@@ -1,7 +1,7 @@
-# A front in simulated time: what it does when, and in which order, whatever else the computer does meanwhile.
-#
-# The network is the simulation's. Real sockets are test_front.py's subject.
-"""A simulated front, and clients that show all they get."""
+"""A front in simulated time: what it does when, and in which order, whatever else the computer does meanwhile.
+
+The network is the simulation's. Real sockets are test_front.py's subject.
+"""
 
 import asyncio
 import json

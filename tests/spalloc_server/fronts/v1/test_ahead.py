@@ -1,4 +1,4 @@
-# The listing of jobs is written before anybody asks for it, and forgets the jobs that have ended.
+"""The listing of jobs is written before anybody asks for it, and forgets the jobs that have ended."""
 
 import asyncio
 

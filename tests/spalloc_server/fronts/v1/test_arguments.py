@@ -1,4 +1,4 @@
-# Arguments that no command takes: whatever they are, there is a sentence for it.
+"""Arguments that no command takes: whatever they are, there is a sentence for it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-# How long clients may take, in simulated time: no clock is set back by doing a little.
+"""How long clients may take, in simulated time: no clock is set back by doing a little."""
 
 from itertools import cycle
 

@@ -1,4 +1,4 @@
-# The server's codec is wire.py by a faster hand: what it takes, refuses, says of it and writes is the same.
+"""The server's codec is wire.py by a faster hand: what it takes, refuses, says of it and writes is the same."""
 
 import json
 from collections.abc import Callable

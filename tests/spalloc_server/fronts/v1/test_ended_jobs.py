@@ -1,4 +1,4 @@
-# The history of ended jobs, as clients can ask for it, and who may end a job or switch its boards.
+"""The history of ended jobs, as clients can ask for it, and who may end a job or switch its boards."""
 
 import asyncio
 import json

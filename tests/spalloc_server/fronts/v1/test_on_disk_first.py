@@ -1,4 +1,4 @@
-# What a client is told is done is on disk, whoever did it; in simulated time, with a disk that takes a while.
+"""What a client is told is done is on disk, whoever did it; in simulated time, with a disk that takes a while."""
 
 from tests.spalloc_server.fronts.v1.simulated import simulated_front
 

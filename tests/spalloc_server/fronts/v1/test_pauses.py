@@ -1,4 +1,4 @@
-# Nobody pays for time that the server lost: paused, with a stalled disk, or busy with what was asked before.
+"""Nobody pays for time that the server lost: paused, with a stalled disk, or busy with what was asked before."""
 
 from collections.abc import Callable
 

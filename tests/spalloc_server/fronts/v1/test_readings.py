@@ -1,4 +1,4 @@
-# Questions about the history take turns: nobody waits longer since somebody else asks much of it.
+"""Questions about the history take turns: nobody waits longer since somebody else asks much of it."""
 
 import asyncio
 import threading

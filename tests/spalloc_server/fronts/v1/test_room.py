@@ -1,4 +1,4 @@
-# Connections and bytes: what there is of them is shared, and a flood takes nothing from others.
+"""Connections and bytes: what there is of them is shared, and a flood takes nothing from others."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-# Whose turn it is: nobody waits longer since somebody else has many connections, or many commands on their way.
+"""Whose turn it is: nobody waits longer since somebody else has many connections, or many commands on their way."""
 
 import asyncio
 from collections import Counter

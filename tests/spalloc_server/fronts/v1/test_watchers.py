@@ -1,4 +1,4 @@
-# What is kept for clients that watch: no more than can still be told.
+"""What is kept for clients that watch: no more than can still be told."""
 
 import asyncio
 from itertools import pairwise

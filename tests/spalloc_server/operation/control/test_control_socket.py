@@ -1,4 +1,4 @@
-# The control socket: what is said over it, and what a client may not do to the server.
+"""The control socket: what is said over it, and what a client may not do to the server."""
 
 import asyncio
 import json
