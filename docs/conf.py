@@ -10,7 +10,7 @@ copyright = "2026, the spalloc developers"
 version = release = _installed_version("spalloc")
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "lives"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "drawing_of_a_machine", "lives"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
