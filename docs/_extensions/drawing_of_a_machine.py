@@ -8,10 +8,10 @@ from math import cos, pi, sin
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from spinnaker.chips import ETHERNET_CHIP
 from spinnaker.geometry import (
     BOARD_CHIPS,
     BOARDS_PER_TRIAD,
+    ETHERNET_CHIP,
     Board,
     Chip,
     Link,
@@ -142,7 +142,7 @@ def drawing():
     parts += _label((600, 215), "job", _centre(Board(2, 0, 1)), "start")
     left, _ = _CABINET
     parts += _label((left, 40), "cabinet of 5 frames", anchor="start")
-    parts += _label((left, 318), "frame: 24 slots, one BMP", anchor="start")
+    parts += _label((left, 318), "frame: 24 places, one BMP", anchor="start")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         'aria-label="A machine of 3 by 2 triads: chips in boards, boards in a triad, and the boards in a frame of a '

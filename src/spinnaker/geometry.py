@@ -1,9 +1,10 @@
-"""Where boards and chips are on a machine of triads, and which board each link leads to.
+"""Where boards and chips are on a machine of triads, and where the links of each lead.
 
-Pure facts of the SpiNN-5 board; no machine's configuration, no cabinets (places.py), no drawing.
+Facts of the SpiNN-5 board only: no machine's configuration, no cabinets (places.py), no drawing.
 """
 
 from enum import IntEnum
+from functools import cache
 from typing import NamedTuple, Self
 
 BOARDS_PER_TRIAD = 3
@@ -123,6 +124,13 @@ BOARD_CHIPS: tuple[Chip, ...] = tuple(
 """The 48 chips of a board, relative to its bottom-left one, row by row from the bottom."""
 
 
+LINK_VECTORS: tuple[Chip, ...] = (Chip(1, 0), Chip(1, 1), Chip(0, 1), Chip(-1, 0), Chip(-1, -1), Chip(0, -1))
+"""For each link, the change of a chip's x and y."""
+
+ETHERNET_CHIP = Chip(0, 0)
+"""The chip of a board that its Ethernet socket is wired to."""
+
+
 class _Owner(NamedTuple):
     """Which board, relative to the triad that a chip's square belongs to, the chip is on."""
 
@@ -203,3 +211,29 @@ def board_of_chip(size: Size, chip: Chip) -> tuple[Board, Chip]:
 def hexagon(board: Board) -> Hexagon:
     """Return where a board is drawn; its neighbours by link are at (+1, -1), (+1, +1), (0, +2) and opposite."""
     return Hexagon(2 * board.x - board.y + (1 if board.z == 1 else 0), 3 * board.y + board.z)
+
+
+class Hop(NamedTuple):
+    """Where a chip's link leads."""
+
+    cable: Link | None
+    """The board's link that it crosses, or None when it stays on the board."""
+    chip: Chip
+    """The chip it leads to, relative to that chip's own board."""
+
+
+@cache
+def chip_links() -> dict[Chip, tuple[Hop, ...]]:
+    """Return, for each chip of a board, where its six links lead; the same for every board of every machine."""
+    # On a machine of 4 x 4 triads a board's six neighbours are six boards, so each cable has one meaning; boards are
+    # all of one shape, so one board says it for all.
+    size, board = Size(4, 4), Board(1, 1, 0)
+    corner = first_chip(size, board)
+    cables = {neighbour(size, board, link): link for link in Link}
+
+    def hop(chip: Chip, vector: Chip) -> Hop:
+        place = Chip(corner.x + chip.x + vector.x, corner.y + chip.y + vector.y)
+        other, local = board_of_chip(size, place)
+        return Hop(None if other == board else cables[other], local)
+
+    return {chip: tuple(hop(chip, vector) for vector in LINK_VECTORS) for chip in BOARD_CHIPS}

@@ -1,6 +1,6 @@
-"""SpiNNaker commands inside SDP: requests, replies, result codes and the version that every processor reports.
+"""SpiNNaker commands inside SDP: requests, replies, result codes, and what SCAMP and BMPs have in common.
 
-The framing that SCAMP and BMPs share; what each command's arguments mean is in scamp.py and bmp.py.
+What the arguments of most commands mean is in scamp.py and bmp.py.
 """
 
 from enum import IntEnum
@@ -188,3 +188,26 @@ class SoftwareVersion(NamedTuple):
         if not 2 <= len(parts) <= 3 or not all(part.isdecimal() for part in parts):
             raise PacketError(f"{text!r} is no version number; MAJOR.MINOR.PATCH is")
         return cls(place, buffer_bytes, build, name, SoftwareNumber(*map(int, parts)))
+
+
+_LED_BITS = 2
+
+
+def switched_leds(leds: int, actions: int, count: int) -> int:
+    """Return LEDs after a command.
+
+    Args:
+        leds: Which are lit, one bit each.
+        actions: Two bits for each LED, the first one's lowest: 0 leaves it, 1 toggles it, 2 turns it off, 3 on.
+        count: How many LEDs there are; actions for others are ignored.
+    """
+    for led in range(count):
+        bit = 1 << led
+        match actions >> _LED_BITS * led & 3:
+            case 1:
+                leds ^= bit
+            case 2:
+                leds &= ~bit
+            case 3:
+                leds |= bit
+    return leds

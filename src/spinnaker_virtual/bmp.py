@@ -14,12 +14,19 @@ from struct import Struct
 from spinnaker.bmp import BMP_NAME, FIRST_MAJOR_WITH_FPGAS, Adc, BmpCommand, Information, Serial
 from spinnaker.fpga import FPGAS_PER_BOARD, FpgaRegister
 from spinnaker.places import BOARDS_PER_FRAME, Frame, Place
-from spinnaker.scp import REQUEST_BYTES, Result, ScpReply, ScpRequest, SoftwareNumber, SoftwareVersion
+from spinnaker.scp import (
+    REQUEST_BYTES,
+    Result,
+    ScpReply,
+    ScpRequest,
+    SoftwareNumber,
+    SoftwareVersion,
+    switched_leds,
+)
 from spinnaker.sdp import MAX_DATA_BYTES, PacketError
 from spinnaker_virtual.agenda import Agenda
 from spinnaker_virtual.board import VirtualBoard
 from spinnaker_virtual.faults import FaultSource
-from spinnaker_virtual.leds import switched
 from spinnaker_virtual.machine import Timings
 from spinnaker_virtual.network import FrameSockets, Socket
 
@@ -195,7 +202,7 @@ class Bmp:
     def _set_leds(self, request: ScpRequest, _: VirtualBoard) -> ScpReply:
         for number, board in self._boards.items():
             if request.argument_2 >> number & 1:
-                board.leds = switched(board.leds, request.argument_1, _LEDS)
+                board.leds = switched_leds(board.leds, request.argument_1, _LEDS)
         return request.reply()
 
     def _inform(self, request: ScpRequest, board: VirtualBoard) -> ScpReply:

@@ -1,22 +1,21 @@
-"""One board: its power, its FPGAs, and what its chips run.
+"""One board: its power, its FPGAs and the boot ROM of its Ethernet-connected chip.
 
-What is dead on it is described in defects.py. No packets: BMP commands are read in bmp.py, boot packets in
-boot_rom.py, SCAMP's in scamp/.
+A board knows whether its chips run anything, not what: software that has booted is in scamp/. Commands to the
+board's BMP are decoded in bmp.py.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
+from spinnaker.boot import BLOCK_BYTES, MAX_BLOCKS, BootImage, BootOperation, BootPacket
 from spinnaker.fpga import FPGAS_PER_BOARD, IDENTITY_REGISTER, FpgaRegister, stop_register
 from spinnaker.geometry import Board, Link
 from spinnaker.places import Place
-from spinnaker_virtual.defects import ALL_CHIPS, NO_DEFECTS, Defects
-
-if TYPE_CHECKING:
-    from spinnaker_virtual.scamp.machine import BootedMachine
+from spinnaker.sdp import PacketError
+from spinnaker_virtual.machine import ALL_CHIPS, NO_DEFECTS, Defects
 
 _UNPOWERED = 0xFFFF_FFFF  # what a register reads as when nothing drives the wires
 _STOP_BIT = 1
+_RUN = 1
 _STOP = tuple(stop_register(link) for link in Link)
 
 
@@ -35,8 +34,6 @@ class VirtualBoard:
         """Which of the BMP's eight LEDs are lit, one bit each."""
         self.cables: list[VirtualBoard | None] = [None] * len(Link)
         """For each link, the board at the other end; None where the cable or the board is dead."""
-        self.machine: BootedMachine | None = None
-        """What runs on the chips; None before boot."""
         self.boot_from = 0.0
         """When the board takes, or took, a boot image at the earliest."""
         self.stuck = False
@@ -47,6 +44,7 @@ class VirtualBoard:
         self._loaded = [False] * FPGAS_PER_BOARD
         self._registers: dict[FpgaRegister, int] = {}
         self._flow = 0
+        self._on_change: Callable[[], None] | None = None
 
     @property
     def on(self) -> bool:
@@ -77,15 +75,29 @@ class VirtualBoard:
         self._reset()
         self._changed()
 
+    @property
+    def booted(self) -> bool:
+        """Whether the chips run software that has booted."""
+        return self._on_change is not None
+
+    def boot(self, on_change: Callable[[], None]) -> None:
+        """Run booted software on the chips until the board is powered again or crashes.
+
+        Args:
+            on_change: Is called when the board's power or the links that it lets traffic through change, for the
+                last time when the software has stopped and `booted` is false.
+        """
+        self._on_change = on_change
+
     def crash(self) -> None:
         """Stop all chips until the board is powered again; BMP and FPGAs go on."""
         if self._on:
             self.stuck = True
-            self._forget_machine()
+            self._stop_chips()
 
     def awaits_boot(self, now: float) -> bool:
         """Return whether the chips would take a boot image at `now`."""
-        return self._on and self.machine is None and not self.stuck and now >= self.boot_from
+        return self._on and not self.booted and not self.stuck and now >= self.boot_from
 
     def read_fpga(self, register: FpgaRegister) -> int:
         """Return a register's value, 32 bits; all ones when the FPGA doesn't run."""
@@ -118,12 +130,12 @@ class VirtualBoard:
         self.stuck = False
         self._loaded = [False] * FPGAS_PER_BOARD
         self._registers.clear()
-        self._forget_machine()
+        self._stop_chips()
 
-    def _forget_machine(self) -> None:
-        if self.machine is not None:
-            self.machine.check_links()
-            self.machine = None
+    def _stop_chips(self) -> None:
+        on_change, self._on_change = self._on_change, None
+        if on_change is not None:
+            on_change()
 
     def _changed(self) -> None:
         flow = 0
@@ -132,6 +144,41 @@ class VirtualBoard:
             if self._loaded[register.fpga] and not self._registers.get(register, 0) & _STOP_BIT:
                 flow |= 1 << link
         self._flow = flow
-        for board in (self, *self.cables):
-            if board is not None and board.machine is not None:
-                board.machine.check_links()
+        if self._on_change is not None:
+            self._on_change()
+
+
+class BootRom:
+    """A boot image on its way in.
+
+    As on the hardware, blocks may come in any order and more than once, a new beginning drops what came before, and an
+    end before the image is whole is ignored: the ROM goes on waiting for the rest.
+    """
+
+    def __init__(self) -> None:
+        self._expected = 0
+        self._blocks: dict[int, bytes] = {}
+
+    def receive(self, datagram: bytes) -> BootImage | None:
+        """Take a boot packet; return the image when this packet says that it is whole and to be run."""
+        try:
+            packet = BootPacket.decode(datagram)
+        except PacketError:
+            return None
+        if packet.operation == BootOperation.BEGIN:
+            self._expected = packet.operand_3 + 1 if packet.operand_3 < MAX_BLOCKS else 0
+            self._blocks = {}
+        elif packet.operation == BootOperation.BLOCK:
+            number = packet.operand_1 & 0xFF
+            if number < self._expected and len(packet.data) <= BLOCK_BYTES:
+                self._blocks.setdefault(number, packet.data)
+        elif packet.operation == BootOperation.END and packet.operand_1 == _RUN:
+            return self._finish()
+        return None
+
+    def _finish(self) -> BootImage | None:
+        if not self._expected or len(self._blocks) != self._expected:
+            return None
+        blocks = [self._blocks[number] for number in range(self._expected)]
+        self._expected, self._blocks = 0, {}
+        return BootImage.from_blocks(blocks)

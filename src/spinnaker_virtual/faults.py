@@ -4,7 +4,6 @@ Decides only; what a lost datagram or a board without power means is carried out
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from random import Random
 from typing import NamedTuple, Self
@@ -179,43 +178,3 @@ class FaultSource:
         if twice < faults.duplicated:
             delays.append(delays[0] + again * faults.late_by)
         return Delivery(tuple(delays), overtaken < faults.reordered)
-
-
-class Way:
-    """The datagrams that go one way through one socket, with what goes wrong among them."""
-
-    def __init__(
-        self, name: str, source: FaultSource, later: Callable[[float, Callable[[float], None]], None]
-    ) -> None:
-        """Begin a way.
-
-        Args:
-            name: Tells it from other ways; with the seed it settles what goes wrong.
-            source: Draws the faults.
-            later: Runs an action at a time, as `Agenda.at` does.
-        """
-        self._name = name
-        self._source = source
-        self._later = later
-        self._overtaken: list[Callable[[float], None]] = []
-
-    def pass_on(self, deliver: Callable[[float], None], now: float) -> None:
-        """Have a datagram delivered at `now`, later, twice or never."""
-        fate = self._source.deliver(self._name)
-        waiting, self._overtaken = self._overtaken, []
-        if fate.overtaken and fate.delays:
-            self._overtaken.append(deliver)
-            self._later(now + self._source.faults.late_by, self._release)
-        else:
-            for delay in fate.delays:
-                if delay:
-                    self._later(now + delay, deliver)
-                else:
-                    deliver(now)
-        for earlier in waiting:
-            earlier(now)
-
-    def _release(self, now: float) -> None:
-        waiting, self._overtaken = self._overtaken, []
-        for deliver in waiting:
-            deliver(now)

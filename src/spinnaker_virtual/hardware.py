@@ -9,17 +9,16 @@ from spinnaker.boot import BootImage
 from spinnaker.geometry import Board, BoardLink, Link, far_end
 from spinnaker.places import Frame
 from spinnaker.scp import ScpReply
-from spinnaker_virtual.agenda import Agenda
+from spinnaker_virtual.agenda import Agenda, Way
 from spinnaker_virtual.bmp import Bmp
-from spinnaker_virtual.board import VirtualBoard
-from spinnaker_virtual.boot_rom import BootRom
-from spinnaker_virtual.defects import NO_DEFECTS
-from spinnaker_virtual.faults import FaultSource, Way
-from spinnaker_virtual.machine import VirtualMachine
+from spinnaker_virtual.board import BootRom, VirtualBoard
+from spinnaker_virtual.faults import FaultSource
+from spinnaker_virtual.machine import NO_DEFECTS, VirtualMachine
 from spinnaker_virtual.network import Address, FrameSockets, Network, Socket
 from spinnaker_virtual.region import Region
-from spinnaker_virtual.scamp.machine import BootedMachine, Crossed, ImageError
+from spinnaker_virtual.scamp.machine import BootedMachine, Crossed, Running
 from spinnaker_virtual.scamp.monitor import answer
+from spinnaker_virtual.scamp.shared import ImageError
 
 Transmit = Callable[[Socket, Address, bytes], None]
 """Sends a datagram from the first socket, one of the machine's, to the second."""
@@ -54,6 +53,7 @@ class Hardware:
         self.machine = machine
         self.agenda = Agenda()
         self.faults = FaultSource(machine.faults, machine.seed)
+        self._running: Running = {}
         self._transmit = transmit
         self._crossed = crossed
         self._not_started = not_started
@@ -137,7 +137,8 @@ class Hardware:
         local = network.boards[board.board].sdp
 
         def receive(datagram: bytes, sender: Address, now: float) -> None:
-            reply = answer(board, datagram, sender, now)
+            machine = self._running.get(board)
+            reply = answer(machine, board, datagram, sender, now) if machine is not None else None
             if reply is not None:
                 self._transmit(local, sender, reply)
 
@@ -163,7 +164,7 @@ class Hardware:
             for end in region.crossed:
                 self._crossed(end)
         try:
-            BootedMachine(region, image, now, now + self.machine.timings.boot, self._crossed)
+            BootedMachine(region, image, now, now + self.machine.timings.boot, self._running, self._crossed)
         except ImageError as error:
             for reached in region.boards:
                 reached.crash()
@@ -177,6 +178,14 @@ class Hardware:
             KeyError: The machine has no such board, or it is dead.
         """
         return self._boards[board]
+
+    def booted(self, board: Board) -> BootedMachine | None:
+        """Return the machine that a live board is part of since it was booted; None if it is not booted.
+
+        Raises:
+            KeyError: The machine has no such board, or it is dead.
+        """
+        return self._running.get(self._boards[board])
 
     def link_works(self, end: BoardLink) -> bool:
         """Return whether packets can cross a link: it is not dead, and both ends let them through."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from spinnaker.geometry import (
+    BOARD_CHIPS,
     CORES_PER_CHIP,
     Board,
     BoardLink,
@@ -20,13 +21,19 @@ from spinnaker.geometry import (
 )
 from spinnaker.places import BOARDS_PER_FRAME, FRAMES_PER_CABINET, Frame, Place, sequential_places
 from spinnaker.scp import SoftwareNumber
-from spinnaker_virtual.defects import LOCAL, Defects
 from spinnaker_virtual.faults import Faults
 
 CURRENT_BMP = SoftwareNumber(2, 1, 1)
 
 MOST_BOARDS = BOARDS_PER_FRAME * 254 * 256
 """The boards whose frames, with 256 addresses each, find room in 127.0.0.0/8 beside what other programs use of it."""
+
+
+LOCAL = {chip: number for number, chip in enumerate(BOARD_CHIPS)}
+"""The number of a chip on its board, 0 to 47, in the order of `BOARD_CHIPS`; 0 is the Ethernet-connected one."""
+
+ALL_CHIPS = (1 << len(BOARD_CHIPS)) - 1
+"""The chips of a board, one bit each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,20 @@ class DeadChipLink(NamedTuple):
     chip: Chip
     """Relative to the board's bottom-left chip."""
     link: Link
+
+
+@dataclass(frozen=True, slots=True)
+class Defects:
+    """What is dead on a board, besides cables; by chip number."""
+
+    chips: frozenset[int] = frozenset()
+    cores: Mapping[int, int] = field(default_factory=dict)
+    """For each chip that has any, the physical numbers of its dead cores, one bit each."""
+    links: frozenset[tuple[int, Link]] = frozenset()
+    """Links of chips, one end or both."""
+
+
+NO_DEFECTS = Defects()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,10 @@ and does is in scamp/chip.py.
 from array import array
 from typing import NamedTuple
 
-from spinnaker.chips import HOPS, LINK_VECTORS
-from spinnaker.geometry import BOARD_CHIPS, BoardLink, Link, Size, chip_size
+from spinnaker.geometry import BOARD_CHIPS, LINK_VECTORS, BoardLink, Link, Size, chip_links, chip_size
 from spinnaker.memory_map import P2P_HERE
 from spinnaker_virtual.board import VirtualBoard
-from spinnaker_virtual.defects import LOCAL
+from spinnaker_virtual.machine import LOCAL
 
 _CHIPS = len(BOARD_CHIPS)
 _NOT_BOARD = -1
@@ -23,7 +22,7 @@ _SAME_BOARD = -1
 _HOPS: tuple[tuple[tuple[int, int, int], ...], ...] = tuple(
     tuple(
         (link, _SAME_BOARD if hop.cable is None else hop.cable, LOCAL[hop.chip])
-        for link, hop in enumerate(HOPS[chip])
+        for link, hop in enumerate(chip_links()[chip])
     )
     for chip in BOARD_CHIPS
 )

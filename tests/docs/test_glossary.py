@@ -1,4 +1,4 @@
-"""That the glossary has the words that the server's states are called by, and that its drawing is true to the hardware."""
+"""That the glossary names every state that users see, and that its drawing is true to the hardware."""
 
 import importlib.util
 import re
@@ -21,7 +21,8 @@ def _entries() -> list[tuple[str, str]]:
 def _drawing() -> str:
     path = DOCS / "_extensions" / "drawing_of_a_machine.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return str(module.drawing())

@@ -198,10 +198,8 @@ def test_only_boards_that_wait_for_an_image_join_a_machine() -> None:
     bench.boot()
     bench.power(boards=second)
     bench.boot(Board(1, 0, 0))
-    assert [bench.hardware.board(board).machine for board in sorted(first)] == [
-        bench.hardware.board(ROOT).machine
-    ] * 3
-    assert bench.hardware.board(Board(1, 0, 0)).machine is not bench.hardware.board(ROOT).machine
+    assert [bench.hardware.booted(board) for board in sorted(first)] == [bench.hardware.booted(ROOT)] * 3
+    assert bench.hardware.booted(Board(1, 0, 0)) is not bench.hardware.booted(ROOT)
     assert bench.information().states[:2] == (CoreState.RUNNING, CoreState.IDLE)
 
 

@@ -102,7 +102,7 @@ def test_a_board_that_dies_is_silent_and_lives_again_after_a_power_on(watched: b
 
 def test_what_goes_from_neighbour_to_neighbour_stops_where_boards_are_cut_apart() -> None:
     bench = booted(2, 2)
-    machine = bench.hardware.board(ROOT).machine
+    machine = bench.hardware.booted(ROOT)
     assert machine is not None
 
     def switch_leds() -> None:
@@ -152,7 +152,7 @@ def test_two_jobs_side_by_side_never_meet() -> None:
             bench.stop(board, [link for link in Link if neighbour(SIZE, board, link) not in job])
     for job in jobs:
         bench.boot(min(job))
-    machines = [{bench.hardware.board(board).machine for board in job} for job in jobs]
+    machines = [{bench.hardware.booted(board) for board in job} for job in jobs]
     assert [len(found) for found in machines] == [1] * 4
     assert len(set().union(*machines)) == 4
     for number, job in enumerate(jobs):

@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spinnaker.chips import LINK_VECTORS
-from spinnaker.geometry import BOARD_CHIPS, Board, BoardLink, Chip, Link, Size, boards_of, neighbour
+from spinnaker.geometry import (
+    BOARD_CHIPS,
+    LINK_VECTORS,
+    Board,
+    BoardLink,
+    Chip,
+    Link,
+    Size,
+    boards_of,
+    neighbour,
+)
 from spinnaker.memory_map import P2P_HERE
 from spinnaker_virtual import DeadChipLink, Timings, VirtualMachine
 from spinnaker_virtual.region import Region
@@ -17,7 +26,7 @@ CHIPS = st.sampled_from(BOARD_CHIPS)
 
 
 def region_of(bench: Bench, root: Board = ROOT) -> Region:
-    machine = bench.hardware.board(root).machine
+    machine = bench.hardware.booted(root)
     assert machine is not None
     return machine.region
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spinnaker.chips import LINK_VECTORS
-from spinnaker.geometry import Board, Chip, Link
+from spinnaker.geometry import LINK_VECTORS, Board, Chip, Link
 from spinnaker.memory_map import (
     CORE_BLOCK_BYTES,
     CORE_BLOCKS,
@@ -584,7 +583,7 @@ def test_stop_reaches_the_whole_machine_by_nearest_neighbour_packets() -> None:
 
 
 def test_leds_are_switched_as_far_as_the_image_defines_any(bench: Bench) -> None:
-    chip = bench.hardware.board(ROOT).machine
+    chip = bench.hardware.booted(ROOT)
     assert chip is not None
     assert bench.command(ScampCommand.LED, 0b1111).ok
     assert chip.chip(0).leds == 0b1
@@ -595,7 +594,7 @@ def test_leds_are_switched_as_far_as_the_image_defines_any(bench: Bench) -> None
 def test_a_signal_to_the_leds_reaches_the_whole_machine() -> None:
     bench = booted()
     assert bench.command(ScampCommand.NEAREST_NEIGHBOUR, 0, 1 << 28 | 0b11).ok
-    machine = bench.hardware.board(ROOT).machine
+    machine = bench.hardware.booted(ROOT)
     assert machine is not None
     assert [chip.leds for chip in map(machine.chip, range(144))] == [1] * 144
 

@@ -4,9 +4,8 @@ Memory and state; what commands do with them is in monitor.py and the modules be
 """
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
-from spinnaker.geometry import CORES_PER_CHIP
+from spinnaker.geometry import BOARD_CHIPS, CORES_PER_CHIP
 from spinnaker.memory_map import (
     CHIP_ID,
     CORE_APPLICATION,
@@ -14,13 +13,10 @@ from spinnaker.memory_map import (
     CORE_BLOCKS,
     CORE_LOADED_AT,
     CORE_NAME,
-    CORE_PHYSICAL,
-    CORE_SOFTWARE,
     CORE_STATE,
     DATA_MEMORY,
     DATA_MEMORY_BYTES,
     INSTRUCTION_MEMORY_BYTES,
-    P2P_NOWHERE,
     ROM_BYTES,
     ROUTER_BYTES,
     SDRAM_BYTES,
@@ -38,10 +34,8 @@ from spinnaker_virtual.scamp.layout import (
     SYSTEM_RAM_PAGE_BITS,
     Layout,
 )
+from spinnaker_virtual.scamp.shared import Shared
 from spinnaker_virtual.scamp.tags import TagTable
-
-if TYPE_CHECKING:
-    from spinnaker_virtual.scamp.machine import BootedMachine
 
 _WORD = Struct("<I")
 _SDRAM_MASK = SDRAM_BYTES - 1
@@ -94,8 +88,8 @@ class Chip:
     __slots__ = (
         "_controller",
         "_core_memories",
-        "_machine",
         "_router",
+        "_shared",
         "_tags",
         "address",
         "cores",
@@ -108,22 +102,22 @@ class Chip:
         "system_ram",
     )
 
-    def __init__(self, machine: "BootedMachine", number: int) -> None:
-        """Boot a chip of a machine's region."""
-        self._machine = machine
+    def __init__(self, shared: Shared, number: int) -> None:
+        """Boot the chip with this number in the region of a booted machine."""
+        self._shared = shared
+        region = shared.region
         self.number = number
-        """Its number in the machine's region."""
-        self.slot, self.local = machine.region.number(number)
-        self.address = machine.region.address(number)
+        self.slot, self.local = region.number(number)
+        self.address = region.address(number)
         """256x + y."""
-        dead = machine.region.boards[self.slot].defects.cores.get(self.local, 0)
+        dead = region.boards[self.slot].defects.cores.get(self.local, 0)
         self.physical = [core for core in range(CORES_PER_CHIP) if not dead >> core & 1]
         """For each core that works, by virtual number, its physical number."""
         self.cores = len(self.physical)
         """How many cores work; the first is the monitor."""
         self.leds = 0
         self._tags: TagTable | None = None
-        self.sdram = SparseMemory(SDRAM_BYTES, machine.layout.sdram.get, SDRAM_PAGE_BITS)
+        self.sdram = SparseMemory(SDRAM_BYTES, shared.layout.sdram.get, SDRAM_PAGE_BITS)
         self.system_ram = SparseMemory(SYSTEM_RAM_BYTES, self._fresh_system_ram, SYSTEM_RAM_PAGE_BITS)
         self._router: SparseMemory | None = None
         self._controller: SparseMemory | None = None
@@ -132,7 +126,7 @@ class Chip:
     @property
     def layout(self) -> Layout:
         """Where SCAMP's heaps and tables are."""
-        return self._machine.layout
+        return self._shared.layout
 
     @property
     def tags(self) -> TagTable:
@@ -275,7 +269,7 @@ class Chip:
 
     def _read_variables(self, offset: int, length: int, now: float) -> bytes:
         data = bytearray(self.system_ram.read(offset, length))
-        clock = _CLOCK_FORMAT.pack(*self._machine.clock(now))
+        clock = _CLOCK_FORMAT.pack(*self._shared.clock(now))
         skipped = offset - _VARIABLES - _CLOCK.start
         for index, byte in enumerate(clock):
             place = index - skipped
@@ -289,16 +283,17 @@ class Chip:
         if page in _CORE_PAGES:
             first = (page - _CORES_PAGE) * _CORES_A_PAGE
             return b"".join(map(self._fresh_core, range(first, first + _CORES_A_PAGE)))
-        return self._machine.layout.system_ram.get(page)
+        return self._shared.layout.system_ram.get(page)
 
     def _fresh_variables(self) -> bytes:
-        machine, region = self._machine, self._machine.region
-        data = bytearray(machine.layout.variables)
+        shared, region = self._shared, self._shared.region
+        data = bytearray(shared.layout.variables)
 
         def put(variable: SystemVariable, value: int | bytes) -> None:
             variable.format.pack_into(data, variable.offset, value)
 
         ethernet = region.ethernet(self.number)
+        local = BOARD_CHIPS[self.local]
         put(SystemVariable.ADDRESS, self.address)
         put(SystemVariable.DIMENSIONS, region.width << 8 | region.height)
         put(SystemVariable.ROOT, region.root)
@@ -312,9 +307,9 @@ class Chip:
         data[start : start + 2 * _MAP_BYTES] = self._maps()
         put(SystemVariable.CORES, self.cores)
         put(SystemVariable.ROM_CORES, self.cores)
-        put(SystemVariable.BOARD_ADDRESS, machine.board_address(self.local))
+        put(SystemVariable.BOARD_ADDRESS, local.x << 8 | local.y)
         put(SystemVariable.P2P_ACTIVE, len(region.chips))
-        put(SystemVariable.IP_ADDRESS, machine.ip_address(self))
+        put(SystemVariable.IP_ADDRESS, shared.ip_address(self.number))
         return bytes(data)
 
     def _maps(self) -> bytes:
@@ -326,7 +321,7 @@ class Chip:
     def _fresh_core(self, core: int) -> bytes:
         if core >= self.cores:
             return bytes(CORE_BLOCK_BYTES)
-        return self._machine.fresh_core(self.physical[core], monitor=core == 0)
+        return self._shared.core_after_boot(self.physical[core], monitor=core == 0)
 
     @property
     def has_ethernet(self) -> bool:
@@ -369,7 +364,7 @@ class Chip:
             own = _WORD.pack(self._to_physical(BROADCAST_ROUTE))
             return own + _WORD.pack(0xFF00_0000) * ((1 << _TABLE_PAGE_BITS) // 4 - 1)
         if start >= _P2P_TABLE:
-            table = self._machine.p2p_table(self.number)
+            table = self._shared.p2p_table(self.number)
             return table[start - _P2P_TABLE : start - _P2P_TABLE + (1 << _TABLE_PAGE_BITS)]
         return None
 
@@ -380,39 +375,6 @@ class Chip:
             self._controller.write_word(_CONTROLLER_CORES, sum(1 << core for core in self.physical))
             self._controller.write_word(_CONTROLLER_MONITOR, self.physical[0])
         return self._controller
-
-
-def pack_p2p(routes: dict[int, int]) -> bytes:
-    """Return a peer-to-peer table: for each address, 256x + y, its link; all other entries lead nowhere."""
-    entries = bytearray([P2P_NOWHERE]) * (1 << 16)
-    for address, link in routes.items():
-        entries[address] = link
-    words = bytearray()
-    for start in range(0, len(entries), 8):
-        word = 0
-        for place, entry in enumerate(entries[start : start + 8]):
-            word |= entry << 3 * place
-        words += _WORD.pack(word)
-    return bytes(words)
-
-
-def fresh_core(physical: int, monitor: bool, unix_time: int, software: int) -> bytes:
-    """Return the block of a core that has booted: of the monitor, or of one that idles.
-
-    Args:
-        physical: Its physical number.
-        monitor: Whether it is the monitor.
-        unix_time: When it was booted, in seconds since 1970.
-        software: SCAMP's release in one word.
-    """
-    block = bytearray(CORE_BLOCK_BYTES)
-    block[CORE_PHYSICAL] = physical
-    block[CORE_STATE] = CoreState.RUNNING if monitor else CoreState.IDLE
-    name = b"scamp-3" if monitor else b"sark"
-    block[CORE_NAME : CORE_NAME + len(name)] = name
-    _WORD.pack_into(block, CORE_LOADED_AT, unix_time)
-    _WORD.pack_into(block, CORE_SOFTWARE, software)
-    return bytes(block)
 
 
 def _core_block(core: int) -> int:

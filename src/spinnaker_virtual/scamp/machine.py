@@ -1,29 +1,24 @@
-"""The chips that one boot image reached: what they share, and whether packets get from one to another.
+"""The chips that run SCAMP together since one boot, and whether packets get from one to another.
 
-Made when the image has arrived; one chip's memory is in chip.py, what its monitor answers in monitor.py.
+One chip's memory is in chip.py, what its monitor answers in monitor.py.
 """
 
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address
+from functools import partial
 
 from spinnaker.boot import BootImage
-from spinnaker.geometry import BOARD_CHIPS, BoardLink, Link
-from spinnaker.memory_map import SystemVariable
-from spinnaker.scp import SoftwareNumber
+from spinnaker.geometry import BoardLink, Link
 from spinnaker_virtual.board import VirtualBoard
 from spinnaker_virtual.region import Region
-from spinnaker_virtual.scamp.chip import Chip, fresh_core, pack_p2p
+from spinnaker_virtual.scamp.chip import Chip
 from spinnaker_virtual.scamp.flood import FloodFill
-from spinnaker_virtual.scamp.layout import Layout, LayoutError, software_word
+from spinnaker_virtual.scamp.shared import Shared
 
 Crossed = Callable[[BoardLink], None]
 """Told of every packet that leaves a board over one of its links."""
 
-_KEPT_TABLES = 4
-
-
-class ImageError(ValueError):
-    """An image that is not SCAMP, or could not start; boards that take it never answer."""
+Running = dict[VirtualBoard, "BootedMachine"]
+"""For each booted board, the machine that it is part of."""
 
 
 class BootedMachine:
@@ -35,6 +30,7 @@ class BootedMachine:
         image: BootImage,
         now: float,
         answers_from: float,
+        running: Running,
         crossed: Crossed | None = None,
     ) -> None:
         """Run an image on the chips of a region.
@@ -44,35 +40,26 @@ class BootedMachine:
             image: What was sent.
             now: The time in seconds.
             answers_from: When SCAMP has found its neighbours and answers.
+            running: The machines of all booted boards; this one is entered, and removed when its boards stop.
             crossed: Is told of packets between boards.
 
         Raises:
             ImageError: The image does not hold SCAMP, or variables with which it can't start.
         """
-        software = image.software
-        if software is None:
-            raise ImageError("the boot image does not hold SCAMP")
-        try:
-            self.layout = Layout.of(image.variables, software)
-        except LayoutError as error:
-            raise ImageError(str(error)) from error
+        self.shared = Shared(region, image, now)
         self.region = region
-        self.software: SoftwareNumber = software
         self.answers_from = answers_from
         self.flood = FloodFill()
-        self._booted_at = now
-        unix_time = SystemVariable.UNIX_TIME
-        self.booted_at_unix: int = unix_time.format.unpack_from(self.layout.variables, unix_time.offset)[0]
         self._crossed = crossed
         self._chips: dict[int, Chip] = {}
         self._ethernet_chips: dict[VirtualBoard, Chip] = {}
-        self._tables: dict[int, bytes] = {}
-        self._fresh_cores: dict[tuple[int, bool], bytes] = {}
         self._intact = True
         self._checked = True
+        self._running = running
         self._boards = [board for slot, board in enumerate(region.boards) if region.on_board(slot)]
         for board in self._boards:
-            board.machine = self
+            running[board] = self
+            board.boot(partial(self._check, board))
 
     # Chips.
 
@@ -80,7 +67,7 @@ class BootedMachine:
         """Return a chip by its number in the region."""
         chip = self._chips.get(number)
         if chip is None:
-            chip = self._chips[number] = Chip(self, number)
+            chip = self._chips[number] = Chip(self.shared, number)
         return chip
 
     def ethernet_chip(self, board: VirtualBoard) -> Chip | None:
@@ -95,38 +82,9 @@ class BootedMachine:
 
     def runs(self, number: int) -> bool:
         """Return whether a chip's board still runs this machine: not powered again, not crashed."""
-        return self.region.boards[self.region.number(number).slot].machine is self
+        return self._running.get(self.region.board(number)) is self
 
-    def fresh_core(self, physical: int, monitor: bool) -> bytes:
-        """Return the block of a core that has just booted, as `chip.fresh_core` makes it."""
-        key = (physical, monitor)
-        if key not in self._fresh_cores:
-            software = software_word(self.software)
-            self._fresh_cores[key] = fresh_core(physical, monitor, self.booted_at_unix, software)
-        return self._fresh_cores[key]
-
-    def ip_address(self, chip: Chip) -> bytes:
-        """Return a chip's IP address, four bytes; zeros if it has no Ethernet."""
-        if not chip.has_ethernet:
-            return bytes(4)
-        return IPv4Address(self.region.boards[chip.slot].host).packed
-
-    @staticmethod
-    def board_address(local: int) -> int:
-        """Return 256x + y of a chip on its board."""
-        place = BOARD_CHIPS[local]
-        return place.x << 8 | place.y
-
-    def clock(self, now: float) -> tuple[int, int, int, int]:
-        """Return milliseconds since boot, milliseconds within the second, a period that is 0, and the Unix time."""
-        milliseconds = max(0, int((now - self._booted_at) * 1000))
-        return milliseconds, milliseconds % 1000, 0, self.unix_time(now)
-
-    def unix_time(self, now: float) -> int:
-        """Return the chips' idea of the time in seconds since 1970: what the image said, and what has passed."""
-        return self.booted_at_unix + max(0, int(now - self._booted_at)) & 0xFFFF_FFFF
-
-    # Links and ways.
+    # Links and paths.
 
     def links(self, number: int) -> int:
         """Return the links of a chip that work now, one bit each."""
@@ -135,26 +93,15 @@ class BootedMachine:
     def across(self, number: int, link: int) -> Chip | None:
         """Return the chip over a link, of this machine or another; None if it can't be reached or isn't booted."""
         for exit_ in self.region.exits(number):
-            if exit_.link != link or exit_.board.machine is None:
+            other = self._running.get(exit_.board)
+            if exit_.link != link or other is None:
                 continue
-            other = exit_.board.machine
             found = other.region.find(exit_.board, exit_.local)
             if found is not None:
                 if exit_.cable is not None:
                     self._report(self.region.board(number), exit_.cable)
                 return other.chip(found)
         return None
-
-    def p2p_table(self, number: int) -> bytes:
-        """Return a chip's peer-to-peer table as its router holds it."""
-        table = self._tables.get(number)
-        if table is None:
-            routes = self.region.routes(number)
-            table = pack_p2p({self.region.address(chip): link for chip, link in routes.items()})
-            if len(self._tables) >= _KEPT_TABLES:
-                self._tables.pop(next(iter(self._tables)))
-            self._tables[number] = table
-        return table
 
     def around(self, start: Chip) -> Iterator[Chip]:
         """Give the chips that packets reach that go from neighbour to neighbour, beginning with `start`."""
@@ -166,7 +113,7 @@ class BootedMachine:
         queue = [start]
         for chip in queue:
             for exit_ in self.region.exits(chip.number):
-                if exit_.board.machine is not self:
+                if self._running.get(exit_.board) is not self:
                     continue
                 number = self.region.find(exit_.board, exit_.local)
                 if number is None:
@@ -180,10 +127,6 @@ class BootedMachine:
             self._report(self.region.boards[slot], cable)
         yield from queue
 
-    def check_links(self) -> None:
-        """Note that power or links of the machine's boards may have changed."""
-        self._checked = False
-
     def reaches(self, start: Chip, end: Chip) -> bool:
         """Return whether packets from one chip to another arrive, by the ways that SCAMP found at boot."""
         if self._unbroken() and (self._crossed is None or start.slot == end.slot):
@@ -196,15 +139,23 @@ class BootedMachine:
         for slot, cable in crossings:
             board = self.region.boards[slot]
             other = board.across(cable)
-            if other is None or other.machine is not self:
+            if other is None or self._running.get(other) is not self:
                 return False
             self._report(board, cable)
         return True
 
+    def _check(self, board: VirtualBoard) -> None:
+        """Note that the power or the links of one of the machine's boards have changed."""
+        self._checked = False
+        if not board.booted:
+            del self._running[board]
+
     def _unbroken(self) -> bool:
         """Return whether all boards still run, and all links between them that worked at boot still do."""
         if not self._checked:
-            self._intact = self.region.intact() and all(board.machine is self for board in self._boards)
+            self._intact = self.region.intact() and all(
+                self._running.get(board) is self for board in self._boards
+            )
             self._checked = True
         return self._intact
 

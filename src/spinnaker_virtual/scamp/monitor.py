@@ -18,10 +18,9 @@ from spinnaker.scamp import (
     SignalRoute,
     encode_information,
 )
-from spinnaker.scp import Result, SoftwareVersion
+from spinnaker.scp import Result, SoftwareVersion, switched_leds
 from spinnaker.sdp import MAX_DATA_BYTES
 from spinnaker_virtual.board import VirtualBoard
-from spinnaker_virtual.leds import switched
 from spinnaker_virtual.network import Address
 from spinnaker_virtual.scamp import applications
 from spinnaker_virtual.scamp.allocation import SdramHeap
@@ -73,12 +72,13 @@ class Task:
 Command = Callable[[Task], Outcome]
 
 
-def answer(board: VirtualBoard, datagram: bytes, sender: Address, now: float) -> bytes | None:
-    """Return what a board answers to a datagram at its SDP port; None if it stays silent."""
+def answer(
+    machine: BootedMachine, board: VirtualBoard, datagram: bytes, sender: Address, now: float
+) -> bytes | None:
+    """Return what a board of a booted machine answers to a datagram at its SDP port; None if it stays silent."""
     # A host reads memory packet by packet and waits for each answer, so this is where the time of a large read goes:
     # a packet's fields stay in plain variables, as objects for packet and reply took a third of it.
-    machine = board.machine
-    if machine is None or not _SHORTEST <= len(datagram) <= _LONGEST:
+    if not _SHORTEST <= len(datagram) <= _LONGEST:
         return None
     heard = machine.ethernet_chip(board)
     if heard is None:
@@ -147,7 +147,7 @@ def _refuse_unknown(_: Task) -> Outcome:
 def _version(machine: BootedMachine, address: int, physical: int, core: int) -> bytes:
     name = SARK_NAME if core else SCAMP_NAME
     place = address << 16 | physical << 8 | core
-    return SoftwareVersion(place, MAX_DATA_BYTES, _BUILD, name, machine.software).encode()
+    return SoftwareVersion(place, MAX_DATA_BYTES, _BUILD, name, machine.shared.software).encode()
 
 
 def _tell_version_early(machine: BootedMachine, heard: Chip) -> Outcome:
@@ -225,12 +225,12 @@ def _write_link(task: Task) -> Outcome:
 def _start(task: Task) -> Outcome:
     if task.arguments[0] & 1:
         return _WRONG  # the monitor can't be reset
-    applications.start(task.chip, task.arguments[0], task.machine.unix_time(task.now))
+    applications.start(task.chip, task.arguments[0], task.machine.shared.unix_time(task.now))
     return _DONE
 
 
 def _start_at(task: Task) -> Outcome:
-    applications.start(task.chip, task.arguments[1] & ~1, task.machine.unix_time(task.now))
+    applications.start(task.chip, task.arguments[1] & ~1, task.machine.shared.unix_time(task.now))
     return _DONE
 
 
@@ -248,7 +248,7 @@ def _copy_and_run(task: Task) -> Outcome:
         total = _sum_words(task.chip.read(start, length, task.now))
         if total & 0x1FFF_FFFF != checksum:
             return Result.CHECKSUM, _WORD.pack(total)
-    applications.start(task.chip, cores, task.machine.unix_time(task.now))
+    applications.start(task.chip, cores, task.machine.shared.unix_time(task.now))
     return _DONE
 
 
@@ -271,7 +271,7 @@ def _signal(task: Task) -> Outcome:
 
 
 def _signal_all(task: Task, data: int) -> Outcome:
-    unix_time = task.machine.unix_time(task.now)
+    unix_time = task.machine.shared.unix_time(task.now)
     for chip in task.machine.around(task.chip):
         applications.signal(chip, data, unix_time)
     return _DONE
@@ -295,7 +295,7 @@ def _count_in_area(task: Task, data: int, sixteenths: int) -> Outcome:
         return Result.NO_ROUTE, b""
     if operation == _SIGNALS:
         for chip in chips:
-            applications.signal(chip, data, task.machine.unix_time(task.now))
+            applications.signal(chip, data, task.machine.shared.unix_time(task.now))
         return Result.OK, _WORD.pack(len(chips))
     if operation != _STATISTICS:
         return Result.OK, _WORD.pack(len(chips))
@@ -337,7 +337,7 @@ def _nearest_neighbour(task: Task) -> Outcome:
     elif command == _FLOOD_SELECT:
         flood.select(data, key & 0x3_FFFF)
     elif command == _FLOOD_END:
-        unix_time = task.machine.unix_time(task.now)
+        unix_time = task.machine.shared.unix_time(task.now)
         for chip, cores in flood.end(key >> 1 & 0x7F, task.machine.around(task.chip), data):
             applications.start(chip, cores, unix_time)
     return _DONE
@@ -357,8 +357,8 @@ def _flood_data(task: Task) -> Outcome:
 
 def _switch(chip: Chip, actions: int, machine: BootedMachine) -> None:
     variable = SystemVariable.LED_0
-    defined: int = variable.format.unpack_from(machine.layout.variables, variable.offset)[0]
-    chip.leds = switched(chip.leds, actions, defined & 0xF)
+    defined: int = variable.format.unpack_from(machine.shared.layout.variables, variable.offset)[0]
+    chip.leds = switched_leds(chip.leds, actions, defined & 0xF)
 
 
 def _set_leds(task: Task) -> Outcome:
@@ -457,7 +457,7 @@ def _inform(task: Task) -> Outcome:
         shared.largest,
         chip.states(),
         region.ethernet(chip.number),
-        machine.ip_address(chip),
+        machine.shared.ip_address(chip.number),
         region.parents[chip.number],
     )
     return Result.OK, data
