@@ -11,7 +11,7 @@ version = release = _installed_version("spalloc")
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "drawing_of_a_machine", "lives"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_tools"]
 
 html_theme = "furo"
 html_title = f"spalloc {release}"

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from docs._tools.manual.pages import Page, sections, synopsis
 from spalloc_client._version import __version__
-from spalloc_client.manual.pages import Page, sections, synopsis
 
 _FILES = (
     (

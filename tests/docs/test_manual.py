@@ -1,21 +1,22 @@
 """The manual pages and the reference of the commands, against the parsers they are written from."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from spalloc_client.manual.__main__ import files, main
-from spalloc_client.manual.pages import Page, pages, sections
+from docs._tools.manual.__main__ import files, main
+from docs._tools.manual.pages import Page, pages, sections
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", list(files()))
 def test_the_repositorys_files_are_as_they_would_be_written(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == files()[name], (
-        "run: .venv/bin/python -m spalloc_client.manual ."
+        "run: .venv/bin/python -m docs._tools.manual ."
     )
 
 
@@ -27,11 +28,11 @@ def test_files_are_written_where_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.command)
 def test_every_option_of_the_help_is_in_the_manual(page: Page) -> None:
     shown = files()[f"share/man/man1/{page.command}.1"]
-    for section in sections(page.parser):
-        for argument in section.arguments:
-            assert argument.help
-            for name in argument.names:
-                assert name.replace("-", "\\-") in shown
+    helped = page.parser.for_argparse().format_help()
+    in_help = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", helped.partition("\n\n")[2]))
+    assert "--help" in in_help
+    assert not [name for name in in_help if name.replace("-", "\\-") not in shown]
+    assert all(argument.help for section in sections(page.parser) for argument in section.arguments)
 
 
 @pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed")

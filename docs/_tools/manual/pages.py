@@ -3,11 +3,11 @@
 Options and their help are read from the commands' parsers; how a page is written is roff.py's and markdown.py's.
 """
 
-from argparse import Action, ArgumentParser
 from typing import NamedTuple
 
 from spalloc_client.config import read_config
 from spalloc_client.scripts import alloc, job, machine, ps, where_is
+from spalloc_client.scripts import arguments as described
 from spalloc_client.scripts import config as config_command
 
 SERVER_STATUSES = (
@@ -36,7 +36,7 @@ _JOB_VARIABLE = ("SPALLOC_ID", "the job, if no argument names one; set by spallo
 class Page(NamedTuple):
     """What there is to say about a command."""
 
-    parser: ArgumentParser
+    parser: described.Parser
     paragraphs: tuple[str, ...]
     examples: tuple[tuple[str, str], ...]
     """What one would like to do, and the line that does it."""
@@ -46,12 +46,12 @@ class Page(NamedTuple):
     @property
     def command(self) -> str:
         """The command's name."""
-        return self.parser.prog
+        return self.parser.command
 
     @property
     def summary(self) -> str:
         """What it does, in one sentence."""
-        return self.parser.description or ""
+        return self.parser.summary
 
 
 class Section(NamedTuple):
@@ -72,31 +72,47 @@ class Argument(NamedTuple):
     """What it does."""
 
 
-def sections(parser: ArgumentParser) -> list[Section]:
-    """Return a parser's arguments, group by group."""
-    found = []
-    for group in parser._action_groups:  # argparse offers no other way to see them
-        arguments = tuple(_argument(parser, action) for action in group._group_actions)
-        if arguments:
-            found.append(Section((group.title or "").capitalize(), arguments))
-    return found
+HELP = described.Argument(("-h", "--help"), {"action": "help", "help": "show this help message and exit"})
+VALUES = {None: "{}", "?": "[{}]", "*": "[{} ...]", described.REST: "..."}
+"""How the values of an argument are written, by how many there may be."""
 
 
-def _argument(parser: ArgumentParser, action: Action) -> Argument:
-    formatter = parser._get_formatter()
-    shown = formatter._expand_help(action) if action.help else ""
-    if not action.option_strings:
-        return Argument((formatter._format_args(action, action.dest),), "", shown)
-    value = "" if action.nargs == 0 else formatter._format_args(action, action.dest.upper())
-    return Argument(tuple(action.option_strings), value, shown)
+def sections(parser: described.Parser) -> list[Section]:
+    """Return a parser's arguments, group by group; those without a heading are of the first two."""
+    found: dict[str, list[Argument]] = {"Positional arguments": [], "Options": [_argument(HELP)]}
+    for group in parser.groups:
+        for argument in group.arguments:
+            own = "Options" if argument.is_option else "Positional arguments"
+            found.setdefault((group.title or own).capitalize(), []).append(_argument(argument))
+    return [Section(title, tuple(arguments)) for title, arguments in found.items() if arguments]
 
 
-def synopsis(parser: ArgumentParser) -> str:
+def _argument(argument: described.Argument) -> Argument:
+    options = argument.options
+    action = options.get("action")
+    shown = "show program's version number and exit" if action == "version" else options["help"]
+    shown %= {"default": argument.default}
+    if not argument.is_option:
+        return Argument((_values(argument),), "", shown)
+    return Argument(argument.names, _values(argument) if action is None else "", shown)
+
+
+def _values(argument: described.Argument) -> str:
+    metavar, count = argument.options.get("metavar"), argument.options.get("nargs")
+    if isinstance(metavar, tuple):
+        return " ".join(metavar)
+    if choices := argument.options.get("choices"):
+        return f"{{{','.join(choices)}}}"
+    name = metavar or (argument.target.upper() if argument.is_option else argument.target)
+    return VALUES[count].format(name) if " " not in name else name
+
+
+def synopsis(parser: described.Parser) -> str:
     """Return how the command is used, on one line."""
     places = [
         name for section in sections(parser) for argument in section.arguments for name in _place(argument)
     ]
-    return " ".join([parser.prog, "[OPTION]...", *places])
+    return " ".join([parser.command, "[OPTION]...", *places])
 
 
 def _place(argument: Argument) -> tuple[str, ...]:
@@ -113,7 +129,7 @@ def pages() -> list[Page]:
 
     return [
         Page(
-            alloc.parser(config).for_argparse(),
+            alloc.parser(config),
             _paragraphs(
                 """
                 Asks a spalloc server for boards, waits until they are allocated and powered on, and frees them at
@@ -184,7 +200,7 @@ def pages() -> list[Page]:
             ),
         ),
         Page(
-            job.parser(config).for_argparse(),
+            job.parser(config),
             _paragraphs(
                 """
                 Shows all that is known of a job, or powers, resets or destroys it. Anybody may do so to any job,
@@ -212,7 +228,7 @@ def pages() -> list[Page]:
             (_JOB_VARIABLE, *COMMON_VARIABLES),
         ),
         Page(
-            ps.parser(config).for_argparse(),
+            ps.parser(config),
             _paragraphs(
                 """
                 Lists all running and queued jobs, oldest first. With --all, lists also those that have ended,
@@ -231,7 +247,7 @@ def pages() -> list[Page]:
             (*SERVER_STATUSES, *COMMON_STATUSES),
         ),
         Page(
-            machine.parser(config).for_argparse(),
+            machine.parser(config),
             _paragraphs(
                 """
                 Lists the machines and how much of each is in use. With a machine's name, shows a map of its
@@ -255,7 +271,7 @@ def pages() -> list[Page]:
             ),
         ),
         Page(
-            where_is.parser(config).for_argparse(),
+            where_is.parser(config),
             _paragraphs(
                 """
                 Tells where a board or chip is: on which machine, in which cabinet and frame, its coordinates as a
@@ -272,7 +288,7 @@ def pages() -> list[Page]:
             (_JOB_VARIABLE, *COMMON_VARIABLES),
         ),
         Page(
-            config_command.parser(config).for_argparse(),
+            config_command.parser(config),
             _paragraphs(
                 """
                 Shows every setting and where it comes from: a file, a variable, or the default. Sets or unsets one in

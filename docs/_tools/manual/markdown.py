@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from spalloc_client.manual.pages import Page, sections, synopsis
+from docs._tools.manual.pages import Page, sections, synopsis
 
 _INTRODUCTION = """# The commands
 

@@ -1,15 +1,15 @@
-"""Writes the manual pages and the reference below a folder.
+"""Writes the manual pages and the reference of the commands from the descriptions that give `--help`.
 
-`python -m spalloc_client.manual FOLDER`.
+`python -m docs._tools.manual FOLDER` writes them below a folder, as they stand in the repository.
 """
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from spalloc_client.manual.markdown import markdown
-from spalloc_client.manual.pages import pages
-from spalloc_client.manual.roff import roff
+from docs._tools.manual.markdown import markdown
+from docs._tools.manual.pages import pages
+from docs._tools.manual.roff import roff
 
 
 def files() -> Mapping[str, str]:
