@@ -12,9 +12,9 @@ from benchmarks.programs.address import Address
 from benchmarks.programs.process import ServerProcess
 from benchmarks.suite.measurement import PUBLISHED_CLIENTS, Subject
 from tests.peers.environments import PeerEnvironment, environment
+from tests.peers.published_server import NAME, configuration
 
 ENVIRONMENTS = Path(__file__).parents[2] / ".peers"
-SERVER = "spalloc-server==1!7.0.0"
 CONFIGURATION = "site.cfg"
 
 
@@ -32,8 +32,8 @@ class PublishedServer(ServerProcess):
     """The published server for some virtual boards; it keeps its records in `folder` when it is stopped cleanly."""
 
     def __init__(self, machine: dict[str, Any], folder: Path) -> None:
-        (folder / CONFIGURATION).write_text(_configuration(machine))
-        command = [str(published(SERVER).command("spalloc-server")), CONFIGURATION, "--quiet"]
+        (folder / CONFIGURATION).write_text(configuration(machine))
+        command = [str(published(NAME).command("spalloc-server")), CONFIGURATION, "--quiet"]
         super().__init__("the published server", command, folder)
 
 
@@ -42,15 +42,3 @@ def published_server(machine: dict[str, Any], folder: Path) -> Iterator[Address]
     """Run the published server for some virtual boards; gives its address."""
     with PublishedServer(machine, folder).running() as address:
         yield address
-
-
-def _configuration(machine: dict[str, Any]) -> str:
-    width, height = machine["size"]
-    places = {tuple(board): tuple(place) for board, place in machine["places"]}
-    bmps = {tuple(frame): address for frame, address in machine["bmps"]}
-    boards = {tuple(board): address for board, address in machine["addresses"]}
-    return (
-        f"machine = Machine('virtual', width={width}, height={height}, board_locations={places}, "
-        f"bmp_ips={bmps}, spinnaker_ips={boards})\n"
-        "configuration = Configuration(machines=[machine], ip='127.0.0.1', seconds_before_free=0)\n"
-    )

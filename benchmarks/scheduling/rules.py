@@ -13,10 +13,11 @@ from random import Random
 from statistics import fmean
 
 from benchmarks.programs.process import ENVIRONMENT
-from benchmarks.programs.published import SERVER, published
+from benchmarks.programs.published import published
 from benchmarks.suite.measurement import CannotDoError
 from spalloc_server.simulate.trace import TraceJob, read_trace
 from spinnaker.geometry import Size
+from tests.peers.published_server import NAME
 
 MACHINE = Size(20, 20)
 TRACES = ("light", "busy", "overloaded")
@@ -55,7 +56,7 @@ def published_queue(jobs: Sequence[TraceJob], size: Size) -> tuple[Runs, float]:
         CannotDoError: It took too long.
     """
     script = Path(__file__).with_name("published_queue.py")
-    words = [str(published(SERVER).python), "-W", "ignore", str(script), *map(str, size)]
+    words = [str(published(NAME).python), "-W", "ignore", str(script), *map(str, size)]
     lines = "".join(f"{job.submit!r},{job.duration!r},{job.boards}\n" for job in jobs)
     try:
         done = subprocess.run(

@@ -2,12 +2,7 @@
 virtual BMPs, as ours does.
 """
 
-import asyncio
-import socket
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,73 +11,12 @@ import pytest
 from spalloc_client import JobDestroyedError, JobState, ProtocolClient, ProtocolError, SpallocServerException
 from spalloc_server.embedded import EmbeddedSite
 from spinnaker.geometry import Size
-from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
+from tests import processes
 from tests.peers.environments import PeerEnvironment
+from tests.peers.published_server import NAME, published_server
 from tests.spalloc_client.scripted import PATIENCE
 
 SIZE = Size(2, 2)
-CONFIGURATION = """
-from spalloc_server.configuration import Configuration, Machine
-configuration = Configuration(
-    seconds_before_free=0,
-    machines=[Machine(
-        name="virtual", width={width}, height={height},
-        board_locations={places}, bmp_ips={bmps}, spinnaker_ips={addresses})])
-"""
-
-
-@contextmanager
-def boards() -> Iterator[VirtualSite]:
-    """Virtual boards in an event loop of their own."""
-    site = VirtualSite(VirtualMachine(size=SIZE, timings=Timings.instant()))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(site.start(), loop).result(PATIENCE)
-    try:
-        yield site
-    finally:
-        asyncio.run_coroutine_threadsafe(site.stop(), loop).result(PATIENCE)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE)
-        loop.close()
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def published_server(environment: PeerEnvironment, folder: Path) -> Iterator[tuple[str, int]]:
-    """The published server, once it accepts connections."""
-    with boards() as site, socket.create_server(("127.0.0.1", 0)) as probe:
-        file = folder / "site.py"
-        file.write_text(
-            CONFIGURATION.format(
-                width=SIZE.width,
-                height=SIZE.height,
-                places={tuple(board): tuple(place) for board, place in site.machine.places.items()},
-                bmps={tuple(frame): address for frame, address in site.bmps.items()},
-                addresses={tuple(board): address for board, address in site.addresses.items()},
-            )
-        )
-        port = probe.getsockname()[1]
-        probe.close()
-        command = [str(environment.command("spalloc-server")), str(file), "--port", str(port), "--cold-start"]
-        with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE) as server:
-            assert server.stderr is not None
-            # It does not say when it is ready, but says something before and after.
-            while not accepts(port):
-                assert server.stderr.readline(), "the server has ended"
-            drain = threading.Thread(target=server.stderr.read, daemon=True)
-            drain.start()
-            try:
-                yield "127.0.0.1", port
-            finally:
-                server.kill()
-                server.wait()
-                drain.join(PATIENCE)
 
 
 def refusal(client: Any, *args: Any, **kwargs: Any) -> str:
@@ -205,7 +139,11 @@ def test_the_published_server_and_ours_give_the_same_results_to_the_same_calls(
 ) -> None:
     if (job_class.__name__ == "Job") != (client_class is ProtocolClient):
         pytest.skip("blocking with blocking, asyncio with asyncio")
-    with published_server(peer("spalloc-server==1!7.0.0"), tmp_path) as (hostname, port):
+    environment = peer(NAME)
+    with (
+        processes.boards(SIZE.width, SIZE.height) as machine,
+        published_server(environment, machine, tmp_path) as (hostname, port),
+    ):
         theirs = results(job_class, client_class, hostname, port)
     with EmbeddedSite(SIZE.width, SIZE.height) as site:
         ours = results(job_class, client_class, site.hostname, site.port)

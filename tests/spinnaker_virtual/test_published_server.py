@@ -10,28 +10,15 @@ from typing import Any
 
 import pytest
 
+from spalloc_server.embedded import machine_of
 from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
 from tests.peers.environments import PeerEnvironment
+from tests.peers.published_server import NAME, configuration
+from tests.processes import described
 
 SIZE = Size(20, 20)
 READY, DESTROYED = 3, 4
-CONFIGURATION = """
-from spalloc_server.configuration import Configuration, Machine
-configuration = Configuration(machines=[Machine(
-    name="virtual", width={width}, height={height},
-    board_locations={places}, bmp_ips={bmps}, spinnaker_ips={addresses})])
-"""
-
-
-def configuration(site: VirtualSite) -> str:
-    return CONFIGURATION.format(
-        width=SIZE.width,
-        height=SIZE.height,
-        places={tuple(board): tuple(place) for board, place in site.machine.places.items()},
-        bmps={tuple(frame): address for frame, address in site.bmps.items()},
-        addresses={tuple(board): address for board, address in site.addresses.items()},
-    )
 
 
 class Client:
@@ -117,12 +104,12 @@ async def published_server(command: Path, file: Path) -> AsyncIterator[Client]:
 def test_the_published_server_runs_1200_boards(
     peer: Callable[[str], PeerEnvironment], tmp_path: Path
 ) -> None:
-    command = peer("spalloc-server==1!7.0.0").command("spalloc-server")
+    command = peer(NAME).command("spalloc-server")
 
     async def scenario() -> None:
         async with VirtualSite(VirtualMachine(size=SIZE, timings=Timings.instant())) as site:
             file = tmp_path / "site.py"
-            file.write_text(configuration(site))
+            file.write_text(configuration(described(machine_of(site))))
             async with published_server(command, file) as client:
                 # Three jobs have all boards at once: a board that is given back would have to rest for half a minute.
                 sizes = [(2, 3), (18, 20), (2, 17)]
