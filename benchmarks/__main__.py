@@ -17,12 +17,9 @@ from benchmarks.client.calls import calls
 from benchmarks.client.installed import installed
 from benchmarks.client.jobs import jobs
 from benchmarks.client.start import start
-from benchmarks.interoperation import cells, trials
-from benchmarks.profiles import paths
-from benchmarks.profiles import results as profiles_file
 from benchmarks.programs.ours import made_environments
 from benchmarks.report import tables
-from benchmarks.report.__main__ import INTEROPERATION, PROFILES, RESULTS, write
+from benchmarks.report.__main__ import RESULTS, write
 from benchmarks.scheduling.growth import growth
 from benchmarks.scheduling.waits import trace_waits
 from benchmarks.server.commands import commands
@@ -41,10 +38,6 @@ ROOMS: Mapping[str, tuple[Room, ...]] = {
     "server": (commands, ready, restart, crowds),
     "scheduling": (trace_waits, growth),
     "boards": (virtual_boards,),
-}
-OTHERS: Mapping[str, str] = {
-    "interoperation": "which client works with which server",
-    "profiles": "where the time of the slowest paths goes",
 }
 DESCRIPTORS = 19_000
 
@@ -101,17 +94,14 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure side by side with published programs."
     )
-    everything = [*ROOMS, *OTHERS]
-    parser.add_argument(
-        "rooms", nargs="*", metavar="ROOM", help=f"one of {', '.join(everything)} (default: all)"
-    )
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"one of {', '.join(ROOMS)} (default: all)")
     parser.add_argument(
         "--quick", action="store_true", help="measure less, sooner, and print it instead of keeping it"
     )
     options = parser.parse_args(arguments)
-    if unknown := sorted(set(options.rooms) - set(everything)):
-        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(everything)}")
-    options.rooms = options.rooms or [*ROOMS, *([] if options.quick else OTHERS)]
+    if unknown := sorted(set(options.rooms) - set(ROOMS)):
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(ROOMS)}")
+    options.rooms = options.rooms or [*ROOMS]
     return options
 
 
@@ -139,13 +129,6 @@ def main(arguments: list[str]) -> int:
         results = Results(this_machine(), {name: rooms[name] for name in ROOMS if name in rooms})
         if found and not options.quick:
             results_file.write(RESULTS, results)
-        if "interoperation" in options.rooms:
-            failed += attempt("interoperation", lambda: cells.write(INTEROPERATION, trials.tried(say)))
-        if "profiles" in options.rooms:
-            failed += attempt(
-                "profiles",
-                lambda: profiles_file.write(PROFILES, paths.profiled(say, results_file.read(RESULTS))),
-            )
     if options.quick:
         for name, room in found.items():
             print(f"## {name}\n\n{tables.room(room.results)}")

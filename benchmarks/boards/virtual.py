@@ -80,7 +80,6 @@ READ = Measurement(
     limits=(UDP_ECHO,),
     rounds=11,
     quick_rounds=3,
-    headline=True,
     reason="All processes share one processor, where waking another one up does not hide the work.",
 )
 TOGETHER = _full_site("together", "as one machine")

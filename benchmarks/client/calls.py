@@ -27,7 +27,6 @@ CALL = Measurement(
     unit=Unit.SECONDS,
     rounds=15,
     quick_rounds=5,
-    headline=True,
     reason=(
         "Ours lets threads share a connection, so it sees to whom a reply belongs, and holds the whole call to its "
         "timeout; published clients hold each receive to it, and give every thread a connection."
@@ -41,7 +40,6 @@ THREADED = Measurement(
     better=Better.HIGHER,
     rounds=11,
     quick_rounds=3,
-    headline=True,
     reason="All threads of ours share one connection; published clients open one for each thread.",
     **BOTH,
 )
@@ -51,7 +49,6 @@ NOTIFIED = Measurement(
     unit=Unit.SECONDS,
     rounds=11,
     quick_rounds=3,
-    headline=True,
     reason=(
         "Most of it is the system waking the process up. Ours then checks a message before it believes it; published "
         "clients hand over whatever came."

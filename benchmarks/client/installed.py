@@ -11,7 +11,6 @@ SIZE = Measurement(
     name="client/size",
     work="installed size of the client with what it needs, without byte code",
     unit=Unit.BYTES,
-    headline=True,
     reason="Ours has the server and the virtual boards in it as well.",
     **ONCE,
 )

@@ -40,7 +40,6 @@ CREATED = Measurement(
     peers=PEERS,
     rounds=11,
     quick_rounds=3,
-    headline=True,
 )
 TO_READY = Measurement(
     name="client/job-ready",
@@ -49,7 +48,6 @@ TO_READY = Measurement(
     peers=PEERS,
     rounds=11,
     quick_rounds=3,
-    headline=True,
 )
 AGAIN = 3
 

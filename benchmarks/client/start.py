@@ -38,7 +38,6 @@ IMPORT_ALL = Measurement(
     rounds=21,
     quick_rounds=5,
     warm=True,
-    headline=True,
 )
 HELP = Measurement(
     name="client/command-help",
@@ -61,7 +60,6 @@ PS = Measurement(
     quick_rounds=5,
     warm=True,
     reason="The interpreter's own start, the same for all, is in every figure.",
-    headline=True,
 )
 MACHINE = Measurement(
     name="client/command-machine",

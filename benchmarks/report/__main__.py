@@ -5,15 +5,13 @@ Write README's table and `docs/benchmarks/`: `python -m benchmarks.report`.
 
 from pathlib import Path
 
-from benchmarks.report import matrix, pages, profiled
+from benchmarks.report import pages
 from benchmarks.suite import results as results_file
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"
 README = ROOT / "README.md"
 RESULTS = FOLDER / "results.json"
-INTEROPERATION = FOLDER / "interoperation.json"
-PROFILES = FOLDER / "profiles.json"
 
 
 def made() -> dict[Path, str]:
@@ -22,8 +20,6 @@ def made() -> dict[Path, str]:
     return {
         README: pages.readme(README.read_text(encoding="utf-8"), results),
         FOLDER / "index.md": pages.measured(results),
-        FOLDER / "interoperation.md": matrix.page(matrix.read(INTEROPERATION)),
-        FOLDER / "profiles.md": profiled.page(profiled.read(PROFILES), results),
     } | {FOLDER / name: drawing for name, drawing in pages.drawings(results).items()}
 
 

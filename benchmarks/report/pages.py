@@ -46,11 +46,6 @@ is better, below 1 worse. Ratios are taken turn by turn, so that what disturbs t
 sides. Times belong to the machine; ratios travel. All samples are in `results.json` beside this page's source."""
 
 
-NOT_HERE = """\
-Two more are told by `time`, since they are mostly installation and other people's tests: `make demo` in a fresh clone
-takes at most 90 s, and `.ci/run` at most 10 minutes."""
-
-
 def readme(text: str, results: Results) -> str:
     """Return README.md with the table of these results in the place of the one it has.
 
@@ -63,12 +58,8 @@ def readme(text: str, results: Results) -> str:
         raise ValueError(
             f"README.md must have the lines {GENERATED} and {END}; the table stands between them"
         )
-    table = (
-        f"Taken in turn, each line in one run, on {results.machine}. `make bench` measures again on yours; "
-        f"[all figures](docs/benchmarks/index.md) are in the documentation. Above 1, spalloc is better by that "
-        f"factor, with the quartiles of repeated runs behind it.\n\n{tables.summary(results)}"
-    )
-    return f"{before}{begin}\n\n{table}\n{end}{after}"
+    table = f"{tables.summary(results)}\nOn {results.machine}."
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
 def measured(results: Results) -> str:
@@ -80,10 +71,6 @@ def measured(results: Results) -> str:
         f"`make bench` took these figures on {' and '.join(days)}, on {results.machine}.",
         of_runs(results),
         HOW_TO_READ,
-        "```{toctree}\n:maxdepth: 1\n\ninteroperation\nprofiles\n```",
-        "## What was demanded",
-        tables.demands(results),
-        NOT_HERE,
     ]
     for name, room in results.rooms.items():
         title, about = ROOMS[name]

@@ -2,30 +2,36 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.demands import DEMANDS, Demand
 from benchmarks.report.figures import figure, spread_out, times
 from benchmarks.suite.measurement import Unit
 from benchmarks.suite.results import Measured, Result, Results
 from benchmarks.suite.statistics import Better
 
+IN_README = (
+    "server/ready-1",
+    "server/ready-400",
+    "scheduling/busy-mean",
+    "scheduling/busy-longest",
+    "server/start-with-jobs",
+    "client/command-ps",
+)
+"""The measurements that stand in README, by name: at most six."""
+
 
 def summary(results: Results) -> str:
-    """Return the README's table: headlines, and whatever is not better than a published program."""
-    rows = [
-        [
-            _work(result),
-            _median(result.ours, result.unit),
-            _named(best, result.unit) if (best := strongest(result)) else "",
-            times(best.times_better) if best and best.times_better else "",
-            ", ".join(_named(limit, result.unit) for limit in result.limits),
-            remarks(result, brief=True),
-        ]
-        for result in results.all()
-        if result.headline or not is_better(result)
-    ]
-    return table(
-        ("what", "spalloc", "best published", "times better", "what the machine allows", "remarks"), rows
-    )
+    """Return the README's table."""
+    rows = []
+    for result in [found for name in IN_README if (found := results.find(name))]:
+        best = strongest(result)
+        rows.append(
+            [
+                _work(result),
+                _median(result.ours, result.unit),
+                _named(best, result.unit) if best else "",
+                times(best.times_better) if best and best.times_better else "",
+            ]
+        )
+    return table(("what", "spalloc", "best published", "times better"), rows)
 
 
 def room(results: Sequence[Result]) -> str:
@@ -39,18 +45,6 @@ def room(results: Sequence[Result]) -> str:
             cells.append(_compared(subject, result.unit) if subject else "")
         rows.append([*cells, remarks(result)])
     return table(("what", "spalloc", *names, "remarks"), rows)
-
-
-def demands(results: Results) -> str:
-    """Return the table of figures that must be reached."""
-    rows = []
-    for part, wanted in DEMANDS.items():
-        for demand in wanted:
-            value = demand.figure(results)
-            rows.append(
-                [part, demand.what, _bound(demand), _measured(demand, value), _verdict(demand, value)]
-            )
-    return table(("part", "what", "demanded", "measured", ""), rows)
 
 
 def strongest(result: Result) -> Measured | None:
@@ -67,16 +61,10 @@ def is_better(result: Result) -> bool:
     return all(peer.times_better.low > 1 for peer in result.peers if peer.times_better)
 
 
-def remarks(result: Result, *, brief: bool = False) -> str:
-    """Return what a reader needs beside the figures: the reason, and whose work was different.
-
-    Args:
-        result: whose.
-        brief: leave out the reason where the figures are understood without it, and what is said of limits.
-    """
-    asked = not brief or result.reason_in_readme or not is_better(result)
-    said = [result.reason] if result.reason and asked else []
-    for subject in (result.ours, *result.peers) if brief else result.subjects:
+def remarks(result: Result) -> str:
+    """Return what a reader needs beside the figures: the reason, and whose work was different."""
+    said = [result.reason] if result.reason else []
+    for subject in result.subjects:
         if subject.note:
             said.append(f"{subject.name}: {subject.note}.")
         if subject.failure and subject.samples:
@@ -116,25 +104,3 @@ def _compared(subject: Measured, unit: Unit) -> str:
     if not subject.spread or not subject.times_better:
         return "not measured"
     return f"{spread_out(subject.spread, unit)}; **{times(subject.times_better)}**"
-
-
-def _bound(demand: Demand) -> str:
-    if demand.unit is not None:
-        bound = figure(demand.bound, demand.unit)
-    else:
-        bound = f"1/{1 / demand.bound:.0f}" if demand.bound < 0.1 else f"{demand.bound:g}"
-    return f"{'goal: ' if demand.goal else ''}{'at least' if demand.at_least else 'at most'} {bound}"
-
-
-def _measured(demand: Demand, value: float | None) -> str:
-    if value is None:
-        return "not measured"
-    if demand.unit is not None:
-        return figure(value, demand.unit)
-    return f"1/{1 / value:.0f}" if value < 0.1 else f"{value:.2f}"
-
-
-def _verdict(demand: Demand, value: float | None) -> str:
-    if value is None:
-        return ""
-    return "met" if demand.met(value) else f"**not met.** {demand.reason}".strip()

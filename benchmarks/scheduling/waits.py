@@ -46,7 +46,6 @@ def _measurements(name: str) -> tuple[Measurement, Measurement, Measurement, Mea
             work=f"mean wait, {where}",
             unit=Unit.SECONDS,
             limits=(SKIP, FIFO),
-            headline=True,
             **once,
         ),
         Measurement(
@@ -54,7 +53,6 @@ def _measurements(name: str) -> tuple[Measurement, Measurement, Measurement, Mea
             work=f"longest wait, {where}",
             unit=Unit.SECONDS,
             limits=(SKIP, FIFO),
-            headline=True,
             **once,
         ),
         Measurement(

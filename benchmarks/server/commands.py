@@ -40,7 +40,6 @@ VERSION = Measurement(
     unit=Unit.SECONDS,
     rounds=15,
     quick_rounds=5,
-    headline=True,
     reason="Most of a round trip is the system's work, which is the same for all.",
     **BOTH,
 )
@@ -51,7 +50,6 @@ PIPELINED = Measurement(
     better=Better.HIGHER,
     rounds=9,
     quick_rounds=3,
-    headline=True,
     reason=(
         "With no waiting in between, all of it is reading commands and writing replies, in Python on both sides; ours "
         "lets others have a turn after every 32."
@@ -65,7 +63,6 @@ PAIRS = Measurement(
     better=Better.HIGHER,
     rounds=7,
     quick_rounds=3,
-    headline=True,
     reason=ON_DISK,
     **BOTH,
 )
@@ -84,7 +81,6 @@ VERSION_AMONG_JOBS = Measurement(
     unit=Unit.SECONDS,
     rounds=15,
     quick_rounds=5,
-    headline=True,
     peers=(SERVER_7_0_0,),
     limits=(BARE_SERVER, WITHOUT_JOBS),
 )
@@ -102,7 +98,6 @@ LIST = Measurement(
     unit=Unit.SECONDS,
     rounds=7,
     quick_rounds=3,
-    headline=True,
     **BOTH,
 )
 PAIRS_AMONG_JOBS = Measurement(

@@ -41,7 +41,6 @@ def _told(watchers: int, rounds: int, quick_rounds: int) -> Measurement:
         unit=Unit.SECONDS,
         rounds=rounds,
         quick_rounds=quick_rounds,
-        headline=watchers == IDLE,
         reason=(
             "Nearly all of it is the system taking a line for each connection, the same for all. The published server "
             "sends while nothing else may happen, and hangs up on whoever does not read; ours sends from an event loop."
@@ -58,7 +57,6 @@ CONNECTION_MEMORY = Measurement(
     unit=Unit.BYTES,
     rounds=1,
     quick_rounds=1,
-    headline=True,
     reason=LOOP,
     **BOTH,
 )
@@ -77,7 +75,6 @@ VERSION_AMONG_IDLE = Measurement(
     unit=Unit.SECONDS,
     rounds=11,
     quick_rounds=3,
-    headline=True,
     **BOTH,
 )
 

@@ -26,9 +26,7 @@ def _jobs_ready(jobs: int, rounds: int, quick_rounds: int, peer_rounds: int, qui
         quick_rounds=quick_rounds,
         peer_rounds=peer_rounds,
         quick_peer_rounds=quick_peers,
-        headline=jobs != 50,
         reason=SLEEPS,
-        reason_in_readme=True,
     )
 
 

@@ -40,12 +40,10 @@ START_WITH_JOBS = Measurement(
     peers=(SERVER_7_0_0,),
     rounds=7,
     quick_rounds=3,
-    headline=True,
     reason=(
         "Ours is killed before each start. The published server must be stopped cleanly, which is the only time it "
         "writes its records; killed, it starts with nothing."
     ),
-    reason_in_readme=True,
 )
 
 

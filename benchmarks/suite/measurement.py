@@ -81,12 +81,8 @@ class Measurement:
     """The same in a quick run."""
     warm: bool = False
     """Whether each subject does the work once uncounted before the first round."""
-    headline: bool = False
-    """Whether it stands in the README; what is not better than a peer does in any case."""
     reason: str = ""
     """What a reader needs beside the figures: above all why a ratio is not above 1."""
-    reason_in_readme: bool = False
-    """Whether the figure would be misunderstood without the reason even where ours is clearly better."""
 
     @property
     def subjects(self) -> tuple[Subject, ...]:

@@ -41,8 +41,6 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     subjects: tuple[Measured, ...]
     """Ours first."""
     reason: str = ""
-    headline: bool = False
-    reason_in_readme: bool = False
 
     @property
     def ours(self) -> Measured:
@@ -116,8 +114,6 @@ def result_of(outcome: Outcome) -> Result:
         measurement.better,
         tuple(summed_up(samples) for samples in outcome.samples),
         measurement.reason,
-        measurement.headline,
-        measurement.reason_in_readme,
     )
 
 

@@ -27,7 +27,6 @@ def measurement(
     quick_rounds: int = 1,
     peer_rounds: int | None = None,
     warm: bool = False,
-    headline: bool = True,
     reason: str = "",
     name: str = "server/work",
     work: str = "some work",
@@ -43,7 +42,6 @@ def measurement(
         quick_rounds=quick_rounds,
         peer_rounds=peer_rounds,
         warm=warm,
-        headline=headline,
         reason=reason,
     )
 
