@@ -1,7 +1,7 @@
 """What each option may be, in one place for arguments and configuration files alike.
 
-Every check takes what was given and returns it with the right type, or raises ValueError with a message of
-one form: `NAME is VALUE; it must be WHAT IS ALLOWED`.
+A check of options.py takes an option's name and what was given, and returns the value with the right type, or raises
+ValueError with a message of one form: `NAME is VALUE; it must be WHAT IS ALLOWED`.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def _number(value: object) -> float:
         return _NO_NUMBER
 
 
-def hostname(value: object) -> str:
+def hostname(name: str, value: object) -> str:
     """A server's name or address."""
     if isinstance(value, str) and value and not any(map(str.isspace, value)):
         return value
-    raise _wrong("hostname", value, "the server's name or address")
+    raise _wrong(name, value, "the server's name or address")
 
 
 def server(value: object) -> tuple[str, int | None]:
     """A server's name or address, and its port if that is said with it: `host:port`, `[::1]`, `[::1]:port`."""
-    text = hostname(value)
+    text = hostname("hostname", value)
     name, number, rest = text, "", ""
     if "://" in text:
         # Its parts, for whoever copied it out of a browser.
@@ -72,62 +72,60 @@ def server(value: object) -> tuple[str, int | None]:
         port_too = f" --port {number}" if number.isdecimal() else ""
         wanted = f"type --hostname {name}{port_too}" if name else "such as spalloc.example.org:22244"
         raise ValueError(f"hostname is {value!r}; it must be the server's name or address: {wanted}")
-    return name, port(number) if number else None
+    return name, port("port", number) if number else None
 
 
-def port(value: object) -> int:
+def port(name: str, value: object) -> int:
     """A TCP port, as a number or in digits."""
     given: object = value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len("65535"):
         given = int(value)
-    return whole_number("port", given, 1, 65535, "a whole number from 1 to 65535")
+    return whole_number(name, given, 1, 65535, "a whole number from 1 to 65535")
 
 
-def keepalive(value: object) -> float | None:
+def keepalive(name: str, value: object) -> float | None:
     """Seconds above 0, or None."""
     if value is None:
         return None
     seconds = _number(value)
     if 0.0 < seconds < _INFINITY:
         return seconds
-    raise _wrong(
-        "keepalive", value, "a number of seconds above 0, or None to keep the job until it is destroyed"
-    )
+    raise _wrong(name, value, "a number of seconds above 0, or None to keep the job until it is destroyed")
 
 
-def reconnect_delay(value: object) -> float:
+def reconnect_delay(name: str, value: object) -> float:
     """Seconds, 0 or more."""
     seconds = _number(value)
     if 0.0 <= seconds < _INFINITY:
         return seconds
-    raise _wrong("reconnect_delay", value, "a number of seconds, 0 or more")
+    raise _wrong(name, value, "a number of seconds, 0 or more")
 
 
-def timeout(value: object) -> float | None:
+def timeout(name: str, value: object) -> float | None:
     """Seconds above 0, or None."""
     if value is None:
         return None
     seconds = _number(value)
     if seconds > 0.0:
         return seconds
-    raise _wrong("timeout", value, "a number of seconds above 0, or None to wait forever")
+    raise _wrong(name, value, "a number of seconds above 0, or None to wait forever")
 
 
-def owner(value: object) -> str:
+def owner(name: str, value: object) -> str:
     """An owner's name."""
     if isinstance(value, str) and value.strip():
         return value
-    raise _wrong("owner", value, "a name, by convention an email address")
+    raise _wrong(name, value, "a name, by convention an email address")
 
 
-def machine(value: object) -> str | None:
+def machine(name: str, value: object) -> str | None:
     """A machine's name, or None."""
     if value is None or (isinstance(value, str) and value):
         return value
-    raise _wrong("machine", value, "the name of a machine, or None for any")
+    raise _wrong(name, value, "the name of a machine, or None for any")
 
 
-def tags(value: object) -> list[str] | None:
+def tags(name: str, value: object) -> list[str] | None:
     """Tags, or None; a string alone would be taken for its letters."""
     if value is None:
         return None
@@ -136,7 +134,7 @@ def tags(value: object) -> list[str] | None:
         found = [str(tag) for tag in words]  # numpy's strings among them
         return sorted(found) if isinstance(value, set | frozenset) else found
     hint = f": write [{value!r}]" if isinstance(value, str) and value else ""
-    raise _wrong("tags", value, f"a list of tags (strings){hint}, or None for the tag 'default'")
+    raise _wrong(name, value, f"a list of tags (strings){hint}, or None for the tag 'default'")
 
 
 def filenames(value: object) -> list[str]:
@@ -158,25 +156,16 @@ def _listed(value: object) -> list[Any] | None:
         return None  # numpy's arrays without dimensions
 
 
-def min_ratio(value: object) -> float:
+def min_ratio(name: str, value: object) -> float:
     """A ratio of sides, 0.0 or more; the server takes values above 1 as their reciprocal."""
     ratio = _number(value)
     if 0.0 <= ratio < _INFINITY:
         return ratio
-    raise _wrong("min_ratio", value, "a number from 0.0 (any shape) to 1.0 (square)")
+    raise _wrong(name, value, "a number from 0.0 (any shape) to 1.0 (square)")
 
 
-def dead_boards(value: object) -> int | None:
-    """A number of dead boards, or None."""
-    return _count("max_dead_boards", value)
-
-
-def dead_links(value: object) -> int | None:
-    """A number of dead links, or None."""
-    return _count("max_dead_links", value)
-
-
-def _count(name: str, value: object) -> int | None:
+def count_or_none(name: str, value: object) -> int | None:
+    """A number of things, 0 or more, or None."""
     if value is None:
         return None
     return whole_number(name, value, 0, None, "a whole number, 0 or more, or None for any number")

@@ -84,7 +84,7 @@ def request(name: object, args: Sequence[Json], kwargs: Mapping[str, Json]) -> R
         if "reason" in kwargs:
             kwargs = {**kwargs, "reason": _reason(kwargs["reason"])}
     elif name == "create_job" and "tags" in kwargs:
-        kwargs = {**kwargs, "tags": checks.tags(kwargs["tags"])}
+        kwargs = {**kwargs, "tags": checks.tags("tags", kwargs["tags"])}
     return Request(name, args, kwargs)
 
 

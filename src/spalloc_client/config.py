@@ -1,8 +1,6 @@
-"""Where the client's configuration is looked for, and what it may say.
+"""Configuration files and defaults: where they are looked for, and what they may say.
 
-What a value may be is checks.py's subject, merging it with a caller's arguments requirements.py's.
-
-Configuration files and defaults.
+Which options there are is options.py's subject, merging them with a caller's arguments requirements.py's.
 
 The commands and the library take their defaults from configuration files, if there are any. Files are read
 in this order, later ones overriding earlier ones: a system-wide one (such as `/etc/xdg/spalloc`), the user's
@@ -15,38 +13,9 @@ Files are INI files as Python's `configparser` reads them, with one section, `sp
     hostname = localhost
     owner = jdh@cs.man.ac.uk
 
-The options, all of them optional:
+The options; a job needs a `hostname` and an `owner`, here or as arguments:
 
-`hostname`
-    The name or address of the spalloc server.
-`owner`
-    The name of the owner of created jobs, by convention an email address.
-`port`
-    The server's port. (Default: 22244)
-`keepalive`
-    The seconds after which the server may destroy a job whose client it does not hear from, or `None` for
-    never.
-    (Default: 60.0)
-`reconnect_delay`
-    Seconds between attempts to reconnect to the server. (Default: 5.0)
-`timeout`
-    Seconds to wait for a reply of the server, or `None` to wait forever. (Default: 5.0)
-`machine`
-    The only machine that jobs may run on, or `None` for any. (Default: None)
-`tags`
-    The tags, with commas between, that a machine must have to run jobs, or `None` for the tag `default`.
-    (Default: None)
-`min_ratio`
-    The least ratio of an allocation's short side to its long side, where boards are allocated by number.
-    (Default: 0.333)
-`max_dead_boards`
-    How many dead boards an allocation may have, or `None` for any number. (Default: 0)
-`max_dead_links`
-    How many dead links an allocation may have, or `None` for any number. (Default: None)
-`require_torus`
-    Whether an allocation must have wrap-around links. (Default: False)
-`ignore_version`
-    Whether to talk to servers of versions that this client does not know. (Default: False)
+OPTIONS
 
 The variables `SPALLOC_SERVER_HOSTNAME` and `SPALLOC_SERVER_PORT`, which `spalloc --command` sets for what it
 runs, stand above `hostname` and `port` of any file: inside an allocation, its server is the default.
@@ -60,48 +29,23 @@ import sys
 from spalloc_client import checks
 from spalloc_client.errors import ConfigError
 from spalloc_client.logs import log
+from spalloc_client.options import BY_NAME, OPTIONS, closest, with_meanings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, TypeAlias, TypedDict
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    from spalloc_client.options import Config
 
     Files: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
-    class Config(TypedDict):
-        """What the configuration says, defaults included."""
-
-        hostname: str | None
-        owner: str | None
-        port: int
-        keepalive: float | None
-        reconnect_delay: float
-        timeout: float | None
-        machine: str | None
-        tags: list[str] | None
-        min_ratio: float
-        max_dead_boards: int | None
-        max_dead_links: int | None
-        require_torus: bool
-        ignore_version: bool
-
+__doc__ = with_meanings(__doc__, "`{0.name}`\n    {0.meaning} (Default: {0.default})\n")
 
 SECTION = "spalloc"
 """The section of the files that is read."""
 
-DEFAULT_CONFIG: dict[str, str] = {
-    "port": "22244",
-    "keepalive": "60.0",
-    "reconnect_delay": "5.0",
-    "timeout": "5.0",
-    "machine": "None",
-    "tags": "None",
-    "min_ratio": "0.333",
-    "max_dead_boards": "0",
-    "max_dead_links": "None",
-    "require_torus": "False",
-    "ignore_version": "False",
-}
+DEFAULT_CONFIG = {option.name: option.default for option in OPTIONS if option.default is not None}
 """The defaults, as a file would say them; `hostname` and `owner` have none."""
 
 
@@ -213,9 +157,8 @@ class _Judged(dict[str, object]):
             if isinstance(text, ConfigError):
                 self.mistakes[name] = text
                 continue
-            parse, check = _OPTIONS[name]
             try:
-                self[name] = check(parse(text.strip()))
+                self[name] = BY_NAME[name].of_text(text)
             except ValueError as error:
                 self.mistakes[name] = ConfigError(f"{sources.get(name, 'defaults')}: {error}")
 
@@ -225,65 +168,6 @@ class _Judged(dict[str, object]):
     def get(self, name: str, default: object = None) -> Any:
         """The value of an option, or the default if there is no such option."""
         return self[name] if name in self or name in self.mistakes else default
-
-
-def _text(text: str) -> str:
-    return text
-
-
-def _text_or_none(text: str) -> str | None:
-    return None if text == "None" else text
-
-
-def _number_or_none(text: str) -> float | str | None:
-    try:
-        return None if text == "None" else float(text)
-    except ValueError:
-        return text  # for the check to refuse, in its own words
-
-
-def _whole_or_none(text: str) -> int | str | None:
-    try:
-        return None if text == "None" else int(text)
-    except ValueError:
-        return text
-
-
-def _tags_or_none(text: str) -> list[str] | None:
-    tags = [tag.strip() for tag in text.split(",")]
-    return None if text == "None" else [tag for tag in tags if tag] or None
-
-
-def _keepalive_or_none(text: str) -> float | str | None:
-    """As `--keepalive` has it: a negative number means that none is needed."""
-    seconds = _number_or_none(text)
-    return None if isinstance(seconds, float) and seconds < 0.0 else seconds
-
-
-def _truth(text: str) -> bool | str:
-    if text.lower() in ("1", "yes", "true", "on"):
-        return True
-    if text.lower() in ("0", "no", "false", "off"):
-        return False
-    return text
-
-
-_OPTIONS: dict[str, tuple[Callable[[str], object], Callable[[object], object]]] = {
-    "hostname": (_text, checks.hostname),
-    "owner": (_text, checks.owner),
-    "port": (_whole_or_none, checks.port),
-    "keepalive": (_keepalive_or_none, checks.keepalive),
-    "reconnect_delay": (_number_or_none, checks.reconnect_delay),
-    "timeout": (_number_or_none, checks.timeout),
-    "machine": (_text_or_none, checks.machine),
-    "tags": (_tags_or_none, checks.tags),
-    "min_ratio": (_number_or_none, checks.min_ratio),
-    "max_dead_boards": (_whole_or_none, checks.dead_boards),
-    "max_dead_links": (_whole_or_none, checks.dead_links),
-    "require_torus": (_truth, lambda value: checks.flag("require_torus", value)),
-    "ignore_version": (_truth, lambda value: checks.flag("ignore_version", value)),
-}
-"""How each option is read, and what it may be."""
 
 
 def _read_files(filenames: Sequence[str]) -> tuple[dict[str, str | ConfigError], dict[str, str]]:
@@ -324,23 +208,15 @@ def _parse(files: Sequence[tuple[str, str]]) -> tuple[dict[str, str | ConfigErro
         for name, value in parser.items(SECTION, raw=True):
             if before.get(name) != value:
                 sources[name] = filename
-                if name not in _OPTIONS:
-                    close = _closest(name)
-                    hint = f"; did you mean {close}?" if close else ""
-                    log("config", f"{filename}: there is no option {name}{hint}", warning=True)
+                if name not in BY_NAME:
+                    log("config", f"{filename}: there is no option {name}{closest(name)}", warning=True)
     said: dict[str, str | ConfigError] = {}
-    for name in sources.keys() & _OPTIONS.keys():
+    for name in sources.keys() & BY_NAME.keys():
         try:
             said[name] = parser.get(SECTION, name)
         except configparser.Error as error:
             said[name] = ConfigError(f"{sources[name]}: {' '.join(error.message.split())}")
     return said, sources
-
-
-def _closest(name: str) -> str | None:
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, _OPTIONS, n=1)), None)
 
 
 def main() -> None:

@@ -18,22 +18,23 @@ from spalloc_client import config, job_steps, step_kinds
 from spalloc_client.deadline import spoken
 from spalloc_client.errors import JobDestroyedError, ProtocolTimeoutError, StateChangeTimeoutError
 from spalloc_client.logs import is_read, log
+from spalloc_client.options import USE_CONFIG, with_meanings
 from spalloc_client.polling import waiting_lock
 from spalloc_client.protocol_client import ProtocolClient
-from spalloc_client.requirements import USE_CONFIG, gather
+from spalloc_client.requirements import gather
 from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any, Self, TypeVar
+    from collections.abc import Callable
+    from typing import Any, Self, TypeVar, Unpack
 
     from spalloc_client.config import Files
     from spalloc_client.job_answers import MachineInfo
     from spalloc_client.keepalive import Keepalive
+    from spalloc_client.options import JobOptions, UseConfig
     from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
-    from spalloc_client.requirements import UseConfig
 
     T = TypeVar("T")
 
@@ -79,22 +80,10 @@ class Job:
     def __init__(
         self,
         *args: int,
-        hostname: str = USE_CONFIG,
-        port: int | str = USE_CONFIG,
-        reconnect_delay: float | UseConfig = USE_CONFIG,
-        timeout: float | UseConfig | None = USE_CONFIG,
         config_filenames: Files | UseConfig | None = USE_CONFIG,
         resume_job_id: int | None = None,
-        owner: str = USE_CONFIG,
-        keepalive: float | UseConfig | None = USE_CONFIG,
-        machine: str | None = USE_CONFIG,
-        tags: Iterable[str] | UseConfig | None = USE_CONFIG,
-        min_ratio: float | UseConfig | None = USE_CONFIG,
-        max_dead_boards: int | UseConfig | None = USE_CONFIG,
-        max_dead_links: int | UseConfig | None = USE_CONFIG,
-        require_torus: bool | UseConfig | None = USE_CONFIG,
-        ignore_version: bool | UseConfig = USE_CONFIG,
         on_wait: Callable[[Progress], object] | None = None,
+        **options: Unpack[JobOptions],
     ) -> None:
         """Request a SpiNNaker machine.
 
@@ -126,35 +115,18 @@ class Job:
         process of its own keeps the job alive until then, or until this process ends: by any way but that of a
         daemon, whose copies go on. A Job that nothing refers to any more is not kept alive, with a ResourceWarning.
 
-        Arguments that are left out come from configuration files (`spalloc_client.config`).
+        Options that are left out come from configuration files (`spalloc_client.config`). Beyond these, `hostname` and
+        `owner` have no default.
 
         Args:
             args: The boards, as above.
-            hostname: **Required.** The server's name or address.
-            port: The server's port.
-            reconnect_delay: Seconds between attempts to reconnect to the server, 0 or more.
-            timeout: Seconds to wait for replies of the server, or None to keep trying forever.
             config_filenames: Files, or one file, to read the configuration from, instead of the usual places; an
                 empty list to use none.
             resume_job_id: Take on this job instead of creating one, and keep it alive as it was created to
                 be. All other requirements are ignored.
-            owner: **Required.** The owner of the job, by convention your email address.
-            keepalive: Seconds after which the server may consider the job dead if it hears nothing from this
-                client; None to have the job run until it is destroyed, so to be used with great care.
-            machine: The only machine to run on, or None for the first with the tags. Must be None when there
-                are tags.
-            tags: The tags a machine must have; None for `default`. Must be None when there is a machine.
-            min_ratio: How square the boards must lie: short side over long side, from 0.0 (any shape) to 1.0
-                (square); None for 0.333. For numbers of boards only.
-            max_dead_boards: How many dead or unreachable boards to put up with, or None for any number, as
-                long as the board in the bottom-left corner is alive.
-            max_dead_links: How many dead links to put up with, or None for any number. Links of wrap-around
-                count with `require_torus` only.
-            require_torus: Whether edges must be joined up by wrap-around links, which generally takes a whole
-                machine. Must be False, or None, for single boards.
-            ignore_version: Whether to talk to servers of versions that are not known.
             on_wait: Called with a `Progress` while `wait_until_ready()`, or the beginning of a `with` block, waits:
                 at each new state and place in the queue, in the thread that waits. What it raises ends the wait.
+            OPTIONS
 
         Raises:
             ValueError: An argument, or the configuration, says something that can't be (nothing has been
@@ -165,25 +137,10 @@ class Job:
             ProtocolTimeoutError: See above.
             SpallocServerException: See above.
         """
-        filenames = None if config_filenames == USE_CONFIG else config_filenames
         requirements = gather(
             args,
-            {
-                "hostname": hostname,
-                "port": port,
-                "reconnect_delay": reconnect_delay,
-                "timeout": timeout,
-                "owner": owner,
-                "keepalive": keepalive,
-                "machine": machine,
-                "tags": tags,
-                "min_ratio": min_ratio,
-                "max_dead_boards": max_dead_boards,
-                "max_dead_links": max_dead_links,
-                "require_torus": require_torus,
-                "ignore_version": ignore_version,
-            },
-            config.read_config(filenames),
+            options,
+            config.read_config(None if config_filenames == USE_CONFIG else config_filenames),
             resume_job_id,
         )
         self._requirements = requirements
@@ -515,6 +472,9 @@ class Job:
             return True
         finally:
             self._connecting.release()
+
+
+Job.__init__.__doc__ = with_meanings(Job.__init__.__doc__, "            {0.name}: {0.meaning}\n")
 
 
 def _is_copy(of: int) -> bool:

@@ -1,29 +1,22 @@
 """What a caller and the configuration together ask of a job, checked before anything is sent.
 
-Arguments win over configuration files, files over defaults. Reading the files is config.py's subject, what
-single values may be checks.py's.
+Arguments win over configuration files, files over defaults. Reading the files is config.py's subject, which
+options there are and what each may be options.py's.
 """
 
 from __future__ import annotations
 
 from spalloc_client import checks
-from spalloc_client.config import DEFAULT_CONFIG, USER_CONFIG_FILE
+from spalloc_client.config import USER_CONFIG_FILE
+from spalloc_client.options import BY_NAME, OPTIONS, USE_CONFIG, closest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Literal, TypeAlias
+    from typing import Any
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
     from spalloc_client.wire import Json
-
-USE_CONFIG: Literal["USE_CONFIG"] = "USE_CONFIG"
-"""An argument that was not given: the configuration says."""
-
-UseConfig: TypeAlias = "Literal['USE_CONFIG']"
-
-
-_USUAL_RATIO = float(DEFAULT_CONFIG["min_ratio"])
 
 
 class Requirements:
@@ -84,7 +77,11 @@ def gather(
 
     Raises:
         ValueError: Something is missing or not allowed; the message names it, its value and what is allowed.
+        TypeError: There is no such keyword.
     """
+    for name in given:
+        if name not in BY_NAME:
+            raise TypeError(f"Job() got an unexpected keyword argument {name!r}{closest(name)}")
     said = _Said(given, config)
     hostname = said["hostname"]
     if hostname is None:
@@ -97,23 +94,22 @@ def gather(
             "resume_job_id", resume_job_id, 1, None, "a job's ID, 1 or more, or None"
         )
     name, port = checks.server(hostname)
-    keepalive = None
-    shape: tuple[int, ...] = ()
-    wishes: Mapping[str, Json] = {}
-    if resumed is None:
-        shape = check_shape(args)
-        keepalive = checks.keepalive(said["keepalive"])
-        wishes = _wishes(said, keepalive, shape, given)
+    shape = () if resumed is not None else check_shape(args)
+    kwargs = {} if resumed is not None else _kwargs(said, shape, given)
+
+    def own(option: str) -> Any:
+        return BY_NAME[option].of_caller(said[option])
+
     return Requirements(
         hostname=name,
-        port=checks.port(said["port"]) if port is None else port,
-        timeout=checks.timeout(said["timeout"]),
-        reconnect_delay=checks.reconnect_delay(said["reconnect_delay"]),
-        ignore_version=checks.flag("ignore_version", said["ignore_version"]),
+        port=own("port") if port is None else port,
+        timeout=own("timeout"),
+        reconnect_delay=own("reconnect_delay"),
+        ignore_version=own("ignore_version"),
         resume_job_id=resumed,
-        keepalive=keepalive,
+        keepalive=kwargs.get("keepalive"),
         args=shape,
-        kwargs=wishes,
+        kwargs=kwargs,
     )
 
 
@@ -156,37 +152,27 @@ def _allowed(name: str, lowest: int) -> str:
     return "0, 1 or 2" if name == "z" else f"a whole number, {lowest} or more"
 
 
-def _wishes(
-    said: Mapping[str, object], keepalive: float | None, shape: tuple[int, ...], given: Mapping[str, object]
-) -> dict[str, Json]:
+def _kwargs(
+    said: Mapping[str, object], shape: tuple[int, ...], given: Mapping[str, object]
+) -> dict[str, Any]:
+    """What `create_job` is to be asked for by name."""
     if said["owner"] is None:
         raise ValueError(
             f"An owner must be specified: give owner=..., or put it in a file such as {USER_CONFIG_FILE}"
         )
-    owner = checks.owner(said["owner"])
-    machine = checks.machine(said["machine"])
-    tags = checks.tags(said["tags"])
+    asked = {option.name: option.of_caller(said[option.name]) for option in OPTIONS if option.is_requirement}
+    machine, tags = asked["machine"], asked["tags"]
     if machine is not None and tags is not None:
         raise ValueError(
             f"Only one of tags and machine may be specified: machine is {machine!r}"
             f"{_origin('machine', given)} and tags is {tags!r}{_origin('tags', given)}; give None for one of them"
         )
-    require_torus = said["require_torus"] is not None and checks.flag("require_torus", said["require_torus"])
-    if require_torus and (not shape or shape == (1,) or len(shape) == 3):
+    if asked["require_torus"] and (not shape or shape == (1,) or len(shape) == 3):
         raise ValueError(
             f"require_torus is True{_origin('require_torus', given)}; it must be False for a single board, "
             "which has no wrap-around links"
         )
-    return {
-        "owner": owner,
-        "keepalive": keepalive,
-        "machine": machine,
-        "tags": tags,
-        "min_ratio": _USUAL_RATIO if said["min_ratio"] is None else checks.min_ratio(said["min_ratio"]),
-        "max_dead_boards": checks.dead_boards(said["max_dead_boards"]),
-        "max_dead_links": checks.dead_links(said["max_dead_links"]),
-        "require_torus": require_torus,
-    }
+    return asked
 
 
 def _origin(name: str, given: Mapping[str, object]) -> str:

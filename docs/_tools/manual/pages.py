@@ -88,10 +88,8 @@ def sections(parser: described.Parser) -> list[Section]:
 
 
 def _argument(argument: described.Argument) -> Argument:
-    options = argument.options
-    action = options.get("action")
-    shown = "show program's version number and exit" if action == "version" else options["help"]
-    shown %= {"default": argument.default}
+    action = argument.options.get("action")
+    shown = argument.help or "show program's version number and exit"
     if not argument.is_option:
         return Argument((_values(argument),), "", shown)
     return Argument(argument.names, _values(argument) if action is None else "", shown)

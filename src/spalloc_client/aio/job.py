@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -21,12 +21,16 @@ from spalloc_client.deadline import spoken
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
 from spalloc_client.keepalive import Keepalive, is_copy
 from spalloc_client.logs import is_read, log
-from spalloc_client.requirements import USE_CONFIG, UseConfig, gather
+from spalloc_client.options import USE_CONFIG
+from spalloc_client.requirements import gather
 from spalloc_client.states import JobState
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from spalloc_client.config import Files
     from spalloc_client.job_answers import MachineInfo
+    from spalloc_client.options import JobOptions, UseConfig
     from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
 
@@ -56,22 +60,10 @@ class Job:
     def __init__(
         self,
         *args: int,
-        hostname: str = USE_CONFIG,
-        port: int | str = USE_CONFIG,
-        reconnect_delay: float | UseConfig = USE_CONFIG,
-        timeout: float | UseConfig | None = USE_CONFIG,
         config_filenames: Files | UseConfig | None = USE_CONFIG,
         resume_job_id: int | None = None,
-        owner: str = USE_CONFIG,
-        keepalive: float | UseConfig | None = USE_CONFIG,
-        machine: str | None = USE_CONFIG,
-        tags: Iterable[str] | UseConfig | None = USE_CONFIG,
-        min_ratio: float | UseConfig | None = USE_CONFIG,
-        max_dead_boards: int | UseConfig | None = USE_CONFIG,
-        max_dead_links: int | UseConfig | None = USE_CONFIG,
-        require_torus: bool | UseConfig | None = USE_CONFIG,
-        ignore_version: bool | UseConfig = USE_CONFIG,
         on_wait: Callable[[Progress], object] | None = None,
+        **options: Unpack[JobOptions],
     ) -> None:
         """Describe a job; the request is made when the Job is awaited or entered.
 
@@ -83,21 +75,7 @@ class Job:
         """
         self._requirements = gather(
             args,
-            {
-                "hostname": hostname,
-                "port": port,
-                "reconnect_delay": reconnect_delay,
-                "timeout": timeout,
-                "owner": owner,
-                "keepalive": keepalive,
-                "machine": machine,
-                "tags": tags,
-                "min_ratio": min_ratio,
-                "max_dead_boards": max_dead_boards,
-                "max_dead_links": max_dead_links,
-                "require_torus": require_torus,
-                "ignore_version": ignore_version,
-            },
+            options,
             config.read_config(None if config_filenames == USE_CONFIG else config_filenames),
             resume_job_id,
         )

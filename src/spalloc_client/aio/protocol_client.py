@@ -64,8 +64,8 @@ class ProtocolClient:
         Raises:
             ValueError: An argument is not what it should be.
         """
-        self._hostname = checks.hostname(hostname)
-        self._port = checks.port(port)
+        self._hostname = checks.hostname("hostname", hostname)
+        self._port = checks.port("port", port)
         self._timeout = check_timeout(timeout)
         self._server = f"{self._hostname}:{self._port}"
         self._notifications: deque[Notification] = deque()

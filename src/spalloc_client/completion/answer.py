@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
 
 _PATIENCE = 1.0
@@ -92,7 +92,7 @@ def _from_server(kinds: Sequence[Kind], asked: Wanted, config: Config) -> list[C
         return []
     try:
         name, port = checks.server(hostname)
-        port = port or checks.port(asked.values.get("port") or config["port"])
+        port = port or checks.port("port", asked.values.get("port") or config["port"])
         with ProtocolClient(name, port, timeout=_PATIENCE) as client:
             return [candidate for kind in kinds for candidate in _ASK[kind](client)]
     except Exception:  # noqa: BLE001  # no completion is better than an error in the middle of somebody's line

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import sys
 
+from spalloc_client.options import BOARDS, CONNECTION, JOB
 from spalloc_client.scripts.arguments import (
     REST,
     Arguments,
     Parser,
     add_debug,
+    add_options,
     add_server,
     named_server,
-    seconds,
 )
 from spalloc_client.scripts.ended import NOT_EXECUTABLE, NOT_FOUND
 from spalloc_client.scripts.entry import enter
@@ -34,7 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
 
 COMMAND = "spalloc"
 
@@ -83,63 +84,7 @@ def _add_allocation(made: Parser, config: Config) -> None:
         help="resume keeping the specified job alive rather than creating a new job (all allocation requirements "
         "will be ignored)",
     )
-    group.add_argument(
-        "--machine",
-        "-m",
-        nargs="?",
-        default=config["machine"],
-        help="only allocate boards which are part of a specific machine, or any machine if no machine is given "
-        "(default: %(default)s)",
-    )
-    tags = config["tags"] or ["default"]
-    group.add_argument(
-        "--tags",
-        "-t",
-        nargs="*",
-        metavar="TAG",
-        default=tags,
-        help=f"only allocate boards which have (at least) the specified tags (default: {' '.join(tags)})".replace(
-            "%", "%%"
-        ),
-    )
-    group.add_argument(
-        "--min-ratio",
-        type=float,
-        metavar="RATIO",
-        default=config["min_ratio"],
-        help="when allocating by number of boards, require that the allocation be at least as square as this ratio "
-        "(default: %(default)s)",
-    )
-    limits = (
-        ("boards", "boards", config["max_dead_boards"]),
-        ("links", "inter-board links", config["max_dead_links"]),
-    )
-    for what, counted, limit in limits:
-        group.add_argument(
-            f"--max-dead-{what}",
-            type=int,
-            metavar="NUM",
-            default=-1 if limit is None else limit,
-            help=f"{counted} allowed to be dead in the allocation, or -1 to allow any number of dead {what} "
-            "(default: %(default)s)",
-        )
-    torus = config["require_torus"]
-    group.add_argument(
-        "--require-torus",
-        "-w",
-        action="store_true",
-        default=torus,
-        help="require that the allocation contain torus (a.k.a. wrap-around) links"
-        + (" (default)" if torus else ""),
-    )
-    group.add_argument(
-        "--no-require-torus",
-        "-W",
-        action="store_false",
-        dest="require_torus",
-        help="do not require that the allocation contain torus (a.k.a. wrap-around) links"
-        + ("" if torus else " (default)"),
-    )
+    add_options(group, BOARDS, config)
 
 
 def _add_command(made: Parser) -> None:
@@ -158,26 +103,8 @@ def _add_command(made: Parser) -> None:
 
 def _add_server(made: Parser, config: Config) -> None:
     group = add_server(made, config)
-    group.add_argument(
-        "--owner",
-        default=config["owner"],
-        help="by convention, the email address of the owner of the job (default: %(default)s)",
-    )
-    group.add_argument(
-        "--keepalive",
-        type=seconds,
-        metavar="SECONDS",
-        default=-1 if config["keepalive"] is None else config["keepalive"],
-        help="the interval at which to require keepalive messages to be sent to prevent the server cancelling the "
-        "job, or -1 to not require keepalive messages (default: %(default)s)",
-    )
-    group.add_argument(
-        "--reconnect-delay",
-        type=float,
-        metavar="SECONDS",
-        default=config["reconnect_delay"],
-        help="seconds to wait before reconnecting to the server if the connection is lost (default: %(default)s)",
-    )
+    add_options(group, JOB, config)
+    add_options(group, CONNECTION, config)
     group.add_argument(
         "--virtual",
         type=size,

@@ -13,17 +13,17 @@ from types import SimpleNamespace
 
 from spalloc_client import checks
 from spalloc_client._version import __version__
+from spalloc_client.options import OPTIONS, SERVER
 from spalloc_client.terminal.console import output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
-    from typing import Any, NoReturn, TypeVar
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, NoReturn
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
 
-    T = TypeVar("T")
 
 USAGE_STATUS = 2
 
@@ -55,6 +55,14 @@ class Argument:
             return str(self.options["dest"])
         name = next((name for name in self.names if name.startswith("--")), self.names[0])
         return name.lstrip("-").replace("-", "_")
+
+    @property
+    def help(self) -> str | None:
+        """What it does; None if there is nothing to say."""
+        text: str | None = self.options.get("help")
+        value = self.default
+        shown = " ".join(value) if isinstance(value, list) else str(value)
+        return text and text.replace("%(default)s", shown)
 
     @property
     def default(self) -> object:
@@ -164,8 +172,26 @@ class Parser(Group):
             elif group.title is not None:
                 into = made.add_argument_group(group.title)
             for argument in group.arguments:
-                into.add_argument(*argument.names, **argument.options)
+                into.add_argument(*argument.names, **_for_argparse(argument))
         return made
+
+
+def _for_argparse(argument: Argument) -> dict[str, Any]:
+    from argparse import ArgumentTypeError
+
+    settings = dict(argument.options)
+    if argument.help is not None:
+        settings["help"] = argument.help.replace("%", "%%")
+    if "type" in settings and settings["type"] not in (int, float):
+
+        def convert(word: str, kind: Callable[[str], object] = settings["type"]) -> object:
+            try:
+                return kind(word)
+            except ValueError as error:
+                raise ArgumentTypeError(str(error)) from None
+
+        settings["type"] = convert
+    return settings
 
 
 class _PlainReader:
@@ -270,101 +296,28 @@ def add_debug(group: Group) -> None:
 def add_server(parser: Parser, config: Config) -> Group:
     """Add the options that say where the server is, and return their group."""
     group = parser.add_group("spalloc server arguments")
-    group.add_argument(
-        "--hostname",
-        "-H",
-        type=hostname,
-        default=config["hostname"],
-        help="hostname or IP of the spalloc server, which may be followed by :PORT (default: %(default)s)",
-    )
-    group.add_argument(
-        "--port",
-        "-P",
-        type=port,
-        default=config["port"],
-        help="port number of the spalloc server (default: %(default)s)",
-    )
-    group.add_argument(
-        "--timeout",
-        type=seconds,
-        metavar="SECONDS",
-        default=config["timeout"],
-        help="seconds to wait for a response from the server, or -1 to wait forever (default: %(default)s)",
-    )
-    group.add_argument(
-        "--ignore-version",
-        "--ignore_version",
-        dest="ignore_version",
-        nargs="?",
-        type=truth,
-        const=True,
-        default=config["ignore_version"],
-        metavar="BOOL",
-        help="talk to the server whatever its version (WARNING: could result in errors; default: %(default)s)",
-    )
+    add_options(group, SERVER, config)
     return group
 
 
-def hostname(text: str) -> str:
-    """Read a server's name or address, which its port may follow.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    _checked(checks.server, text)
-    return text
-
-
-def port(text: str) -> int:
-    """Read a TCP port.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    return _checked(checks.port, text)
-
-
-def _checked(check: Callable[[object], T], text: str) -> T:
-    try:
-        return check(text)
-    except ValueError as error:
-        from argparse import ArgumentTypeError
-
-        raise ArgumentTypeError(str(error)) from None
-
-
-def seconds(text: str) -> float:
-    """Read a number of seconds above 0; one below says that there is no limit.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    # Neither infinity nor NaN, which is not equal to itself.
-    if number != 0.0 and number - number == 0.0:
-        return number
-    from argparse import ArgumentTypeError
-
-    raise ArgumentTypeError(f"expected a number of seconds above 0, or -1 for no limit, not {text!r}")
-
-
-def truth(text: str) -> bool:
-    """Read a truth value as configuration files spell them.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    lowered = text.lower()
-    if lowered in {"true", "yes", "on", "1"}:
-        return True
-    if lowered in {"false", "no", "off", "0"}:
-        return False
-    from argparse import ArgumentTypeError
-
-    raise ArgumentTypeError(f"expected true or false, not {text!r}")
+def add_options(group: Group, of: str, config: Config) -> None:
+    """Add the flags of the options of one group of options.py."""
+    values: Mapping[str, Any] = config
+    for option in OPTIONS:
+        flag, name = option.flag, option.name
+        if option.group != of:
+            continue
+        value = flag.default(values[name])
+        if flag.off:
+            yes, no = (" (default)", "") if value else ("", " (default)")
+            group.add_argument(
+                *flag.names, action="store_true", dest=name, default=value, help=f"{flag.help}{yes}"
+            )
+            group.add_argument(
+                *flag.off, action="store_false", dest=name, default=value, help=f"do not {flag.help}{no}"
+            )
+        else:
+            group.add_argument(*flag.names, dest=name, default=value, help=flag.help, **flag.settings)
 
 
 def named_server(arguments: Arguments) -> tuple[str, int]:
@@ -381,8 +334,3 @@ def named_server(arguments: Arguments) -> tuple[str, int]:
             f"--hostname {arguments.hostname} and --port {arguments.port} name two ports; give one"
         )
     return name, port_of_name
-
-
-def or_none(value: float | None) -> float | None:
-    """Return `value`, or None for the negative values by which users say none."""
-    return None if value is None or value < 0 else value

@@ -9,7 +9,6 @@ import os
 import re
 
 from spalloc_client.config import (
-    DEFAULT_CONFIG,
     SECTION,
     USER_CONFIG_FILE,
     read_config,
@@ -17,6 +16,7 @@ from spalloc_client.config import (
     without_mistakes,
 )
 from spalloc_client.errors import ConfigError
+from spalloc_client.options import BY_NAME
 from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.server import Server
@@ -29,12 +29,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
 
 COMMAND = "spalloc-config"
 NOT_WRITTEN = 5
-OPTIONS = ("hostname", "owner", *DEFAULT_CONFIG)
-"""The names of all settings."""
 
 _WORDS = {"show": 0, "check": 0, "set": 2, "unset": 1}
 """What may be done, and how many words follow."""
@@ -93,13 +91,13 @@ def _show(*, as_json: bool) -> int:
     """Show all settings; those that can't be used with what is wrong, and that is the exit status."""
     config, origins = read_with_origins()
     values, mistakes = without_mistakes(config)
-    found: dict[str, object] = {name: values[name] for name in OPTIONS}  # type: ignore[literal-required]
+    found: dict[str, object] = {name: values[name] for name in BY_NAME}  # type: ignore[literal-required]
     if as_json:
         shown = {
             name: {"value": None, "from": origins.get(name), "mistake": str(mistakes[name])}
             if name in mistakes
             else {"value": found[name], "from": origins.get(name)}
-            for name in OPTIONS
+            for name in BY_NAME
         }
         output().print([json_line(shown)])
     else:
@@ -109,7 +107,7 @@ def _show(*, as_json: bool) -> int:
                 Text("mistaken", Style.RED) if name in mistakes else printable(_as_said(found[name])),
                 printable(origins.get(name, "default")),
             )
-            for name in OPTIONS
+            for name in BY_NAME
         ]
         output().print(table(["Option", "Value", "From"], rows))
         messages().print([f"{COMMAND}: {printable(str(mistake))}" for mistake in mistakes.values()])
@@ -133,8 +131,8 @@ def _check(server: Server) -> None:
 
 def _change(filename: str, name: str, value: str | None = None) -> None:
     """Set an option in a file, or take it out; what it would not read is not written."""
-    if name not in OPTIONS:
-        raise CommandError(USAGE, f"there is no option {name}; there are: {', '.join(OPTIONS)}")
+    if name not in BY_NAME:
+        raise CommandError(USAGE, f"there is no option {name}; there are: {', '.join(BY_NAME)}")
     fresh = f"{filename}.new"
     try:
         try:

@@ -12,6 +12,7 @@ import sys
 from spalloc_client import logs
 from spalloc_client.config import read_config, without_mistakes
 from spalloc_client.errors import ConfigError
+from spalloc_client.options import OPTIONS
 from spalloc_client.scripts import switch_interruption
 
 TYPE_CHECKING = False
@@ -19,17 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import NoReturn
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
     from spalloc_client.scripts.arguments import Arguments, Parser
     from spalloc_client.scripts.outcome import Endings
 
 COMPLETE = "--complete"
 """The first argument by which a shell's script asks what can stand at the cursor."""
-
-_OF_NEW_JOBS = (
-    "owner", "keepalive", "machine", "tags", "min_ratio", "max_dead_boards", "max_dead_links", "require_torus",
-)  # fmt: skip
-"""Options that mean nothing to a job that there is."""
 
 
 def enter(
@@ -96,7 +92,8 @@ def _judge(mistakes: Mapping[str, ConfigError], arguments: Arguments) -> None:
     """Refuse what the configuration says wrongly, if this command uses it and no argument overrides it."""
     unused: Collection[str] = ()
     if getattr(arguments, "resume", None) is not None:
-        unused = _OF_NEW_JOBS
+        # What they ask for means nothing to a job that there is.
+        unused = [option.name for option in OPTIONS if option.is_requirement]
     elif getattr(arguments, "job_id", None) is not None and getattr(arguments, "destroy", None) != "":
         # Whose the job is, is asked only where none is named, or as the reason why it is destroyed.
         unused = ("owner",)

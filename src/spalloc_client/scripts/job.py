@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
 
 COMMAND = "spalloc-job"

@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from spalloc_client.config import Config
     from spalloc_client.drawing.scene import Scene
+    from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
     from spalloc_client.terminal.table import Cell
 

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
     from spalloc_client.scripts.queue import Place
 
@@ -207,15 +207,13 @@ def column_names(text: str) -> list[str]:
     """Read the names of columns, with commas between.
 
     Raises:
-        argparse.ArgumentTypeError: There is no such column.
+        ValueError: There is no such column.
     """
     names = [name.strip() for name in text.lower().split(",")]
     unknown = next((name for name in names if name not in _COLUMNS), None)
     if unknown is None:
         return names
-    from argparse import ArgumentTypeError
-
-    raise ArgumentTypeError(f"there is no column {unknown!r}; there are: {', '.join(_COLUMNS)}")
+    raise ValueError(f"there is no column {unknown!r}; there are: {', '.join(_COLUMNS)}")
 
 
 def _heading(name: str, shown: Jobs) -> str:

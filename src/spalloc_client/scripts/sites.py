@@ -31,17 +31,12 @@ def size(text: str) -> tuple[int, int]:
     """Read `WxH`, a width and a height in triads.
 
     Raises:
-        argparse.ArgumentTypeError: It isn't that.
+        ValueError: It isn't that.
     """
     # Not before: most commands have no site.
     from spinnaker.geometry import Size
 
-    try:
-        return Size.parse(text)
-    except ValueError as error:
-        from argparse import ArgumentTypeError
-
-        raise ArgumentTypeError(str(error)) from None
+    return Size.parse(text)
 
 
 def virtual_site(width: int, height: int) -> Site:

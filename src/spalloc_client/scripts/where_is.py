@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spalloc_client.config import Config
+    from spalloc_client.options import Config
 
 COMMAND = "spalloc-where-is"
 NOTHING_THERE = 4

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_client.config import SECTION, read_config
-from spalloc_client.scripts.config import OPTIONS, changed
+from spalloc_client.options import BY_NAME
+from spalloc_client.scripts.config import changed
 from tests.spalloc_client.scripts.conftest import Commands
 
 FILE = """# Mine.
@@ -66,7 +67,7 @@ def test_every_setting_is_shown_with_where_it_comes_from(tmp_path: Path) -> None
     assert rows["port"] == ("7", "SPALLOC_SERVER_PORT")
     assert rows["timeout"] == ("5.0", "default")
     assert any(line.split() == ["tags", "a,", "b", "./.spalloc"] for line in shown)
-    assert [line.split()[0] for line in shown[1:]] == list(OPTIONS)
+    assert [line.split()[0] for line in shown[1:]] == list(BY_NAME)
     as_json = json.loads(run("--json", home=tmp_path).stdout)
     assert as_json["port"] == {"value": 5, "from": f"{tmp_path}/spalloc"}
     assert as_json["hostname"] == {"value": None, "from": None}
