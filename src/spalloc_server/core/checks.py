@@ -1,37 +1,40 @@
-"""On which machines jobs may run: found out for each group of jobs that ask for the same, a little at a time.
+"""On which machines jobs may run, and why on none: checked for each group of jobs that ask for the same, in slices.
 
-Where they run, and when, is the scheduler's subject.
+Where they run, and when, is decided in scheduler.py.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.packing.demand import holds
 from spalloc_server.core.packing.packer import Packer
-from spalloc_server.core.packing.reasons import in_words, why_not
 from spalloc_server.core.packing.steps import Allowance, Steps
 from spalloc_server.core.request_groups import Option, RequestGroup
-from spalloc_server.core.requests import JobRequest
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.words import counted
+from spinnaker.geometry import contains
 
-_CHECK_STEPS = 16
-"""How long one request is checked before others that have been checked for less have their turn."""
-_TURNS_AN_OLDEST = 4
-"""Of so many turns, one is the oldest check's: it comes to an end, however many come that have had fewer."""
+_TURN_STEPS = 16
+"""How many steps of work a check has before it is the turn of another."""
+_TURNS_PER_OLDEST = 4
+"""One of this many turns is the oldest check's, so that it ends, however many checks are begun meanwhile."""
 
 
 class _Check:
-    """Finding out on which machines jobs of one group may run."""
+    """The check of one group."""
 
     def __init__(self, group: RequestGroup, number: int, work: Steps[list[Option]]) -> None:
         self.group = group
         self.work = work
         self._number = number
         self.spent = 0.0
-        """Steps that were taken for it in turns that it had for having had least."""
+        """Steps of work done for it, except in turns that it had for being the oldest."""
         self.is_over = False
 
     def __lt__(self, other: "_Check") -> bool:
-        # Who has had least goes on: an odd request that takes long delays nobody's that takes as long as most do.
+        # The check with the least work so far goes on: an odd request that takes long does not delay ordinary ones.
         return (self.spent, self._number) < (other.spent, other._number)
 
 
@@ -39,18 +42,18 @@ class Checks:
     """The checks of all groups, under way or still to be begun."""
 
     def __init__(self, packers: Mapping[str, Packer], groups: Sequence[RequestGroup] = ()) -> None:
-        """Begin with no checks.
+        """Begin with no check under way.
 
         Args:
             packers: the machines, by name.
-            groups: groups that have waited before, and are to be checked when there is time.
+            groups: groups that wait already, to be checked when there is time.
         """
         self._packers = packers
         self._waiting = _halving(list(groups))
         self._under_way: list[_Check] = []
-        """A heap."""
+        """A heap of the checks that are not over."""
         self._oldest: deque[_Check] = deque()
-        """The same in the order in which they were begun, with some that are over."""
+        """The same checks in the order in which they were begun, and some that are over."""
         self._turns = 0
         self._begun = 0
         """How many checks have been begun so far."""
@@ -58,7 +61,7 @@ class Checks:
         """Whether there may be more to check."""
 
     def begin(self, group: RequestGroup) -> bool:
-        """Begin to find out what a group may run on; return whether all machines know that already."""
+        """Begin to check a group; return whether the result is known already."""
         suitable = self._suitable(group.request)
         if suitable and all(packer.wishes.is_known_to_meet(group.request) for packer in suitable):
             group.options = [Option(packer, group.request) for packer in suitable]
@@ -74,17 +77,17 @@ class Checks:
         self._oldest.append(check)
 
     def stop(self) -> None:
-        """Check nothing that is under way or to be begun: nobody waits."""
+        """Drop all checks: no job waits."""
         self._under_way.clear()
         self._oldest.clear()
         self._waiting = iter(())
         self.pending = False
 
     def go_on(self, allowance: Allowance) -> Iterator[RequestGroup]:
-        """Yield groups that have been checked, each with its options."""
+        """Go on with the checks, and yield the groups whose check is over, with their options."""
         while allowance.left > 0:
-            # Those who come now are checked before those who waited already when the machines changed, most of whom
-            # can wait on.
+            # Jobs that come now are checked before those that waited already when the machines changed: most of these
+            # must wait in any case.
             if not self._under_way or self._under_way[0].spent:
                 waiting = next(self._waiting, None)
                 if waiting is not None:
@@ -96,9 +99,9 @@ class Checks:
             if not check.group.jobs:
                 self._end(check)
                 continue
-            turn = Allowance(_CHECK_STEPS)
+            turn = Allowance(_TURN_STEPS)
             done = turn.do(check.work)
-            spent = _CHECK_STEPS - turn.left
+            spent = _TURN_STEPS - turn.left
             allowance.left -= spent + 1
             if done is not None:
                 self._end(check)
@@ -110,7 +113,7 @@ class Checks:
 
     def _whose_turn(self) -> _Check:
         self._turns += 1
-        if self._turns % _TURNS_AN_OLDEST:
+        if self._turns % _TURNS_PER_OLDEST:
             return self._under_way[0]
         while self._oldest[0].is_over:
             self._oldest.popleft()
@@ -138,21 +141,64 @@ class Checks:
         return [packer for packer in self._packers.values() if request.tags <= packer.machine.tags]
 
     def refusal(self, request: JobRequest) -> str:
-        """Return in words why no machine can meet a request."""
+        """Return as a sentence why no machine can ever meet a request."""
         suitable = self._suitable(request)
         if request.machine is not None and not suitable:
-            return f"There is no machine named {request.machine!r}; there are: {_names(self._packers)}."
+            names = ", ".join(self._packers) or "none"
+            return f"There is no machine named {request.machine!r}; there are: {names}."
         if not suitable:
             tags = ", ".join(sorted(request.tags))
             return f"No machine has all of the tags {tags}."
-        reasons = "; ".join(why_not(packer.machine, request) for packer in suitable)
-        return f"{in_words(request)} can never be had: {reasons}."
+        reasons = "; ".join(_why_not(packer.machine, request) for packer in suitable)
+        return f"{_in_words(request)} can never be allocated: {reasons}."
+
+
+def _in_words(request: JobRequest) -> str:
+    """Return what a request asks for, as the beginning of a sentence."""
+    match request.shape:
+        case AnyBoard():
+            return "A board"
+        case BoardAt(board):
+            return f"Board {board}"
+        case Boards(count):
+            boards = counted(count, "board")
+            return f"A torus of {boards}" if request.require_torus else f"A rectangle with {boards}"
+        case Rectangle(size):
+            return f"A {'torus' if request.require_torus else 'rectangle'} of {size} triads"
+
+
+def _why_not(machine: Machine, request: JobRequest) -> str:
+    """Return why a machine can never meet a request, as a clause that names the machine."""
+    name, size = machine.name, machine.size
+    match request.shape:
+        case AnyBoard():
+            return f"{name} has no live board"
+        case BoardAt(board):
+            return f"on {name} it is dead" if contains(size, board) else f"{name} has only {size} triads"
+        case Rectangle(asked) if not holds(size, asked):
+            return f"{name} has only {size} triads"
+        case Rectangle(asked) if request.require_torus and asked != size:
+            return f"only the whole of {name}, {size} triads, can be a torus"
+        case Boards(count) if count > size.boards:
+            return f"{name} has only {counted(size.boards, 'board')}"
+    live = counted(size.boards - len(machine.dead_boards), "live board")
+    limits = []
+    if isinstance(request.shape, Boards):
+        limits.append(f"min_ratio {request.min_ratio:g}")
+    if request.max_dead_boards is not None:
+        limits.append(f"max_dead_boards {request.max_dead_boards}")
+    if request.max_dead_links is not None:
+        limits.append(f"max_dead_links {request.max_dead_links}")
+    if request.require_torus:
+        limits.append("require_torus")
+    under = f" ({', '.join(limits)})" if limits else ""
+    return f"too few of the {live} of {name} are connected in one rectangle{under}"
 
 
 def _halving(groups: list[RequestGroup]) -> Iterator[RequestGroup]:
     """Yield the group in the middle by the boards it needs, then those in the middle of each half, and so on.
 
-    A machine that could meet a request could meet it with fewer boards: in this order most answers follow from others.
+    A machine that can meet a request can meet it with fewer boards: in this order most results follow from others.
     """
     groups.sort(key=lambda group: group.fewest)
     spans = deque([(0, len(groups))])
@@ -162,7 +208,3 @@ def _halving(groups: list[RequestGroup]) -> Iterator[RequestGroup]:
             middle = (first + last) // 2
             yield groups[middle]
             spans += (first, middle), (middle + 1, last)
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"

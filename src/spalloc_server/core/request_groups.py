@@ -1,6 +1,6 @@
-"""The jobs that wait, grouped by what they ask for, and what is known of each group.
+"""The waiting jobs, grouped by what they ask for, and what is known about each group.
 
-Whose turn it is, is scheduler.py's; what a group may run on is found out in checks.py.
+Which job is next is decided in scheduler.py; on which machines a group may run is found in checks.py.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -10,16 +10,16 @@ from enum import Enum
 from math import inf
 from typing import NamedTuple, TypeVar
 
+from spalloc_server.core.packing.demand import Wish
 from spalloc_server.core.packing.packer import Packer
 from spalloc_server.core.packing.steps import Steps
-from spalloc_server.core.packing.wishes import Wish
 from spalloc_server.core.requests import Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board
 
 T = TypeVar("T")
 
-_GLANCES_A_STEP = 64
-"""How many waiting jobs or groups of them are glanced at in the time of a step."""
+_GLANCES_PER_STEP = 64
+"""How many waiting jobs or groups can be glanced at in one step of work."""
 
 
 @dataclass(slots=True)
@@ -29,13 +29,13 @@ class Option:
     packer: Packer
     request: JobRequest
     next_version: int = 0
-    """The first version of what is available there with which there can be a place."""
-    no_place_with: frozenset[Board] | None = None
-    """The boards that were set aside when it was found that no place could be kept for their sake."""
+    """The first version of the available boards there with which there can be a spot."""
+    unreservable_with: frozenset[Board] | None = None
+    """The boards that were set aside when no reservation could be made, because of them; None if one never failed."""
     known_wish: Wish | None = None
 
     def wish(self) -> Steps[Wish]:
-        """The request as the machine sees it: worked out when there are enough boards to look at."""
+        """The request as the machine sees it: worked out once there are enough boards to search."""
         if self.known_wish is None:
             self.known_wish = yield from self.packer.wishes.of(self.request)
             assert self.known_wish is not None
@@ -43,30 +43,30 @@ class Option:
 
 
 class Stage(Enum):
-    """What is known of the jobs of one group."""
+    """What is known about the jobs of one group."""
 
-    UNCHECKED = "nothing: it is being found out whether they can be met at all"
-    FRESH = "they can be met, and are to be looked at in any case"
-    NO_PLACE = "one was found no place; there can be one for another only when more boards become available"
+    UNCHECKED = "the check whether they can run at all is not finished"
+    FRESH = "they can run, and must be tried"
+    NO_SPOT = "there was no spot for one of them; there can be one only when more boards become available"
 
 
 @dataclass(slots=True, eq=False)
 class RequestGroup:
-    """The waiting jobs that ask for the same: when there is no place for one of them there is none for any."""
+    """The waiting jobs that ask for the same: if there is no spot for one of them, there is none for any."""
 
     request: JobRequest
     fewest: int
-    """How many boards each needs at the least."""
+    """How many boards each needs at least."""
     minds_others: bool
-    """Whether a board that no live link connects to a job's own may keep it from its place."""
+    """Whether other jobs' boards in a spot may keep a job from it: see `Demand.minds_others`."""
     options: list[Option] = field(default_factory=list)
-    """What they may run on, as of the last check."""
+    """The machines they may run on, as of the last check."""
     stage: Stage = Stage.UNCHECKED
     jobs: dict[int, "Queued"] = field(default_factory=dict)
     """In the order in which they came."""
 
     def is_hopeful(self) -> bool:
-        """Return whether there can be a place by the number of boards that have become available."""
+        """Return whether enough boards have become available anywhere for there to be a spot."""
         for option in self.options:  # noqa: SIM110 - asked for every group at every event
             if option.packer.version >= option.next_version:
                 return True
@@ -86,7 +86,7 @@ class Queued(NamedTuple):
 
 
 def line_up(jobs: dict[int, Queued], queued: Queued) -> None:
-    """Put a job in its place among those that wait, nearly always the last."""
+    """Put a job into the queue, in order of arrival: nearly always it is the last."""
     late = bool(jobs) and queued.order < next(reversed(jobs.values())).order
     jobs[queued.job] = queued
     if late:
@@ -99,18 +99,18 @@ _BEFORE_ALL = (-inf, 0)
 
 
 class Line:
-    """The jobs of one group that are still to be looked at, as one of several lines to merge by order of arrival."""
+    """The jobs of one group that are still to be tried, in order of arrival: one of several lines to be merged."""
 
     def __init__(self, group: RequestGroup, last: int) -> None:
         """Begin in front of all jobs that were queued with numbers up to `last`."""
         self.group = group
         self.queued: Queued
-        """Who is in front, once it has advanced."""
+        """The job in front; there is one once `advance` has returned True."""
         self.order = _BEFORE_ALL
         self._last = last
 
     def advance(self) -> bool:
-        """Go on to the next job, if there is one; others may have left the queue."""
+        """Move to the next job, if there is one; any job may have left the queue meanwhile."""
         for queued in self.group.jobs.values():
             if queued.number <= self._last and queued.order > self.order:
                 self.queued, self.order = queued, queued.order
@@ -124,24 +124,24 @@ class RequestGroups:
     def __init__(self) -> None:
         self._by_request: dict[JobRequest, RequestGroup] = {}
         self.fresh: dict[RequestGroup, None] = {}
-        """The groups at that stage."""
-        self.without_place: list[RequestGroup] = []
-        """The groups at stage `NO_PLACE`, those that need the fewest boards first."""
+        """The groups at stage `FRESH`."""
+        self.without_spot: list[RequestGroup] = []
+        """The groups at stage `NO_SPOT`, those that need the fewest boards first."""
 
     def __iter__(self) -> Iterator[RequestGroup]:
         return iter(self._by_request.values())
 
     def get(self, request: JobRequest) -> RequestGroup | None:
-        """Return the group of the jobs that ask for this, if any waits."""
+        """Return the group of the jobs that ask for this, if any job does."""
         return self._by_request.get(request)
 
     def begin(self, request: JobRequest) -> RequestGroup:
-        """Return a new group, of which nothing is known."""
+        """Return a new group, about which nothing is known."""
         group = self._by_request[request] = RequestGroup(request, _fewest(request), _minds_others(request))
         return group
 
     def leave(self, queued: Queued) -> None:
-        """Take a job out of its group, and the group out of all if that was the last."""
+        """Take a job out of its group, and drop the group if that was its last job."""
         group = queued.group
         del group.jobs[queued.job]
         if not group.jobs:
@@ -149,41 +149,41 @@ class RequestGroups:
             self._unlist(group)
 
     def freshen(self, group: RequestGroup) -> None:
-        """Have a group looked at in any case."""
+        """Note that a group must be tried."""
         self._unlist(group)
         group.stage = Stage.FRESH
         self.fresh[group] = None
 
-    def found_no_place(self, group: RequestGroup) -> None:
-        """Have a group looked at when more boards become available."""
-        if group.stage is not Stage.NO_PLACE:
+    def found_no_spot(self, group: RequestGroup) -> None:
+        """Note that a group need not be tried before more boards become available."""
+        if group.stage is not Stage.NO_SPOT:
             self._unlist(group)
-            group.stage = Stage.NO_PLACE
-            insort(self.without_place, group, key=_needs)
+            group.stage = Stage.NO_SPOT
+            insort(self.without_spot, group, key=_needs)
 
     def _unlist(self, group: RequestGroup) -> None:
-        if group.stage is Stage.NO_PLACE:
-            first = bisect_left(self.without_place, group.fewest, key=_needs)
-            del self.without_place[self.without_place.index(group, first)]
+        if group.stage is Stage.NO_SPOT:
+            first = bisect_left(self.without_spot, group.fewest, key=_needs)
+            del self.without_spot[self.without_spot.index(group, first)]
         elif group.stage is Stage.FRESH:
             del self.fresh[group]
 
     def forget_all(self) -> None:
-        """Have nothing known of any group."""
-        self.fresh, self.without_place = {}, []
+        """Forget what is known about the groups."""
+        self.fresh, self.without_spot = {}, []
         for group in self._by_request.values():
             group.stage = Stage.UNCHECKED
 
     def hopeful(self, packers: Collection[Packer], most: int) -> Steps[list[RequestGroup]]:
-        """Return the groups for which there may be a place now, though there was none for them at the look before.
+        """Return the groups at stage `NO_SPOT` for which there may be a spot now.
 
         Args:
             packers: all machines.
-            most: how many boards are available on one of them.
+            most: how many boards are available on the machine with most.
         """
         hopeful: list[RequestGroup] = []
-        enough = bisect_right(self.without_place, most, key=_needs)
-        for some in chunks(self.without_place[:enough]):
+        enough = bisect_right(self.without_spot, most, key=_needs)
+        for some in chunks(self.without_spot[:enough]):
             hopeful += [group for group in some if group.is_hopeful()]
             yield 1
         if hopeful:
@@ -194,8 +194,8 @@ class RequestGroups:
 
 
 def chunks(items: list[T]) -> Iterator[list[T]]:
-    """Yield the items, as many at a time as can be glanced at in the time of a step."""
-    return (items[first : first + _GLANCES_A_STEP] for first in range(0, len(items), _GLANCES_A_STEP))
+    """Yield the items in chunks that can be glanced at in one step of work each."""
+    return (items[first : first + _GLANCES_PER_STEP] for first in range(0, len(items), _GLANCES_PER_STEP))
 
 
 def _needs(group: RequestGroup) -> int:

@@ -1,22 +1,20 @@
-"""Whose turn it is: the queue, and which jobs start where when something has changed.
+"""The scheduler: the queue of waiting jobs, the machines, and which job starts where when something has changed.
 
-Where a job may be put on a machine is packing's subject; a job's life after it has started is the site's.
+Where a job fits on a machine is found in packing/. What happens to a job after its start is decided in site.py.
 
-The scheduler: jobs that wait, machines, and the rule that brings them together.
+**The rule.** Jobs are tried in the order in which they came, and each starts as soon as there is a spot for it. When
+the job that has waited longest has waited for longer than `PATIENCE`, boards are reserved for it, which no other job
+gets: those whose longest-running job has been running the shortest time. The reservation moves when boards are freed
+that make a better one.
 
-The rule: jobs are looked at in the order in which they came, and each starts as soon as there is a place for
-it. The job that has waited longest, once that is longer than `PATIENCE`, has a place kept for it, in which no
-other job may start. This is the place whose longest-running job has been running the shortest time, and a
-better one takes over when boards become free.
+Before it is tried, a job is checked: can its request be met at all? This may take long for an odd request. A job that
+is still being checked is passed over, so nobody waits for the check of another's request.
 
-Before that it is seen whether a job's request can be met at all. That may take long for an odd request, so a
-job is looked at from when that is known: nobody waits for the answer to another's.
-
-A decision may take more work than there is time for at once; then it is made in slices. All of it is made on
-the boards that were available when it began, less those taken since: boards that become available between two
-slices, and jobs that come, wait for the next decision, so that what a younger job gets has been refused to
-all older ones. What a slice has decided stands. A job that leaves between slices is not started, and no board
-that was set aside meanwhile is given away.
+**Slices.** A decision may take more work than there is time for at once. Then it is made in slices. All of them use the
+boards that were available when the decision began, less those taken since. Boards that become available between two
+slices, and jobs that come, wait for the next decision: whatever a younger job gets, all older ones could not use. What
+a slice has decided stands. A job that leaves between slices is not started, and a board that is set aside between
+slices is not allocated.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,9 +40,9 @@ from spalloc_server.core.requests import JobRequest
 from spinnaker.geometry import Board
 
 PATIENCE = 3600.0
-"""Seconds after which the job that has waited longest has a place kept for it.
+"""Seconds after which boards are reserved for the job that has waited longest.
 
-Shorter, and the longest waits are shorter and the others longer: docs/guides/scheduling.md has the figures.
+Less patience makes the longest waits shorter and the others longer: docs/guides/scheduling.md has the figures.
 """
 
 
@@ -65,10 +63,10 @@ class Scheduler:
         """Start with empty machines.
 
         Args:
-            machines: the machines, those to be filled first in front.
-            patience: seconds after which the job that has waited longest has a place kept for it.
-            slice_steps: about how many steps of work are done at a time (`packing/steps.py`), for checking requests
-                and as many for finding places; None to have no decision left unfinished.
+            machines: the machines, highest priority first.
+            patience: seconds after which boards are reserved for the job that has waited longest.
+            slice_steps: about how many steps of work (`packing/steps.py`) a slice has; None to make each decision at
+                once.
         """
         self._packers = {machine.name: Packer(machine) for machine in machines}
         self._patience = patience
@@ -78,12 +76,12 @@ class Scheduler:
         """How many jobs have been queued so far."""
         self._groups = RequestGroups()
         self._checks = Checks(self._packers)
-        self._keeping: dict[str, int] = {}
-        """For each machine that keeps a place, the job it is kept for."""
+        self._reserved_for: dict[str, int] = {}
+        """For each machine with a reservation, the job that has it."""
         self._now = 0.0
-        self._placing: Steps[None] | None = None
+        self._decision: Steps[None] | None = None
         """The decision that is under way."""
-        self._stirred = False
+        self._changed = False
         """Whether anything has happened since it began."""
         self._starts: list[Start] = []
         self._refused: list[tuple[int, str]] = []
@@ -96,8 +94,8 @@ class Scheduler:
         Args:
             job: the job's ID.
             request: what it asks for.
-            since: the time in seconds at which it came. A job that had boards and lost them came when it was created:
-                it stands before all that came later.
+            since: the time in seconds at which it came. For a job that had boards and lost them, this is when it was
+                created: it is ahead of all jobs that came later.
         """
         group = self._groups.get(request)
         if group is None:
@@ -108,96 +106,96 @@ class Scheduler:
         queued = Queued(job, since, group, (since, job), self._queued)
         line_up(self._queue, queued)
         line_up(group.jobs, queued)
-        self._stirred = True
+        self._changed = True
 
     def withdraw(self, job: int) -> None:
         """Take a job out of the queue; one that is not there makes no difference."""
         if job in self._queue:
             self._leave(job)
-            self._stirred = True
+            self._changed = True
 
     def _leave(self, job: int) -> None:
         self._groups.leave(self._queue.pop(job))
-        if job in self._keeping.values():
-            for name in [name for name, kept_for in self._keeping.items() if kept_for == job]:
-                del self._keeping[name]
-                self._packers[name].keep_nothing()
+        if job in self._reserved_for.values():
+            for name in [name for name, holder in self._reserved_for.items() if holder == job]:
+                del self._reserved_for[name]
+                self._packers[name].cancel_reservation()
 
     # Decisions
 
     def decide(self, now: float) -> list[Start]:
         """Return the jobs that start now, and take their boards.
 
-        That is all of a decision, or the next slice of it: see `is_settled`, and `take_refused`.
+        This makes a whole decision, or the next slice of one: see `is_settled`, and `take_refused`.
         """
         self._now = now
-        if not self._queue and self._placing is None:
-            # Nobody waits, so that there is nothing to check or to look at.
+        if not self._queue and self._decision is None:
+            # Nobody waits, so there is nothing to check or to place.
             self._checks.stop()
-            self._stirred = False
+            self._changed = False
             return []
         steps = self._slice_steps
         if self._checks.pending:
-            # Half of the slice, so that neither keeps the other waiting.
+            # Half of the slice, so that neither part holds up the other.
             steps = None if steps is None else (steps + 1) // 2
             for group in self._checks.go_on(Allowance(steps)):
                 self._note_checked(group)
         allowance = Allowance(steps)
-        settled = False
-        while not settled:
-            if self._placing is None:
-                self._stirred = False
-                self._placing = self._place()
-            if allowance.do(self._placing) is None:
+        again = True
+        while again:
+            if self._decision is None:
+                self._changed = False
+                self._decision = self._decide()
+            if allowance.do(self._decision) is None:
                 break
-            self._placing = None
-            settled = not self._stirred
+            self._decision = None
+            again = self._changed
         starts, self._starts = self._starts, []
         return starts
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last decision was finished; if not, `decide` has more to do, whether anything happens or not."""
-        return self._placing is None and not self._stirred and not self._checks.pending
+        """Whether the last decision is finished; if not, `decide` has more to do, even if nothing happens."""
+        return self._decision is None and not self._changed and not self._checks.pending
 
     def take_refused(self) -> list[tuple[int, str]]:
-        """Return the jobs that have been found since the last time to be impossible, each with why; they are out."""
+        """Return the jobs that were found to be impossible since the last call, with reasons; they left the queue."""
         refused, self._refused = self._refused, []
         return refused
 
     def _note_checked(self, group: RequestGroup) -> None:
         if group.options:
             self._groups.freshen(group)
-            self._stirred = True
+            self._changed = True
         else:
             why = self._checks.refusal(group.request)
             for job in list(group.jobs):
                 self._refused.append((job, why))
                 self._leave(job)
 
-    def _place(self) -> Steps[None]:
-        """Start all jobs that can start, and keep places.
+    def _decide(self) -> Steps[None]:
+        """Start all jobs that can start, and make reservations.
 
-        Anything may have happened whenever this has yielded, but for a change of machines, which ends it.
+        Anything may have happened whenever this has yielded, except a change of machines, which ends it.
         """
-        settled = False
-        while not settled:
-            for name in list(self._keeping):
-                yield from self._start_kept(name)
-            settled = yield from self._start_others()
-            yield from self._keep_places()
+        again = True
+        while again:
+            for name in list(self._reserved_for):
+                yield from self._start_reserved(name)
+            again = yield from self._start_others()
+            yield from self._make_reservations()
 
     def _start_others(self) -> Steps[bool]:
-        """Start all jobs that can start outside the places that are kept, in the order in which they came.
+        """Start all jobs that can start on boards that are not reserved, in the order in which they came.
 
         Returns:
-            whether that is all: a job that starts elsewhere opens the place that was kept for it to others.
+            whether one of them had a reservation elsewhere: its boards are available now, so others may start.
         """
         last = self._queued
         groups = list(self._groups.fresh)
         packers = self._packers.values()
         most = max([packer.look() for packer in packers], default=0)
-        if most and self._groups.without_place:
+        if most and self._groups.without_spot:
             groups += yield from self._groups.hopeful(packers, most)
         lines: list[tuple[tuple[float, int], Line]] = []
         for some in chunks(groups):
@@ -207,48 +205,48 @@ class Scheduler:
                     lines.append((line.order, line))
             yield 1
         heapify(lines)
-        settled = True
+        again = False
         while lines:
             line = lines[0][1]
             group, queued = line.group, line.queued
             if queued.job in group.jobs:
-                kept = queued.job in self._keeping.values()
+                reserved = queued.job in self._reserved_for.values()
                 yield 1
-                # Nothing may happen between what is found and its beginning: boards could be set aside meanwhile.
+                # The job must start before this yields again: its boards could be set aside meanwhile.
                 allocation = yield from self._find(group, queued.job)
                 if queued.job not in group.jobs:
-                    pass  # it has left; whoever is next in its line is looked at instead
+                    pass  # it has left; the next job of its line is tried instead
                 elif allocation is not None:
                     self._begin(queued.job, allocation)
-                    settled = settled and not kept
-                elif not kept:
-                    self._groups.found_no_place(group)
+                    again = again or reserved
+                elif not reserved:
+                    self._groups.found_no_spot(group)
                     heappop(lines)
                     continue
             if line.advance():
                 heapreplace(lines, (line.order, line))
             else:
                 heappop(lines)
-                if group.jobs and group.stage is Stage.NO_PLACE:
-                    # These came while the others were looked at.
+                if group.jobs and group.stage is Stage.NO_SPOT:
+                    # These jobs came while the others were tried.
                     self._groups.freshen(group)
-        return settled
+        return again
 
     def _find(self, group: RequestGroup, job: int) -> Steps[Allocation | None]:
         for option in group.options:
             packer = option.packer
             version = packer.version
-            if version < option.next_version or self._keeping.get(packer.machine.name) == job:
+            if version < option.next_version or self._reserved_for.get(packer.machine.name) == job:
                 continue
-            short = group.fewest - packer.open_boards
-            if short <= 0:
+            missing = group.fewest - packer.available_boards
+            if missing <= 0:
                 wish = option.known_wish or (yield from option.wish())
-                failed_version = packer.previous_version if group.stage is Stage.NO_PLACE else 0
+                failed_version = packer.previous_version if group.stage is Stage.NO_SPOT else 0
                 found = yield from packer.find(wish, failed_version=failed_version)
                 if isinstance(found, Allocation):
                     return found
-                short = found.boards
-            option.next_version = version + short
+                missing = found.boards
+            option.next_version = version + missing
         return None
 
     def waiting(self, job: int) -> Waiting:
@@ -259,87 +257,86 @@ class Scheduler:
         """
         queued = self._queue[job]
         position = list(self._queue).index(job) + 1
-        return waiting(queued, position, len(self._queue), self._packers, self._keeping)
+        return waiting(queued, position, len(self._queue), self._packers, self._reserved_for)
 
     def _begin(self, job: int, allocation: Allocation) -> None:
         self._leave(job)
         self._packers[allocation.machine].take(allocation.boards)
         self._starts.append(Start(job, allocation))
 
-    # Places that are kept
+    # Reservations
 
-    def _start_kept(self, name: str) -> Steps[None]:
-        """Start the job that a place is kept for, or keep it a better one."""
-        packer, job = self._packers[name], self._keeping.get(name)
-        if job is None or not packer.keeps:
-            return  # boards of the place were set aside since; another is looked for in the end
-        found = yield from packer.find_for_kept()
-        if self._keeping.get(name) != job or not packer.keeps:
+    def _start_reserved(self, name: str) -> Steps[None]:
+        """Start the job that a machine has a reservation for, or improve the reservation."""
+        packer, job = self._packers[name], self._reserved_for.get(name)
+        if job is None or not packer.has_reservation:
+            return  # reserved boards were set aside since; others are reserved at the end of the decision
+        found = yield from packer.find_for_reservation()
+        if self._reserved_for.get(name) != job or not packer.has_reservation:
             return
         if found is not None:
             self._begin(job, found)
             return
-        yield from packer.keep_better()
+        yield from packer.improve_reservation()
 
-    def _keep_places(self) -> Steps[None]:
-        """Have each machine keep a place for the job that has waited longest of those that may run there."""
+    def _make_reservations(self) -> Steps[None]:
+        """On each machine without one, make a reservation for the job that has waited longest and may run there."""
         for name, packer in self._packers.items():
-            if name in self._keeping:
-                if packer.keeps:
+            if name in self._reserved_for:
+                if packer.has_reservation:
                     continue
-                del self._keeping[name]
-            if not self._queue or not self._is_patient(next(iter(self._queue.values()))):
-                continue
-            yield from self._keep_place(name, packer)
+                del self._reserved_for[name]
+            if self._queue and self._is_overdue(next(iter(self._queue.values()))):
+                yield from self._make_reservation(name, packer)
 
-    def _is_patient(self, queued: Queued) -> bool:
+    def _is_overdue(self, queued: Queued) -> bool:
         return self._now - queued.since >= self._patience
 
-    def _keep_place(self, name: str, packer: Packer) -> Steps[None]:
-        """Have a machine keep a place for the first job of those that have waited long for which it can."""
+    def _make_reservation(self, name: str, packer: Packer) -> Steps[None]:
         for some in chunks(list(self._queue.values())):
             for queued in some:
-                if not self._is_patient(queued):
+                if not self._is_overdue(queued):
                     return
-                yield from self._keep_place_for(name, packer, queued)
-                if name in self._keeping:
+                yield from self._reserve(name, packer, queued)
+                if name in self._reserved_for:
                     return
             yield 1
 
-    def _keep_place_for(self, name: str, packer: Packer, queued: Queued) -> Steps[None]:
+    def _reserve(self, name: str, packer: Packer, queued: Queued) -> Steps[None]:
+        """Reserve boards of a machine for a job, if it may have a reservation there."""
         if queued.group.stage is Stage.UNCHECKED:
             return
         option = next((option for option in queued.group.options if option.packer is packer), None)
-        if option is None or queued.job not in self._queue or queued.job in self._keeping.values():
+        if option is None or queued.job not in self._queue or queued.job in self._reserved_for.values():
             return
         aside = packer.set_aside_boards
-        if option.no_place_with == aside:
+        if option.unreservable_with == aside:
             return
-        yield from packer.keep((yield from option.wish()))
+        yield from packer.reserve((yield from option.wish()))
         if queued.job not in self._queue:
-            packer.keep_nothing()
-        elif packer.keeps:
-            self._keeping[name] = queued.job
+            packer.cancel_reservation()
+        elif packer.has_reservation:
+            self._reserved_for[name] = queued.job
         else:
-            option.no_place_with = aside
+            option.unreservable_with = aside
 
     # Boards
 
     def free_boards(self, machine: str) -> int:
-        """Return how many boards of a machine are free, the ones kept for a waiting job included."""
+        """Return how many boards of a machine are free, reserved ones included."""
         return self._packers[machine].free_boards
 
     def release(self, machine: str, boards: Iterable[Board], now: float) -> None:  # noqa: ARG002
         """Note that boards are free again; a machine that is no longer configured makes no difference."""
         if machine in self._packers:
             self._packers[machine].give_back(boards)
-            self._stirred = True
+            self._changed = True
 
     def occupy(self, machine: str, boards: Iterable[Board]) -> None:
         """Note that boards are not free, whatever the reason."""
         if machine in self._packers:
             self._packers[machine].take(boards)
-            self._stirred = True
+            self._changed = True
 
     def restore_running(self, job: int, request: JobRequest, allocation: Allocation) -> None:  # noqa: ARG002
         """Note that a job runs already; the ones that have been running longest come first."""
@@ -350,37 +347,37 @@ class Scheduler:
         if machine in self._packers:
             packer = self._packers[machine]
             packer.set_aside(board)
-            self._stirred = True
-            if not packer.keeps:
-                # The place that was kept had the board in it: whoever waited for it gets another at the next decision.
-                self._keeping.pop(machine, None)
+            self._changed = True
+            if not packer.has_reservation:
+                # The board was reserved: the job that waited for it gets another reservation with the next decision.
+                self._reserved_for.pop(machine, None)
 
     def put_back(self, machine: str, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
         if machine in self._packers:
             self._packers[machine].put_back(board)
-            self._stirred = True
+            self._changed = True
 
     # Configuration
 
     def reconfigure(self, machines: Sequence[Machine], now: float) -> None:  # noqa: ARG002
         """Take over changed machines.
 
-        Running jobs keep their boards on machines that stay. Queued jobs are checked again, each when its turn comes.
+        Running jobs keep their boards on machines that stay. Queued jobs are checked again, one after the other.
         """
         before = self._packers
         self._packers = {machine.name: _packer(machine, before.get(machine.name)) for machine in machines}
-        self._keeping.clear()
-        self._placing = None
-        self._stirred = True
+        self._reserved_for.clear()
+        self._decision = None
+        self._changed = True
         self._groups.forget_all()
         self._checks = Checks(self._packers, list(self._groups))
 
 
 def _packer(machine: Machine, earlier: Packer | None) -> Packer:
-    """Return a machine's boards, taking over what is known of them."""
+    """Return a machine's boards, with what is known of them so far."""
     if earlier is not None and earlier.machine == machine:
-        earlier.keep_nothing()
+        earlier.cancel_reservation()
         return earlier
     packer = Packer(machine)
     if earlier is not None:

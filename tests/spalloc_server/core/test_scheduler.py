@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.obstacles import Obstacle
-from spalloc_server.core.packing.shapes import LOOSENESS
+from spalloc_server.core.packing.demand import LOOSENESS
 from spalloc_server.core.request_groups import Stage
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spalloc_server.core.scheduler import PATIENCE, Scheduler, Start
@@ -126,22 +125,21 @@ def test_a_queued_job_can_be_told_where_it_stands_and_what_it_waits_for() -> Non
     starts = scheduler.decide(0.0)
     scheduler.submit(2, WHOLE, 0.0)
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
-    assert scheduler.waiting(3).obstacle is Obstacle.TURN
+    assert scheduler.waiting(3).sentence == "Number 2 of 2 in the queue; about to be considered."
     scheduler.decide(0.0)
     second, third = scheduler.waiting(2), scheduler.waiting(3)
-    assert (second.position, second.queued, second.obstacle) == (1, 2, Obstacle.BOARDS)
-    assert "needs 48 boards" in second.sentence
-    assert (third.position, third.obstacle) == (2, Obstacle.PLACE)
+    assert (second.position, second.queued) == (1, 2)
+    assert "it needs 48 boards, and 12 are free on m" in second.sentence
+    assert (third.position, third.queued) == (2, 2)
+    assert "12 boards are free on m, but not together as it needs them" in third.sentence
     scheduler.decide(PATIENCE)
-    kept = scheduler.waiting(2)
-    assert kept.obstacle is Obstacle.KEPT
-    assert "36 of which are still in use" in kept.sentence
-    assert "kept for job 2" in scheduler.waiting(3).sentence
+    assert "on m 48 boards are reserved for it, 36 of which are still in use" in scheduler.waiting(2).sentence
+    assert "or reserved for job 2" in scheduler.waiting(3).sentence
     free_all(scheduler, starts[0], PATIENCE)
     assert started(scheduler.decide(PATIENCE)) == [2]
 
 
-def test_a_job_for_one_board_can_be_told_whether_it_is_in_use_or_set_aside_or_kept() -> None:
+def test_a_job_for_one_board_can_be_told_whether_it_is_in_use_or_set_aside_or_reserved() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     board = Board(3, 3, 1)
     scheduler.set_aside("m", board)
@@ -160,7 +158,7 @@ def test_a_job_for_one_board_can_be_told_whether_it_is_in_use_or_set_aside_or_ke
     other = Board(0, 0, 0)
     scheduler.submit(4, JobRequest(BoardAt(other)), 4.0 + PATIENCE)
     assert started(scheduler.decide(4.0 + PATIENCE)) == []
-    assert "kept for job 3" in scheduler.waiting(4).sentence
+    assert "reserved for job 3" in scheduler.waiting(4).sentence
 
 
 def test_a_job_that_waits_for_boards_is_told_how_many_are_set_aside() -> None:
@@ -171,7 +169,7 @@ def test_a_job_that_waits_for_boards_is_told_how_many_are_set_aside() -> None:
     assert "47 are free on m, where 1 is set aside" in scheduler.waiting(1).sentence
 
 
-def test_a_withdrawn_job_never_starts_and_what_was_kept_for_it_is_open_again() -> None:
+def test_a_withdrawn_job_never_starts_and_what_was_reserved_for_it_is_available_again() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     scheduler.submit(1, ONE, 0.0)
     scheduler.decide(0.0)
@@ -192,7 +190,7 @@ def two_machines() -> Scheduler:
     return scheduler
 
 
-def test_a_job_has_a_place_kept_on_one_machine_and_the_others_are_open() -> None:
+def test_a_job_has_a_reservation_on_one_machine_and_the_others_are_open_to_all() -> None:
     scheduler = two_machines()
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
     scheduler.decide(PATIENCE)
@@ -202,12 +200,12 @@ def test_a_job_has_a_place_kept_on_one_machine_and_the_others_are_open() -> None
     assert (start.job, start.allocation.machine) == (4, "b")
 
 
-def test_a_place_is_open_at_once_when_its_job_starts_elsewhere() -> None:
+def test_reserved_boards_are_available_at_once_when_their_job_starts_elsewhere() -> None:
     scheduler = two_machines()
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
     scheduler.decide(PATIENCE)
     scheduler.submit(4, JobRequest(AnyBoard(), machine="a", tags=frozenset()), PATIENCE)
-    assert scheduler.decide(PATIENCE) == [], "all that is free of a is kept for job 3"
+    assert scheduler.decide(PATIENCE) == [], "all free boards of a are reserved for job 3"
     scheduler.release("b", boards_of(Size(2, 2)), PATIENCE)
     assert [(start.job, start.allocation.machine) for start in scheduler.decide(PATIENCE)] == [
         (3, "b"),
@@ -216,7 +214,7 @@ def test_a_place_is_open_at_once_when_its_job_starts_elsewhere() -> None:
     assert scheduler.is_settled
 
 
-def test_a_place_is_kept_where_the_jobs_in_its_way_have_been_running_the_shortest_time() -> None:
+def test_those_boards_are_reserved_whose_jobs_have_been_running_the_shortest_time() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     for job in range(1, 5):
         scheduler.submit(job, JobRequest(Rectangle(Size(4, 1))), float(job))
@@ -225,10 +223,10 @@ def test_a_place_is_kept_where_the_jobs_in_its_way_have_been_running_the_shortes
     scheduler.decide(6.0 + PATIENCE)
     scheduler.submit(6, TRIAD, 6.0 + PATIENCE)
     free_all(scheduler, rows[4], 7.0 + PATIENCE)
-    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "the row that was taken last was kept for it"
+    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "the row that was taken last was reserved for it"
 
 
-def test_a_place_moves_when_freed_boards_make_a_better_one() -> None:
+def test_a_reservation_moves_when_freed_boards_make_a_better_one() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     for job in range(1, 5):
         scheduler.submit(job, JobRequest(Rectangle(Size(4, 1))), float(job))
@@ -236,10 +234,10 @@ def test_a_place_moves_when_freed_boards_make_a_better_one() -> None:
     scheduler.submit(5, JobRequest(Rectangle(Size(4, 1))), 6.0)
     scheduler.decide(6.0 + PATIENCE)
     free_all(scheduler, rows[1], 7.0 + PATIENCE)
-    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "it need not wait for the place it was kept"
+    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "it need not wait for the boards reserved first"
 
 
-def test_a_place_does_not_move_to_boards_of_jobs_that_started_after_it_was_first_kept() -> None:
+def test_a_reservation_does_not_move_to_boards_of_jobs_that_started_after_it_was_made() -> None:
     """Or it could follow ever new jobs about the machine, and the wait would have no bound."""
     row = JobRequest(Rectangle(Size(4, 1)))
     scheduler = Scheduler([Machine("m", Size(4, 6))])
@@ -255,7 +253,7 @@ def test_a_place_does_not_move_to_boards_of_jobs_that_started_after_it_was_first
     assert started(scheduler.decide(now)) == [8]
     free_all(scheduler, rows[3], now + 1)
     scheduler.submit(9, row, now + 1)
-    assert started(scheduler.decide(now + 1)) == [9], "the rows that jobs 8 and 3 had were not kept"
+    assert started(scheduler.decide(now + 1)) == [9], "the rows that jobs 8 and 3 had were not reserved"
 
 
 def _small_jobs(machine: Machine, load: float) -> Iterator[tuple[float, float, int]]:
@@ -301,14 +299,14 @@ def _begin(
         ends[start.job] = now + duration
 
 
-def test_a_kept_place_that_loses_a_board_is_kept_no_more_and_its_job_still_starts() -> None:
+def test_a_reservation_that_loses_a_board_is_cancelled_and_its_job_still_starts() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     scheduler.submit(1, ONE, 0.0)
     (first,) = scheduler.decide(0.0)
     scheduler.submit(2, WHOLE, 0.0)
     scheduler.decide(0.0)
     scheduler.decide(PATIENCE + 1.0)
-    assert scheduler.waiting(2).obstacle is Obstacle.KEPT
+    assert "reserved for it" in scheduler.waiting(2).sentence
     sick = Board(3, 3, 2)
     scheduler.set_aside("m", sick)
     assert scheduler.decide(PATIENCE + 2.0) == []
@@ -318,7 +316,7 @@ def test_a_kept_place_that_loses_a_board_is_kept_no_more_and_its_job_still_start
     assert started(scheduler.decide(PATIENCE + 4.0)) == [2]
 
 
-def test_a_job_whose_kept_place_loses_a_board_starts_at_once_where_others_end_at_that_moment() -> None:
+def test_a_job_whose_reservation_loses_a_board_starts_at_once_where_others_end_at_that_moment() -> None:
     row = JobRequest(Rectangle(Size(4, 1)))
     scheduler = Scheduler([Machine("m", Size(4, 2))])
     scheduler.submit(1, row, 0.0)
@@ -331,7 +329,7 @@ def test_a_job_whose_kept_place_loses_a_board_starts_at_once_where_others_end_at
     assert started(scheduler.decide(PATIENCE)) == [3]
 
 
-def test_a_place_is_kept_for_the_next_job_while_none_can_be_for_the_first() -> None:
+def test_the_next_job_has_a_reservation_while_the_first_can_have_none() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     scheduler.submit(1, ONE, 0.0)
     scheduler.decide(0.0)
@@ -339,8 +337,8 @@ def test_a_place_is_kept_for_the_next_job_while_none_can_be_for_the_first() -> N
     scheduler.submit(2, WHOLE, 0.0)
     scheduler.submit(3, JobRequest(Boards(47)), 0.0)
     scheduler.decide(PATIENCE)
-    assert scheduler.waiting(2).obstacle is Obstacle.BOARDS
-    assert scheduler.waiting(3).obstacle is Obstacle.KEPT
+    assert "it needs 48 boards" in scheduler.waiting(2).sentence
+    assert "reserved for it" in scheduler.waiting(3).sentence
 
 
 @pytest.mark.parametrize(
@@ -470,9 +468,9 @@ class _World:
             self.running[start.job] = request, given
         for name in self.machines:
             assert self.scheduler.free_boards(name) == len(self.free(name))
-        places = [self.scheduler.waiting(job) for job in self.queued]
-        assert sorted(place.position for place in places) == list(range(1, len(self.queued) + 1))
-        assert all(place.sentence for place in places)
+        told = [self.scheduler.waiting(job) for job in self.queued]
+        assert sorted(waiting.position for waiting in told) == list(range(1, len(self.queued) + 1))
+        assert all(waiting.sentence for waiting in told)
 
 
 _STEPS = st.lists(
@@ -539,24 +537,24 @@ def test_every_history_gives_each_job_what_it_asked_for_and_no_board_to_two(
 
 
 class _Forgetful(Scheduler):
-    """A scheduler that does not remember where it has looked in vain."""
+    """A scheduler that does not remember which searches have failed."""
 
     def decide(self, now: float) -> list[Start]:
         for group in self._groups:
-            if group.stage is Stage.NO_PLACE:
+            if group.stage is Stage.NO_SPOT:
                 self._groups.freshen(group)
             for option in group.options:
                 option.next_version = 0
         for packer in self._packers.values():
-            kept = packer._kept
-            if kept is not None:
-                kept.failed_version = kept.next_version = kept.failed_hope_version = 0
+            reservation = packer._reservation
+            if reservation is not None:
+                reservation.failed_version = reservation.next_version = reservation.failed_hope_version = 0
         return super().decide(now)
 
 
 @given(st.lists(naive.machines(), min_size=1, max_size=2), _STEPS)
 @examples(100)
-def test_remembering_where_it_looked_in_vain_changes_no_decision(
+def test_remembering_which_searches_have_failed_changes_no_decision(
     machines: list[Machine], steps: list[tuple[str, int, JobRequest]]
 ) -> None:
     named = [
@@ -568,7 +566,7 @@ def test_remembering_where_it_looked_in_vain_changes_no_decision(
 
 @given(naive.machines(), _STEPS)
 @examples(60)
-def test_no_job_waits_that_the_naive_search_has_a_place_for(
+def test_no_job_waits_for_which_the_naive_search_finds_a_spot(
     machine: Machine, steps: list[tuple[str, int, JobRequest]]
 ) -> None:
     world = _live([machine], [step for step in steps if step[0] != "wait"])
@@ -580,7 +578,7 @@ def test_no_job_waits_that_the_naive_search_has_a_place_for(
             case BoardAt(board):
                 assert board not in free
             case Rectangle(size):
-                assert not naive.has_place(machine, request, [size], free)
+                assert not naive.has_spot(machine, request, [size], free)
             case Boards(count):
                 whole = Size(machine.size.width, machine.size.height)
                 tight = [
@@ -589,16 +587,16 @@ def test_no_job_waits_that_the_naive_search_has_a_place_for(
                     for h in [next((h for h in range(1, whole.height + 1) if _fits(w, h, count, request)), 0)]
                     if h
                 ]
-                # A place out of proportion to what is asked for is not taken.
+                # A rectangle out of proportion to what is asked for is not used.
                 most = LOOSENESS[-1] * min((w * h for w, h in tight), default=0)
                 tight = [size for size in tight if size.width * size.height <= most]
                 possible = [
                     size
                     for size in tight
-                    if naive.has_place(machine, request, [size], naive.live_boards(machine))
+                    if naive.has_spot(machine, request, [size], naive.live_boards(machine))
                 ]
                 if request.max_dead_links is None and possible == tight:
-                    assert not naive.has_place(machine, request, tight, free)
+                    assert not naive.has_spot(machine, request, tight, free)
 
 
 def _fits(width: int, height: int, count: int, request: JobRequest) -> bool:

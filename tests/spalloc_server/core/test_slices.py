@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.fabric import Fabric
 from spalloc_server.core.packing.grids import Grids
 from spalloc_server.core.packing.steps import Steps
+from spalloc_server.core.packing.topology import Topology
 from spalloc_server.core.request_groups import Stage
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.scheduler import PATIENCE, Scheduler, Start
@@ -39,9 +39,9 @@ class _Watched(Scheduler):
         super().__init__(machines, patience=inf, slice_steps=slice_steps)
         self.begins: Callable[[], None] = lambda: None
 
-    def _place(self) -> Steps[None]:
+    def _decide(self) -> Steps[None]:
         self.begins()
-        yield from super()._place()
+        yield from super()._decide()
 
     def has_checked(self, request: JobRequest) -> bool:
         group = self._groups.get(request)
@@ -108,7 +108,7 @@ class _Counting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done = 0
-        for owner, name in ((Fabric, "connected"), (Fabric, "cluster"), (Grids, "up")):
+        for owner, name in ((Topology, "connected"), (Topology, "cluster"), (Grids, "up")):
             monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
 
     def _counted(self, work: Callable[..., object]) -> Callable[..., object]:
@@ -135,7 +135,7 @@ def test_no_call_does_much_more_work_than_a_slice_has(
     machine: Machine, steps: list[tuple[bool, JobRequest]]
 ) -> None:
     slice_steps = 5
-    # For checks and for places a slice each, steps of two pieces of work, and twice all sizes that fit into no other.
+    # for checks and for searches a slice each, steps of two pieces of work, and twice all sizes that fit into no other.
     most = 2 * (2 * slice_steps + 2 * 2 * sum(machine.size))
     with pytest.MonkeyPatch.context() as monkeypatch:
         work = _Counting(monkeypatch)

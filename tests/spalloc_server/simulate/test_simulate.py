@@ -56,7 +56,7 @@ def test_jobs_that_can_never_run_are_named_with_the_reason(
     assert main(["simulate", str(path), "--machine", "1x1"]) == 0
     told = capsys.readouterr().out
     assert "jobs started      1 of 3" in told
-    assert "never: A rectangle with 12 boards can never be had: simulated has only 3 boards." in told
+    assert "never: A rectangle with 12 boards can never be allocated: simulated has only 3 boards." in told
 
 
 def test_the_same_seed_gives_the_same_dead_boards(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:

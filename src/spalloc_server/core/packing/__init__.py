@@ -1,18 +1,18 @@
-"""Where a request can be met on one machine, and which of the possible places leaves the rest most usable.
+"""Where a request fits on one machine, and which of the possible spots leaves the rest most usable.
 
-Whose turn it is, is the scheduler's subject.
+Which job is next is decided in scheduler.py.
 
-**To read downwards.** `packer` answers the scheduler. It knows from `wishes` what a request comes to on its machine,
-and from `occupancy` who has which boards. It hands `search` a demand and a space: `space` is a set of open boards and,
-for each size, the rectangles of that size with all that a search asks of them. These rest on facts of the machine
-(`fabric`) and on arithmetic (`grids`, `bitmaps`).
+**Reading order.** `packer` answers the scheduler. `wishes` says what a request means on this machine, `occupancy` who
+has which boards. `search` is given a demand and a space: a `space` is a set of open boards, with everything that a
+search asks about the rectangles of each size. All of this rests on facts of the machine (`topology`) and on arithmetic
+(`grids`, `bitmaps`).
 
-**The memo: versions of the free space.** Most searches would find nothing, as they found nothing before, and few boards
-have been freed since. So a space has a version: how many boards have been opened in it so far, each counted every time.
-Who searches and finds nothing remembers the version (`failed_version`) or from which on there can be something
-(`next_version`). A job that lacked n boards can have no place before the version is larger by n. No rectangle of a size
-has more open boards than the fullest one had, and as many more as the version is larger by. And a place that there was
-not before is connected to a board that was opened since, unless others' boards were in its way, as they may be where
-boards may be missing or a torus is asked for. Taking boards opens no place, and leaves the version as it is. Forgetting
-a version costs time and changes no decision.
+**The memo: versions of the free space.** Most searches would fail, because the last one failed and few boards have been
+freed since. A space therefore has a version: how many boards have been opened in it so far, a board counting each time.
+A search that fails remembers the version (`failed_version`), or the first version with which it can succeed
+(`next_version`). Three facts allow this. A job that lacked n boards cannot fit before the version has grown by n. The
+open boards of the fullest rectangle of a size grow by no more than the version does. And a new spot is connected to a
+board that was opened since, unless boards of other jobs were in its way, which they are only where boards may be
+missing or a torus is required. Taking boards opens no spot, and leaves the version as it is. Forgetting a version costs
+time and changes no decision.
 """

@@ -1,57 +1,70 @@
-"""A request for rectangles as one machine sees it: which sizes would do, and how much of them may be missing.
+"""Which rectangles of triads would meet a request on a machine, from sizes alone.
 
-Worked out once for each kind of request; nothing here changes with occupancy.
+Nothing here depends on a machine's faults or on who has which boards.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from functools import lru_cache
+from itertools import groupby, pairwise
 from math import ceil
 
-from spalloc_server.core.packing.shapes import every_rectangle, holds, outermost, rectangles
-from spalloc_server.core.requests import Boards, JobRequest, Rectangle
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import BOARDS_PER_TRIAD, Size
+
+LOOSENESS = (1.0, 1.4, 2.0)
+"""The areas of the rectangles that are tried, as multiples of the area that the boards need.
+
+A looser rectangle lets a job bend around its neighbours; what it does not need is left to them. How much that
+saves is measured in docs/guides/scheduling.md.
+"""
+
+_WIDTH_FACTOR = 1.4
+"""Widths are sampled geometrically: each one tried is at most this many times the one before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A request for rectangles of triads, made ready for one machine."""
+    """A request for rectangles of triads, as one machine sees it."""
 
     rectangles: tuple[tuple[Size, ...], ...]
-    """The sizes to try, smallest area first; those of one area together."""
+    """The sizes to try, smallest area first, grouped by area."""
     outermost: tuple[Size, ...]
-    """Those of the sizes that fit into no other: where these have too few boards, all have."""
+    """The sizes that fit into no other: where these have too few boards, all have."""
     boards: int
     """How many boards are asked for."""
     fewest: int
-    """How many boards are put up with: those asked for less the dead ones that may be missing; at least 1."""
+    """How many boards are enough: those asked for less the dead ones that may be missing; at least 1."""
     max_dead_links: int | None
     require_torus: bool
 
     def spare(self, size: Size) -> int:
-        """How many boards of a rectangle are more than asked for, so that other jobs may have them.
+        """How many boards of a rectangle other jobs may have: those that exceed the number asked for.
 
-        None of a torus are: another job's boards in it cut the ways around it.
+        None of a torus: another job's boards would cut the ways around it.
         """
         return 0 if self.require_torus else max(0, size.boards - self.boards)
 
     def minds_others(self, fewest: int) -> bool:
-        """Whether boards that others have may keep the job from a place, though `fewest` boards of it are open to it.
+        """Whether a spot with `fewest` open boards may be refused because of boards that other jobs have in it.
 
-        There can be a place then when any board of it becomes available, even one that no live link connects to the
-        job's own.
+        Then any board that becomes available may open a spot, even one that no live link connects to the job's own.
         """
         return fewest < self.boards or self.require_torus
 
 
+Wish = AnyBoard | BoardAt | Demand
+"""A request as one machine sees it."""
+
+
 def demands(request: JobRequest, limit: Size, *, every_size: bool) -> Iterator[Demand]:
-    """Yield what a machine of `limit` triads may provide for a request, from the smallest rectangles to the largest.
+    """Yield what may meet a request, from the smallest rectangles to the largest.
 
     Args:
-        request: for rectangles of triads.
+        request: a request for rectangles of triads.
         limit: the machine's size.
-        every_size: whether to try each single size at last: where boards or links are dead, one may do of which no
-            other tells.
+        every_size: whether to try each single size at the end: where boards or links are dead, the only size that works
+            may be one that no other stands for.
     """
     match request.shape:
         case Rectangle(size):
@@ -73,4 +86,88 @@ def _demand(request: JobRequest, boards: int, sizes: Iterable[Size], limit: Size
     sizes = tuple(size for size in sizes if size == limit or not request.require_torus)
     by_area = tuple(tuple(same) for _, same in groupby(sizes, key=lambda size: size.boards))
     fewest = 1 if request.max_dead_boards is None else max(1, boards - request.max_dead_boards)
-    return Demand(by_area, outermost(sizes), boards, fewest, request.max_dead_links, request.require_torus)
+    return Demand(by_area, _outermost(sizes), boards, fewest, request.max_dead_links, request.require_torus)
+
+
+# Sizes
+
+
+def is_square_enough(size: Size, min_ratio: float) -> bool:
+    """Return whether short side over long side, in triads, is at least `min_ratio`, 0.0 to 1.0."""
+    return min(size) / max(size) >= min_ratio
+
+
+def holds(outer: Size, inner: Size) -> bool:
+    """Return whether `inner` fits into `outer` without turning it."""
+    return inner.width <= outer.width and inner.height <= outer.height
+
+
+@lru_cache(maxsize=1024)
+def rectangles(triads: int, min_ratio: float, limit: Size) -> tuple[Size, ...]:
+    """Return rectangles up to `limit` that have room for `triads` triads and are square enough, smallest area first.
+
+    These are a sample. For each width, the lowest rectangle fits into one of the sample, unless it is out of
+    proportion. So a job that fits into any of those fits into one of these, and they are few on any machine.
+    """
+    lowest = {}
+    for width in range(1, limit.width + 1):
+        height = _lowest(width, triads, min_ratio)
+        if height is not None and height <= limit.height:
+            lowest[width] = height
+    smallest = min((width * height for width, height in lowest.items()), default=0)
+    lowest = {width: height for width, height in lowest.items() if width * height <= LOOSENESS[-1] * smallest}
+    sizes = set()
+    last = 0
+    for width in _sampled(list(lowest)):
+        passed_over = lowest.get(last + 1, 0)
+        for looseness in LOOSENESS:
+            height = max(lowest[width], min(limit.height, int(looseness * triads / width)))
+            sizes.add(Size(width, height))
+        sizes.add(Size(width, max(lowest[width], passed_over)))
+        last = width
+    return tuple(sorted((size for size in sizes if is_square_enough(size, min_ratio)), key=_by_area))
+
+
+def _sampled(widths: list[int]) -> list[int]:
+    """Return some of a row of widths, the first and the last among them."""
+    chosen = widths[:1]
+    for width, following in pairwise([*widths, 0]):
+        if following == 0 or following > max(chosen[-1] + 1, _WIDTH_FACTOR * chosen[-1]):
+            chosen.append(width)
+    return list(dict.fromkeys(chosen))
+
+
+def _lowest(width: int, triads: int, min_ratio: float) -> int | None:
+    """Return the least height that gives a rectangle room and makes it square enough."""
+    height = ceil(triads / width)
+    while not is_square_enough(Size(width, height), min_ratio):
+        if height >= width:
+            return None
+        # The product may be off by a rounding error, so the quotient decides.
+        height = max(height + 1, int(min_ratio * width))
+    return height
+
+
+def every_rectangle(triads: int, min_ratio: float, limit: Size) -> list[Size]:
+    """Return all rectangles up to `limit` that have room for `triads` triads, smallest area first."""
+    sizes = (
+        Size(width, height) for width in range(1, limit.width + 1) for height in range(1, limit.height + 1)
+    )
+    fitting = (
+        size for size in sizes if size.width * size.height >= triads and is_square_enough(size, min_ratio)
+    )
+    return sorted(fitting, key=_by_area)
+
+
+def _by_area(size: Size) -> tuple[int, int, Size]:
+    return size.boards, max(size), size
+
+
+@lru_cache(maxsize=1024)
+def _outermost(sizes: tuple[Size, ...]) -> tuple[Size, ...]:
+    """Return the sizes that fit into no other."""
+    outer: list[Size] = []
+    for size in sorted(sizes, reverse=True):
+        if not outer or size.height > outer[-1].height:
+            outer.append(size)
+    return tuple(outer)

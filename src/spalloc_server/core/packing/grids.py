@@ -1,12 +1,12 @@
 """Numbers for all triads of one machine in one integer, so that every rectangle is summed at once.
 
-Arithmetic only: what the numbers count is for the callers. Sets are in bitmaps.py.
+Arithmetic only: callers decide what the numbers count. Sets are in bitmaps.py.
 """
 
 from spalloc_server.core.packing.bitmaps import Bitmaps, Planes
 
 _ENCODINGS = {8: "latin-1", 16: "utf-16-be", 32: "utf-32-be"}
-"""For each number of bits, the encoding whose characters have as many."""
+"""For each number of bits, the encoding whose characters have that many."""
 
 LANE_BITS = tuple(_ENCODINGS)
 
@@ -15,9 +15,9 @@ class Grids:
     """Grids for machines of one size, of numbers up to one limit.
 
     A grid is an integer with a lane of several bits for each triad, holding a small number. Lanes are in the
-    order of the bits of a bitmap, but each row is written twice side by side, so that a rectangle that
-    crosses the machine's right edge is in one piece. The top bit of a lane, its guard, is clear in numbers and
-    marks triads in the results of comparisons; only the first copy of each row counts there.
+    order of the bits of a bitmap, but each row is written twice side by side: so a rectangle that crosses the
+    machine's right edge is in one piece. The top bit of a lane, its guard, is 0 in numbers and marks triads in
+    the results of comparisons, where only the first copy of each row counts.
     """
 
     def __init__(self, bitmaps: Bitmaps, bits: int) -> None:
@@ -32,7 +32,7 @@ class Grids:
         self._every_one = ((1 << self._grid_bits) - 1) // ((1 << bits) - 1)
         self.guards = self.guards_of(bitmaps.every_triad)
         self.ones = self.guards >> (bits - 1)
-        """1 in each triad's lane: multiplied by a number, that number everywhere."""
+        """1 in each triad's lane: multiplied by a number, it has that number in each lane."""
         self._first_copy = self.ones * self.most
         self._right_of_left = self._first_copy << bits & self._first_copy
 
@@ -56,7 +56,7 @@ class Grids:
         return self._spread(format(triads | triads << self.size.width, "b"))
 
     def _spread(self, digits: str) -> int:
-        # A string of digits as fixed-width characters is a number a lane already: '0' and '1' are 0x30 and 0x31.
+        # Digits as fixed-width characters are one number per lane already: '0' and '1' are 0x30 and 0x31.
         return int.from_bytes(digits.encode(self._encoding), "big") & self._every_one
 
     def across(self, grid: int, width: int) -> int:
@@ -72,7 +72,7 @@ class Grids:
         """Return the grid in which each triad has the number of the triad at (+x, +y), around the edges.
 
         Args:
-            grid: numbers below the guards; for x other than 0, with both copies of each row good.
+            grid: numbers below the guards; for x other than 0, with both copies of each row valid.
             x: 0 to the machine's width.
             y: 0 to the machine's height.
         """
@@ -107,7 +107,7 @@ class Grids:
         return grid + (self.most + 1 - number) * self.ones & self.guards
 
     def largest(self, grid: int, among: int, bound: int) -> tuple[int, int]:
-        """Return the largest number in some lanes, and the guards of those that have it.
+        """Return the largest number in some lanes, and the guards of the lanes that have it.
 
         Args:
             grid: the numbers.

@@ -1,47 +1,47 @@
-"""Who has which boards of one machine, and which of them nobody is to be given.
+"""Which boards of one machine are in use, set aside or free.
 
-What is kept for somebody, and where there is a place, are packer.py's.
+Reservations, and where a request fits, are packer.py's.
 """
 
 from collections.abc import Iterable
 
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
-from spalloc_server.core.packing.fabric import Fabric
+from spalloc_server.core.packing.topology import Topology
 from spinnaker.geometry import Board, boards_of
 
 
 class Occupancy:
-    """Which boards of one machine are in use, set aside and free.
+    """Which boards of one machine are in use, set aside or free.
 
-    Those who take boards are numbered in the order in which they do; a number says who has been running longest.
+    Each taking of boards has a number, counting up: the smallest numbers belong to the jobs that have run longest.
     """
 
-    def __init__(self, fabric: Fabric) -> None:
-        self._bitmaps = fabric.bitmaps
-        self._live = fabric.live
-        self._every_board = frozenset(boards_of(fabric.size))
+    def __init__(self, topology: Topology) -> None:
+        self._bitmaps = topology.bitmaps
+        self._live = topology.live
+        self._every_board = frozenset(boards_of(topology.size))
         self.latest = 0
-        """The number of who took boards last."""
+        """The latest number."""
         self.taken: dict[int, Planes] = {}
-        """What each has."""
-        self._given: dict[int, frozenset[Board]] = {}
-        """What those who have given back nothing so far took."""
-        self._takers: dict[Board, int] = {}
-        """Who took a board last; it may be free again."""
+        """For each number, the boards that are still in use."""
+        self._untouched: dict[int, frozenset[Board]] = {}
+        """The same, only for the numbers of which no board has been given back."""
+        self._numbers: dict[Board, int] = {}
+        """With which number a board was taken last; it may be free again."""
         self._in_use = NO_BOARDS
         self.set_aside_boards: frozenset[Board] = frozenset()
-        """The boards that are given to no job until they are put back."""
-        self.usable = fabric.live
+        """The boards that no job is given until they are put back."""
+        self.usable = topology.live
         """The boards that are alive and not set aside."""
         self.free = self.usable
-        """Those of them that nobody has."""
+        """The usable boards that are not in use."""
 
     def is_free(self, board: Board) -> bool:
         """Return whether a board is free."""
         return self._bitmaps.planes([board]) & self.free != NO_BOARDS
 
     def take(self, boards: Iterable[Board], planes: Planes | None = None) -> None:
-        """Note that boards are in use, together; those that are already, or do not exist, are left out.
+        """Note that boards are in use from now on; those that are already, or do not exist, are left out.
 
         Args:
             boards: the boards.
@@ -58,9 +58,9 @@ class Occupancy:
         if not new:
             return
         self.latest += 1
-        self._takers.update(dict.fromkeys(new, self.latest))
+        self._numbers.update(dict.fromkeys(new, self.latest))
         self.taken[self.latest] = taken
-        self._given[self.latest] = new
+        self._untouched[self.latest] = new
         self._in_use |= taken
         self.free -= taken
 
@@ -68,42 +68,42 @@ class Occupancy:
         """Note that boards are no longer in use.
 
         Returns:
-            the number of each who had some of them, and which.
+            the numbers with which they had been taken, each with its boards.
         """
         known = self._every_board.intersection(boards)
         if not known:
             return []
-        taker = self._takers.get(next(iter(known)), 0)
-        if self._given.get(taker) == known:
-            # Nearly always a job gives back all that it was given, and at once.
-            planes = self.taken[taker]
-            self._give_back(taker, planes)
-            return [(taker, planes)]
+        number = self._numbers.get(next(iter(known)), 0)
+        if self._untouched.get(number) == known:
+            # Nearly always a job gives back all of its boards at once.
+            planes = self.taken[number]
+            self._give_back(number, planes)
+            return [(number, planes)]
         returned: list[tuple[int, Planes]] = []
         rest = self._bitmaps.planes(known) & self._in_use
         for board in known:
             if rest == NO_BOARDS:
                 break
-            taker = self._takers.get(board, 0)
-            planes = self.taken.get(taker, NO_BOARDS) & rest
+            number = self._numbers.get(board, 0)
+            planes = self.taken.get(number, NO_BOARDS) & rest
             if planes != NO_BOARDS:
-                self._give_back(taker, planes)
-                returned.append((taker, planes))
+                self._give_back(number, planes)
+                returned.append((number, planes))
                 rest -= planes
         return returned
 
-    def _give_back(self, taker: int, returned: Planes) -> None:
-        held = self.taken[taker]
-        self._given.pop(taker, None)
+    def _give_back(self, number: int, returned: Planes) -> None:
+        held = self.taken[number]
+        self._untouched.pop(number, None)
         if returned == held:
-            del self.taken[taker]
+            del self.taken[number]
         else:
-            self.taken[taker] = held - returned
+            self.taken[number] = held - returned
         self._in_use -= returned
         self.free |= returned & self.usable
 
     def set_aside(self, board: Board) -> Planes:
-        """Give a board to no job until it is put back, and return it as a set; who has it keeps it."""
+        """Give a board to no job until it is put back, and return it as a set; a job that has it keeps it."""
         if board not in self._every_board:
             return NO_BOARDS
         planes = self._bitmaps.planes([board])
@@ -122,7 +122,7 @@ class Occupancy:
         return True
 
     def free_or_taken(self, first: int, last: int) -> Planes:
-        """Return the usable boards that are free, or were taken by those numbered from `first` to `last`."""
+        """Return the usable boards that are free, or were taken with numbers from `first` to `last`."""
         z0, z1, z2 = self.free
         for number, boards in self.taken.items():
             if first <= number <= last:
@@ -132,7 +132,7 @@ class Occupancy:
         return Planes(z0, z1, z2) & self.usable
 
     def take_over(self, earlier: "Occupancy") -> None:
-        """Note what was in use and set aside while the machine was configured otherwise."""
+        """Copy what is in use and set aside from the same machine, as it was configured before."""
         for boards in earlier.taken.values():
             self.take(earlier._bitmaps.boards(boards))
         for board in earlier.set_aside_boards:

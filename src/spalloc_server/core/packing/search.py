@@ -1,35 +1,38 @@
-"""The search itself: every placement of every rectangle that would do, and the choice among them.
+"""The search for a spot: every position of every rectangle that would do, and the choice among them.
 
-Looks at spaces, changes none but for what they remember; who may have which space is packer.py's.
+A search changes nothing in a space but what the space remembers. Which space a job may have is decided in packer.py.
 """
 
 from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
-from spalloc_server.core.packing.dead_links import few_for_sure, perhaps_few
-from spalloc_server.core.packing.demand import Demand
-from spalloc_server.core.packing.fabric import Fabric
+from spalloc_server.core.packing.dead_links import perhaps_few, surely_few
+from spalloc_server.core.packing.demand import Demand, Wish
 from spalloc_server.core.packing.space import Rectangles, Space
 from spalloc_server.core.packing.steps import Steps
 from spalloc_server.core.packing.trimming import trimmed
-from spinnaker.geometry import Board, Size
+from spalloc_server.core.requests import AnyBoard, BoardAt
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
+
+_TRIAD = Size(1, 1)
+_WHOLE_TRIAD = Demand(((_TRIAD,),), (_TRIAD,), BOARDS_PER_TRIAD, BOARDS_PER_TRIAD, None, require_torus=False)
 
 
-class Place(NamedTuple):
+class Spot(NamedTuple):
     """Boards that would meet a request."""
 
     origin: Board
     size: Size | None
+    """The size of the rectangle that the boards are in; None for a single board."""
     boards: Planes
 
 
 class Where(Enum):
-    """Where to look for a demand that limits dead links; for any other it makes no difference."""
+    """Where to look, for a demand that limits dead links; for any other it makes no difference."""
 
-    LIKELY = "where it can be told at once that there are few"
+    LIKELY = "where there are surely few"
     ELSEWHERE = "where only a closer look tells"
 
 
@@ -37,18 +40,22 @@ EVERYWHERE = (Where.LIKELY, Where.ELSEWHERE)
 
 
 class Missing(NamedTuple):
-    """No place; and how many more boards must open up, at the least, before there can be one."""
+    """There is no spot, nor can there be one before this many more boards have been opened."""
 
     boards: int
 
 
-def allocation(machine: str, fabric: Fabric, place: Place) -> Allocation:
-    """Return a place as what a job gets."""
-    boards = frozenset(fabric.bitmaps.boards(place.boards))
-    if place.size is None:
-        return Allocation(machine, place.origin, None, boards)
-    wraps_x, wraps_y = fabric.wrapped(place.boards, place.origin, place.size)
-    return Allocation(machine, place.origin, place.size, boards, wraps_x, wraps_y)
+def find(
+    wish: Wish, space: Space, *, best_for: Space | None = None, failed_version: int = 0
+) -> Steps[Spot | Missing]:
+    """Find a spot for what a job asks for; the arguments are those of `find_rectangle`."""
+    match wish:
+        case AnyBoard():
+            return _find_board(space)
+        case BoardAt(board):
+            return _find_board_at(space, board)
+        case Demand():
+            return find_rectangle(wish, space, best_for=best_for, failed_version=failed_version)
 
 
 def find_rectangle(
@@ -58,16 +65,16 @@ def find_rectangle(
     best_for: Space | None = None,
     failed_version: int = 0,
     where: tuple[Where, ...] = EVERYWHERE,
-) -> Steps[Place | Missing]:
+) -> Steps[Spot | Missing]:
     """Find a rectangle: the smallest there is, and among equals the one whose edge touches the fewest open triads.
 
-    All boards asked for are had where that is possible at all; only then may dead ones be missing.
+    Dead boards are missing only if there is no spot with all boards that the job asks for.
 
     Args:
         demand: what would do.
         space: the boards that may be given; it must not change until the search is over.
-        best_for: instead of the smallest edge, prefer the most boards that are open there.
-        failed_version: the version with which the same demand was last found not to be met in `space`; 0 if it wasn't.
+        best_for: a space. If given, the rectangle with the most boards open there is preferred, whatever its edge.
+        failed_version: the version with which a search in `space` for the same demand failed last; 0 if none did.
         where: where to look, in this order.
     """
     found = yield from _Search(demand, demand.boards, space, best_for, failed_version).find(where)
@@ -76,25 +83,62 @@ def find_rectangle(
     return found
 
 
-def fits(demand: Demand, space: Space, *, failed_version: int = 0) -> Steps[bool]:
-    """Return whether there is a place, without choosing one.
-
-    Args:
-        demand: what would do.
-        space: the boards that may be given; it must not change until the search is over.
-        failed_version: the version with which the same demand was last found not to be met in `space`; 0 if it wasn't.
-    """
-    if demand.max_dead_links is not None or demand.require_torus or not space.fabric.is_torus:
-        found = yield from find_rectangle(demand, space, failed_version=failed_version)
-        return isinstance(found, Place)
-    for fewest in {demand.boards, demand.fewest}:
-        if (yield from _Search(demand, fewest, space, None, failed_version).fits()):
+def fits(wish: Wish, space: Space, *, failed_version: int = 0) -> Steps[bool]:
+    """Return whether there is a spot, without choosing one; the arguments are those of `find`."""
+    if not isinstance(wish, Demand):
+        return isinstance((yield from find(wish, space)), Spot)
+    if wish.max_dead_links is not None or wish.require_torus or not space.topology.is_torus:
+        found = yield from find_rectangle(wish, space, failed_version=failed_version)
+        return isinstance(found, Spot)
+    for fewest in {wish.boards, wish.fewest}:
+        if (yield from _Search(wish, fewest, space, None, failed_version).fits()):
             return True
     return False
 
 
+# Single boards
+
+
+def _find_board(space: Space) -> Steps[Spot | Missing]:
+    """Find a single board: in the most broken triad there is, so that whole ones stay whole."""
+    z0, z1, z2 = space.open.boards
+    whole = z0 & z1 & z2
+    two = (z0 & z1 | z1 & z2 | z0 & z2) ^ whole
+    one = (z0 | z1 | z2) ^ two ^ whole
+    broken = one or two
+    if broken:
+        triad = broken & -broken
+    elif whole:
+        found = yield from find_rectangle(_WHOLE_TRIAD, space)
+        if isinstance(found, Spot):
+            triad = space.topology.bitmaps.triad(found.origin.x, found.origin.y)
+        else:
+            triad = whole & -whole
+    else:
+        return Missing(1)
+    # The board at z = 0 goes last: a rectangle needs the one at its bottom left.
+    return _single(space, next(z for z in (2, 1, 0) if space.open.boards[z] & triad), triad)
+
+
+def _find_board_at(space: Space, board: Board) -> Steps[Spot | Missing]:
+    """Find the board at a coordinate of the machine."""
+    yield from ()
+    triad = space.topology.bitmaps.triad(board.x, board.y)
+    return _single(space, board.z, triad) if space.open.boards[board.z] & triad else Missing(1)
+
+
+def _single(space: Space, z: int, triad: int) -> Spot:
+    planes = [0, 0, 0]
+    planes[z] = triad
+    boards = Planes(*planes)
+    return Spot(space.topology.bitmaps.boards(boards)[0], None, boards)
+
+
+# Rectangles
+
+
 class _Search:
-    """A search for at least so many boards in one space."""
+    """A search in one space for a rectangle with at least `fewest` open boards."""
 
     __slots__ = ("best_for", "demand", "failed_version", "fewest", "minds_others", "outermost", "space")
 
@@ -107,25 +151,25 @@ class _Search:
         self.best_for = best_for
         self.minds_others = demand.minds_others(fewest)
         self.failed_version = 0 if self.minds_others else failed_version
-        """With this version nothing was found; 0 if that tells nothing now."""
+        """The version with which the last search failed; 0 if that tells nothing now."""
         self.outermost = [space.rectangles(size) for size in demand.outermost]
-        """These answer for all that would do, as the others fit into them."""
+        """These answer for all rectangles that would do, as the others fit into them."""
 
-    def find(self, where: tuple[Where, ...]) -> Steps[Place | Missing]:
-        """Return the best place, or how many boards must open up, at the least, before there can be one."""
+    def find(self, where: tuple[Where, ...]) -> Steps[Spot | Missing]:
+        """Return the best spot, or how many boards are missing for there to be one."""
         demand, space = self.demand, self.space
         few = self.fewest - space.open.size
         if few > 0:
             return Missing(few)
         if max([rectangles.ceiling for rectangles in self.outermost]) < self.fewest:
             return Missing(self._missing())
-        # Who finds a place mostly finds it in one of the smallest rectangles: they are asked before the outermost are.
+        # If there is a spot, it is mostly in one of the smallest rectangles: these come before the outermost.
         first, smallest = where[0], demand.rectangles[0]
-        place = yield from self._best_of(smallest, first)
-        if place is not None:
-            return place
+        spot = yield from self._best_of(smallest, first)
+        if spot is not None:
+            return spot
         missing = self._missing()
-        yield len(self.outermost) * space.fabric.effort
+        yield len(self.outermost) * space.topology.effort
         if missing:
             return Missing(missing)
         if len(demand.rectangles) > 1 and not (yield from self._may_connect()):
@@ -133,26 +177,26 @@ class _Search:
         for there in where if demand.max_dead_links is not None else (first,):
             for sizes in demand.rectangles:
                 if sizes is not smallest or there is not first:
-                    yield len(sizes) * space.fabric.effort
-                    place = yield from self._best_of(sizes, there)
-                    if place is not None:
-                        return place
+                    yield len(sizes) * space.topology.effort
+                    spot = yield from self._best_of(sizes, there)
+                    if spot is not None:
+                        return spot
         return Missing(1)
 
     def fits(self) -> Steps[bool]:
-        """Return whether there is a place on a torus for a demand that does not limit dead links."""
-        yield len(self.outermost) * self.space.fabric.effort
-        if self.space.open.size < self.fewest or not any(map(self._has_place, self.outermost)):
+        """Return whether there is a spot on a torus for a demand that does not limit dead links."""
+        yield len(self.outermost) * self.space.topology.effort
+        if self.space.open.size < self.fewest or not any(map(self._has_enough, self.outermost)):
             return False
         return (yield from self._may_connect())
 
     # Counting boards
 
-    def _has_place(self, rectangles: Rectangles) -> bool:
+    def _has_enough(self, rectangles: Rectangles) -> bool:
         return rectangles.ceiling >= self.fewest and rectangles.any_has(self.fewest)
 
     def _missing(self) -> int:
-        """Return how many boards the fullest rectangle is short of; 0 if there are enough."""
+        """Return how many boards the fullest rectangle lacks; 0 if it has enough."""
         most = 0
         for rectangles in self.outermost:
             ceiling = rectangles.ceiling
@@ -163,14 +207,14 @@ class _Search:
             most = max(most, ceiling)
         return self.fewest - most
 
-    def _places(self, rectangles: Rectangles) -> int:
-        """Return guards of the places where counting boards gives no reason against."""
+    def _candidates(self, rectangles: Rectangles) -> int:
+        """Return guards of the rectangles that have enough open boards, wherever these are."""
         grids = rectangles.grids
-        places = grids.at_least(rectangles.open_boards, self.fewest) & rectangles.origins
-        if places and self.minds_others:
+        candidates = grids.at_least(rectangles.open_boards, self.fewest) & rectangles.open_origins
+        if candidates and self.minds_others:
             spare = self.demand.spare(rectangles.size)
-            places &= ~grids.at_least(rectangles.live_in_use(), spare + 1)
-        return places
+            candidates &= ~grids.at_least(rectangles.live_in_use(), spare + 1)
+        return candidates
 
     # Connections
 
@@ -180,104 +224,104 @@ class _Search:
         On a torus these answer for all, as each of the others fits into one of them that has the same origin.
         """
         space, version = self.space, self.failed_version
-        if not space.fabric.is_torus:
+        if not space.topology.is_torus:
             return True
         new = space.clusters_of(space.opened_since(version), self.fewest) if version else space.open.boards
         if new == NO_BOARDS:
             return False
         for rectangles in self.outermost:
             if rectangles.ceiling >= self.fewest:
-                places = self._places(rectangles)
+                candidates = self._candidates(rectangles)
                 if version:
-                    places &= rectangles.grids.guards_of(new.z0)
-                if (yield from self._any_connected(rectangles, places)):
+                    candidates &= rectangles.grids.guards_of(new.z0)
+                if (yield from self._any_connected(rectangles, candidates)):
                     return True
         return False
 
-    def _any_connected(self, rectangles: Rectangles, places: int) -> Steps[bool]:
+    def _any_connected(self, rectangles: Rectangles, candidates: int) -> Steps[bool]:
         first = True
-        while places:
-            x, y = rectangles.grids.first(places)
+        while candidates:
+            x, y = rectangles.grids.first(candidates)
             if self._connected(Board(x, y, 0), rectangles.size, first=first) is not None:
                 return True
-            yield self.space.fabric.effort
-            places &= places - 1
+            yield self.space.topology.effort
+            candidates &= candidates - 1
             first = False
         return False
 
     def _connected(self, origin: Board, size: Size, *, first: bool) -> Planes | None:
         """Return the open boards of a rectangle that are connected to its origin, if there are enough.
 
-        The first rectangle mostly does. Once one has not, knowing the clusters of all open boards saves looking inside
-        most of the others.
+        The first candidate mostly has enough. If it has not, the clusters of all open boards are worked out: they save
+        looking inside most of the others.
         """
-        space, fabric = self.space, self.space.fabric
-        triads = fabric.bitmaps.rectangle(origin.x, origin.y, size)
+        space, topology = self.space, self.space.topology
+        triads = topology.bitmaps.rectangle(origin.x, origin.y, size)
         inside = space.open.boards.within(triads)
-        if fabric.is_whole(triads, inside):
+        if topology.is_whole(triads, inside):
             return inside
         if not first:
             inside &= space.cluster(origin)
             if inside.size < self.fewest:
                 return None
-        inside = fabric.connected(origin, size, inside)
+        inside = topology.connected(origin, size, inside)
         return inside if inside.size >= self.fewest else None
 
     # The choice
 
-    def _best_of(self, sizes: Iterable[Size], where: Where) -> Steps[Place | None]:
-        """Return the best place among rectangles of equal area."""
+    def _best_of(self, sizes: Iterable[Size], where: Where) -> Steps[Spot | None]:
+        """Return the best spot among rectangles of equal area."""
         possible = []
         for rectangles in map(self.space.rectangles, sizes):
-            places = self._places(rectangles)
-            if places and self.demand.max_dead_links is not None:
-                likely = few_for_sure(self.demand, rectangles)
-                places &= likely if where is Where.LIKELY else ~likely
-                if places and where is Where.ELSEWHERE and self.space.is_everything:
-                    places &= yield from perhaps_few(self.demand, rectangles)
-            if places:
-                possible.append((rectangles, places))
-        for rectangles, places in self._best_first(possible):
-            rest, first = places, True
+            candidates = self._candidates(rectangles)
+            if candidates and self.demand.max_dead_links is not None:
+                likely = surely_few(self.demand, rectangles)
+                candidates &= likely if where is Where.LIKELY else ~likely
+                if candidates and where is Where.ELSEWHERE and self.space.is_everything:
+                    candidates &= yield from perhaps_few(self.demand, rectangles)
+            if candidates:
+                possible.append((rectangles, candidates))
+        for rectangles, candidates in self._best_first(possible):
+            rest, first = candidates, True
             while rest:
                 x, y = rectangles.grids.first(rest)
-                place = self._examined(Board(x, y, 0), rectangles.size, first=first)
-                if place is not None:
-                    return place
-                yield 2 * self.space.fabric.effort
+                spot = self._examined(Board(x, y, 0), rectangles.size, first=first)
+                if spot is not None:
+                    return spot
+                yield 2 * self.space.topology.effort
                 rest &= rest - 1
                 first = False
         return None
 
     def _best_first(self, possible: list[tuple[Rectangles, int]]) -> list[tuple[Rectangles, int]]:
-        """Return places of some sizes in the order in which to look at them: those with the least edge first."""
+        """Return candidates of some sizes in the order in which to look at them."""
         if not possible or (len(possible) == 1 and not possible[0][1] & (possible[0][1] - 1)):
             return possible
-        rated = [(*self._rated(rectangles, places), rectangles) for rectangles, places in possible]
+        rated = [(*self._rated(rectangles, candidates), rectangles) for rectangles, candidates in possible]
         rated.sort(key=lambda rating: rating[0])
         best = [(rectangles, at_best) for _, at_best, _, rectangles in rated]
         return best + [(rectangles, elsewhere) for _, _, elsewhere, rectangles in rated]
 
-    def _rated(self, rectangles: Rectangles, places: int) -> tuple[int, int, int]:
-        """Return how bad the best places are, and guards of these and of the others."""
+    def _rated(self, rectangles: Rectangles, candidates: int) -> tuple[int, int, int]:
+        """Return how bad the best candidates are, and guards of these and of the others."""
         if self.best_for is None:
-            rating, bound = rectangles.shut_edge()
+            rating, bound = rectangles.closed_edge()
         else:
             rating, bound = self.best_for.rectangles(rectangles.size).open_boards, rectangles.size.boards
-        most, best = rectangles.grids.largest(rating, places, bound)
-        return bound - most, best, places ^ best
+        most, best = rectangles.grids.largest(rating, candidates, bound)
+        return bound - most, best, candidates ^ best
 
-    def _examined(self, origin: Board, size: Size, *, first: bool) -> Place | None:
-        """Return what a job would get at a place, if that is connected and enough."""
-        demand, fabric = self.demand, self.space.fabric
+    def _examined(self, origin: Board, size: Size, *, first: bool) -> Spot | None:
+        """Return what a job would get of a rectangle, if that is connected and enough."""
+        demand, topology = self.demand, self.space.topology
         inside = self._connected(origin, size, first=first)
         if inside is None:
             return None
-        held = trimmed(demand, origin, size, inside, fabric)
-        if demand.require_torus and not (fabric.is_torus and all(fabric.wrapped(held, origin, size))):
+        held = trimmed(demand, origin, size, inside, topology)
+        if demand.require_torus and not (topology.is_torus and all(topology.wrapped(held, origin, size))):
             return None
         if demand.max_dead_links is not None:
-            dead = fabric.dead_links_between(held, origin, size, around=demand.require_torus)
+            dead = topology.dead_links_between(held, origin, size, around=demand.require_torus)
             if dead > demand.max_dead_links:
                 return None
-        return Place(origin, size, held)
+        return Spot(origin, size, held)

@@ -1,14 +1,10 @@
-"""Work that is done in slices: how it says how much it has done, and how much of it is done at a time.
+"""Work in steps, which may stop after each step and go on later.
 
-No clock: the same events give the same slices, and so the same decisions, on every machine.
+A generator does the work. It yields how many steps it has done since it yielded last, and returns the result. A step
+takes as long as looking at one spot, or at all spots of one size, on a machine of 20 x 20 triads: some tens of
+microseconds. No clock is read, so the same events lead to the same slices and decisions on every computer.
 
-Work in steps, which may stop after each and go on later.
-
-A generator does the work. It yields how many steps it has done since it yielded last, and returns what came
-of it. A step is about what looking at one place, or at all places of one size, takes on a machine of 20 x 20
-triads: some tens of microseconds.
-
-Whoever writes such a generator must think of everything that may have happened whenever it yields.
+Anything may have happened whenever such a generator has yielded: its author must think of that.
 """
 
 from collections.abc import Generator
@@ -17,11 +13,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 Steps = Generator[int, None, T]
-"""Work that comes to a `T`."""
+"""Work whose result is a `T`."""
 
 
 def whole(work: Steps[T]) -> T:
-    """Do all that is left of some work, and return what came of it."""
+    """Do all that is left of some work, and return the result."""
     while True:
         try:
             next(work)
@@ -31,16 +27,16 @@ def whole(work: Steps[T]) -> T:
 
 
 class Allowance:
-    """How many steps may still be taken in a slice; once they are taken, at most one more turn of a generator was."""
+    """How many steps a slice may still take. It may exceed this by the last turn of one generator."""
 
     __slots__ = ("left",)
 
     def __init__(self, steps: int | None) -> None:
-        """Allow so many steps, 1 or more; None for any number."""
+        """Allow `steps` steps, 1 or more; None for any number."""
         self.left: float = float("inf") if steps is None else steps
 
     def do(self, work: Steps[T]) -> tuple[T] | None:
-        """Go on with some work as far as is allowed; return what came of it, or None if there is more to do."""
+        """Go on with some work as far as allowed; return its result in a tuple, or None if there is more to do."""
         while self.left > 0:
             try:
                 self.left -= next(work)

@@ -1,4 +1,4 @@
-"""A second implementation of what a place must be, as plain as can be: sets of boards, one link at a time.
+"""A second implementation of what a spot must be, as plain as possible: sets of boards, one link at a time.
 
 Shares nothing with the server's packing but the values; slow, and meant to be read.
 """
@@ -152,7 +152,7 @@ def _link_faults(machine: Machine, request: JobRequest, given: Allocation, size:
         yield "too many dead links"
 
 
-def has_place(machine: Machine, request: JobRequest, sizes: Iterable[Size], free: AbstractSet[Board]) -> bool:
+def has_spot(machine: Machine, request: JobRequest, sizes: Iterable[Size], free: AbstractSet[Board]) -> bool:
     """Whether any rectangle of the sizes, at any triad, has enough connected free boards."""
     live = live_boards(machine)
     joined_x, joined_y = joins(machine, Board(0, 0, 0), machine.size, live)

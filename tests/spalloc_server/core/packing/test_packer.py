@@ -1,4 +1,4 @@
-"""What a job is given on one machine: all that it asked for, and a place whenever there is one."""
+"""What a job is given on one machine: all that it asked for, and a spot whenever there is one."""
 
 from dataclasses import replace
 
@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.demand import Demand
+from spalloc_server.core.packing.demand import Demand, every_rectangle
 from spalloc_server.core.packing.packer import Packer
-from spalloc_server.core.packing.shapes import every_rectangle
 from spalloc_server.core.packing.steps import whole
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
@@ -41,7 +40,7 @@ def test_a_job_is_given_no_more_triads_than_it_needs() -> None:
     assert len(given.boards) == 15
 
 
-def test_a_place_is_found_though_the_boards_of_a_better_one_are_not_connected() -> None:
+def test_a_spot_is_found_though_the_boards_of_a_better_one_are_not_connected() -> None:
     packer = Packer(Machine("m", Size(4, 1)))
     packer.take(Board(x, 0, z) for x, z in [(0, 0), (0, 1), (2, 0), (2, 2)])
     given = found(packer, JobRequest(Boards(6), max_dead_boards=2))
@@ -234,7 +233,7 @@ def test_what_is_found_satisfies_the_request(
 
 @given(_busy(), naive.requests())
 @examples(150)
-def test_a_place_is_found_whenever_the_naive_search_finds_one(
+def test_a_spot_is_found_whenever_the_naive_search_finds_one(
     busy: tuple[Machine, frozenset[Board]], request: JobRequest
 ) -> None:
     machine, taken = busy
@@ -249,7 +248,7 @@ def test_a_place_is_found_whenever_the_naive_search_finds_one(
             assert (given is not None) == (board in free)
         case _, Demand(rectangles):
             sizes = [size for same in rectangles for size in same]
-            assert given is not None or not naive.has_place(machine, request, sizes, free)
+            assert given is not None or not naive.has_spot(machine, request, sizes, free)
         case _, _:
             assert given is None
 
@@ -264,7 +263,7 @@ def _busy_torus(draw: st.DrawFn) -> tuple[Size, frozenset[Board]]:
 
 @given(_busy_torus(), st.integers(2, 60), st.sampled_from([0.0, 0.333, 1.0]))
 @examples(100)
-def test_a_job_that_fits_into_the_smallest_rectangle_of_any_width_is_given_a_place(
+def test_a_job_that_fits_into_the_smallest_rectangle_of_any_width_is_given_a_spot(
     busy: tuple[Size, frozenset[Board]], count: int, min_ratio: float
 ) -> None:
     size, taken = busy
@@ -277,7 +276,7 @@ def test_a_job_that_fits_into_the_smallest_rectangle_of_any_width_is_given_a_pla
         lowest.setdefault(smallest.width, smallest)
     least = min((smallest.boards for smallest in lowest.values()), default=0)
     proportionate = [smallest for smallest in lowest.values() if smallest.boards <= 2 * least]
-    if naive.has_place(machine, request, proportionate, naive.live_boards(machine) - taken):
+    if naive.has_spot(machine, request, proportionate, naive.live_boards(machine) - taken):
         assert found(packer, request) is not None
 
 
@@ -296,12 +295,12 @@ def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_ma
         case Rectangle(size):
             fits = size.width <= machine.size.width and size.height <= machine.size.height
             sizes = [size] if fits and (size == machine.size or not request.require_torus) else []
-            assert possible == naive.has_place(machine, request, sizes, free)
+            assert possible == naive.has_spot(machine, request, sizes, free)
         case Boards(count):
             sizes = every_rectangle(-(-count // 3), request.min_ratio, machine.size)
             if request.require_torus:
                 sizes = [size for size in sizes if size == machine.size]
-            if naive.has_place(machine, request, sizes, free):
+            if naive.has_spot(machine, request, sizes, free):
                 assert possible
             elif request.max_dead_links is None:
                 assert not possible, "with fewer boards, dead links between them can be avoided"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.fabric import Fabric
 from spalloc_server.core.packing.space import Space
+from spalloc_server.core.packing.topology import Topology
 from spinnaker.geometry import Board, Size, boards_of
 from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
@@ -35,16 +35,16 @@ def test_no_rectangle_ever_has_more_open_boards_than_its_ceiling(
 ) -> None:
     """The ceiling is known without counting, from what was counted when fewer boards had been opened."""
     machine, size, changes = case
-    fabric = Fabric(machine)
-    space = Space(fabric)
+    topology = Topology(machine)
+    space = Space(topology)
     rectangles = space.rectangles(size)
     for boards in changes:
-        space.become(fabric.bitmaps.planes(boards))
+        space.become(topology.bitmaps.planes(boards))
         inside = (
-            fabric.bitmaps.planes(boards).within(fabric.bitmaps.rectangle(x, y, size)).size
+            topology.bitmaps.planes(boards).within(topology.bitmaps.rectangle(x, y, size)).size
             for y in range(machine.size.height)
             for x in range(machine.size.width)
-            if fabric.bitmaps.triad(x, y) & _origins(space, size)
+            if topology.bitmaps.triad(x, y) & _origins(space, size)
         )
         fullest = max(inside, default=0)
         assert fullest <= rectangles.ceiling
@@ -56,31 +56,31 @@ def test_no_rectangle_ever_has_more_open_boards_than_its_ceiling(
 
 def _origins(space: Space, size: Size) -> int:
     """Bitmap of the triads that a rectangle may have at its bottom left."""
-    triads, places, rectangles = 0, space.rectangles(size).places, space.rectangles(size)
-    while places:
-        triads |= space.fabric.bitmaps.triad(*rectangles.grids.first(places))
-        places &= places - 1
+    triads, origins, rectangles = 0, space.rectangles(size).origins, space.rectangles(size)
+    while origins:
+        triads |= space.topology.bitmaps.triad(*rectangles.grids.first(origins))
+        origins &= origins - 1
     return triads
 
 
 def test_a_version_tells_which_open_boards_have_been_opened_since() -> None:
     machine = Machine("m", Size(2, 2))
-    fabric = Fabric(machine)
-    space = Space(fabric)
-    space.become(fabric.bitmaps.planes([Board(0, 0, 0)]))
+    topology = Topology(machine)
+    space = Space(topology)
+    space.become(topology.bitmaps.planes([Board(0, 0, 0)]))
     before = space.open.version
-    space.become(fabric.bitmaps.planes([Board(0, 0, 0), Board(1, 0, 1), Board(1, 1, 2)]))
+    space.become(topology.bitmaps.planes([Board(0, 0, 0), Board(1, 0, 1), Board(1, 1, 2)]))
     assert space.open.version == before + 2
-    space.become(fabric.bitmaps.planes([Board(0, 0, 0), Board(1, 1, 2)]))
-    assert space.open.version == before + 2, "taking boards opens no place"
-    assert fabric.bitmaps.boards(space.opened_since(before)) == [Board(1, 1, 2)]
-    assert fabric.bitmaps.boards(space.opened_since(space.open.version)) == []
+    space.become(topology.bitmaps.planes([Board(0, 0, 0), Board(1, 1, 2)]))
+    assert space.open.version == before + 2, "taking boards opens no spot"
+    assert topology.bitmaps.boards(space.opened_since(before)) == [Board(1, 1, 2)]
+    assert topology.bitmaps.boards(space.opened_since(space.open.version)) == []
 
 
 def test_a_space_is_gone_with_the_last_reference_to_it() -> None:
     """A server's collector does not look again at what has lived long: nothing in it may end in a circle."""
-    fabric = Fabric(Machine("m", Size(3, 3)))
-    space = Space(fabric, fabric.bitmaps.planes(boards_of(Size(3, 3))))
+    topology = Topology(Machine("m", Size(3, 3)))
+    space = Space(topology, topology.bitmaps.planes(boards_of(Size(3, 3))))
     assert space.rectangles(Size(2, 2)).any_has(12)
     gone = ref(space)
     gc.disable()

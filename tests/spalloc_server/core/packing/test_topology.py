@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.packing.fabric import Fabric
+from spalloc_server.core.packing.topology import Topology
 from spinnaker.geometry import Board, Size, boards_of
 from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
@@ -25,16 +25,16 @@ def test_a_cluster_is_what_a_walk_along_live_links_reaches(
     case: tuple[Machine, frozenset[Board]],
 ) -> None:
     machine, boards = case
-    fabric = Fabric(machine)
-    among = fabric.bitmaps.planes(boards)
+    topology = Topology(machine)
+    among = topology.bitmaps.planes(boards)
     for board in sorted(boards)[::7]:
-        cluster = fabric.cluster(fabric.bitmaps.planes([board]), among)
-        assert set(fabric.bitmaps.boards(cluster)) == naive.reached(machine, board, boards)
+        cluster = topology.cluster(topology.bitmaps.planes([board]), among)
+        assert set(topology.bitmaps.boards(cluster)) == naive.reached(machine, board, boards)
 
 
 def test_a_sound_triad_inside_the_machine_is_connected_to_the_flawed_one_beside_it() -> None:
     machine = Machine("m", Size(5, 5), dead_boards=frozenset({Board(3, 2, 2)}))
     boards = {board for board in boards_of(Size(5, 5)) if board[:2] in {(2, 2), (3, 2)}} - machine.dead_boards
-    fabric = Fabric(machine)
-    cluster = fabric.cluster(fabric.bitmaps.planes([Board(2, 2, 0)]), fabric.bitmaps.planes(boards))
-    assert set(fabric.bitmaps.boards(cluster)) == boards
+    topology = Topology(machine)
+    cluster = topology.cluster(topology.bitmaps.planes([Board(2, 2, 0)]), topology.bitmaps.planes(boards))
+    assert set(topology.bitmaps.boards(cluster)) == boards

@@ -1,6 +1,6 @@
 """Which boards of one machine are alive, and which of them live links connect.
 
-Facts of the hardware only; which boards are in use is packer.py's.
+Facts of the hardware only; occupancy.py knows which boards are in use.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from spinnaker.geometry import (
     wraps,
 )
 
-_TRIADS_A_STEP = 512
-"""How many triads of a machine make what is done to all of them at once one step more."""
+_TRIADS_PER_STEP = 512
+"""An operation on all triads of a machine takes one more step of work for each so many triads."""
 
 
 class _Step(NamedTuple):
-    """Links of one direction from the boards at one z: which are alive, and where they lead."""
+    """The links of one direction from the boards at one z: which are alive, and where they lead."""
 
     source: int
     target: int
@@ -35,10 +35,10 @@ class _Step(NamedTuple):
     live: int
     """Bitmap of the boards whose link is alive."""
     hard: int
-    """Those of them whose link crosses an edge of the machine, or leads from or to a flawed triad."""
+    """Bitmap of those whose link crosses an edge of the machine, or leads from or to a flawed triad."""
 
 
-class Fabric:
+class Topology:
     """The boards of one machine and the links between them."""
 
     def __init__(self, machine: Machine) -> None:
@@ -55,9 +55,9 @@ class Fabric:
         """Bitmap of the triads that have a dead board or a dead link."""
         self._steps = self._all_steps()
         self._dead_steps = self._all_dead_steps()
-        """For the dead links, each once: z from and to, triads to the right and up, and from which triads."""
-        self.effort = 1 + machine.size.width * machine.size.height // _TRIADS_A_STEP
-        """How many steps of work it counts as to look at one place, or at all places of one size."""
+        """The dead links, each once: z from and to, triads to the right and up, and the triads they lead from."""
+        self.effort = 1 + machine.size.width * machine.size.height // _TRIADS_PER_STEP
+        """How many steps of work it takes to look at one spot, or at all spots of one size."""
         self._hard_steps = self._as_shifts()
         self._sound = self.bitmaps.every_triad & ~self.flawed
         self._uneasy = 0
@@ -65,9 +65,9 @@ class Fabric:
         for step in self._steps:
             self._uneasy |= step.hard
         self.dead_links_in: dict[Size, dict[int, int]] = {}
-        """What dead_links.py has found out of rectangles of some sizes: bitmaps of origins, by ends of dead links."""
+        """What dead_links.py has found out for some sizes: bitmaps of origins, by number of ends of dead links."""
         self._grids_for: dict[Size, Grids] = {}
-        self._places: dict[Size, int] = {}
+        self._origins: dict[Size, int] = {}
 
     def _dead_links(self, machine: Machine) -> frozenset[BoardLink]:
         ends = machine.dead_links | {far_end(self.size, end) for end in machine.dead_links}
@@ -124,14 +124,14 @@ class Fabric:
         for board, link in self.dead_links:
             target = neighbour(room, middle._replace(z=board.z), link)
             x, y = target.x - middle.x, target.y - middle.y
-            # Both ends are listed: of links inside a triad the one at the lower z is taken.
+            # Both ends are listed. Inside a triad, the end at the lower z is taken.
             if x > 0 or y > 0 or (x == y == 0 and board.z < target.z):
                 key = board.z, target.z, x, y
                 triads[key] = triads.get(key, 0) | self.bitmaps.triad(board.x, board.y)
         return tuple((*key, dead) for key, dead in triads.items())
 
     def _as_shifts(self) -> tuple[tuple[int, int, int, int, int], ...]:
-        """Return the hard steps in parts, each a plain shift: z from and to, from which triads, bits left and right."""
+        """Return the hard steps in parts, each a plain shift: z from and to, source triads, bits left and right."""
         width, height = self.size
         parts = []
         for source, target, x, y, _, hard in self._steps:
@@ -162,23 +162,23 @@ class Fabric:
             grids = self._grids_for[size] = next(grids for grids in self._grids if grids.most >= size.boards)
         return grids
 
-    def places(self, size: Size) -> int:
+    def origins(self, size: Size) -> int:
         """Return the triads that a rectangle may have at its bottom left, as guards.
 
         It lies across edges only where links join them, or where it reaches all around.
         """
-        guards = self._places.get(size)
+        guards = self._origins.get(size)
         if guards is None:
             free_x = self.joined_x or size.width == self.size.width
             free_y = self.joined_y or size.height == self.size.height
             width = self.size.width if free_x else self.size.width - size.width + 1
             height = self.size.height if free_y else self.size.height - size.height + 1
             corner = self.bitmaps.rectangle(0, 0, Size(width, height))
-            guards = self._places[size] = self.grids(size).guards_of(corner)
+            guards = self._origins[size] = self.grids(size).guards_of(corner)
         return guards
 
     def is_whole(self, triads: int, inside: Planes) -> bool:
-        """Return whether a set has all boards of a rectangle in which nothing is dead, so that all are connected."""
+        """Return whether a set has all boards of a rectangle in which nothing is dead: then all are connected."""
         return inside.z0 & inside.z1 & inside.z2 == triads and not triads & self.flawed
 
     @property
@@ -192,7 +192,7 @@ class Fabric:
         return self.is_torus and not self.flawed
 
     def connected(self, origin: Board, size: Size, inside: Planes) -> Planes:
-        """Return those of a rectangle's boards that live links inside it connect to its origin.
+        """Return the boards of a rectangle that live links inside it connect to its origin.
 
         Args:
             origin: the rectangle's bottom-left board, one of `inside`.
@@ -205,7 +205,7 @@ class Fabric:
         return self.cluster(self.bitmaps.planes([origin]), inside)
 
     def cluster(self, seed: Planes, among: Planes) -> Planes:
-        """Return the boards of a set that live links inside it connect to some of them, those included."""
+        """Return the boards of a set that live links inside it connect to a seed, the seed included."""
         flawed, row = self.flawed, self.bitmaps.stride
         easy = among.within(self._sound) if flawed else among
         reached = seed
@@ -267,7 +267,7 @@ class Fabric:
         return 2 * count
 
     def _last(self, origin: Board, size: Size, x: int, y: int) -> int:
-        """Return the triads of a rectangle from which a step to the right or up comes back at its other side."""
+        """Return the triads of a rectangle from which a step to the right or up comes back in at its other side."""
         last = 0
         if x and size.width == self.size.width:
             last |= self.bitmaps.rectangle((origin.x - 1) % size.width, 0, Size(1, self.size.height))
@@ -276,24 +276,23 @@ class Fabric:
         return last
 
     def dead_links_among(self, boards: Planes) -> Iterator[tuple[int, int, int]]:
-        """Yield the dead links between boards, each from the end from which it leads right or up, or stays.
+        """Yield the dead links between boards, each once: seen from the end from which it leads right, up or nowhere.
 
         Yields:
-            how many triads it leads right, how many up, and the bitmap of the triads it leads from.
+            how many triads a link leads right, how many up, and the bitmap of the triads it leads from.
         """
         for source, target, x, y, dead in self._dead_steps:
             yield x, y, boards[source] & dead & self.bitmaps.moved(boards[target], -x, -y)
 
 
 def _spread(boards: Planes, among: Planes, row: int) -> Planes:
-    """Return the boards of a set that are connected to some of them, where no link is dead and none wraps around.
+    """Return the boards of a set that are connected to a seed, where no link is dead and none wraps around.
 
-    This is what `Fabric.cluster` does link by link, with all links written out: much of the time of a busy machine's
-    scheduler goes here.
+    This is `Topology.cluster` with all links written out: a busy machine's scheduler spends much of its time here.
 
     Args:
-        boards: where to start, boards of `among`.
-        among: the boards to stay inside.
+        boards: the seed, boards of `among`.
+        among: the set.
         row: bits from one row of a bitmap to the next.
     """
     in0, in1, in2 = among
