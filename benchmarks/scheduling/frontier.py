@@ -10,8 +10,7 @@ from statistics import geometric_mean
 from benchmarks.scheduling.rules import MACHINE, TRACES, made_trace, shaken, trace, waits, without_geometry
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.scheduler import PATIENCE
-from spalloc_server.simulate.figures import figures
-from spalloc_server.simulate.history import simulate
+from spalloc_server.simulate.simulation import figures, simulate
 from spalloc_server.simulate.trace import TraceJob
 
 NEVER = 1e9

@@ -14,8 +14,8 @@ from benchmarks.scheduling.frontier import NEVER, PATIENCES, waits_and_bounds
 from benchmarks.scheduling.rules import MACHINE, TRACES, published_queue, trace
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.scheduler import PATIENCE
-from spalloc_server.simulate.history import simulate
 from spalloc_server.simulate.picture import draw, occupancy, occupancy_of
+from spalloc_server.simulate.simulation import simulate
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 GOAL_MEAN, GOAL_LONGEST = 3.0, 2.0

@@ -1,1 +1,1 @@
-"""What an administrator may say about a site, in TOML, and the values that come of it."""
+"""The configuration of a site: TOML written by an administrator, and its values."""

@@ -1,6 +1,6 @@
-"""From one configuration to the next: what is different, and which settings a running server can't follow.
+"""What differs between two configurations, and which changes need a restart.
 
-Compares values; following the others is service.py's and operation/running.py's.
+Only compares: service.py and operation/running.py apply the changes.
 """
 
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ _IN_THE_FILE = {
     "job_limits": "jobs",
     "log_level": "log.level",
 }
-"""How the file names what is called otherwise here."""
+"""What the file calls the settings that have another name in `Configuration`."""
 
 
 def needs_restart(started_with: Configuration, now: Configuration) -> list[str]:
-    """Return the settings whose change takes effect only when the server is started again, as the file names them.
+    """Return the settings whose change takes effect only after a restart, as the file names them.
 
     Args:
-        started_with: What the server was started with, whatever it has been told since: of these settings, it is what
-            the server works by.
-        now: What it is told now.
+        started_with: The configuration that the server was started with: these settings are still as it says, whatever
+            was loaded since.
+        now: The configuration that is loaded now.
     """
     settings = {
         "v1.listen": (started_with.v1.addresses, now.v1.addresses),
         "v1.port": (started_with.v1.port, now.v1.port),
-        "metrics": (_place(started_with.metrics), _place(now.metrics)),
+        "metrics": (_endpoint(started_with.metrics), _endpoint(now.metrics)),
         "state.file": (started_with.state, now.state),
         "control.socket": (started_with.control_socket, now.control_socket),
     }
@@ -42,7 +42,7 @@ def needs_restart(started_with: Configuration, now: Configuration) -> list[str]:
 
 
 def forgets(before: Configuration, after: Configuration) -> bool:
-    """Return whether ended jobs are dropped from the records that would have stayed before."""
+    """Return whether ended jobs will be dropped that would have stayed in the records before."""
     return any(
         getattr(after.history, field.name) < getattr(before.history, field.name)
         for field in fields(after.history)
@@ -68,9 +68,9 @@ def _machines(before: Configuration, after: Configuration) -> Iterator[str]:
                 for field in fields(machine)
                 if field.compare and getattr(machine, field.name) != getattr(old[name], field.name)
             ]
-            yield f'machine "{name}" has other {", ".join(changed)}'
+            yield f'machine "{name}" has different {", ".join(changed)}'
     if [name for name in old if name in new] != [name for name in new if name in old]:
-        yield "the machines have another order"
+        yield "the order of the machines is different"
 
 
 def _settings(path: str, before: object, after: object) -> Iterator[str]:
@@ -85,24 +85,24 @@ def _settings(path: str, before: object, after: object) -> Iterator[str]:
         if type(old) is type(new) and is_dataclass(old) and not path:
             yield from _settings(name, old, new)
         else:
-            yield f"{name} is {_said(new)}, was {_said(old)}"
+            yield f"{name} is {_written(new)}, was {_written(old)}"
 
 
-def _said(value: object) -> str:
+def _written(value: object) -> str:
     match value:
         case None:
             return "none"
         case Enum():
             return shown(value.value)
         case tuple():
-            return f"[{', '.join(map(_said, value))}]"
+            return f"[{', '.join(map(_written, value))}]"
         case Networks():
             return f"[{value}]"
         case Listening():
-            return f"{_said(value.addresses)} port {value.port}, allow {_said(value.allow)}"
+            return f"{_written(value.addresses)} port {value.port}, allow {_written(value.allow)}"
         case _:
             return shown(value)
 
 
-def _place(listening: Listening | None) -> object:
+def _endpoint(listening: Listening | None) -> object:
     return None if listening is None else (listening.addresses, listening.port)

@@ -1,28 +1,64 @@
-"""From a configuration's text to its values, or to one report of all its mistakes.
+"""From the text of a configuration to its values, or to one report of all its mistakes.
 
-The only place that knows the whole document; its parts are read in sections.py and machines.py.
+The whole document and its tables, except those of machines, which are read in machines.py. Every key is described in
+docs/reference/configuration.md.
 """
 
 import re
 import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 
 from spalloc_server.config.files import FileError, read_text
-from spalloc_server.config.lines import lines_of
-from spalloc_server.config.machines import DEFAULT_CARE, read_care, read_machines
-from spalloc_server.config.mistakes import ConfigurationError, Mistake, Mistakes
-from spalloc_server.config.reading import Table
-from spalloc_server.config.sections import (
-    read_control,
-    read_history,
-    read_jobs,
-    read_log,
-    read_metrics,
-    read_state,
-    read_trust,
-    read_v1,
+from spalloc_server.config.kinds import (
+    a_duration,
+    a_file,
+    a_host,
+    a_port,
+    list_of,
+    networks,
+    one_of,
+    whole_number,
 )
-from spalloc_server.config.settings import Configuration
+from spalloc_server.config.lines import lines_of
+from spalloc_server.config.machines import CARE, read_machines
+from spalloc_server.config.mistakes import ConfigurationError, Mistake, Mistakes
+from spalloc_server.config.reading import Kind, Table
+from spalloc_server.config.settings import (
+    DEFAULT_METRICS_PORT,
+    LOOPBACK,
+    Configuration,
+    History,
+    Level,
+    Listening,
+)
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.quotas import JobLimits
+from spalloc_server.core.trust import Control, Trust
+from spalloc_server.fronts.v1.limits import Limits
+from spinnaker.geometry import Size
+
+_COUNT = whole_number(1, 1_000_000)
+_SECONDS = a_duration("seconds", above=0.0)
+_LISTENING: Mapping[str, Kind[object]] = {"port": a_port, "allow": networks}
+_LIMITS: Mapping[str, Kind[object]] = {
+    "connections": _COUNT,
+    "connections_from_one_address": _COUNT,
+    "ipv6_prefix": whole_number(1, 128),
+    "memory_bytes": whole_number(1024**2, 1024**4),
+    "request_bytes": whole_number(1024, 16 * 1024**2),
+    "first_request_seconds": _SECONDS,
+    "idle_seconds": _SECONDS,
+    "slow_reader_seconds": _SECONDS,
+}
+_HISTORY: Mapping[str, Kind[object]] = {
+    "days": a_duration("days"),
+    "jobs": whole_number(1, 1_000_000_000),
+    "megabytes": _COUNT,
+}
+_JOB_LIMITS: Mapping[str, Kind[object]] = {field.name: _COUNT for field in fields(JobLimits)}
+_TRUST: Mapping[str, Kind[object]] = {"control": one_of(Control), "administrators": networks}
 
 _LARGEST_FILE_BYTES = 16_000_000
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
@@ -30,7 +66,7 @@ _OLD_CONFIGURATION = re.compile(r"^\s*configuration\s*=\s*Configuration\s*\(", r
 
 
 def load(path: Path) -> Configuration:
-    """Return what the file at `path` says; paths in it are meant from its own folder.
+    """Return what the file at `path` says; paths in it are relative to its folder.
 
     Raises:
         ConfigurationError: It can't be read, or anything is wrong with it.
@@ -52,7 +88,7 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
     Args:
         text: The text, in TOML.
         name: What its file is called in reports.
-        folder: Where paths in it are meant from.
+        folder: What paths in it are relative to.
 
     Raises:
         ConfigurationError: Anything is wrong with it.
@@ -61,12 +97,12 @@ def parse(text: str, name: str, folder: Path) -> Configuration:
         return _read(text, name, folder)
     except RecursionError as error:
         raise ConfigurationError(
-            name, [Mistake(name, 1, "the file has too many arrays or tables within each other")]
+            name, [Mistake(name, 1, "the file has arrays or tables that are nested too deeply")]
         ) from error
 
 
 def default_state(path: Path, folder: Path) -> Path:
-    """Return where a configuration's server keeps its records when nothing is said: beside the configuration."""
+    """Return where a configuration's server keeps its records by default: beside the configuration."""
     return folder / f"{path.stem}.state"
 
 
@@ -74,38 +110,45 @@ def _read(text: str, name: str, folder: Path) -> Configuration:
     try:
         values = tomllib.loads(text)
     except ValueError as error:
-        # Most are tomllib's own; a number of thousands of digits is refused by Python itself.
+        # Most are tomllib's own errors, but a number of thousands of digits is refused by Python itself.
         raise ConfigurationError(name, [_not_toml(name, text, str(error))]) from error
-    # Where values stand is looked up only if any is wrong: finding out takes as long as reading them.
+    # The lines of values are needed only if one is wrong: finding them takes as long as reading the values.
     mistakes = Mistakes(name, lambda: lines_of(text))
     document = Table(values, (), mistakes)
     if not document.has("machine"):
-        # What a file lacks may have been lost: that a site has no machines is only believed if it says so.
+        # The machines may have been lost: a site without any must say so.
         lack = "has no machine" if text.strip() else "is empty"
         mistakes.add(
-            (), f"{lack}; expected [[machine]] tables, or the line machine = [] for a server of none"
+            (), f"{lack}; expected [[machine]] tables, or the line machine = [] for a server without machines"
         )
-    boards = document.table("boards")
-    care = read_care(boards, DEFAULT_CARE)
-    boards.finish()
-    v1, v1_limits = read_v1(document.table("v1"))
+    v1, metrics, state = document.table("v1"), document.table("metrics"), document.table("state")
+    control, log, file = document.table("control"), document.table("log"), a_file(folder)
+    care = document.table("boards").whole(Machine("", Size(1, 1)), CARE)
     configuration = Configuration(
         machines=read_machines(document.tables("machine"), folder, care),
-        v1=v1,
-        v1_limits=v1_limits,
-        metrics=read_metrics(document.table("metrics")) if document.has("metrics") else None,
-        state=read_state(document.table("state"), folder, default_state(Path(name), folder)),
-        control=read_control(document.table("control"), folder),
-        history=read_history(document.table("history")),
-        job_limits=read_jobs(document.table("jobs")),
-        trust=read_trust(document.table("trust")),
-        log_level=read_log(document.table("log")),
+        v1_limits=v1.table("limits").whole(Limits(), _LIMITS),
+        v1=_listening(v1, Configuration(None).v1),
+        metrics=_listening(metrics, Listening(DEFAULT_METRICS_PORT)) if document.has("metrics") else None,
+        state=state.take("file", file, default_state(Path(name), folder)),
+        control=control.take("socket", file, None),
+        history=document.table("history").whole(History(), _HISTORY),
+        job_limits=document.table("jobs").whole(JobLimits(), _JOB_LIMITS),
+        trust=document.table("trust").whole(Trust(), _TRUST),
+        log_level=log.take("level", one_of(Level), Level.INFO),
     )
-    document.table("metrics")
-    document.finish()
+    for table in (state, control, log, document):
+        table.finish()
     if mistakes.found:
         raise ConfigurationError(name, mistakes.found, mistakes.notes)
     return configuration
+
+
+def _listening(table: Table, default: Listening) -> Listening:
+    """Return where a front listens, and note the keys of its table that nobody has taken."""
+    addresses = table.take("listen", list_of(a_host, "addresses"), default.addresses)
+    if table.has("listen") and not addresses and table.values["listen"] == []:
+        table.entry("listen").wrong(f'at least one address, such as ["{LOOPBACK}"]')
+    return replace(table.whole(default, _LISTENING), addresses=addresses)
 
 
 def _not_toml(name: str, text: str, message: str) -> Mistake:
@@ -121,4 +164,4 @@ def _not_toml(name: str, text: str, message: str) -> Mistake:
         message = message[: where.start()]
         if where["line"] is not None:
             line = int(where["line"])
-    return Mistake(name, line, f"the text is not TOML: {message[:1].lower()}{message[1:]}")
+    return Mistake(name, line, f"the file is not valid TOML: {message[:1].lower()}{message[1:]}")

@@ -1,6 +1,6 @@
-"""Reading text files that people edit: whole, from any editor, and never half of one that is being written just now.
+"""Reading text files that people edit: from any editor, and never half of a file that is just being written.
 
-What a file says is for others to find out.
+What a file says is read elsewhere.
 """
 
 import codecs
@@ -13,7 +13,7 @@ from pathlib import Path
 QUIET_SECONDS = 0.05
 """A file that changed less than this long ago may be half written: an editor empties it first, and then writes."""
 ATTEMPTS = 40
-"""How often a file that keeps changing is read."""
+"""How often a file that keeps changing is read before it is refused."""
 
 _WIDE = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -21,11 +21,11 @@ _WIDE = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-"""What begins a file of another encoding; the longer marks first, as one begins with another."""
+"""Byte order marks of other encodings. UTF-32's come first, as one of them begins with one of UTF-16's."""
 
 
 class FileError(ValueError):
-    """A file that can't be read as text; the message goes on from the file's name."""
+    """A file can't be read as text; the message continues from the file's name."""
 
     def __init__(self, sentence: str, line: int = 1) -> None:
         """Say what is wrong, and on which line, counted from 1."""
@@ -39,14 +39,14 @@ class Text:
 
     text: str
     notes: tuple[str, ...] = ()
-    """What is odd about the file and harmless: worth saying if anything else is wrong with it."""
+    """Oddities of the file that are harmless, but worth telling if anything else is wrong with it."""
 
 
 def read_text(path: Path, most_bytes: int) -> Text:
     """Return the text of a file in UTF-8, without its byte order mark if it has one.
 
-    A file that changes while it is read, or changed just before, is read again until it is the same for a moment; that
-    takes two seconds at most.
+    A file that changes while it is read, or changed just before, is read again until it has been unchanged for a
+    moment; that takes two seconds at most.
 
     Args:
         path: Where it is.
@@ -55,7 +55,7 @@ def read_text(path: Path, most_bytes: int) -> Text:
     Raises:
         FileError: It can't be read, is too long, is not in UTF-8, or does not stop changing.
     """
-    data = _read_settled(path, most_bytes)
+    data = _read_unchanged(path, most_bytes)
     if len(data) > most_bytes:
         raise FileError(f"the file has more than {most_bytes} bytes")
     for mark, encoding in _WIDE.items():
@@ -75,13 +75,13 @@ def read_text(path: Path, most_bytes: int) -> Text:
         raise FileError("the text is not in UTF-8", line) from error
 
 
-def _read_settled(path: Path, most_bytes: int) -> bytes:
+def _read_unchanged(path: Path, most_bytes: int) -> bytes:
     for _ in range(ATTEMPTS):
         try:
             with path.open("rb") as file:
                 before = path.stat()
                 data = file.read(most_bytes + 1)
-            # What is no regular file, such as a pipe, can be read only once.
+            # A pipe, or anything else that is no regular file, can be read only once.
             if not stat.S_ISREG(before.st_mode):
                 return data
             if _same(before, path.stat()):
@@ -95,14 +95,11 @@ def _read_settled(path: Path, most_bytes: int) -> bytes:
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise FileError(f"the file can't be read: {why}") from error
-    raise FileError("the file changes all the while that it is read; try again when it is written")
+    raise FileError("the file keeps changing; try again when it is complete")
 
 
 def _same(one: stat_result, other: stat_result) -> bool:
-    """Return whether a file is what it was: the same file, as long, and last written at the same moment."""
-    return (one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) == (
-        other.st_dev,
-        other.st_ino,
-        other.st_size,
-        other.st_mtime_ns,
+    """Return whether it is the same file, of the same length, and last written at the same moment."""
+    return all(
+        getattr(one, fact) == getattr(other, fact) for fact in ("st_dev", "st_ino", "st_size", "st_mtime_ns")
     )

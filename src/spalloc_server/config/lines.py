@@ -1,18 +1,18 @@
-"""On which line of a TOML text each value stands: tomllib reads the values, and doesn't say where they were.
+"""On which line of a TOML text each value is: tomllib reads the values, but doesn't tell where they are.
 
-Positions only. The text must have been read by tomllib before: what isn't TOML is not noticed here.
+Positions only. tomllib must have read the text before, because invalid TOML is not noticed here.
 """
 
 import re
 
 Path = tuple[str | int, ...]
-"""A value's place: keys of tables, and indices into arrays, from 0."""
+"""The keys of tables and the indices into arrays, from 0, that lead to a value."""
 
 _ROOT: Path = ()
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BASIC_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _LITERAL_STRING = re.compile(r"'[^']*'")
-# Up to two quotes may stand right before the three that end the string.
+# Up to two quotes may come right before the three that end the string.
 _LONG_BASIC_STRING = re.compile(r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*"{3,5}', re.DOTALL)
 _LONG_LITERAL_STRING = re.compile(r"'''(?:[^']|'{1,2}(?!'))*'{3,5}", re.DOTALL)
 _STRINGS = (_LONG_BASIC_STRING, _LONG_LITERAL_STRING, _BASIC_STRING, _LITERAL_STRING)
@@ -27,7 +27,7 @@ def lines_of(text: str) -> dict[Path, int]:
 
 
 class _Scanner:
-    """Goes through the text once; `_at` is how far it has come."""
+    """Goes through the text once; `_at` is how far it has got."""
 
     def __init__(self, text: str) -> None:
         self._text = text.replace("\r\n", "\n")
@@ -74,7 +74,7 @@ class _Scanner:
         return (*array, index)
 
     def _resolved(self, keys: list[str]) -> Path:
-        """Return where a header's dotted key leads: through an array of tables, to its latest table."""
+        """Return the path of a header's dotted key: through an array of tables, it leads to the latest table."""
         path: Path = ()
         for key in keys:
             path = (*path, key)
@@ -93,7 +93,7 @@ class _Scanner:
         self._value((*table, *keys))
 
     def _keys(self, line: int, table: Path | None) -> list[str]:
-        """Read a dotted key, up to what follows it; note the lines of its parts if it stands in `table`."""
+        """Read a dotted key, up to what follows it; note the lines of its parts if it is in `table`."""
         keys: list[str] = []
         while True:
             self._skip(_BLANK)
@@ -161,7 +161,7 @@ class _Scanner:
                 self._at = found.end()
                 return
 
-    # Going on
+    # The position
 
     def _skip(self, pattern: re.Pattern[str]) -> None:
         found = pattern.match(self._text, self._at)

@@ -1,35 +1,33 @@
 """The `[[machine]]` tables: from what an administrator writes to the core's values.
 
-A machine is returned only when nothing is wrong with it; what is wrong is noted, all of it.
+A machine is returned only if nothing is wrong with its table. All that is wrong is noted.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path as Folder
 from typing import TYPE_CHECKING, TypeVar
 
-from spalloc_server.config.coordinates import (
+from spalloc_server.config.kinds import (
     LARGEST_SIDE_TRIADS,
     a_board,
-    a_frame,
-    a_link,
-    a_place,
-    a_size,
-    an_ipv4_address,
-)
-from spalloc_server.config.reading import (
-    InFolder,
-    Table,
     a_duration,
+    a_file,
+    a_frame,
     a_host,
     a_host_or_host_with_port,
+    a_link,
+    a_place,
     a_share,
-    a_text,
+    a_size,
+    a_string,
+    an_ipv4_address,
     list_of,
     whole_number,
 )
+from spalloc_server.config.reading import Kind, Table
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spinnaker.geometry import Board, Size, boards_of, contains, far_end
 from spinnaker.places import BOARDS_PER_FRAME, Frame, Place, bmp_address, board_address
@@ -37,70 +35,41 @@ from spinnaker.places import BOARDS_PER_FRAME, Frame, Place, bmp_address, board_
 if TYPE_CHECKING:
     from spalloc_server.config.spinner import Layout
 
-_MOST_REPORTS = 1000
-_NAMED_AT_ONCE = 5
-"""Boards that one mistake names; of more, only the number is told."""
+_MOST_NAMED = 5
+"""How many boards a mistake names; the others are only counted."""
+_ANY_SECONDS = a_duration("seconds")
+_SOME_SECONDS = a_duration("seconds", above=0.0)
+
+CARE: Mapping[str, Kind[object]] = {
+    "settle_seconds": _ANY_SECONDS,
+    "cool_down_seconds": _ANY_SECONDS,
+    "board_retry_seconds": _SOME_SECONDS,
+    "bmp_check_seconds": _SOME_SECONDS,
+    "reports_to_set_aside": whole_number(1, 1000),
+    "reports_share": a_share,
+    "report_rest_seconds": _ANY_SECONDS,
+}
+"""How a machine's boards are treated: fields of `Machine` that a site may set for all machines, or for each."""
 
 K = TypeVar("K")
 
 
-@dataclass(frozen=True, slots=True)
-class Care:
-    """How a machine's boards are treated: what may differ from site to site."""
-
-    settle_seconds: float
-    cool_down_seconds: float
-    board_retry_seconds: float
-    bmp_check_seconds: float
-    reports_to_set_aside: int
-    reports_share: float
-    report_rest_seconds: float
-
-
-_DEFAULTS = Machine("", Size(1, 1))
-DEFAULT_CARE = Care(
-    settle_seconds=_DEFAULTS.settle_seconds,
-    cool_down_seconds=_DEFAULTS.cool_down_seconds,
-    board_retry_seconds=_DEFAULTS.board_retry_seconds,
-    bmp_check_seconds=_DEFAULTS.bmp_check_seconds,
-    reports_to_set_aside=_DEFAULTS.reports_to_set_aside,
-    reports_share=_DEFAULTS.reports_share,
-    report_rest_seconds=_DEFAULTS.report_rest_seconds,
-)
-
-
-def read_care(table: Table, default: Care) -> Care:
-    """Return how a table wants boards to be treated: as in `default` where it doesn't say."""
-    seconds, more = a_duration("seconds"), a_duration("seconds", above=0.0)
-    return Care(
-        settle_seconds=table.take("settle_seconds", seconds, default.settle_seconds),
-        cool_down_seconds=table.take("cool_down_seconds", seconds, default.cool_down_seconds),
-        board_retry_seconds=table.take("board_retry_seconds", more, default.board_retry_seconds),
-        bmp_check_seconds=table.take("bmp_check_seconds", more, default.bmp_check_seconds),
-        reports_to_set_aside=table.take(
-            "reports_to_set_aside", whole_number(1, _MOST_REPORTS), default.reports_to_set_aside
-        ),
-        reports_share=table.take("reports_share", a_share, default.reports_share),
-        report_rest_seconds=table.take("report_rest_seconds", seconds, default.report_rest_seconds),
-    )
-
-
-def read_machines(tables: list[Table], folder: Folder, care: Care) -> tuple[Machine, ...]:
-    """Return the machines that are right, and note what is wrong with the others.
+def read_machines(tables: list[Table], folder: Folder, default: Machine) -> tuple[Machine, ...]:
+    """Return the machines that are valid, and note what is wrong with the others.
 
     Args:
         tables: One for each machine.
-        folder: Where paths are meant from.
-        care: How boards are treated where a machine doesn't say.
+        folder: What paths are relative to.
+        default: How boards are treated where a machine's table doesn't say.
     """
     used = _Used()
-    machines = [_Reader(table, folder, care, used).read() for table in tables]
+    machines = [_Reader(table, folder, default, used).read() for table in tables]
     return tuple(machine for machine in machines if machine is not None)
 
 
 @dataclass(slots=True)
 class _Used:
-    """What no two machines may share; addresses with who has them."""
+    """What no two machines may share; each address with what has it."""
 
     names: set[str] = field(default_factory=set)
     bmps: dict[str, str] = field(default_factory=dict)
@@ -110,18 +79,18 @@ class _Used:
 class _Reader:
     """Reads one machine."""
 
-    def __init__(self, table: Table, folder: Folder, care: Care, used: _Used) -> None:
+    def __init__(self, table: Table, folder: Folder, default: Machine, used: _Used) -> None:
         self._table = table
         self._mistakes = table.mistakes
         self._before = len(table.mistakes.found)
         self._folder = folder
-        self._care = care
+        self._default = default
         self._used = used
         self._size: Size | None = None
 
     def read(self) -> Machine | None:
         name = self._name()
-        tags = self._table.take("tags", list_of(a_text, "tags"), (DEFAULT_TAG,))
+        tags = self._table.take("tags", list_of(a_string, "tags"), (DEFAULT_TAG,))
         layout = self._layout()
         self._size = self._its_size(layout)
         dead_boards = frozenset(
@@ -134,10 +103,9 @@ class _Reader:
         places = {**(layout.places if layout else {}), **{board: one.place for board, one in by_hand.items()}}
         bmps = self._bmps()
         base = self._table.take("base_address", an_ipv4_address, None)
-        care = read_care(self._table, self._care)
-        self._table.finish()
+        machine = self._table.whole(self._default, CARE)
         size = self._size
-        # What follows is about where boards stand: with a file that can't be read, all of it would be said in vain.
+        # What follows is about the places of boards: if their file can't be read, it would only repeat that.
         unread = layout is None and self._table.has("places")
         if size is None or name is None or unread:
             return None
@@ -149,7 +117,8 @@ class _Reader:
         if len(self._mistakes.found) > self._before:
             return None
         ends = frozenset(dead_links)
-        return Machine(
+        return replace(
+            machine,
             name=name,
             size=size,
             tags=frozenset(tags),
@@ -158,37 +127,30 @@ class _Reader:
             places=live,
             addresses=addresses,
             bmps=frames,
-            settle_seconds=care.settle_seconds,
-            cool_down_seconds=care.cool_down_seconds,
-            board_retry_seconds=care.board_retry_seconds,
-            bmp_check_seconds=care.bmp_check_seconds,
-            reports_to_set_aside=care.reports_to_set_aside,
-            reports_share=care.reports_share,
-            report_rest_seconds=care.report_rest_seconds,
         )
 
     # What the table says
 
     def _name(self) -> str | None:
-        name = self._table.need("name", a_text, 'a name, such as name = "desk"')
+        name = self._table.need("name", a_string, 'a name, such as name = "desk"')
         if name is not None:
             self._mistakes.call(self._table.path, name)
             if name in self._used.names:
-                self._mistakes.add((*self._table.path, "name"), "is the name of another machine, too")
+                self._mistakes.add((*self._table.path, "name"), "is the name of another machine as well")
             self._used.names.add(name)
         return name
 
     def _layout(self) -> "Layout | None":
-        path = self._table.take("places", InFolder(self._folder), None)
+        path = self._table.take("places", a_file(self._folder), None)
         if path is None:
             return None
-        # Few sites have such a file, and all wait for what is imported.
+        # Few sites have such a file, and every import takes time at each start.
         from spalloc_server.config.spinner import read_places
 
         return read_places(path, self._mistakes)
 
     def _its_size(self, layout: "Layout | None") -> Size | None:
-        # Also with a file of places: one that lost its last lines would be that of a smaller machine.
+        # A file of places does not replace the size: one that lost its last lines would be that of a smaller machine.
         likely = layout.size if layout is not None and max(layout.size) <= LARGEST_SIDE_TRIADS else "20x20"
         size = self._table.need("size", a_size, f'a size in triads, such as size = "{likely}"')
         if size is not None and layout is not None:
@@ -210,7 +172,7 @@ class _Reader:
             address = table.take("address", a_host, None)
             table.finish()
             if board is not None and board in boards:
-                self._mistakes.add((*table.path, "board"), f"is {board}, which stands in an earlier table")
+                self._mistakes.add((*table.path, "board"), f"is {board}, which has an earlier table")
             if board is not None and place is not None:
                 boards[board] = _ByHand(place, address)
         return boards
@@ -222,7 +184,7 @@ class _Reader:
             address = table.need("address", a_host_or_host_with_port, "the BMP's address")
             table.finish()
             if frame is not None and frame in bmps:
-                self._mistakes.add((*table.path, "frame"), f"is {frame}, which stands in an earlier table")
+                self._mistakes.add((*table.path, "frame"), f"is {frame}, which has an earlier table")
             if frame is not None and address is not None:
                 bmps[frame] = address
         return bmps
@@ -234,17 +196,17 @@ class _Reader:
         if missing:
             self._mistakes.add(
                 self._table.path,
-                f"says of {_some(missing)} neither where it stands nor that it is dead; expected a "
+                f"has neither a place for {_some(missing)} nor an entry in dead_boards; expected a "
                 '[[machine.boards]] table, a line in the file named by "places", or an entry in dead_boards',
             )
-        standing: dict[Place, Board] = {}
+        boards_at: dict[Place, Board] = {}
         for board, place in places.items():
             if place.board >= BOARDS_PER_FRAME:
                 self._mistakes.add(
                     self._table.path,
                     f"has {board} at {place}; a frame has boards 0 to {BOARDS_PER_FRAME - 1}",
                 )
-            other = standing.setdefault(place, board)
+            other = boards_at.setdefault(place, board)
             if other != board:
                 self._mistakes.add(self._table.path, f"has both {other} and {board} at {place}")
 
@@ -295,13 +257,13 @@ class _Reader:
                 first = twice[0].split(" (")[0]
                 self._mistakes.add(
                     self._table.path,
-                    f"gives a {what} the address of another: {_some(twice)}; {first} is that of {used[first]}",
+                    f"has a {what} with the address of another: {_some(twice)}; {first} is that of {used[first]}",
                 )
 
 
 @dataclass(frozen=True, slots=True)
 class _ByHand:
-    """A board as its own table describes it."""
+    """A board as a `[[machine.boards]]` table describes it."""
 
     place: Place
     address: str | None
@@ -316,6 +278,6 @@ def _standard(base: IPv4Address | None, count: Callable[[IPv4Address], IPv4Addre
 
 
 def _some(things: list[K]) -> str:
-    named = ", ".join(map(str, things[:_NAMED_AT_ONCE]))
-    more = len(things) - _NAMED_AT_ONCE
+    named = ", ".join(map(str, things[:_MOST_NAMED]))
+    more = len(things) - _MOST_NAMED
     return f"{named} and {more} more" if more > 0 else named

@@ -1,6 +1,6 @@
-"""Mistakes in a configuration: gathered while it is read, so that one report names them all.
+"""Mistakes in a configuration: collected while it is read, so that one report names them all.
 
-What is a mistake is decided by those who read; this is only how one is put down.
+What counts as a mistake is decided by the modules that read.
 """
 
 import json
@@ -19,7 +19,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """One thing that is wrong, where it stands, and what was expected."""
+    """One thing that is wrong: where it is, and what was expected."""
 
     file: str
     line: int
@@ -31,10 +31,10 @@ class Mistake:
 
 
 class ConfigurationError(ValueError):
-    """A configuration that can't be used; `mistakes` are all that is wrong with it, in the order of its lines."""
+    """A configuration can't be used; `mistakes` are all that is wrong with it, in the order of its lines."""
 
     def __init__(self, file: str, mistakes: Iterable[Mistake], notes: Iterable[str] = ()) -> None:
-        """Report `mistakes`, one or more, in the configuration `file`, and what else may help to see why."""
+        """Report `mistakes`, one or more, in the configuration `file`; `notes` may help to find their cause."""
         self.file = file
         self.mistakes = tuple(sorted(set(mistakes)))
         self.notes = tuple(notes)
@@ -43,35 +43,35 @@ class ConfigurationError(ValueError):
 
 
 class Mistakes:
-    """What was found to be wrong so far with one file."""
+    """What is wrong with one file, so far."""
 
     def __init__(self, file: str, lines: Callable[[], Mapping[Path, int]]) -> None:
-        """Report about `file`; `lines` returns on which lines its values stand, and is called if anything is wrong."""
+        """Report about `file`; `lines` returns the lines of its values, and is called only if anything is wrong."""
         self.file = file
         self.found: list[Mistake] = []
         self.notes: list[str] = []
-        """What is odd about the files and no mistake, such as a byte order mark."""
+        """Oddities of the files that are no mistakes, such as a byte order mark."""
         self._lines = cache(lines)
         self._names: dict[Path, str] = {}
 
     def call(self, path: Path, name: str) -> None:
-        """Speak of the value at `path` by a name that the administrator gave it."""
+        """Name the value at `path` in reports as the administrator did."""
         self._names[path] = name
 
     def add(self, path: Path, sentence: str) -> None:
-        """Report that something is wrong with the value at `path`, which the sentence goes on from."""
+        """Report that something is wrong with the value at `path`; the sentence continues from the path."""
         lines = self._lines()
         where = path
         while where not in lines:
             where = where[:-1]
-        self.found.append(Mistake(self.file, lines[where], f"{self.place(path)} {sentence}"))
+        self.found.append(Mistake(self.file, lines[where], f"{self.path_in_words(path)} {sentence}"))
 
     def wrong(self, path: Path, value: object, expected: str) -> None:
         """Report that the value at `path` is not what is expected there."""
         self.add(path, f"is {shown(value)}; expected {expected}")
 
-    def place(self, path: Path) -> str:
-        """Return how a value's place is written, such as `machine "desk" dead_boards[0]`."""
+    def path_in_words(self, path: Path) -> str:
+        """Return a value's path as it is written in reports, such as `machine "desk" dead_boards[0]`."""
         text = ""
         for end in range(1, len(path) + 1):
             name = self._names.get(path[:end])
@@ -90,7 +90,7 @@ def _key(key: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as it is shown in a report: escaped, and not too long."""
+    """Return a value as it is written in reports: escaped, and not too long."""
     try:
         text = json.dumps(value, default=str).replace("\x7f", "\\u007f")
     except ValueError:
@@ -99,7 +99,7 @@ def shown(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return what to say about a word that isn't known: the nearest that is, or all that are."""
+    """Return a hint about an unknown word: the nearest known one, or all of them."""
     words = sorted(known)
     close = get_close_matches(word[:_SHOWN_CHARACTERS], words, 1)
     if close:

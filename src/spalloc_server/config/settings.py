@@ -1,7 +1,6 @@
-"""What a configuration says, as values: the same whether it was read from a file or made by a command's options.
+"""A configuration as values: the same whether it was read from a file or made from a command's options.
 
-No reading and no checking: that is document.py, sections.py and machines.py. Which changes of them a running
-server can follow is in changes.py.
+Reading and checking is in document.py and machines.py, comparing in changes.py.
 """
 
 from dataclasses import dataclass, field
@@ -21,14 +20,14 @@ DEFAULT_METRICS_PORT = 22245
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Which ended jobs are remembered in the records."""
+    """Which ended jobs stay in the records."""
 
     days: float = 30.0
     """For how long."""
     jobs: int = 1_000_000
-    """How many at most; beyond that, those that never had boards are forgotten first, then those that ended first."""
+    """How many at most; beyond that, jobs that never had boards are dropped first, then those that ended first."""
     megabytes: int = 1000
-    """How much of the disk the records may take, in millions of bytes; beyond that, the same are forgotten."""
+    """How much of the disk the records may take, in millions of bytes; beyond that, jobs are dropped likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Listening:
     """Where a front waits for clients, and who may connect."""
 
     port: int
-    """0 for any that is free."""
+    """0 for any free port."""
     addresses: tuple[str, ...] = (LOOPBACK,)
     allow: Networks = EVERYWHERE
 
@@ -56,7 +55,7 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All that an administrator says about a site."""
+    """All settings of a site."""
 
     state: Path | None
     """The file of the server's records; None keeps them in memory."""
@@ -65,17 +64,17 @@ class Configuration:
     v1: Listening = field(default_factory=lambda: Listening(DEFAULT_PORT))
     v1_limits: Limits = field(default_factory=Limits)
     metrics: Listening | None = None
-    """Where metrics and readiness can be asked for; None for nowhere."""
+    """Where metrics and readiness are served; None for nowhere."""
     history: History = field(default_factory=History)
     job_limits: JobLimits = field(default_factory=JobLimits)
     trust: Trust = field(default_factory=Trust)
     log_level: Level = Level.INFO
     control: Path | None = None
-    """Where the control socket is, if not beside the records."""
+    """The path of the control socket, if it is not beside the records."""
 
     @property
     def control_socket(self) -> Path | None:
-        """Where administrators' commands reach the running server; None for one that keeps no records in a file."""
+        """The path of the control socket; None for a server that has none, as its records are not in a file."""
         if self.control is not None or self.state is None:
             return self.control
         return self.state.with_name(f"{self.state.name}.socket")

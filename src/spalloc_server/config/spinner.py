@@ -1,6 +1,6 @@
-"""Board places in the CSV file that SpiNNer's `spinner-ethernet-chips` writes for a machine that was cabled with it.
+"""Places of boards, from the CSV file that SpiNNer's `spinner-ethernet-chips` writes for a machine.
 
-Its columns are board, cabinet, frame, x and y; x and y are the coordinate of the board's Ethernet-connected
+Its columns are cabinet, frame, board, x and y; x and y are the coordinate of the board's Ethernet-connected
 chip (https://spinner.readthedocs.io).
 """
 
@@ -21,10 +21,10 @@ _LARGEST_NUMBER = 65535
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the boards of a machine stand."""
+    """The places of a machine's boards."""
 
     size: Size
-    """The smallest that has all of the boards."""
+    """The smallest size that has all of the boards."""
     places: dict[Board, Place]
 
 
@@ -61,7 +61,7 @@ def _parse(name: str, text: str, wrong: list[Mistake]) -> Layout | None:
         last = len(text.splitlines())
         wrong.append(
             Mistake(
-                name, last, "has no line break at its end, as a file that was cut off; add one if it is whole"
+                name, last, "does not end with a line break, so it may be cut off; add one if it is complete"
             )
         )
     return None if wrong else _layout(name, rows, wrong)
@@ -111,6 +111,6 @@ def _layout(name: str, rows: list[_Row], mistakes: list[Mistake]) -> Layout | No
             )
             mistakes.append(Mistake(name, row.line, sentence))
         elif board in places:
-            mistakes.append(Mistake(name, row.line, f"chip {row.chip} stands in the file twice"))
+            mistakes.append(Mistake(name, row.line, f"chip {row.chip} is in the file twice"))
         places[board] = row.place
     return None if mistakes else Layout(size, places)

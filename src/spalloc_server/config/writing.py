@@ -1,6 +1,6 @@
-"""From a configuration's values to a TOML text that says the same.
+"""From a configuration's values to a TOML text that means the same.
 
-The inverse of document.py for what it can read: parse(to_toml(c)) is c, but for paths of CSV files.
+Only machines and the v1 front are written; of these, document.py reads the same values again.
 """
 
 import json
@@ -24,7 +24,7 @@ def _lines(configuration: Configuration) -> Iterator[str]:
         yield "machine = []"
         yield ""
     yield "[v1]"
-    yield f"listen = [{', '.join(map(_text, configuration.v1.addresses))}]"
+    yield f"listen = [{', '.join(map(_string, configuration.v1.addresses))}]"
     yield f"port = {configuration.v1.port}"
     for machine in configuration.machines:
         yield ""
@@ -33,8 +33,8 @@ def _lines(configuration: Configuration) -> Iterator[str]:
 
 def _machine(machine: Machine) -> Iterator[str]:
     yield "[[machine]]"
-    yield f"name = {_text(machine.name)}"
-    yield f"tags = [{', '.join(map(_text, sorted(machine.tags)))}]"
+    yield f"name = {_string(machine.name)}"
+    yield f"tags = [{', '.join(map(_string, sorted(machine.tags)))}]"
     yield f'size = "{machine.size}"'
     yield f"settle_seconds = {machine.settle_seconds}"
     yield f"cool_down_seconds = {machine.cool_down_seconds}"
@@ -45,14 +45,14 @@ def _machine(machine: Machine) -> Iterator[str]:
     yield from _array(
         "dead_links",
         (
-            f"[{end.board.x}, {end.board.y}, {end.board.z}, {_text(end.link.name.lower())}]"
+            f"[{end.board.x}, {end.board.y}, {end.board.z}, {_string(end.link.name.lower())}]"
             for end in sorted(machine.dead_links)
         ),
     )
     yield from _array(
         "bmps",
         (
-            f"{{ frame = {list(frame)}, address = {_text(address)} }}"
+            f"{{ frame = {list(frame)}, address = {_string(address)} }}"
             for frame, address in sorted(machine.bmps.items())
             if address != _standard_bmp(base, frame)
         ),
@@ -64,7 +64,7 @@ def _boards(machine: Machine, base: IPv4Address | None) -> Iterator[str]:
     for board, place in sorted(machine.places.items()):
         address = machine.addresses.get(board)
         by_hand = (
-            f", address = {_text(address)}" if address not in (None, _standard_board(base, place)) else ""
+            f", address = {_string(address)}" if address not in (None, _standard_board(base, place)) else ""
         )
         yield f"{{ board = {list(board)}, place = {list(place)}{by_hand} }}"
 
@@ -77,13 +77,13 @@ def _array(key: str, elements: Iterator[str]) -> Iterator[str]:
         yield "]"
 
 
-def _text(value: str | None) -> str:
-    # JSON's strings are TOML's, if the one control character that JSON leaves as it is is escaped, too.
+def _string(value: str | None) -> str:
+    # A JSON string is a TOML string once the only control character that JSON does not escape is escaped as well.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _base(machine: Machine) -> IPv4Address | None:
-    """Return the address from which most of a machine's addresses are counted, if it is worth naming."""
+    """Return the base address from which more than half of a machine's addresses are counted; None if there is none."""
     bases = Counter(_bases(machine.places, machine.addresses, machine.bmps))
     if not bases:
         return None

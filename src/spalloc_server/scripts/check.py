@@ -1,6 +1,6 @@
-"""The `spalloc-server check` command: reads a configuration as a server would, and says what it found.
+"""The `spalloc-server check` command: reads a configuration as a server would, and says what it means.
 
-What is right and wrong is decided in config/.
+What is valid is decided in config/.
 """
 
 import sys
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
 def describe(path: Path, configuration: Configuration) -> Iterator[str]:
     """Yield lines that say what a configuration means."""
     machines = configuration.machines
-    yield f"{path} is right: {counted(len(machines), 'machine')}"
+    yield f"{path} is valid: {counted(len(machines), 'machine')}"
     for machine in machines:
         yield (
             f"  {machine.name}: {machine.size} triads, {counted(len(machine.places), 'board')} "

@@ -1,4 +1,4 @@
-"""The scheduler in simulated time: what a trace of jobs would meet on a machine, without one.
+"""The scheduler in simulated time: when the jobs of a trace would run on a machine.
 
-The rules are the core's own; here are only the trace, the clock, the figures and the picture.
+The rules are the core's own: here are only the trace, the clock, the figures and the picture.
 """

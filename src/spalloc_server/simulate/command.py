@@ -1,6 +1,6 @@
-"""The subcommand `spalloc-server simulate`: arguments in, text, JSON and SVG out.
+"""The subcommand `spalloc-server simulate`: arguments in; text, JSON and SVG out.
 
-The simulation itself is in history.py.
+The simulation itself is in simulation.py.
 """
 
 import argparse
@@ -15,9 +15,8 @@ from time import process_time
 from spalloc_client.terminal.console import output
 from spalloc_server.core.machine import Machine
 from spalloc_server.parsing import Parser
-from spalloc_server.simulate.figures import Figures, figures
-from spalloc_server.simulate.history import History, simulate
 from spalloc_server.simulate.picture import draw, occupancy
+from spalloc_server.simulate.simulation import Figures, History, figures, simulate
 from spalloc_server.simulate.trace import TraceError, read_trace
 from spinnaker.geometry import Board, Size, boards_of
 
@@ -25,8 +24,16 @@ _LARGEST = 1000
 """Triads along each side of the largest machine that is simulated."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommand's arguments to its parser."""
+def main(words: Sequence[str]) -> int:
+    """Run the command with these arguments.
+
+    Returns:
+        the exit status: 0, or 1 if the trace cannot be read or the picture cannot be written.
+    """
+    parser = Parser(
+        prog="spalloc-server simulate",
+        description="Run a trace of jobs through the scheduler in simulated time.",
+    )
     parser.add_argument("trace", type=Path, metavar="TRACE.csv", help="jobs: columns submit,duration,boards")
     parser.add_argument(
         "--machine",
@@ -40,34 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=0,
         metavar="N",
-        help="how many boards, drawn by lot, are dead (default 0)",
+        help="how many boards, chosen at random, are dead (default 0)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="what the lot depends on, a whole number (default 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="seed of the random choice, a whole number (default 0)",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw occupancy over time into FILE")
-
-
-def main(words: Sequence[str]) -> int:
-    """Run the command with these arguments; return its exit status."""
-    parser = Parser(
-        prog="spalloc-server simulate",
-        description="Run a trace of jobs through the scheduler in simulated time.",
-    )
-    add_arguments(parser)
-    return run(parser.parse_args(words))
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Run the subcommand.
-
-    Args:
-        arguments: what `add_arguments` asked for, parsed.
-
-    Returns:
-        the exit status: 0, or 1 when the trace cannot be read or the picture not be written.
-    """
+    arguments = parser.parse_args(words)
     machine = simulated_machine(arguments.machine, arguments.dead_boards, arguments.seed)
     try:
         history = simulate(machine, read_trace(arguments.trace), process_time)
@@ -84,12 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def simulated_machine(size: Size, dead_boards: int, seed: int) -> Machine:
-    """Return a machine with some dead boards, drawn by lot, its edges joined up.
+    """Return a torus with some dead boards, chosen at random.
 
     Args:
         size: In triads.
         dead_boards: How many boards are dead; all, if there are no more than that.
-        seed: What the lot depends on.
+        seed: The seed of the random choice.
     """
     boards = boards_of(size)
     dead: list[Board] = Random(seed).sample(boards, min(dead_boards, len(boards)))

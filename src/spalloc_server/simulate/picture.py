@@ -1,6 +1,6 @@
 """A picture of a machine's occupancy over time, as SVG.
 
-Drawing only; where the occupancy comes from is history.py's.
+Drawing only: the history comes from simulation.py.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import accumulate
 
-from spalloc_server.simulate.history import History
+from spalloc_server.simulate.simulation import History
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _GAP = 960, 88, 20, 34, 58
 _QUEUE, _BETWEEN, _USE = 110, 8, 80
@@ -21,17 +21,17 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """A machine over time: how much of it is used and how much is asked for by jobs that wait."""
+    """A machine over time: the boards in use, and those that waiting jobs ask for."""
 
     title: str
     boards: int
     """How many boards the machine has."""
     changes: tuple[tuple[float, int, int], ...]
-    """When something changes, in order: the time in seconds, and by how many boards use and waiting requests change."""
+    """The changes in order: the time in seconds, and by how many boards use and waiting requests change."""
 
 
 def occupancy(history: History, title: str) -> Occupancy:
-    """Return a history's occupancy; boards count as used as far as they were asked for."""
+    """Return a history's occupancy; of the boards in use, those that the jobs asked for count."""
     return occupancy_of(
         title,
         history.machine.size.boards,
@@ -61,7 +61,7 @@ def occupancy_of(title: str, boards: int, jobs: Sequence[tuple[float, float, flo
 def draw(charts: Sequence[Occupancy]) -> str:
     """Return an SVG document with one chart below the other, all to the same scale of time.
 
-    Each shows the boards that waiting jobs ask for, as so many times the machine, and below the share of its boards in
+    Each shows the boards that waiting jobs ask for, in multiples of the machine, and below the share of its boards in
     use.
     """
     start = min(chart.changes[0][0] for chart in charts)

@@ -1,6 +1,6 @@
 """Reading traces of jobs.
 
-What happens to the jobs is run.py's subject.
+What happens to the jobs is in simulation.py.
 """
 
 import csv
@@ -15,7 +15,7 @@ LARGEST_TRACE_BYTES = 1_000_000_000
 
 
 class TraceError(ValueError):
-    """A trace that cannot be read; the message names the file, the line, what is wrong and what is allowed."""
+    """A trace cannot be read; the message names the file, the line, what is wrong and what is allowed."""
 
 
 class TraceJob(NamedTuple):
@@ -24,7 +24,7 @@ class TraceJob(NamedTuple):
     submit: float
     """When it is submitted, in seconds from any start."""
     duration: float
-    """How long it holds its boards once it has them, in seconds; no scheduler may know."""
+    """How long it holds its boards once it has them, in seconds; a scheduler must not know it."""
     boards: int
     """How many boards it asks for, 1 or more."""
 
@@ -62,7 +62,7 @@ def parse_trace(lines: Iterable[str], name: str) -> list[TraceJob]:
     except csv.Error as error:
         raise TraceError(f"{name}, line {rows.line_num}: {error}.") from error
     if not jobs:
-        raise TraceError(f"{name}: there are no jobs in it.")
+        raise TraceError(f"{name}: it has no jobs.")
     return sorted(jobs, key=lambda job: job.submit)
 
 

@@ -45,7 +45,7 @@ def test_a_file_without_machines_is_refused_unless_it_says_that_there_are_none(
     text: str, mistake: str
 ) -> None:
     assert _mistakes(text) == [
-        f"1: the file {mistake}; expected [[machine]] tables, or the line machine = [] for a server of none"
+        f"1: the file {mistake}; expected [[machine]] tables, or the line machine = [] for a server without machines"
     ]
 
 
@@ -218,7 +218,7 @@ def test_the_report_can_be_shown_as_it_is() -> None:
         (("place = [0, 0, 0]", "place = [0, 0, 24]"), "[cabinet, frame, board] with a board from 0 to 23"),
         (("board = [0, 0, 0]", "board = [1, 0, 0]"), "with x below 1, y below 1 and z below 3"),
         (("[0, 0, 2]]", "[0, 0, 3]]"), "with x below 1, y below 1 and z below 3"),
-        ((", [0, 0, 2]]", "]"), "says of (0, 0, 2) neither where it stands nor that it is dead"),
+        ((", [0, 0, 2]]", "]"), "has neither a place for (0, 0, 2) nor an entry in dead_boards"),
         (('base_address = "192.168.240.0"', ""), "has no address for (0, 0, 0); expected a base_address"),
         (
             ('base_address = "192.168.240.0"', ""),
@@ -247,11 +247,11 @@ def test_two_machines_cannot_share_a_name_an_address_or_a_bmp() -> None:
     mistakes = _mistakes(ONE_BOARD + ONE_BOARD.replace('"desk"', '"other"'))
     assert mistakes == [
         (
-            '12: machine "other" gives a BMP the address of another: 192.168.240.0 (cabinet 0, frame 0); '
+            '12: machine "other" has a BMP with the address of another: 192.168.240.0 (cabinet 0, frame 0); '
             "192.168.240.0 is that of desk cabinet 0, frame 0"
         ),
         (
-            '12: machine "other" gives a board the address of another: 192.168.240.1 ((0, 0, 0)); '
+            '12: machine "other" has a board with the address of another: 192.168.240.1 ((0, 0, 0)); '
             "192.168.240.1 is that of desk (0, 0, 0)"
         ),
     ]
@@ -272,7 +272,7 @@ def test_two_boards_cannot_stand_in_one_slot() -> None:
         ("cabinet,frame,board,x,y\n0,0,0,0,0\n0,0,-1,4,8\n", '3: board is "-1"; expected a whole number'),
         ("cabinet,frame,board,x,y\n0,0,0,0\n", "2: y is null; expected a whole number"),
         ("cabinet,frame,board,x,y\n0,0,0,1,1\n", "2: chip (1, 1) is not the Ethernet-connected chip"),
-        ("cabinet,frame,board,x,y\n0,0,0,0,0\n0,0,1,0,0\n", "3: chip (0, 0) stands in the file twice"),
+        ("cabinet,frame,board,x,y\n0,0,0,0,0\n0,0,1,0,0\n", "3: chip (0, 0) is in the file twice"),
         (
             "cabinet,frame,board,x,y\n0,0,0,600,0\n",
             "size is 2x1, and places has boards outside it: (50, 0, 0)",
@@ -304,9 +304,9 @@ def test_a_size_that_the_places_exceed_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("[v1\n", "1: the text is not TOML: expected ']' at the end of a table declaration"),
-        ("a = 1\nb = \n", "2: the text is not TOML: invalid value"),
-        ("a = " + "[" * 10_000, "1: the file has too many arrays or tables within each other"),
+        ("[v1\n", "1: the file is not valid TOML: expected ']' at the end of a table declaration"),
+        ("a = 1\nb = \n", "2: the file is not valid TOML: invalid value"),
+        ("a = " + "[" * 10_000, "1: the file has arrays or tables that are nested too deeply"),
         (
             "configuration = Configuration(machines=[])\n",
             "1: the file is a configuration of the 2023 server; make a TOML file of it with: spalloc-server convert",

@@ -146,7 +146,7 @@ def test_a_file_whose_machines_make_no_sense_is_reported_by_the_command(tmp_path
     done = subprocess.run([*SERVER, "convert", str(tmp_path / "old.cfg")], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert 'machine "a" says of (0, 0, 0), (0, 0, 1), (0, 0, 2) neither where it stands' in done.stderr
+    assert 'machine "a" has neither a place for (0, 0, 0), (0, 0, 1), (0, 0, 2) nor' in done.stderr
 
 
 def _convert(tmp_path: Path, text: str) -> str:
@@ -169,7 +169,7 @@ def _convert(tmp_path: Path, text: str) -> str:
         ("configuration = Configuration(machines=[7])", "1: TypeError: machines has 7, which is no Machine"),
         (
             "configuration = Configuration(machines=[Machine('a', tags='default')])",
-            "1: TypeError: the tags of machine 'a' are one text, 'default'; write them as a set",
+            "1: TypeError: the tags of machine 'a' are one string, 'default'; write them as a set",
         ),
         (
             "configuration = Configuration(machines=[Machine('a', width='1', height=1)])",

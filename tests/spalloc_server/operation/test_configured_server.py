@@ -208,7 +208,7 @@ def test_check_says_what_a_configuration_means(machines: list[Machine], tmp_path
     done = subprocess.run([*SERVER, "check", str(configuration)], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        f"{configuration} is right: 2 machines",
+        f"{configuration} is valid: 2 machines",
         "  a: 1x1 triads, 3 boards (0 dead), 1 BMP, tags default",
         "  b: 2x1 triads, 6 boards (0 dead), 1 BMP, tags default",
         "  clients: 127.0.0.1 port 0, allowed from 0.0.0.0/0, ::/0",

@@ -114,7 +114,7 @@ def test_a_reload_says_what_changed_and_what_needs_a_restart(machines: list[Mach
         done = reload(configuration)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines() == [
-            'machine "a" has other dead_boards, places, addresses',
+            'machine "a" has different dead_boards, places, addresses',
             "v1.port is 1, was 0",
             "v1.allow is [::1/128], was [0.0.0.0/0, ::/0]",
             "jobs.queued is 7, was 20000",

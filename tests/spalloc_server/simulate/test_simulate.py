@@ -9,9 +9,8 @@ import pytest
 
 from spalloc_server.core.machine import Machine
 from spalloc_server.scripts.server import main
-from spalloc_server.simulate.figures import figures
-from spalloc_server.simulate.history import simulate
 from spalloc_server.simulate.picture import occupancy_of
+from spalloc_server.simulate.simulation import figures, simulate
 from spalloc_server.simulate.trace import TraceError, TraceJob, parse_trace
 from spinnaker.geometry import Size
 

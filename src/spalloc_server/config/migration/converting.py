@@ -1,8 +1,6 @@
-"""Converting configurations of the 2023 server.
+"""The conversion of a 2023 server's file: runner.py runs it in another process, and its values become a configuration.
 
-The conversion: a 2023 server's file is run elsewhere (runner.py), and what it defines becomes a configuration here.
-
-What the other process says is data from a program that anyone may have written: its shape is checked.
+Anyone may have written such a file, so the values that come from the other process are checked.
 """
 
 import subprocess
@@ -54,17 +52,17 @@ class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What a file became."""
+    """A converted file."""
 
     configuration: Configuration
     notes: tuple[str, ...]
-    """What the administrator should know of settings that mean something else now."""
+    """What the administrator should know about settings that mean something else now."""
 
 
 def convert(path: Path) -> Converted:
     """Return what a configuration file of the 2023 server means to this one.
 
-    The file is run, in a process of its own: it can do whatever a program of this user can.
+    The file is run, in a process of its own: it can do anything that a program of this user can do.
 
     Raises:
         ConfigurationError: The file fails, takes too long, or defines no configuration.

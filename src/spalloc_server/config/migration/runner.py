@@ -1,10 +1,7 @@
 """The program that runs a 2023 server's configuration file: `python -m` this module, with the file's path.
 
-Such a file is any Python program, so it runs in a process of its own, which prints what came of it and ends.
-What it prints itself goes to standard error; what is written to standard output is one JSON text, and only
-that.
-
-Run a configuration file of the 2023 server and print what it defines, as JSON.
+Such a file may be any Python program, so it runs in a process of its own. What the file prints goes to standard error.
+Standard output gets one JSON value, and nothing else: what the file defines, or the error.
 """
 
 import json
@@ -27,7 +24,7 @@ def main() -> None:
         text = json.dumps(result)
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # noqa: BLE001 — whatever a program may do, also end itself
+    except BaseException as error:  # noqa: BLE001 — a program may do anything, even end itself
         text = json.dumps({"error": _sentence(error), "line": _line(error, str(path))})
     sys.stdout.flush()
     with os.fdopen(answer, "w", encoding="utf-8") as file:

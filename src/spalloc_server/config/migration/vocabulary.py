@@ -1,7 +1,7 @@
-"""The names that a configuration file of the 2023 server may use, and what they made of their arguments there.
+"""The names that a configuration file of the 2023 server may use, with the meaning that they had there.
 
-Imported only by the process that runs such a file (runner.py). Little is checked here: what comes of it is
-checked as any configuration is.
+Imported only by the process that runs such a file (runner.py). Little is checked here: the result is checked as any
+configuration is.
 """
 
 import csv
@@ -64,7 +64,7 @@ def board_down_link(
 
 
 def triad_dimensions_to_chips(w: int, h: int, torus: int) -> tuple[int, int]:
-    """Return a machine's width and height in chips, with what sticks out at edges that are not joined up."""
+    """Return a machine's width and height in chips, with the chips that stick out at edges that are not joined."""
     return (
         w * 12 + (0 if torus & WrapAround.x else _Overhang),
         h * 12 + (0 if torus & WrapAround.y else _Overhang),
@@ -108,7 +108,7 @@ class Machine(_MachineFields):
     ) -> Self:
         """Make a machine; without width and height, it is as large as its boards need."""
         if isinstance(tags, str):
-            raise TypeError(f"the tags of machine {name!r} are one text, {tags!r}; write them as a set")
+            raise TypeError(f"the tags of machine {name!r} are one string, {tags!r}; write them as a set")
         places = dict(board_locations or {})
         if (width is None) != (height is None):
             raise TypeError(f"machine {name!r} has only one of width and height; give both or neither")

@@ -1,11 +1,13 @@
-"""A trace run through the scheduler in simulated time, and what came of it.
+"""A trace run through the scheduler in simulated time, and the figures of its history.
 
-No files, no figures as text, no drawing.
+Nothing here reads, prints or draws.
 """
 
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
+from statistics import fmean, median
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
@@ -35,13 +37,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What came of a trace."""
+    """What happened to the jobs of a trace."""
 
     machine: Machine
     runs: tuple[Run, ...]
     """The jobs that ran, in the order in which they started."""
     refused: tuple[tuple[TraceJob, str], ...]
-    """The jobs that could never run, and why."""
+    """The jobs that can never run, and why."""
     first_arrival: float
     events: int
     """Submissions and ends of jobs."""
@@ -62,7 +64,7 @@ def simulate(
     Args:
         machine: the machine.
         trace: the jobs, in order of submission.
-        clock: the computer's own time in seconds, to see how long deciding takes.
+        clock: returns the computer's own time in seconds, by which deciding is timed.
         patience: the scheduler's, in seconds.
     """
     scheduler = Scheduler([machine], patience=patience)
@@ -96,3 +98,41 @@ def simulate(
 
 def _request(job: TraceJob) -> JobRequest:
     return JobRequest(AnyBoard() if job.boards == 1 else Boards(job.boards))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of a history."""
+
+    started: int
+    """Jobs that started."""
+    refused: int
+    """Jobs that can never run."""
+    mean_wait: float
+    """Seconds; waits are from submission to start, 0 for a job that starts at once."""
+    median_wait: float
+    p95_wait: float
+    """Seconds; 95 % of the jobs waited no longer."""
+    max_wait: float
+    requested_use: float
+    """Boards asked for times the time they were held, over all boards times the time from first arrival to last end."""
+    us_per_event: float
+    """Microseconds of the computer's time that deciding took, per submission or end of a job."""
+
+
+def figures(history: History) -> Figures:
+    """Return the figures of a history."""
+    waits = sorted(run.wait for run in history.runs)
+    work = sum(run.job.boards * run.job.duration for run in history.runs)
+    span = history.last_end - history.first_arrival
+    boards = history.machine.size.boards
+    return Figures(
+        started=len(waits),
+        refused=len(history.refused),
+        mean_wait=fmean(waits) if waits else 0.0,
+        median_wait=median(waits) if waits else 0.0,
+        p95_wait=waits[ceil(0.95 * len(waits)) - 1] if waits else 0.0,
+        max_wait=waits[-1] if waits else 0.0,
+        requested_use=work / (boards * span) if span else 0.0,
+        us_per_event=history.deciding / history.events * 1e6,
+    )
