@@ -297,7 +297,7 @@ class Engine:
         self._sum_up(math.inf)
         # Empty, unless the disk did not take what it was to take.
         self._gathering.answer(recorded=False)
-        # Beside the loop: it must go on telling those who wait that they wait in vain.
+        # Beside the loop: it must go on telling those who wait that nothing comes.
         for threads in (self._disk, self._reading):
             await asyncio.get_running_loop().run_in_executor(None, threads.shutdown)
 
@@ -528,6 +528,7 @@ class Engine:
         self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
     ) -> bool:
         """Put records on disk, however long it takes; return False if the server is stopped before it could be done."""
+        loop = asyncio.get_running_loop()
         began = self._writing_since = self.clock.now()
 
         def write() -> float:
@@ -539,7 +540,7 @@ class Engine:
 
         while True:
             try:
-                took = await self._on_disk(write)
+                took = await loop.run_in_executor(self._disk, write)
             except sqlite3.OperationalError as error:
                 if self._stopping or self.failure is not None:
                     _log.critical("records can't be written, commands not yet answered are lost: %s", error)

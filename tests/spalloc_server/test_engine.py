@@ -605,7 +605,7 @@ def test_a_change_waits_for_others_that_change_something_but_not_for_those_who_o
 ) -> None:
     bench = Bench()
     rounds, rounds_until_commit = 0, []
-    begin = bench.engine._on_disk
+    begin = bench.engine._write
 
     def note(*work: Any) -> Any:
         rounds_until_commit.append(rounds)
@@ -619,7 +619,7 @@ def test_a_change_waits_for_others_that_change_something_but_not_for_those_who_o
         if rounds < 2 * MANY_ROUNDS:
             asyncio.get_running_loop().call_soon(serve)
 
-    bench.engine._on_disk = note  # type: ignore[method-assign]
+    bench.engine._write = note  # type: ignore[method-assign]
     bench.engine.busy = lambda: True
     bench.create()
     bench.process.enter(serve)
