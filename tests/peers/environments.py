@@ -3,7 +3,6 @@
 Knows pip and virtual environments; knows nothing of pytest (plugin.py does) and nothing of what the programs do.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -101,6 +100,8 @@ def environment(name: str, folder: Path, variables: Mapping[str, str] | None = N
         KeyError: There is no such peer.
         PeerUnavailableError: It could not be installed.
     """
+    import fcntl  # which Windows lacks, where no test has peers
+
     if name not in PEERS:
         raise KeyError(f"no peer {name!r}; there are {', '.join(PEERS)}")
     peer = PEERS[name]

@@ -1,16 +1,19 @@
 """Fixtures of the client's tests."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spalloc_client import Job, ProtocolClient, connection, dialling
 from spalloc_client.windows.polling import poll
-from spalloc_server.embedded import EmbeddedSite
 from spinnaker.geometry import Size
-from spinnaker_virtual import Timings, VirtualMachine
 from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
+
+if TYPE_CHECKING:
+    from spalloc_server.embedded import EmbeddedSite
 
 AS_ON_WINDOWS = "as-on-Windows"
 
@@ -36,6 +39,9 @@ def job_class(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="module")
 def site() -> Iterator[EmbeddedSite]:
     """A server with 4 by 4 triads of virtual boards that power up at once; tests free what they take."""
+    from spalloc_server.embedded import EmbeddedSite  # which needs Linux, as the virtual boards do
+    from spinnaker_virtual import Timings, VirtualMachine
+
     with EmbeddedSite(machine=VirtualMachine(size=Size(4, 4), timings=Timings.instant())) as site:
         yield site
 
@@ -43,6 +49,8 @@ def site() -> Iterator[EmbeddedSite]:
 @pytest.fixture
 def small_site() -> Iterator[EmbeddedSite]:
     """A server with three virtual boards that take a moment to power up, for this test alone."""
+    from spalloc_server.embedded import EmbeddedSite
+
     with EmbeddedSite(1, 1) as site:
         yield site
 
