@@ -19,6 +19,10 @@ from spalloc_server.simulate.simulation import simulate
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 GOAL_MEAN, GOAL_LONGEST = 3.0, 2.0
+BESIDE = dict(
+    zip(PATIENCES, ((8, 6), (8, -12), (-8, -18), (6, -14), (-58, -6), (-52, -6), (8, 4), (8, 4)), strict=True)
+)
+"""Where the name of each patience is clear of the line, in points."""
 
 
 def day() -> str:
@@ -37,14 +41,13 @@ def frontier() -> str:
     axes.add_patch(Rectangle((1, 1), GOAL_MEAN - 1, GOAL_LONGEST - 1, color="#e6efe0"))
     axes.text(1.05, 1.08, "goal")
     points = []
-    for at, patience in enumerate(PATIENCES):
+    for patience in PATIENCES:
         mean, skip, longest, fifo = waits_and_bounds(given, patience)
         points.append((mean / skip, longest / fifo))
         name = "without end" if patience == NEVER else f"{patience / 60:.0f} min"
         weight = "bold" if patience == PATIENCE else "normal"
-        axes.annotate(
-            name, points[-1], (7, -14 if at % 2 else 6), textcoords="offset points", fontweight=weight
-        )
+        where = {"xytext": BESIDE[patience], "textcoords": "offset points", "fontweight": weight}
+        axes.annotate(name, points[-1], **where)
     axes.plot(*zip(*points, strict=True), marker="o", color=ACCENT)
     axes.set(xlim=(1, 4), ylim=(1, 4), xticks=range(1, 5), yticks=range(1, 5))
     axes.set(xlabel="mean wait, times that of skip", ylabel="longest wait, times that of fifo")
