@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from benchmarks.report import charts, pages, tables
-from benchmarks.report.__main__ import RESULTS, made
+from benchmarks.report.__main__ import README, RESULTS, made
 from benchmarks.report.figures import figure, times
 from benchmarks.suite import results as results_file
 from benchmarks.suite.measurement import BARE_SERVER, SERVER_7_0_0, Unit
@@ -52,6 +52,25 @@ def test_readme_shows_ours_the_best_published_program_and_how_many_times_better_
 def test_readme_has_six_rows_at_most_and_all_of_them_were_measured() -> None:
     shown = tables.summary(results_file.read(RESULTS)).splitlines()[2:]
     assert len(shown) == len(tables.IN_README) <= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [
+        ("server/ready-1", {"4.4 ms": 4.4e-3, "it is 5 s": 5.0}),
+        ("scheduling/busy-mean", {"2 minutes": 120.0, "4 hours": 4 * 3600.0}),
+        ("server/start-with-jobs", {"half a second": 0.5}),
+    ],
+)
+def test_the_figures_at_the_top_of_readme_are_those_of_the_recorded_run(
+    name: str, figures: dict[str, float]
+) -> None:
+    found = results_file.read(RESULTS).find(name)
+    assert found
+    measured = [subject.spread.median for subject in (found.ours, *found.peers) if subject.spread]
+    for (said, seconds), median in zip(figures.items(), measured, strict=False):
+        assert said in README.read_text(encoding="utf-8")
+        assert median == pytest.approx(seconds, rel=0.1)
 
 
 def test_a_direction_other_than_less_is_said() -> None:

@@ -170,11 +170,24 @@ def _commands(content: str, line: int, where: str) -> tuple[Command, ...]:
     return tuple(commands)
 
 
+_VARYING = (
+    (re.compile(r"127(?:\.\d+){3}"), r"127(?:\.\d+){3}"),
+    (re.compile(r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d"), r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d"),
+    (re.compile(r"\b\d{8}\b"), r" *\d+"),
+    (re.compile(r"(?<=\S) {2,}(?=\S)"), " +"),
+    (re.compile(r"\.\.\."), ".*?"),
+)
+"""What a page shows as it was once printed, or leaves out, and what may stand there."""
+_PASSING = re.compile(r"Job \d+: Waiting for ")
+"""How lines begin that are printed only while something takes its time."""
+
+
 def agrees(shown: tuple[str, ...], printed: str) -> bool:
     """Whether what a command printed is what the page shows.
 
-    `...` in a line stands for any characters, and a line of nothing else for any lines. Spaces at the ends of lines
-    don't count. A page that shows nothing promises nothing.
+    An address of virtual boards stands for any, and so do a moment, a number of a job and the gaps of a table. `...` in
+    a line stands for any characters, and a line of nothing else for any lines. Spaces at the ends of lines don't count.
+    A page that shows nothing promises nothing.
     """
     if not shown:
         return True
@@ -183,5 +196,13 @@ def agrees(shown: tuple[str, ...], printed: str) -> bool:
         if line.strip() == "...":
             pattern += r"(?:.*\n)*?"
         else:
-            pattern += ".*?".join(re.escape(part) for part in line.rstrip().split("...")) + r"[ \t]*\n"
+            pattern += f"(?:{_line(line.rstrip())}[ \\t]*\n){'?' if _PASSING.match(line) else ''}"
     return re.fullmatch(pattern, printed.rstrip() + "\n") is not None
+
+
+def _line(text: str) -> str:
+    """Return the pattern of a line."""
+    for varying, pattern in _VARYING:
+        if found := varying.search(text):
+            return _line(text[: found.start()]) + pattern + _line(text[found.end() :])
+    return re.escape(text)

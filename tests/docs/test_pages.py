@@ -134,6 +134,13 @@ def test_an_example_that_is_only_shown_keeps_its_reason(tmp_path: Path) -> None:
         (("job ... is ready",), "job 17 is ready\n", True),
         (("job ... is ready",), "job 17\nis ready\n", False),
         (("a.c",), "abc\n", False),
+        (("127.1.5.1 16 16",), "127.200.3.17 16 16\n", True),
+        (("127.1.5.1 16 16",), "127.1.5.1 16 8\n", False),
+        (("Job 1: Waiting for power on...", "Job 1: Ready!"), "Job 1: Ready!\n", True),
+        (("Job 1: Waiting for power on...", "Job 1: Ready!"), "Job 1: Waiting for power on...\n", False),
+        (("ID        State", "50438758  ready"), "ID  State\n 1  ready\n", True),
+        (("at 30/11/2026 13:04:38",), "at 01/12/2027 00:00:00\n", True),
+        (("at 30/11/2026 13:04:38",), "at noon\n", False),
     ],
 )
 def test_output_agrees_when_it_is_what_the_page_shows(

@@ -1,4 +1,4 @@
-"""The manual pages and the reference of the commands, against the parsers they are written from."""
+"""What programs of docs/_tools/ write: the manual pages, the reference of the commands and README's picture."""
 
 import re
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs._tools import machine_in_use
 from docs._tools.manual.__main__ import files, main
 from docs._tools.manual.pages import Page, pages, sections
 
@@ -42,3 +43,10 @@ def test_man_shows_every_page_without_a_warning(page: Page) -> None:
     shown = subprocess.run(["man", "--warnings", "-l", str(path)], capture_output=True, text=True, timeout=30)
     assert shown.stderr == ""
     assert f"{page.command} - " in " ".join(shown.stdout.split())
+
+
+def test_readmes_picture_is_what_a_server_and_a_client_make_of_its_jobs() -> None:
+    drawn = machine_in_use.picture()
+    assert machine_in_use.FILE.read_text(encoding="utf-8") == drawn, (
+        "run: .venv/bin/python -m docs._tools.machine_in_use"
+    )
