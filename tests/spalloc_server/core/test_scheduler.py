@@ -80,30 +80,33 @@ def test_a_job_goes_only_to_a_machine_that_it_names_or_that_has_all_its_tags() -
     assert [start.allocation.machine for start in scheduler.decide(0.0)] == ["b", "b", "a"]
 
 
-TOO_FEW = "of the 47 live boards of m there are not enough together"
+TOO_FEW = "too few of the 47 live boards of m are connected in one rectangle"
 
 
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
-        (JobRequest(Boards(49)), "A rectangle with 49 boards can never be had: m has only 48 boards."),
+        (JobRequest(Boards(49)), "A rectangle with 49 boards can never be allocated: m has only 48 boards."),
         (
             JobRequest(Boards(48)),
-            f"A rectangle with 48 boards can never be had: {TOO_FEW} with min_ratio 0.333, max_dead_boards 0.",
+            f"A rectangle with 48 boards can never be allocated: {TOO_FEW} (min_ratio 0.333, max_dead_boards 0).",
         ),
         (
             JobRequest(Rectangle(Size(5, 1))),
-            "A rectangle of 5x1 triads can never be had: m has only 4x4 triads.",
+            "A rectangle of 5x1 triads can never be allocated: m has only 4x4 triads.",
         ),
-        (JobRequest(BoardAt(Board(0, 0, 1))), "Board (0, 0, 1) can never be had: on m it is dead."),
-        (JobRequest(BoardAt(Board(4, 0, 1))), "Board (4, 0, 1) can never be had: m has only 4x4 triads."),
+        (JobRequest(BoardAt(Board(0, 0, 1))), "Board (0, 0, 1) can never be allocated: on m it is dead."),
+        (
+            JobRequest(BoardAt(Board(4, 0, 1))),
+            "Board (4, 0, 1) can never be allocated: m has only 4x4 triads.",
+        ),
         (
             JobRequest(Rectangle(Size(2, 2)), require_torus=True),
-            "A torus of 2x2 triads can never be had: only the whole of m, 4x4 triads, can be a torus.",
+            "A torus of 2x2 triads can never be allocated: only the whole of m, 4x4 triads, can be a torus.",
         ),
         (
             JobRequest(Rectangle(Size(4, 4)), require_torus=True),
-            f"A torus of 4x4 triads can never be had: {TOO_FEW} with max_dead_boards 0, require_torus.",
+            f"A torus of 4x4 triads can never be allocated: {TOO_FEW} (max_dead_boards 0, require_torus).",
         ),
         (JobRequest(AnyBoard(), machine="n"), "There is no machine named 'n'; there are: m."),
         (
