@@ -426,7 +426,7 @@ class Job:
                 return self._client.close()
             case step_kinds.Sleep():
                 return time.sleep(step.seconds)
-            case step_kinds.Salvage():
+            case step_kinds.FinishCreation():
                 return self._client.finish_creation(step.within)
             case step_kinds.StartHelper():
                 from spalloc_client.keepalive import Keepalive

@@ -8,7 +8,7 @@ from spalloc_client.states import JobState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, TypeGuard
 
     from spalloc_client.wire import Json
 
@@ -85,7 +85,7 @@ class MachineInfo:
         return None if self.boards is None else [list(board) for board in self.boards]
 
 
-def is_id(value: Json) -> bool:
+def is_id(value: Json) -> TypeGuard[int]:
     """Return whether a reply is a job's ID."""
     return type(value) is int  # not isinstance: true and false are no IDs
 

@@ -43,11 +43,11 @@ from spalloc_client.step_kinds import (
     Connect,
     Connected,
     Disconnect,
+    FinishCreation,
     Identify,
     Listened,
     Log,
     Now,
-    Salvage,
     Sleep,
     StartHelper,
     StopHelper,
@@ -81,7 +81,7 @@ PLACE_PATIENCE = 2.0
 LEAVING = 14.0
 """Seconds that each of the two attempts to destroy a job may take, at most."""
 
-SALVAGE = 1.0
+CREATION_PATIENCE = 1.0
 """Seconds an interrupted create_job is waited for, so that the job it made can be destroyed."""
 
 
@@ -141,14 +141,14 @@ class JobSteps:
         """
         try:
             if self._requirements.resume_job_id is None:
-                job_id = yield Salvage(SALVAGE)
+                job_id = yield from FinishCreation(CREATION_PATIENCE)
                 if is_id(job_id):
                     reason = "Interrupted while it was created."
                     yield from self._ask("destroy_job", (job_id, reason), {}, 2, self._leaving)
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException, ValueError) as error:
             if raised_by_handler(error):
                 raise
-            yield Log(
+            yield from Log(
                 f"A spalloc job may have been created, and left to its keepalive: {error}", warning=True
             )
         finally:
@@ -159,15 +159,15 @@ class JobSteps:
         self._keepalive = wanted.keepalive
         if self._keepalive is not None:
             # Before the job is asked for: while the server answers, the helper starts.
-            yield StartHelper()
-        job_id = yield Ask("create_job", wanted.args, wanted.timeout, wanted.kwargs)
+            yield from StartHelper()
+        job_id = yield from Ask("create_job", wanted.args, wanted.timeout, wanted.kwargs)
         if not is_id(job_id):
             raise ProtocolError(f"the server's reply to create_job is {job_id!r}, which is not a job's ID")
         self._job_id = job_id
         self._doubtful = False
         if self._keepalive is not None:
-            yield Adopt(job_id, self._keepalive, None)
-        yield Log(f"Created spalloc job {job_id}.")
+            yield from Adopt(job_id, self._keepalive, None)
+        yield from Log(f"Created spalloc job {job_id}.")
 
     def _resume(self, job_id: int) -> Steps[None]:
         self._job_id = job_id
@@ -177,27 +177,27 @@ class JobSteps:
             raise JobDestroyedError(f"Job {job_id} does not exist: {status.state.name}{reason}")
         self._keepalive = status.keepalive
         if self._keepalive is not None:
-            yield StartHelper()
-            yield Adopt(job_id, self._keepalive, self._start_time)
-        yield Log(f"Resumed spalloc job {job_id}.")
+            yield from StartHelper()
+            yield from Adopt(job_id, self._keepalive, self._start_time)
+        yield from Log(f"Resumed spalloc job {job_id}.")
 
     def _connect(self, within: float | None) -> Steps[float]:
         """Connect; the seconds that looking up the server's name took, which are not counted in `within`."""
         if self._closed:
             raise ProtocolError(f"this Job, {self._job_id}, was closed")
-        deadline = deadline_after(within, (yield Now()))
+        deadline = deadline_after(within, (yield from Now()))
         # Before the connection is there for other threads to use.
         self._doubtful = self._job_id is not None
         connect = Connect(within)
-        new = yield connect
+        new = yield from connect
         # A mock in a client's place has no times to tell, whatever class it says it has.
         looking_up = connect.looking_up if type(connect.looking_up) is float else 0.0
         if self._requirements.ignore_version or not new:
             return looking_up
-        version = yield Ask("version", (), time_left(_later(deadline, looking_up), (yield Now())))
+        version = yield from Ask("version", (), (yield from _left(_later(deadline, looking_up))))
         trouble = complaint(version)
         if trouble is not None:
-            yield Disconnect()
+            yield from Disconnect()
             raise ValueError(f"{self._requirements.hostname}:{self._requirements.port}: {trouble}")
         return looking_up
 
@@ -209,10 +209,10 @@ class JobSteps:
         """
         if self._doubtful and not self._gone:
             if self._start_time is None:
-                jobs = yield Ask("list_jobs", (), time_left(deadline, (yield Now())))
+                jobs = yield from Ask("list_jobs", (), (yield from _left(deadline)))
                 yield from self._recognise_owner(jobs)
             else:
-                answer = yield Ask("get_job_state", (self._job_id,), time_left(deadline, (yield Now())))
+                answer = yield from Ask("get_job_state", (self._job_id,), (yield from _left(deadline)))
                 yield from self._recognise(read_status(answer))
         if self._gone:
             raise _NotOursError(f"The spalloc server no longer recognises job {self._job_id}.")
@@ -230,8 +230,8 @@ class JobSteps:
 
     def _disown(self) -> Steps[None]:
         self._gone = True
-        yield StopHelper()
-        yield Log(
+        yield from StopHelper()
+        yield from Log(
             f"The spalloc server has lost its records: job {self._job_id} is another one now, and is left alone.",
             warning=True,
         )
@@ -243,7 +243,7 @@ class JobSteps:
             return True
         if self._start_time is None:
             self._start_time = status.start_time
-            yield Identify(status.start_time)
+            yield from Identify(status.start_time)
             return True
         yield from self._disown()
         return False
@@ -267,29 +267,29 @@ class JobSteps:
         timeout: float | None,
     ) -> Steps[Json]:
         deadline = deadline_after(
-            timeout if timeout is None or tries is None else timeout * tries, (yield Now())
+            timeout if timeout is None or tries is None else timeout * tries, (yield from Now())
         )
         tried = 0
         while True:
-            patience = _least(deadline, (yield Now()) + _patience(tried, timeout))
+            patience = _least(deadline, (yield from Now()) + _patience(tried, timeout))
             try:
-                if not (yield Connected()):
-                    longer = yield from self._connect(time_left(patience, (yield Now())))
+                if not (yield from Connected()):
+                    longer = yield from self._connect((yield from _left(patience)))
                     deadline, patience = _later(deadline, longer), _later(patience, longer)
                 if command != "get_job_state":
                     yield from self._make_sure(patience)
-                answer: Json = yield Ask(command, args, time_left(patience, (yield Now())), kwargs)
+                answer: Json = yield from Ask(command, args, (yield from _left(patience)), kwargs)
             except (ProtocolError, ProtocolTimeoutError, OSError) as error:
                 if raised_by_handler(error):
                     raise
                 silent = isinstance(error, ProtocolTimeoutError)
                 if silent:
-                    yield Disconnect()
+                    yield from Disconnect()
                 tried += 1
                 # The first new attempt is made at once: a connection may be lost without the server being
                 # away.
                 pause = 0.0 if tried == 1 or silent else self._requirements.reconnect_delay
-                left = time_left(deadline, (yield Now()))
+                left = yield from _left(deadline)
                 if left == 0.0:
                     raise ProtocolTimeoutError(
                         f"{command}: no answer within {spoken(timeout)}: {error}"
@@ -302,7 +302,7 @@ class JobSteps:
                 return answer
             # The connection that failed is of no use any more; another thread may have made a new one by now, so
             # nothing is closed here.
-            yield Sleep(pause)
+            yield from Sleep(pause)
 
     def status(self) -> Steps[Status]:
         """Ask for the job's state."""
@@ -325,7 +325,7 @@ class JobSteps:
             return MachineInfo(None, None, None, None, None)
         before, self._info = self._info, info
         if before is not None and None not in (before.boards, info.boards) and not info.same_as(before):
-            yield Log(
+            yield from Log(
                 f"Job {self._job_id} was moved: its boards are {info.places} now, and were {before.places}.",
                 warning=True,
             )
@@ -390,9 +390,9 @@ class JobSteps:
             The job's new status, or None if the timeout passed first.
         """
         timeout = check_timeout(timeout)
-        deadline = deadline_after(timeout, (yield Now()))
+        deadline = deadline_after(timeout, (yield from Now()))
         failures = 0
-        while (left := time_left(deadline, (yield Now()))) != 0.0:
+        while (left := (yield from _left(deadline))) != 0.0:
             try:
                 status = yield from self._watch(old_state, deadline, failures)
             except _NotOursError:
@@ -404,16 +404,16 @@ class JobSteps:
                 pause = 0.0 if failures == 1 else self._requirements.reconnect_delay
                 if isinstance(error, ProtocolTimeoutError):
                     # The connection looks well, and nothing comes over it.
-                    yield Disconnect()
+                    yield from Disconnect()
                 if failures > 1 and not self._away:
                     # Once, however long it is away, and however often somebody begins to wait meanwhile.
                     self._away = True
-                    yield Log(
+                    yield from Log(
                         f"Job {self._job_id}: The spalloc server is unreachable ({error}), will keep trying...",
                         warning=True,
                     )
-                left = time_left(deadline, (yield Now()))
-                yield Sleep(pause if left is None else min(pause, left))
+                left = yield from _left(deadline)
+                yield from Sleep(pause if left is None else min(pause, left))
             else:
                 return status
         return None
@@ -423,24 +423,24 @@ class JobSteps:
     ) -> Steps[Status | None]:
         """Watch for a change over one connection; None once the deadline passed."""
         timeout = _patience(failures, self._requirements.timeout)
-        if not (yield Connected()):
-            yield from self._connect(_least(timeout, time_left(deadline, (yield Now()))))
-        yield from self._make_sure(_least(deadline, (yield Now()) + timeout))
-        yield Ask("notify_job", (self._job_id,), _least(timeout, time_left(deadline, (yield Now()))))
+        if not (yield from Connected()):
+            yield from self._connect(_least(timeout, (yield from _left(deadline))))
+        yield from self._make_sure(_least(deadline, (yield from Now()) + timeout))
+        yield from Ask("notify_job", (self._job_id,), _least(timeout, (yield from _left(deadline))))
         if self._away:
             self._away = False
-            yield Log(f"Job {self._job_id}: Connected to the spalloc server again.", warning=True)
-        while (left := time_left(deadline, (yield Now()))) != 0.0:
+            yield from Log(f"Job {self._job_id}: Connected to the spalloc server again.", warning=True)
+        while (left := (yield from _left(deadline))) != 0.0:
             # Counted before the question: a change that comes between question and wait is not missed.
-            seen = yield Arrived()
-            status = read_status((yield Ask("get_job_state", (self._job_id,), _least(timeout, left))))
+            seen = yield from Arrived()
+            status = read_status((yield from Ask("get_job_state", (self._job_id,), _least(timeout, left))))
             if not (yield from self._recognise(status)):
                 return UNKNOWN
             if status.state != old_state:
                 return status
             period = CHECK_PERIOD if self._keepalive is None else min(CHECK_PERIOD, self._keepalive / 2)
             try:
-                yield Watch(seen, _least(period, time_left(deadline, (yield Now()))))
+                yield from Watch(seen, _least(period, (yield from _left(deadline))))
             except ProtocolTimeoutError as error:
                 if raised_by_handler(error):
                     raise
@@ -455,15 +455,15 @@ class JobSteps:
             JobDestroyedError: The job was destroyed, or the server does not know it.
         """
         timeout = check_timeout(timeout)
-        deadline = deadline_after(timeout, (yield Now()))
+        deadline = deadline_after(timeout, (yield from Now()))
         state: JobState | None = None
         told = ""
         while True:
-            left = time_left(deadline, (yield Now()))
-            looks_again = state == JobState.queued and self._tells_places and (yield Listened())
+            left = yield from _left(deadline)
+            looks_again = state == JobState.queued and self._tells_places and (yield from Listened())
             within = _least(left, CHECK_PERIOD) if looks_again else left
             status = yield from self.wait_for_state_change(state, within)
-            left = time_left(deadline, (yield Now()))
+            left = yield from _left(deadline)
             if status is None and looks_again and left != 0.0:
                 told = yield from self._tell_place(told, left)
                 continue
@@ -482,8 +482,8 @@ class JobSteps:
                 raise JobDestroyedError(unexplained if status.reason is None else status.reason)
             if state == JobState.unknown:
                 raise JobDestroyedError(f"The spalloc server no longer recognises job {self._job_id}.")
-            yield Log(_PROGRESS[state].format(self._job_id))
-            if (yield Listened()):
+            yield from Log(_PROGRESS[state].format(self._job_id))
+            if (yield from Listened()):
                 told = yield from self._tell(state, left)
 
     def _tell(self, state: JobState, left: float | None) -> Steps[str]:
@@ -492,7 +492,7 @@ class JobSteps:
 
         told = (yield from self._tell_place("", left)) if state == JobState.queued else ""
         if not told:
-            yield Tell(Progress(self._job_id, state))
+            yield from Tell(Progress(self._job_id, state))
         return told
 
     def _tell_place(self, told: str, left: float | None) -> Steps[str]:
@@ -503,8 +503,8 @@ class JobSteps:
         progress = Progress(self._job_id, JobState.queued, place)
         if progress.position is None or str(progress) == told:
             return told
-        yield Log(str(progress))
-        yield Tell(progress)
+        yield from Log(str(progress))
+        yield from Tell(progress)
         return str(progress)
 
     def _place(self, left: float | None) -> Steps[Json]:
@@ -536,7 +536,9 @@ class JobSteps:
             if raised_by_handler(error):
                 raise
             fate = "stays until it is destroyed" if self._keepalive is None else "ends with its keepalive"
-            yield Log(f"Could not destroy spalloc job {self._job_id}, which {fate}: {error}", warning=True)
+            yield from Log(
+                f"Could not destroy spalloc job {self._job_id}, which {fate}: {error}", warning=True
+            )
         finally:
             yield from self.close()
 
@@ -548,14 +550,19 @@ class JobSteps:
     def close(self) -> Steps[None]:
         """Let go of everything, the job excepted."""
         self._closed = True
-        yield StopHelper()
-        yield Disconnect()
+        yield from StopHelper()
+        yield from Disconnect()
 
 
 _PROGRESS = {
     JobState.queued: "Job {} has been queued by the spalloc server.",
     JobState.power: "Job {}: Waiting for board power commands to complete.",
 }
+
+
+def _left(deadline: float | None) -> Steps[float | None]:
+    """Seconds until the deadline, 0.0 once it has passed; None when there is no deadline."""
+    return time_left(deadline, (yield from Now()))
 
 
 def _least(one: float | None, other: float | None) -> float | None:

@@ -5,29 +5,48 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
-    from typing import Any, TypeAlias, TypeVar
+    from typing import Any, Generic, TypeAlias, TypeVar
 
     from spalloc_client.progress import Progress
     from spalloc_client.wire import Json
 
     T = TypeVar("T")
-    Steps: TypeAlias = "Generator[Step, Any, T]"
+    Steps: TypeAlias = Generator["Step", Any, T]
+
+    class Gives(Generic[T]):
+        """What is to be done, and gives a `T`: `now = yield from Now()`."""
+
+        def __iter__(self) -> Steps[T]:
+            """Have it done."""
+
+else:
+
+    class Gives:
+        """The same without `typing`, whose import takes longer than ours."""
+
+        __slots__ = ()
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+        def __iter__(self):
+            return (yield self)
 
 
-class Now:
-    """The time, in seconds on a clock that never goes back. Result: float."""
+class Now(Gives[float]):
+    """The time, in seconds on a clock that never goes back."""
 
     __slots__ = ()
 
 
-class Connected:
-    """Whether there is a connection that no trouble was seen on. Result: bool."""
+class Connected(Gives[bool]):
+    """Whether there is a connection that no trouble was seen on."""
 
     __slots__ = ()
 
 
-class Connect:
-    """Connect, unless connected; OSError if that can't be. Result: bool, whether the connection is new."""
+class Connect(Gives[bool]):
+    """Connect, unless connected; OSError if that can't be. Gives whether the connection is new."""
 
     __slots__ = ("looking_up", "within")
 
@@ -37,14 +56,14 @@ class Connect:
         """Seconds that looking up the server's name took, beyond `within`; set by the driver."""
 
 
-class Disconnect:
-    """Give the connection up. Result: None."""
+class Disconnect(Gives[None]):
+    """Give the connection up."""
 
     __slots__ = ()
 
 
-class Ask:
-    """Send a command and wait for its reply; the errors of `ProtocolClient.call`. Result: Json."""
+class Ask(Gives["Json"]):
+    """Send a command and wait for its reply; the errors of `ProtocolClient.call`."""
 
     __slots__ = ("args", "command", "kwargs", "within")
 
@@ -61,8 +80,8 @@ class Ask:
         self.within = within
 
 
-class Salvage:
-    """Wait once more for the reply to create_job. Result: Json; None if there is none, or none was asked."""
+class FinishCreation(Gives["Json"]):
+    """Wait once more for the reply to create_job. Gives None if there is none, or none was asked."""
 
     __slots__ = ("within",)
 
@@ -70,14 +89,14 @@ class Salvage:
         self.within = within
 
 
-class Arrived:
-    """How many notifications this connection has brought. Result: int."""
+class Arrived(Gives[int]):
+    """How many notifications this connection has brought."""
 
     __slots__ = ()
 
 
-class Watch:
-    """Wait until it has brought more than `seen`; ProtocolTimeoutError, ProtocolError. Result: None."""
+class Watch(Gives[None]):
+    """Wait until it has brought more than `seen`; ProtocolTimeoutError, ProtocolError."""
 
     __slots__ = ("seen", "within")
 
@@ -86,8 +105,8 @@ class Watch:
         self.within = within
 
 
-class Sleep:
-    """Wait. Result: None."""
+class Sleep(Gives[None]):
+    """Wait."""
 
     __slots__ = ("seconds",)
 
@@ -95,14 +114,14 @@ class Sleep:
         self.seconds = seconds
 
 
-class StartHelper:
-    """Start the keepalive helper, which has no job yet. Result: None."""
+class StartHelper(Gives[None]):
+    """Start the keepalive helper, which has no job yet."""
 
     __slots__ = ()
 
 
-class Adopt:
-    """Have the helper keep this job alive. Result: None."""
+class Adopt(Gives[None]):
+    """Have the helper keep this job alive."""
 
     __slots__ = ("job_id", "keepalive", "start_time")
 
@@ -113,8 +132,8 @@ class Adopt:
         """When the job was created, by the server's clock; None if that is not known yet."""
 
 
-class Identify:
-    """Tell the helper when the job was created. Result: None."""
+class Identify(Gives[None]):
+    """Tell the helper when the job was created."""
 
     __slots__ = ("start_time",)
 
@@ -122,20 +141,20 @@ class Identify:
         self.start_time = start_time
 
 
-class StopHelper:
-    """End the keepalive helper, if there is one. Result: None."""
+class StopHelper(Gives[None]):
+    """End the keepalive helper, if there is one."""
 
     __slots__ = ()
 
 
-class Listened:
-    """Whether somebody wants to know how a job comes on: the log's reader, or the program. Result: bool."""
+class Listened(Gives[bool]):
+    """Whether somebody wants to know how a job comes on: the log's reader, or the program."""
 
     __slots__ = ()
 
 
-class Tell:
-    """Tell how far the job has come. Result: None."""
+class Tell(Gives[None]):
+    """Tell how far the job has come."""
 
     __slots__ = ("progress",)
 
@@ -143,8 +162,8 @@ class Tell:
         self.progress = progress
 
 
-class Log:
-    """Write a line to the log. Result: None."""
+class Log(Gives[None]):
+    """Write a line to the log."""
 
     __slots__ = ("message", "warning")
 
@@ -154,6 +173,6 @@ class Log:
 
 
 Step: TypeAlias = (
-    "Now | Connected | Connect | Disconnect | Ask | Salvage | Arrived | Watch | Sleep | StartHelper | Adopt "
+    "Now | Connected | Connect | Disconnect | Ask | FinishCreation | Arrived | Watch | Sleep | StartHelper | Adopt "
     "| Identify | StopHelper | Listened | Tell | Log"
 )

@@ -44,7 +44,7 @@ class World:
         self.helper = "none"
         self.interrupt: BaseException | None = None
         """Raised by the next command, once."""
-        self.salvaged: Any = None
+        self.creation: Any = None
         self.start_time = 1000.0
         self.silent = 0
         """How many commands are not answered, each with all that follow over the same connection."""
@@ -132,8 +132,8 @@ class World:
                     raise self.refuses_to_be_told
             case step_kinds.Log():
                 self.log.append(step.message)
-            case step_kinds.Salvage():
-                return self.salvaged
+            case step_kinds.FinishCreation():
+                return self.creation
         return None
 
     def answer(self, step: step_kinds.Ask) -> Any:
@@ -224,7 +224,7 @@ def test_a_server_that_is_away_when_a_job_is_requested_is_an_os_error() -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()])
 def test_a_job_that_was_created_while_its_user_gave_up_is_destroyed(error: BaseException) -> None:
     world = World()
-    world.salvaged = 9
+    world.creation = 9
     job = make(ignore_version=True)
     world.interrupt = error
     with pytest.raises(type(error)):
@@ -266,7 +266,7 @@ def test_a_job_that_is_no_more_can_not_be_resumed(state: JobState, reason: str |
     with pytest.raises(JobDestroyedError) as raised:
         world.run(job.start())
     assert str(raised.value) == message
-    world.salvaged = 9
+    world.creation = 9
     world.run(job.abandon())
     assert world.helper == "none"
     assert world.commands() == ["version", "get_job_state"]

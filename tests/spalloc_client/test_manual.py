@@ -125,6 +125,13 @@ def test_errors_of_one_kind_are_not_taken_for_another() -> None:
             },
         ),
         (
+            (
+                "from spalloc_client.completion import line; from spalloc_client.scripts import alloc; "
+                "from spalloc_client.config import read_config; line.wanted(alloc.parser(read_config([])), [], '--ow')"
+            ),
+            {"argparse", "socket"},
+        ),
+        (
             "import spalloc_client.scripts.ps",
             {
                 "socket",

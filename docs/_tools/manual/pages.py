@@ -72,14 +72,13 @@ class Argument(NamedTuple):
     """What it does."""
 
 
-HELP = described.Argument(("-h", "--help"), {"action": "help", "help": "show this help message and exit"})
 VALUES = {None: "{}", "?": "[{}]", "*": "[{} ...]", described.REST: "..."}
 """How the values of an argument are written, by how many there may be."""
 
 
 def sections(parser: described.Parser) -> list[Section]:
     """Return a parser's arguments, group by group; those without a heading are of the first two."""
-    found: dict[str, list[Argument]] = {"Positional arguments": [], "Options": [_argument(HELP)]}
+    found: dict[str, list[Argument]] = {"Positional arguments": [], "Options": []}
     for group in parser.groups:
         for argument in group.arguments:
             own = "Options" if argument.is_option else "Positional arguments"
@@ -88,21 +87,19 @@ def sections(parser: described.Parser) -> list[Section]:
 
 
 def _argument(argument: described.Argument) -> Argument:
-    action = argument.options.get("action")
-    shown = argument.help or "show program's version number and exit"
     if not argument.is_option:
-        return Argument((_values(argument),), "", shown)
-    return Argument(argument.names, _values(argument) if action is None else "", shown)
+        return Argument((_values(argument),), "", argument.help)
+    return Argument(argument.names, "" if argument.nargs == 0 else _values(argument), argument.help)
 
 
 def _values(argument: described.Argument) -> str:
-    metavar, count = argument.options.get("metavar"), argument.options.get("nargs")
+    metavar = argument.options.get("metavar")
     if isinstance(metavar, tuple):
         return " ".join(metavar)
     if choices := argument.options.get("choices"):
         return f"{{{','.join(choices)}}}"
     name = metavar or (argument.target.upper() if argument.is_option else argument.target)
-    return VALUES[count].format(name) if " " not in name else name
+    return VALUES[argument.nargs].format(name) if " " not in name else name
 
 
 def synopsis(parser: described.Parser) -> str:

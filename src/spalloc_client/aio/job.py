@@ -359,7 +359,7 @@ class Job:
                 await self._client.close()
             case step_kinds.Sleep():
                 await asyncio.sleep(step.seconds)
-            case step_kinds.Salvage():
+            case step_kinds.FinishCreation():
                 return await self._client.finish_creation(step.within)
             case step_kinds.StartHelper():
                 self._helper = Keepalive()

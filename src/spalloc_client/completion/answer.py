@@ -20,10 +20,9 @@ from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
     from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
+    from spalloc_client.scripts.arguments import Parser
 
 _PATIENCE = 1.0
 """Seconds that a server has to answer."""
@@ -32,11 +31,11 @@ Candidate = tuple[str, str]
 """A word, and a few more that describe it."""
 
 
-def answer(make_parser: Callable[[Config], ArgumentParser], arguments: Sequence[str]) -> int:
+def answer(make_parser: Callable[[Config], Parser], arguments: Sequence[str]) -> int:
     """Write what can stand at the cursor; return the exit status, which is always 0.
 
     Args:
-        make_parser: Makes the command's parser.
+        make_parser: Makes the command's description.
         arguments: The number of the cursor's word, 1 for the one after the command's name, and all words but that
             name.
 

@@ -1,14 +1,15 @@
-"""What can stand at the cursor of a command line, told from the command's parser and the words so far.
+"""What can stand at the cursor of a command line, told from the command's description and the words so far.
 
 Values only: which jobs and machines there are is asked by answer.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from enum import Enum
+
+from spalloc_client.scripts.arguments import REST, Argument, Parser
 
 _LAST_BRACKETS = re.compile(r" \((?:[^()]|\([^()]*\))*\)$")
 """Brackets at the end of a help, with such as they have in them."""
@@ -74,7 +75,7 @@ class Wanted:
         self.command_at = command_at
 
 
-def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str) -> Wanted:
+def wanted(parser: Parser, before: Sequence[str], current: str) -> Wanted:
     """Return what can stand at the cursor.
 
     Args:
@@ -82,30 +83,31 @@ def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str)
         before: The words before the cursor's, without the command's name.
         current: The cursor's word, as far as it is typed.
     """
-    options = parser._option_string_actions  # argparse offers no other way to see them
-    reading: argparse.Action | None = None
+    arguments = [argument for group in parser.groups for argument in group.arguments]
+    options = {name: argument for argument in arguments if argument.is_option for name in argument.names}
+    reading: Argument | None = None
     taken = 0
     free = 0
-    used: set[argparse.Action] = set()
+    used: set[Argument] = set()
     values: dict[str, str] = {}
     for index, word in enumerate(before):
-        if reading is not None and reading.nargs == argparse.REMAINDER:
+        if reading is not None and reading.nargs == REST:
             return Wanted([Kind.COMMANDS], {}, values, current, index)
         name, equals, value = word.partition("=")
         if name in options:
             reading, taken = options[name], 0
             used.add(reading)
             if equals and value:
-                values[reading.dest] = value
+                values[reading.target] = value
                 reading = None
         elif reading is not None and word != "=":  # bash cuts words at "="
-            values.setdefault(reading.dest, word)
+            values.setdefault(reading.target, word)
             taken += 1
         elif reading is None and not word.startswith("-"):
             free += 1
         if reading is not None and taken >= _most(reading):
             reading = None
-    if reading is not None and reading.nargs == argparse.REMAINDER:
+    if reading is not None and reading.nargs == REST:
         return Wanted([Kind.COMMANDS], {}, values, current, len(before))
     offered = _offered(parser, used)
     if reading is not None and taken < _least(reading):
@@ -116,40 +118,41 @@ def wanted(parser: argparse.ArgumentParser, before: Sequence[str], current: str)
     if current.startswith("-"):
         return Wanted([Kind.OPTIONS], offered, values, current)
     # An option that may have one more word would take one that is meant for the command itself.
-    positional = [action for action in parser._actions if not action.option_strings and free < _most(action)]
-    kinds = [_kind(reading, taken)] if reading is not None else [_kind(action, 0) for action in positional]
+    positional = [argument for argument in arguments if not argument.is_option and free < _most(argument)]
+    kinds = (
+        [_kind(reading, taken)] if reading is not None else [_kind(argument, 0) for argument in positional]
+    )
     return Wanted(kinds or [Kind.OPTIONS], offered, values, current)
 
 
-def _kind(action: argparse.Action, taken: int) -> Kind:
-    kinds = _KINDS.get(action.dest, (Kind.NOTHING,))
+def _kind(argument: Argument, taken: int) -> Kind:
+    kinds = _KINDS.get(argument.target, (Kind.NOTHING,))
     return kinds[min(taken, len(kinds) - 1)]
 
 
-def _most(action: argparse.Action) -> float:
-    if isinstance(action.nargs, int):
-        return action.nargs
-    return {None: 1, argparse.OPTIONAL: 1}.get(action.nargs, float("inf"))
+def _most(argument: Argument) -> float:
+    if isinstance(argument.nargs, int):
+        return argument.nargs
+    return {None: 1, "?": 1}.get(argument.nargs, float("inf"))
 
 
-def _least(action: argparse.Action) -> int:
-    if isinstance(action.nargs, int):
-        return action.nargs
-    return 1 if action.nargs in (None, argparse.ONE_OR_MORE) else 0
+def _least(argument: Argument) -> int:
+    if isinstance(argument.nargs, int):
+        return argument.nargs
+    return 1 if argument.nargs in (None, "+") else 0
 
 
-def _offered(parser: argparse.ArgumentParser, used: set[argparse.Action]) -> dict[str, str]:
+def _offered(parser: Parser, used: set[Argument]) -> dict[str, str]:
     excluded = set(used)
-    for group in parser._mutually_exclusive_groups:
-        if used & set(group._group_actions):
-            excluded |= set(group._group_actions)
+    for group in parser.groups:
+        if group.exclusive and used & set(group.arguments):
+            excluded |= set(group.arguments)
     offered = {}
-    for action in parser._actions:
-        if action.option_strings and action not in excluded and action.help != argparse.SUPPRESS:
-            # What follows the first clause, and what stands in brackets at the end, is for those who read more.
-            words = _LAST_BRACKETS.sub("", action.help or "").partition(";")[0]
-            name = next(
-                (name for name in action.option_strings if name.startswith("--")), action.option_strings[0]
-            )
-            offered[name] = words
+    for group in parser.groups:
+        for argument in group.arguments:
+            if argument.is_option and argument not in excluded:
+                # What follows the first clause, and what stands in brackets at the end, is for those who read more.
+                words = _LAST_BRACKETS.sub("", argument.help).partition(";")[0]
+                name = next((name for name in argument.names if name.startswith("--")), argument.names[0])
+                offered[name] = words
     return offered

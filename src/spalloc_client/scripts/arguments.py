@@ -57,12 +57,16 @@ class Argument:
         return name.lstrip("-").replace("-", "_")
 
     @property
-    def help(self) -> str | None:
-        """What it does; None if there is nothing to say."""
-        text: str | None = self.options.get("help")
+    def nargs(self) -> int | str | None:
+        """How many words follow, as argparse has it; 0 for those that take none, None for one."""
+        return 0 if "action" in self.options else self.options.get("nargs")
+
+    @property
+    def help(self) -> str:
+        """What it does."""
         value = self.default
         shown = " ".join(value) if isinstance(value, list) else str(value)
-        return text and text.replace("%(default)s", shown)
+        return str(self.options["help"]).replace("%(default)s", shown)
 
     @property
     def default(self) -> object:
@@ -108,7 +112,14 @@ class Parser(Group):
         self.command = command
         self.summary = summary
         self.groups: list[Group] = [self]
-        self.add_argument("--version", "-V", action="version", version=__version__)
+        self.add_argument("-h", "--help", action="help", help="show this help message and exit")
+        self.add_argument(
+            "--version",
+            "-V",
+            action="version",
+            version=__version__,
+            help="show program's version number and exit",
+        )
 
     def add_group(self, title: str) -> Group:
         """Add a group with a heading of its own, and return it."""
@@ -164,7 +175,9 @@ class Parser(Group):
                     return action.metavar
                 return super()._format_args(action, default_metavar)
 
-        made = OneLineErrors(prog=self.command, description=self.summary, formatter_class=AsDescribed)
+        made = OneLineErrors(
+            prog=self.command, description=self.summary, formatter_class=AsDescribed, add_help=False
+        )
         for group in self.groups:
             into: Any = made
             if group.exclusive:
@@ -179,9 +192,7 @@ class Parser(Group):
 def _for_argparse(argument: Argument) -> dict[str, Any]:
     from argparse import ArgumentTypeError
 
-    settings = dict(argument.options)
-    if argument.help is not None:
-        settings["help"] = argument.help.replace("%", "%%")
+    settings = {**argument.options, "help": argument.help.replace("%", "%%")}
     if "type" in settings and settings["type"] not in (int, float):
 
         def convert(word: str, kind: Callable[[str], object] = settings["type"]) -> object:
@@ -209,7 +220,7 @@ class _PlainReader:
         self._positional = [argument for argument in everything if not argument.is_option]
         self._values: dict[str, object] = {}
         for argument in everything:
-            if argument.options.get("action") != "version":
+            if argument.options.get("action") not in ("help", "version"):
                 self._values.setdefault(argument.target, argument.default)
         self._chosen: dict[Group, str] = {}
 
@@ -241,7 +252,7 @@ class _PlainReader:
         group = self._group_of.get(argument.target)
         if group is not None and self._chosen.setdefault(group, argument.target) != argument.target:
             return None
-        action, nargs = argument.options.get("action"), argument.options.get("nargs")
+        action, nargs = argument.options.get("action"), argument.nargs
         if action in ("store_true", "store_false"):
             self._values[argument.target] = action == "store_true"
             return 0
@@ -261,7 +272,7 @@ class _PlainReader:
         if len(self._positional) != 1:
             return False
         (argument,) = self._positional
-        nargs = argument.options.get("nargs")
+        nargs = argument.nargs
         if nargs == "?" and len(words) == 1:
             return self._store(argument, words[0])
         if nargs != "*":

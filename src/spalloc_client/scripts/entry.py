@@ -49,7 +49,7 @@ def enter(
     if words[:1] == [COMPLETE]:
         from spalloc_client.completion.answer import answer
 
-        return endings.status_of(lambda: answer(lambda config: make_parser(config).for_argparse(), words[1:]))
+        return endings.status_of(lambda: answer(make_parser, words[1:]))
 
     def action() -> int:
         # Switched off again in here, where Ctrl-C until then is still caught; from then on it just ends the process.

@@ -55,11 +55,11 @@ ALLOC, JOB, MACHINE, PS, WHERE_IS = (
 )
 def test_what_can_stand_at_the_cursor(parser: Parser, line: str, kinds: list[Kind]) -> None:
     *before, current = line.removesuffix("|").split(" ")
-    assert list(wanted(parser.for_argparse(), before, current).kinds) == kinds
+    assert list(wanted(parser, before, current).kinds) == kinds
 
 
 def test_options_that_exclude_each_other_are_not_both_offered() -> None:
-    offered = wanted(JOB.for_argparse(), ["--watch"], "-").options
+    offered = wanted(JOB, ["--watch"], "-").options
     assert "--destroy" not in offered
     assert "--watch" not in offered
     assert "--json" in offered
@@ -76,7 +76,7 @@ def test_options_that_exclude_each_other_are_not_both_offered() -> None:
     ],
 )
 def test_descriptions_are_whole_clauses(parser: Parser, option: str, words: str) -> None:
-    assert wanted(parser.for_argparse(), [], "-").options[option] == words
+    assert wanted(parser, [], "-").options[option] == words
 
 
 @pytest.mark.slow
