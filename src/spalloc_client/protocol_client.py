@@ -379,7 +379,7 @@ class ProtocolClient:
 
     def list_machines(self, timeout: float | None = None) -> list[MachineDescription]:
         """All machines, highest priority first; in a notebook, the list is shown as a picture of them."""
-        from spalloc_client.machine_list import MachineList
+        from spalloc_client.drawing.pictures import MachineList
 
         machines: list[MachineDescription] = self.call("list_machines", timeout=timeout)
         if not isinstance(machines, list):

@@ -30,7 +30,7 @@ from spalloc_client import Job, config
 from spalloc_client.completion.line import wanted
 from spalloc_client.requirements import gather
 from spalloc_client.scripts import alloc
-from spalloc_client.scripts.request import job_request
+from spalloc_client.scripts.session import job_request
 from spalloc_client.spalloc_config import SpallocConfig
 
 read = config.read_config([sys.argv[1]])

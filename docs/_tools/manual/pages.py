@@ -5,9 +5,9 @@ Options and their help are read from the commands' parsers; how a page is writte
 
 from typing import NamedTuple
 
+from spalloc_client import arguments as described
 from spalloc_client.config import read_config
 from spalloc_client.scripts import alloc, job, machine, ps, where_is
-from spalloc_client.scripts import arguments as described
 from spalloc_client.scripts import config as config_command
 
 SERVER_STATUSES = (

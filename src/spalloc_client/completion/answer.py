@@ -14,15 +14,14 @@ from spalloc_client import checks
 from spalloc_client.completion.line import Kind, Wanted, wanted
 from spalloc_client.config import read_config, without_mistakes
 from spalloc_client.errors import ConfigError
-from spalloc_client.scripts.outcome import USAGE, CommandError
 from spalloc_client.terminal.console import output
 from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from spalloc_client.arguments import Parser
     from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
-    from spalloc_client.scripts.arguments import Parser
 
 _PATIENCE = 1.0
 """Seconds that a server has to answer."""
@@ -31,21 +30,15 @@ Candidate = tuple[str, str]
 """A word, and a few more that describe it."""
 
 
-def answer(make_parser: Callable[[Config], Parser], arguments: Sequence[str]) -> int:
+def answer(make_parser: Callable[[Config], Parser], position: int, words: Sequence[str]) -> int:
     """Write what can stand at the cursor; return the exit status, which is always 0.
 
     Args:
         make_parser: Makes the command's description.
-        arguments: The number of the cursor's word, 1 for the one after the command's name, and all words but that
-            name.
-
-    Raises:
-        CommandError: They are not what a shell's script gives.
+        position: The number of the cursor's word, 1 for the one after the command's name.
+        words: All words but that name.
     """
-    if not arguments or not arguments[0].isdecimal():
-        raise CommandError(USAGE, "--complete is for the scripts that --completion writes")
-    position, *words = arguments
-    cursor = max(0, int(position) - 1)
+    cursor = max(0, position - 1)
     current = words[cursor] if cursor < len(words) else ""
     config = _config()
     asked = wanted(make_parser(config), words[:cursor], current)

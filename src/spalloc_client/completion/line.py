@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
-from spalloc_client.scripts.arguments import REST, Argument, Parser
+from spalloc_client.arguments import REST, Argument, Parser
 
 _LAST_BRACKETS = re.compile(r" \((?:[^()]|\([^()]*\))*\)$")
 """Brackets at the end of a help, with such as they have in them."""

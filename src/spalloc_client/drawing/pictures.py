@@ -1,15 +1,24 @@
 """Pictures straight from what servers answer: for notebooks, and for whoever holds such an answer.
 
-Values in, SVG out; who asks the server is the caller's subject.
+Values in, SVG out; who asks the server is the caller's subject. What draws them is imported when it is needed: every
+list of machines comes from here.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-from spalloc_client.drawing.scene import Scene, scene, tenant
-from spalloc_client.drawing.svg import job_svg, machine_svg, stacked
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypeAlias
 
-Answer = Mapping[str, Any]
+    from spalloc_client.drawing.scene import Scene
+    from spalloc_client.replies import JobDescription, MachineDescription
+
+    Machines = list[MachineDescription]
+else:
+    Machines = list
+
+Answer: TypeAlias = "Mapping[str, Any]"
 """An object of the protocol: a machine of `list_machines`, or a job of `list_jobs`."""
 
 
@@ -21,6 +30,8 @@ def machines_picture(machines: Sequence[Answer], jobs: Sequence[Answer]) -> str 
     """
     if not machines:
         return None
+    from spalloc_client.drawing.svg import machine_svg, stacked
+
     return stacked([machine_svg(_scene(machine, jobs)) for machine in machines])
 
 
@@ -30,6 +41,8 @@ def job_picture(job_id: int, machines: Sequence[Answer], jobs: Sequence[Answer])
     Raises:
         LookupError: An answer lacks something that the protocol promises.
     """
+    from spalloc_client.drawing.svg import job_svg
+
     for job in jobs:
         if job["job_id"] == job_id and job["boards"] is not None:
             for machine in machines:
@@ -39,6 +52,8 @@ def job_picture(job_id: int, machines: Sequence[Answer], jobs: Sequence[Answer])
 
 
 def _scene(machine: Answer, jobs: Sequence[Answer]) -> Scene:
+    from spalloc_client.drawing.scene import scene, tenant
+
     tenants = [
         tenant(job["job_id"], str(job["owner"]), job["boards"])
         for job in jobs
@@ -52,3 +67,28 @@ def _scene(machine: Answer, jobs: Sequence[Answer]) -> Scene:
         tenants,
         machine.get("set_aside_boards", ()),  # servers of others don't tell
     )
+
+
+class MachineList(Machines):
+    """What `list_machines` returned, a list like any other; in a notebook, a picture of the machines and their jobs."""
+
+    def __init__(
+        self, machines: Iterable[MachineDescription], list_jobs: Callable[[], list[JobDescription]]
+    ) -> None:
+        """Take the machines, and what asks for the jobs when the picture is drawn."""
+        super().__init__(machines)
+        self._list_jobs = list_jobs
+
+    def __reduce__(self) -> tuple[type[list[MachineDescription]], tuple[list[MachineDescription]]]:
+        """Copies and pickles are plain lists: what asks for the jobs belongs to this process."""
+        return list, (list(self),)
+
+    def _repr_svg_(self) -> str | None:
+        from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
+
+        jobs: list[JobDescription] = []
+        try:
+            jobs = self._list_jobs()
+        except (ProtocolError, ProtocolTimeoutError):
+            pass  # the connection has gone since: the machines are still worth seeing
+        return machines_picture(self, jobs)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from spalloc_client.options import BOARDS, CONNECTION, JOB
-from spalloc_client.scripts.arguments import (
+from spalloc_client.arguments import (
     REST,
     Arguments,
     Parser,
@@ -18,10 +17,12 @@ from spalloc_client.scripts.arguments import (
     add_server,
     named_server,
 )
-from spalloc_client.scripts.ended import NOT_EXECUTABLE, NOT_FOUND
+from spalloc_client.options import BOARDS, CONNECTION, JOB
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import (
     BOARDS_UNREACHABLE,
+    NOT_EXECUTABLE,
+    NOT_FOUND,
     SUCCESS,
     USAGE,
     CommandError,

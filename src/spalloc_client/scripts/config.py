@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 
+from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.config import (
     SECTION,
     USER_CONFIG_FILE,
@@ -17,7 +18,6 @@ from spalloc_client.config import (
 )
 from spalloc_client.errors import ConfigError
 from spalloc_client.options import BY_NAME
-from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError, Endings
 from spalloc_client.scripts.server import Server
 from spalloc_client.scripts.showing import add_json, json_line

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import NoReturn
 
+    from spalloc_client.arguments import Arguments, Parser
     from spalloc_client.options import Config
-    from spalloc_client.scripts.arguments import Arguments, Parser
     from spalloc_client.scripts.outcome import Endings
 
 COMPLETE = "--complete"
@@ -47,9 +47,7 @@ def enter(
     open_streams(answers=True)
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == [COMPLETE]:
-        from spalloc_client.completion.answer import answer
-
-        return endings.status_of(lambda: answer(make_parser, words[1:]))
+        return endings.status_of(lambda: _complete(make_parser, *words[1:]))
 
     def action() -> int:
         # Switched off again in here, where Ctrl-C until then is still caught; from then on it just ends the process.
@@ -74,6 +72,16 @@ def enter(
             switch_interruption(on=False)
 
     return endings.status_of(action)
+
+
+def _complete(make_parser: Callable[[Config], Parser], position: str = "", *words: str) -> int:
+    if not position.isdecimal():
+        from spalloc_client.scripts.outcome import USAGE, CommandError
+
+        raise CommandError(USAGE, f"{COMPLETE} is for the scripts that --completion writes")
+    from spalloc_client.completion.answer import answer
+
+    return answer(make_parser, int(position), words)
 
 
 class _Defaults(dict[str, object]):

@@ -9,14 +9,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
 
 if TYPE_CHECKING:
     from spalloc_client.protocol_client import ProtocolClient
     from spalloc_client.scripts.server import Server
-    from spalloc_client.scripts.view import View
+    from spalloc_client.terminal.text import Text
 
 T = TypeVar("T")
 
@@ -28,6 +28,28 @@ _AT_MOST_EVERY = 0.1
 
 _CHECK_EVERY = 30.0
 """Seconds without news after which the server is asked whether it is still there."""
+
+
+class View(Protocol[T]):
+    """What a command shows of a server's state: asked for as a value, which is then drawn."""
+
+    def subscribe(self, client: ProtocolClient, timeout: float | None) -> None:
+        """Ask to be told when it changes."""
+
+    def ask(self, client: ProtocolClient, timeout: float | None) -> T:
+        """Return what there is to show now; `timeout` is in seconds, for each answer, None for no limit."""
+
+    def draw(self, shown: T, columns: int | None, lines: int | None) -> list[Text]:
+        """Return it as lines, for a window of so many columns and lines; None for no window or no limit."""
+
+    def status(self, shown: T) -> int:
+        """Return the exit status of a command that has shown this."""
+
+    def is_final(self, shown: T) -> bool:
+        """Return whether there will never be anything else to show."""
+
+    def json(self, shown: T) -> object:
+        """Return it as a JSON object."""
 
 
 class Shown(Generic[T]):

@@ -5,9 +5,9 @@ What it shows is job_view.py's.
 
 from __future__ import annotations
 
+from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.errors import ProtocolTimeoutError
 from spalloc_client.scripts.answers import Network, Status, listed, state_name
-from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, WHICH_JOB, CommandError
 from spalloc_client.scripts.server import Server, job_of_environment, run
 from spalloc_client.scripts.showing import WATCH_KEYS, add_json, show
@@ -136,7 +136,7 @@ def _do(arguments: Arguments, client: ProtocolClient, job_id: int, timeout: floa
 
 def _destroy(client: ProtocolClient, job_id: int, reason: str, timeout: float | None) -> None:
     """Destroy a job, and say that it is done."""
-    from spalloc_client.scripts.progress import sentence
+    from spalloc_client.scripts.wording import sentence
 
     before = Status(client.get_job_state(job_id, timeout=timeout))
     if before.state == JobState.unknown:
@@ -170,7 +170,7 @@ def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on:
     Raises:
         CommandError: The job has no boards to power, or the user did not want to wait.
     """
-    from spalloc_client.scripts.progress import moved
+    from spalloc_client.scripts.wording import moved
 
     # Asked for first, so that no change goes by unseen.
     client.notify_job(job_id, timeout=timeout)

@@ -5,8 +5,8 @@ How maps look is drawing's subject.
 
 from __future__ import annotations
 
+from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.answers import Listed, MachineAnswer, listed, machines
-from spalloc_client.scripts.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_showing, show

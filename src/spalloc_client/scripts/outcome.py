@@ -28,6 +28,8 @@ INTERNAL_ERROR = 70
 """A mistake in the command itself (`EX_SOFTWARE` of sysexits.h)."""
 NOT_WRITTEN = 74
 """Its output could not be written (`EX_IOERR` of sysexits.h)."""
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
 SIGNALLED = 128
 """Plus the number of the signal that ended the command."""
 INTERRUPTED = SIGNALLED + 2
@@ -48,6 +50,23 @@ class CommandError(Exception):
         super().__init__(message)
         self.status = status
         self.paste = paste
+
+
+class Ended:
+    """How what `spalloc` was for ended: a wrapped command, or the wait at the prompt."""
+
+    __slots__ = ("interrupted", "job_is_over", "status")
+    status: int
+    """Its exit status, or 128 plus the number of the signal that ended it."""
+    interrupted: bool
+    """Whether Ctrl-C at the terminal, which it had to itself, ended it."""
+    job_is_over: bool
+    """Whether there is no such job any more."""
+
+    def __init__(self, status: int, *, interrupted: bool, job_is_over: bool = False) -> None:
+        self.status = status
+        self.interrupted = interrupted
+        self.job_is_over = job_is_over
 
 
 def not_configured(missing: Sequence[str], more: str = "") -> CommandError:

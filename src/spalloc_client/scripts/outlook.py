@@ -1,6 +1,6 @@
 """Looking out for what happens to a job while its user has the boards: a thread with a connection of its own.
 
-What is said of it is progress.py's, what is made of it the caller's.
+What is said of it is wording.py's, what is made of it the caller's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts.answers import AnswerError, Network, Status
-from spalloc_client.scripts.progress import ended, lost_from_sight, moved, seen_again
+from spalloc_client.scripts.wording import ended, lost_from_sight, moved, seen_again
 from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spalloc_client.scripts.answers import Connections
-    from spalloc_client.scripts.progress import Happened
+    from spalloc_client.scripts.wording import Happened
 
 _CHECK_EVERY = 30.0
 """Seconds without news after which the server is asked: so long a dead connection can go unseen."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 
 from spalloc_client import config
+from spalloc_client.arguments import Arguments, named_server
 from spalloc_client.config import JOB_VARIABLE, SERVER_VARIABLES
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.readings import or_none
 from spalloc_client.scripts import is_command
-from spalloc_client.scripts.arguments import Arguments, named_server
 from spalloc_client.scripts.entry import enter, leave
 from spalloc_client.scripts.outcome import USAGE, CommandError, Endings, not_configured
 from spalloc_client.versions import complaint
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self
 
+    from spalloc_client.arguments import Parser
     from spalloc_client.options import Config
-    from spalloc_client.scripts.arguments import Parser
 
 INCOMPATIBLE = 2
 

@@ -1,6 +1,6 @@
 """`spalloc` at work: a job is asked for, waited for, used and given back, whatever happens in between.
 
-The order of these, and that the job is given back. What is said meanwhile is progress.py's and waiting.py's,
+The order of these, and that the job is given back. What is said meanwhile is wording.py's and waiting.py's,
 what happens while the user has the boards using.py's.
 """
 
@@ -16,14 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from spalloc_client.errors import JobDestroyedError
-from spalloc_client.scripts.ended import Ended
+from spalloc_client.options import OPTIONS
 from spalloc_client.scripts.interruption import Interruptions, Stopped
-from spalloc_client.scripts.outcome import NOT_WRITTEN, SIGNALLED, SUCCESS, USAGE, CommandError
-from spalloc_client.scripts.progress import freed, kept, sentence
-from spalloc_client.scripts.request import job_request
+from spalloc_client.scripts.outcome import NOT_WRITTEN, SIGNALLED, SUCCESS, USAGE, CommandError, Ended
 from spalloc_client.scripts.substitutions import Facts, csv, sorted_connections
 from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
-from spalloc_client.scripts.wording import asked_for
+from spalloc_client.scripts.wording import asked_for, freed, kept, sentence
 from spalloc_client.states import JobState
 from spalloc_client.terminal.console import messages
 from spalloc_client.terminal.text import Style, Text
@@ -33,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+    from spalloc_client.arguments import Arguments
     from spalloc_client.job import Job
     from spalloc_client.scripts.answers import Connections
-    from spalloc_client.scripts.arguments import Arguments
     from spalloc_client.scripts.outcome import Endings
 
 INTERRUPTED_WAITING = 4
@@ -117,6 +115,15 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
             # After a command that ends by itself nobody waits to hear that its boards are free.
             held.farewell = freed(job.id, had_boards=True)
     return ended
+
+
+def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
+    """Return the arguments that make a `Job`, by position and by name."""
+    said = {option.name: option.flag.value(getattr(arguments, option.name)) for option in OPTIONS}
+    if arguments.machine is not None:
+        said["tags"] = None
+    # Files have been read for the arguments' defaults, and what they warned of has been said.
+    return arguments.what, {**said, "resume_job_id": arguments.resume, "config_filenames": []}
 
 
 def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interruptions) -> None:

@@ -1,6 +1,6 @@
 """Showing what a server says, once or as it changes: the part that job, ps and machine have in common.
 
-What is asked and how it looks comes from each command as a View (view.py); screens redrawn in place are in
+What is asked and how it looks comes from each command as a View (feed.py); screens redrawn in place are in
 watching.py.
 """
 
@@ -14,9 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from spalloc_client.scripts.arguments import Arguments, Parser
+    from spalloc_client.arguments import Arguments, Parser
+    from spalloc_client.scripts.feed import View
     from spalloc_client.scripts.server import Server
-    from spalloc_client.scripts.view import View
 
     T = TypeVar("T")
 

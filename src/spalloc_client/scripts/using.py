@@ -1,6 +1,6 @@
 """The time in which a user has a job's boards: the wrapped command or the prompt, and news of the job meanwhile.
 
-Getting the boards and giving them back is session.py's; how the news come is outlook.py's, their words progress.py's.
+Getting the boards and giving them back is session.py's; how the news come is outlook.py's, their words wording.py's.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ import signal
 import sys
 from collections import deque
 
-from spalloc_client.scripts.ended import NOT_EXECUTABLE, NOT_FOUND, Ended
-from spalloc_client.scripts.interruption import Interruptions, Stopped
-from spalloc_client.scripts.keyboard import Keyboard
-from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.interruption import Interruptions
+from spalloc_client.scripts.outcome import NOT_EXECUTABLE, NOT_FOUND, SUCCESS, CommandError, Ended
 from spalloc_client.scripts.outlook import Outlook
+from spalloc_client.scripts.prompt import await_enter
 from spalloc_client.scripts.substitutions import Facts, substituted
 from spalloc_client.scripts.waiting import DESTROYED
 from spalloc_client.terminal.console import NotWrittenError, ReaderGoneError, messages, output
@@ -24,9 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spalloc_client.arguments import Arguments
     from spalloc_client.scripts.answers import Connections
-    from spalloc_client.scripts.arguments import Arguments
-    from spalloc_client.scripts.progress import Happened
+    from spalloc_client.scripts.wording import Happened
 
 
 def use(
@@ -65,7 +64,7 @@ def use(
     try:
         if not arguments.command:
             _show(facts)
-            status = _await_enter(news, interruptions)
+            status = await_enter(news, interruptions)
             return Ended(status, interrupted=False, job_is_over=status == DESTROYED)
         ended = _run(arguments.command, facts, interruptions)
         # What ended the command may be that its boards went away, of which there was no time to hear.
@@ -124,33 +123,3 @@ def _show(facts: Facts) -> None:
         pairs["All hostnames"] = facts.ethernet_ips
     pairs["Running on"] = printable(facts.machine)
     output().print(definitions(pairs))
-
-
-def _await_enter(news: deque[Happened], interruptions: Interruptions) -> int:
-    """Wait until the user is done, or the job is; return the exit status."""
-    console = output()
-    prompt = Text("<Press enter when done>", Style.DIM).coded(console.colour)
-    console.write(prompt)
-    try:
-        with Keyboard(interruptions) as keyboard:
-            while True:
-                typed = keyboard.wait()
-                if typed == b"":
-                    console.write("\n")
-                    return SUCCESS
-                if typed is not None and b"\n" in typed:
-                    return SUCCESS
-                while news:
-                    event = news.popleft()
-                    console.write("\n")
-                    messages().print([event.line])
-                    if event.is_end:
-                        return DESTROYED
-                    console.write(prompt)
-    except Stopped as stopped:
-        if stopped.number != signal.SIGINT:
-            raise
-        console.write("\n")
-        return SUCCESS
-    except OSError as error:
-        raise CommandError(USAGE, f"can't wait for Enter on standard input: {error.strerror}") from error

@@ -1,6 +1,6 @@
 """Waiting for boards, and a line on standard error that tells how far it has come.
 
-The words are progress.py's; asking for and giving back the job is session.py's.
+The words are wording.py's; asking for and giving back the job is session.py's.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from spalloc_client import logs
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts.answers import AnswerError
-from spalloc_client.scripts.progress import cause, sentence, waiting
 from spalloc_client.scripts.queue import Place, place_in_queue
+from spalloc_client.scripts.wording import cause, sentence, waiting
 from spalloc_client.states import JobState
 from spalloc_client.terminal.text import Style, Text, printable
 

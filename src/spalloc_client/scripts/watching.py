@@ -25,8 +25,8 @@ from spalloc_client.terminal.text import Style, Text, printable
 from spalloc_client.terminal.window import Window
 
 if TYPE_CHECKING:
+    from spalloc_client.scripts.feed import View
     from spalloc_client.scripts.server import Server
-    from spalloc_client.scripts.view import View
     from spalloc_client.terminal.console import Console
 
 T = TypeVar("T")

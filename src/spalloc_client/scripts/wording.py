@@ -1,6 +1,6 @@
-"""Words that several commands share: times, owners, and jobs as JSON.
+"""Words that several commands share: times, owners, jobs as JSON, and what is said to who waits for boards or has them.
 
-Small and quick to import; whole tables and lists are each command's own.
+Values only, small and quick to import; tables and lists are each command's own.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 
 from spalloc_client.scripts.answers import state_name
-from spalloc_client.terminal.text import printable
+from spalloc_client.states import JobState
+from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spalloc_client.scripts.answers import Listed
+    from spalloc_client.scripts.answers import Connections, Listed
     from spalloc_client.scripts.queue import Place
 
 _TIME_FORMAT = "%d/%m/%Y %H:%M:%S"
@@ -65,3 +66,123 @@ def job_json(job: Listed) -> dict[str, object]:
         "args": job.arguments,
         "kwargs": job.options,
     }
+
+
+def duration(seconds: float) -> str:
+    """Return a time waited as `0:07`, `12:34` or `1:02:03`."""
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def sentence(job_id: int, state: int, reason: str | None = None) -> Text:
+    """Return what to say about a job that has come to `state`."""
+    if state == JobState.queued:
+        return Text(f"Job {job_id}: Waiting in queue...", Style.YELLOW)
+    if state == JobState.power:
+        return Text(f"Job {job_id}: Waiting for power on...", Style.YELLOW)
+    if state == JobState.ready:
+        return Text(f"Job {job_id}: Ready!", Style.GREEN)
+    if state == JobState.destroyed:
+        why = "." if reason is None else f": {printable(reason)}"
+        return Text(f"Job {job_id}: Destroyed{why}", Style.RED)
+    if state == JobState.unknown:
+        return Text(f"Job {job_id}: Job not recognised by server.", Style.RED)
+    return Text(f"Job {job_id}: Entered an unrecognised state {state}.", Style.RED)
+
+
+def freed(job_id: int | None, *, had_boards: bool = False) -> Text:
+    """Return what to say once a job has been given back."""
+    return Text(f"Job {job_id}: Destroyed{', its boards are free' if had_boards else ''}.", Style.GREEN)
+
+
+def kept(job_id: int | None) -> Text:
+    """Return what to say of a job that is left for later."""
+    return Text(f"Job {job_id}: Kept; to go on with it: spalloc --resume {job_id}", Style.GREEN)
+
+
+def cause(place: Place | None, wanted: str | None) -> Text | None:
+    """Return what to say of why a job waits; None if there is nothing to say.
+
+    Args:
+        place: Its place in the queue, if known.
+        wanted: How much it asks for, if known.
+    """
+    said = [part for part in (wanted and f"Asks for {wanted}", place and place.cause) if part]
+    return Text("; ".join(said), Style.DIM) if said else None
+
+
+def waiting(job_id: int, state: int, waited: float, place: Place | None) -> Text:
+    """Return what to say while a job stays in `state`.
+
+    Args:
+        job_id: The job.
+        state: Queued or power.
+        waited: Seconds since the job was asked for.
+        place: Its place in the queue, if known.
+    """
+    line = sentence(job_id, state) + " " + duration(waited)
+    return line + f" ({place})" if place is not None and state == JobState.queued else line
+
+
+class Happened:
+    """Something that happened to a job while its user had its boards."""
+
+    __slots__ = ("connections", "is_end", "line", "spoils")
+    line: Text
+    """What to say."""
+    is_end: bool
+    """Whether there is no such job any more."""
+    spoils: bool
+    """Whether it means that who used the boards can't have done so all the time."""
+    connections: Connections | None
+    """The boards it has now, if these are others."""
+
+    def __init__(
+        self,
+        line: Text,
+        *,
+        is_end: bool = False,
+        spoils: bool = False,
+        connections: Connections | None = None,
+    ) -> None:
+        self.line = line
+        self.is_end = is_end
+        self.spoils = spoils
+        self.connections = connections
+
+
+def ended(job_id: int, state: int, reason: str | None, *, asked_here: bool) -> Happened:
+    """Return what to say of a job that is no more; `asked_here` is whether this host asked for that."""
+    if asked_here:
+        return Happened(sentence(job_id, state, reason), is_end=True)
+    why = "." if reason is None else f": {printable(reason)}"
+    if state == JobState.unknown:
+        why = ": the server does not know it any more."
+    return Happened(Text(f"Job {job_id} was revoked{why}", Style.RED), is_end=True, spoils=True)
+
+
+def moved(job_id: int, connections: Connections | None) -> Happened:
+    """Return what to say of a job that has other boards now, or none for the moment."""
+    if connections:
+        words = f"Job {job_id} was moved to other boards: the hostname is {printable(connections[0][2])} now."
+    else:
+        words = f"Job {job_id} has lost its boards, and waits for others."
+    return Happened(Text(words, Style.RED), spoils=True, connections=connections)
+
+
+def lost_from_sight(job_id: int, server: tuple[str, int], error: Exception) -> Happened:
+    """Return what to say when the server of a job can't be reached any more."""
+    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    words = f"Job {job_id}: The server {_named(server)} is out of reach ({printable(why)}), trying again..."
+    return Happened(Text(words, Style.YELLOW))
+
+
+def seen_again(job_id: int, server: tuple[str, int]) -> Happened:
+    """Return what to say when it is reached again."""
+    return Happened(Text(f"Job {job_id}: Connected to {_named(server)} again.", Style.GREEN))
+
+
+def _named(server: tuple[str, int]) -> str:
+    hostname, port = server
+    return f"{printable(hostname)}:{port}"

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from spalloc_client.scripts.bell import Bell
-from spalloc_client.scripts.ended import Ended
+from spalloc_client.scripts.outcome import Ended
 
 # Windows has none of this: see windows/command.py.
 assert sys.platform != "win32"

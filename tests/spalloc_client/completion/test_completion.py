@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from spalloc_client.arguments import Parser
 from spalloc_client.completion.line import Kind, wanted
 from spalloc_client.config import read_config
 from spalloc_client.scripts import alloc, job, machine, ps, where_is
-from spalloc_client.scripts.arguments import Parser
 from spalloc_server.embedded import EmbeddedSite
 from tests.spalloc_client.scripts.conftest import Commands, client, commands, make_job, site
 from tests.spalloc_client.scripts.terminals import Terminal

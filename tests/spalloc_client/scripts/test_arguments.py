@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_client.arguments import Parser
 from spalloc_client.config import read_config
 from spalloc_client.scripts import alloc, job, machine, ps, where_is
-from spalloc_client.scripts.arguments import Parser
 from spalloc_client.scripts.server import Server
 from spalloc_client.scripts.where_is import asked
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from spalloc_client.scripts.outlook import Outlook
-from spalloc_client.scripts.progress import Happened
 from spalloc_client.scripts.this_host import is_this_host
+from spalloc_client.scripts.wording import Happened
 from tests.spalloc_client.scripted import ScriptedServer
 
 ELSEWHERE = "203.0.113.7"  # of a network that is for documents only

@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_client.deadline import spoken
-from spalloc_client.scripts.progress import cause, duration, sentence, waiting
 from spalloc_client.scripts.queue import Place, ordinal, place_among
 from spalloc_client.scripts.substitutions import csv, substituted
-from spalloc_client.scripts.wording import asked_for
+from spalloc_client.scripts.wording import asked_for, cause, duration, sentence, waiting
 from spalloc_client.states import JobState
 
 TOKENS: dict[str, object] = {

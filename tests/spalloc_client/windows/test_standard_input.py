@@ -13,7 +13,7 @@ import pytest
 
 from spalloc_client import _keepalive_process
 from spalloc_client.scripts.interruption import Interruptions
-from spalloc_client.scripts.keyboard import Keyboard
+from spalloc_client.scripts.prompt import Keyboard
 
 PATIENCE = 20.0
 

@@ -1,9 +1,8 @@
 """What the commands' arguments have in common: how they are described and read, and the options that name the server.
 
-Each command's own arguments stand in its own file. Help, manual pages and completion come from the same
-descriptions, by way of argparse. Importing and filling argparse takes longer than all else a command does
-before it asks its server, so lines that need none of its finer points are read here (tests hold the two to
-the same results).
+Each command's own arguments stand in its own file. Completion and manual pages read these descriptions; help and
+mistaken lines are argparse's. Importing and filling argparse takes longer than all else a command does before it asks
+its server, so lines that need none of its finer points are read here (tests hold the two to the same results).
 """
 
 from __future__ import annotations

@@ -1,22 +1,29 @@
-"""Standard input while the main thread waits for other things too.
+"""The prompt: waiting for Enter on standard input, while news of the job are told.
 
-What is made of the lines typed is the caller's subject.
+How they come is outlook.py's.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from functools import partial
 
 from spalloc_client.polling import POLLIN
+from spalloc_client.scripts.interruption import Interruptions, Stopped
+from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.waiting import DESTROYED
+from spalloc_client.terminal.console import messages, output
+from spalloc_client.terminal.text import Style, Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from typing import Self
 
-    from spalloc_client.scripts.interruption import Interruptions
+    from spalloc_client.scripts.wording import Happened
 
 
 class Keyboard:
@@ -67,3 +74,33 @@ class Keyboard:
                 read = error
             self._read.append(read)
             self._interruptions.bell.ring()
+
+
+def await_enter(news: deque[Happened], interruptions: Interruptions) -> int:
+    """Wait until the user is done, or the job is; return the exit status."""
+    console = output()
+    prompt = Text("<Press enter when done>", Style.DIM).coded(console.colour)
+    console.write(prompt)
+    try:
+        with Keyboard(interruptions) as keyboard:
+            while True:
+                typed = keyboard.wait()
+                if typed == b"":
+                    console.write("\n")
+                    return SUCCESS
+                if typed is not None and b"\n" in typed:
+                    return SUCCESS
+                while news:
+                    event = news.popleft()
+                    console.write("\n")
+                    messages().print([event.line])
+                    if event.is_end:
+                        return DESTROYED
+                    console.write(prompt)
+    except Stopped as stopped:
+        if stopped.number != signal.SIGINT:
+            raise
+        console.write("\n")
+        return SUCCESS
+    except OSError as error:
+        raise CommandError(USAGE, f"can't wait for Enter on standard input: {error.strerror}") from error
