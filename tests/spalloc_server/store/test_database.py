@@ -2,10 +2,10 @@
 
 import random
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation

@@ -5,10 +5,10 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store import keeping
