@@ -228,9 +228,9 @@ class Engine:
 
     def _take_effects(self) -> bool:
         """Let what has come of an event be carried out; return whether anybody has to wait until it is on disk."""
-        if not self._site.has_effects:
-            return False
         effects = self._site.take_effects()
+        if not effects:
+            return False
         self._gathering.effects.then(effects)
         self.event()
         return effects.are_waited_for

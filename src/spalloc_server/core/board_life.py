@@ -9,7 +9,7 @@ What follows from a change (power orders, records, what jobs may have) is boards
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ FREE = Free()
 LOST = Lost()
 
 
-class BoardHappening(Enum):
+class BoardHappening(StrEnum):
     """What can happen to a board."""
 
     ALLOCATED = "a job got it"
@@ -148,7 +148,7 @@ def in_words(kind: _Kind) -> str:
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind.__name__).lstrip()
 
 
-class Condition(Enum):
+class Condition(StrEnum):
     """As what a board is counted: each as one of these."""
 
     FREE = "free"

@@ -88,9 +88,16 @@ class Effects:
 
     def then(self, later: "Effects") -> None:
         """Take in what came after them; of several records of one job or board, the last stays."""
-        self.jobs.update(later.jobs)
-        self.boards.update(later.boards)
-        self.orders += later.orders
-        self.jobs_changed |= later.jobs_changed
-        self.machines_changed |= later.machines_changed
-        self.notices += later.notices
+        # Most effects are of one kind or two: what is empty is passed over.
+        if later.jobs:
+            self.jobs.update(later.jobs)
+        if later.boards:
+            self.boards.update(later.boards)
+        if later.orders:
+            self.orders += later.orders
+        if later.jobs_changed:
+            self.jobs_changed |= later.jobs_changed
+        if later.machines_changed:
+            self.machines_changed |= later.machines_changed
+        if later.notices:
+            self.notices += later.notices

@@ -4,12 +4,12 @@ Everything that decides a job's state must stand in this table; the diagram in t
 What follows from a change (power, notifications, records) is site.py's subject.
 """
 
-from enum import Enum
+from enum import StrEnum
 
 from spalloc_client.states import JobState
 
 
-class Happening(Enum):
+class Happening(StrEnum):
     """What can happen to a job."""
 
     ALLOCATED = "boards were allocated"

@@ -675,11 +675,6 @@ class Site:
         """Return whether a job may ever have had this ID."""
         return 0 < number < self._next_job
 
-    @property
-    def has_effects(self) -> bool:
-        """Whether anything has come of the calls since the effects were last taken."""
-        return bool(self._touched) or bool(self._effects)
-
     def reported(self) -> Mapping[BoardKey, int]:
         """Return the boards that users reported and that are not set aside for it, each with how many hosts did."""
         return self._reports.counted()

@@ -145,7 +145,7 @@ def test_reports_of_a_board_that_is_looked_after_already_are_neither_logged_nor_
     for number in range(100):
         for host in ("a", "b", "c", "d"):
             world.site.report_problem(KEY, host, f"smoke {number}", world.at)
-            assert not world.site.has_effects
+            assert not world.site.take_effects()
     assert len(world.warnings) == before
 
 
