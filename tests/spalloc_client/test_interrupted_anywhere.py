@@ -34,18 +34,19 @@ def _points(code: CodeType) -> set[int]:
     }
 
 
-class _Interrupt:
-    """Raises KeyboardInterrupt at the n-th point of the connection's code that a thread comes by."""
+class Interruption:
+    """Does something at the n-th point of the connection's code that a thread comes by."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, do: Callable[[FrameType], object]) -> None:
         self.left = at
+        self._do = do
         self._points: dict[CodeType, set[int]] = {}
 
-    def during(self, action: Callable[[], object]) -> None:
+    def during(self, action: Callable[[], object]) -> object:
         earlier = sys.gettrace()
         sys.settrace(self._enter)
         try:
-            action()
+            return action()
         finally:
             sys.settrace(earlier)
 
@@ -60,7 +61,7 @@ class _Interrupt:
         if event == "opcode" and frame.f_lasti in self._points[frame.f_code]:
             self.left -= 1
             if self.left == 0:
-                raise KeyboardInterrupt
+                self._do(frame)
         return self._step
 
 
@@ -69,9 +70,13 @@ ONLY_3_11 = pytest.mark.skipif(
 )
 
 
+def _ctrl_c(_: FrameType) -> None:
+    raise KeyboardInterrupt
+
+
 def _interrupted(at: int, client: ProtocolClient, action: Callable[[], object]) -> bool:
     """Interrupt an action at its n-th point; whether it has that many."""
-    interrupt = _Interrupt(at)
+    interrupt = Interruption(at, _ctrl_c)
     try:
         interrupt.during(action)
     except KeyboardInterrupt:

@@ -3,19 +3,18 @@
 import itertools
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from spalloc_client import Job, JobState, ProtocolClient, ProtocolError, ProtocolTimeoutError, connection
+from spalloc_client import Job, JobState, ProtocolClient, ProtocolError, ProtocolTimeoutError
 from spalloc_client.wire import JobsChanged, Request, Return, encode
 from tests.spalloc_client.conftest import arguments
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
-from tests.spalloc_client.test_interrupted_anywhere import ONLY_3_11, _points
+from tests.spalloc_client.test_interrupted_anywhere import ONLY_3_11, Interruption
 
 READY = {"state": 3, "power": True, "keepalive": 60.0, "reason": None, "start_time": 1.0}
 QUEUED = {**READY, "state": 1, "power": None}
@@ -219,37 +218,6 @@ def test_a_handler_asks_for_the_state_and_the_program_s_wait_goes_on(handler: _H
         assert handler.outcomes in ([JobState.queued], [JobState.ready])
 
 
-class _Interjection:
-    """Does something at the n-th point of the connection's code at which a signal handler can run."""
-
-    def __init__(self, at: int, action: Callable[[int, FrameType], None]) -> None:
-        self.left = at
-        self._action = action
-        self._points: dict[CodeType, set[int]] = {}
-
-    def during(self, action: Callable[[], object]) -> object:
-        earlier = sys.gettrace()
-        sys.settrace(self._enter)
-        try:
-            return action()
-        finally:
-            sys.settrace(earlier)
-
-    def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename != connection.__file__:
-            return None
-        frame.f_trace_opcodes = True
-        self._points.setdefault(frame.f_code, _points(frame.f_code))
-        return self._step
-
-    def _step(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode" and frame.f_lasti in self._points[frame.f_code]:
-            self.left -= 1
-            if self.left == 0:
-                self._action(signal.SIGUSR1, frame)
-        return self._step
-
-
 @ONLY_3_11
 def test_a_handler_s_call_is_answered_at_whatever_point_of_another_call_it_comes(handler: _Handler) -> None:
     with ScriptedServer({"echo": echo}) as server:
@@ -258,7 +226,7 @@ def test_a_handler_s_call_is_answered_at_whatever_point_of_another_call_it_comes
                 client.version()
                 handler.outcomes.clear()
                 handler.action = lambda client=client: client.call("echo", "nested", timeout=PATIENCE)  # type: ignore[misc]
-                interjection = _Interjection(at, handler)
+                interjection = Interruption(at, lambda frame: handler(signal.SIGUSR1, frame))
                 assert interjection.during(lambda client=client: client.call("echo", "first")) == ["first"]  # type: ignore[misc]
                 if interjection.left > 0:
                     break
