@@ -1,6 +1,6 @@
 """The longest that one call into the core holds the event loop, on machines with faults and for odd requests.
 
-Worst holds of the loop by the core: `python -m benchmarks.holding.decisions [REQUESTS [SEED]]`.
+Worst holds of the loop by the core: `python -m benchmarks.scheduling.holds [REQUESTS [SEED]]`.
 """
 
 import gc
