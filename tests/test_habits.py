@@ -124,3 +124,13 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
 def test_decisions_are_named_by_their_date() -> None:
     pages = {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")} - {"index.md"}
     assert [name for name in pages if not re.fullmatch(r"20\d\d-\d\d-\d\d-[a-z0-9-]+\.md", name)] == []
+
+
+def test_contributing_draws_the_house_as_it_is() -> None:
+    drawing = _text(ROOT / "CONTRIBUTING.md").partition("```text\n")[2].partition("```")[0]
+    drawn = set(re.findall(r"[\w.]+(?=/[\s,)])", drawing))
+    folders = {folder for path in _files() for folder in path.relative_to(ROOT).parts[:-1]}
+    assert drawn <= folders
+    rooms = {path.parent.name for path in ROOT.glob("src/spalloc_server/*/__init__.py")}
+    top = {path.relative_to(ROOT).parts[0] for path in _files() if path.parent != ROOT}
+    assert rooms | top | set(PACKAGES) <= drawn
