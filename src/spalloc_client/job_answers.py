@@ -1,4 +1,8 @@
-"""What the server says of a job, read once and for all: behind this file no reply is other than the protocol has it."""
+"""What servers answer about one job, read once and for all; lists, machines and places are answers.py's.
+
+Past these two files nobody looks into a dictionary from the wire. What is read has its parts as attributes, or raises
+AnswerError.
+"""
 
 from __future__ import annotations
 
@@ -8,35 +12,129 @@ from spalloc_client.states import JobState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, TypeGuard
+    from typing import Any, TypeAlias, TypeGuard
 
-    from spalloc_client.wire import Json
+    BoardTuple: TypeAlias = tuple[int, int, int]
+    Connections: TypeAlias = tuple[tuple[int, int, str], ...]
+
+
+class AnswerError(ProtocolError):
+    """The server's answer is not what the protocol says; the message says which and how."""
+
+    def __init__(self, command: str, answer: object, error: Exception | None = None) -> None:
+        lack = f" (it lacks {error})" if isinstance(error, KeyError) else ""
+        super().__init__(
+            f"the server's reply to {command} is not what the protocol says{lack}: {answer!r:.200}"
+        )
+
+
+class Reading:
+    """While entered, whatever can't be read of an answer raises AnswerError."""
+
+    __slots__ = ("_answer", "_command")
+
+    def __init__(self, command: str, answer: object) -> None:
+        self._command = command
+        self._answer = answer
+
+    def __enter__(self) -> Mapping[str, Any]:
+        if not isinstance(self._answer, dict):
+            raise AnswerError(self._command, self._answer)
+        return self._answer
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if isinstance(error, LookupError | TypeError | ValueError):
+            raise AnswerError(self._command, self._answer, error) from error
+
+
+def is_id(value: object) -> TypeGuard[int]:
+    """Return whether a reply is a whole number, as a job's ID is."""
+    return type(value) is int  # not isinstance: true and false are none
+
+
+def _a(kind: type[Any], value: object) -> Any:
+    """A value of a type, or None."""
+    if value is None or isinstance(value, kind):
+        return value
+    raise TypeError(f"{value!r} is no {kind.__name__}")
+
+
+def _number(value: object) -> float | None:
+    if value is None or isinstance(value, int | float):
+        return value
+    raise TypeError(f"{value!r} is no number")
+
+
+def _positive(value: object) -> float | None:
+    number = _number(value)
+    if number is not None and not number > 0:
+        raise ValueError(f"{number} is not above 0")
+    return number
+
+
+def text_or_none(value: object) -> str | None:
+    """Read what is text, whatever it is, or null."""
+    return None if value is None else str(value)
+
+
+def boards_or_none(value: object) -> tuple[BoardTuple, ...] | None:
+    """Read a list of boards, or null."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise TypeError("boards are no list")
+    return tuple([(x, y, z) for x, y, z in value])
 
 
 class Status:
-    """A job's state as the server gave it."""
+    """The state of any job, also one that is no more, as `get_job_state` describes it."""
 
-    __slots__ = ("keepalive", "power", "reason", "start_time", "state")
+    __slots__ = ("ended_by", "ended_here", "host", "keepalive", "number", "power", "reason", "start_time")
+    number: int
+    """A `JobState`, or the number of one that is not known here."""
+    power: bool | None
+    """Whether its boards are, or are to be, on; None without boards."""
+    keepalive: float | None
+    """Seconds, or None."""
+    reason: str | None
+    """Why it was destroyed, if the server tells; it may hold any characters."""
+    start_time: float | None
+    """When it was created, by the server's clock; None if the server does not know."""
+    host: str | None
+    """Where its last sign of life came from, if the server tells."""
+    ended_here: bool
+    """Whether its end was asked for from the address that this was asked from, as far as the server tells."""
+    ended_by: str | None
+    """The address of the host that asked for its end, if one did and the server tells."""
 
-    def __init__(
-        self,
-        state: JobState,
-        power: bool | None,
-        keepalive: float | None,
-        reason: str | None,
-        start_time: float | None,
-    ) -> None:
-        self.state = state
-        self.power = power if state in (JobState.power, JobState.ready) else None
-        """Whether the boards are, or are to be, on; None without boards."""
-        self.keepalive = keepalive
-        """Seconds, or None."""
-        self.reason = reason if state == JobState.destroyed else None
-        self.start_time = start_time
-        """When the job was created, by the server's clock; None if the server does not know."""
+    def __init__(self, answer: object) -> None:
+        with Reading("get_job_state", answer) as said:
+            state = said["state"]
+            if not is_id(state):
+                raise TypeError("a state is a number")
+            self.number = state
+            self.power = _a(bool, said.get("power")) if state in (JobState.power, JobState.ready) else None
+            self.keepalive = _positive(said.get("keepalive"))
+            self.reason = _a(str, said.get("reason")) if state == JobState.destroyed else None
+            self.start_time = _number(said.get("start_time"))
+            self.host = text_or_none(said.get("keepalivehost"))
+            self.ended_here = said.get("ended_here") is True
+            self.ended_by = text_or_none(said.get("ended_by"))
+
+    @property
+    def state(self) -> JobState:
+        """The job's state.
+
+        Raises:
+            AnswerError: It is none that is known here.
+        """
+        try:
+            return JobState(self.number)
+        except ValueError as error:
+            raise AnswerError("get_job_state", {"state": self.number}) from error
 
 
-UNKNOWN = Status(JobState.unknown, None, None, None, None)
+UNKNOWN = Status({"state": JobState.unknown.value})
 """That of a job which the server does not know."""
 
 
@@ -44,20 +142,24 @@ class MachineInfo:
     """The boards of a job as the server gave them; every part None until there are any."""
 
     __slots__ = ("boards", "connections", "height", "machine_name", "width")
+    width: int | None
+    """Chips."""
+    height: int | None
+    """Chips."""
+    connections: Mapping[tuple[int, int], str] | None
+    """The host name of each Ethernet-connected chip."""
+    machine_name: str | None
+    boards: tuple[BoardTuple, ...] | None
+    """x, y and z of each."""
 
-    def __init__(
-        self,
-        width: int | None,
-        height: int | None,
-        connections: Mapping[tuple[int, int], str] | None,
-        machine_name: str | None,
-        boards: tuple[tuple[int, int, int], ...] | None,
-    ) -> None:
-        self.width = width
-        self.height = height
-        self.connections = connections
-        self.machine_name = machine_name
-        self.boards = boards
+    def __init__(self, answer: object) -> None:
+        with Reading("get_job_machine_info", answer) as said:
+            connections = said["connections"]
+            self.width = said["width"]
+            self.height = said["height"]
+            self.connections = None if connections is None else {(x, y): name for (x, y), name in connections}
+            self.machine_name = said["machine_name"]
+            self.boards = boards_or_none(said["boards"])
 
     @property
     def hostname(self) -> str | None:
@@ -84,61 +186,13 @@ class MachineInfo:
         """The boards, for a caller to do with as they please."""
         return None if self.boards is None else [list(board) for board in self.boards]
 
-
-def is_id(value: Json) -> TypeGuard[int]:
-    """Return whether a reply is a job's ID."""
-    return type(value) is int  # not isinstance: true and false are no IDs
-
-
-def unexpected(command: str, value: Json) -> ProtocolError:
-    """Return the error that a reply is not what the protocol says."""
-    return ProtocolError(f"the server's reply to {command} is not what the protocol says: {value!r:.200}")
+    @property
+    def sorted_connections(self) -> Connections | None:
+        """x, y and host name of each Ethernet-connected chip, sorted."""
+        if self.connections is None:
+            return None
+        return tuple(sorted((x, y, str(name)) for (x, y), name in self.connections.items()))
 
 
-def read_status(value: Json) -> Status:
-    """Read the reply to `get_job_state`.
-
-    Raises:
-        ProtocolError: It is none.
-    """
-    try:
-        entries = _entries(value)
-        power, keepalive, reason, start_time = (
-            entries.get(key) for key in ("power", "keepalive", "reason", "start_time")
-        )
-        if (
-            (power is None or isinstance(power, bool))
-            and (keepalive is None or (isinstance(keepalive, int | float) and keepalive > 0))
-            and (reason is None or isinstance(reason, str))
-            and (start_time is None or isinstance(start_time, int | float))
-        ):
-            return Status(JobState(entries["state"]), power, keepalive, reason, start_time)
-    except (KeyError, ValueError) as error:
-        raise unexpected("get_job_state", value) from error
-    raise unexpected("get_job_state", value)
-
-
-def read_machine_info(value: Json) -> MachineInfo:
-    """Read the reply to `get_job_machine_info`.
-
-    Raises:
-        ProtocolError: It is none.
-    """
-    try:
-        entries = _entries(value)
-        connections, boards = entries["connections"], entries["boards"]
-        return MachineInfo(
-            width=entries["width"],
-            height=entries["height"],
-            connections=None if connections is None else {(x, y): name for (x, y), name in connections},
-            machine_name=entries["machine_name"],
-            boards=None if boards is None else tuple((x, y, z) for x, y, z in boards),
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise unexpected("get_job_machine_info", value) from error
-
-
-def _entries(value: Json) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise ValueError("not an object")
+NO_BOARDS = MachineInfo(dict.fromkeys(("width", "height", "connections", "machine_name", "boards")))
+"""Those of a job that has none."""

@@ -26,15 +26,7 @@ from spalloc_client.errors import (
     StateChangeTimeoutError,
 )
 from spalloc_client.handlers import raised_by_handler
-from spalloc_client.job_answers import (
-    UNKNOWN,
-    MachineInfo,
-    Status,
-    is_id,
-    read_machine_info,
-    read_status,
-    unexpected,
-)
+from spalloc_client.job_answers import NO_BOARDS, UNKNOWN, AnswerError, MachineInfo, Status, is_id
 from spalloc_client.states import JobState
 from spalloc_client.step_kinds import (
     Adopt,
@@ -213,7 +205,7 @@ class JobSteps:
                 yield from self._recognise_owner(jobs)
             else:
                 answer = yield from Ask("get_job_state", (self._job_id,), (yield from _left(deadline)))
-                yield from self._recognise(read_status(answer))
+                yield from self._recognise(Status(answer))
         if self._gone:
             raise _NotOursError(f"The spalloc server no longer recognises job {self._job_id}.")
 
@@ -308,7 +300,7 @@ class JobSteps:
         """Ask for the job's state."""
         if self._gone:
             return UNKNOWN
-        status = read_status((yield from self.ask("get_job_state", self._job_id)))
+        status = Status((yield from self.ask("get_job_state", self._job_id)))
         return status if (yield from self._recognise(status)) else UNKNOWN
 
     def machine_info(self) -> Steps[MachineInfo]:
@@ -320,9 +312,9 @@ class JobSteps:
         if self._closed and self._info is not None and self._info.boards is not None:
             return self._info
         try:
-            info = read_machine_info((yield from self.ask("get_job_machine_info", self._job_id)))
+            info = MachineInfo((yield from self.ask("get_job_machine_info", self._job_id)))
         except _NotOursError:
-            return MachineInfo(None, None, None, None, None)
+            return NO_BOARDS
         before, self._info = self._info, info
         if before is not None and None not in (before.boards, info.boards) and not info.same_as(before):
             yield from Log(
@@ -351,7 +343,7 @@ class JobSteps:
         if isinstance(place, list) and len(place) == 3 and all(type(part) is int for part in place):
             cabinet, frame, board = place
             return cabinet, frame, board
-        raise unexpected("where_is", found)
+        raise AnswerError("where_is", found)
 
     def _is_elsewhere(self, found: Json, chip_x: int, chip_y: int) -> bool:
         """Whether a place is not the job's: servers wrap coordinates around, and look beyond its boards."""
@@ -433,7 +425,7 @@ class JobSteps:
         while (left := (yield from _left(deadline))) != 0.0:
             # Counted before the question: a change that comes between question and wait is not missed.
             seen = yield from Arrived()
-            status = read_status((yield from Ask("get_job_state", (self._job_id,), _least(timeout, left))))
+            status = Status((yield from Ask("get_job_state", (self._job_id,), _least(timeout, left))))
             if not (yield from self._recognise(status)):
                 return UNKNOWN
             if status.state != old_state:

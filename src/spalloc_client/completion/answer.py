@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from spalloc_client import checks
+from spalloc_client.answers import listed, machines
 from spalloc_client.completion.line import Kind, Wanted, wanted
 from spalloc_client.config import read_config, without_mistakes
 from spalloc_client.errors import ConfigError
@@ -92,10 +93,9 @@ def _from_server(kinds: Sequence[Kind], asked: Wanted, config: Config) -> list[C
 
 
 def _jobs(client: ProtocolClient) -> Iterator[Candidate]:
-    for job in client.list_jobs(timeout=_PATIENCE):
-        boards = job["boards"]
-        what = "queued" if boards is None else _counted(len(boards), str(job["allocated_machine_name"]))
-        yield str(job["job_id"]), f"{job['owner']}, {what}"
+    for job in listed(client.list_jobs(timeout=_PATIENCE)):
+        what = "queued" if job.boards is None else _counted(len(job.boards), str(job.machine))
+        yield str(job.job_id), f"{job.owner}, {what}"
 
 
 def _counted(boards: int, machine: str) -> str:
@@ -103,18 +103,18 @@ def _counted(boards: int, machine: str) -> str:
 
 
 def _machines(client: ProtocolClient) -> Iterator[Candidate]:
-    for machine in client.list_machines(timeout=_PATIENCE):
-        yield machine["name"], f"{machine['width']}x{machine['height']} triads"
+    for machine in machines(client.list_machines(timeout=_PATIENCE)):
+        yield machine.name, f"{machine.width}x{machine.height} triads"
 
 
 def _owners(client: ProtocolClient) -> Iterator[Candidate]:
-    for job in client.list_jobs(timeout=_PATIENCE):
-        yield job["owner"], ""
+    for job in listed(client.list_jobs(timeout=_PATIENCE)):
+        yield job.owner, ""
 
 
 def _tags(client: ProtocolClient) -> Iterator[Candidate]:
-    for machine in client.list_machines(timeout=_PATIENCE):
-        for tag in machine["tags"]:
+    for machine in machines(client.list_machines(timeout=_PATIENCE)):
+        for tag in machine.tags:
             yield tag, ""
 
 

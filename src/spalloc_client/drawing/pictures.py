@@ -8,9 +8,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, TypeAlias
+    from collections.abc import Callable, Iterable
 
+    from spalloc_client.answers import Listed, MachineAnswer
     from spalloc_client.drawing.scene import Scene
     from spalloc_client.replies import JobDescription, MachineDescription
 
@@ -18,54 +18,54 @@ if TYPE_CHECKING:
 else:
     Machines = list
 
-Answer: TypeAlias = "Mapping[str, Any]"
-"""An object of the protocol: a machine of `list_machines`, or a job of `list_jobs`."""
 
-
-def machines_picture(machines: Sequence[Answer], jobs: Sequence[Answer]) -> str | None:
+def machines_picture(machines: object, jobs: object) -> str | None:
     """Return a picture of all machines below each other, with the jobs on them; None if there are none.
 
+    Args:
+        machines: What `list_machines` returned.
+        jobs: What `list_jobs` returned.
+
     Raises:
-        LookupError: An answer lacks something that the protocol promises.
+        AnswerError: They lack something that the protocol promises.
     """
-    if not machines:
-        return None
+    from spalloc_client import answers
     from spalloc_client.drawing.svg import machine_svg, stacked
 
-    return stacked([machine_svg(_scene(machine, jobs)) for machine in machines])
+    with_boards = answers.listed(jobs)
+    pictures = [machine_svg(scene_of(machine, with_boards)) for machine in answers.machines(machines)]
+    return stacked(pictures) if pictures else None
 
 
-def job_picture(job_id: int, machines: Sequence[Answer], jobs: Sequence[Answer]) -> str | None:
-    """Return a picture of a job's boards; None if it has none.
-
-    Raises:
-        LookupError: An answer lacks something that the protocol promises.
-    """
+def job_picture(job_id: int, machines: object, jobs: object) -> str | None:
+    """Return a picture of a job's boards, from the same; None if it has none."""
+    from spalloc_client import answers
     from spalloc_client.drawing.svg import job_svg
 
-    for job in jobs:
-        if job["job_id"] == job_id and job["boards"] is not None:
-            for machine in machines:
-                if machine["name"] == job["allocated_machine_name"]:
-                    return job_svg(_scene(machine, jobs), job_id)
+    with_boards = answers.listed(jobs)
+    (name,) = [job.machine for job in with_boards if job.job_id == job_id] or [None]
+    for machine in answers.machines(machines):
+        if machine.name == name:
+            return job_svg(scene_of(machine, with_boards), job_id)
     return None
 
 
-def _scene(machine: Answer, jobs: Sequence[Answer]) -> Scene:
+def scene_of(machine: MachineAnswer, jobs: Iterable[Listed]) -> Scene:
+    """Return what there is to draw of a machine and of those jobs that have boards of it."""
     from spalloc_client.drawing.scene import scene, tenant
+    from spalloc_client.terminal.text import printable
 
-    tenants = [
-        tenant(job["job_id"], str(job["owner"]), job["boards"])
-        for job in jobs
-        if job["allocated_machine_name"] == machine["name"] and job["boards"] is not None
-    ]
     return scene(
-        str(machine["name"]),
-        (machine["width"], machine["height"]),
-        machine["dead_boards"],
-        machine["dead_links"],
-        tenants,
-        machine.get("set_aside_boards", ()),  # servers of others don't tell
+        printable(machine.name),
+        (machine.width, machine.height),
+        machine.dead_boards,
+        machine.dead_links,
+        [
+            tenant(job.job_id, printable(job.owner), job.boards or ())
+            for job in jobs
+            if job.machine == machine.name
+        ],
+        [(*board, printable(why)) for board, why in machine.set_aside_boards.items()],
     )
 
 

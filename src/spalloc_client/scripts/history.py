@@ -5,8 +5,8 @@ The table of live jobs is ps.py's; this is imported only when it is asked for.
 
 from __future__ import annotations
 
+from spalloc_client.answers import Ended, Listed, entries
 from spalloc_client.errors import SpallocServerException
-from spalloc_client.scripts.answers import AnswerError, Listed
 from spalloc_client.scripts.outcome import SERVER_TROUBLE, CommandError
 from spalloc_client.scripts.wording import job_json, local_time
 from spalloc_client.terminal.text import printable
@@ -19,31 +19,6 @@ if TYPE_CHECKING:
 MOST_ENDED_JOBS = 1000
 """As many as a server lists at once."""
 _COMMAND = "list_ended_jobs"
-
-
-class Ended(Listed):
-    """A job that has ended, as `list_ended_jobs` describes it: its machine and boards are what it had last."""
-
-    __slots__ = ("ended", "reason")
-    ended: float
-    """When it ended, seconds since 1970."""
-    reason: str | None
-    """Why, if anyone said; it may hold any characters."""
-
-    def __init__(self, answer: object) -> None:
-        """Read it.
-
-        Raises:
-            AnswerError: Something is missing.
-        """
-        if not isinstance(answer, dict):
-            raise AnswerError(f"its answer to {_COMMAND} holds what is no job")
-        super().__init__(answer)
-        try:
-            self.ended = float(answer["ended"])
-            self.reason = None if answer["reason"] is None else str(answer["reason"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise AnswerError(f"its description of an ended job is not as it says: {error}") from error
 
 
 def with_ended(
@@ -72,9 +47,7 @@ def with_ended(
         raise CommandError(
             SERVER_TROUBLE, f"the server does not tell of ended jobs ({why}); try without --all"
         ) from error
-    if not isinstance(answer, list):
-        raise AnswerError(f"its answer to {_COMMAND} is no list")
-    jobs = {job.job_id: job for job in [*live, *map(Ended, answer)]}
+    jobs = {job.job_id: job for job in [*live, *map(Ended, entries(_COMMAND, answer))]}
     return sorted(jobs.values(), key=lambda job: job.job_id)
 
 

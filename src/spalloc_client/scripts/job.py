@@ -5,9 +5,10 @@ What it shows is job_view.py's.
 
 from __future__ import annotations
 
+from spalloc_client.answers import listed, state_name
 from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.errors import ProtocolTimeoutError
-from spalloc_client.scripts.answers import Network, Status, listed, state_name
+from spalloc_client.job_answers import MachineInfo, Status
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, WHICH_JOB, CommandError
 from spalloc_client.scripts.server import Server, job_of_environment, run
 from spalloc_client.scripts.showing import WATCH_KEYS, add_json, show
@@ -19,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spalloc_client.job_answers import Connections
     from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
 
@@ -139,9 +141,9 @@ def _destroy(client: ProtocolClient, job_id: int, reason: str, timeout: float | 
     from spalloc_client.scripts.wording import sentence
 
     before = Status(client.get_job_state(job_id, timeout=timeout))
-    if before.state == JobState.unknown:
+    if before.number == JobState.unknown:
         raise CommandError(WHICH_JOB, f"the server knows no job {job_id}, so nothing was destroyed")
-    if before.state != JobState.destroyed:
+    if before.number != JobState.destroyed:
         client.destroy_job(job_id, reason, timeout=timeout)
         messages().print([sentence(job_id, JobState.destroyed, reason or None)])
     else:
@@ -174,15 +176,15 @@ def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on:
 
     # Asked for first, so that no change goes by unseen.
     client.notify_job(job_id, timeout=timeout)
-    before = Network(client.get_job_machine_info(job_id, timeout=timeout)).connections
+    before = _connections(client, job_id, timeout)
     if on:
         client.power_on_job_boards(job_id, timeout=timeout)
     else:
         client.power_off_job_boards(job_id, timeout=timeout)
     while True:
-        state = Status(client.get_job_state(job_id, timeout=timeout)).state
+        state = Status(client.get_job_state(job_id, timeout=timeout)).number
         if state == JobState.ready:
-            after = Network(client.get_job_machine_info(job_id, timeout=timeout)).connections
+            after = _connections(client, job_id, timeout)
             if before is not None and after != before:
                 messages().print([moved(job_id, after).line])
             return
@@ -203,9 +205,13 @@ def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on:
             ) from None
 
 
+def _connections(client: ProtocolClient, job_id: int, timeout: float | None) -> Connections | None:
+    return MachineInfo(client.get_job_machine_info(job_id, timeout=timeout)).sorted_connections
+
+
 def _report(client: ProtocolClient, job_id: int, board: str, text: str, timeout: float | None) -> None:
     """Report a board of a job, and say that it is done."""
-    connections = Network(client.get_job_machine_info(job_id, timeout=timeout)).connections
+    connections = _connections(client, job_id, timeout)
     if connections is None:
         raise CommandError(
             NO_BOARDS, f"job {job_id} is queued or does not exist, so it has no boards to report"
@@ -222,7 +228,7 @@ def _report(client: ProtocolClient, job_id: int, board: str, text: str, timeout:
 def _list_ips(client: ProtocolClient, job_id: int, timeout: float | None) -> None:
     from spalloc_client.scripts.substitutions import csv
 
-    connections = Network(client.get_job_machine_info(job_id, timeout=timeout)).connections
+    connections = _connections(client, job_id, timeout)
     if connections is None:
         raise CommandError(NO_BOARDS, f"job {job_id} is queued or does not exist")
     output().print([printable(line) for line in csv(connections).splitlines()])

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from spalloc_client.scripts.answers import Listed, Network, Status, listed, machines, state_name
+from spalloc_client.answers import Listed, listed, machines, state_name
+from spalloc_client.job_answers import MachineInfo, Status
 from spalloc_client.scripts.outcome import SUCCESS, WHICH_JOB
 from spalloc_client.scripts.queue import Place, place_in_queue
 from spalloc_client.scripts.wording import asked_for, job_json, local_time, place_json
@@ -39,7 +40,7 @@ class ShownJob:
         *,
         listed: Listed | None = None,
         status: Status | None = None,
-        network: Network | None = None,
+        network: MachineInfo | None = None,
         place: Place | None = None,
         machine_size: tuple[int, int] | None = None,
     ) -> None:
@@ -76,7 +77,7 @@ class JobView:
             place = place_in_queue(client, self._job_id, timeout, jobs)
             return ShownJob(self._job_id, listed=job, place=place)
         # Asking for this is a sign of life to the server, so it is left out where there is nothing to learn.
-        network = Network(client.get_job_machine_info(self._job_id, timeout=timeout))
+        network = MachineInfo(client.get_job_machine_info(self._job_id, timeout=timeout))
         sizes = {
             machine.name: (machine.width, machine.height)
             for machine in machines(client.list_machines(timeout=timeout))
@@ -87,7 +88,7 @@ class JobView:
         """Return it as definitions."""
         if shown.listed is None:
             assert shown.status is not None
-            pairs: Pairs = {"Job ID": shown.job_id, "State": state_name(shown.status.state)}
+            pairs: Pairs = {"Job ID": shown.job_id, "State": state_name(shown.status.number)}
             if shown.status.reason is not None:
                 pairs["Reason"] = printable(shown.status.reason)
             return definitions(pairs)
@@ -95,11 +96,11 @@ class JobView:
 
     def status(self, shown: ShownJob) -> int:
         """Return 0, or the status for a job that the server does not know."""
-        return WHICH_JOB if shown.status is not None and shown.status.state == JobState.unknown else SUCCESS
+        return WHICH_JOB if shown.status is not None and shown.status.number == JobState.unknown else SUCCESS
 
     def is_final(self, shown: ShownJob) -> bool:
         """Return whether there is no such job any more."""
-        return shown.status is not None and shown.status.state in (JobState.destroyed, JobState.unknown)
+        return shown.status is not None and shown.status.number in (JobState.destroyed, JobState.unknown)
 
     def json(self, shown: ShownJob) -> object:
         """Return it as a JSON object; its keys are documented and stay."""
@@ -132,7 +133,7 @@ def _allocation(shown: ShownJob) -> Pairs:
         return {}
     pairs: Pairs = {"Allocation": _map(job.boards, shown.machine_size)}
     if network is not None and network.connections:
-        pairs["Hostname"] = printable(network.connections[0][2])
+        pairs["Hostname"] = printable(str(network.hostname))
         pairs["Width"] = network.width
         pairs["Height"] = network.height
     pairs["Num boards"] = len(job.boards)
@@ -159,7 +160,7 @@ def _json_state(shown: ShownJob) -> dict[str, object]:
         "job_id": shown.job_id,
         "owner": None,
         "host": status.host,
-        "state": state_name(status.state),
+        "state": state_name(status.number),
         "power": status.power,
         "start_time": status.start_time,
         "keepalive": status.keepalive,
@@ -171,8 +172,8 @@ def _json_state(shown: ShownJob) -> dict[str, object]:
     }
 
 
-def _json_network(network: Network | None) -> dict[str, object]:
-    connections = None if network is None else network.connections
+def _json_network(network: MachineInfo | None) -> dict[str, object]:
+    connections = None if network is None else network.sorted_connections
     return {
         "hostname": connections[0][2] if connections else None,
         "width": None if network is None else network.width,

@@ -5,8 +5,9 @@ How maps look is drawing's subject.
 
 from __future__ import annotations
 
+from spalloc_client.answers import Listed, MachineAnswer, listed, machines
 from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
-from spalloc_client.scripts.answers import Listed, MachineAnswer, listed, machines
+from spalloc_client.drawing.pictures import scene_of
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_showing, show
@@ -198,21 +199,6 @@ def machine_json(machine: MachineAnswer, jobs: Sequence[Listed]) -> dict[str, ob
         "set_aside_boards": [[*board, why] for board, why in sorted(machine.set_aside_boards.items())],
         "jobs": [job_json(job) for job in jobs],
     }
-
-
-def scene_of(machine: MachineAnswer, jobs: Iterable[Listed]) -> Scene:
-    """Return what there is to draw of a machine."""
-    from spalloc_client.drawing.scene import scene, tenant
-
-    tenants = [tenant(job.job_id, printable(job.owner), job.boards or ()) for job in jobs]
-    return scene(
-        printable(machine.name),
-        (machine.width, machine.height),
-        machine.dead_boards,
-        machine.dead_links,
-        tenants,
-        [(*board, printable(why)) for board, why in machine.set_aside_boards.items()],
-    )
 
 
 def _in_use(jobs: Iterable[Listed]) -> int:

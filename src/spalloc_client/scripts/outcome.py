@@ -10,7 +10,7 @@ import sys
 
 from spalloc_client.config import USER_CONFIG_FILE
 from spalloc_client.errors import ConfigError, ProtocolError, ProtocolTimeoutError, SpallocServerException
-from spalloc_client.scripts.answers import AnswerError
+from spalloc_client.job_answers import AnswerError
 from spalloc_client.terminal.console import NotWrittenError, ReaderGoneError, trouble
 from spalloc_client.terminal.text import printable
 
@@ -166,10 +166,7 @@ class Endings:
         if isinstance(error, SpallocServerException):
             return self.server_trouble, f"the server {self.server} refused: {error}"
         if isinstance(error, AnswerError):
-            return (
-                self.server_trouble,
-                f"can't understand the server {self.server}: {error}; is it a spalloc server?",
-            )
+            return self.server_trouble, f"{error} (server {self.server}); is it a spalloc server?"
         if isinstance(error, ProtocolTimeoutError | ProtocolError | OSError):
             return self.server_trouble, self._server_trouble(error)
         return INTERNAL_ERROR, (

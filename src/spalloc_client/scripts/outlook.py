@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
+from spalloc_client.job_answers import MachineInfo, Status
 from spalloc_client.protocol_client import ProtocolClient
-from spalloc_client.scripts.answers import AnswerError, Network, Status
 from spalloc_client.scripts.wording import ended, lost_from_sight, moved, seen_again
 from spalloc_client.states import JobState
 
@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spalloc_client.scripts.answers import Connections
+    from spalloc_client.job_answers import Connections
     from spalloc_client.scripts.wording import Happened
 
 _CHECK_EVERY = 30.0
@@ -30,7 +30,7 @@ _LAST_PATIENCE = 1.0
 """The same for the last look, which a user waits for."""
 
 _ENDED = (JobState.destroyed, JobState.unknown)
-_TROUBLE = (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException, AnswerError)
+_TROUBLE = (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException)
 
 
 class Outlook:
@@ -98,20 +98,22 @@ class Outlook:
     def _look(self, client: ProtocolClient, timeout: float) -> bool:
         """Ask how the job is, and tell what is new; return whether there is more to look out for."""
         status = Status(client.get_job_state(self._job_id, timeout=timeout))
-        network = Network(client.get_job_machine_info(self._job_id, timeout=timeout))
+        connections = MachineInfo(
+            client.get_job_machine_info(self._job_id, timeout=timeout)
+        ).sorted_connections
         with self._looking:
             if self._over.is_set():
                 return False
             if self._away:
                 self._away = False
                 self._tell(seen_again(self._job_id, self._server))
-            if status.state in _ENDED:
+            if status.number in _ENDED:
                 self._over.set()
                 asked_here = status.ended_here or self._is_this_host(status.ended_by)
-                self._tell(ended(self._job_id, status.state, status.reason, asked_here=asked_here))
+                self._tell(ended(self._job_id, status.number, status.reason, asked_here=asked_here))
                 return False
-            if network.connections != self._known:
-                self._known = network.connections
+            if connections != self._known:
+                self._known = connections
                 self._tell(moved(self._job_id, self._known))
         return True
 

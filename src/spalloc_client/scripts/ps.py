@@ -5,8 +5,8 @@ The most often typed command: what it imports is what its user waits for.
 
 from __future__ import annotations
 
+from spalloc_client.answers import Listed, listed, state_name
 from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
-from spalloc_client.scripts.answers import Listed, listed, state_name
 from spalloc_client.scripts.outcome import SUCCESS
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_showing, show

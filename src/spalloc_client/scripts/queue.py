@@ -5,8 +5,9 @@ Values and one question; when it is asked is the commands' subject.
 
 from __future__ import annotations
 
+from spalloc_client.answers import Listed, listed
 from spalloc_client.errors import SpallocServerException
-from spalloc_client.scripts.answers import AnswerError, Listed, listed
+from spalloc_client.job_answers import AnswerError
 from spalloc_client.states import JobState
 from spalloc_client.terminal.text import printable
 
@@ -118,8 +119,8 @@ def _read(answer: object) -> Place | None:
     if answer is None:
         return None
     if not isinstance(answer, dict):
-        raise AnswerError(f"its answer to {_COMMAND} is no object")
+        raise AnswerError(_COMMAND, answer)
     try:
         return Place(int(answer["position"]), int(answer["of"]), printable(str(answer.get("reason") or "")))
     except (KeyError, TypeError, ValueError) as error:
-        raise AnswerError(f"its answer to {_COMMAND} is not understood: {error}") from error
+        raise AnswerError(_COMMAND, answer, error) from error

@@ -19,7 +19,7 @@ from spalloc_client.errors import JobDestroyedError
 from spalloc_client.options import OPTIONS
 from spalloc_client.scripts.interruption import Interruptions, Stopped
 from spalloc_client.scripts.outcome import NOT_WRITTEN, SIGNALLED, SUCCESS, USAGE, CommandError, Ended
-from spalloc_client.scripts.substitutions import Facts, csv, sorted_connections
+from spalloc_client.scripts.substitutions import Facts, csv
 from spalloc_client.scripts.waiting import DESTROYED, StatusLine, wait_for_boards
 from spalloc_client.scripts.wording import asked_for, freed, kept, sentence
 from spalloc_client.states import JobState
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from spalloc_client.arguments import Arguments
     from spalloc_client.job import Job
-    from spalloc_client.scripts.answers import Connections
+    from spalloc_client.job_answers import Connections
     from spalloc_client.scripts.outcome import Endings
 
 INTERRUPTED_WAITING = 4
@@ -139,16 +139,17 @@ def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interru
 def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) -> Facts | None:
     """Return what there is to say about the job's boards; None if it has none."""
     info = job.machine_info()
-    if info.connections is None or info.width is None or info.height is None:
+    connections = info.sorted_connections
+    if connections is None or info.width is None or info.height is None:
         return None
     return Facts(
         job_id=job_id,
-        hostname=info.connections[0, 0],
+        hostname=connections[0][2],
         width=info.width,
         height=info.height,
         ethernet_ips=ethernet_ips,
         machine=info.machine_name or "",
-        connections=sorted_connections(info.connections),
+        connections=connections,
         server=server,
     )
 

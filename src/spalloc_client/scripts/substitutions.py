@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from spalloc_client.scripts.answers import Connections
+    from spalloc_client.job_answers import Connections
 
 
 class Facts:
@@ -96,11 +96,6 @@ def substituted(argument: str, tokens: Mapping[str, object]) -> str:
 
 
 _TOKEN = re.compile(r"\{([a-z_]*)\}")
-
-
-def sorted_connections(connections: Mapping[tuple[int, int], str]) -> Connections:
-    """Return x, y and host name of each Ethernet-connected chip, sorted."""
-    return tuple(sorted((x, y, hostname) for (x, y), hostname in connections.items()))
 
 
 def csv(connections: Iterable[tuple[int, int, str]]) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spalloc_client.arguments import Arguments
-    from spalloc_client.scripts.answers import Connections
+    from spalloc_client.job_answers import Connections
     from spalloc_client.scripts.wording import Happened
 
 

@@ -12,7 +12,6 @@ from textwrap import wrap
 from spalloc_client import logs
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
-from spalloc_client.scripts.answers import AnswerError
 from spalloc_client.scripts.queue import Place, place_in_queue
 from spalloc_client.scripts.wording import cause, sentence, waiting
 from spalloc_client.states import JobState
@@ -215,7 +214,7 @@ class _Queue:
             self._next = now + _ASK_AGAIN
             try:
                 self._place = self._ask()
-            except (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException, AnswerError):
+            except (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException):
                 # The job's own connection is what matters, and reports its troubles.
                 self._place = None
         return self._place

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from spalloc_client.answers import Location
 from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
-from spalloc_client.scripts.answers import Location
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.server import Server, job_of_environment, run
 from spalloc_client.scripts.showing import add_json, json_line

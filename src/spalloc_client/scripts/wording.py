@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from spalloc_client.scripts.answers import state_name
+from spalloc_client.answers import state_name
 from spalloc_client.states import JobState
 from spalloc_client.terminal.text import Style, Text, printable
 
@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spalloc_client.scripts.answers import Connections, Listed
+    from spalloc_client.answers import Listed
+    from spalloc_client.job_answers import Connections
     from spalloc_client.scripts.queue import Place
 
 _TIME_FORMAT = "%d/%m/%Y %H:%M:%S"

@@ -19,9 +19,18 @@ MACHINES = [
     {"name": name, "tags": ["default"], "width": 2, "height": 1, "dead_boards": [], "dead_links": []}
     for name in ("one", "two")
 ]
+JOB = {
+    "owner": "me",
+    "start_time": 1.0,
+    "keepalive": None,
+    "state": 3,
+    "power": None,
+    "args": [],
+    "kwargs": {},
+}
 JOBS = [
-    {"job_id": 1, "owner": "me", "allocated_machine_name": "two", "boards": [[0, 0, 0], [0, 0, 1]]},
-    {"job_id": 2, "owner": "me", "allocated_machine_name": None, "boards": None},
+    {**JOB, "job_id": 1, "allocated_machine_name": "two", "boards": [[0, 0, 0], [0, 0, 1]]},
+    {**JOB, "job_id": 2, "allocated_machine_name": None, "boards": None},
 ]
 
 

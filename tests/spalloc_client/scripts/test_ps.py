@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from spalloc_client.answers import Listed
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts import ps
-from spalloc_client.scripts.answers import Listed
 from spalloc_client.wire import Failure
 from spalloc_server.embedded import EmbeddedSite
 from tests.spalloc_client.scripted import ScriptedServer
