@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from spalloc_client.config import Files
-    from spalloc_client.job_answers import MachineInfo
+    from spalloc_client.job_answers import MachineInfo, Status
     from spalloc_client.options import JobOptions, UseConfig
     from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
@@ -153,29 +153,17 @@ class Job:
     @property
     def state(self) -> Coroutine[Any, Any, JobState]:
         """The current state of the job."""
-
-        async def ask() -> JobState:
-            return (await self._run(self._steps.status())).state
-
-        return ask()
+        return self._of_status(lambda told: told.state)
 
     @property
     def power(self) -> Coroutine[Any, Any, bool | None]:
         """Whether the boards are powered, or being powered, on; None if there are no boards."""
-
-        async def ask() -> bool | None:
-            return (await self._run(self._steps.status())).power
-
-        return ask()
+        return self._of_status(lambda told: told.power)
 
     @property
     def reason(self) -> Coroutine[Any, Any, str | None]:
         """Why the job was destroyed, if it was and if a reason was given."""
-
-        async def ask() -> str | None:
-            return (await self._run(self._steps.status())).reason
-
-        return ask()
+        return self._of_status(lambda told: told.reason)
 
     async def machine_info(self) -> MachineInfo:
         """Return all that is to be known of the boards, as it was at one moment."""
@@ -184,56 +172,32 @@ class Job:
     @property
     def connections(self) -> Coroutine[Any, Any, dict[tuple[int, int], str] | None]:
         """The hostnames of all Ethernet-connected chips, ``{(x, y): hostname, ...}``; None without boards."""
-
-        async def ask() -> dict[tuple[int, int], str] | None:
-            return (await self._run(self._steps.machine_info())).connections_copy
-
-        return ask()
+        return self._of_info(lambda told: told.connections_copy)
 
     @property
     def hostname(self) -> Coroutine[Any, Any, str | None]:
         """The hostname of chip (0, 0); None without boards."""
-
-        async def ask() -> str | None:
-            return (await self._run(self._steps.machine_info())).hostname
-
-        return ask()
+        return self._of_info(lambda told: told.hostname)
 
     @property
     def width(self) -> Coroutine[Any, Any, int | None]:
         """The width of the network in chips; None without boards."""
-
-        async def ask() -> int | None:
-            return (await self._run(self._steps.machine_info())).width
-
-        return ask()
+        return self._of_info(lambda told: told.width)
 
     @property
     def height(self) -> Coroutine[Any, Any, int | None]:
         """The height of the network in chips; None without boards."""
-
-        async def ask() -> int | None:
-            return (await self._run(self._steps.machine_info())).height
-
-        return ask()
+        return self._of_info(lambda told: told.height)
 
     @property
     def machine_name(self) -> Coroutine[Any, Any, str | None]:
         """The name of the machine the boards are in; None without boards."""
-
-        async def ask() -> str | None:
-            return (await self._run(self._steps.machine_info())).machine_name
-
-        return ask()
+        return self._of_info(lambda told: told.machine_name)
 
     @property
     def boards(self) -> Coroutine[Any, Any, list[list[int]] | None]:
         """The logical coordinates of the boards, `[[x, y, z], ...]`; None without boards."""
-
-        async def ask() -> list[list[int]] | None:
-            return (await self._run(self._steps.machine_info())).boards_copy
-
-        return ask()
+        return self._of_info(lambda told: told.boards_copy)
 
     async def set_power(self, power: bool) -> None:
         """Turn the boards on (resetting those that are on) or off; does nothing if there are none yet."""
@@ -308,6 +272,12 @@ class Job:
     async def close(self) -> None:
         """Disconnect from the server and stop keeping the job alive; this does not free the boards."""
         await self._run(self._steps.close())
+
+    async def _of_status(self, part: Callable[[Status], T]) -> T:
+        return part(await self._run(self._steps.status()))
+
+    async def _of_info(self, part: Callable[[MachineInfo], T]) -> T:
+        return part(await self._run(self._steps.machine_info()))
 
     async def _run(self, steps: step_kinds.Steps[T], *, surely: bool = False) -> T:
         """Do the steps; if surely, to their end before a cancellation has its effect."""

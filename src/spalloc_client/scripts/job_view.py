@@ -8,7 +8,7 @@ from __future__ import annotations
 from textwrap import wrap
 
 from spalloc_client.answers import Listed, listed, machines, state_name
-from spalloc_client.job_answers import MachineInfo, Status
+from spalloc_client.job_answers import NO_BOARDS, MachineInfo, Status
 from spalloc_client.scripts.outcome import SUCCESS, WHICH_JOB
 from spalloc_client.scripts.queue import Place, place_in_queue
 from spalloc_client.scripts.wording import asked_for, job_json, local_time, place_json
@@ -40,7 +40,7 @@ class ShownJob:
         *,
         listed: Listed | None = None,
         status: Status | None = None,
-        network: MachineInfo | None = None,
+        network: MachineInfo = NO_BOARDS,
         place: Place | None = None,
         machine_size: tuple[int, int] | None = None,
     ) -> None:
@@ -50,7 +50,7 @@ class ShownJob:
         self.status = status
         """Its state, if it is not."""
         self.network = network
-        """Its part of a machine, if it has one."""
+        """Its part of a machine."""
         self.place = place
         """Its place in the queue, if it is there."""
         self.machine_size = machine_size
@@ -132,7 +132,7 @@ def _allocation(shown: ShownJob) -> Pairs:
     if job is None or job.boards is None:
         return {}
     pairs: Pairs = {"Allocation": _map(job.boards, shown.machine_size)}
-    if network is not None and network.connections:
+    if network.connections:
         pairs["Hostname"] = printable(str(network.hostname))
         pairs["Width"] = network.width
         pairs["Height"] = network.height
@@ -172,13 +172,11 @@ def _json_state(shown: ShownJob) -> dict[str, object]:
     }
 
 
-def _json_network(network: MachineInfo | None) -> dict[str, object]:
-    connections = None if network is None else network.sorted_connections
+def _json_network(network: MachineInfo) -> dict[str, object]:
+    found = network.sorted_connections
     return {
-        "hostname": connections[0][2] if connections else None,
-        "width": None if network is None else network.width,
-        "height": None if network is None else network.height,
-        "connections": None
-        if connections is None
-        else [{"x": x, "y": y, "hostname": hostname} for x, y, hostname in connections],
+        "hostname": found[0][2] if found else None,
+        "width": network.width,
+        "height": network.height,
+        "connections": found and [{"x": x, "y": y, "hostname": hostname} for x, y, hostname in found],
     }
