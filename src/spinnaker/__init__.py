@@ -1,4 +1,4 @@
-"""Facts of SpiNNaker's hardware: geometry, places, links and the packets that boards and BMPs understand.
+"""Facts of SpiNNaker's hardware: geometry, places, links, memory, and the packets of boards and BMPs.
 
-Nothing here does I/O, keeps time or draws random numbers; each module states one fact of the hardware.
+Nothing here does I/O, keeps time or draws random numbers.
 """

@@ -1,7 +1,7 @@
-"""The commands of a board management processor: requests as datagrams, and what its replies hold.
+"""The commands of a board management processor: requests are encoded as datagrams, replies are decoded.
 
-One BMP address serves a frame; the board within the frame is the core of the SDP destination. No sockets,
-no retries.
+One BMP address serves a frame; the core of the SDP destination is the board's number in the frame. No sockets, no
+retries.
 """
 
 from collections.abc import Iterable
@@ -76,11 +76,11 @@ def version_request(board: int, sequence: int = 0) -> bytes:
 def power_request(boards: Iterable[int], on: bool, delay_ms: int = 0, sequence: int = 0) -> bytes:
     """Return the datagram that powers boards of a frame on or off.
 
-    It always goes to board 0 of the frame: some others don't pass it on. The reply comes when the action is done.
+    It always goes to board 0 of the frame, as some others don't forward it. The reply comes when the action is done.
 
     Args:
         boards: Board numbers in the frame, 0 to 23.
-        on: True for on. A board that is on already is reset by it.
+        on: True for on. A board that is on already is reset.
         delay_ms: Milliseconds from each board to the next, 0 to 65535, so that a frame's current rises slowly.
         sequence: 0 to 65535.
 
@@ -93,7 +93,7 @@ def power_request(boards: Iterable[int], on: bool, delay_ms: int = 0, sequence: 
             raise PacketError(f"a frame has no board {board}; its boards are 0 to {BOARDS_PER_FRAME - 1}")
         mask |= 1 << board
     if not 0 <= delay_ms <= _MAX_DELAY_MS:
-        raise PacketError(f"a delay of {delay_ms} ms can't be asked for; 0 to {_MAX_DELAY_MS} can")
+        raise PacketError(f"a delay of {delay_ms} ms is not allowed; 0 to {_MAX_DELAY_MS} is")
     return _request(0, BmpCommand.POWER, sequence, (delay_ms << _DELAY_SHIFT | on, mask, 0))
 
 
@@ -164,7 +164,7 @@ def word_of(reply: ScpReply) -> int:
 
 
 class Adc(NamedTuple):
-    """A board's sensors; temperatures in degrees Celsius, fans in revolutions a minute, None where none is fitted."""
+    """A board's sensors; temperatures in degrees Celsius, fans in revolutions a minute, None if none is fitted."""
 
     volts_1_2: tuple[float, float, float]
     """The 1.2 V rails a, b and c."""
@@ -283,7 +283,7 @@ _SERIAL = Struct("<8I")
 
 
 class Serial(NamedTuple):
-    """Which hardware a BMP is."""
+    """The hardware that a BMP runs on."""
 
     hardware: int
     """The board's hardware version, 5 for a SpiNN-5."""

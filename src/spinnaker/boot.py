@@ -1,6 +1,6 @@
-"""The packets that bring a boot image to a board, and what the image holds for SCAMP.
+"""Boot packets, boot images, and the system variables in an image.
 
-Encoding and decoding only; assembling an image from packets that arrive is the board's business.
+Encoding and decoding only; when which packet is sent or accepted is not decided here.
 """
 
 import re
@@ -40,7 +40,7 @@ class BootPacket(NamedTuple):
     """A boot packet."""
 
     operation: int
-    """A `BootOperation`, or a number that boards ignore."""
+    """A `BootOperation`, or another number, which boards ignore."""
     operand_1: int = 0
     operand_2: int = 0
     operand_3: int = 0
@@ -61,7 +61,7 @@ class BootPacket(NamedTuple):
         """
         if len(datagram) < _HEAD.size:
             raise PacketError(
-                f"a datagram of {len(datagram)} bytes is no boot packet; the shortest has {_HEAD.size}"
+                f"a datagram of {len(datagram)} bytes is not a boot packet; the shortest has {_HEAD.size}"
             )
         version, operation, operand_1, operand_2, operand_3 = _HEAD.unpack_from(datagram)
         if version != _VERSION:
@@ -82,13 +82,13 @@ class BootImage(NamedTuple):
 
     @property
     def variables(self) -> bytes:
-        """The system variables that the chips begin with; shorter than 128 bytes if the image ends in them."""
+        """The initial values of the system variables; fewer than 128 bytes if the image ends within them."""
         return self.content[_VARIABLES]
 
     def prepared(self, unix_time: int, hardware: int = SPINN_5) -> Self:
-        """Return the image as it is sent: with the variables that the first chip of a machine begins with.
+        """Return the image with the variables set for the first chip of a machine, ready to be sent.
 
-        The heap gets all of SDRAM that SCAMP leaves, as SpiNNMan has it.
+        The heap gets all SDRAM that SCAMP does not use, as with SpiNNMan.
 
         Args:
             unix_time: Seconds since 1970, for the chips' clocks.
@@ -107,16 +107,16 @@ class BootImage(NamedTuple):
         return type(self)(bytes(content))
 
     def packets(self) -> Iterator[BootPacket]:
-        """Give the packets that bring the image to a board.
+        """Yield the packets that send the image to a board.
 
         Raises:
-            PacketError: The image is empty, too long, or not made of whole words.
+            PacketError: The image is empty, too long, or not a whole number of words.
         """
         size = len(self.content)
         if not 0 < size <= MAX_BLOCKS * BLOCK_BYTES or size % _WORD_BYTES:
             raise PacketError(
-                f"a boot image of {size} bytes can't be sent; "
-                f"whole words of 4 bytes up to {MAX_BLOCKS * BLOCK_BYTES} bytes can"
+                f"a boot image can't have {size} bytes; a multiple of {_WORD_BYTES} from {_WORD_BYTES} to "
+                f"{MAX_BLOCKS * BLOCK_BYTES} is allowed"
             )
         blocks = -(-size // BLOCK_BYTES)
         yield BootPacket(BootOperation.BEGIN, operand_3=blocks - 1)
@@ -128,7 +128,7 @@ class BootImage(NamedTuple):
 
     @classmethod
     def from_blocks(cls, blocks: list[bytes]) -> Self:
-        """Return the image whose blocks arrived, in order; bytes that make no whole word are left out."""
+        """Return the image made of `blocks`, in order; an incomplete word at the end of a block is dropped."""
         return cls(b"".join(_swapped(block[: len(block) - len(block) % _WORD_BYTES]) for block in blocks))
 
 

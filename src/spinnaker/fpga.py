@@ -1,6 +1,6 @@
-"""The three FPGAs of a SpiNN-5 board, as its BMP sees them: which registers matter, and which link each serves.
+"""The registers of the three FPGAs of a SpiNN-5 board: which identifies an FPGA, and which stops which link.
 
-Addresses and meanings only; how a BMP is asked for a register is in bmp.py.
+Addresses only; the BMP commands that read and write registers are in bmp.py.
 """
 
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def stop_register(link: Link) -> FpgaRegister:
 
 
 def stopped_link(register: FpgaRegister) -> Link | None:
-    """Return the link that a register stops, or None if it is no STOP register."""
+    """Return the link that a register stops, or None if it is not a STOP register."""
     return _LINK_OF.get(register)
 
 

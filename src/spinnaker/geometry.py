@@ -29,7 +29,7 @@ class Link(IntEnum):
 
     @property
     def opposite(self) -> "Link":
-        """The link by which the neighbour reaches back."""
+        """The same link as seen from the neighbour."""
         return _OPPOSITE[self]
 
 
@@ -60,10 +60,10 @@ class Size(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the size that a text such as `20x12` says, as people write it: with an x, an X or a ×.
+        """Return the size that a string such as `20x12` means; `x`, `X` and `×` are accepted.
 
         Raises:
-            ValueError: It says none, or one with a side of 0 or of more than 9999 triads.
+            ValueError: The string is not a size, or a side is 0 or more than 9999 triads.
         """
         sides = text.replace("X", "x").replace("×", "x").split("x")
         if len(sides) != 2 or not all(map(_is_side, sides)):
@@ -85,7 +85,7 @@ class Board(NamedTuple):
 
 
 class Chip(NamedTuple):
-    """A chip's coordinate; of a machine, a job or a board, as the context says."""
+    """A chip's coordinate within a machine, a job or a board; the context says which."""
 
     x: int
     y: int
@@ -102,16 +102,16 @@ class BoardLink(NamedTuple):
 
 
 class Hexagon(NamedTuple):
-    """A board's place in a drawing: columns and rows of half a hexagon each, y upwards."""
+    """Where a board is in a drawing, in columns and rows of half a hexagon each; rows count upwards."""
 
     column: int
     row: int
 
 
-# Of the board at z in triad (0, 0): its bottom-left chip.
+# For z = 0, 1 and 2: the bottom-left chip of board z of triad (0, 0).
 _BOARD_ORIGIN = (Chip(0, 0), Chip(8, 4), Chip(4, 8))
 
-# Of a board at z: for each link, the change of x, y and z.
+# For z = 0, 1 and 2, and for each link: how x, y and z change over that link.
 _LINK_STEP: tuple[tuple[Board, ...], ...] = (
     (Board(0, -1, 2), Board(0, 0, 1), Board(0, 0, 2), Board(-1, 0, 1), Board(-1, -1, 2), Board(-1, -1, 1)),
     (Board(1, 0, -1), Board(1, 0, 1), Board(1, 1, -1), Board(0, 0, 1), Board(0, 0, -1), Board(0, -1, 1)),
@@ -132,7 +132,7 @@ ETHERNET_CHIP = Chip(0, 0)
 
 
 class _Owner(NamedTuple):
-    """Which board, relative to the triad that a chip's square belongs to, the chip is on."""
+    """The board that a chip is on, relative to the triad in whose square the chip is."""
 
     board: Board
     local: Chip
@@ -169,7 +169,7 @@ def contains(size: Size, board: Board) -> bool:
 
 
 def neighbour(size: Size, board: Board, link: Link) -> Board:
-    """Return the board that `link` of `board` leads to; the machine's edges are joined up."""
+    """Return the board that `link` of `board` leads to, on a machine that is a torus."""
     step = _LINK_STEP[board.z][link]
     return Board((board.x + step.x) % size.width, (board.y + step.y) % size.height, board.z + step.z)
 
@@ -217,23 +217,23 @@ class Hop(NamedTuple):
     """Where a chip's link leads."""
 
     cable: Link | None
-    """The board's link that it crosses, or None when it stays on the board."""
+    """The board's link that the chip's link crosses; None if it stays on the board."""
     chip: Chip
-    """The chip it leads to, relative to that chip's own board."""
+    """The chip at the other end, relative to that chip's own board."""
 
 
 @cache
 def chip_links() -> dict[Chip, tuple[Hop, ...]]:
     """Return, for each chip of a board, where its six links lead; the same for every board of every machine."""
-    # On a machine of 4 x 4 triads a board's six neighbours are six boards, so each cable has one meaning; boards are
-    # all of one shape, so one board says it for all.
+    # On a machine of 4 x 4 triads a board's six neighbours are six different boards, so each link is unambiguous.
+    # All boards have the same shape, so one board stands for all.
     size, board = Size(4, 4), Board(1, 1, 0)
     corner = first_chip(size, board)
     cables = {neighbour(size, board, link): link for link in Link}
 
     def hop(chip: Chip, vector: Chip) -> Hop:
-        place = Chip(corner.x + chip.x + vector.x, corner.y + chip.y + vector.y)
-        other, local = board_of_chip(size, place)
+        target = Chip(corner.x + chip.x + vector.x, corner.y + chip.y + vector.y)
+        other, local = board_of_chip(size, target)
         return Hop(None if other == board else cables[other], local)
 
     return {chip: tuple(hop(chip, vector) for vector in LINK_VECTORS) for chip in BOARD_CHIPS}

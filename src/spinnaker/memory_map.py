@@ -1,6 +1,6 @@
-"""Where things are in a chip's address space, and what SCAMP keeps where.
+"""Where memories, registers and SCAMP's variables are in a chip's address space.
 
-Addresses, sizes and layouts as published with the hardware's tools (spinnaker.h and sark.h of spinnaker_tools).
+Addresses, sizes and layouts are those published with the hardware's tools (spinnaker.h and sark.h of spinnaker_tools).
 """
 
 from enum import Enum
@@ -24,7 +24,7 @@ SYSTEM_CONTROLLER = 0xE200_0000
 SYSTEM_CONTROLLER_UNBUFFERED = 0xF200_0000
 SYSTEM_CONTROLLER_BYTES = 0x1000
 CHIP_ID = 0x5911_1012
-"""What the first register of the system controller holds."""
+"""The value of the system controller's first register."""
 
 ROM = 0xF600_0000
 ROM_BYTES = 32 << 10
@@ -62,9 +62,9 @@ ROUTER_ENTRY = Struct("<HHIII")
 UNUSED_ROUTE = 0xFF00_0000
 
 HEAP_BLOCK = Struct("<II")
-"""What stands before each block of a heap: the next block's address, and the next free one's or the owner."""
+"""The header of each block of a heap: the next block's address, and the next free block's address or the owner."""
 HEAP_HEAD = Struct("<IIII")
-"""What a heap begins with: first free block, first block, last block, free bytes."""
+"""The header of a heap: first free block, first block, last block, free bytes."""
 
 SHARED_MESSAGE_BYTES = 292
 

@@ -1,6 +1,6 @@
-"""Where boards stand in a machine room, and the addresses that a standard installation gives them.
+"""Places of boards in cabinets and frames, and the addresses that a standard installation gives them.
 
-Cabinets, frames and slots only; which logical board stands where is a machine's configuration.
+Which logical board is at which place is a machine's configuration, not a fact of the hardware.
 """
 
 from ipaddress import IPv4Address
@@ -26,7 +26,7 @@ class Frame(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A board's slot: its cabinet, its frame (0 to 4) in the cabinet, and its board number (0 to 23) in the frame."""
+    """Where a board stands: cabinet, frame (0 to 4) in the cabinet, and board number (0 to 23) in the frame."""
 
     cabinet: int
     frame: int
@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
     @property
     def in_frame(self) -> Frame:
-        """The frame that the slot belongs to."""
+        """The frame that the place is in."""
         return Frame(self.cabinet, self.frame)
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ def board_address(base: IPv4Address, place: Place) -> IPv4Address:
 def sequential_places(size: Size) -> dict[Board, Place]:
     """Return places for all boards of a machine, filled triad by triad in the order of `boards_of`.
 
-    A frame takes eight triads and a cabinet five frames; the place of every board follows from the size alone.
+    A frame holds eight triads and a cabinet five frames, so every board's place follows from the size alone.
     """
     places = {}
     for index, board in enumerate(boards_of(size)):

@@ -1,4 +1,4 @@
-"""The commands of SCAMP, the monitor software of a SpiNNaker chip: their numbers and what their replies hold.
+"""The commands of SCAMP, the monitor software of a SpiNNaker chip: their numbers, and values in requests and replies.
 
 Values and encodings only; memory addresses are in memory_map.py.
 """
@@ -14,7 +14,7 @@ SCAMP_NAME = "SC&MP/SpiNNaker"
 SARK_NAME = "SARK/SpiNNaker"
 
 NEAREST_CHIP = Chip(255, 255)
-"""As a packet's destination: the chip that hears it."""
+"""As a packet's destination: the chip that receives it from the host."""
 
 
 class ScampCommand(IntEnum):
@@ -62,7 +62,7 @@ class CoreState(IntEnum):
 
 
 class Signal(IntEnum):
-    """What an application can be told."""
+    """A signal to an application."""
 
     INITIALISE = 0
     POWER_DOWN = 1
@@ -123,13 +123,13 @@ class RouterOperation(IntEnum):
 FIXED_TAGS = 8
 POOL_TAGS = 8
 TAGS = FIXED_TAGS + POOL_TAGS
-"""IP tags of a chip: those that a host sets, then those that SCAMP hands out."""
+"""IP tags of a chip: first those whose numbers hosts choose, then those that SCAMP allocates."""
 
 NO_TAG = 255
 
 
 class TagFlag(IntFlag):
-    """What an IP tag is."""
+    """A property of an IP tag."""
 
     STRIP = 0x0100
     REVERSE = 0x0200
@@ -153,16 +153,16 @@ class IpTag(NamedTuple):
     timeout: int = 0
     flags: TagFlag = TagFlag(0)
     packets: int = 0
-    """How many packets went out by this tag."""
+    """How many packets were sent with this tag."""
     reverse_port: int = 0
     """The UDP port on the board from which packets go to `destination`."""
     destination: int = 0
-    """256x + y of the chip that they go to."""
+    """256x + y of the destination chip."""
     destination_port: int = 0
     """The SDP port (top 3 bits) and core (low 5)."""
 
     def encode(self) -> bytes:
-        """Return the entry as SCAMP keeps and reports it."""
+        """Return the entry as SCAMP stores and reports it."""
         return _TAG.pack(*self)
 
     @classmethod
@@ -182,12 +182,12 @@ _INFORMATION = Struct("<III18sH4sH")
 
 
 class ChipInformation(NamedTuple):
-    """What a chip answers to an information command."""
+    """The reply of a chip to an information command."""
 
     cores: int
     """Working cores, the monitor included."""
     links: frozenset[Link]
-    """Those that work."""
+    """The links that work."""
     free_router_entries: int
     """In the largest free block."""
     ethernet_up: bool
@@ -198,7 +198,7 @@ class ChipInformation(NamedTuple):
     states: tuple[CoreState, ...]
     """Of all 18 cores, by virtual number."""
     ethernet_chip: Chip
-    """The nearest one that is connected."""
+    """The Ethernet-connected chip of the same board."""
     address: bytes
     """Four bytes; zeros where there is no Ethernet."""
     parent: int

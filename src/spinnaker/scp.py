@@ -14,7 +14,7 @@ _COMMAND = Struct("<HH")
 _ARGUMENTS = Struct("<III")
 _PADDED_ARGUMENTS = bytes(_ARGUMENTS.size)
 REQUEST_BYTES = _START + _COMMAND.size + _ARGUMENTS.size
-"""The shortest datagram that processors take for a request: one with all three arguments."""
+"""The shortest datagram that processors accept as a request: one with all three arguments."""
 _REPLY_DATA = _START + _COMMAND.size
 _SEQUENCE_NUMBER = Struct("<H")
 _SEQUENCE = _REPLY_DATA - _SEQUENCE_NUMBER.size
@@ -149,16 +149,16 @@ class SoftwareNumber(NamedTuple):
 
 
 _VERSION = Struct("<IHHI")
-_NUMBER_IN_TEXT = 0xFFFF
+_NUMBER_IN_STRING = 0xFFFF
 
 
 class SoftwareVersion(NamedTuple):
     """What a processor answers to the version command."""
 
     place: int
-    """The first word: where the processor is; SCAMP and BMP fill it each in its own way."""
+    """The first word: where the processor is. SCAMP and BMPs encode it differently."""
     buffer_bytes: int
-    """The most data the processor takes in one packet."""
+    """The most data that the processor accepts in one packet."""
     build: int
     """When the software was built, in seconds since 1970."""
     name: str
@@ -166,27 +166,27 @@ class SoftwareVersion(NamedTuple):
     number: SoftwareNumber
 
     def encode(self) -> bytes:
-        """Return the data of a version reply, with the number in its text as releases since 3.0 do."""
-        head = _VERSION.pack(self.place, self.buffer_bytes, _NUMBER_IN_TEXT, self.build)
+        """Return the data of a version reply, with the number as a string, as releases since 3.0 send it."""
+        head = _VERSION.pack(self.place, self.buffer_bytes, _NUMBER_IN_STRING, self.build)
         return head + f"{self.name}\0{self.number}\0".encode("ascii")
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the version in a reply's data, whether its number is in the header or in the text.
+        """Return the version in a reply's data; the number may be in the header or in the string.
 
         Raises:
-            PacketError: The data is no version.
+            PacketError: The data is not a version.
         """
         if len(data) < _VERSION.size:
             raise PacketError(f"{len(data)} bytes hold no version; the shortest has {_VERSION.size}")
         place, buffer_bytes, number, build = _VERSION.unpack_from(data)
         name, _, rest = data[_VERSION.size :].decode("ascii", "replace").partition("\0")
-        if number != _NUMBER_IN_TEXT:
+        if number != _NUMBER_IN_STRING:
             return cls(place, buffer_bytes, build, name, SoftwareNumber(number // 100, number % 100))
         text = rest.partition("\0")[0]
         parts = text.partition("-")[0].split(".")
         if not 2 <= len(parts) <= 3 or not all(part.isdecimal() for part in parts):
-            raise PacketError(f"{text!r} is no version number; MAJOR.MINOR.PATCH is")
+            raise PacketError(f"{text!r} is not a version number; expected MAJOR.MINOR.PATCH")
         return cls(place, buffer_bytes, build, name, SoftwareNumber(*map(int, parts)))
 
 
@@ -194,10 +194,10 @@ _LED_BITS = 2
 
 
 def switched_leds(leds: int, actions: int, count: int) -> int:
-    """Return LEDs after a command.
+    """Return the state of LEDs after a command of a BMP or of SCAMP; both encode it the same way.
 
     Args:
-        leds: Which are lit, one bit each.
+        leds: The LEDs that are lit before it, one bit each.
         actions: Two bits for each LED, the first one's lowest: 0 leaves it, 1 toggles it, 2 turns it off, 3 on.
         count: How many LEDs there are; actions for others are ignored.
     """

@@ -1,6 +1,6 @@
 """The SpiNNaker datagram: its header and how it travels in UDP.
 
-What the payload means is the subject of scp.py; nothing here knows a command.
+The payload is decoded in scp.py.
 """
 
 from functools import lru_cache
@@ -23,11 +23,11 @@ NO_REPLY = 0x07
 _REPLY_BIT = 0x80
 
 HOST_TAG = 0xFF
-"""The tag of a packet that a host sends: reply to where it came from."""
+"""The tag of a packet from a host; the reply goes to the address that the packet came from."""
 
 _HEADER = Struct("<2x8B")
 _KNOWN_HEADERS = 1024
-"""Headers that need not be made out again: whoever talks has few ends to talk with."""
+"""How many decoded headers are cached; a host talks to few endpoints."""
 _CORE_MASK = 0x1F
 _PORT_SHIFT = 5
 
@@ -79,7 +79,9 @@ class SdpHeader(NamedTuple):
             if not (
                 0 <= end.core <= _CORE_MASK and 0 <= end.port <= 7 and 0 <= end.x <= 255 and 0 <= end.y <= 255
             ):
-                raise PacketError(f"{end} is no SDP address: x and y are 0 to 255, core 0 to 31, port 0 to 7")
+                raise PacketError(
+                    f"{end} is not an SDP address: x and y are 0 to 255, core 0 to 31, port 0 to 7"
+                )
         return _HEADER.pack(
             self.flags,
             self.tag,

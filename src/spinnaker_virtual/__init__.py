@@ -1,4 +1,4 @@
-"""Emulated SpiNNaker boards and BMPs that answer real packets on this computer's loopback addresses.
+"""Virtual SpiNNaker boards and BMPs that answer real packets on this computer's loopback addresses.
 
 async with VirtualSite(VirtualMachine(size=Size(1, 1), timings=Timings.instant())) as site:
     print(site.bmps, site.addresses)

@@ -1,6 +1,6 @@
-"""What is to happen later: actions in the order of their times.
+"""Actions at future times, and datagrams that faults delay, duplicate or drop.
 
-No clock: whoever holds the agenda tells it the time.
+Nothing here has a clock: callers pass the time.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ class Agenda:
 
     def __init__(self) -> None:
         self.now = 0.0
-        """The latest time that has been told."""
+        """The latest time that the agenda was given."""
         self._waiting: list[tuple[float, int, Action]] = []
         self._order = count()
 
     def at(self, time: float, action: Action) -> None:
-        """Have `action` run when `run` is told a time of `time` seconds or later."""
+        """Schedule `action` for the first `run` with a time of `time` seconds or later."""
         heappush(self._waiting, (time, next(self._order), action))
 
     @property
@@ -32,7 +32,7 @@ class Agenda:
         return self._waiting[0][0] if self._waiting else None
 
     def run(self, now: float) -> None:
-        """Run all actions that are due at `now`, including those that they add."""
+        """Run all actions that are due at `now`, including those that are added meanwhile."""
         while self._waiting and self._waiting[0][0] <= now:
             time, _, action = heappop(self._waiting)
             self.now = max(time, self.now)
@@ -40,16 +40,16 @@ class Agenda:
         self.now = max(now, self.now)
 
 
-class Way:
-    """The datagrams that go one way through one socket, with what goes wrong among them."""
+class Direction:
+    """One direction of one socket: passes datagrams on, with the faults of the network."""
 
     def __init__(
         self, name: str, source: FaultSource, later: Callable[[float, Callable[[float], None]], None]
     ) -> None:
-        """Begin a way.
+        """Make a direction.
 
         Args:
-            name: Tells it from other ways; with the seed it settles what goes wrong.
+            name: Distinguishes it from others; with the seed it determines the faults.
             source: Draws the faults.
             later: Runs an action at a time, as `Agenda.at` does.
         """
@@ -59,7 +59,7 @@ class Way:
         self._overtaken: list[Callable[[float], None]] = []
 
     def pass_on(self, deliver: Callable[[float], None], now: float) -> None:
-        """Have a datagram delivered at `now`, later, twice or never."""
+        """Deliver a datagram at `now`, later, twice or never."""
         fate = self._source.deliver(self._name)
         waiting, self._overtaken = self._overtaken, []
         if fate.overtaken and fate.delays:

@@ -1,7 +1,4 @@
-"""A virtual BMP.
-
-A frame's board management processor: SCP requests in, SCP replies out, at the times when the hardware
-would give them.
+"""A virtual BMP: SCP requests go in, SCP replies come out, at the times at which the hardware would send them.
 
 No sockets and no clock. What power and registers do to a board is in board.py.
 """
@@ -31,7 +28,7 @@ from spinnaker_virtual.machine import Timings
 from spinnaker_virtual.network import FrameSockets, Socket
 
 Send = Callable[[ScpReply], None]
-"""Sends a reply to whoever asked."""
+"""Sends a reply to the sender of the request."""
 
 _BUILD = 1_604_188_800
 _FLASH_BUFFER = 0x1000_0000
@@ -68,12 +65,12 @@ class Bmp:
 
         Args:
             frame: The frame's cabinet and number.
-            boards: Its boards by their number, 0 to 23; the BMP of a board that is not there doesn't answer.
-            sockets: Where the BMP and the boards listen, for those who ask.
-            agenda: Where actions that take time wait.
+            boards: Its boards by their number, 0 to 23; requests to any other board time out.
+            sockets: Where the BMP and the boards listen; the BMP reports these addresses.
+            agenda: Takes the actions that are due later.
             timings: How long they take.
-            version: What the BMP says it runs.
-            faults: What goes wrong.
+            version: The software version that the BMP reports.
+            faults: Draws the faults.
         """
         self._frame = frame
         self._boards = boards
@@ -94,15 +91,14 @@ class Bmp:
             self._commands[BmpCommand.WRITE_FPGA] = self._write_fpga
 
     def receive(self, datagram: bytes, now: float, send: Send) -> None:
-        """Take a datagram that arrives at `now`; answers go to `send`, now or when the agenda comes to them.
+        """Take a datagram that arrives at `now`; replies go to `send`, at once or from the agenda.
 
-        Requests are worked off one after another: one that comes while boards are being powered waits for
-        that.
+        Requests are carried out one after another: one that arrives while boards are being powered waits.
         """
         try:
             request = ScpRequest.decode(datagram)
         except PacketError:
-            return  # as the hardware does with what it can't read
+            return  # the hardware ignores it, too
         if now < self._hangs_until:
             return
         self.hang(now, self._faults.hang(self._frame))
@@ -119,12 +115,12 @@ class Bmp:
             send(self._answer(request, whole))
 
     def power_on_all(self, now: float) -> None:
-        """Switch all boards of the frame on at once, and ready for a boot image, with whatever goes wrong then."""
+        """Switch all boards of the frame on at once, ready for a boot image; the usual faults may happen."""
         for board in self._boards.values():
             self._switch_on(board, now, settles=0.0)
 
     def hang(self, now: float, seconds: float) -> None:
-        """Take nothing in and say nothing for some seconds from `now`; what is under way goes on."""
+        """Ignore requests for some seconds from `now`; power commands that have begun go on."""
         self._hangs_until = max(self._hangs_until, now + seconds)
 
     def _answer(self, request: ScpRequest, whole: bool) -> ScpReply:

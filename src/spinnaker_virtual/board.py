@@ -35,7 +35,7 @@ class VirtualBoard:
         self.cables: list[VirtualBoard | None] = [None] * len(Link)
         """For each link, the board at the other end; None where the cable or the board is dead."""
         self.boot_from = 0.0
-        """When the board takes, or took, a boot image at the earliest."""
+        """The earliest time, in seconds, at which the board accepts a boot image."""
         self.stuck = False
         """Whether the chips run something that never answers: a broken image, or nothing after a crash."""
         self.power_ons = 0
@@ -53,14 +53,14 @@ class VirtualBoard:
 
     @property
     def flow(self) -> int:
-        """The links that this end lets traffic through, one bit each: powered, FPGA loaded and not stopped."""
+        """The links that let traffic through at this end, one bit each: the FPGA runs and does not stop them."""
         return self._flow
 
     def power_on(self, boot_from: float, loaded: Iterable[bool] = (True,) * FPGAS_PER_BOARD) -> None:
-        """Give the board power; whatever ran on it is gone.
+        """Switch the board on; software that ran on it is lost.
 
         Args:
-            boot_from: The time in seconds from which the board takes a boot image.
+            boot_from: The time in seconds from which the board accepts a boot image.
             loaded: For each FPGA, whether its bitfile loads.
         """
         self._reset()
@@ -71,7 +71,7 @@ class VirtualBoard:
         self._changed()
 
     def power_off(self) -> None:
-        """Take the board's power away."""
+        """Switch the board off."""
         self._reset()
         self._changed()
 
@@ -96,7 +96,7 @@ class VirtualBoard:
             self._stop_chips()
 
     def awaits_boot(self, now: float) -> bool:
-        """Return whether the chips would take a boot image at `now`."""
+        """Return whether the chips would accept a boot image at `now`."""
         return self._on and not self.booted and not self.stuck and now >= self.boot_from
 
     def read_fpga(self, register: FpgaRegister) -> int:
@@ -108,7 +108,7 @@ class VirtualBoard:
         return self._registers.get(register, 0)
 
     def write_fpga(self, register: FpgaRegister, value: int) -> None:
-        """Set a register; lost when the FPGA doesn't run, or when the register can't be written."""
+        """Set a register; ignored if the FPGA doesn't run or the register is read-only."""
         if self._loaded[register.fpga] and register.address != IDENTITY_REGISTER:
             self._registers[register] = value
             self._changed()
@@ -149,10 +149,10 @@ class VirtualBoard:
 
 
 class BootRom:
-    """A boot image on its way in.
+    """Assembles a boot image from the packets that a board receives.
 
-    As on the hardware, blocks may come in any order and more than once, a new beginning drops what came before, and an
-    end before the image is whole is ignored: the ROM goes on waiting for the rest.
+    As in the hardware, blocks may arrive in any order and more than once, a new BEGIN drops earlier blocks, and an END
+    is ignored while blocks are missing.
     """
 
     def __init__(self) -> None:
@@ -160,7 +160,7 @@ class BootRom:
         self._blocks: dict[int, bytes] = {}
 
     def receive(self, datagram: bytes) -> BootImage | None:
-        """Take a boot packet; return the image when this packet says that it is whole and to be run."""
+        """Take a boot packet; return the image if the packet ends a complete one."""
         try:
             packet = BootPacket.decode(datagram)
         except PacketError:

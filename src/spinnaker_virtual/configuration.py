@@ -1,6 +1,6 @@
-"""A virtual machine described in a TOML file.
+"""Reads the description of a virtual machine from TOML, and reports mistakes in it.
 
-Reads text into values, and says what is wrong with it; opening files is the command's business.
+Takes the contents of a file; scripts/virtual.py opens it.
 """
 
 import tomllib
@@ -22,14 +22,14 @@ _BOARD = ("at", "place", "dead_chips", "dead_cores", "dead_links")
 
 
 class MachineFileError(ValueError):
-    """A configuration that describes no machine; says where, what was wrong and what is allowed."""
+    """A mistake in the description of a machine; says where, what is wrong and what is allowed."""
 
 
 def parse(text: str) -> VirtualMachine:
     """Return the machine that a configuration describes.
 
     Raises:
-        MachineFileError: It describes none.
+        MachineFileError: The configuration has a mistake.
     """
     try:
         table = tomllib.loads(text)
@@ -102,7 +102,7 @@ def _numbers(value: object, count: int, where: str, shape: str) -> tuple[int, ..
 
 def _link(value: object, where: str) -> Link:
     if not isinstance(value, str) or value not in _LINK_NAMES:
-        raise MachineFileError(f"{where} names no link: {value!r}; there are {', '.join(_LINK_NAMES)}")
+        raise MachineFileError(f"{where} must name a link, not {value!r}; links are {', '.join(_LINK_NAMES)}")
     return _LINK_NAMES[value]
 
 
@@ -147,8 +147,8 @@ def _places(
     for board in boards_of(size) if places else ():
         if board not in places and board not in dead:
             raise MachineFileError(
-                f"board {board} has no place, and others have: give every live board one, or none, "
-                "to have them stand one after another"
+                f"board {board} has no place although others have one: give every live board a place, or none, "
+                "to place them one after another"
             )
     return places
 

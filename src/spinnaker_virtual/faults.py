@@ -1,6 +1,6 @@
-"""What can go wrong on purpose: how often, and, from a seed, when.
+"""Faults that happen on purpose: how often, and, drawn from a seed, when.
 
-Decides only; what a lost datagram or a board without power means is carried out in hardware.py and bmp.py.
+Decides only; agenda.py, bmp.py and hardware.py carry the faults out.
 """
 
 from collections import defaultdict, deque
@@ -29,7 +29,7 @@ class Faults:
     reordered: float = 0.0
     """Share of datagrams that the next one overtakes."""
     power: float = 0.0
-    """Share of power-ons after which a board has no power, although the BMP says that all went well."""
+    """Share of power-ons after which a board has no power, although the BMP reports success."""
     fpga: float = 0.0
     """Share of power-ons after which one of a board's FPGAs has not loaded."""
     idle: float = 0.0
@@ -38,10 +38,10 @@ class Faults:
     """Share of power commands that take up to `slow_power_by` seconds longer."""
     slow_power_by: float = 20.0
     hang: float = 0.0
-    """Share of requests after which a BMP says nothing for `hang_for` seconds."""
+    """Share of requests after which a BMP is silent for `hang_for` seconds."""
     hang_for: float = 30.0
     crash: float = 0.0
-    """How often in an hour, on the average, a board that is on dies; it lives again after a power-on."""
+    """How many times an hour, on average, a board that is on crashes; it works again after a power-on."""
 
     def __post_init__(self) -> None:
         for name in self.names():
@@ -58,10 +58,10 @@ class Faults:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the faults that `text` asks for, such as `lost=0.01,late=0.2,late_by=0.5`.
+        """Return the faults that a string describes, such as `lost=0.01,late=0.2,late_by=0.5`.
 
         Raises:
-            ValueError: A fault is unknown or given twice, or its value is no number or out of range.
+            ValueError: A fault is unknown or given twice, or its value is not a number or out of range.
         """
         values = {}
         for part in filter(None, (piece.strip() for piece in text.split(","))):
@@ -79,12 +79,12 @@ class Faults:
 
     @property
     def of_network(self) -> bool:
-        """Whether any datagram is to come to harm."""
+        """Whether any datagrams are lost, duplicated, delayed or reordered."""
         return bool(self.lost or self.duplicated or self.late or self.reordered)
 
 
 class PowerOutcome(NamedTuple):
-    """What becomes of a board when it is powered on."""
+    """The result of powering a board on."""
 
     on: bool = True
     loaded: tuple[bool, ...] = (True,) * FPGAS_PER_BOARD
@@ -92,12 +92,12 @@ class PowerOutcome(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """What becomes of a datagram."""
+    """When a datagram arrives."""
 
     delays: tuple[float, ...] = (0.0,)
-    """Seconds until each of its arrivals; empty if it is lost."""
+    """Seconds until it arrives, for each time that it does; empty if it is lost."""
     overtaken: bool = False
-    """Whether the next datagram goes first."""
+    """Whether the next datagram arrives first."""
 
 
 _SAFE = Delivery()
@@ -107,8 +107,8 @@ _WELL = PowerOutcome()
 class FaultSource:
     """Draws faults from a seed.
 
-    Each kind of fault of each board and BMP has random numbers of its own, so that what happens to one does not depend
-    on how the others are used.
+    Each kind of fault of each board and BMP has its own random numbers, so that the faults of one do not depend on how
+    the others are used.
     """
 
     def __init__(self, faults: Faults, seed: int) -> None:
@@ -124,11 +124,11 @@ class FaultSource:
         return self._randoms[key]
 
     def plan_power(self, board: Board, outcome: PowerOutcome, times: int = 1) -> None:
-        """Have the board's next power-ons end as told; later ones are drawn again."""
+        """Fix the results of the board's next power-ons; later ones are drawn again."""
         self._planned[board].extend([outcome] * times)
 
     def power(self, board: Board) -> PowerOutcome:
-        """Return what becomes of a board that is powered on now."""
+        """Return the result of powering a board on now."""
         if self._planned[board]:
             return self._planned[board].popleft()
         if not self.faults.power and not self.faults.fpga:
@@ -142,7 +142,7 @@ class FaultSource:
         return _WELL
 
     def idles(self, board: Board) -> bool:
-        """Return whether a BMP only acknowledges what it is told to do with a board now."""
+        """Return whether a BMP acknowledges its next action on a board without doing it."""
         return bool(self.faults.idle) and self._random("idle", board).random() < self.faults.idle
 
     def power_delay(self, frame: Frame) -> float:
@@ -154,23 +154,23 @@ class FaultSource:
         return share * self.faults.slow_power_by if chosen < self.faults.slow_power else 0.0
 
     def hang(self, frame: Frame) -> float:
-        """Return for how many seconds a BMP that got a request says nothing; mostly 0."""
+        """Return for how many seconds a BMP is silent after a request; mostly 0."""
         if not self.faults.hang or self._random("hang", frame).random() >= self.faults.hang:
             return 0.0
         return self.faults.hang_for
 
     def life(self, board: Board) -> float | None:
-        """Return how many seconds a board that was powered on lives; None for as long as it is on."""
+        """Return after how many seconds a board that was powered on crashes; None if it doesn't."""
         if not self.faults.crash:
             return None
         return self._random("crash", board).expovariate(self.faults.crash / _SECONDS_AN_HOUR)
 
-    def deliver(self, way: str) -> Delivery:
-        """Return what becomes of the next datagram of a way, such as "to 127.1.0.0:17893"."""
+    def deliver(self, direction: str) -> Delivery:
+        """Return when the next datagram arrives in a direction such as "to 127.1.0.0:17893"."""
         faults = self.faults
         if not faults.of_network:
             return _SAFE
-        random = self._random("network", way)
+        random = self._random("network", direction)
         lost, twice, late, late_by, again, overtaken = (random.random() for _ in range(6))
         if lost < faults.lost:
             return Delivery(())

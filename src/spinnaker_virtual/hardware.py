@@ -1,6 +1,6 @@
-"""A whole virtual machine without its sockets: datagrams and the time go in, datagrams come out.
+"""A whole virtual machine without sockets and clock: datagrams and the time go in, datagrams come out.
 
-Puts BMPs and boards together. No clock, no sockets; those are in udp.py and site.py.
+Connects BMPs, boards and booted machines; udp.py and site.py add the sockets and the clock.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from spinnaker.boot import BootImage
 from spinnaker.geometry import Board, BoardLink, Link, far_end
 from spinnaker.places import Frame
 from spinnaker.scp import ScpReply
-from spinnaker_virtual.agenda import Agenda, Way
+from spinnaker_virtual.agenda import Agenda, Direction
 from spinnaker_virtual.bmp import Bmp
 from spinnaker_virtual.board import BootRom, VirtualBoard
 from spinnaker_virtual.faults import FaultSource
@@ -27,7 +27,7 @@ Receiver = Callable[[bytes, Address, float], None]
 """Takes a datagram, its sender and the time."""
 
 NotStarted = Callable[[Board, str], None]
-"""Is told which board took an image that does not start, and why not."""
+"""Called with the board that received an image that does not start, and with the reason."""
 
 
 class Hardware:
@@ -44,11 +44,11 @@ class Hardware:
         """Build a machine's hardware; all boards are off.
 
         Args:
-            machine: What the machine is.
-            network: Where BMPs and boards listen.
+            machine: The machine's description.
+            network: The addresses of BMPs and boards.
             transmit: Sends their datagrams.
-            crossed: Is told of each packet between chips that leaves a board over one of its links.
-            not_started: Is told of boot images that do not start, which real boards are silent about.
+            crossed: Called for each packet between chips that leaves a board over one of its links.
+            not_started: Called for boot images that do not start; real boards do not report them.
         """
         self.machine = machine
         self.agenda = Agenda()
@@ -64,7 +64,7 @@ class Hardware:
             for board, place in machine.places.items()
         }
         self.receivers: dict[Socket, Receiver] = {}
-        """Who takes the datagrams that arrive at each socket."""
+        """The receiver of the datagrams that arrive at each socket."""
         for board in self._boards.values():
             board.cables = [self._cable(board, link) for link in Link]
             self.receivers[network.boards[board.board].sdp] = self._sdp_receiver(board, network)
@@ -90,14 +90,14 @@ class Hardware:
             self._disturb(network)
 
     def _disturb(self, network: Network) -> None:
-        """Put the network's faults between the sockets and their receivers, and before what is sent."""
+        """Apply the network's faults to all datagrams, received and sent."""
         transmit = self._transmit
-        # By what they are, not by address: which addresses are free differs from run to run, faults must not.
+        # Not by address: addresses differ from run to run, and the faults must not.
         names = {socket: f"BMP of {frame}" for frame, socket in network.bmps.items()}
         names |= {sockets.sdp: f"board {board}" for board, sockets in network.boards.items()}
         names |= {sockets.boot: f"boot of board {board}" for board, sockets in network.boards.items()}
         outward = {
-            local: Way(f"from {names[local]}", self.faults, self.agenda.at) for local in self.receivers
+            local: Direction(f"from {names[local]}", self.faults, self.agenda.at) for local in self.receivers
         }
 
         def disturbed(source: Socket, destination: Address, datagram: bytes) -> None:
@@ -105,16 +105,16 @@ class Hardware:
 
         self._transmit = disturbed
         for local, receive in self.receivers.items():
-            way = Way(f"to {names[local]}", self.faults, self.agenda.at)
-            self.receivers[local] = self._disturbed(receive, way)
+            direction = Direction(f"to {names[local]}", self.faults, self.agenda.at)
+            self.receivers[local] = self._disturbed(receive, direction)
 
-    def _disturbed(self, receive: Receiver, way: Way) -> Receiver:
+    def _disturbed(self, receive: Receiver, direction: Direction) -> Receiver:
         def disturbed(datagram: bytes, sender: Address, now: float) -> None:
             def deliver(then: float) -> None:
                 self.agenda.now = max(then, self.agenda.now)
                 receive(datagram, sender, then)
 
-            way.pass_on(deliver, now)
+            direction.pass_on(deliver, now)
 
         return disturbed
 

@@ -1,7 +1,7 @@
-"""Packets in words, one line each.
+"""Describes packets, one line each.
 
-Decodes what hosts, BMPs and boards say to one another, and says where packets go from board to board; where
-the lines go is the caller's business.
+Decodes packets between hosts, BMPs and boards, and notes packets that cross from board to board. The caller writes the
+lines; log_file.py does so for commands.
 """
 
 from collections.abc import Callable, Collection
@@ -23,20 +23,20 @@ class Traffic(Enum):
     """A kind of packets."""
 
     BMP = "bmp"
-    """What hosts and BMPs say to each other."""
+    """Packets between hosts and BMPs."""
     BOOT = "boot"
     """Boot images."""
     BOARD = "board"
-    """What hosts and booted boards say to each other."""
+    """Packets between hosts and booted boards."""
     CROSSING = "crossing"
-    """Packets, of the machine's own, that go from board to board."""
+    """Packets between chips that cross from board to board."""
 
     @classmethod
     def parse(cls, text: str) -> frozenset[Self]:
-        """Return the kinds that a text names, such as `bmp,crossing`.
+        """Return the kinds that a string lists, such as `bmp,crossing`.
 
         Raises:
-            ValueError: There is no such kind.
+            ValueError: A kind is unknown.
         """
         known = {kind.value: kind for kind in cls}
         names = [piece.strip() for piece in text.split(",")]
@@ -59,12 +59,12 @@ class PacketLog:
         write: Callable[[str], None],
         traffic: Collection[Traffic] = ALL_TRAFFIC,
     ) -> None:
-        """Begin a log.
+        """Make a log.
 
         Args:
-            network: Whose packets they are.
+            network: The addresses of the machine's BMPs and boards.
             size: The machine's, in triads.
-            write: Takes each line, without its end.
+            write: Called with each line, without a line break.
             traffic: The kinds of packets to write down.
         """
         self._size = size
@@ -99,7 +99,7 @@ class PacketLog:
 
 
 def describe_request(kind: Traffic, datagram: bytes) -> str:
-    """Return in words what a host asks of a BMP or a board."""
+    """Describe a request of a host to a BMP or a board."""
     try:
         if kind is Traffic.BOOT:
             return _describe_boot(BootPacket.decode(datagram))
@@ -120,7 +120,7 @@ def describe_request(kind: Traffic, datagram: bytes) -> str:
 
 
 def describe_reply(datagram: bytes) -> str:
-    """Return in words what a BMP or a board answers."""
+    """Describe the reply of a BMP or a board."""
     try:
         reply = ScpReply.decode(datagram)
     except PacketError as error:

@@ -1,6 +1,6 @@
-"""Where the lines of a packet log go, for the commands that take its name.
+"""Writes the lines of a packet log to a file or to standard output, for commands.
 
-What the lines say is in log.py. A log that can be written no further ends; the boards whose packets it shows go on.
+The lines are made in log.py. If one can't be written, the log ends and the boards go on.
 """
 
 import os
@@ -15,12 +15,12 @@ STANDARD_OUTPUT = "-"
 
 @contextmanager
 def opened_log(name: str | None) -> Iterator[Callable[[str], None] | None]:
-    """Open a log until the block ends; gives what writes a line to it at once, or None for no log.
+    """Open a log for the duration of a block; yields the function that writes a line at once, or None without a log.
 
-    When a line can't be written, standard error says so, and no more are.
+    If a line can't be written, standard error says so, and later lines are dropped.
 
     Args:
-        name: A file, which is written anew; `-` for the standard output; None for no log.
+        name: A file, which is overwritten; `-` for standard output; None for no log.
 
     Raises:
         OSError: The file can't be opened.
@@ -39,7 +39,7 @@ def opened_log(name: str | None) -> Iterator[Callable[[str], None] | None]:
 
 
 class _Lines:
-    """Writes lines to a stream for as long as it takes them."""
+    """Writes lines to a stream until that fails."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream: TextIO | None = stream
@@ -53,7 +53,7 @@ class _Lines:
         except OSError as error:
             stream, self._stream = self._stream, None
             _drop(stream)
-            # Nobody may be left there either.
+            # Standard error may be closed, too.
             with suppress(OSError):
                 print(
                     f"the packet log ends here: {self._name} can't be written: {error.strerror}",
@@ -69,12 +69,12 @@ class _Lines:
 
 
 def _drop(stream: TextIO) -> None:
-    """Let go of a stream that holds what could not be written: closing it would try that again."""
+    """Discard a stream whose buffer could not be written: closing it would try again."""
     if stream is not sys.stdout:
         with suppress(OSError):
             stream.close()
         return
-    # Python writes it out at its end, and would complain.
+    # Python flushes it at exit, and would report an error.
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:

@@ -1,7 +1,6 @@
-"""Finding addresses of this computer that no other site uses, by binding them.
+"""Finds addresses of this computer that no other site uses, by binding them.
 
-Sockets are opened here and handed on bound: an address that was only looked at could be taken the next
-moment.
+Sockets are returned bound: an address that was only checked could be taken a moment later.
 """
 
 import errno
@@ -28,7 +27,7 @@ BoundSockets = dict[Socket, socket.socket]
 
 
 class AddressError(OSError):
-    """Addresses for a virtual machine can't be had; says which and what to do."""
+    """An address for a virtual machine is not available; says which, and what to do."""
 
 
 def _bind(address: Socket) -> socket.socket:
@@ -69,7 +68,7 @@ def _explained(error: OSError, network: Network) -> AddressError:
 
 
 def allow_sockets(machine: VirtualMachine) -> None:
-    """Raise this process's limit on open files, as far as the system lets it, so that the machine's sockets fit."""
+    """Raise this process's limit on open files, within what the system allows, to fit the machine's sockets."""
     try:
         import resource
     except ImportError:  # systems without such limits
@@ -88,14 +87,14 @@ def _descriptors(frames: int, boards: int) -> int:
 
 
 def close_all(bound: BoundSockets) -> None:
-    """Close sockets and forget them."""
+    """Close all sockets and empty `bound`."""
     for opened in bound.values():
         opened.close()
     bound.clear()
 
 
 def _sockets(network: Network) -> Iterable[Socket]:
-    # BMPs first: a block that is taken shows after one attempt.
+    # BMPs first: a block that another site uses is detected at the first attempt.
     yield from network.bmps.values()
     for board in network.boards.values():
         yield from board
@@ -116,13 +115,13 @@ def bind(network: Network) -> BoundSockets:
 
 
 def bind_free(machine: VirtualMachine) -> tuple[Network, BoundSockets]:
-    """Return addresses that nobody else uses, and sockets that hold them.
+    """Return addresses that no other program uses, and sockets that are bound to them.
 
     The addresses of a standard installation in the first block of 127.0.0.0/8 that is free; on systems that
     have only 127.0.0.1, ports of that address.
 
     Raises:
-        AddressError: Neither can be had.
+        AddressError: Neither is available.
     """
     base = _FIRST_BASE
     blocks = 1 + max((frame.cabinet * 5 + frame.frame for frame in machine.frames), default=0)

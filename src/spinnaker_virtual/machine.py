@@ -1,6 +1,6 @@
-"""What a virtual machine is: its size, its places, what is dead in it, and how long its actions take.
+"""The description of a virtual machine: size, places, dead parts, faults, and how long its actions take.
 
-Facts that stay fixed while it runs. Where it answers is in network.py, what it does in bmp.py and board.py.
+It stays fixed while the machine runs. Addresses are in network.py, behaviour in bmp.py and board.py.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from spinnaker_virtual.faults import Faults
 CURRENT_BMP = SoftwareNumber(2, 1, 1)
 
 MOST_BOARDS = BOARDS_PER_FRAME * 254 * 256
-"""The boards whose frames, with 256 addresses each, find room in 127.0.0.0/8 beside what other programs use of it."""
+"""How many boards fit into 127.0.0.0/8, with 256 addresses a frame, beside the addresses that other programs use."""
 
 
 LOCAL = {chip: number for number, chip in enumerate(BOARD_CHIPS)}
@@ -41,10 +41,10 @@ class Timings:
     """How long the hardware takes, in seconds; the defaults are near those of real boards."""
 
     power_on: float = 1.5
-    """From power to loaded FPGAs; the reply to the command comes after it."""
+    """From power to loaded FPGAs; then the BMP replies."""
     power_off: float = 0.1
     boot_ready: float = 1.0
-    """From the end of the power-on to the moment when a board takes a boot image."""
+    """From the end of the power-on until a board accepts a boot image."""
     boot: float = 0.5
     """From the last block of the image to the first answer of SCAMP."""
 
@@ -56,7 +56,7 @@ class Timings:
 
     @classmethod
     def instant(cls) -> Self:
-        """Return timings with which everything is done at once, for tests and demonstrations."""
+        """Return timings with which every action takes no time, for tests and demonstrations."""
         return cls(power_on=0.0, power_off=0.0, boot_ready=0.0, boot=0.0)
 
 
@@ -79,13 +79,13 @@ class DeadChipLink(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Defects:
-    """What is dead on a board, besides cables; by chip number."""
+    """What is dead on a board, by chip number; links between boards are not part of it."""
 
     chips: frozenset[int] = frozenset()
     cores: Mapping[int, int] = field(default_factory=dict)
     """For each chip that has any, the physical numbers of its dead cores, one bit each."""
     links: frozenset[tuple[int, Link]] = frozenset()
-    """Links of chips, one end or both."""
+    """Links between chips, by one end or both."""
 
 
 NO_DEFECTS = Defects()
@@ -93,7 +93,7 @@ NO_DEFECTS = Defects()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualMachine:
-    """A machine of virtual boards, as its configuration describes it."""
+    """The description of a machine of virtual boards."""
 
     size: Size
     """Width and height in triads."""
@@ -113,15 +113,15 @@ class VirtualMachine:
     timings: Timings = field(default_factory=Timings)
     faults: Faults = field(default_factory=Faults)
     seed: int = 0
-    """Settles when the faults happen."""
+    """Determines when the faults happen."""
 
     def __post_init__(self) -> None:
         if self.size.width < 1 or self.size.height < 1:
             raise ValueError(f"a machine of {self.size} triads has no boards; each side must be 1 or more")
         if 3 * self.size.width * self.size.height > MOST_BOARDS:
             raise ValueError(
-                f"a machine of {self.size} triads has more boards than the {MOST_BOARDS} that there are loopback "
-                "addresses for"
+                f"a machine of {self.size} triads needs more loopback addresses than there are; they suffice for "
+                f"{MOST_BOARDS} boards"
             )
         for board in self.dead_boards | {end.board for end in self.dead_links}:
             if not contains(self.size, board):
@@ -144,7 +144,7 @@ class VirtualMachine:
 
     @property
     def defects(self) -> dict[Board, Defects]:
-        """What is dead on each board that has anything dead, cables left aside."""
+        """The defects of each board that has any; dead links between boards are not among them."""
         boards = self.dead_chips.keys() | self.dead_cores.keys() | self.dead_chip_links.keys()
         return {board: self._defects(board) for board in boards}
 

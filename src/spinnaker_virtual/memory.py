@@ -1,6 +1,6 @@
-"""Memory that takes room only where something was written.
+"""Sparse memory: only pages that were written take up memory.
 
-Knows no address space; which memories a chip has is in scamp/chip.py.
+Takes offsets; a chip's address space is in scamp/chip.py.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from struct import Struct
 _WORD = Struct("<I")
 
 Fresh = Callable[[int], bytes | None]
-"""Gives what a page, by number, holds before anything is written to it; None for zeros."""
+"""Returns the content of a page, by number, before anything is written to it; None for zeros."""
 
 
 def _zeros(_: int) -> None:
@@ -17,9 +17,9 @@ def _zeros(_: int) -> None:
 
 
 class SparseMemory:
-    """Memory in pages, each of them there only once it has been written.
+    """Memory in pages, which are stored once they have been written.
 
-    A page that many memories have in common is one immutable `bytes`; whoever writes to it first takes a copy.
+    A page that several memories share is one immutable `bytes`; a memory copies it before writing to it.
     """
 
     __slots__ = ("_fresh", "_page_bits", "_pages", "size")
@@ -29,7 +29,7 @@ class SparseMemory:
 
         Args:
             size: Bytes; a power of two.
-            fresh: What pages hold at first.
+            fresh: The initial content of pages.
             page_bits: A page has 2 to the power of `page_bits` bytes.
         """
         self.size = size
@@ -94,7 +94,7 @@ class SparseMemory:
         self.write(offset, _WORD.pack(word))
 
     def copy(self, source: "SparseMemory", offset: int, length: int) -> None:
-        """Take `length` bytes at `offset` over from another memory of the same kind, sharing whole pages."""
+        """Copy `length` bytes at `offset` from another memory with the same page size, sharing whole pages."""
         bits = self._page_bits
         end = offset + length
         while offset < end:
@@ -107,7 +107,7 @@ class SparseMemory:
             offset += part
 
     def freeze(self) -> dict[int, bytes]:
-        """Return all pages written so far as immutable ones."""
+        """Return all pages written so far, by number."""
         return {page: bytes(content) for page, content in self._pages.items()}
 
     def _share(self, source: "SparseMemory", page: int) -> None:

@@ -1,6 +1,6 @@
-"""Where a virtual machine answers: an address and a port for each BMP and each board.
+"""The addresses of a virtual machine: an address and a port for each BMP and each board.
 
-Values only; finding addresses that are free on this computer is the subject of loopback.py.
+Values only; loopback.py finds addresses that are available on this computer.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Socket(NamedTuple):
 
 
 Address = tuple[str, int]
-"""A socket's host and port, as the system gives and takes them; a `Socket` is one."""
+"""A socket's host and port as a pair, which is what the system uses; a `Socket` is one."""
 
 
 class BoardSockets(NamedTuple):
@@ -67,9 +67,9 @@ class Network:
 
     @classmethod
     def one_host(cls, machine: VirtualMachine, host: str, first_port: int) -> Self:
-        """Put everything on one address, for systems that have only 127.0.0.1, and tell them apart by port.
+        """Give all BMPs and boards one address and different ports, for systems that have only 127.0.0.1.
 
-        Each frame takes 64 ports: the BMP's, one that is left out, then two for each board, SDP and boot.
+        Each frame takes 64 ports: one for the BMP, an unused one, then two for each board, SDP and boot.
 
         Raises:
             ValueError: There are not enough ports above `first_port`.

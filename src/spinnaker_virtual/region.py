@@ -1,7 +1,7 @@
-"""Which chips a boot image reaches from a board, which coordinates they take, and how packets go between them.
+"""The chips that a boot image reaches from a board, their coordinates, and the paths of packets between them.
 
-Chips are numbers here, 48 for each board, in the order in which the image reached the boards; what a chip is
-and does is in scamp/chip.py.
+A chip is a number here: 48 times its board's position in the region, plus its number on the board. Its memory is in
+scamp/chip.py.
 """
 
 from array import array
@@ -26,7 +26,7 @@ _HOPS: tuple[tuple[tuple[int, int, int], ...], ...] = tuple(
     )
     for chip in BOARD_CHIPS
 )
-"""For each chip number, for each link: the link, the cable it crosses or -1, and the chip number it leads to."""
+"""For each chip of a board and each link: the link, the board's link it crosses or -1, and the chip it leads to."""
 
 
 class ChipNumber(NamedTuple):
@@ -41,25 +41,25 @@ class Exit(NamedTuple):
 
     link: int
     cable: Link | None
-    """The board's link that it crosses; None when it stays on the board."""
+    """The board's link that it crosses; None if it stays on the board."""
     board: VirtualBoard
-    """The board it leads to."""
+    """The board at the other end."""
     local: int
-    """The number of the chip, on that board, that it leads to."""
+    """The number, on that board, of the chip at the other end."""
 
 
 class Region:
     """The chips that one boot image reached, and their coordinates.
 
-    Coordinates are as SCAMP works them out: (0, 0) is the chip that was booted, unless chips lie to its left or below;
-    where the links go all the way around the machine, coordinates wrap around as they do.
+    Coordinates are those that SCAMP computes: (0, 0) is the chip that was booted, unless there are chips to its left or
+    below; if links lead all the way around the machine, coordinates wrap around.
     """
 
     def __init__(self, root: VirtualBoard, size: Size, now: float) -> None:
-        """Spread from a board over all boards that await an image at `now`, across the links that work then."""
+        """Spread from a board to all boards that await an image at `now`, across the links that work then."""
         self.boards = [root]
         self.crossed: dict[BoardLink, None] = {}
-        """The links, by the ends that were left, over which the image came to chips of other boards; in order."""
+        """The links over which the image reached chips of other boards, in order; each by the end that it left from."""
         self._slots = {root.board: 0}
         self._neighbours: list[list[int] | None] = [None]
         self._live = [root.live_chips]
@@ -71,7 +71,7 @@ class Region:
     # How the image spreads.
 
     def _spread(self, now: float) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
-        """Return, for each chip reached, its distance from the root in x and y, and the link towards it."""
+        """Return, for each chip reached, its x and y from the root, and its link towards the root."""
         places = {0: (0, 0)}
         parents = {0: P2P_HERE}
         queue = [0]
@@ -170,7 +170,7 @@ class Region:
         return self.boards[chip // _CHIPS]
 
     def find(self, board: VirtualBoard, local: int) -> int | None:
-        """Return the chip with a number on a board; None if it is not in the region."""
+        """Return the chip of the region with this number on a board; None if there is none."""
         slot = self._slots.get(board.board)
         if slot is None:
             return None
@@ -178,13 +178,13 @@ class Region:
         return chip if chip in self.parents else None
 
     def ethernet(self, chip: int) -> int:
-        """Return 256x + y of the place where the Ethernet-connected chip of a chip's board is."""
+        """Return 256x + y of the Ethernet-connected chip of a chip's board, dead or alive."""
         local = BOARD_CHIPS[chip % _CHIPS]
         address = self._address[chip]
         x, y = (address >> 8) - local.x, (address & 0xFF) - local.y
         return (x + self.width if x < 0 else x) << 8 | (y + self.height if y < 0 else y)
 
-    # Ways between chips, along the links that worked when the region was booted.
+    # Paths between chips, along the links that worked when the region was booted.
 
     def routes(self, start: int) -> dict[int, int]:
         """Return, for each chip, the link by which packets for it leave `start`; 7 for `start` itself."""
@@ -202,7 +202,7 @@ class Region:
     def crossings(self, start: int, end: int) -> list[tuple[int, Link]] | None:
         """Return the cables that packets from one chip to another cross: board's slot and link, in order.
 
-        None if there is no way from `start` to `end`.
+        None if there is no path from `start` to `end`.
         """
         before = self._tree(start)
         if end not in before:

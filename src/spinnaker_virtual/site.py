@@ -1,6 +1,6 @@
-"""A virtual machine that runs: sockets, event loop and hardware put together.
+"""Runs a virtual machine: connects the hardware to sockets and to the event loop.
 
-The face of this package to Python programs; decisions are in hardware.py and below.
+This is the package's interface to Python programs. Behaviour is in hardware.py and in what that imports.
 """
 
 import asyncio
@@ -42,16 +42,15 @@ class VirtualSite:
         log_only: Collection[Traffic] = ALL_TRAFFIC,
         crossed: Crossed | None = None,
     ) -> None:
-        """Prepare a site; nothing is bound yet.
+        """Prepare a site; `start` binds its addresses.
 
         Args:
-            machine: What the machine is.
-            base: The address at which a standard installation's addresses start, such as 127.1.0.0; None to find a
-                block that is free.
-            first_port: Put everything on 127.0.0.1, from this port on, instead of giving each board an address.
-            log: Gets a line for each packet, also for those that go from board to board.
-            log_only: The kinds of packets that `log` is to get.
-            crossed: Is told of each packet between chips that leaves a board over one of its links.
+            machine: The machine's description.
+            base: The first address of a standard installation, such as 127.1.0.0; None to find an available block.
+            first_port: Use 127.0.0.1 for all boards and BMPs, with ports from this one on.
+            log: Called with a line for each packet, including those that cross from board to board.
+            log_only: The kinds of packets to log.
+            crossed: Called for each packet between chips that leaves a board over one of its links.
         """
         self.machine = machine
         self._base = base
@@ -64,10 +63,10 @@ class VirtualSite:
         self._pump: UdpPump | None = None
 
     async def start(self) -> None:
-        """Bind all addresses and begin to answer.
+        """Bind all addresses and start answering.
 
         Raises:
-            AddressError: Addresses can't be bound.
+            AddressError: An address is not available.
         """
         if self._pump is not None:
             raise RuntimeError("the site has been started already")
@@ -96,7 +95,7 @@ class VirtualSite:
             raise
 
     def _watcher(self, log: PacketLog | None) -> Crossed | None:
-        """Return what is to be told of packets that go from board to board; None if nobody wants to know."""
+        """Return the function to call for packets that cross from board to board; None if there is none."""
         tell = self._crossed
         if log is None or Traffic.CROSSING not in self._log_only:
             return tell
@@ -109,7 +108,7 @@ class VirtualSite:
         return crossed
 
     async def stop(self) -> None:
-        """Stop answering and give the addresses back; harmless when the site does not run."""
+        """Stop answering and release the addresses; does nothing if the site is not running."""
         if self._pump is not None:
             self._pump.stop()
         self._pump = self._hardware = self._network = None
@@ -125,26 +124,26 @@ class VirtualSite:
 
     @property
     def network(self) -> Network:
-        """Where BMPs and boards listen; while the site runs."""
+        """The addresses of BMPs and boards; only while the site runs."""
         if self._network is None:
             raise RuntimeError("the site has no addresses until it is started")
         return self._network
 
     @property
     def hardware(self) -> Hardware:
-        """The BMPs and boards themselves; while the site runs."""
+        """The BMPs and boards themselves; only while the site runs."""
         if self._hardware is None:
             raise RuntimeError("the site has no boards until it is started")
         return self._hardware
 
     @property
     def addresses(self) -> Mapping[Board, str]:
-        """The address of each live board's Ethernet-connected chip, with `:port` where that is not the standard one."""
+        """The address of each live board's Ethernet-connected chip, with `:port` if it is not the standard one."""
         return {board: _text(sockets.sdp) for board, sockets in self.network.boards.items()}
 
     @property
     def bmps(self) -> Mapping[Frame, str]:
-        """The address of each frame's BMP, with `:port` if the port is not the standard one."""
+        """The address of each frame's BMP, with `:port` if it is not the standard one."""
         return {frame: _text(socket) for frame, socket in self.network.bmps.items()}
 
     def is_on(self, board: Board) -> bool:
@@ -164,24 +163,24 @@ class VirtualSite:
         return self.hardware.board(board).stopped_links
 
     def power_on_all(self) -> None:
-        """Power all live boards on at once, as if their BMPs had been told to."""
+        """Power all live boards on at once, as their BMPs do when told to."""
         for bmp in self.hardware.bmps.values():
             bmp.power_on_all(self._now())
         if self._pump is not None:
             self._pump.run_due()
 
     def fail_power(self, board: Board, times: int = 1) -> None:
-        """Have the board's next power-ons leave it without power, although its BMP says that all went well."""
+        """Make the board's next power-ons leave it without power, although its BMP reports success."""
         self.hardware.faults.plan_power(board, PowerOutcome(on=False), times)
 
     def fail_fpgas(self, board: Board, fpgas: Iterable[int] = (0,), times: int = 1) -> None:
-        """Have some FPGAs not load on the board's next power-ons."""
+        """Make some FPGAs fail to load at the board's next power-ons."""
         failing = frozenset(fpgas)
         loaded = tuple(number not in failing for number in range(FPGAS_PER_BOARD))
         self.hardware.faults.plan_power(board, PowerOutcome(loaded=loaded), times)
 
     def hang_bmp(self, frame: Frame, seconds: float) -> None:
-        """Have a frame's BMP take nothing in and say nothing for some seconds."""
+        """Make a frame's BMP ignore all requests for some seconds."""
         self.hardware.bmps[frame].hang(self._now(), seconds)
 
     def crash(self, board: Board) -> None:
@@ -193,7 +192,7 @@ class VirtualSite:
         return asyncio.get_running_loop().time()
 
     def link_works(self, board: Board, link: Link) -> bool:
-        """Return whether packets can cross a link of a board: neither dead nor stopped, and both boards on."""
+        """Return whether packets can cross a link of a board: not dead, not stopped, and both boards are on."""
         return self.hardware.link_works(BoardLink(board, link))
 
 

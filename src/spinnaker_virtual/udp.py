@@ -1,6 +1,6 @@
-"""Datagrams between sockets and the virtual hardware, in an asyncio event loop.
+"""Moves datagrams between sockets and the virtual hardware, in an asyncio event loop.
 
-Thin: what a datagram means, and when an answer goes out, is decided in hardware.py and below.
+What a datagram means, and when replies are sent, is decided in hardware.py.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from spinnaker_virtual.network import Address, Socket
 
 _MAX_DATAGRAM = 2048
 _DATAGRAMS_A_TURN = 32
-"""How many datagrams one socket may have in a row before others get their turn."""
+"""How many datagrams of one socket are delivered in a row before those of others."""
 _LOOK_EVERY = 8
 
 
 class UdpPump:
-    """Moves datagrams between bound sockets and their receivers, and runs the agenda when its time comes.
+    """Moves datagrams between bound sockets and their receivers, and runs the agenda on time.
 
-    Plain readiness callbacks rather than asyncio's datagram transports: those cost ten times as much to
-    open, and a machine of 1,200 boards has 2,450 sockets.
+    It uses plain readiness callbacks: asyncio's datagram transports take ten times as long to open, and a machine of
+    1,200 boards has 2,450 sockets.
     """
 
     def __init__(self, sockets: BoundSockets, log: PacketLog | None = None) -> None:
@@ -36,7 +36,7 @@ class UdpPump:
         self._crowded: set[Socket] = set()
 
     def start(self, receivers: dict[Socket, Receiver], agenda: Agenda) -> None:
-        """Begin to deliver datagrams, in the running event loop."""
+        """Start delivering datagrams, in the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._agenda = agenda
         for address, opened in self._sockets.items():
@@ -55,7 +55,7 @@ class UdpPump:
         close_all(self._sockets)
 
     def transmit(self, source: Socket, destination: Address, datagram: bytes) -> None:
-        """Send a datagram; like the network, it may be lost."""
+        """Send a datagram; as in a network, it may be lost."""
         opened = self._sockets.get(source)
         if opened is None or self._loop is None:
             return
@@ -64,14 +64,14 @@ class UdpPump:
         try:
             opened.sendto(datagram, destination)
         except OSError:
-            # The receiver has gone, or its buffer is full: the datagram is lost, as UDP's are.
+            # The receiver is gone, or its buffer is full: the datagram is lost, as in a network.
             pass
 
     def _drain(self, address: Socket, opened: socket, receive: Receiver) -> None:
-        """Take what has arrived at a socket.
+        """Deliver the datagrams that have arrived at a socket.
 
-        Looking for a second datagram where there is none costs a fifth of an answer. So sockets are drained only
-        while there is more than one datagram at a time, which is looked for now and then.
+        Looking for a second datagram that is not there takes a fifth of the time of an answer. So that is done only
+        for sockets that had several datagrams at once the last time, and in one turn of eight.
         """
         self._turns += 1
         crowded = address in self._crowded
@@ -104,7 +104,7 @@ class UdpPump:
         return True
 
     def run_due(self) -> None:
-        """Run what is due, and wait for what comes next; to be called when actions were added from outside."""
+        """Run all actions that are due and set the timer for the next; call it after adding actions from outside."""
         loop, agenda = self._loop, self._agenda
         if loop is None or agenda.next is None:
             return
@@ -112,7 +112,7 @@ class UdpPump:
         self._wait_until(agenda.next, loop)
 
     def _catch_up(self, now: float) -> None:
-        """Run what is due before a datagram is looked at, should the loop come to the datagram first."""
+        """Run all actions that are due before a datagram is delivered: the loop may read the socket first."""
         due = self._agenda.next
         if due is not None and due <= now:
             self._agenda.run(now)

@@ -1,4 +1,4 @@
-"""SpiNNMachine's idea of a whole machine: geometry from other hands, to compare ours with."""
+"""A whole machine as SpiNNMachine has it: an independent implementation to compare our geometry with."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -34,7 +34,7 @@ def test_an_image_comes_out_of_its_packets_as_it_went_in(content: bytes) -> None
 
 @pytest.mark.parametrize("size", [0, 3, 32 * 1024 + 4])
 def test_an_image_that_no_board_takes_is_refused(size: int) -> None:
-    with pytest.raises(PacketError, match=f"{size} bytes can't be sent"):
+    with pytest.raises(PacketError, match=f"a boot image can't have {size} bytes"):
         list(BootImage(bytes(size)).packets())
 
 

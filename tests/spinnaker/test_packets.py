@@ -1,4 +1,4 @@
-"""SDP, SCP and BMP packets: what is encoded is decoded, and what can't be read is told apart."""
+"""SDP, SCP and BMP packets: what is encoded is decoded again, and malformed datagrams are refused."""
 
 import pytest
 from hypothesis import given

@@ -14,7 +14,7 @@ OTHER_CHIP = Chip(16, 20)
 MEMORY = 0x6123_4560
 
 watched_or_not = pytest.mark.parametrize("watched", [True, False], ids=["watched", "not watched"])
-"""Whether the test is told of packets that leave a board; what happens must not depend on it."""
+"""Whether packets that leave a board are reported; the behaviour must not depend on it."""
 
 
 def cut_off(bench: Bench, board: Board, stopped: bool = True) -> None:

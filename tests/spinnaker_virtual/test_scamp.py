@@ -258,7 +258,7 @@ def test_each_chips_parent_is_nearer_to_the_chip_that_was_booted(shared: Bench) 
         seen.update(path)
 
 
-def test_dead_cores_are_missing_and_the_others_are_numbered_anew() -> None:
+def test_dead_cores_are_missing_and_the_others_are_renumbered() -> None:
     dead = {ROOT: frozenset({DeadCore(Chip(2, 1), 0), DeadCore(Chip(2, 1), 5)})}
     bench = booted(dead_cores=dead)
     info = bench.information(2, 1)

@@ -108,7 +108,7 @@ def test_a_machine_may_be_described_in_a_file(tmp_path: Path) -> None:
 
 
 def _free_ports(count: int) -> int:
-    """Return the first of so many free ports in a row, below those that the system gives to whoever wants any."""
+    """Return the first of `count` free ports in a row, below those that the system assigns by itself."""
     begin = 10_000 + os.getpid() % 10_000
     for first in range(begin, 32_000 - count, count):
         with ExitStack() as stack, suppress(OSError):
@@ -134,13 +134,13 @@ def test_one_address_and_many_ports_do_too() -> None:
         (("nothing.toml",), "'nothing.toml' is neither a size in triads"),
         (("1x1", "--faults", "lost=2"), "lost can't be 2.0; 0 to 1 is allowed"),
         (("1x1", "--log", "-", "--log-only", "bpm"), "no kind of packets 'bpm'; there are bmp, boot"),
-        (("1x1", "--log-only", "bmp"), "say where to with --log FILE"),
+        (("1x1", "--log-only", "bmp"), "--log-only needs a log: add --log FILE"),
         (("1x1", "--base", "10.0.0.1"), "10.0.0.1 is not a loopback address"),
         (("1x1", "--ports", "65530"), "would need ports up to 65593"),
         (("1x1", "--ports", "0"), "'0' is not a port; expected a number from 1 to 65535"),
         (("1x1", "--ports", "3000", "--base", "127.1.0.0"), "not allowed with argument"),
         (("1x1", "--base", "127.255.255.255"), "can't listen on 128.0.0.0:17893"),
-        (("9999x9999",), "more boards than the 1560576 that there are loopback addresses for"),
+        (("9999x9999",), "needs more loopback addresses than there are; they suffice for 1560576 boards"),
         (("1x1", "--log", "/no/such/folder/log"), "/no/such/folder/log: No such file or directory"),
     ],
 )

@@ -1,1 +1,1 @@
-"""SCAMP as a host sees it: the monitor software of each chip of a booted machine."""
+"""SCAMP, the monitor software of each chip of a booted machine, as hosts see it."""

@@ -1,6 +1,6 @@
-"""Handing out SDRAM by size, application and tag.
+"""Allocates SDRAM by size, application and tag.
 
-The heap's own structure is in heap.py.
+The structure of the heap is in heap.py.
 """
 
 from spinnaker.memory_map import SDRAM
@@ -20,36 +20,36 @@ class AllocationTags:
 
     def get(self, application: int, tag: int) -> int:
         """Return the address of the block with a tag; 0 if there is none."""
-        return self._sdram.read_word(self._place(application, tag))
+        return self._sdram.read_word(self._entry(application, tag))
 
     def set(self, application: int, tag: int, address: int) -> None:
-        """Note the address of a block that was allocated with a tag."""
+        """Store the address of a block that was allocated with a tag; tag 0 is ignored."""
         if tag:
-            self._sdram.write_word(self._place(application, tag), address)
+            self._sdram.write_word(self._entry(application, tag), address)
 
     def clear(self, application: int, tag: int) -> None:
-        """Forget a tag whose block is free."""
+        """Remove the tag of a block that was freed."""
         self.set(application, tag, 0)
 
-    def _place(self, application: int, tag: int) -> int:
+    def _entry(self, application: int, tag: int) -> int:
         return self._base + 4 * (application << 8 | tag)
 
 
 class SdramHeap:
-    """The heap of a chip's SDRAM from which applications get theirs."""
+    """The heap in a chip's SDRAM for applications."""
 
     def __init__(self, chip: Chip) -> None:
         self.heap = Heap(chip.sdram, chip.layout.sdram_heap)
         self._tags = AllocationTags(chip)
 
     def allocate(self, size: int, tag: int, application: int, flags: int) -> int:
-        """Return the address of a new block; 0 if there is no room, or the tag is taken.
+        """Return the address of a new block; 0 if there is no room or the tag is in use.
 
         Args:
             size: Bytes.
-            tag: 1 to 255 to find the block by; 0 for none.
-            application: Whose it is, 0 to 255.
-            flags: 4 to get the same block again when the tag is taken by one of this very size.
+            tag: 1 to 255, by which the block can be found; 0 for none.
+            application: The application that owns it, 0 to 255.
+            flags: 4 to return the block that has the tag already, if it has the same size.
         """
         if not 0 <= tag < _TAGS:
             return 0
@@ -62,14 +62,14 @@ class SdramHeap:
         return address
 
     def free(self, address: int) -> None:
-        """Give a block back."""
+        """Free a block."""
         for block, _, owner in self.heap.blocks():
             if owner is not None and block + 8 == address:
                 self._tags.clear(owner >> 8, owner & 0xFF)
         self.heap.free(address)
 
     def free_application(self, application: int) -> int:
-        """Give all blocks of an application back; return how many there were."""
+        """Free all blocks of an application; return how many there were."""
         blocks = self.heap.owned_by(application)
         for address, tag in blocks:
             self._tags.clear(application, tag)

@@ -1,6 +1,6 @@
-"""Loading, starting, signalling and counting applications, as far as the monitor does that for a host.
+"""Loads, starts, signals and counts applications, as the monitor does for a host.
 
-No binary is ever executed: a core that was told to run one is in the state of a core that runs.
+No binary is executed: a core that should run one only has the state of a core that does.
 """
 
 from struct import Struct
@@ -32,7 +32,7 @@ _FROM_STATES: dict[Signal, tuple[tuple[CoreState, ...], CoreState]] = {
 
 
 def start(chip: Chip, application_and_cores: int, unix_time: int) -> None:
-    """Start what was loaded for applications on cores of a chip.
+    """Start an application on cores of a chip.
 
     Args:
         chip: The chip.
@@ -90,7 +90,7 @@ def signal(chip: Chip, data: int, unix_time: int) -> None:
 
 
 def _clean(chip: Chip, application: int) -> None:
-    """Free what an application has allocated."""
+    """Free everything that an application has allocated."""
     for memory, base in (
         (chip.sdram, chip.layout.sdram_heap),
         (chip.system_ram, chip.layout.system_ram_heap),

@@ -1,6 +1,6 @@
-"""A booted chip: its cores, its memories, and what SCAMP keeps in them.
+"""A booted chip: its cores, its memories, and what SCAMP stores in them.
 
-Memory and state; what commands do with them is in monitor.py and the modules beside it.
+The commands that use them are in monitor.py.
 """
 
 from struct import Struct
@@ -79,7 +79,7 @@ _MAP_BYTES = 20
 
 
 class BusError(Exception):
-    """An access to an address where there is nothing."""
+    """An access to an unmapped address."""
 
 
 class Chip:
@@ -114,7 +114,7 @@ class Chip:
         self.physical = [core for core in range(CORES_PER_CHIP) if not dead >> core & 1]
         """For each core that works, by virtual number, its physical number."""
         self.cores = len(self.physical)
-        """How many cores work; the first is the monitor."""
+        """How many cores work; core 0 is the monitor."""
         self.leds = 0
         self._tags: TagTable | None = None
         self.sdram = SparseMemory(SDRAM_BYTES, shared.layout.sdram.get, SDRAM_PAGE_BITS)
@@ -141,7 +141,7 @@ class Chip:
         """Return what a core of this chip reads.
 
         Raises:
-            BusError: There is nothing at some of the addresses.
+            BusError: Some of the addresses are unmapped.
         """
         area = address >> _AREA_BITS
         if area in _SDRAM_AREAS:
@@ -158,7 +158,7 @@ class Chip:
         """Write what a core of this chip writes.
 
         Raises:
-            BusError: There is nothing at some of the addresses.
+            BusError: Some of the addresses are unmapped.
         """
         memory, offset = self._locate(address, len(data), core)
         memory.write(offset, data)
@@ -167,19 +167,19 @@ class Chip:
             memory.write_word(_COUNTERS_ENABLED, memory.read_word(_COUNTERS_ENABLED) & _ENABLE_MASK)
 
     def fill(self, address: int, word: int, length: int, core: int = 0) -> None:
-        """Write a word over and over.
+        """Fill `length` bytes with a word, rounded up to whole words.
 
         Raises:
-            BusError: There is nothing at some of the addresses.
+            BusError: Some of the addresses are unmapped.
         """
         memory, offset = self._locate(address, length, core)
         memory.fill(offset, word, (length + 3) // 4)
 
     def copy(self, source: "Chip", address: int, length: int) -> None:
-        """Take SDRAM over from another chip.
+        """Copy SDRAM from another chip.
 
         Raises:
-            BusError: There is nothing at some of the addresses.
+            BusError: Some of the addresses are unmapped.
         """
         memory, offset = self._locate(address, length, 0)
         other, _ = source._locate(address, length, 0)
@@ -243,14 +243,14 @@ class Chip:
         return blocks[CORE_STATE::CORE_BLOCK_BYTES]
 
     def load(self, core: int, state: CoreState, application: int, unix_time: int) -> None:
-        """Note that an application was loaded on a core, by virtual number."""
+        """Set a core, by virtual number, to the state after an application was loaded."""
         block = bytearray(self._fresh_core(core))
         block[CORE_STATE], block[CORE_APPLICATION] = state, application
         _WORD.pack_into(block, CORE_LOADED_AT, unix_time)
         if state != CoreState.IDLE:
             block[CORE_NAME : CORE_NAME + 16] = bytes(16)
         kept = self.system_ram.read(_core_block(core) + CORE_BLOCK_BYTES - 16, 16)
-        block[-16:] = kept  # the user words outlive a reload, as in SARK
+        block[-16:] = kept  # the user words survive a reload, as in SARK
         self.system_ram.write(_core_block(core), bytes(block))
 
     def set_state(self, core: int, state: CoreState) -> None:
@@ -258,7 +258,7 @@ class Chip:
         self.system_ram.write(_core_block(core) + CORE_STATE, bytes((state,)))
 
     def disable(self, physical: int) -> None:
-        """Take a core away; the others are numbered anew and restarted."""
+        """Disable a core; the others are renumbered and restarted."""
         self.physical.remove(physical)
         self.cores = len(self.physical)
         start = _VARIABLES + SystemVariable.PHYSICAL_TO_VIRTUAL.offset

@@ -1,6 +1,6 @@
-"""Flood fill: data and applications that reach all chips of a machine, or those of a region, from one of them.
+"""Flood fill: data and applications that are sent to one chip and reach all chips of the machine, or of an area.
 
-What has arrived so far is kept once for the machine; the chips get it in whole pages that they share.
+Blocks are stored once for the machine until the flood fill ends; then chips get them in pages that they share.
 """
 
 from collections.abc import Iterable
@@ -15,12 +15,12 @@ _CORES = 0x3_FFFF
 
 
 def in_area(address: int, area: int) -> bool:
-    """Return whether a chip is meant by a flood fill's area.
+    """Return whether a chip is in a flood fill's area.
 
     Args:
         address: 256x + y of the chip.
         area: In bits 24 to 31 and 16 to 23 the x and y of a square, with the square's level, 0 to 3, in the lowest two
-            bits of y; in bits 0 to 15 which sixteenths of it are meant. A square of level 0 is 256 chips wide, each
+            bits of y; in bits 0 to 15 the sixteenths of it that count. A square of level 0 is 256 chips wide, each
             further level a quarter of that.
     """
     sixteenths = area & 0xFFFF
@@ -37,7 +37,7 @@ def in_area(address: int, area: int) -> bool:
 
 @dataclass(slots=True)
 class FloodFill:
-    """A flood fill under way, or none."""
+    """The flood fill of a machine: one that has begun, or none."""
 
     identity: int = -1
     area: int = 0
@@ -46,22 +46,22 @@ class FloodFill:
     arrived: dict[int, tuple[int, bytes]] = field(default_factory=dict)
 
     def begin(self, identity: int, blocks: int, area: int) -> None:
-        """Begin a flood fill of a number of blocks to an area; one under way is dropped."""
+        """Begin a flood fill of a number of blocks to an area; an earlier one is dropped."""
         self.identity, self.blocks, self.area = identity, blocks, area
         self.selections = []
         self.arrived = {}
 
     def select(self, area: int, cores: int) -> None:
-        """Have the application started on some cores of an area when the flood fill ends."""
+        """Select cores of an area on which the application starts when the flood fill ends."""
         self.selections.append((area, cores))
 
     def block(self, identity: int, number: int, address: int, data: bytes) -> None:
-        """Take a block; one of another flood fill, or that has come before, is ignored."""
+        """Take a block; it is ignored if it belongs to another flood fill or has arrived before."""
         if identity == self.identity:
             self.arrived.setdefault(number, (address, data))
 
     def end(self, identity: int, chips: Iterable[Chip], cores: int) -> list[tuple[Chip, int]]:
-        """End the flood fill: write its blocks on the chips that are meant; return them and the cores to start.
+        """End the flood fill: write its blocks to the chips of the area; return these and the cores to start.
 
         Nothing is started if blocks are missing.
         """
@@ -93,7 +93,7 @@ class FloodFill:
             chip.copy(first, start, end - start)
 
     def _runs(self) -> list[tuple[int, int]]:
-        """Return the areas that the blocks cover, neighbours joined."""
+        """Return the address ranges that the blocks cover, adjacent ones joined."""
         runs: list[tuple[int, int]] = []
         for address, data in sorted(self.arrived.values()):
             end = min(address + len(data), address + SDRAM_BYTES)

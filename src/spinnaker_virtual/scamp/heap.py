@@ -1,6 +1,6 @@
 """A heap in a chip's memory, with its blocks chained in that memory as SARK chains them, so that hosts can walk it.
 
-The algorithm is first fit, as in SARK; nothing about commands.
+The algorithm is first fit, as in SARK. Commands that use heaps are in monitor.py.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _TAG_MASK = 0xFF
 
 
 class Heap:
-    """A heap, kept in memory from its base address."""
+    """A heap that begins at a base address in memory."""
 
     def __init__(self, memory: SparseMemory, base: int) -> None:
         self._memory = memory
@@ -63,7 +63,7 @@ class Heap:
         return block + _BLOCK
 
     def free(self, address: int) -> None:
-        """Give back the block at `address`; a number that is no block's is ignored."""
+        """Free the block at `address`; the address of no block is ignored."""
         block = address - _BLOCK
         if not any(block == known and owner is not None for known, _, owner in self.blocks()):
             return
@@ -82,7 +82,7 @@ class Heap:
             self._link_free(previous, block)
 
     def blocks(self) -> Iterator[tuple[int, int, int | None]]:
-        """Give each block's address, the next one's, and the owner, None of a free block."""
+        """Yield, for each block, its address, the next block's, and its owner, which is None for a free block."""
         free = set(self._free_blocks())
         block = self._word(self._base + _FIRST)
         while True:
@@ -106,7 +106,7 @@ class Heap:
 
     @property
     def free_bytes(self) -> int:
-        """Bytes that are free in all."""
+        """The number of free bytes."""
         return self._word(self._base + _FREE_BYTES)
 
     @property

@@ -1,6 +1,6 @@
-"""Where SCAMP puts its heaps and tables, from the boot-time system variables, and what memory holds after that.
+"""Where SCAMP puts its heaps and tables, computed from the boot-time system variables, and memory after the boot.
 
-The same for all chips of a booted machine; what differs from chip to chip is in chip.py.
+The layout is the same for all chips of a booted machine; what differs is in chip.py.
 """
 
 from collections.abc import Mapping
@@ -45,12 +45,12 @@ _SCAMP_OWNER = 0x8000
 
 
 class LayoutError(ValueError):
-    """Boot-time system variables with which SCAMP could not start."""
+    """Boot-time system variables with which SCAMP can't start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a booted chip's heaps and tables are, and what its memory holds when it has booted."""
+    """Where a booted chip's heaps and tables are, and the content of its memory after the boot."""
 
     sdram_heap: int
     system_ram_heap: int
@@ -61,18 +61,18 @@ class Layout:
     tag_table: int
     applications: int
     free_sdram: int
-    """Bytes of the largest free block, at first."""
+    """Bytes of the largest free block after the boot."""
     free_system_ram: int
     sdram: Mapping[int, bytes]
     """Pages of SDRAM that are not zero."""
     system_ram: Mapping[int, bytes]
     """Pages of system RAM that are not zero, without system variables and core blocks."""
     variables: bytes
-    """System variables, as far as they are the same on all chips."""
+    """The system variables; those that differ from chip to chip are zero."""
 
     @classmethod
     def of(cls, boot_variables: bytes, software: SoftwareNumber) -> Self:
-        """Lay a chip's memory out.
+        """Compute the layout of a chip's memory.
 
         Args:
             boot_variables: The first 128 bytes of the system variables, from the boot image.

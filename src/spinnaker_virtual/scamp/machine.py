@@ -1,6 +1,6 @@
 """The chips that run SCAMP together since one boot, and whether packets get from one to another.
 
-One chip's memory is in chip.py, what its monitor answers in monitor.py.
+A chip's memory is in chip.py, its monitor's answers in monitor.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from spinnaker_virtual.scamp.flood import FloodFill
 from spinnaker_virtual.scamp.shared import Shared
 
 Crossed = Callable[[BoardLink], None]
-"""Told of every packet that leaves a board over one of its links."""
+"""Called for every packet that leaves a board over one of its links."""
 
 Running = dict[VirtualBoard, "BootedMachine"]
 """For each booted board, the machine that it is part of."""
@@ -37,14 +37,14 @@ class BootedMachine:
 
         Args:
             region: The chips that the image reached.
-            image: What was sent.
+            image: The boot image.
             now: The time in seconds.
             answers_from: When SCAMP has found its neighbours and answers.
             running: The machines of all booted boards; this one is entered, and removed when its boards stop.
-            crossed: Is told of packets between boards.
+            crossed: Called for packets between boards.
 
         Raises:
-            ImageError: The image does not hold SCAMP, or variables with which it can't start.
+            ImageError: The image does not hold SCAMP, or SCAMP can't start with its variables.
         """
         self.shared = Shared(region, image, now)
         self.region = region
@@ -91,7 +91,7 @@ class BootedMachine:
         return sum(1 << exit_.link for exit_ in self.region.exits(number))
 
     def across(self, number: int, link: int) -> Chip | None:
-        """Return the chip over a link, of this machine or another; None if it can't be reached or isn't booted."""
+        """Return the chip at the other end of a link, of this machine or another; None if no booted chip is reached."""
         for exit_ in self.region.exits(number):
             other = self._running.get(exit_.board)
             if exit_.link != link or other is None:
@@ -104,7 +104,7 @@ class BootedMachine:
         return None
 
     def around(self, start: Chip) -> Iterator[Chip]:
-        """Give the chips that packets reach that go from neighbour to neighbour, beginning with `start`."""
+        """Yield the chips that packets reach from neighbour to neighbour, beginning with `start`."""
         if self._unbroken() and self._crossed is None:
             yield from map(self.chip, self.region.parents)
             return
@@ -128,7 +128,7 @@ class BootedMachine:
         yield from queue
 
     def reaches(self, start: Chip, end: Chip) -> bool:
-        """Return whether packets from one chip to another arrive, by the ways that SCAMP found at boot."""
+        """Return whether packets from one chip to another arrive, on the paths that SCAMP found at boot."""
         if self._unbroken() and (self._crossed is None or start.slot == end.slot):
             return True
         if not self.runs(end.number):

@@ -1,6 +1,6 @@
-"""What a chip's monitor does with a packet: finds the chip it is for, carries the command out, and answers.
+"""What a chip's monitor does with a packet: it finds the destination chip, carries the command out and answers.
 
-One function a command; how tables and heaps work is in the modules beside this one. No sockets and no clock.
+One function for each command; tables and heaps are in other modules of this package. No sockets and no clock.
 """
 
 from collections.abc import Callable
@@ -34,10 +34,8 @@ _PACKET = Struct("<2x8B2H3I")
 _REPLY = Struct("<2x8B2H")
 _WORD = Struct("<I")
 _TWO_WORDS = Struct("<II")
-_SHORTEST = (
-    _REPLY.size
-)  # with a command and a sequence number there is something to answer, if only a refusal
-_LONGEST = _PACKET.size + MAX_DATA_BYTES  # SCAMP has no room for more, and drops it
+_SHORTEST = _REPLY.size  # a command and a sequence number are enough for a reply, if only a refusal
+_LONGEST = _PACKET.size + MAX_DATA_BYTES  # SCAMP has no room for more, and drops longer packets
 
 _REPLY_WANTED = 0x80
 _NO_REPLY_WANTED = 0x7F
@@ -58,7 +56,7 @@ _WRONG: Outcome = (Result.ARGUMENT, b"")
 
 @dataclass(slots=True)
 class Task:
-    """A command on its way to being carried out."""
+    """A command to carry out."""
 
     machine: BootedMachine
     chip: Chip
@@ -76,8 +74,8 @@ def answer(
     machine: BootedMachine, board: VirtualBoard, datagram: bytes, sender: Address, now: float
 ) -> bytes | None:
     """Return what a board of a booted machine answers to a datagram at its SDP port; None if it stays silent."""
-    # A host reads memory packet by packet and waits for each answer, so this is where the time of a large read goes:
-    # a packet's fields stay in plain variables, as objects for packet and reply took a third of it.
+    # A host reads memory packet by packet and waits for each answer, so a large read spends its time here. A packet's
+    # fields are plain variables, as objects for packet and reply took a third of the time.
     if not _SHORTEST <= len(datagram) <= _LONGEST:
         return None
     heard = machine.ethernet_chip(board)
@@ -113,7 +111,7 @@ def answer(
 
 
 def _routed(machine: BootedMachine, heard: Chip, place: int) -> Chip | Result:
-    """Return the chip at 256x + y, if packets from the chip that heard one get there; else what the host is told."""
+    """Return the chip at 256x + y if packets from the receiving chip reach it, else the result for the host."""
     number = machine.region.chips.get(place)
     if number is None:
         return Result.NO_ROUTE
@@ -125,12 +123,12 @@ def _carry_out(command: Command, port: int, task: Task) -> Outcome | None:
     if task.core >= task.chip.cores:
         return Result.CORE, b""
     if port:
-        # Other ports belong to applications; the monitor has none, and those on other cores never run here.
+        # Other ports belong to applications: the monitor has none, and none runs on other cores.
         return None if task.core else (Result.PORT, b"")
     try:
         return command(task)
     except BusError:
-        return None  # the core dies of a data abort, and nobody answers
+        return None  # a data abort stops the core, so there is no answer
 
 
 def _refuse_short(_: Task) -> Outcome:
@@ -141,7 +139,7 @@ def _refuse_unknown(_: Task) -> Outcome:
     return Result.UNKNOWN_COMMAND, b""
 
 
-# What every core knows.
+# Commands of every core.
 
 
 def _version(machine: BootedMachine, address: int, physical: int, core: int) -> bytes:
@@ -151,7 +149,7 @@ def _version(machine: BootedMachine, address: int, physical: int, core: int) -> 
 
 
 def _tell_version_early(machine: BootedMachine, heard: Chip) -> Outcome:
-    """Until SCAMP knows where it is, it tells its version only, and (255, 255) for its place."""
+    """Until SCAMP has found its coordinates, it answers version commands only, with (255, 255)."""
     return Result.OK, _version(machine, _NEAREST, heard.physical[0], 0)
 
 
@@ -315,7 +313,7 @@ def _count(task: Task) -> Outcome:
     return Result.OK, _WORD.pack(sum(applications.count(chip, state, number)[1] for chip in chips))
 
 
-# Flood fill and what else goes from neighbour to neighbour.
+# Flood fill and other packets that go from neighbour to neighbour.
 
 _SIGNAL_0, _FLOOD_START, _FLOOD_SELECT, _FLOOD_END = 0, 6, 7, 15
 _SET_LEDS, _SIGNAL_APPLICATION = 1, 5
@@ -464,7 +462,7 @@ def _inform(task: Task) -> Outcome:
 
 
 def _synchronise(_: Task) -> Outcome:
-    return _DONE  # beacons go between chips only, where no host hears them
+    return _DONE  # beacons go between chips only; hosts don't see them
 
 
 _CORE_COMMANDS: dict[int, Command] = {

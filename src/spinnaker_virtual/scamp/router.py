@@ -1,8 +1,6 @@
-"""The multicast table of a chip.
+"""A chip's multicast table: the router's own, and SCAMP's copy in SDRAM, in which blocks of entries are allocated.
 
-A chip's multicast table: SCAMP's copy of it in SDRAM, where blocks of entries are handed out, and the router itself.
-
-The copy's chains of blocks are as in SARK, so that hosts can read them; entry 0 is SCAMP's own.
+The copy's blocks are chained as SARK chains them, so that hosts can read them; entry 0 is SCAMP's own.
 """
 
 from collections.abc import Iterator
@@ -26,14 +24,14 @@ class RouterTable:
         self._base = chip.layout.router_copy - SDRAM
 
     def initialise(self) -> None:
-        """Take all entries but SCAMP's own out, and give all blocks back."""
+        """Remove all entries but SCAMP's own, and free all blocks."""
         size = ROUTER_ENTRY.size
         self._chip.sdram.write(self._base + size * _FIRST, fresh_router()[size * _FIRST :])
         self._chip.put(SystemVariable.ROUTER_FREE, _FIRST)
         self._chip.router.fill(0x4000 + 4 * _FIRST, UNUSED_ROUTE, ROUTER_ENTRIES - _FIRST)
 
     def clear(self, first: int, count: int) -> bool:
-        """Empty `count` entries from `first`; return False, and do nothing, if the table doesn't have them."""
+        """Clear `count` entries from `first`; return False, and do nothing, if the table is too short."""
         if first + count > ROUTER_ENTRIES:
             return False
         for entry in range(first, first + count):
@@ -43,13 +41,13 @@ class RouterTable:
         return True
 
     def load(self, table: bytes, count: int, offset: int, application: int) -> bool:
-        """Set entries from a table in the format of the copy; return False at one that is outside the router.
+        """Set entries from a table in the format of the copy; return False at the first that is outside the router.
 
         Args:
-            table: At least `count` entries; the first field of each is its number, to which `offset` is added.
+            table: At least `count` entries; the first field of each is its number.
             count: How many to set.
-            offset: Where they go.
-            application: Whose they are.
+            offset: Added to the number of each entry.
+            application: The application that owns them.
         """
         for index in range(count):
             number, _, route, key, mask = ROUTER_ENTRY.unpack_from(table, index * ROUTER_ENTRY.size)
@@ -62,7 +60,7 @@ class RouterTable:
         return True
 
     def allocate(self, count: int, application: int) -> int:
-        """Return the first of `count` entries handed out to an application; 0 if there is no room."""
+        """Allocate `count` entries to an application; return the first, or 0 if there is no room."""
         if count == 0:
             return 0
         previous = 0
@@ -82,7 +80,7 @@ class RouterTable:
         return entry
 
     def free(self, entry: int, clear: bool) -> None:
-        """Give back the block that begins with `entry`, and empty its entries if `clear`; others are ignored."""
+        """Free the block that begins with `entry`, and clear its entries if `clear`; other numbers are ignored."""
         following = next((end for start, end in self._blocks() if start == entry), 0)
         if not following or entry in self._free_blocks():
             return
@@ -101,7 +99,7 @@ class RouterTable:
             self._link_free(previous, entry)
 
     def free_application(self, application: int, clear: bool) -> int:
-        """Give back all blocks of an application; return how many there were."""
+        """Free all blocks of an application; return how many there were."""
         owned = [
             entry
             for entry, _ in self._blocks()

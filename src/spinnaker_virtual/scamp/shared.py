@@ -28,7 +28,7 @@ _KEPT_TABLES = 4
 
 
 class ImageError(ValueError):
-    """An image that is not SCAMP, or could not start; boards that take it never answer."""
+    """An image that is not SCAMP or can't start; boards that receive it never answer."""
 
 
 class Shared:
@@ -39,11 +39,11 @@ class Shared:
 
         Args:
             region: The chips that the image reached.
-            image: What was sent.
+            image: The boot image.
             now: The time in seconds.
 
         Raises:
-            ImageError: The image does not hold SCAMP, or variables with which it can't start.
+            ImageError: The image does not hold SCAMP, or SCAMP can't start with its variables.
         """
         software = image.software
         if software is None:

@@ -1,6 +1,6 @@
-"""IP tags: which host a chip's packets go to, and which chip a host's packets go to.
+"""The IP tags of a chip: the hosts that its packets go to, and the chips that packets of hosts go to.
 
-The table and its commands; nothing here sends a packet.
+The table and its commands only; no packet is sent by a tag.
 """
 
 from ipaddress import IPv4Address
@@ -24,7 +24,7 @@ class TagTable:
         self._timeout = _DEFAULT_TIMEOUT
 
     def command(self, arguments: tuple[int, int, int], sender: Address) -> tuple[Result, bytes]:
-        """Carry an IP tag command out; return its result and the reply's data."""
+        """Carry out an IP tag command; return its result and the reply's data."""
         first, second, third = arguments
         tag = first & 0xFF
         try:

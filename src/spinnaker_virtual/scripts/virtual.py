@@ -1,8 +1,6 @@
-"""The `spinnaker-virtual` command: reads its arguments, runs a virtual machine, ends on a signal.
+"""The command `spinnaker-virtual`: runs virtual boards and BMPs on loopback addresses until it is interrupted.
 
-What a machine is stands in machine.py, what may go wrong in faults.py.
-
-Run virtual SpiNNaker boards and BMPs on this computer's loopback addresses.
+It reads arguments and prints addresses; the boards' behaviour is in the package spinnaker_virtual.
 """
 
 import argparse
@@ -76,13 +74,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--base",
         type=_base,
         metavar="ADDRESS",
-        help="address of the first frame's BMP (default: a block that is free)",
+        help="address of the first frame's BMP (default: an available block)",
     )
     addresses.add_argument(
         "--ports",
         type=_port,
         metavar="N",
-        help="put everything on 127.0.0.1, from port N on, instead of an address a board",
+        help="use 127.0.0.1 for all boards and BMPs, with ports from N on",
     )
     parser.add_argument("--on", action="store_true", help="power all boards on at the start")
     parser.add_argument("--instant", action="store_true", help="take no time to power and boot boards")
@@ -90,10 +88,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--faults",
         type=_faults,
         metavar="LIST",
-        help="what goes wrong and how often, such as lost=0.01,power=0.1; "
+        help="which faults happen how often, such as lost=0.01,power=0.1; "
         "there are " + ", ".join(Faults.names()),
     )
-    parser.add_argument("--seed", type=int, help="settles when the faults happen (default: 0)")
+    parser.add_argument("--seed", type=int, help="determines when the faults happen (default: 0)")
     parser.add_argument(
         "--log", metavar="FILE", help="write a line for every packet to FILE, - for the standard output"
     )
@@ -112,7 +110,7 @@ def machine_of(arguments: argparse.Namespace) -> VirtualMachine:
     """Return the machine that the command's arguments describe.
 
     Raises:
-        MachineFileError: They describe none.
+        MachineFileError: They don't describe a machine.
         OSError: The file can't be read.
     """
     try:
@@ -149,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.log_only is not None and arguments.log is None:
-        parser.error("--log-only says what goes into a log: say where to with --log FILE")
+        parser.error("--log-only needs a log: add --log FILE")
     try:
         machine = machine_of(arguments)
         with opened_log(arguments.log) as log:
