@@ -168,7 +168,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_the_same_address_can_not_be_had_twice() -> None:
+def test_the_same_address_is_refused_the_second_time() -> None:
     with running("1x1") as (lines, _):
         base = lines[1].rpartition(" ")[2]
         status, errors = failing("1x1", "--base", base)
