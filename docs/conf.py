@@ -18,7 +18,7 @@ html_title = f"spalloc {release}"
 html_show_sphinx = False
 html_copy_source = False
 
-smartquotes = False  # what is to be typed stands in sentences, too
+smartquotes = False  # commands and options stand in sentences, too
 
 default_role = "code"  # docstrings put names between single backticks
 myst_heading_anchors = 3
@@ -32,8 +32,8 @@ python_maximum_signature_line_length = 90
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
-# References to the project's own public names must lead somewhere; those of other projects are theirs to document, and
-# looking them up would need a network. Type variables (T, Ts) are nobody's.
+# References to the project's own public names must resolve. Those of other projects are not checked, since that would
+# need a network; type variables (T, Ts) are not documented.
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!spalloc|spinnaker).*"),
     (r"py:.*", r".*\._\w+"),

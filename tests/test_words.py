@@ -31,6 +31,7 @@ INSTEAD = {
     r"round about": "indirectly",
     r"(?:be|been) had": "allocated, or available",
     r"a text(?! (?:editor|field|file))|texts": "a string",
+    r"(?:toml|file|configuration) (?:is|was) right": "valid",
     r"so many": "the number, or up to a number",
     r"kept places?|places? (?:is|are) kept|keep(?:s|ing)? a place": "a reservation",
 }

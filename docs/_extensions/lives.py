@@ -1,4 +1,4 @@
-"""Draws the lives of jobs and boards from the core's own tables, so that picture and code can't differ."""
+"""Draws the states of jobs and boards from the core's own tables, so that drawing and code can't differ."""
 
 from dataclasses import dataclass
 from math import copysign, hypot
@@ -24,21 +24,21 @@ from spalloc_server.core.life import LIFE
 
 _BOX = (120, 40)
 _GAP = 7
-"""How far beside the line from centre to centre an arrow runs, so that there and back are two."""
+"""How far an arrow is from the line between two centres, so that arrows in both directions are apart."""
 
 
 @dataclass(frozen=True)
 class Life:
-    """A table of states, and where they stand in the picture."""
+    """A table of states, and where the states are in the drawing."""
 
     of: str
     table: dict
     places: dict
     size: tuple[int, int]
     loops: int
-    """-1 if an arrow that leads back to where it began is above the box, 1 if below."""
+    """Where an arrow from a state to itself is: -1 for above the box, 1 for below."""
     name: object
-    """What a state is called."""
+    """Returns the name of a state."""
 
 
 JOBS = Life(
@@ -74,7 +74,7 @@ BOARDS = Life(
 
 
 def _border(x, y, aside_x, aside_y, along_x, along_y):
-    """Return where a line leaves a box that begins in it, so far aside from its centre."""
+    """Return where a line that begins at an offset from a box's centre leaves the box."""
     width, height = _BOX[0] / 2 + 2, _BOX[1] / 2 + 2
     ways = []
     if along_x:
@@ -97,7 +97,7 @@ def _edge(life, start, end, label):
         first = _border(x1 + aside_x, y1 + aside_y, aside_x, aside_y, along_x, along_y)
         last = _border(x2 + aside_x, y2 + aside_y, aside_x, aside_y, -along_x, -along_y)
         path = f"M {first[0]:.0f} {first[1]:.0f} L {last[0]:.0f} {last[1]:.0f}"
-        # Beside the arrow, on the side away from that which leads back.
+        # Beside the arrow, away from the arrow in the other direction.
         by_x, by_y = aside_x * (1.3 + 0.4 * len(label)), aside_y * 1.6
         where = (first[0] * 0.7 + last[0] * 0.3 + by_x, first[1] * 0.7 + last[1] * 0.3 + by_y + 4)
     return (
@@ -132,7 +132,7 @@ def diagram(life):
 
 
 def changes(life):
-    """Return the table of what leads from one state to the next, in Markdown."""
+    """Return the table of transitions between states, in Markdown."""
     lines = [f"| | a {life.of} that is | when | becomes |", "| --- | --- | --- | --- |"]
     for number, ((start, happening), end) in enumerate(life.table.items(), 1):
         lines.append(f"| {number} | {life.name(start)} | {happening.value} | {life.name(end)} |")
@@ -147,10 +147,10 @@ def states():
 
 
 def objections():
-    """Return the table of what can speak against a board, in Markdown."""
-    lines = ["| what speaks against a board | counted as | over when |", "| --- | --- | --- |"]
+    """Return the table of objections to boards, in Markdown."""
+    lines = ["| objection | counted as | ends when |", "| --- | --- | --- |"]
     for objection in Objection:
-        over = "the board has passed a test" if objection.needs_test else "it is so no longer"
+        over = "the board has passed a test" if objection.needs_test else "that is no longer so"
         lines.append(f"| {objection.words} | `{objection.counted_as.value}` | {over} |")
     return "\n".join(lines)
 

@@ -68,7 +68,7 @@ class Layout:
     system_ram: Mapping[int, bytes]
     """Pages of system RAM that are not zero, without system variables and core blocks."""
     variables: bytes
-    """The system variables; those that differ from chip to chip are zero."""
+    """The system variables; chip.py sets those that differ from chip to chip."""
 
     @classmethod
     def of(cls, boot_variables: bytes, software: SoftwareNumber) -> Self:

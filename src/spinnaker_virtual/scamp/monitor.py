@@ -78,22 +78,22 @@ def answer(
     # fields are plain variables, as objects for packet and reply took a third of the time.
     if not _SHORTEST <= len(datagram) <= _LONGEST:
         return None
-    heard = machine.ethernet_chip(board)
-    if heard is None:
+    receiver = machine.ethernet_chip(board)
+    if receiver is None:
         return None
     short = len(datagram) < _PACKET.size
     flags, tag, to, origin, y, x, _, _, number, sequence, first, second, third = _PACKET.unpack_from(
         datagram.ljust(_PACKET.size, b"\0") if short else datagram
     )
-    here = heard.address
-    place = x << 8 | y
-    if place == _NEAREST or flags & _NOT_ROUTED:
-        place = here
+    here = receiver.address
+    target = x << 8 | y
+    if target == _NEAREST or flags & _NOT_ROUTED:
+        target = here
     outcome: Outcome | None
     if now < machine.answers_from:
-        place = here
-        outcome = _tell_version_early(machine, heard) if number == ScampCommand.VERSION else None
-    elif isinstance(chip := heard if place == here else _routed(machine, heard, place), Chip):
+        target = here
+        outcome = _tell_version_early(machine, receiver) if number == ScampCommand.VERSION else None
+    elif isinstance(chip := receiver if target == here else _routed(machine, receiver, target), Chip):
         core = to & _CORE_MASK
         known = _CORE_COMMANDS if core else _COMMANDS
         command = _refuse_short if short else known.get(number, _refuse_unknown)
@@ -105,18 +105,18 @@ def answer(
         return None
     result, data = outcome
     flags &= _NO_REPLY_WANTED
-    there_x, there_y = place >> 8, place & 0xFF
+    there_x, there_y = target >> 8, target & 0xFF
     head = _REPLY.pack(flags, tag, origin, to, here & 0xFF, here >> 8, there_y, there_x, result, sequence)
     return head + data
 
 
-def _routed(machine: BootedMachine, heard: Chip, place: int) -> Chip | Result:
+def _routed(machine: BootedMachine, receiver: Chip, target: int) -> Chip | Result:
     """Return the chip at 256x + y if packets from the receiving chip reach it, else the result for the host."""
-    number = machine.region.chips.get(place)
+    number = machine.region.chips.get(target)
     if number is None:
         return Result.NO_ROUTE
     chip = machine.chip(number)
-    return chip if machine.reaches(heard, chip) else Result.P2P_NO_REPLY
+    return chip if machine.reaches(receiver, chip) else Result.P2P_NO_REPLY
 
 
 def _carry_out(command: Command, port: int, task: Task) -> Outcome | None:
@@ -148,9 +148,9 @@ def _version(machine: BootedMachine, address: int, physical: int, core: int) -> 
     return SoftwareVersion(place, MAX_DATA_BYTES, _BUILD, name, machine.shared.software).encode()
 
 
-def _tell_version_early(machine: BootedMachine, heard: Chip) -> Outcome:
+def _tell_version_early(machine: BootedMachine, receiver: Chip) -> Outcome:
     """Until SCAMP has found its coordinates, it answers version commands only, with (255, 255)."""
-    return Result.OK, _version(machine, _NEAREST, heard.physical[0], 0)
+    return Result.OK, _version(machine, _NEAREST, receiver.physical[0], 0)
 
 
 def _tell_version(task: Task) -> Outcome:
