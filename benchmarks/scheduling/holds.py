@@ -15,6 +15,7 @@ import uvloop
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder
+from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest, Rectangle
 from spalloc_server.core.site import Site
 from spalloc_server.moment import Moment
@@ -149,7 +150,7 @@ class World:
     def reconfigure(self, machine: Machine) -> None:
         """Change the machine."""
         with self.worst.of("reconfigure"):
-            self.site.reconfigure([machine], self.at)
+            reconfigure(self.site, [machine], self.at)
 
 
 def at_random(worst: Worst, requests: int, random_: random.Random) -> None:

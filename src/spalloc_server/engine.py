@@ -23,6 +23,8 @@ from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, Order, PowerOrder, Standing
 from spalloc_server.core.questions import SiteView
+from spalloc_server.core.reconfiguration import reconfigure
+from spalloc_server.core.restart import begin_afresh, recall
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
 from spalloc_server.presence import LATE_SECONDS, Presence, Waiting
@@ -268,15 +270,16 @@ class Engine:
     def _take_up(self, recalled: Recalled, next_job: int, *, cold: bool, all_off: bool) -> None:
         jobs, boards, at = recalled.jobs, recalled.boards, moment(self.clock)
         if cold:
-            self._site.begin_afresh(jobs, boards, next_job, at=at)
+            begin_afresh(self._site, jobs, boards, next_job, at=at)
         else:
-            self._site.recall(jobs, boards, next_job, at=at, all_off=all_off, doubtful=recalled.doubtful)
+            doubtful = recalled.doubtful
+            recall(self._site, jobs, boards, next_job, at=at, all_off=all_off, doubtful=doubtful)
 
     def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines, highest priority first."""
         with self._deciding():
             at = moment(self.clock)
-            self._site.reconfigure(machines, at)
+            reconfigure(self._site, machines, at)
             self._take_effects()
             self.measures.decisions.add(self.clock.now() - at.now)
         self.event()

@@ -84,7 +84,7 @@ def _close_down(site: SimulatedSite) -> None:
     site.server.enter(destroy_all)
     assert site.world.run(until=lambda: is_at_rest(site), limit=REST_SECONDS), _unrest(site)
     check_rest(site)
-    free = engine.site._scheduler.free_boards("m")
+    free = engine.site.scheduler.free_boards("m")
     assert free == len(site.machine.places), (
         f"{free} boards of {len(site.machine.places)} are free at the end"
     )

@@ -86,7 +86,7 @@ def test_a_fault_after_a_job_left_the_queue_and_before_it_is_destroyed_ends_the_
         with ProtocolClient(site.hostname, site.port, timeout=PATIENCE) as client:
             client.create_job(3, owner="me")
             queued = client.create_job(3, owner="me")
-            monkeypatch.setattr(Site, "_end", _fail)
+            monkeypatch.setattr(Site, "end", _fail)
             _hear_of_failure(client, "destroy_job", queued)
 
 

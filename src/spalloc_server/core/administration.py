@@ -4,14 +4,16 @@ Like those of commands.py they come in by the engine's `do`. Who may say so is d
 nobody whose word comes over a front. How boards are named is operation/'s subject.
 """
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from spalloc_server.core.commands import LONGEST_REASON, Command
-from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.effects import BoardKey, about_board
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.site import Site
 from spalloc_server.moment import Moment
+from spinnaker.geometry import Board
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Drain(Command[list[int]]):
     by: str
     """Who says so."""
     moves_jobs: bool = False
-    """Whether jobs that have them lose their boards now, and wait for others; else they keep them to their end."""
+    """Whether jobs that have them lose their boards now, and wait for others, which are left off if their owner had
+    these off; else they keep them to their end."""
 
     def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
         """Return that there is no reason, if there is none."""
@@ -37,8 +40,16 @@ class Drain(Command[list[int]]):
 
     def apply(self, site: Site, host: str, at: Moment) -> list[int]:  # noqa: ARG002
         """Drain them."""
-        word = Drained(self.why[:LONGEST_REASON], self.by, at.wall)
-        return site.drain(self.boards, word, at, moves_jobs=self.moves_jobs)
+        site.upkeep.drain(self.boards, Drained(self.why[:LONGEST_REASON], self.by, at.wall))
+        site.follow_upkeep()
+        moved: dict[int, list[Board]] = defaultdict(list)
+        for key in sorted(self.boards) if self.moves_jobs else ():
+            holder = site.boards.holder(key)
+            if holder is not None:
+                moved[holder].append(key.board)
+        for number, boards in sorted(moved.items()):
+            site.move(site.jobs[number], boards, f"taken out by {self.by}", {}, at)
+        return sorted(moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,8 @@ class PutBack(Command[None]):
 
     def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
         """Put them back."""
-        site.put_back(self.boards, self.by)
+        site.upkeep.put_back(self.boards, self.by)
+        site.follow_upkeep()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +75,8 @@ class ClearReports(Command[None]):
 
     def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
         """Forget them."""
-        site.clear_reports(self.boards, self.by)
+        for key in site.reports.forget(self.boards):
+            about = {**about_board(key), "by": self.by}
+            site.notice(f"{key.machine} {key.board} has its reports cleared by {self.by}", about)
+        site.upkeep.forget_reports(self.boards, self.by)
+        site.follow_upkeep()

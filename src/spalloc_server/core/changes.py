@@ -1,6 +1,6 @@
 """What a changed configuration means for a job that has boards.
 
-Compares values; ending the job and seeing to its boards is site.py's.
+Compares values; ending the job is reconfiguration.py's subject.
 """
 
 from spalloc_server.core.allocation import Allocation

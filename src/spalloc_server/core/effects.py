@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.power import Order
@@ -46,6 +47,11 @@ class Notice:
     """What it is about, for programs that read the log: `job`, `machine`, `board`, `frame`."""
     of: str | None = None
     """The address whose doing it is, where anybody could have it said without end; None where nobody could."""
+
+
+def keys_of(allocation: Allocation) -> list[BoardKey]:
+    """Return a job's boards."""
+    return [BoardKey(allocation.machine, board) for board in allocation.boards]
 
 
 def about_board(key: BoardKey) -> dict[str, str | int]:

@@ -12,7 +12,9 @@ from spalloc_server.core.effects import BoardKey, BoardRecord, Notice
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder, Standing
+from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import BoardAt, JobRequest, args_of
+from spalloc_server.core.restart import begin_afresh, recall
 from spalloc_server.core.site import Site
 from spalloc_server.moment import Moment
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
@@ -171,7 +173,7 @@ class World:
     def reconfigure(self, *machines: Machine) -> None:
         """Change the configuration while the site runs."""
         self.machines = machines
-        self.site.reconfigure(machines, self.at)
+        reconfigure(self.site, machines, self.at)
         self.settle()
 
     def start_cold(self) -> None:
@@ -179,8 +181,8 @@ class World:
         self.site = Site(self.machines, slice_steps=self.slice_steps)
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
-        self.site.begin_afresh(
-            list(self.job_records.values()), dict(self.board_records), next_job, at=self.at
+        begin_afresh(
+            self.site, list(self.job_records.values()), dict(self.board_records), next_job, at=self.at
         )
         self.settle()
 
@@ -190,7 +192,8 @@ class World:
         self.site = Site(self.machines, slice_steps=self.slice_steps)
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
-        self.site.recall(
+        recall(
+            self.site,
             self.job_records.values(),
             dict(self.board_records),
             next_job,

@@ -116,7 +116,7 @@ def test_counts_are_right_whatever_happens(events: list[tuple[str, int]]) -> Non
                 dead = frozenset({Board(0, 0, number)}) if number < 3 else frozenset()
                 world.reconfigure(machine(1, 1, dead_boards=dead))
         jobs = world.site.jobs.values()
-        count = world.site._headcount
+        count = world.site.headcount
         assert count._live == len(jobs)
         assert count._of_owner == Counter(job.record.owner for job in jobs)
         assert count._from_host == Counter(job.record.owner_host for job in jobs)

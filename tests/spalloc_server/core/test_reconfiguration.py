@@ -13,6 +13,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.outlook import Outlook
 from spalloc_server.core.power import NewMachines, PowerOrder
+from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, Size
 from tests.examples import examples
@@ -71,7 +72,7 @@ def test_nothing_is_told_when_nothing_changed() -> None:
 def test_a_job_whose_machine_is_taken_away_is_ended_and_its_boards_are_switched_off_first() -> None:
     world = World(machine(name="a"), machine(name="b"))
     job = _ready(world)
-    world.site.reconfigure([machine(name="b")], world.at)
+    reconfigure(world.site, [machine(name="b")], world.at)
     world.site.decide(world.at)
     off, change = world.site.take_effects().orders
     assert isinstance(off, PowerOrder)

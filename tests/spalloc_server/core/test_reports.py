@@ -214,7 +214,7 @@ def test_the_memory_of_who_had_a_board_is_bounded() -> None:
     world = World(machine(1, 1))
     for number in range(300):
         world.lend(KEY, f"10.0.{number // 200}.{number % 200}")
-    assert len(world.site._reports._had[KEY]) == 64
+    assert len(world.site.reports._had[KEY]) == 64
     report(world, KEY, "10.0.0.0", "10.0.0.1", "10.0.0.2")
     assert not out(world)
     report(world, KEY, "10.0.1.99", "10.0.1.98", "10.0.1.97")
@@ -227,5 +227,5 @@ def test_boards_that_left_the_configuration_are_forgotten() -> None:
     report(world, KEY, "a")
     world.create(JobRequest(Boards(1)))
     world.reconfigure(machine(1, 1, name="other"))
-    assert not world.site._reports._had
-    assert not world.site._reports._reports
+    assert not world.site.reports._had
+    assert not world.site.reports._reports

@@ -460,7 +460,7 @@ def test_jobs_that_ended_early_leave_no_keepalive_clocks_behind() -> None:
     for _ in range(1_000):
         world.destroy(world.create(ONE, keepalive=1e9))
         world.answer_all()
-    assert len(world.site._keepalives) < 100
+    assert len(world.site.keepalives) < 100
     world.wait(2e9)
     assert world.record(living).state is JobState.destroyed
 

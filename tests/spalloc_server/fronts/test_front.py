@@ -491,7 +491,7 @@ def test_a_fault_in_the_middle_of_a_change_is_told_to_all_and_nothing_more_is_do
         job = await peer.call("create_job", owner="me", keepalive=None)
         with monkeypatch.context() as patch:
             # The job has given its boards back by then, and does not know that it has ended.
-            patch.setattr(front.engine.site, "_retire", None)
+            patch.setattr(front.engine.site, "retire", None)
             peer.send({"command": "destroy_job", "args": [job]}, VERSION)
             for _ in range(2):
                 assert "so it is not done" in (await peer.line())["exception"]

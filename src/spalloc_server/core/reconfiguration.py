@@ -1,0 +1,99 @@
+"""A changed configuration: which jobs end because of it, and which boards are watched from then on.
+
+Whether a job can keep its boards is decided in changes.py, what becomes of boards without a job in upkeep.py.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from spalloc_client.states import JobState
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.changes import objection
+from spalloc_server.core.effects import BoardKey, keys_of
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.power import NewMachines, PowerOrder, Standing, border
+from spalloc_server.core.silence import same_frame
+from spalloc_server.core.site import Site
+from spalloc_server.moment import Moment
+from spinnaker.geometry import Board
+
+
+def reconfigure(site: Site, machines: Sequence[Machine], at: Moment) -> None:
+    """Take over changed machines, all of them at once.
+
+    A job whose boards the change touches is ended, with the reason; a queued job that can never run now is ended by
+    the decisions that follow. All others don't notice.
+
+    Args:
+        site: Whose machines they are.
+        machines: All there are from now on, in order of priority, highest first.
+        at: When it happens.
+    """
+    before = dict(site.machines)
+    after = {machine.name: machine for machine in machines}
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    if not changed and list(before) == list(after):
+        return
+    end_touched(site, after, at)
+    site.effects.orders.append(NewMachines(tuple(machines)))
+    site.effects.machines_changed |= changed
+    site.upkeep.machines_change(after)
+    # In place: the boards and the fronts look at the same mapping.
+    site.machines.clear()
+    site.machines.update(after)
+    site.upkeep.machines_changed()
+    site.reports.forget_all_but(site.boards.knows)
+    site.strays.forget_all_but(site.boards.knows)
+    site.follow_upkeep()
+    site.scheduler.reconfigure(machines, at.now)
+    site.upkeep.reserve()
+    watch_standing(site, before)
+
+
+def end_touched(site: Site, after: Mapping[str, Machine] | None, at: Moment) -> list[int]:
+    """End the jobs that can't keep their boards under a configuration, None being the present one; return them."""
+    ended = []
+    for job in [site.jobs[number] for number in sorted(site.jobs)]:
+        allocation = job.record.allocation
+        if allocation is not None:
+            present = site.machines.get(allocation.machine)
+            if after is None:
+                why = objection(allocation, None, present)
+            else:
+                why = objection(allocation, present, after.get(allocation.machine))
+            if why is not None:
+                site.end(job, why, at)
+                ended.append(job.id)
+    return ended
+
+
+def watch_standing(site: Site, before: Mapping[str, Machine]) -> None:
+    """Have boards watched that are left as they are to be, in all frames that were not driven the same `before`.
+
+    Whoever drives such a frame from now on knows nothing of its boards. A board that comes into service is to be off,
+    and may have been switched on while nobody looked.
+    """
+    new = {
+        BoardKey(machine.name, board)
+        for machine in site.machines.values()
+        for frame in {place.in_frame for place in machine.places.values()}
+        if not same_frame(before.get(machine.name), machine, frame)
+        for board in machine.in_frame(frame)
+    }
+    for job in site.jobs.values():
+        allocation = job.record.allocation
+        if allocation is not None and job.record.state is JobState.ready:
+            _watch(site, new.intersection(keys_of(allocation)), allocation if job.record.power else None)
+    _watch(site, new - site.boards.states.keys(), None)
+
+
+def _watch(site: Site, keys: Iterable[BoardKey], on: Allocation | None) -> None:
+    """Have boards watched that are off, or on for a job with this allocation."""
+    of_machine: dict[str, set[Board]] = defaultdict(set)
+    for key in keys:
+        of_machine[key.machine].add(key.board)
+    for machine, boards in of_machine.items():
+        cut = frozenset() if on is None else border(site.machines[machine], on)
+        theirs = frozenset(end for end in cut if end.board in boards)
+        order = PowerOrder(next(site.order_numbers), machine, frozenset(boards), on is not None, theirs)
+        site.effects.orders.append(Standing(order))
