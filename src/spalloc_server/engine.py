@@ -24,7 +24,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import NewMachines, Order, PowerOrder, Standing
 from spalloc_server.core.questions import SiteView
 from spalloc_server.core.reconfiguration import reconfigure
-from spalloc_server.core.restart import begin_afresh, recall
+from spalloc_server.core.restart import recall, start_cold
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
 from spalloc_server.presence import LATE_SECONDS, Presence, Waiting
@@ -270,7 +270,7 @@ class Engine:
     def _take_up(self, recalled: Recalled, next_job: int, *, cold: bool, all_off: bool) -> None:
         jobs, boards, at = recalled.jobs, recalled.boards, moment(self.clock)
         if cold:
-            begin_afresh(self._site, jobs, boards, next_job, at=at)
+            start_cold(self._site, jobs, boards, next_job, at=at)
         else:
             doubtful = recalled.doubtful
             recall(self._site, jobs, boards, next_job, at=at, all_off=all_off, doubtful=doubtful)

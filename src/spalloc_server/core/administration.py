@@ -1,7 +1,7 @@
-"""What administrators say about boards: take some from jobs, put them back, give nothing on what users said of them.
+"""Administrators' commands: drain boards, put them back, clear the reports of them.
 
-Like those of commands.py they come in by the engine's `do`. Who may say so is decided where they are heard:
-nobody whose word comes over a front. How boards are named is operation/'s subject.
+Like those of commands.py, they come in by the engine's `do`. They are accepted on the administrators' socket only,
+never over a front. How boards are named belongs to operation/.
 """
 
 from collections import defaultdict
@@ -18,20 +18,22 @@ from spinnaker.geometry import Board
 
 @dataclass(frozen=True, slots=True)
 class Drain(Command[list[int]]):
-    """Give boards to no job until they are put back; comes to the jobs that lost theirs."""
+    """Take boards out of service until they are put back; the result is the jobs that were moved."""
 
     boards: Collection[BoardKey]
-    """Boards that the site's machines have."""
+    """Boards that are configured."""
     why: str
-    """For users to read, too; cut after `LONGEST_REASON` characters."""
+    """Users read it, too; cut after `LONGEST_REASON` characters."""
     by: str
-    """Who says so."""
+    """The administrator's name."""
     moves_jobs: bool = False
-    """Whether jobs that have them lose their boards now, and wait for others, which are left off if their owner had
-    these off; else they keep them to their end."""
+    """Whether jobs that hold them lose their boards now and wait for others, instead of keeping them to their end.
+
+    The others are left off if the owner had these off.
+    """
 
     def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
-        """Return that there is no reason, if there is none."""
+        """Return that a reason is missing, or None."""
         return (
             None
             if self.why.strip()
@@ -39,9 +41,9 @@ class Drain(Command[list[int]]):
         )
 
     def apply(self, site: Site, host: str, at: Moment) -> list[int]:  # noqa: ARG002
-        """Drain them."""
+        """Drain the boards, and move jobs if asked to."""
         site.upkeep.drain(self.boards, Drained(self.why[:LONGEST_REASON], self.by, at.wall))
-        site.follow_upkeep()
+        site.collect_findings()
         moved: dict[int, list[Board]] = defaultdict(list)
         for key in sorted(self.boards) if self.moves_jobs else ():
             holder = site.boards.holder(key)
@@ -54,29 +56,31 @@ class Drain(Command[list[int]]):
 
 @dataclass(frozen=True, slots=True)
 class PutBack(Command[None]):
-    """Let jobs have boards that were drained or set aside; those that must pass a test do so first, now."""
+    """Make boards available that were drained or set aside; those that must pass a test are tested now."""
 
     boards: Collection[BoardKey]
-    """Those that no machine has any more included, if they were drained."""
+    """Boards that are no longer configured are allowed, if they were drained."""
     by: str
+    """The administrator's name."""
 
     def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
-        """Put them back."""
+        """Put the boards back."""
         site.upkeep.put_back(self.boards, self.by)
-        site.follow_upkeep()
+        site.collect_findings()
 
 
 @dataclass(frozen=True, slots=True)
 class ClearReports(Command[None]):
-    """Forget users' reports of boards; those that are set aside for reports pass a test now, and are back then."""
+    """Forget users' reports of boards; those that are set aside because of them are tested now."""
 
     boards: Collection[BoardKey]
     by: str
+    """The administrator's name."""
 
     def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
-        """Forget them."""
+        """Forget the reports."""
         for key in site.reports.forget(self.boards):
             about = {**about_board(key), "by": self.by}
             site.notice(f"{key.machine} {key.board} has its reports cleared by {self.by}", about)
         site.upkeep.forget_reports(self.boards, self.by)
-        site.follow_upkeep()
+        site.collect_findings()

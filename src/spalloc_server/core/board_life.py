@@ -1,10 +1,7 @@
-"""The states of a board, the happenings that lead from one to the next, and the objections to it.
+"""The life of a board: its states, the happenings that lead from one to the next, and the objections to it.
 
-A board's life: every state, everything that can happen to a board in it, and what it becomes; and what can
-speak against giving it to a job.
-
-Everything that decides a board's state must stand in this table; the diagram in the docs is made from it.
-What follows from a change (power orders, records, what jobs may have) is boards.py's subject.
+Everything that decides a board's state stands in this table; the diagram in the docs is made from it. What follows
+from a change (power orders, records, which boards jobs can get) is decided in upkeep.py and care.py.
 """
 
 from collections.abc import Collection
@@ -14,7 +11,7 @@ from enum import Enum, StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Off; a job may have it, unless something speaks against that."""
+    """Off, and available to jobs unless there is an objection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +30,35 @@ class SwitchingOff:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """Off, and left to cool down."""
+    """Off, and cooling down."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class StayingOn:
-    """Perhaps on: it could not be switched off, and is left alone before the next try."""
+    """Perhaps on: it could not be switched off, and is left alone until the next try."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Resting:
-    """Off, and left alone before it must pass a test."""
+    """Off, and left alone until its test."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Testing:
-    """Being switched on, by the power order of this number, to see whether it comes up."""
+    """Being switched on as a test, by the power order of this number."""
 
     order: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Perhaps on, and configured no more, so that nothing can be done about it."""
+    """Perhaps on, but no longer configured, so that it cannot be switched off."""
 
 
 BoardState = Free | Held | SwitchingOff | Cooling | StayingOn | Resting | Testing | Lost
@@ -80,12 +77,12 @@ class BoardHappening(StrEnum):
     OFF_IN_DOUBT = "it is off, and must pass a test"
     STAYED_ON = "it could not be switched off"
     COOLED = "it has cooled down"
-    RESTED = "it was left alone for long enough, its BMP answers again, or an administrator puts it back"
-    TESTED = "the test is over, whatever came of it"
+    RESTED = "it has rested for long enough, its BMP answers again, or an administrator puts it back"
+    TESTED = "the test is over, passed or failed"
     DOUBTED = "users reported it, or it strayed too often"
     STRAYED = "it is on again though it was switched off"
-    REMOVED = "it is configured no more, and off"
-    REMOVED_ON = "it is configured no more, and perhaps on"
+    REMOVED = "it is no longer configured, and off"
+    REMOVED_ON = "it is no longer configured, and perhaps on"
     CONFIGURED = "it is configured again"
     RECALLED_ON = "the server starts, and it may be on"
     RECALLED_IN_DOUBT = "the server starts, and it must pass a test"
@@ -130,7 +127,7 @@ _AFTER: dict[BoardHappening, dict[_Kind, _Kind]] = {
 
 
 def check_change(before: Collection[_Kind], happening: BoardHappening, after: _Kind) -> None:
-    """Do nothing if `happening` leads from each of the states `before` to `after`.
+    """Check that `happening` leads from each of the states `before` to `after`.
 
     Raises:
         ValueError: It does not.
@@ -149,30 +146,30 @@ def in_words(kind: _Kind) -> str:
 
 
 class Condition(StrEnum):
-    """As what a board is counted: each as one of these."""
+    """The conditions that boards are counted by; every board is in one."""
 
     FREE = "free"
-    """Could be given to a job now."""
+    """Available to jobs now."""
     HELD = "held"
     """A job has it."""
     SWITCHING_OFF = "switching_off"
     """Being switched off, or cooling down, after a job."""
     ASIDE = "aside"
-    """Something is wrong with it; it is tried again from time to time."""
+    """Set aside because something is wrong with it; it is tested from time to time."""
     DRAINED = "drained"
-    """Kept from jobs by an administrator, and no job has it any more."""
+    """Taken out of service by an administrator, and no longer held by a job."""
     SILENT = "silent"
-    """In a frame whose BMP does not answer, and otherwise free."""
+    """Free, but in a frame whose BMP does not answer."""
     DEAD = "dead"
     """Configured as dead."""
 
 
 class Objection(Enum):
-    """What can speak against giving a board to a job; it is counted as the first of these that does."""
+    """A reason for which a board is not available; of several, the first one here decides the board's condition."""
 
-    DRAINED = "an administrator keeps it from jobs", Condition.DRAINED, False
+    DRAINED = "an administrator has taken it out of service", Condition.DRAINED, False
     FAILED = "it did not do as it was told", Condition.ASIDE, True
-    REPORTED = "enough users said that it is sick", Condition.ASIDE, True
+    REPORTED = "enough users reported it", Condition.ASIDE, True
     SILENT = "its frame's BMP does not answer", Condition.SILENT, False
     DEAD = "it is configured as dead", Condition.DEAD, False
 
@@ -180,19 +177,19 @@ class Objection(Enum):
         """Define one."""
         self.words = words
         self.counted_as = counted_as
-        """As what a board is counted that is free but for this."""
+        """The condition of a board that is otherwise free."""
         self.needs_test = needs_test
-        """Whether it is over when the board has passed a test, which it must when no job has it."""
+        """Whether the board must pass a test once no job has it, which ends the objection."""
 
 
 CURED_BY_A_TEST = tuple(objection for objection in Objection if objection.needs_test)
 
 
 def condition(state: BoardState, objections: Collection[Objection]) -> Condition:
-    """Return as what a board is counted."""
+    """Return the condition that a board is counted by."""
     if isinstance(state, Held):
         return Condition.HELD
-    # One that is drained rests until it is put back.
+    # A drained board that rests does so until it is put back.
     is_off = isinstance(state, Free | Resting)
     for objection in Objection:
         if objection in objections and (is_off or objection.needs_test):

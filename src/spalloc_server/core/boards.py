@@ -1,6 +1,6 @@
-"""What every board of the site is doing, and what speaks against giving it to a job: all that is known of boards.
+"""What every board of the site is doing, and the objections to it: all that is known of boards.
 
-Whoever wants to know about a board asks here; only upkeep.py and care.py change anything, and decide what follows.
+Only upkeep.py and care.py change it, and decide what follows; everybody else asks it.
 """
 
 from collections.abc import Collection, Mapping
@@ -22,26 +22,26 @@ from spinnaker.geometry import Board
 
 
 class BoardsView:
-    """Every board's state, and the objections to it, to be looked at."""
+    """Every board's state and the objections to it, read-only."""
 
     def __init__(self, machines: Mapping[str, Machine]) -> None:
-        """Begin with all boards of `machines` free; when they are changed, this mapping is."""
+        """Begin with all boards of `machines` free; a changed configuration changes this mapping in place."""
         self.machines = machines
         self.silent = SilentFrames(machines)
         """Frames whose BMP does not answer."""
         self._states: dict[BoardKey, BoardState] = {}
-        """What all boards are doing that are not free."""
+        """The states of all boards that are not free."""
         self._objections: dict[BoardKey, Objections] = {}
 
     # Questions
 
     @property
     def states(self) -> Mapping[BoardKey, BoardState]:
-        """All boards that are not free, each with what it is doing."""
+        """All boards that are not free, with their states."""
         return self._states
 
     def state(self, key: BoardKey) -> BoardState:
-        """Return what a board is doing."""
+        """Return a board's state."""
         return self._states.get(key, FREE)
 
     def knows(self, key: BoardKey) -> bool:
@@ -59,7 +59,7 @@ class BoardsView:
         return state.job if isinstance(state, Held) else None
 
     def in_care(self) -> dict[BoardKey, str | None]:
-        """Return the boards that are neither free nor a job's, each with what a test is to show it's rid of, if any."""
+        """Return the boards that are neither free nor held, each with the fault that it is to be tested for, if any."""
         return {
             key: self.fault(key)
             for key, state in self._states.items()
@@ -67,7 +67,7 @@ class BoardsView:
         }
 
     def set_aside(self, machine: str) -> dict[Board, str]:
-        """Return a machine's boards that are not given to jobs for now, each with the reason."""
+        """Return a machine's boards that are not available because of an objection, each with the reason."""
         reasons = {
             key.board: self.reason(key)
             for key in self._objections
@@ -78,11 +78,11 @@ class BoardsView:
     # Objections
 
     def objected(self) -> Collection[BoardKey]:
-        """Return the boards that anything is known to speak against, those that jobs have included."""
+        """Return the boards with objections, held ones included; boards that are configured as dead are left out."""
         return self._objections.keys()
 
     def objections(self, key: BoardKey) -> Mapping[Objection, str]:
-        """Return what speaks against a board, and why, the latest last."""
+        """Return the objections to a board with their reasons, the latest last."""
         machine = self.machines.get(key.machine)
         if machine is not None and key.board in machine.dead_boards:
             return {Objection.DEAD: Objection.DEAD.words}
@@ -90,7 +90,7 @@ class BoardsView:
         return {} if of is None else of.why
 
     def count(self, objection: Objection, machine: str) -> int:
-        """Return how many boards of a machine there is an objection to, those that jobs have included."""
+        """Return how many boards of a machine have this objection, held ones included."""
         return sum(key.machine == machine and objection in of.why for key, of in self._objections.items())
 
     def fault(self, key: BoardKey) -> str | None:
@@ -99,9 +99,9 @@ class BoardsView:
         return None if of is None else of.fault
 
     def reason(self, key: BoardKey) -> str | None:
-        """Return what speaks against giving a board to jobs now, or None; that it is in use does not count.
+        """Return why a board is not available, or None if there is no objection; that it is in use does not count.
 
-        What a job's board is to be tested for is no such reason before the job gives it back.
+        A fault of a held board is no reason before its job gives it back.
         """
         of = self._objections.get(key)
         if of is None:
@@ -112,41 +112,41 @@ class BoardsView:
         return of.other if fault is None else fault
 
     def drained(self, key: BoardKey) -> Drained | None:
-        """Return the administrator's word that a board goes to no job, or None if there is none."""
+        """Return who drained a board, when and why, or None if it is not drained."""
         of = self._objections.get(key)
         return None if of is None else of.drained
 
     def since(self, key: BoardKey, *objections: Objection) -> float | None:
-        """Return when the first of such objections to a board began, in Unix time; None if that is not known."""
+        """Return when the earliest of these objections to a board began, in Unix time; None if unknown."""
         of = self._objections.get(key)
         found = {} if of is None else of.since
         return min((found[one] for one in objections if one in found), default=None)
 
     def all_drained(self) -> dict[BoardKey, Drained]:
-        """Return the boards that an administrator keeps from jobs, each with what was said."""
+        """Return all drained boards, each with who drained it, when and why."""
         return {key: of.drained for key, of in self._objections.items() if of.drained is not None}
 
     def record(self, key: BoardKey, *, owed_off: bool) -> BoardRecord:
-        """Return what is to be recorded of a board that may be on, or must pass a test."""
+        """Return the record of a board that may be on (`owed_off`), or must pass a test."""
         of = self._objections.get(key)
         if of is None:
             return BoardRecord(owed_off)
         return BoardRecord(owed_off, of.fault, of.rest_seconds, of.drained, of.fault_since)
 
     def lasting_record(self, key: BoardKey) -> BoardRecord | None:
-        """Return what is to be recorded of a board that is off and well, or a job's; None for nothing."""
+        """Return the record of a board that is off and has no fault, or is held; None if it needs none."""
         drained = self.drained(key)
         return None if drained is None else BoardRecord(drained=drained)
 
 
 class Boards(BoardsView):
-    """The same, to be changed."""
+    """Every board's state and the objections to it, to be changed."""
 
     def become(self, keys: Collection[BoardKey], happening: BoardHappening, state: BoardState) -> None:
-        """Let the same happen to boards, and all of them become the same.
+        """Move boards to a state because of a happening.
 
         Raises:
-            ValueError: It can't happen to one of them.
+            ValueError: It can't happen to one of the boards in its present state.
         """
         states = self._states
         check_change({type(states.get(key, FREE)) for key in keys}, happening, type(state))
@@ -156,16 +156,16 @@ class Boards(BoardsView):
         else:
             states.update(dict.fromkeys(keys, state))
 
-    def found(self, key: BoardKey) -> Objections | None:
-        """Return all that is known to speak against a board, or None."""
+    def known_objections(self, key: BoardKey) -> Objections | None:
+        """Return the objections to a board, or None if there are none."""
         return self._objections.get(key)
 
-    def against(self, key: BoardKey) -> Objections:
-        """Return what speaks against a board, to be added to."""
+    def objections_to(self, key: BoardKey) -> Objections:
+        """Return the objections to a board, to be added to."""
         return self._objections.setdefault(key, Objections())
 
     def withdraw(self, key: BoardKey, *objections: Objection) -> None:
-        """Let objections to a board, and what else is known of a board that is well again, be forgotten."""
+        """Drop objections to a board; of a board without any, all is forgotten."""
         of = self._objections.get(key)
         if of is not None:
             of.withdraw(objections)

@@ -1,6 +1,6 @@
-"""Boards that no job has, on their way to being free: they are switched off, cooled down, left alone, tested.
+"""Boards on their way to being free: they are switched off, cool down, rest and are tested.
 
-What a board can go through stands in board_life.py. What begins it is upkeep.py's subject.
+The states of a board stand in board_life.py. What starts this is decided in upkeep.py.
 """
 
 from collections import defaultdict
@@ -35,30 +35,30 @@ _PERHAPS_ON = BoardRecord(owed_off=True)
 
 @dataclass(slots=True)
 class Findings:
-    """What has come of the boards' lives."""
+    """What is to be done, recorded and told because of what happened to boards."""
 
     orders: list[PowerOrder] = field(default_factory=list)
     records: dict[BoardKey, BoardRecord | None] = field(default_factory=dict)
     machines: set[str] = field(default_factory=set)
-    """Those that jobs can have more or fewer boards of than before."""
+    """Machines whose available boards have changed."""
     notices: list[Notice] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Order:
-    """A power order that is under way."""
+    """A power order that is not answered yet."""
 
     test: bool
     keys: list[BoardKey]
     strayed: set[BoardKey] = field(default_factory=set)
-    """Boards that are on again, though others of the order are not off yet."""
+    """Boards that were switched off and are on again, while others of the order are not off yet."""
 
 
 class Care:
-    """Sees to boards that no job has, and lets jobs have them again."""
+    """Switches off and tests boards that no job has, until they are free."""
 
     def __init__(self, boards: Boards, scheduler: Scheduler, new_order: Callable[[], int]) -> None:
-        """See to `boards`; `new_order` gives numbers to power orders."""
+        """Care for `boards`; `new_order` returns the number of a new power order."""
         self._boards = boards
         self._machines = boards.machines
         self._scheduler = scheduler
@@ -66,12 +66,12 @@ class Care:
         self._orders: dict[int, _Order] = {}
         self._timers: Timers[list[BoardKey]] = Timers()
         self._alarms: dict[BoardKey, float] = {}
-        """When a timer comes that looks at a board: one is enough, however often what it waits for is put off."""
+        """When the next timer of a board is due; one is enough, however often its time is put off."""
         self.findings = Findings()
-        """What has come of all calls since it was last taken."""
+        """The findings of all calls since they were last taken."""
 
     def take_findings(self) -> Findings:
-        """Return what has come of all calls since the last time."""
+        """Return the findings of all calls since the last time."""
         findings, self.findings = self.findings, Findings()
         return findings
 
@@ -80,20 +80,20 @@ class Care:
         return self._timers.next()
 
     def power_done(self, number: int, failed: Mapping[Board, str], at: Moment) -> bool:
-        """Take the hardware's answer to an order; return False if the order was not given from here."""
+        """Process the hardware's answer to an order; return False if the order was not given here."""
         try:
             order = self._orders.pop(number)
         except KeyError:
             return False
-        keys = self._ours_of(order, failed)
+        keys = self._configured(order, failed)
         if order.test:
             for key in keys:
-                of = self._boards.against(key)
+                objections = self._boards.objections_to(key)
                 if key.board in failed:
-                    of.fail(failed[key.board], at.wall)
+                    objections.fail(failed[key.board], at.wall)
                 else:
-                    # One that users reported while it was tested must rest, however well it does in the test.
-                    of.proven = of.rest_seconds is None
+                    # A board that users reported during its test must rest even if it passes.
+                    objections.proven = objections.rest_seconds is None
             self.switch_off(keys, BoardHappening.TESTED)
             return True
         bad = [key for key in keys if key.board in failed] if failed else []
@@ -106,8 +106,8 @@ class Care:
         return True
 
     def tick(self, now: float) -> None:
-        """Begin what is due at `now`."""
-        # As a set in order: a board may have two timers, where what it waits for was put forward.
+        """Do what is due at `now`."""
+        # An ordered set: a board has two timers if its time was brought forward.
         rested: dict[BoardKey, None] = {}
         for keys in self._timers.due(now):
             cooled = []
@@ -127,11 +127,11 @@ class Care:
         self.end_rest(rested)
 
     def strayed(self, number: int, key: BoardKey) -> None:
-        """Note that a board is on again that an order under way switched off: it is switched off again after that."""
+        """Note that a board is on again before its order is answered; it is switched off again after that."""
         self._orders[number].strayed.add(key)
 
     def switch_off(self, keys: Collection[BoardKey], happening: BoardHappening) -> None:
-        """Begin to switch boards off."""
+        """Order boards to be switched off."""
         self._order(keys, happening, test=False)
 
     def _order(self, keys: Collection[BoardKey], happening: BoardHappening, *, test: bool) -> None:
@@ -149,34 +149,34 @@ class Care:
             self._boards.become(theirs, happening, Testing(number) if test else SwitchingOff(number))
             self._orders[number] = _Order(test, theirs)
             boards = frozenset(key.board for key in theirs)
-            # What is tested is also what jobs rely on: that links can be stopped.
+            # Jobs rely on stopped links too, so a test stops them all.
             cut = all_links(boards) if test else frozenset()
             self.findings.orders.append(PowerOrder(number, machine, boards, test, cut))
 
-    def _ours_of(self, order: _Order, failed: Mapping[Board, str]) -> list[BoardKey]:
-        """Return the boards of an order that the machines still have, and leave the others."""
+    def _configured(self, order: _Order, failed: Mapping[Board, str]) -> list[BoardKey]:
+        """Return the boards of an order that are still configured; let go of the others."""
         machine = self._machines.get(order.keys[0].machine)
         places: Mapping[Board, object] = {} if machine is None else machine.places
-        ours = []
+        configured = []
         for key in order.keys:
             if key.board in places:
-                ours.append(key)
+                configured.append(key)
             else:
-                self.leave(key, on=order.test or key.board in failed or key in order.strayed)
-        return ours
+                self.let_go(key, on=order.test or key.board in failed or key in order.strayed)
+        return configured
 
     def _are_off(self, keys: Collection[BoardKey], now: float) -> None:
         cooling = []
         for key in keys:
-            of = self._boards.found(key)
-            if of is None or of.proven:
+            objections = self._boards.known_objections(key)
+            if objections is None or objections.proven:
                 cooling.append(key)
             else:
                 retry = self._machines[key.machine].board_retry_seconds
-                self.rest(key, BoardHappening.OFF_IN_DOUBT, now + of.rest_after(retry))
+                self.rest(key, BoardHappening.OFF_IN_DOUBT, now + objections.rest_after(retry))
         if not cooling:
             return
-        # They are one order's, so one machine's.
+        # The boards of one order are of one machine.
         seconds = self._machines[cooling[0].machine].cool_down_seconds
         self.findings.records.update(dict.fromkeys(cooling))
         objected = self._boards.objected()
@@ -210,10 +210,10 @@ class Care:
 
     def _stay_on(self, keys: Collection[BoardKey], failed: Mapping[Board, str], at: Moment) -> None:
         for key in keys:
-            of = self._boards.against(key)
-            of.fail(failed[key.board], at.wall)
+            objections = self._boards.objections_to(key)
+            objections.fail(failed[key.board], at.wall)
             self._record(key, owed_off=True)
-            until = at.now + of.retry_after(self._machines[key.machine].board_retry_seconds)
+            until = at.now + objections.retry_after(self._machines[key.machine].board_retry_seconds)
             self._boards.become([key], BoardHappening.STAYED_ON, StayingOn(until))
             self.wake([key], until)
             self.findings.notices.append(
@@ -225,33 +225,33 @@ class Care:
             )
 
     def rest(self, key: BoardKey, happening: BoardHappening, until: float) -> None:
-        """Leave a board alone that is off, before it is tested."""
+        """Let a board that is off rest until its test."""
         self._record(key, owed_off=False)
         self._boards.become([key], happening, Resting(until))
         self.wake([key], until)
 
     def wake(self, keys: Iterable[BoardKey], when: float) -> None:
-        """See to it that boards are looked at by a tick at a time, or before."""
+        """Have a tick look at boards at `when`, or earlier."""
         late = [key for key in keys if self._alarms.get(key, inf) > when]
         if late:
             self._alarms.update(dict.fromkeys(late, when))
             self._timers.add(when, late)
 
     def end_rest(self, keys: Iterable[BoardKey]) -> None:
-        """Begin with boards what they were left alone before."""
+        """Test boards that have rested, and switch off those that stayed on; drained boards go on resting."""
         on, off = [], []
         for key in keys:
             if isinstance(self._boards.state(key), StayingOn):
                 on.append(key)
             elif self._boards.drained(key) is None:
-                # Somebody may have the others in their hands: they rest until they are put back.
+                # Somebody may be working on a drained board, so it rests until it is put back.
                 off.append(key)
-                self._boards.against(key).rest_seconds = None
+                self._boards.objections_to(key).rest_seconds = None
         self.switch_off(on, BoardHappening.RESTED)
         self._order(off, BoardHappening.RESTED, test=True)
 
-    def leave(self, key: BoardKey, *, on: bool) -> None:
-        """See no more to a board that the machines don't have."""
+    def let_go(self, key: BoardKey, *, on: bool) -> None:
+        """Stop caring for a board that is no longer configured; `on` says whether it may be on."""
         if on:
             self._boards.become([key], BoardHappening.REMOVED_ON, LOST)
             lost = f"{key.machine} {key.board} is configured no more, and perhaps on"
@@ -259,11 +259,11 @@ class Care:
         else:
             self._boards.become([key], BoardHappening.REMOVED, FREE)
         self.withdraw([key], *CURED_BY_A_TEST)
-        self.record_anew(key)
+        self.update_record(key)
         self._release([key])
 
     def withdraw(self, keys: Collection[BoardKey], *objections: Objection) -> None:
-        """Object no longer to boards, and let jobs have those that nothing else speaks against."""
+        """Drop objections to boards, and make those available that have no other."""
         objected = self._boards.objected()
         for key in keys if objected else ():
             if key in objected:
@@ -271,8 +271,8 @@ class Care:
                 if self._boards.reason(key) is None:
                     self._scheduler.put_back(key.machine, key.board)
 
-    def record_anew(self, key: BoardKey) -> None:
-        """Record a board as it is, whatever it is doing."""
+    def update_record(self, key: BoardKey) -> None:
+        """Record a board as it is now."""
         state = self._boards.state(key)
         if isinstance(state, Free | Held | Cooling):
             self.findings.records[key] = self._boards.lasting_record(key)

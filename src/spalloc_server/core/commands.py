@@ -1,7 +1,7 @@
-"""What can be asked of a site that changes it: each command is a value, made by a front of what it was sent.
+"""What can be asked of a site that changes it: each command is a value that a front makes of a message.
 
-The engine's `do` is the only door by which they come in. It asks first whether the one who gives the command
-may, and takes the effects afterwards. What changes nothing is questions.py's subject.
+Commands come in by the engine's `do` only. It first asks whether the client may give the command, and takes the
+effects afterwards. Questions, which change nothing, are in questions.py.
 """
 
 from dataclasses import dataclass
@@ -18,37 +18,37 @@ from spalloc_server.moment import Moment
 T_co = TypeVar("T_co", covariant=True)
 
 LONGEST_REASON = 1000
-"""Characters of why a job was destroyed that are kept. What is longer is cut: a job can always be destroyed."""
+"""How many characters of a reason are kept; a longer one is cut, so that a job can always be destroyed."""
 
 
 class RefusedError(ValueError):
-    """A command that is not done; the message is for whoever gave it."""
+    """A command that is refused; the message is for the client."""
 
 
 class Command(Generic[T_co]):
-    """Something that the site is to do, and that comes to a `T_co`."""
+    """Something that the site is to do; the result is a `T_co`."""
 
     __slots__ = ()
 
     is_lasting: ClassVar[bool] = True
-    """Whether it is worth nothing before it is recorded: then it is refused while nothing can be."""
+    """Whether it only counts once it is recorded; then it is refused while records can't be written."""
 
     def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
-        """Return why a client at `host` may not have it done, or None if it may."""
+        """Return why a client at `host` may not give the command, or None if it may."""
         return None
 
     def apply(self, site: Site, host: str, at: Moment) -> T_co:
-        """Have the site do it, for a client at `host`."""
+        """Do it for a client at `host`, and return the result."""
         raise NotImplementedError
 
     def tells_of(self) -> int | None:
-        """Return the job of which the answer says something that must be recorded, whoever changed it; or None."""
+        """Return the job whose record must be on disk before the answer is sent, whoever changed it; or None."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class CreateJob(Command[int]):
-    """Queue a new job; comes to its ID. One that can never run is destroyed by a decision, with the reason.
+    """Queue a new job; the result is its ID. A job that can never run is destroyed later, with the reason.
 
     Raises:
         RequestError: The keepalive is not more than 0.
@@ -56,10 +56,10 @@ class CreateJob(Command[int]):
 
     request: JobRequest
     asked: Asked
-    """The request in the client's words."""
+    """The arguments as the client gave them."""
     owner: str
     keepalive: float | None
-    """Seconds without a word after which the job is destroyed; None for never."""
+    """Seconds without a message after which the job is destroyed; None for never."""
 
     def __post_init__(self) -> None:
         """Check the keepalive."""
@@ -81,38 +81,38 @@ class CreateJob(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class DestroyJob(Command[None]):
-    """End a job, whatever it is doing; one that isn't live makes no difference."""
+    """Destroy a job in any state; nothing happens if it isn't live."""
 
     job: int
     reason: str | None = None
     """Why, for its owner to read; cut after `LONGEST_REASON` characters."""
 
     def refusal(self, site: Site, host: str) -> str | None:
-        """Return why the client may not end the job."""
-        return site.distrust(self.job, host)
+        """Return why the client may not destroy the job."""
+        return site.access_refusal(self.job, host)
 
     def apply(self, site: Site, host: str, at: Moment) -> None:
-        """End the job."""
+        """Destroy the job."""
         reason = self.reason
         if reason is not None and len(reason) > LONGEST_REASON:
             reason = reason[: LONGEST_REASON - 1] + "…"
         site.destroy_job(self.job, reason, at, by=host)
 
     def tells_of(self) -> int | None:
-        """Return the job: if it had just ended, it comes back where the server dies before that is recorded."""
+        """Return the job: if it had just ended, and the server died before that is recorded, it would be live again."""
         return self.job
 
 
 @dataclass(frozen=True, slots=True)
 class SetPower(Command[None]):
-    """Switch a job's boards on (or reset them) or off; a job without boards makes no difference."""
+    """Switch a job's boards on (or reset them) or off; a job that is not live is ignored."""
 
     job: int
     on: bool
 
     def refusal(self, site: Site, host: str) -> str | None:
         """Return why the client may not switch the job's boards."""
-        return site.distrust(self.job, host)
+        return site.access_refusal(self.job, host)
 
     def apply(self, site: Site, host: str, at: Moment) -> None:
         """Keep the job alive, and order its boards to be switched."""
@@ -122,9 +122,9 @@ class SetPower(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive(Command[JobRecord | None]):
-    """Note that somebody still wants a job; comes to what is known of it, or None if it isn't live.
+    """Note that somebody still wants a job; the result is its record, or None if it isn't live.
 
-    Nobody has to wait until that is recorded: it counts also while the disk fails.
+    The answer does not wait for the disk, so that a keepalive counts even while the disk fails.
     """
 
     is_lasting: ClassVar[bool] = False
@@ -132,27 +132,27 @@ class KeepAlive(Command[JobRecord | None]):
     job: int
 
     def apply(self, site: Site, host: str, at: Moment) -> JobRecord | None:
-        """Note it."""
+        """Note it and return the record."""
         job = site.keep_alive(self.job, host, at)
         return None if job is None else job.record
 
 
 @dataclass(frozen=True, slots=True)
 class Report(Command[None]):
-    """Take a user's report of a sick board."""
+    """Add a user's report of a faulty board."""
 
     board: BoardKey
     text: str
     """What the user says."""
 
     def apply(self, site: Site, host: str, at: Moment) -> None:
-        """Take the report."""
+        """Add the report."""
         site.report_problem(self.board, host, self.text, at)
 
 
 @dataclass(frozen=True, slots=True)
 class SetRules(Command[None]):
-    """Hold to other rules from now on; jobs that live already stay."""
+    """Replace the rules for new commands; live jobs stay."""
 
     is_lasting: ClassVar[bool] = False
 
@@ -166,13 +166,13 @@ class SetRules(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class GroupBy(Command[bool]):
-    """Let the addresses of IPv6 networks of one prefix count as one; comes to whether that is news."""
+    """Count the addresses of an IPv6 network as one; the result is whether the prefix changed."""
 
     is_lasting: ClassVar[bool] = False
 
     ipv6_prefix: int
-    """0 to 128."""
+    """Length of a network's prefix, 0 to 128 bits."""
 
     def apply(self, site: Site, host: str, at: Moment) -> bool:  # noqa: ARG002
-        """Group the addresses again, if need be."""
+        """Group the addresses again if the prefix changed."""
         return site.group_by(self.ipv6_prefix)

@@ -10,7 +10,7 @@ STARTED_COLD = "The server was started afresh."
 
 
 def of_start(record: JobRecord, allocation: Allocation, groups: Groups) -> Notice:
-    """Return what is told of a job that gets boards."""
+    """Return the notice that a job starts on an allocation."""
     about: dict[str, str | int] = {
         "job": record.id,
         "owner": record.owner,
@@ -22,13 +22,13 @@ def of_start(record: JobRecord, allocation: Allocation, groups: Groups) -> Notic
 
 
 def of_end(record: JobRecord, groups: Groups) -> Notice:
-    """Return what is told of a job that has ended."""
-    asked = record.ended_by
+    """Return the notice that a job has ended."""
+    by = record.ended_by
     about: dict[str, str | int] = {"job": record.id, "owner": record.owner}
-    about["by"] = asked or ("time-out" if record.reason == TIMED_OUT else "server")
+    about["by"] = by or ("time-out" if record.reason == TIMED_OUT else "server")
     if record.reason is not None:
         about["reason"] = record.reason
-    # Of what the server ends by itself there is no more than there are boards or jobs at its start.
-    own = about["by"] == "server" and (record.allocation is not None or record.reason == STARTED_COLD)
-    of = None if own else groups.of(asked or record.owner_host)
+    # Endings by the server itself are limited by the number of boards, or of jobs at its start.
+    is_limited = about["by"] == "server" and (record.allocation is not None or record.reason == STARTED_COLD)
+    of = None if is_limited else groups.of(by or record.owner_host)
     return Notice(f"job {record.id} ends", about=about, of=of)

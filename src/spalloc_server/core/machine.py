@@ -1,6 +1,6 @@
-"""What a machine is: an administrator's facts about it, fixed until the configuration changes.
+"""What a machine is: the facts in its configuration, which stay the same until the configuration changes.
 
-No occupancy, no jobs: what is allocated just now is packing's subject.
+What is allocated on it belongs to packing/.
 """
 
 from collections.abc import Mapping
@@ -30,24 +30,24 @@ class Machine:
     bmps: Mapping[Frame, str] = field(default_factory=dict)
     """The host name or address of each frame's BMP."""
     settle_seconds: float = 5.0
-    """How long boards need after power-on before they take a boot image."""
+    """How long boards need after power-on before they accept a boot image."""
     cool_down_seconds: float = 0.0
-    """How long boards rest after power-off before another job may have them."""
+    """How long boards cool down after power-off before another job can have them."""
     board_retry_seconds: float = 60.0
-    """How long a board that failed is left alone before it is tried; doubled at each failure."""
+    """How long a board that failed is left alone before it is tried again; doubled at each failure."""
     reports_to_set_aside: int = 3
     """How many hosts that have had a board lately must report it before it is set aside."""
     reports_share: float = 0.1
     """How many of the live boards may be set aside for reports at one time, from 0 to 1; at least one if not 0."""
     report_rest_seconds: float = 86_400.0
-    """How long a board that was set aside for users' reports is left alone before it is tried."""
+    """How long a board that was set aside for users' reports is left alone before it is tested."""
     bmp_check_seconds: float = 30.0
     """How often a BMP that has nothing to do is asked whether it still answers."""
 
     _frames: Mapping[Frame, Mapping[Board, int]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Sort the boards by frame, which is asked for often."""
+        """Sort the boards by frame, since they are often looked up by frame."""
         frames: dict[Frame, dict[Board, int]] = {}
         for board, place in self.places.items():
             frames.setdefault(place.in_frame, {})[board] = place.board

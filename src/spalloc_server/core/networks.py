@@ -1,6 +1,6 @@
-"""Sets of network addresses: who may connect, who is an administrator.
+"""Network addresses: sets of them, and which of them count as one.
 
-Values only: where an address comes from, and what follows from its being in a set, is others' subject.
+Values only: who may connect or is an administrator is decided elsewhere.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """Addresses that are in any of some networks."""
+    """The addresses of some networks."""
 
     networks: tuple[Network, ...]
 
     def __contains__(self, host: str) -> bool:
-        """Return whether the address `host` is in one of the networks; what is no address is in none."""
+        """Return whether `host` is an address in one of the networks."""
         address = address_of(host)
         return address is not None and any(address in network for network in self.networks)
 
@@ -30,7 +30,7 @@ EVERYWHERE = Networks((IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
 
 
 def same_host(one: str, other: str) -> bool:
-    """Return whether two addresses are one host's: equal, or both this computer's own."""
+    """Return whether two addresses belong to one host: they are equal, or both are this computer's own."""
     if one == other:
         return True
     first, second = address_of(one), address_of(other)
@@ -41,14 +41,14 @@ def same_host(one: str, other: str) -> bool:
 
 @lru_cache(4096)
 def address_of(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a text names, or None if it names none.
+    """Return the address that a string names, or None if it names none.
 
-    An IPv4 address in IPv6's clothing, as a socket for both gives it, is returned as the IPv4 address it is.
+    An IPv4-mapped IPv6 address, as a dual-stack socket reports it, is returned as an IPv4 address.
     """
     address: IPv4Address | IPv6Address
     try:
-        text = host.partition("%")[0]
-        address = IPv6Address(text) if ":" in text else IPv4Address(text)
+        bare = host.partition("%")[0]
+        address = IPv6Address(bare) if ":" in bare else IPv4Address(bare)
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -57,16 +57,16 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
 
 
 IPV6_PREFIX = 64
-"""Leading bits that the IPv6 addresses of one network share: whoever has one of them has all, and counts as one."""
+"""Leading bits that IPv6 addresses of one network share; one computer can use them all, so they count as one."""
 
 
 class Groups:
-    """Which addresses count as one: asked by all who limit or count by address, so that they agree."""
+    """Which addresses count as one; everything that limits or counts by address asks here, so that all agree."""
 
     __slots__ = ("ipv6_prefix",)
 
     def __init__(self, ipv6_prefix: int = IPV6_PREFIX) -> None:
-        """Begin with a prefix, from 0 to 128."""
+        """Begin with a prefix of 0 to 128 bits."""
         self.ipv6_prefix = ipv6_prefix
 
     def of(self, host: str) -> str:
@@ -76,11 +76,11 @@ class Groups:
 
 @lru_cache(4096)
 def group_of(host: str, ipv6_prefix: int) -> str:
-    """Return the group that the address `host` counts in where IPv6 networks have a prefix of that length.
+    """Return the group that the address `host` counts in.
 
     An IPv4 address is a group of its own, whether it is written as IPv4 or as IPv6 (`::ffff:10.0.0.1`). The IPv6
-    addresses of one network are one group, written as that network (`2001:db8::/64`): one computer can use all of
-    them. What is no address is a group of its own.
+    addresses of one network are one group, written as that network (`2001:db8::/64`), since one computer can use them
+    all. A string that is no address is a group of its own.
 
     Args:
         host: The address, as sockets and records write it.
@@ -91,6 +91,6 @@ def group_of(host: str, ipv6_prefix: int) -> str:
         return host
     if isinstance(address, IPv4Address):
         return str(address)
-    # By hand: as an IPv6Network it takes ten times as long, and there may be tens of thousands at once.
+    # `IPv6Network` takes ten times as long, and there may be tens of thousands at once.
     host_bits = 128 - ipv6_prefix
     return f"{IPv6Address(int(address) >> host_bits << host_bits)}/{ipv6_prefix}"

@@ -1,6 +1,6 @@
-"""Boards of which there is something to say: what speaks against them, who said so, and until when.
+"""Boards that administrators want to know of: drained, faulty, reported, silent or lost ones.
 
-Read-only. How it is written and shown is operation/'s and the commands' subject.
+Read-only. How they are written is decided in operation/ and the commands.
 """
 
 from dataclasses import dataclass
@@ -15,34 +15,35 @@ from spinnaker.places import Place
 
 @dataclass(frozen=True, slots=True)
 class Notable:
-    """A board, and all that there is to say of it."""
+    """A board, and what an administrator wants to know of it."""
 
     key: BoardKey
     doing: str
-    """What its state is called."""
+    """The name of its state."""
     place: Place | None
-    """Where it stands; None if it is configured no more."""
+    """Where it stands; None if it is no longer configured."""
     address: str | None
+    """None if it is no longer configured."""
     job: int | None
-    """The job that has it."""
+    """The job that holds it."""
     owner: str | None
-    """The job's."""
+    """The owner of that job."""
     drained: Drained | None
     fault: str | None
     """Why it must pass a test, once no job has it."""
     fault_since: float | None
-    """Since when, in seconds of Unix time; None if that is not known."""
+    """Since when, in seconds of Unix time; None if unknown."""
     until: float | None
-    """When it is tried again, in seconds of Unix time; None if it does not rest, or rests until it is put back."""
+    """When it is tried again, in seconds of Unix time; None if it does not wait, or waits until it is put back."""
     reports: int
-    """How many hosts have reported it, as long as it is not set aside for that."""
+    """How many hosts have reported it; 0 once it is set aside for that."""
     silent: str | None
     """How its frame's BMP is silent."""
     silent_since: float | None
 
 
 def notable_boards(site: SiteView, at: Moment) -> list[Notable]:
-    """Return the boards of which there is something to say but that a job has them, by machine and coordinate."""
+    """Return the boards that are drained, faulty, reported, silent or lost, by machine and coordinate."""
     boards = site.boards
     reported = site.reported()
     lost = [key for key, state in boards.states.items() if state is LOST]
@@ -50,7 +51,7 @@ def notable_boards(site: SiteView, at: Moment) -> list[Notable]:
 
 
 def notable(site: SiteView, key: BoardKey, at: Moment) -> Notable:
-    """Return what there is to say of a board."""
+    """Return what an administrator wants to know of a board."""
     boards = site.boards
     state, drained, job = boards.state(key), boards.drained(key), boards.holder(key)
     machine = site.machines.get(key.machine) if boards.knows(key) else None

@@ -1,8 +1,6 @@
-"""Which jobs would end under other machines.
+"""Which jobs would end if the machines were changed: asked before a new configuration takes effect.
 
-What would become of jobs under other machines: asked before a configuration takes effect, so nothing is changed here.
-
-The same is decided by changes.py and the scheduler when it does take effect.
+Nothing is changed here. When the configuration takes effect, changes.py and the scheduler decide the same.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +14,7 @@ from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.site import SLICE_STEPS
 
 _SUBMITTED_AT_ONCE = 500
-"""Waiting jobs that are gone through at a time."""
+"""How many queued jobs are submitted between two pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +27,24 @@ class Ending:
 
 
 class Outlook:
-    """What would become of a site's jobs under other machines.
+    """What would happen to a site's jobs if it had other machines.
 
-    Whether a waiting job could ever run there may take long to find out, so that is done in slices, and jobs may come
-    meanwhile: whoever asks goes on with `work_out` until nothing is `unknown`.
+    To find out whether a queued job could ever run there can take long, so it is done in slices, and jobs may arrive
+    meanwhile. Call `work_out` for all jobs that are `unknown`, until there are none.
     """
 
     def __init__(self, machines: Sequence[Machine]) -> None:
-        """Look at how it would be with `machines`, highest priority first."""
+        """Ask what would happen with `machines`, highest priority first."""
         self._machines = tuple(machines)
         self._after = {machine.name: machine for machine in machines}
         self._known: set[int] = set()
-        """Waiting jobs of which it is known whether they could run."""
-        self._hopeless: dict[int, str] = {}
+        """Queued jobs of which it is known whether they could run."""
+        self._impossible: dict[int, str] = {}
 
     def unknown(self, site: SiteView) -> list[JobRecord]:
-        """Return the waiting jobs of which it is still to be found out whether they could run."""
+        """Return the queued jobs of which it is not yet known whether they could run."""
         if _what_jobs_need(site.machines.values()) == _what_jobs_need(self._machines):
-            # What could never run here could never run there, and is found out by the site itself.
+            # A job that could never run there can never run here either, and the site ends it by itself.
             return []
         return [
             job.record
@@ -55,10 +53,10 @@ class Outlook:
         ]
 
     def work_out(self, waiting: Iterable[JobRecord]) -> Iterator[None]:
-        """Find out whether jobs could run; yields whenever as much is done as should be at a time."""
+        """Find out whether jobs could run; yields after each slice of the work."""
         scheduler = Scheduler(self._machines, slice_steps=SLICE_STEPS)
         for machine in self._machines:
-            # None is to start.
+            # All boards are in use, so that no job starts.
             scheduler.occupy(machine.name, machine.places)
         submitted: set[int] = set()
         for record in waiting:
@@ -69,20 +67,20 @@ class Outlook:
         while submitted and not scheduler.is_settled:
             scheduler.decide(0.0)
             for job, why in scheduler.take_refused():
-                self._hopeless[job] = shortened(f"Cancelled: {why}")
+                self._impossible[job] = shortened(f"Cancelled: {why}")
             yield
-        # Not before: whoever asks may leave off in the middle.
+        # Not earlier: the caller may stop in the middle.
         self._known |= submitted
 
     def endings(self, site: SiteView) -> list[Ending]:
-        """Return the jobs that would end, as far as is known, the oldest first."""
+        """Return the jobs that are known to end, the oldest first."""
         if tuple(site.machines.values()) == self._machines:
             return []
         endings = []
         for job in site.jobs.values():
             allocation = job.record.allocation
             if allocation is None:
-                why = self._hopeless.get(job.id)
+                why = self._impossible.get(job.id)
             else:
                 name = allocation.machine
                 why = objection(allocation, site.machines.get(name), self._after.get(name))
@@ -92,5 +90,5 @@ class Outlook:
 
 
 def _what_jobs_need(machines: Iterable[Machine]) -> frozenset[tuple[object, ...]]:
-    """Return all of the machines on which it depends whether a waiting job could ever run."""
+    """Return everything about machines that decides whether a queued job could ever run."""
     return frozenset((one.name, one.size, one.tags, one.dead_boards, one.dead_links) for one in machines)

@@ -19,14 +19,14 @@ from spinnaker.geometry import Board
 
 
 def reconfigure(site: Site, machines: Sequence[Machine], at: Moment) -> None:
-    """Take over changed machines, all of them at once.
+    """Replace the machines, all of them at once.
 
-    A job whose boards the change touches is ended, with the reason; a queued job that can never run now is ended by
-    the decisions that follow. All others don't notice.
+    A job whose boards the change affects is ended, with the reason. A queued job that can never run any more is ended
+    by the decisions that follow. Other jobs go on.
 
     Args:
-        site: Whose machines they are.
-        machines: All there are from now on, in order of priority, highest first.
+        site: The site to change.
+        machines: All machines from now on, in order of priority, highest first.
         at: When it happens.
     """
     before = dict(site.machines)
@@ -38,20 +38,26 @@ def reconfigure(site: Site, machines: Sequence[Machine], at: Moment) -> None:
     site.effects.orders.append(NewMachines(tuple(machines)))
     site.effects.machines_changed |= changed
     site.upkeep.machines_change(after)
-    # In place: the boards and the fronts look at the same mapping.
+    # In place, since the boards and the fronts use the same mapping.
     site.machines.clear()
     site.machines.update(after)
     site.upkeep.machines_changed()
     site.reports.forget_all_but(site.boards.knows)
     site.strays.forget_all_but(site.boards.knows)
-    site.follow_upkeep()
+    site.collect_findings()
     site.scheduler.reconfigure(machines, at.now)
-    site.upkeep.reserve()
+    site.upkeep.tell_scheduler()
     watch_standing(site, before)
 
 
 def end_touched(site: Site, after: Mapping[str, Machine] | None, at: Moment) -> list[int]:
-    """End the jobs that can't keep their boards under a configuration, None being the present one; return them."""
+    """End the jobs that can't keep their boards, and return their IDs.
+
+    Args:
+        site: The site to change.
+        after: The machines that are about to replace those of the site; None if they are the same.
+        at: When it happens.
+    """
     ended = []
     for job in [site.jobs[number] for number in sorted(site.jobs)]:
         allocation = job.record.allocation
@@ -68,10 +74,10 @@ def end_touched(site: Site, after: Mapping[str, Machine] | None, at: Moment) -> 
 
 
 def watch_standing(site: Site, before: Mapping[str, Machine]) -> None:
-    """Have boards watched that are left as they are to be, in all frames that were not driven the same `before`.
+    """Have boards watched that need no order, in all frames that were driven otherwise with the machines `before`.
 
-    Whoever drives such a frame from now on knows nothing of its boards. A board that comes into service is to be off,
-    and may have been switched on while nobody looked.
+    A new frame driver knows nothing of its boards: those of jobs that are ready, and those that are to be off. A board
+    that was out of the configuration may have been switched on meanwhile.
     """
     new = {
         BoardKey(machine.name, board)
@@ -88,12 +94,12 @@ def watch_standing(site: Site, before: Mapping[str, Machine]) -> None:
 
 
 def _watch(site: Site, keys: Iterable[BoardKey], on: Allocation | None) -> None:
-    """Have boards watched that are off, or on for a job with this allocation."""
-    of_machine: dict[str, set[Board]] = defaultdict(set)
+    """Have boards watched that are to be off, or on if they belong to the allocation `on`."""
+    by_machine: dict[str, set[Board]] = defaultdict(set)
     for key in keys:
-        of_machine[key.machine].add(key.board)
-    for machine, boards in of_machine.items():
+        by_machine[key.machine].add(key.board)
+    for machine, boards in by_machine.items():
         cut = frozenset() if on is None else border(site.machines[machine], on)
-        theirs = frozenset(end for end in cut if end.board in boards)
-        order = PowerOrder(next(site.order_numbers), machine, frozenset(boards), on is not None, theirs)
+        cut_here = frozenset(end for end in cut if end.board in boards)
+        order = PowerOrder(next(site.order_numbers), machine, frozenset(boards), on is not None, cut_here)
         site.effects.orders.append(Standing(order))

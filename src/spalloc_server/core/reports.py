@@ -1,8 +1,7 @@
-"""Boards that users say are sick: whose reports count, and how many boards they may take out.
+"""Users' reports of faulty boards: which of them count, and how many boards they may take out of service.
 
-A name can be made up, and an address can't: a report counts for the host that it came from, once, and only if
-a job of that host has had the board lately. What is done with a board that enough hosts complain of is
-boards.py's subject.
+A name can be made up, an address can't. So a report counts once for the host that it came from, and only if a job of
+that host has had the board lately. What happens to a board that enough hosts have reported is decided in upkeep.py.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,32 +17,32 @@ from spalloc_server.words import counted, there_are
 T = TypeVar("T")
 
 RECENT_SECONDS = 86_400.0
-"""How long ago a host may have had a board that it reports."""
+"""How long after a host had a board its report still counts."""
 MOST_HOSTS = 64
-"""Hosts that are remembered to have had a board; of more, those that had it last."""
+"""How many hosts are remembered to have had a board: those that had it last."""
 NOTED = 20
-"""How many reports that don't count are logged within `WINDOW_SECONDS`."""
+"""How many of the reports that don't count are logged within `WINDOW_SECONDS`."""
 WINDOW_SECONDS = 60.0
 LONGEST_REASON = 1000
-"""Characters of what users say that are kept as the reason why a board is set aside."""
+"""How many characters of what users say are kept as the reason why a board is set aside."""
 
 
 class Reports:
-    """Who has had which board, and the latest report of each host on each board until it has been looked after."""
+    """Which hosts had which boards, and each host's latest report of a board, until the board is set aside."""
 
     def __init__(self, groups: Groups) -> None:
-        """Begin with no reports; `groups` says which addresses are one host's."""
+        """Begin with no reports; `groups` says which addresses count as one host."""
         self._groups = groups
         self._reports: dict[BoardKey, dict[str, tuple[str, str]]] = {}
-        """What was said of a board, by groups of addresses, with the address that it came from."""
+        """The reports of a board: by group of addresses, the address and what it said."""
         self._had: dict[BoardKey, dict[str, tuple[str, float]]] = {}
-        """The groups that gave back a board, with an address of theirs and when, the latest last."""
+        """The groups that gave back a board, each with one of its addresses and the time, the latest last."""
         self._kept_in_use: set[BoardKey] = set()
-        """Boards of which it was said that they stay in use though enough hosts reported them."""
+        """Boards of which the log was told that they stay in use though enough hosts reported them."""
         self._window_ends = 0.0
         self._in_window = 0
 
-    # Whose word counts
+    # Whose reports count
 
     def had(self, keys: Iterable[BoardKey], host: str, when: float) -> None:
         """Note that a job that was created from `host` had boards until `when` (the core's time)."""
@@ -56,7 +55,7 @@ class Reports:
                 del hosts[next(iter(hosts))]
 
     def counts(self, key: BoardKey, host: str, holder: str | None, now: float) -> bool:
-        """Return whether what `host` says of a board counts.
+        """Return whether a report of a board from `host` counts.
 
         Args:
             key: The board.
@@ -73,7 +72,7 @@ class Reports:
         return had is not None and now - had[1] <= RECENT_SECONDS
 
     def note(self, key: BoardKey, host: str, text: str, now: float) -> list[Notice]:
-        """Return what the log is to tell of a report that doesn't count; of many, it tells how many."""
+        """Return what the log is told of a report that doesn't count; of very many, it is told how many."""
         unsaid = 0
         if now >= self._window_ends:
             unsaid = max(0, self._in_window - NOTED)
@@ -88,22 +87,22 @@ class Reports:
         )
         return [Notice(told, about=about_board(key))]
 
-    # What counts
+    # Reports that count
 
     def add(
         self, key: BoardKey, host: str, text: str, machine: Machine, out: int
     ) -> tuple[list[Notice], Fault | None]:
-        """Take a report that counts.
+        """Add a report that counts.
 
         Args:
             key: The board.
             host: Where the report came from.
             text: What the user says.
             machine: The board's machine.
-            out: How many boards of the machine are out because users reported them.
+            out: How many boards of the machine are out of service because users reported them.
 
         Returns:
-            what the log is to tell, and what is wrong with the board if it is to be taken out.
+            what the log is told, and the board's fault if it is to be taken out of service.
         """
         notices = []
         theirs = self._reports.setdefault(key, {})
@@ -125,7 +124,7 @@ class Reports:
                 )
                 notices.append(Notice(told, serious=True, about=about_board(key)))
             return notices, None
-        # What was said is heeded, and begins again when the board is back in use.
+        # Reports count from the beginning again once the board is back in use.
         self._kept_in_use.discard(key)
         del self._reports[key]
         said = dict.fromkeys(what for _, what in theirs.values() if what)
@@ -134,31 +133,31 @@ class Reports:
         return notices, Fault(why, machine.report_rest_seconds, objection=Objection.REPORTED)
 
     def counted(self) -> dict[BoardKey, int]:
-        """Return the boards that are not set aside for reports, each with how many hosts' reports of it count."""
+        """Return the reported boards that are not set aside for it, each with how many hosts have reported it."""
         return {key: len(said) for key, said in self._reports.items()}
 
     def forget(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
-        """Forget what was said of boards; return those of which anything was."""
+        """Forget the reports of boards; return the boards that had any."""
         self._kept_in_use.difference_update(keys)
         return [key for key in keys if self._reports.pop(key, None) is not None]
 
     def regroup(self) -> None:
-        """Group what is known again, after the rule for addresses has changed."""
-        self._reports = {key: self._sorted(of) for key, of in self._reports.items()}
-        self._had = {key: self._sorted(of) for key, of in self._had.items()}
+        """Group all addresses again, after the rule for groups has changed."""
+        self._reports = {key: self._regrouped(of) for key, of in self._reports.items()}
+        self._had = {key: self._regrouped(of) for key, of in self._had.items()}
 
-    def _sorted(self, known: Mapping[str, tuple[str, T]]) -> dict[str, tuple[str, T]]:
+    def _regrouped(self, known: Mapping[str, tuple[str, T]]) -> dict[str, tuple[str, T]]:
         return {self._groups.of(host): (host, what) for host, what in known.values()}
 
     def forget_all_but(self, knows: Callable[[BoardKey], bool]) -> None:
-        """Forget the boards that there are no more."""
+        """Forget the boards that no longer exist."""
         self._reports = {key: said for key, said in self._reports.items() if knows(key)}
         self._had = {key: hosts for key, hosts in self._had.items() if knows(key)}
         self._kept_in_use = {key for key in self._kept_in_use if knows(key)}
 
 
 def most_set_aside(machine: Machine) -> int:
-    """Return how many boards of a machine may be out at one time because users reported them."""
+    """Return how many boards of a machine may be out of service at one time because users reported them."""
     if machine.reports_share <= 0:
         return 0
     return max(1, int(machine.reports_share * len(machine.places)))

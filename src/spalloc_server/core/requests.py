@@ -1,6 +1,6 @@
-"""What a job asks for, checked: only requests that make sense can be built.
+"""What a job asks for; only requests that make sense can be built.
 
-Whether a machine can meet a request is packing's subject; how a request travels is the front's.
+Whether a machine can meet a request is decided in packing/; how a request is sent belongs to the front.
 """
 
 from collections.abc import Sequence
@@ -53,17 +53,17 @@ class JobRequest:
 
     shape: Shape
     machine: str | None = None
-    """The only machine that will do, or None for any with the tags."""
+    """The only machine to use, or None for any with the tags."""
     tags: frozenset[str] = frozenset({DEFAULT_TAG})
-    """What a machine must be tagged with; not looked at when `machine` is given."""
+    """Tags that the machine must have; ignored if `machine` is given."""
     min_ratio: float = DEFAULT_MIN_RATIO
     """Short side over long side, 0.0 to 1.0, in triads; for `Boards` only."""
     max_dead_boards: int | None = DEFAULT_MAX_DEAD_BOARDS
-    """Missing or unreachable boards that are put up with; None for any number."""
+    """How many boards may be missing or unreachable; None for any number."""
     max_dead_links: int | None = None
-    """Dead links that are put up with between allocated boards; None for any number."""
+    """How many links between allocated boards may be dead; None for any number."""
     require_torus: bool = False
-    """Whether the region must be a whole machine, its edges joined up."""
+    """Whether the region must be a whole machine with its edges connected."""
 
 
 def shape_of(args: Sequence[object]) -> Shape:
@@ -118,12 +118,12 @@ def requested(
     max_dead_links: int | None = None,
     require_torus: bool = False,
 ) -> JobRequest:
-    """Return the request that a client makes with these words.
+    """Return the request that a client makes with these arguments.
 
     Args:
         args: As for `shape_of`.
-        machine: The only machine that will do, or None for any with the tags.
-        tags: What the machine must be tagged with; None for the default tag.
+        machine: The only machine to use, or None for any with the tags.
+        tags: Tags that the machine must have; None for the default tag.
         min_ratio: None for the default.
         max_dead_boards: None for any number.
         max_dead_links: None for any number.
@@ -150,7 +150,7 @@ def requested(
 
 
 def checked(request: JobRequest) -> JobRequest:
-    """Return `request` with its ratio brought to 0.0 to 1.0.
+    """Return `request` with its ratio inverted if that is above 1.0.
 
     Raises:
         RequestError: Parts of it exclude each other or are out of range.

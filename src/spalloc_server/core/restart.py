@@ -19,10 +19,10 @@ from spalloc_server.moment import Moment
 from spalloc_server.words import counted
 
 MOST_RECALLED = 200_000
-"""Boards of ended jobs that are looked at, at the start, to see which hosts had them; the latest first."""
+"""How many boards of ended jobs are gone through to see which hosts had them, latest jobs first."""
 
 MOST_NAMED = 20
-"""Jobs that one line of the log names; of more, it says how many there are."""
+"""How many jobs one line of the log names; the others are counted."""
 
 
 def recall(
@@ -35,16 +35,16 @@ def recall(
     all_off: bool = False,
     doubtful: bool = False,
 ) -> None:
-    """Take up where an earlier process was, as recorded; every keepalive starts afresh.
+    """Continue where an earlier process stopped, from its records; every keepalive starts again.
 
     Args:
-        site: One to which nothing has happened yet.
-        jobs: All jobs that are recorded.
-        boards: What is recorded of boards between jobs.
+        site: A new site.
+        jobs: All recorded jobs.
+        boards: The recorded boards.
         next_job: The next job's ID.
         at: When it happens.
-        all_off: Whether the boards lost their power meanwhile, as virtual ones do that end with the server.
-        doubtful: Whether there may be jobs that are not recorded: boards that no job has are switched off first.
+        all_off: Whether the boards lost their power meanwhile, as virtual boards do.
+        doubtful: Whether records may be missing; then boards without a job are switched off before they are free.
     """
     site.next_job = next_job
     records = sorted(jobs, key=lambda record: record.id)
@@ -52,7 +52,7 @@ def recall(
         (r for r in records if r.state is JobState.destroyed), key=lambda r: (r.ended or 0.0, r.id)
     ):
         site.remember(record)
-    _recall_hosts(site, (r for r in records if r.state is JobState.destroyed), at)
+    _recall_holders(site, (r for r in records if r.state is JobState.destroyed), at)
     _recall_live(site, [record for record in records if record.state is not JobState.destroyed], at)
     site.upkeep.recall(_perhaps_on(site, boards) if doubtful else boards, at.now)
     ended = end_touched(site, None, at)
@@ -70,11 +70,11 @@ def recall(
             site.scheduler.submit(job.id, job.record.request, job.since)
         elif job.record.state is JobState.power or (all_off and job.record.power):
             site.order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
-    site.follow_upkeep()
+    site.collect_findings()
     watch_standing(site, {})
 
 
-def begin_afresh(
+def start_cold(
     site: Site,
     jobs: Iterable[JobRecord],
     boards: Mapping[BoardKey, BoardRecord],
@@ -82,41 +82,41 @@ def begin_afresh(
     *,
     at: Moment,
 ) -> None:
-    """End all recorded jobs and forget what failed; all boards are switched off before a job gets them.
+    """End all recorded jobs and forget faults; every board is switched off before a job gets it.
 
-    Ended jobs stay in the history, no ID is given again, and what an administrator drained stays so.
+    Ended jobs stay in the history, no job ID is used again, and drained boards stay drained.
 
     Args:
-        site: One to which nothing has happened yet.
-        jobs: All jobs that are recorded.
-        boards: What is recorded of boards.
+        site: A new site.
+        jobs: All recorded jobs.
+        boards: The recorded boards.
         next_job: The next job's ID.
         at: When it happens.
     """
     site.next_job = next_job
     jobs = list(jobs)
-    _recall_hosts(site, jobs, at)
-    perhaps_on = set(boards)
+    _recall_holders(site, jobs, at)
+    keys = set(boards)
     for record in sorted(jobs, key=lambda record: (record.ended or at.wall, record.id)):
         if record.state is JobState.destroyed:
             site.remember(record)
         else:
-            job = _take_up(site, record, at)
+            job = _restore(site, record, at)
             site.retire(job, STARTED_COLD, at)
             if record.allocation is not None:
-                perhaps_on.update(keys_of(record.allocation))
-    perhaps_on |= _every_board(site)
-    all_off = {
+                keys.update(keys_of(record.allocation))
+    keys |= _every_board(site)
+    switched_off_first = {
         key: BoardRecord(owed_off=True, drained=boards[key].drained if key in boards else None)
-        for key in perhaps_on
+        for key in keys
     }
-    site.upkeep.recall(all_off, at.now)
-    site.follow_upkeep()
+    site.upkeep.recall(switched_off_first, at.now)
+    site.collect_findings()
 
 
 def _recall_live(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
     for record in records:
-        job = _take_up(site, record, at)
+        job = _restore(site, record, at)
         if record.keepalive is not None:
             site.keepalives.add(at.now + record.keepalive, job.id)
         allocation = record.allocation
@@ -126,28 +126,30 @@ def _recall_live(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
             site.upkeep.hold(allocation.machine, allocation.boards, job.id)
 
 
-def _take_up(site: Site, record: JobRecord, at: Moment) -> Job:
+def _restore(site: Site, record: JobRecord, at: Moment) -> Job:
     job = site.jobs[record.id] = Job(record, at.now, since=at.now - max(0.0, at.wall - record.created))
     site.headcount.add(record)
     return job
 
 
 def _perhaps_on(site: Site, boards: Mapping[BoardKey, BoardRecord]) -> dict[BoardKey, BoardRecord]:
-    """Return what is recorded of boards, and of all that no job has that they may be on."""
-    nobodys = _every_board(site) - site.boards.states.keys()
-    return {key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in nobodys | boards.keys()}
+    """Return the records of boards, changed so that every board without a job may be on."""
+    without_job = _every_board(site) - site.boards.states.keys()
+    return {
+        key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in without_job | boards.keys()
+    }
 
 
-def _recall_hosts(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
-    """Remember which hosts had which boards lately; jobs that have not ended end now."""
+def _recall_holders(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
+    """Remember which hosts had which boards lately; jobs that have not ended had them until now."""
     had = sorted(
         (max(0.0, at.wall - (record.ended or at.wall)), record.id, record.owner_host, record.allocation)
         for record in records
         if record.allocation is not None and at.wall - (record.ended or at.wall) <= RECENT_SECONDS
     )
-    boards = accumulate(len(allocation.boards) for *_, allocation in had)
-    few = sum(1 for _ in takewhile(lambda total: total <= MOST_RECALLED, boards))
-    for age, _, host, allocation in reversed(had[:few]):
+    totals = accumulate(len(allocation.boards) for *_, allocation in had)
+    kept = sum(1 for _ in takewhile(lambda total: total <= MOST_RECALLED, totals))
+    for age, _, host, allocation in reversed(had[:kept]):
         site.reports.had(keys_of(allocation), host, at.now - age)
 
 

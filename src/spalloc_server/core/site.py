@@ -39,73 +39,74 @@ from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
 REMEMBERED_JOBS = 1_000
-"""Destroyed jobs that are kept in memory; the fate of older ones is in the records alone."""
+"""How many destroyed jobs are kept in memory; older ones are in the records only."""
 
 ENDED_CLOCKS = 64
-"""How many keepalive clocks of ended jobs may run on beyond the number of live jobs."""
+"""How many keepalive timers of ended jobs may remain, beyond the number of live jobs."""
 
 JOBS_A_TICK = 200
-"""How many jobs are seen to in one tick of each kind of deadline: it takes a few milliseconds."""
+"""How many jobs one tick handles for each kind of deadline; it takes a few milliseconds."""
+
 UNHEARD_AGAIN_SECONDS = 0.5
-"""When a job is looked at again whose keepalive may be among what the server has not come to."""
+"""When a job is checked again whose keepalive may be among messages that the server has not read yet."""
 
 SLICE_STEPS = 25
-"""Steps of work that a decision may take before others have their turn, twice: a few milliseconds."""
+"""How many steps of work a decision may do in one slice, as for `Scheduler`: a few milliseconds."""
 
 SWITCH_OFF_RETRY_SECONDS = 10.0
-"""How long boards that a job's owner wanted off, and that stayed on, are left before the next try."""
+"""How long after boards of a job could not be switched off the next try follows."""
 
 
 class Site:
-    """All jobs and machines of a site.
-
-    Whoever tells it of something says `at` which moment it happens.
-    """
+    """All jobs and machines of a site; every event comes with the moment `at` which it happens."""
 
     def __init__(self, machines: Sequence[Machine], *, slice_steps: int | None = SLICE_STEPS) -> None:
         """Begin with all boards free and off.
 
         Args:
             machines: In order of priority, highest first.
-            slice_steps: How much of a decision is made at a time, as for `Scheduler`.
+            slice_steps: How many steps of a decision are made at a time, as for `Scheduler`.
         """
         self.machines: dict[str, Machine] = {machine.name: machine for machine in machines}
         self.jobs: dict[int, Job] = {}
         """Live jobs by ID, oldest first."""
         self.ended: dict[int, JobRecord] = {}
-        """Destroyed jobs by ID, the longest ended first."""
+        """Destroyed jobs by ID, in the order in which they ended."""
         self.boards = Boards(self.machines)
-        """What all boards are doing."""
+        """The states of all boards and the objections to them."""
         self.limits = JobLimits()
         """How many jobs there may be; may be replaced at any time."""
         self.trust = Trust()
         """Who may end a job or switch its boards; may be replaced at any time."""
         self.delays = Delays()
-        """When the server was not there to hear of jobs."""
+        """When the server could not hear keepalives."""
         self.groups = Groups()
         """Which addresses count as one."""
         self.headcount = Headcount(self.groups)
-        """How many jobs and boards everybody has."""
+        """How many jobs and boards each owner and host has."""
         self.reports = Reports(self.groups)
-        """What users say of boards, and who had them."""
+        """Users' reports of boards, and which hosts had them."""
         self.strays = Strays()
-        """Boards that did not stay as they were ordered."""
+        """How often boards strayed from what was ordered."""
         self.jobs_created = 0
-        """How many jobs were created since this was made."""
+        """How many jobs were created since the server started."""
         self.next_job = 1
         """The next job's ID."""
         self.order_numbers = count(1)
         self.scheduler = Scheduler(machines, slice_steps=slice_steps)
         self._care = Care(self.boards, self.scheduler, lambda: next(self.order_numbers))
         self.upkeep = Upkeep(self.boards, self._care, self.scheduler)
-        """What befalls boards; `follow_upkeep` takes over what comes of it."""
+        """What happens to boards; call `collect_findings` afterwards."""
         self.keepalives: Timers[int] = Timers()
-        """When a job is to be looked at that may not have been kept alive, by its ID."""
-        self._settling: Timers[tuple[int, int]] = Timers()
+        """When each job's keepalive is to be checked, by the job's ID."""
+        self._warming_up: Timers[tuple[int, int]] = Timers()
+        """Jobs whose boards have just come up, each with the power order."""
         self._retries: Timers[tuple[int, int]] = Timers()
+        """Jobs whose boards are to be switched off again, each with the power order that failed."""
         self._awaited: dict[int, int] = {}
+        """Power orders that are not answered yet, each with its job."""
         self._touched: dict[int, Job] = {}
-        # By itself, not by ID: a job that has ended may be forgotten before its end is recorded.
+        """Jobs to be recorded. The jobs themselves: one that has ended may be forgotten before its end is recorded."""
         self.effects = Effects()
 
     # Commands
@@ -120,13 +121,13 @@ class Site:
         host: str,
         at: Moment,
     ) -> int:
-        """Queue a new job and return its ID; one that can never run is destroyed by a decision, with the reason.
+        """Queue a new job and return its ID; a job that can never run is destroyed by a decision, with the reason.
 
         Args:
             request: What is asked for.
-            asked: The same in the client's words.
-            owner: Whose job it is.
-            keepalive: Seconds without a word after which the job is destroyed; None for never.
+            asked: The arguments as the client gave them.
+            owner: The job's owner.
+            keepalive: Seconds without a message after which the job is destroyed; None for never.
             host: Where the request came from.
             at: When it came.
         """
@@ -147,10 +148,10 @@ class Site:
         return number
 
     def refusal(self, owner: str, host: str) -> str | None:
-        """Return why there can't be one more job of `owner`, created from `host`, or None if there can."""
+        """Return why `owner` can't create one more job from `host`, or None if that is allowed."""
         return self.headcount.refusal(self.limits, owner, host)
 
-    def distrust(self, number: int, host: str) -> str | None:
+    def access_refusal(self, number: int, host: str) -> str | None:
         """Return why a client at `host` may not end a job or switch its boards, or None if it may."""
         job = self.jobs.get(number)
         return None if job is None else self.trust.refusal(job.record, host)
@@ -160,14 +161,14 @@ class Site:
 
         Args:
             number: The job's ID.
-            host: Who wants it, which is shown to users as its keepalive host.
+            host: The client's address, which users see as the job's keepalive host.
             at: When it happens.
         """
         job = self.jobs.get(number)
         if job is not None:
             job.heard = at.now
             if job.record.keepalive_host != host:
-                # Recorded soon, but nobody has to wait for that: a keepalive counts also while the disk fails.
+                # Recorded soon, but no answer waits for it: a keepalive counts even while the disk fails.
                 job.amend(keepalive_host=host)
                 self._touched[number] = job
         return job
@@ -175,7 +176,7 @@ class Site:
     def set_power(self, number: int, *, on: bool) -> None:
         """Switch a job's boards on (or reset them) or off.
 
-        To a job without boards it does nothing, unless these were to be left off and are wanted on now.
+        To a job without boards it does nothing, unless its boards were to be left off and are wanted on now.
         """
         job = self.jobs.get(number)
         if job is None:
@@ -187,12 +188,12 @@ class Site:
             self.touch(job)
 
     def destroy_job(self, number: int, reason: str | None, at: Moment, *, by: str | None = None) -> None:
-        """End a job, whatever it is doing; does nothing to one that isn't live.
+        """End a job in any state; does nothing if it isn't live.
 
         Args:
             number: The job's ID.
-            reason: Why, for its owner to read; None if nobody said.
-            by: The host that asks for it; None if nobody does.
+            reason: Why, for its owner to read; None if none was given.
+            by: The host that asks for it; None if the server does it by itself.
             at: When it happens.
         """
         job = self.jobs.get(number)
@@ -202,7 +203,7 @@ class Site:
             self.end(job, reason, at, by)
 
     def group_by(self, ipv6_prefix: int) -> bool:
-        """Let the addresses of IPv6 networks of that prefix (0 to 128) count as one; return whether that is news."""
+        """Count addresses of an IPv6 network with this prefix (0 to 128 bits) as one; return whether it changed."""
         if ipv6_prefix == self.groups.ipv6_prefix:
             return False
         self.groups.ipv6_prefix = ipv6_prefix
@@ -212,11 +213,11 @@ class Site:
         return True
 
     def report_problem(self, key: BoardKey, host: str, text: str, at: Moment) -> None:
-        """Take a user's report of a sick board.
+        """Add a user's report of a faulty board.
 
         It counts once for the host that it comes from, if a job of that host has had the board within a day. When
-        enough hosts agree, the board is set aside, after its job if it has one; but of each machine no more boards than
-        its configuration allows.
+        enough hosts have reported the board, it is set aside, once no job holds it. A machine's configuration limits
+        how many boards are set aside like this.
 
         Args:
             key: The board.
@@ -225,11 +226,11 @@ class Site:
             at: When it happens.
         """
         if Objection.REPORTED in self.boards.objections(key):
-            # A program that reports in a loop must fill neither the log nor the records.
+            # A program that reports in a loop must not fill the log or the records.
             return
         holder = self.boards.holder(key)
-        whose = None if holder is None else self.jobs[holder].record.owner_host
-        if not self.reports.counts(key, host, whose, at.now):
+        holder_host = None if holder is None else self.jobs[holder].record.owner_host
+        if not self.reports.counts(key, host, holder_host, at.now):
             self.effects.notices += self.reports.note(key, host, text, at.now)
             return
         machine = self.machines[key.machine]
@@ -238,31 +239,32 @@ class Site:
         self.effects.notices += notices
         if fault is not None:
             self.upkeep.doubt(key, fault, at)
-            self.follow_upkeep()
+            self.collect_findings()
 
     # Events from the hardware and the clock
 
     def power_done(self, number: int, failed: Mapping[Board, str], at: Moment) -> None:
-        """Take the hardware's answer to a power order; one that nobody waits for any more makes no difference.
+        """Process the hardware's answer to a power order; the answer to an order that was replaced is ignored.
 
-        A job whose boards failed to come up is moved to others; boards that stay on are switched off again later.
+        A job whose boards failed to come up is moved to others. Boards that could not be switched off are tried again
+        later.
 
         Args:
             number: The order's.
-            failed: The boards that failed it, and why.
+            failed: The boards that failed, and why.
             at: When it happens.
         """
         if self._care.power_done(number, failed, at):
-            self.follow_upkeep()
+            self.collect_findings()
             return
         job = self.jobs.get(self._awaited.pop(number, 0))
         if job is None or job.order != number or job.record.allocation is None:
-            # The job was destroyed, or asked for another power, before the answer came.
+            # The job was destroyed or given another order before the answer came.
             return
         if not failed:
-            settle = self.machines[job.record.allocation.machine].settle_seconds if job.record.power else 0.0
-            if settle > 0:
-                self._settling.add(at.now + settle, (job.id, number))
+            seconds = self.machines[job.record.allocation.machine].settle_seconds if job.record.power else 0.0
+            if seconds > 0:
+                self._warming_up.add(at.now + seconds, (job.id, number))
             else:
                 self._powered(job)
         elif job.record.power:
@@ -277,11 +279,11 @@ class Site:
             self._retries.add(at.now + SWITCH_OFF_RETRY_SECONDS, (job.id, number))
 
     def boards_strayed(self, machine: str, number: int, boards: Mapping[Board, str], at: Moment) -> None:
-        """Take it that boards are not any more what an order made of them, though nothing else was ordered since.
+        """Note that boards are no longer as their latest order left them.
 
         What ran on them is lost, so all of a job's boards are powered again: the job's state tells its owner, and the
         job keeps them if they come up. Boards that no job has are switched off again. A board that has strayed too
-        often lately has failed: its job is moved to others, or keeps it switched off if it wanted that.
+        often lately has failed: its job is moved to others, or keeps it if its boards are to be off.
 
         Args:
             machine: The boards' machine.
@@ -301,17 +303,17 @@ class Site:
                 faults[key] = fault
         for holder in sorted({holder for holder in holders.values() if holder is not None}):
             theirs = {key: fault for key, fault in faults.items() if holders[key] == holder}
-            self._set_right(self.jobs[holder], number, theirs, at)
+            self._restore_power(self.jobs[holder], number, theirs, at)
         unheld = [key for key, holder in holders.items() if holder is None]
         if unheld:
             self.upkeep.switch_off_again(machine, number, unheld, faults, at)
-            self.follow_upkeep()
+            self.collect_findings()
 
-    def _set_right(self, job: Job, number: int, faults: Mapping[BoardKey, Fault], at: Moment) -> None:
-        """Power a job's boards again some of which strayed from an order, or move it if some have failed."""
+    def _restore_power(self, job: Job, number: int, faults: Mapping[BoardKey, Fault], at: Moment) -> None:
+        """Power all boards of a job again because some strayed, or move the job if some have failed."""
         allocation = job.record.allocation
         if allocation is None or (job.record.state is JobState.power and job.order != number):
-            # It waits for another order, which makes its boards what they are to be.
+            # A later order is under way, which will bring its boards into the state that it wants.
             return
         if faults and job.record.power:
             failed = {key.board: fault for key, fault in faults.items()}
@@ -327,30 +329,30 @@ class Site:
         self.order(job, Happening.POWER_ASKED, allocation, on=bool(job.record.power))
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None, at: Moment) -> None:
-        """Stop giving out the boards of a frame whose BMP is silent, or go on when it answers again.
+        """Make the boards of a frame unavailable while its BMP is silent, and available when it answers again.
 
         Args:
             machine: The frame's machine.
             frame: The BMP's.
-            why: How it is silent; None if it answers.
+            why: In what way it is silent; None if it answers.
             at: When it happens.
         """
         self.upkeep.frame_silent(machine, frame, why, at)
-        self.follow_upkeep()
+        self.collect_findings()
 
     def tick(self, at: Moment, *, unheard: Collection[str] = ()) -> None:
-        """Do what is due: end jobs that were not kept alive, and see to boards.
+        """Do what is due: end jobs that were not kept alive, and go on with boards.
 
-        Of thousands of jobs that are due at once, as they are after a restart, some are left to the next ticks.
+        If thousands of jobs are due at once, as after a restart, some are left to the next ticks.
 
         Args:
             at: When it happens.
-            unheard: Hosts that have asked for something that the server has not come to. Jobs that were last kept alive
-                from there wait for that, for one keepalive more at most.
+            unheard: Hosts with messages that the server has not read yet. Jobs that were last kept alive from there are
+                given time for that, one keepalive more at most.
         """
         for number in self.keepalives.due(at.now, JOBS_A_TICK):
             self._check_keepalive(number, at, unheard)
-        for number, order in self._settling.due(at.now, JOBS_A_TICK):
+        for number, order in self._warming_up.due(at.now, JOBS_A_TICK):
             job = self.jobs.get(number)
             if job is not None and job.order == order:
                 self._powered(job)
@@ -359,13 +361,13 @@ class Site:
             if job is not None and job.order == order and job.record.allocation is not None:
                 self.order(job, Happening.POWER_ASKED, job.record.allocation, on=False)
         self._care.tick(at.now)
-        self.follow_upkeep()
+        self.collect_findings()
 
     def next_deadline(self) -> float | None:
-        """Return when `tick` has something to do, or None while only events can change anything."""
+        """Return when `tick` has something to do, or None if it never has without further events."""
         deadlines = (
             self.keepalives.next(),
-            self._settling.next(),
+            self._warming_up.next(),
             self._retries.next(),
             self._care.next_deadline(),
         )
@@ -375,7 +377,7 @@ class Site:
         """Start jobs that can start, and end those that can never run; called after a batch of events.
 
         Returns:
-            whether all is decided; if not, `decide` must be called again soon, with or without events in between.
+            whether everything is decided; if not, `decide` must be called again soon, even if no event comes.
         """
         for start in self.scheduler.decide(at.now):
             job = self.jobs[start.job]
@@ -384,13 +386,13 @@ class Site:
             self.effects.notices.append(of_start(job.record, start.allocation, self.groups))
         for number, why in self.scheduler.take_refused():
             job = self.jobs[number]
-            # Whoever asks for it in a loop must not fill the history with what was asked.
+            # A client that asks for it in a loop must not fill the history with long requests.
             job.record = in_short(job.record)
             self.end(job, shortened(f"Cancelled: {why}"), at)
         return self.scheduler.is_settled
 
     def take_effects(self) -> Effects:
-        """Return what has come of all calls since the last time."""
+        """Return the effects of all calls since the last time."""
         effects, self.effects = self.effects, Effects()
         touched, self._touched = self._touched, {}
         effects.jobs = {number: touched[number].record for number in sorted(touched)}
@@ -399,40 +401,40 @@ class Site:
     # Questions
 
     def waiting(self, number: int) -> Waiting | None:
-        """Return where a queued job stands and what it waits for; None for any other."""
+        """Return a queued job's position and what it waits for; None if the job is not queued."""
         job = self.jobs.get(number)
         if job is None or job.record.state is not JobState.queued:
             return None
         return self.scheduler.waiting(number)
 
     def ended_record(self, number: int) -> JobRecord | None:
-        """Return the record of a job that has ended, if it is remembered here or was not taken to be recorded yet."""
+        """Return the record of an ended job, if it is still remembered or not recorded yet; otherwise None."""
         record = self.ended.get(number)
         if record is None and number not in self.jobs and number in self._touched:
             record = self._touched[number].record
         return record
 
     def has_given(self, number: int) -> bool:
-        """Return whether a job may ever have had this ID."""
+        """Return whether this ID may have been given to a job."""
         return 0 < number < self.next_job
 
     def reported(self) -> Mapping[BoardKey, int]:
-        """Return the boards that users reported and that are not set aside for it, each with how many hosts did."""
+        """Return the reported boards that are not set aside for it, each with how many hosts have reported it."""
         return self.reports.counted()
 
     def free_boards(self, machine: str) -> int:
-        """Return how many boards of a machine a job could get now."""
+        """Return how many boards of a machine are available now."""
         return self.scheduler.free_boards(machine)
 
-    # Parts of the above, and of what happens to the whole site
+    # Parts of the above, and of restart.py, reconfiguration.py and administration.py
 
     def touch(self, job: Job) -> None:
-        """Have a job's record written, and those told who watch it."""
+        """Have a job's record written and its watchers told."""
         self._touched[job.id] = job
         self.effects.jobs_changed.add(job.id)
 
     def notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:
-        """Have the log told something."""
+        """Have a line written to the log."""
         self.effects.notices.append(Notice(text, serious, about))
 
     def _hold(self, job: Job, allocation: Allocation) -> None:
@@ -458,7 +460,15 @@ class Site:
     def move(
         self, job: Job, lost: Iterable[Board], why: str, failed: Mapping[Board, Fault], at: Moment
     ) -> None:
-        """Take all its boards from a job that can't keep those it has `lost`; it waits for others, to be as powered."""
+        """Take all boards from a job because it has `lost` some; it waits for others, with the same power.
+
+        Args:
+            job: A job that has boards.
+            lost: The boards that it can't keep.
+            why: What happened to them, as the end of a sentence.
+            failed: What is wrong with those of its boards that have failed.
+            at: When it happens.
+        """
         allocation = job.record.allocation
         assert allocation is not None
         names = ", ".join(str(board) for board in sorted(lost))
@@ -473,15 +483,15 @@ class Site:
         job.order = None
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None, stays_off=not job.record.power)
         self.touch(job)
-        # It may have kept its boards when the machines were changed, and be refused others now.
+        # The machines may have changed since the job started, so the scheduler may refuse it now.
         self.scheduler.submit(job.id, job.record.request, job.since)
 
     def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], at: Moment) -> None:
         self.upkeep.give_back(allocation.machine, allocation.boards, faulty, at)
-        self.follow_upkeep()
+        self.collect_findings()
 
     def end(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
-        """Take its boards from a job that the scheduler has not queued, and retire it."""
+        """End a job that is not in the scheduler's queue: give its boards back and retire it."""
         allocation = job.record.allocation
         if allocation is not None:
             self.headcount.lose_boards(job.record)
@@ -490,7 +500,7 @@ class Site:
         self.retire(job, reason, at, by)
 
     def retire(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
-        """Let a job be over, whatever becomes of its boards."""
+        """Mark a job as destroyed and remember it as ended; its boards are left to the caller."""
         job.order = None
         job.happens(
             Happening.DESTROYED, power=None, stays_off=False, reason=reason, ended=at.wall, ended_by=by
@@ -501,11 +511,11 @@ class Site:
         self.headcount.remove(job.record)
         self.remember(job.record)
         if len(self.keepalives) > 2 * len(self.jobs) + ENDED_CLOCKS:
-            # A keepalive may be years; the clocks of ended jobs would fill the memory until then.
+            # A keepalive may be years long; timers of ended jobs would fill the memory until then.
             self.keepalives.keep(self.jobs.__contains__)
 
     def remember(self, record: JobRecord) -> None:
-        """Keep the record of a job that has ended, for as long as there are not too many."""
+        """Keep the record of an ended job, and drop the oldest if there are too many."""
         self.ended[record.id] = record
         if len(self.ended) > REMEMBERED_JOBS:
             del self.ended[next(iter(self.ended))]
@@ -522,8 +532,8 @@ class Site:
         else:
             self.destroy_job(number, TIMED_OUT, at)
 
-    def follow_upkeep(self) -> None:
-        """Take over into the effects what has come of the upkeep of boards."""
+    def collect_findings(self) -> None:
+        """Add to the effects what has come of `upkeep` and of time."""
         findings = self._care.take_findings()
         self.effects.orders += findings.orders
         self.effects.notices += findings.notices

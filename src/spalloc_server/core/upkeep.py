@@ -1,8 +1,7 @@
-"""What befalls boards, and what is begun because of it: jobs that come and go, faults, silence, other machines.
+"""What happens to boards from outside: jobs, faults, silence, administrators and changed machines.
 
-What can happen to a board stands in board_life.py, what is known of each in boards.py; how a board is
-switched off, tested and freed is care.py's subject. Jobs are numbers here: what a board's failure means to
-the job that has it is decided in site.py.
+The states of a board stand in board_life.py, the boards' states and objections in boards.py. How a board is switched
+off, tested and freed is decided in care.py, what a fault means to the job that holds the board in site.py.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -32,7 +31,7 @@ from spinnaker.places import Frame
 
 
 class Upkeep:
-    """Begins what is to be done with boards, and keeps jobs from those that they can't have."""
+    """Starts what is to be done with boards, and tells the scheduler which are not available."""
 
     def __init__(self, boards: Boards, care: Care, scheduler: Scheduler) -> None:
         """Look after `boards`."""
@@ -44,7 +43,7 @@ class Upkeep:
     # Jobs
 
     def hold(self, machine: str, boards: Iterable[Board], job: int) -> None:
-        """Note that a job has boards, which the scheduler knows."""
+        """Note that a job has boards that the scheduler gave it."""
         self._boards.become(
             [BoardKey(machine, board) for board in boards], BoardHappening.ALLOCATED, Held(job)
         )
@@ -52,8 +51,8 @@ class Upkeep:
     def give_back(
         self, machine: str, boards: Iterable[Board], faulty: Mapping[Board, Fault], at: Moment
     ) -> None:
-        """See to boards that a job had; something is wrong with those in `faulty`."""
-        keys = self._leave_out_strangers(BoardKey(machine, board) for board in sorted(boards))
+        """Take boards back from a job; something is wrong with those in `faulty`."""
+        keys = self._configured(BoardKey(machine, board) for board in sorted(boards))
         if faulty or self._boards.objected():
             for key in keys:
                 if key.board in faulty:
@@ -62,26 +61,26 @@ class Upkeep:
         self._care.switch_off(keys, BoardHappening.GIVEN_BACK)
         self._care.findings.machines.add(machine)
 
-    # What goes wrong
+    # Faults, silence and administrators
 
     def doubt(self, key: BoardKey, fault: Fault, at: Moment) -> None:
-        """Note that something is wrong with a board: when no job has it, it must rest and pass a test."""
+        """Note that something is wrong with a board: once no job has it, it must rest and then pass a test."""
         state = self._boards.state(key)
         if isinstance(state, Held):
             if fault.objection is Objection.REPORTED or self._boards.fault(key) is None:
                 self._blame_held(key, fault, at)
             return
-        of = self._boards.against(key)
-        of.blame(fault, at.wall)
+        objections = self._boards.objections_to(key)
+        objections.blame(fault, at.wall)
         self._set_aside(key)
         self._care.findings.machines.add(key.machine)
-        rest = at.now + of.rest_after(self._machines[key.machine].board_retry_seconds)
+        rest = at.now + objections.rest_after(self._machines[key.machine].board_retry_seconds)
         match state:
             case Free():
                 self._scheduler.occupy(key.machine, [key.board])
                 self._care.switch_off([key], BoardHappening.DOUBTED)
             case Cooling():
-                # It is off already, so nothing else is going to lead on to the rest.
+                # It is off already, so no answer of the hardware will start its rest.
                 self._care.rest(key, BoardHappening.DOUBTED, rest)
             case Resting(until):
                 self._care.rest(key, BoardHappening.DOUBTED, max(until, rest))
@@ -94,9 +93,14 @@ class Upkeep:
         faults: Mapping[BoardKey, Fault],
         at: Moment,
     ) -> None:
-        """Switch off boards that no job has, and that are on though the order of that number switched them off.
+        """Switch off boards that no job has and that are on again after an order switched them off.
 
-        Something is wrong with those in `faults`.
+        Args:
+            machine: The boards' machine.
+            number: The order's.
+            keys: The boards.
+            faults: What is wrong with those that strayed too often.
+            at: When it happens.
         """
         free = []
         for key in sorted(keys):
@@ -105,7 +109,7 @@ class Upkeep:
             if isinstance(state, Free):
                 free.append(key)
                 if fault is not None:
-                    self._boards.against(key).blame(fault, at.wall)
+                    self._boards.objections_to(key).blame(fault, at.wall)
                     self._set_aside(key)
                 continue
             if isinstance(state, Cooling | Resting):
@@ -119,55 +123,55 @@ class Upkeep:
         self._care.findings.machines.add(machine)
 
     def object_to(self, keys: Iterable[BoardKey], objection: Objection, why: str, at: Moment) -> None:
-        """Give boards to no job from now on, for a reason that no test is about; jobs that have them keep them."""
+        """Make boards unavailable for a reason that a test does not end; jobs that hold them keep them."""
         for key in keys:
-            self._boards.against(key).add(objection, why, at.wall)
+            self._boards.objections_to(key).add(objection, why, at.wall)
             self._scheduler.set_aside(key.machine, key.board)
 
-    def drain(self, keys: Iterable[BoardKey], word: Drained) -> None:
-        """Give boards to no job until they are put back; jobs that have them keep them, and none is tested."""
+    def drain(self, keys: Iterable[BoardKey], drained: Drained) -> None:
+        """Take boards out of service until they are put back; jobs that hold them keep them, and none is tested."""
         for key in keys:
-            self._boards.against(key).drain(word)
+            self._boards.objections_to(key).drain(drained)
             self._scheduler.set_aside(key.machine, key.board)
-            self._care.record_anew(key)
-            self._tell(key, f"is drained by {word.by}: {word.why}", by=word.by)
+            self._care.update_record(key)
+            self._tell(key, f"is drained by {drained.by}: {drained.why}", by=drained.by)
 
     def put_back(self, keys: Collection[BoardKey], by: str) -> None:
-        """Let jobs have boards that were drained; those that must pass a test have rested for long enough."""
+        """Make drained boards available again; those that must pass a test are tested now, without a further rest."""
         for key in keys:
-            of = self._boards.found(key)
-            if of is None or (of.drained is None and of.fault is None):
+            objections = self._boards.known_objections(key)
+            if objections is None or (objections.drained is None and objections.fault is None):
                 continue
-            told = "is put back" if of.fault is None else "is put back, and tested first"
+            told = "is put back" if objections.fault is None else "is put back, and tested first"
             self._care.withdraw([key], Objection.DRAINED)
-            self._care.record_anew(key)
+            self._care.update_record(key)
             self._tell(key, f"{told}, by {by}", by=by)
-            self._has_rested(key)
+            self._end_wait(key)
 
     def forget_reports(self, keys: Collection[BoardKey], by: str) -> None:
-        """Give no more on what users said of boards: one that is set aside for it has rested for long enough."""
+        """Forget users' reports of boards; those that are set aside because of them are tested now."""
         for key in keys:
-            of = self._boards.found(key)
-            if of is None or Objection.REPORTED not in of.why:
+            objections = self._boards.known_objections(key)
+            if objections is None or Objection.REPORTED not in objections.why:
                 continue
             if isinstance(self._boards.state(key), Held):
-                of.rest_seconds = None
+                objections.rest_seconds = None
                 self._care.withdraw([key], Objection.REPORTED)
             self._tell(key, f"has its reports cleared by {by}", by=by)
-            self._has_rested(key)
+            self._end_wait(key)
 
-    def _has_rested(self, key: BoardKey) -> None:
-        """Wait no longer to test a board that must pass a test, or to try again to switch it off."""
-        of = self._boards.found(key)
-        if of is None or of.fault is None:
+    def _end_wait(self, key: BoardKey) -> None:
+        """End a board's wait for its test, or for the next try to switch it off."""
+        objections = self._boards.known_objections(key)
+        if objections is None or objections.fault is None:
             return
         match self._boards.state(key):
             case Resting() | StayingOn():
                 self._care.end_rest([key])
             case Testing():
-                of.rest_seconds = None
-            case _ if not of.proven:
-                of.rest_seconds = 0.0
+                objections.rest_seconds = None
+            case _ if not objections.proven:
+                objections.rest_seconds = 0.0
 
     def _tell(self, key: BoardKey, text: str, *, by: str) -> None:
         about = {**about_board(key), "by": by}
@@ -175,7 +179,7 @@ class Upkeep:
         self._care.findings.machines.add(key.machine)
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None, at: Moment) -> None:
-        """Note that a frame's BMP is silent, and how, or with None that it answers again."""
+        """Note how a frame's BMP is silent, or with None that it answers again."""
         keys = [BoardKey(machine, board) for board in self._boards.silent.note(machine, frame, why)]
         if not keys:
             return
@@ -188,37 +192,37 @@ class Upkeep:
             return
         self._care.findings.notices.append(Notice(f"{machine} {frame}: its BMP answers again", about=about))
         self._care.withdraw(keys, Objection.SILENT)
-        # There is reason to hope that what failed works now. Boards that users reported go on resting.
+        # What failed may have failed because of the BMP, so it is tried now. Boards that users reported go on resting.
         self._care.end_rest([key for key in keys if self._may_stop_waiting(key)])
 
     def _may_stop_waiting(self, key: BoardKey) -> bool:
-        state, of = self._boards.state(key), self._boards.found(key)
+        state, objections = self._boards.state(key), self._boards.known_objections(key)
         return isinstance(state, StayingOn) or (
-            isinstance(state, Resting) and (of is None or of.rest_seconds is None)
+            isinstance(state, Resting) and (objections is None or objections.rest_seconds is None)
         )
 
     # Configuration and restart
 
     def machines_change(self, after: Mapping[str, Machine]) -> None:
-        """Get ready for machines that are about to be changed: the BMPs of changed frames are asked again."""
+        """Prepare for a change of machines: a changed frame is not silent until its BMP has been asked again."""
         for name, boards in self._boards.silent.machines_change(after).items():
             self._care.withdraw([BoardKey(name, board) for board in boards], Objection.SILENT)
 
     def machines_changed(self) -> None:
-        """Leave the boards that the machines don't have any more, and see to those that they have again.
+        """Let go of boards that are no longer configured, and switch off those that are configured again.
 
-        One that is just being switched off or tested is left when the answer comes.
+        A board that is being switched off or tested is let go of when the answer comes.
         """
         for key, state in list(self._boards.states.items()):
             if isinstance(state, Cooling | StayingOn | Resting) and not self._boards.knows(key):
-                self._care.leave(key, on=isinstance(state, StayingOn))
+                self._care.let_go(key, on=isinstance(state, StayingOn))
         back = sorted(
             key for key, state in self._boards.states.items() if state is LOST and self._boards.knows(key)
         )
         self._care.switch_off(back, BoardHappening.CONFIGURED)
 
-    def reserve(self) -> None:
-        """Tell the scheduler again of boards that jobs can't have: it knows nothing of a machine that was away."""
+    def tell_scheduler(self) -> None:
+        """Tell the scheduler again which boards are not available; it has forgotten those of a removed machine."""
         for key, state in self._boards.states.items():
             if self._boards.knows(key) and not isinstance(state, Held):
                 self._scheduler.occupy(key.machine, [key.board])
@@ -227,23 +231,23 @@ class Upkeep:
                 self._scheduler.set_aside(key.machine, key.board)
 
     def recall(self, records: Mapping[BoardKey, BoardRecord], now: float) -> None:
-        """Go on with boards as it was recorded, after a restart at `now`; those that jobs have are theirs."""
+        """Restore boards from their records, after a restart at `now`; held boards stay held."""
         owed, cared_for = [], []
         for key, record in sorted(records.items()):
             if record.drained is not None:
-                self._boards.against(key).drain(record.drained)
+                self._boards.objections_to(key).drain(record.drained)
                 if record == BoardRecord(drained=record.drained):
-                    # It is off, as any board without a record.
+                    # It is off, as is any board without a record.
                     continue
             if not isinstance(self._boards.state(key), Held):
                 cared_for.append(key)
-        for key in self._leave_out_strangers(cared_for):
+        for key in self._configured(cared_for):
             record = records[key]
             if record.aside is not None:
                 reported = record.rest_seconds is not None
                 what = Objection.REPORTED if reported else Objection.FAILED
                 fault = Fault(record.aside, record.rest_seconds, objection=what)
-                self._boards.against(key).blame(fault, record.aside_since)
+                self._boards.objections_to(key).blame(fault, record.aside_since)
             if record.owed_off:
                 owed.append(key)
             else:
@@ -251,26 +255,26 @@ class Upkeep:
                 self._boards.become([key], BoardHappening.RECALLED_IN_DOUBT, Resting(until))
                 self._care.wake([key], until)
         self._care.switch_off(owed, BoardHappening.RECALLED_ON)
-        self.reserve()
+        self.tell_scheduler()
 
-    def _leave_out_strangers(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
-        """Return the boards that the machines have; the others, of which one can't tell, are left as perhaps on."""
-        ours = []
+    def _configured(self, keys: Iterable[BoardKey]) -> list[BoardKey]:
+        """Return the boards that are configured; let go of the others, which may be on."""
+        configured = []
         for key in keys:
             if self._boards.knows(key):
-                ours.append(key)
+                configured.append(key)
             else:
-                self._care.leave(key, on=True)
-        return ours
+                self._care.let_go(key, on=True)
+        return configured
 
     def _blame_held(self, key: BoardKey, fault: Fault, at: Moment) -> None:
-        """Object to a board that a job has, or gives back; what it failed before, under the job, counts no more."""
-        of = self._boards.against(key)
-        of.failures = 0
-        of.blame(fault, at.wall)
+        """Object to a board that a job holds or gives back; its earlier failures no longer count."""
+        objections = self._boards.objections_to(key)
+        objections.failures = 0
+        objections.blame(fault, at.wall)
 
     def _set_aside(self, key: BoardKey) -> None:
-        """Keep jobs from a board if it is to pass a test."""
+        """Make a board unavailable, and tell why, if it must pass a test."""
         fault = self._boards.fault(key)
         if fault is not None:
             self._scheduler.set_aside(key.machine, key.board)

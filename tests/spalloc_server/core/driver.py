@@ -14,7 +14,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.power import PowerOrder, Standing
 from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import BoardAt, JobRequest, args_of
-from spalloc_server.core.restart import begin_afresh, recall
+from spalloc_server.core.restart import recall, start_cold
 from spalloc_server.core.site import Site
 from spalloc_server.moment import Moment
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
@@ -181,9 +181,7 @@ class World:
         self.site = Site(self.machines, slice_steps=self.slice_steps)
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
-        begin_afresh(
-            self.site, list(self.job_records.values()), dict(self.board_records), next_job, at=self.at
-        )
+        start_cold(self.site, list(self.job_records.values()), dict(self.board_records), next_job, at=self.at)
         self.settle()
 
     def restart(self, *machines: Machine, all_off: bool = False) -> None:

@@ -51,7 +51,7 @@ def test_whatever_can_happen_to_a_board_happens_in_some_state() -> None:
 
 
 @pytest.mark.parametrize("start", [Held, Free])
-def test_what_can_not_happen_to_a_board_is_refused(start: type[BoardState]) -> None:
+def test_a_happening_that_can_not_happen_to_a_board_is_refused(start: type[BoardState]) -> None:
     with pytest.raises(
         ValueError, match=r"is (held|free) can't become cooling because it is off, and needs no test"
     ):
@@ -77,7 +77,7 @@ def test_what_can_not_happen_to_a_board_is_refused(start: type[BoardState]) -> N
         (Resting(1.0), [Objection.REPORTED], Condition.ASIDE),
     ],
 )
-def test_a_board_is_counted_by_what_it_does_and_what_speaks_against_it(
+def test_a_board_is_counted_by_its_state_and_the_objections_to_it(
     state: BoardState, objections: Collection[Objection], counted: Condition
 ) -> None:
     assert condition(state, objections) is counted
@@ -87,7 +87,7 @@ def state(world: World) -> type[BoardState]:
     return type(world.site.boards.state(KEY))
 
 
-def test_a_board_that_strays_and_then_fails_to_go_off_is_tried_again_once() -> None:
+def test_a_board_that_strays_and_then_can_not_be_switched_off_is_tried_again_once() -> None:
     world = World(machine(1, 1))
     job = world.create(JobRequest(Boards(3)))
     world.answer_all()

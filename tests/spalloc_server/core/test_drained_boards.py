@@ -53,7 +53,7 @@ def fail(world: World, key: BoardKey = KEY) -> None:
     assert doing(world, key) is Resting
 
 
-def test_a_free_board_that_is_drained_goes_to_no_job_until_it_is_put_back() -> None:
+def test_a_free_board_that_is_drained_is_not_available_until_it_is_put_back() -> None:
     world = World(machine(1, 1))
     drain(world)
     job = world.create(THIS_BOARD)
@@ -175,7 +175,7 @@ def test_a_moved_job_that_waits_can_be_ended() -> None:
 
 
 @pytest.mark.parametrize("on", [False, True])
-def test_a_drained_board_that_is_configured_no_more_can_be_put_back(on: bool) -> None:
+def test_a_drained_board_that_is_no_longer_configured_can_be_put_back(on: bool) -> None:
     world = World(machine(1, 1))
     before = world.machines[0]
     if on:
@@ -394,7 +394,7 @@ def test_a_drained_board_in_a_silent_frame_is_drained_when_the_frame_answers_aga
     assert world.site.free_boards("m") == 3
 
 
-def test_a_later_word_takes_the_place_of_an_earlier_one() -> None:
+def test_a_second_drain_replaces_the_first() -> None:
     world = World(machine(1, 1))
     drain(world)
     world.wait(60.0)
@@ -402,7 +402,7 @@ def test_a_later_word_takes_the_place_of_an_earlier_one() -> None:
     assert world.board_records == {KEY: BoardRecord(drained=Drained("x" * 1000, "joe", 1_000_060.0))}
 
 
-def test_what_there_is_to_say_of_a_board_tells_since_when_and_until_when() -> None:
+def test_the_details_of_a_board_say_since_when_and_until_when() -> None:
     world = World(machine(1, 1))
     world.wait(5.0)
     (frame,) = world.machines[0].bmps

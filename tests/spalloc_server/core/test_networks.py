@@ -35,7 +35,7 @@ def test_each_ipv4_address_is_a_group_of_its_own_however_it_is_written(one: int,
 
 
 @pytest.mark.parametrize("host", ["", "somewhere", "10.0.0", "10.0.0.0/8"])
-def test_what_is_no_address_is_a_group_of_its_own(host: str) -> None:
+def test_a_string_that_is_no_address_is_a_group_of_its_own(host: str) -> None:
     assert DEFAULT.of(host) == host
 
 

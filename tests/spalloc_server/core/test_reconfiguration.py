@@ -152,7 +152,9 @@ def test_a_faulty_board_that_is_taken_out_and_put_back_can_be_used_again() -> No
     _ready(world, JobRequest(BoardAt(Board(0, 0, 0))))
 
 
-def test_a_board_that_goes_and_comes_back_while_it_is_switched_off_is_not_given_away_before() -> None:
+def test_a_board_that_is_removed_and_configured_again_while_it_is_switched_off_is_not_allocated_before_it_is_off() -> (
+    None
+):
     world = World(machine(1, 1))
     world.destroy(_ready(world))
     world.reconfigure()
@@ -163,7 +165,7 @@ def test_a_board_that_goes_and_comes_back_while_it_is_switched_off_is_not_given_
     assert world.record(job).state is JobState.ready
 
 
-def test_a_restart_with_another_configuration_ends_the_jobs_that_it_touches() -> None:
+def test_a_restart_with_another_configuration_ends_the_jobs_that_it_affects() -> None:
     world = World(machine(1, 1, name="a"), machine(2, 2, name="b"))
     gone, kept = _ready(world, replace(THREE, machine="a")), _ready(world, replace(THREE, machine="b"))
     world.restart(machine(2, 2, name="b"))
@@ -177,7 +179,7 @@ def test_a_restart_with_another_configuration_ends_the_jobs_that_it_touches() ->
     assert {key.board for key in world.hardware.on if key.machine == "b"} == {dead}
 
 
-def test_a_cold_start_ends_all_jobs_and_gives_no_board_away_before_it_is_off() -> None:
+def test_a_cold_start_ends_all_jobs_and_allocates_no_board_before_it_is_off() -> None:
     world = World(machine(1, 1))
     running, queued = _ready(world), world.create(THREE)
     world.start_cold()
@@ -202,7 +204,7 @@ def test_a_start_says_which_jobs_it_ends() -> None:
     assert said.serious
 
 
-def test_a_cold_start_forgets_that_boards_are_faulty_but_not_that_strange_ones_are_perhaps_on() -> None:
+def test_a_cold_start_forgets_that_boards_are_faulty_but_not_that_unconfigured_ones_are_perhaps_on() -> None:
     world = World(machine(1, 1))
     world.create(JobRequest(BoardAt(Board(0, 0, 0))))
     world.answer(world.orders[0], FAULTY)

@@ -31,7 +31,7 @@ def said(world: World, words: str) -> list[str]:
     return [notice.text for notice in world.notices if words in notice.text]
 
 
-def test_one_host_can_set_no_board_aside_whatever_names_its_jobs_have() -> None:
+def test_one_host_can_set_no_board_aside_whatever_owners_its_jobs_have() -> None:
     world = World(machine(4, 4))
     for number in range(200):
         job = world.create(JobRequest(AnyBoard()), owner=f"invented {number}")
@@ -68,14 +68,14 @@ def test_the_configured_prefix_holds_for_reports_also_for_those_that_there_are_w
     assert out(world) == {KEY.board}
 
 
-def test_hosts_that_never_had_a_board_are_noted_and_do_nothing() -> None:
+def test_reports_of_hosts_that_never_had_a_board_are_logged_and_do_nothing() -> None:
     world = World(machine(1, 1))
     report(world, KEY, "a", "b", "c")
     assert not out(world)
     assert said(world, "by a, which does not count, since no job of that host had it within a day: smoke")
 
 
-def test_who_had_a_board_may_report_it_for_a_day() -> None:
+def test_a_host_that_had_a_board_may_report_it_for_a_day() -> None:
     world = World(machine(1, 1))
     world.lend(KEY, "a", "b", "c")
     world.wait(DAY)
@@ -88,7 +88,7 @@ def test_who_had_a_board_may_report_it_for_a_day() -> None:
     assert out(world) == {KEY.board}
 
 
-def test_who_has_a_board_now_may_report_it_and_keeps_it() -> None:
+def test_a_host_that_has_a_board_now_may_report_it_and_keeps_it() -> None:
     world = World(machine(1, 1))
     world.machines = (replace(world.machines[0], reports_to_set_aside=1),)
     world.reconfigure(*world.machines)
@@ -117,7 +117,7 @@ def test_a_reported_board_is_set_aside_when_its_job_gives_it_back_and_not_before
 
 
 @pytest.mark.parametrize("cold", [False, True])
-def test_who_had_a_board_is_known_after_a_restart(cold: bool) -> None:
+def test_which_hosts_had_a_board_is_known_after_a_restart(cold: bool) -> None:
     world = World(machine(1, 1))
     world.lend(KEY, "a", "b")
     world.create(JobRequest(BoardAt(KEY.board)), host="c", keepalive=None)
@@ -133,7 +133,7 @@ def test_who_had_a_board_is_known_after_a_restart(cold: bool) -> None:
     assert out(world) == {KEY.board}
 
 
-def test_a_day_runs_on_while_the_server_is_away() -> None:
+def test_the_day_goes_on_while_the_server_is_stopped() -> None:
     world = World(machine(1, 1))
     world.lend(KEY, "a", "b", "c")
     world.wait(DAY + 1.0)
@@ -161,7 +161,7 @@ def test_reports_take_out_a_share_of_the_boards_at_most(share: float, most: int)
     assert len(out(world)) == most, "those that are out count after a restart, too"
 
 
-def test_a_board_for_which_there_was_no_room_is_set_aside_when_there_is() -> None:
+def test_a_board_over_the_share_is_set_aside_when_another_is_back() -> None:
     world = World(replace(machine(1, 1), reports_share=0.1))
     other = BoardKey("m", Board(0, 0, 1))
     for key in (KEY, other):
@@ -210,7 +210,7 @@ def test_no_history_of_jobs_and_reports_takes_out_more_than_its_share(
     assert len(out(world)) <= 1
 
 
-def test_the_memory_of_who_had_a_board_is_bounded() -> None:
+def test_how_many_hosts_are_remembered_for_a_board_is_bounded() -> None:
     world = World(machine(1, 1))
     for number in range(300):
         world.lend(KEY, f"10.0.{number // 200}.{number % 200}")

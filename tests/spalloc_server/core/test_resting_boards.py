@@ -102,7 +102,7 @@ def test_a_board_that_rests_because_it_failed_and_is_reported_rests_as_long_as_r
     assert world.board_records[KEY].aside == "3 hosts reported it: smoke"
 
 
-def test_a_report_while_a_board_is_tested_counts_however_well_it_does_in_the_test() -> None:
+def test_a_report_while_a_board_is_tested_counts_even_if_it_passes() -> None:
     world = a_world()
     fail_once(world)
     seconds_until_next_order(world)
@@ -115,7 +115,7 @@ def test_a_report_while_a_board_is_tested_counts_however_well_it_does_in_the_tes
     assert world.record(waiting).state is JobState.ready
 
 
-def test_a_reported_board_that_will_not_go_off_is_tried_soon_and_rests_once_it_is_off() -> None:
+def test_a_reported_board_that_can_not_be_switched_off_is_tried_soon_and_rests_once_it_is_off() -> None:
     world = a_world()
     report(world)
     (off,) = world.orders
@@ -137,7 +137,7 @@ def test_a_host_that_reports_a_board_in_a_loop_is_in_the_log_once() -> None:
     assert world.board_records[KEY].aside == "3 hosts reported it: smoke 99", "what was said last counts"
 
 
-def test_reports_of_a_board_that_is_looked_after_already_are_neither_logged_nor_recorded() -> None:
+def test_reports_of_a_board_that_is_set_aside_already_are_neither_logged_nor_recorded() -> None:
     world = a_world()
     report(world)
     world.answer_all()
@@ -175,7 +175,7 @@ def test_a_board_that_is_back_in_use_can_be_reported_again() -> None:
     assert world.board_records[KEY].aside == "3 hosts reported it: more smoke"
 
 
-def test_what_users_said_of_a_board_still_counts_when_it_goes_from_job_to_job() -> None:
+def test_reports_of_a_board_still_count_when_it_goes_from_job_to_job() -> None:
     world = a_world()
     for host in ("e", "f", "g"):
         job = world.create(JobRequest(Boards(3)), host=host)
@@ -186,7 +186,7 @@ def test_what_users_said_of_a_board_still_counts_when_it_goes_from_job_to_job() 
     assert world.site.boards.in_care()[KEY] == "3 hosts reported it: smoke"
 
 
-def test_a_board_that_is_reported_again_and_again_takes_no_more_memory_for_it() -> None:
+def test_reports_of_one_board_take_a_bounded_amount_of_memory() -> None:
     world = a_world()
     for number in range(1000):
         report(world, f"smoke {number}")

@@ -18,7 +18,7 @@ def fall_silent(world: World, frame: Frame, why: str | None) -> None:
     world.settle()
 
 
-def test_boards_behind_a_silent_bmp_are_given_to_no_job_until_it_answers() -> None:
+def test_boards_behind_a_silent_bmp_are_not_available_until_it_answers() -> None:
     world = World(machine(*SIZE))
     fall_silent(world, SECOND, SILENT)
     job = world.create(JobRequest(BoardAt(ALONE)), keepalive=None)
@@ -62,7 +62,7 @@ def test_boards_that_were_freed_while_their_bmp_was_silent_are_free_when_it_answ
     assert world.record(waiting).state is JobState.power
 
 
-def test_what_was_put_off_for_a_silent_frame_is_done_at_once_when_it_answers() -> None:
+def test_what_waits_for_a_silent_frame_is_done_at_once_when_it_answers() -> None:
     world = World(machine(*SIZE))
     job = world.create(JobRequest(BoardAt(ALONE)), keepalive=None)
     world.answer_all()
@@ -101,7 +101,7 @@ def test_a_request_for_more_than_answers_waits_and_is_not_refused() -> None:
     assert world.record(job).state is JobState.power
 
 
-def test_a_late_word_of_a_frame_that_is_configured_no_more_is_not_kept() -> None:
+def test_late_news_of_a_frame_that_is_no_longer_configured_is_ignored() -> None:
     world = World(machine(*SIZE))
     world.reconfigure(machine(2, 2))
     fall_silent(world, SECOND, SILENT)

@@ -67,7 +67,7 @@ def test_boards_cool_down_before_they_are_free() -> None:
     assert world.record(second).state is JobState.power
 
 
-def test_boards_settle_before_a_job_is_ready() -> None:
+def test_boards_warm_up_before_a_job_is_ready() -> None:
     world = World(machine(settle_seconds=5.0))
     job = world.create(THREE)
     world.answer_all()
@@ -214,7 +214,7 @@ def test_a_job_whose_board_fails_is_moved_to_healthy_boards_and_never_ends() -> 
     assert BoardKey("m", sick) not in world.hardware.on
 
 
-def test_a_moved_job_waits_in_the_queue_when_there_is_no_other_place() -> None:
+def test_a_moved_job_waits_in_the_queue_when_no_other_boards_are_available() -> None:
     world = World(machine(1, 1))
     job = world.create(JobRequest(Boards(3)), keepalive=None)
     (order,) = world.orders
@@ -256,7 +256,7 @@ def test_how_long_a_job_has_waited_is_remembered_through_a_restart() -> None:
     assert world.record(waiting).state is JobState.ready
 
 
-def test_a_sick_board_is_tried_again_later_each_time_after_a_longer_rest() -> None:
+def test_a_faulty_board_is_tested_again_each_time_after_a_longer_rest() -> None:
     world = World(machine(1, 1))
     job = world.create(JobRequest(BoardAt(Board(0, 0, 0))))
     (order,) = world.orders
@@ -277,7 +277,7 @@ def test_a_sick_board_is_tried_again_later_each_time_after_a_longer_rest() -> No
     assert rests[3] > rests[0]
 
 
-def test_boards_that_stay_on_are_not_given_away_and_are_switched_off_in_the_end() -> None:
+def test_boards_that_stay_on_are_not_allocated_until_they_are_switched_off() -> None:
     world = World(machine(1, 1))
     first = world.create(JobRequest(Boards(3)), keepalive=None)
     world.answer_all()
@@ -305,7 +305,7 @@ def test_a_job_whose_boards_will_not_go_off_keeps_trying() -> None:
 
 
 @pytest.mark.parametrize("moment", ["queued", "power", "ready", "off"])
-def test_a_restart_takes_a_job_up_where_it_was(moment: str) -> None:
+def test_a_restart_continues_a_job_where_it_was(moment: str) -> None:
     world = World()
     if moment == "queued":
         blocker = world.create(WHOLE)
@@ -340,7 +340,7 @@ def test_a_restart_after_which_all_boards_are_off_powers_those_of_jobs() -> None
     assert len(world.hardware.on) == 3
 
 
-def test_a_restart_switches_off_what_was_still_owed() -> None:
+def test_a_restart_switches_off_boards_that_were_still_to_be_switched_off() -> None:
     world = World()
     job = world.create(THREE)
     world.answer_all()
@@ -367,7 +367,7 @@ def test_a_restart_remembers_boards_that_were_set_aside() -> None:
     assert world.record(again).state is JobState.ready, "it was tried after the restart, and is well"
 
 
-def test_keepalive_clocks_start_afresh_after_a_restart() -> None:
+def test_keepalives_start_again_after_a_restart() -> None:
     world = World()
     job = world.create(THREE, keepalive=60.0)
     world.answer_all()
@@ -415,7 +415,7 @@ def test_a_free_board_that_enough_hosts_report_is_set_aside_at_once() -> None:
     assert world.board_records[BoardKey("m", Board(0, 0, 0))].aside == "3 hosts reported it: no description"
 
 
-def test_a_board_that_is_reported_while_it_cools_down_is_not_given_to_jobs_either() -> None:
+def test_a_board_that_is_reported_while_it_cools_down_is_not_available_either() -> None:
     world = World(machine(1, 1, cool_down_seconds=30.0))
     key = BoardKey("m", Board(0, 0, 0))
     for host in ("a", "b", "c"):
@@ -454,7 +454,7 @@ def test_a_reported_board_rests_its_time_whatever_its_bmp_does() -> None:
     assert key in world.site.boards.in_care()
 
 
-def test_jobs_that_ended_early_leave_no_keepalive_clocks_behind() -> None:
+def test_jobs_that_ended_early_leave_no_keepalive_timers_behind() -> None:
     world = World()
     living = world.create(ONE, keepalive=1e9)
     for _ in range(1_000):
@@ -487,7 +487,9 @@ def _destroy_all(world: World) -> None:
     [
         pytest.param(lambda world: world.wait(61.0), id="keepalives run out"),
         pytest.param(_destroy_all, id="destroyed in one batch"),
-        pytest.param(lambda world: world.reconfigure(machine(name="other")), id="machine configured no more"),
+        pytest.param(
+            lambda world: world.reconfigure(machine(name="other")), id="machine no longer configured"
+        ),
         pytest.param(lambda world: world.restart(machine(name="other")), id="machine gone at the start"),
         pytest.param(World.start_cold, id="cold start"),
     ],
@@ -522,7 +524,7 @@ def test_thousands_of_jobs_whose_time_is_up_at_once_end_some_at_a_time() -> None
     assert max(ends) <= JOBS_A_TICK
 
 
-def test_any_number_of_jobs_that_can_never_run_may_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_number_of_jobs_that_can_never_run_may_arrive_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spalloc_server.core.site.REMEMBERED_JOBS", 2)
     world = World()
     jobs = [
@@ -538,7 +540,7 @@ def test_any_number_of_jobs_that_can_never_run_may_come_at_once(monkeypatch: pyt
     assert [world.job_records[job] for job in jobs] == unrecorded
 
 
-def test_a_job_that_can_never_run_leaves_no_more_than_a_line() -> None:
+def test_a_job_that_can_never_run_leaves_only_a_short_record() -> None:
     world = World()
     name = "x" * 256
     request = JobRequest(AnyBoard(), machine=None, tags=frozenset({name}), max_dead_links=3)
@@ -553,7 +555,9 @@ def test_a_job_that_can_never_run_leaves_no_more_than_a_line() -> None:
 
 
 @given(st.floats(0, 4e9), st.floats(0, 90 * 86_400))
-def test_a_server_without_records_begins_where_no_earlier_run_got_to(start: float, later: float) -> None:
+def test_a_server_without_records_begins_with_job_ids_that_no_earlier_run_used(
+    start: float, later: float
+) -> None:
     first, second = first_job(start), first_job(start + later)
     assert 1 <= first <= 90_000_000, "people type IDs: ten million jobs more have 8 digits at most"
     jobs_meanwhile = int(later * 9.9)

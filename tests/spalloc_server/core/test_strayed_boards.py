@@ -93,7 +93,7 @@ def test_boards_that_no_job_has_are_switched_off_and_then_free() -> None:
     assert world.site.free_boards("m") == free
 
 
-def test_boards_in_care_and_boards_that_nobody_knows_are_left_to_what_is_under_way() -> None:
+def test_boards_in_care_and_unknown_boards_are_left_to_the_orders_under_way() -> None:
     world = World()
     job, order = ready_job(world)
     world.destroy(job)
@@ -102,7 +102,7 @@ def test_boards_in_care_and_boards_that_nobody_knows_are_left_to_what_is_under_w
     assert world.orders == [off]
 
 
-def test_after_a_restart_all_boards_are_watched_that_are_as_they_are_to_be() -> None:
+def test_after_a_restart_all_boards_are_watched_that_need_no_order() -> None:
     world = World(machine(2, 2))
     job, order = ready_job(world)
     coming = world.create(JobRequest(AnyBoard()), keepalive=None)
@@ -118,7 +118,7 @@ def test_after_a_restart_all_boards_are_watched_that_are_as_they_are_to_be() -> 
     assert world.record(job).state is JobState.ready
 
 
-def test_boards_that_come_into_service_are_watched_unless_they_are_switched_first() -> None:
+def test_boards_that_are_added_are_watched_unless_they_are_switched_first() -> None:
     world = World(machine())
     owed, back = sorted(world.machines[0].places)[:2]
     job = world.create(JobRequest(BoardAt(owed)), keepalive=None)
