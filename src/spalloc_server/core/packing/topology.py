@@ -22,10 +22,10 @@ from spinnaker.geometry import (
 )
 
 _TRIADS_PER_STEP = 512
-"""An operation on all triads of a machine takes one more step of work for each so many triads."""
+"""Work on all triads of a machine takes one step, and one more for every 512 of them."""
 
 
-class _Step(NamedTuple):
+class _Hop(NamedTuple):
     """The links of one direction from the boards at one z: which are alive, and where they lead."""
 
     source: int
@@ -53,17 +53,17 @@ class Topology:
         """Whether any live link crosses the left and right, and the bottom and top edges."""
         self.flawed = self._flawed()
         """Bitmap of the triads that have a dead board or a dead link."""
-        self._steps = self._all_steps()
-        self._dead_steps = self._all_dead_steps()
+        self._hops = self._all_hops()
+        self._dead_hops = self._all_dead_hops()
         """The dead links, each once: z from and to, triads to the right and up, and the triads they lead from."""
         self.effort = 1 + machine.size.width * machine.size.height // _TRIADS_PER_STEP
         """How many steps of work it takes to look at one spot, or at all spots of one size."""
-        self._hard_steps = self._as_shifts()
+        self._hard_hops = self._as_shifts()
         self._sound = self.bitmaps.every_triad & ~self.flawed
         self._uneasy = 0
-        """Bitmap of the triads from which a hard step leads."""
-        for step in self._steps:
-            self._uneasy |= step.hard
+        """Bitmap of the triads from which a hard hop leads."""
+        for hop in self._hops:
+            self._uneasy |= hop.hard
         self.dead_links_in: dict[Size, dict[int, int]] = {}
         """What dead_links.py has found out for some sizes: bitmaps of origins, by number of ends of dead links."""
         self._grids_for: dict[Size, Grids] = {}
@@ -103,8 +103,8 @@ class Topology:
             flawed |= self.bitmaps.triad(end.board.x, end.board.y)
         return flawed
 
-    def _all_steps(self) -> tuple[_Step, ...]:
-        steps = []
+    def _all_hops(self) -> tuple[_Hop, ...]:
+        hops = []
         middle, room = Board(1, 1, 0), Size(3, 3)
         for z in range(BOARDS_PER_TRIAD):
             for link in Link:
@@ -115,10 +115,10 @@ class Topology:
                     if end.board.z == z and end.link is link:
                         live &= ~self.bitmaps.triad(end.board.x, end.board.y)
                 flawed = self.flawed | self.bitmaps.moved(self.flawed, -x, -y)
-                steps.append(_Step(z, target.z, x, y, live, live & (flawed | self._leaving(x, y))))
-        return tuple(steps)
+                hops.append(_Hop(z, target.z, x, y, live, live & (flawed | self._leaving(x, y))))
+        return tuple(hops)
 
-    def _all_dead_steps(self) -> tuple[tuple[int, int, int, int, int], ...]:
+    def _all_dead_hops(self) -> tuple[tuple[int, int, int, int, int], ...]:
         triads: dict[tuple[int, int, int, int], int] = {}
         middle, room = Board(1, 1, 0), Size(3, 3)
         for board, link in self.dead_links:
@@ -131,10 +131,10 @@ class Topology:
         return tuple((*key, dead) for key, dead in triads.items())
 
     def _as_shifts(self) -> tuple[tuple[int, int, int, int, int], ...]:
-        """Return the hard steps in parts, each a plain shift: z from and to, source triads, bits left and right."""
+        """Return the hard hops in parts, each a plain shift: z from and to, source triads, bits left and right."""
         width, height = self.size
         parts = []
-        for source, target, x, y, _, hard in self._steps:
+        for source, target, x, y, _, hard in self._hops:
             over_x, over_y = self._leaving(x, 0), self._leaving(0, y)
             for across, around_x in ((over_x, -x * width), (~over_x, 0)):
                 for up, around_y in ((over_y, -y * height), (~over_y, 0)):
@@ -145,7 +145,7 @@ class Topology:
         return tuple(parts)
 
     def _leaving(self, x: int, y: int) -> int:
-        """Return the triads from which a step leads across the machine's edge."""
+        """Return the triads from which a hop leads across the machine's edge."""
         width, height = self.size
         row, column = Size(width, 1), Size(1, height)
         leaving = 0
@@ -218,7 +218,7 @@ class Topology:
             if not (z0 | z1 | z2) & self._uneasy or reached == among:
                 return reached
             further = [z0, z1, z2]
-            for source, target, hard, left, right in self._hard_steps:
+            for source, target, hard, left, right in self._hard_hops:
                 leaving = further[source] & hard
                 if leaving:
                     further[target] |= leaving << left >> right & among[target]
@@ -236,8 +236,8 @@ class Topology:
         if not left and not bottom:
             return False, False
         wraps_x = wraps_y = False
-        for source, target, x, y, live, _ in self._steps:
-            # Each link is a step from both its ends: it is enough to look at those that lead left or down.
+        for source, target, x, y, live, _ in self._hops:
+            # Each link is a hop from both its ends: it is enough to look at those that lead left or down.
             out_left = left if x < 0 else 0
             out_below = bottom if y < 0 else 0
             leaving = boards[source] & live & (out_left | out_below)
@@ -257,7 +257,7 @@ class Topology:
             around: whether links that join the rectangle's opposite edges count.
         """
         count = 0
-        for source, target, x, y, dead in self._dead_steps:
+        for source, target, x, y, dead in self._dead_hops:
             ends = boards[source] & dead
             if ends:
                 ends &= self.bitmaps.moved(boards[target], -x, -y)
@@ -267,7 +267,7 @@ class Topology:
         return 2 * count
 
     def _last(self, origin: Board, size: Size, x: int, y: int) -> int:
-        """Return the triads of a rectangle from which a step to the right or up comes back in at its other side."""
+        """Return the triads of a rectangle from which a hop to the right or up comes back in at its other side."""
         last = 0
         if x and size.width == self.size.width:
             last |= self.bitmaps.rectangle((origin.x - 1) % size.width, 0, Size(1, self.size.height))
@@ -281,7 +281,7 @@ class Topology:
         Yields:
             how many triads a link leads right, how many up, and the bitmap of the triads it leads from.
         """
-        for source, target, x, y, dead in self._dead_steps:
+        for source, target, x, y, dead in self._dead_hops:
             yield x, y, boards[source] & dead & self.bitmaps.moved(boards[target], -x, -y)
 
 
