@@ -1,6 +1,6 @@
-"""What a job gets: a value that packing makes and everyone else reads.
+"""The boards that a job has: a value that packing makes and all others read.
 
-No search for places (packing/), no power (power.py).
+Finding boards is in packing/, switching them in power.py.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from spinnaker.geometry import BOARD_BOX_CHIPS, TRIAD_CHIPS, Board, Chip, Size, chip_size, first_chip
 
 _HEXAGON_OVERHANG_CHIPS = 4
-"""Chips by which the boards of a rectangle of triads stick out at an edge that is not joined up."""
+"""How far the boards of a rectangle of triads stick out at an edge that is not joined, in chips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Allocation:
     boards: frozenset[Board]
     """The boards held, all reachable from the origin by live links inside the region."""
     wraps_x: bool = False
-    """Whether the region spans the machine's whole width with its left and right edges joined up."""
+    """Whether the region spans the machine's whole width, with its left and right edges joined."""
     wraps_y: bool = False
-    """Whether the region spans the machine's whole height with its top and bottom edges joined up."""
+    """Whether the region spans the machine's whole height, with its top and bottom edges joined."""
 
     @property
     def chips(self) -> Chip:

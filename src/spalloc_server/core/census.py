@@ -1,6 +1,6 @@
-"""How many jobs and boards there are of each kind, counted when somebody asks.
+"""How many jobs are in each state, and boards in each condition, counted when somebody asks.
 
-Read-only: looks at the site's state, changes nothing.
+Only reads the site's state.
 """
 
 from collections import Counter

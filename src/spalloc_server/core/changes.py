@@ -1,4 +1,4 @@
-"""What a changed configuration means for a job that has boards.
+"""Whether a job can keep its boards when the configuration changes.
 
 Compares values; ending the job is reconfiguration.py's subject.
 """
@@ -13,7 +13,7 @@ def objection(allocation: Allocation, before: Machine | None, after: Machine | N
 
     Args:
         allocation: What the job has.
-        before: Its machine when the job got the boards; None if that isn't known, after a restart.
+        before: Its machine when the job got the boards; None if that is unknown, after a restart.
         after: Its machine as it is configured now; None if it is not.
     """
     name = allocation.machine

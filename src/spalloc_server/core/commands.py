@@ -69,7 +69,7 @@ class CreateJob(Command[int]):
             )
 
     def refusal(self, site: Site, host: str) -> str | None:
-        """Return why there can't be one more job."""
+        """Return why no other job is allowed, or None if one is."""
         return site.refusal(self.owner, host)
 
     def apply(self, site: Site, host: str, at: Moment) -> int:
@@ -85,7 +85,7 @@ class DestroyJob(Command[None]):
 
     job: int
     reason: str | None = None
-    """Why, for its owner to read; cut after `LONGEST_REASON` characters."""
+    """The reason, for its owner; cut after `LONGEST_REASON` characters."""
 
     def refusal(self, site: Site, host: str) -> str | None:
         """Return why the client may not destroy the job."""
@@ -143,7 +143,7 @@ class Report(Command[None]):
 
     board: BoardKey
     text: str
-    """What the user says."""
+    """The user's words."""
 
     def apply(self, site: Site, host: str, at: Moment) -> None:
         """Add the report."""

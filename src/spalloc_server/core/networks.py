@@ -70,7 +70,7 @@ class Groups:
         self.ipv6_prefix = ipv6_prefix
 
     def of(self, host: str) -> str:
-        """Return the group that the address `host` counts in."""
+        """Return the group of the address `host`."""
         return group_of(host, self.ipv6_prefix)
 
 

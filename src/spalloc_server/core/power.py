@@ -1,6 +1,6 @@
-"""Orders to the hardware: which boards are to be on, which links are cut, and what machines there are.
+"""Orders to the hardware: which boards are to be on, which links are cut, and which machines there are.
 
-Values only. When orders are given is decided in site.py; how BMPs are told is the subject of hardware/.
+Values only. site.py and upkeep.py decide when orders are given; hardware/ carries them out.
 """
 
 from collections.abc import Iterable
@@ -16,25 +16,25 @@ class PowerOrder:
     """Boards of one machine to be powered on or off."""
 
     number: int
-    """Answers carry it back; later orders have higher numbers."""
+    """Answers have the number of their order; later orders have higher numbers."""
     machine: str
     boards: frozenset[Board]
     on: bool
-    """Whether the boards are to be on. One that is on already is switched off first: that is what a reset is."""
+    """Whether the boards are to be on. A board that is on already is switched off first: that is a reset."""
     cut: frozenset[BoardLink] = frozenset()
     """Links of these boards that must carry nothing; all their other links are live after power-on."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewMachines:
-    """All machines as they are configured from here on; orders given before are for the machines as they were."""
+    """All machines as they are configured from now on; earlier orders are for the machines as they were before."""
 
     machines: tuple[Machine, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Boards are as this order would make them, without being given it: from here on, see that they stay so."""
+    """Boards are already as this order would make them: it is not carried out, but from now on they must stay so."""
 
     order: PowerOrder
 
@@ -48,7 +48,7 @@ def all_links(boards: Iterable[Board]) -> frozenset[BoardLink]:
 
 
 def border(machine: Machine, allocation: Allocation) -> frozenset[BoardLink]:
-    """Return the links by which a job's boards could reach boards that aren't the job's."""
+    """Return the links from a job's boards to boards that aren't the job's."""
     return frozenset(
         BoardLink(board, link)
         for board in allocation.boards

@@ -15,7 +15,7 @@ DEFAULT_MAX_DEAD_BOARDS = 0
 
 
 class RequestError(ValueError):
-    """A request that makes no sense on any machine; the message names the argument and what is allowed."""
+    """A request is invalid on every machine; the message names the argument and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)

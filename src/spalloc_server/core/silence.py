@@ -1,6 +1,6 @@
-"""Frames whose BMP does not answer: nothing can be done with their boards until it does.
+"""Silent frames: their BMP does not answer, so their boards cannot be switched until it does.
 
-Jobs are unknown here: those that have boards in such a frame keep them. What is done about it stands in site.py.
+Jobs are unknown here: a job that has boards in such a frame keeps them. site.py decides what follows.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ class SilentFrames:
     """Which frames of a site are silent, and why."""
 
     def __init__(self, machines: Mapping[str, Machine]) -> None:
-        """Take all frames of `machines` to be answering."""
+        """Begin with no frame silent."""
         self._machines = machines
         self.why: dict[tuple[str, Frame], str] = {}
         """Machine and frame of each silent BMP, and what is wrong with it."""
 
     def note(self, machine: str, frame: Frame, why: str | None) -> tuple[Board, ...]:
-        """Note that a frame is silent, or with None that it answers; return its boards if that is news."""
+        """Note that a frame is silent, or with None that it answers; return its boards if this is a change."""
         if ((machine, frame) in self.why) == (why is not None) or not self._has(machine, frame):
             return ()
         if why is None:
@@ -40,7 +40,7 @@ class SilentFrames:
         return place is not None and (key.machine, place.in_frame) in self.why
 
     def machines_change(self, after: Mapping[str, Machine]) -> dict[str, tuple[Board, ...]]:
-        """Forget the silence of frames that will be gone or changed, and return their boards by machine.
+        """Forget the silence of frames that will be removed or changed, and return their boards by machine.
 
         The BMPs of changed frames are asked again.
         """
@@ -53,7 +53,7 @@ class SilentFrames:
 
 
 def same_frame(before: Machine | None, after: Machine, frame: Frame) -> bool:
-    """Return whether a frame is driven the same way before and after a change of its machine."""
+    """Return whether a change of its machine makes no difference to how a frame is driven."""
     return (
         before is not None
         and before.bmps.get(frame) == after.bmps.get(frame)

@@ -1,6 +1,6 @@
-"""Boards that come up well and don't stay as they were ordered: one that resets itself each minute passes every test.
+"""Strays: boards that are found not to be as they were ordered, though they passed every test, such as by a reset.
 
-What is done with a board that does so too often is decided in site.py.
+What happens to a board that strays too often is decided in site.py.
 """
 
 from collections import deque
@@ -10,22 +10,22 @@ from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.objections import Fault
 
 STRAY_TRIES = 3
-"""At this stray within `STRAY_SECONDS` a board has failed, and at each that follows."""
+"""A board that strays this often within `STRAY_SECONDS` has failed, and fails again with each further stray."""
 STRAY_SECONDS = 3600.0
 """How long a stray counts."""
 MOST_STRAYS = 12
-"""Strays of a board that are remembered; by then, it is left alone for as long as any board is."""
+"""How many strays of a board are remembered; with this many, it rests for the longest time."""
 
 
 class Strays:
-    """When each board was last found not to be as it was ordered."""
+    """The latest strays of each board."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._times: dict[BoardKey, deque[float]] = {}
 
     def add(self, key: BoardKey, why: str, now: float) -> Fault | None:
-        """Note that a board strayed; return what is wrong with it if that was too often, or None.
+        """Note that a board strayed; return its fault if this was too often, or None.
 
         Args:
             key: The board.
@@ -41,5 +41,5 @@ class Strays:
         return Fault(told, failures=lately - STRAY_TRIES + 1)
 
     def forget_all_but(self, knows: Callable[[BoardKey], bool]) -> None:
-        """Forget the boards that there are no more."""
+        """Forget the boards that no longer exist."""
         self._times = {key: times for key, times in self._times.items() if knows(key)}

@@ -1,4 +1,4 @@
-"""Things to be done later: a queue of values by time.
+"""Things to do later: a queue of values by time.
 
 No clock: the time is always an argument.
 """
@@ -38,13 +38,13 @@ class Timers(Generic[T]):
         return self._heap[0][0] if self._heap else None
 
     def due(self, now: float, most: int | None = None) -> list[T]:
-        """Take out the values that are due at `now`, soonest first: all of them, or so many at most."""
+        """Take out the values that are due at `now`, soonest first: all of them, or `most` at most."""
         values: list[T] = []
         while self._heap and self._heap[0][0] <= now and len(values) != most:
             values.append(heappop(self._heap)[2])
         return values
 
     def keep(self, wanted: Callable[[T], bool]) -> None:
-        """Drop all values but those that are wanted."""
+        """Drop the values that are not wanted."""
         self._heap = [entry for entry in self._heap if wanted(entry[2])]
         heapify(self._heap)

@@ -1,6 +1,6 @@
-"""Where a board or chip is: the same spot in every coordinate that people use.
+"""Where a board or chip is: one chip in every coordinate that people use.
 
-Read-only: looks at machines, allocations and who holds what; changes nothing.
+Only reads machines, allocations and which job holds which board.
 """
 
 from dataclasses import dataclass
@@ -38,18 +38,18 @@ class BoardOfMachine:
 
 @dataclass(frozen=True, slots=True)
 class BoardInFrame:
-    """A board's first chip, by where the board stands."""
+    """A board's first chip, by the board's place."""
 
     machine: str
     place: Place
 
 
-Spot = ChipOfJob | ChipOfMachine | BoardOfMachine | BoardInFrame
+Location = ChipOfJob | ChipOfMachine | BoardOfMachine | BoardInFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """One chip, named in every way there is."""
+    """One chip in every coordinate."""
 
     machine: str
     logical: Board
@@ -64,17 +64,17 @@ class Whereabouts:
 
 
 def board_at(machine: Machine, place: Place) -> Board | None:
-    """Return the board that stands at a place, or None if none does."""
+    """Return the board at a place, or None if there is none."""
     return next((board for board, its_place in machine.places.items() if its_place == place), None)
 
 
-def where_is(site: SiteView, spot: Spot) -> Whereabouts | None:
-    """Return all about a chip.
+def where_is(site: SiteView, location: Location) -> Whereabouts | None:
+    """Return a chip in every coordinate.
 
     Returns:
         None if there is no such machine or board, or if the job does not have that chip.
     """
-    match spot:
+    match location:
         case ChipOfJob(number, chip):
             job = site.jobs.get(number)
             if job is None or job.record.allocation is None:

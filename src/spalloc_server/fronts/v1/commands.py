@@ -31,7 +31,7 @@ from spalloc_server.core.whereis import (
     BoardOfMachine,
     ChipOfJob,
     ChipOfMachine,
-    Spot,
+    Location,
     board_at,
     where_is,
 )
@@ -379,7 +379,7 @@ class Commands:
     def _where_is(self, _caller: Caller, args: Sequence[Json], kwargs: Mapping[str, Json]) -> Json:
         if args:
             raise CommandError("where_is takes its arguments by name")
-        where = where_is(self._door.site, _spot(kwargs))
+        where = where_is(self._door.site, _location(kwargs))
         if where is None:
             return None
         return {
@@ -400,7 +400,7 @@ def _perhaps_whole(value: Json) -> Json:
     return value
 
 
-def _spot(words: Mapping[str, Json]) -> Spot:
+def _location(words: Mapping[str, Json]) -> Location:
     """Return the chip that `where_is` asks for."""
     machine = a_text("machine", words["machine"]) if "machine" in words else ""
     number = {name: a_whole_number(name, value) for name, value in words.items() if name != "machine"}
