@@ -181,7 +181,7 @@ class Engine:
         """Whether a decision goes on in the next turn of the loop."""
         self._notices = Ration(JOB_LINES, JOB_LINES_ADDRESSES)
         self._summary: asyncio.TimerHandle | None = None
-        self._settle_soon: asyncio.Handle | None = None
+        self._flush_soon: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | Waiting | None = None
         self._recording: asyncio.Task[None] | None = None
         self._writing_since: float | None = None
@@ -288,12 +288,12 @@ class Engine:
         """Let go of the hardware and put down what is still to be recorded; jobs stay as they are."""
         self._stopping = True
         self.presence.stop()
-        for handle in (self._settle_soon, self._alarm, self._summary):
+        for handle in (self._flush_soon, self._alarm, self._summary):
             if handle is not None:
                 handle.cancel()
         await self._hardware.stop()
         self._news = self.failure is None
-        self._settle()
+        self._flush()
         if self._recording is not None:
             await self._recording
         self._stopped = True
@@ -421,8 +421,8 @@ class Engine:
     def event(self) -> None:
         """Say that the site was given an event: what comes of it is carried out soon, with others of the moment."""
         self._news = True
-        if self._settle_soon is None and not self._stopping and self.failure is None:
-            self._settle_soon = asyncio.get_running_loop().call_soon(self._settle)
+        if self._flush_soon is None and not self._stopping and self.failure is None:
+            self._flush_soon = asyncio.get_running_loop().call_soon(self._flush)
 
     def when_recorded(self, callback: Callable[[bool], None]) -> None:
         """Call back when all that the site was told until now is on disk, or will not be.
@@ -454,17 +454,17 @@ class Engine:
             _log.critical("the server failed and ends; %s", self._what_next(), exc_info=fault)
         self.failure = fault
         self.trouble = f"the server failed: {fault!r}"
-        for handle in (self._settle_soon, self._alarm, self._summary):
+        for handle in (self._flush_soon, self._alarm, self._summary):
             if handle is not None:
                 handle.cancel()
         self._gathering.answer(recorded=False)
         self.on_failure()
 
-    def _settle(self) -> None:
-        self._settle_soon = None
+    def _flush(self) -> None:
+        self._flush_soon = None
         self._decision_waits = self._goes_on_waiting(self._decision_waits)
         if self._decision_waits is not None:
-            self._settle_soon = asyncio.get_running_loop().call_soon(self._settle)
+            self._flush_soon = asyncio.get_running_loop().call_soon(self._flush)
             return
         with self._deciding():
             self._gather()
@@ -487,11 +487,11 @@ class Engine:
         if self._news:
             self._news = False
             at = moment(self.clock)
-            settled = self._site.decide(at)
+            is_done = self._site.decide(at)
             self.measures.decisions.add(self.clock.now() - at.now)
             self._gathering.effects.then(self._site.take_effects())
             self._set_alarm()
-            self._unfinished = not settled
+            self._unfinished = not is_done
             if self._unfinished:
                 self.event()
 

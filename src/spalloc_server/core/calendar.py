@@ -8,8 +8,8 @@ from spalloc_server.moment import Moment
 DRIFT_SECONDS = 60.0
 """How much the wall clock may drift from the steady clock between two looks: small corrections are normal."""
 AT_REST_SECONDS = 86_400.0
-"""How long a site may have recorded nothing before it is started without raising doubts about the clock; also how long a
-clock must be steady after a jump, so that somebody can notice that it is wrong."""
+"""How long a site may have recorded nothing before it is started without raising doubts about the clock; also how long
+a clock must be steady after a jump, so that somebody can notice that it is wrong."""
 
 
 class Calendar:

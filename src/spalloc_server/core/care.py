@@ -205,7 +205,7 @@ class Care:
         for key in keys:
             of_machine[key.machine].append(key.board)
         for machine, boards in of_machine.items():
-            self._scheduler.release(machine, boards, 0.0)
+            self._scheduler.release(machine, boards)
             self.findings.machines.add(machine)
 
     def _stay_on(self, keys: Collection[BoardKey], failed: Mapping[Board, str], at: Moment) -> None:

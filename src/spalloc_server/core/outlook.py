@@ -64,7 +64,7 @@ class Outlook:
             submitted.add(record.id)
             if not len(submitted) % _SUBMITTED_AT_ONCE:
                 yield
-        while submitted and not scheduler.is_settled:
+        while submitted and not scheduler.is_done:
             scheduler.decide(0.0)
             for job, why in scheduler.take_refused():
                 self._impossible[job] = shortened(f"Cancelled: {why}")

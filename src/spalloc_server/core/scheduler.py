@@ -126,7 +126,7 @@ class Scheduler:
     def decide(self, now: float) -> list[Start]:
         """Return the jobs that start now, and take their boards.
 
-        This makes a whole decision, or the next slice of one: see `is_settled`, and `take_refused`.
+        This makes a whole decision, or the next slice of one: see `is_done`, and `take_refused`.
         """
         self._now = now
         if not self._queue and self._decision is None:
@@ -154,7 +154,7 @@ class Scheduler:
         return starts
 
     @property
-    def is_settled(self) -> bool:
+    def is_done(self) -> bool:
         """Whether the last decision is finished; if not, `decide` has more to do, even if nothing happens."""
         return self._decision is None and not self._changed and not self._checks.pending
 
@@ -326,7 +326,7 @@ class Scheduler:
         """Return how many boards of a machine are free, reserved ones included."""
         return self._packers[machine].free_boards
 
-    def release(self, machine: str, boards: Iterable[Board], now: float) -> None:  # noqa: ARG002
+    def release(self, machine: str, boards: Iterable[Board]) -> None:
         """Note that boards are free again; a machine that is no longer configured makes no difference."""
         if machine in self._packers:
             self._packers[machine].give_back(boards)
@@ -338,9 +338,7 @@ class Scheduler:
             self._packers[machine].take(boards)
             self._changed = True
 
-    def restore_running(self, job: int, request: JobRequest, allocation: Allocation) -> None:  # noqa: ARG002
-        """Note that a job runs already; the ones that have been running longest come first."""
-        self.occupy(allocation.machine, allocation.boards)
+
 
     def set_aside(self, machine: str, board: Board) -> None:
         """Give a live board to no job until it is put back; the job that has it keeps it."""
@@ -360,7 +358,7 @@ class Scheduler:
 
     # Configuration
 
-    def reconfigure(self, machines: Sequence[Machine], now: float) -> None:  # noqa: ARG002
+    def reconfigure(self, machines: Sequence[Machine]) -> None:
         """Take over changed machines.
 
         Running jobs keep their boards on machines that stay. Queued jobs are checked again, one after the other.

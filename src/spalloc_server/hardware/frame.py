@@ -46,7 +46,7 @@ class Piece:
     on: bool
     cut: Mapping[int, frozenset[Link]]
     """Each board in the frame, 0 to 23, with its links that are to be stopped once it is on."""
-    settled: Callable[[int, str | None], None]
+    resolve: Callable[[int, str | None], None]
     """Called when a board is as wanted, or will not be, and why; may be called for it again, which means nothing."""
 
 
@@ -168,7 +168,7 @@ class FrameDriver:
             self._goals[slot] = _Goal(piece)
             if replaced is not None:
                 # What is wanted now is wanted later than that; nobody waits for it any more.
-                replaced.piece.settled(slot, None)
+                replaced.piece.resolve(slot, None)
         self._begin_wanted()
 
     def watch(self, slot: int, standing: Standing) -> None:
@@ -318,7 +318,7 @@ class FrameDriver:
             left = self._still_wanted(off, failed)
             self._be_sure_of(left)
             failed |= await lane.bmp.still_on(left)
-            self._settle(off, off.keys() - failed.keys())
+            self._resolve(off, off.keys() - failed.keys())
             self._try_again(lane, off, failed)
         on = {slot: goal for slot, goal in goals.items() if goal.piece.on}
         if on:
@@ -332,7 +332,7 @@ class FrameDriver:
                 findings = await lane.bmp.isolate(cuts, fresh=True)
                 self._tell_of_retries(findings)
                 failed |= findings.failed
-            self._settle(on, on.keys() - failed.keys())
+            self._resolve(on, on.keys() - failed.keys())
             self._try_again(lane, on, failed)
         looked_at = await self._look(lane)
         self._sort(lane, goals.keys() | looked_at)
@@ -366,21 +366,21 @@ class FrameDriver:
                 self._goals[slot] = goal
                 self.listener.retried(slot, why)
             else:
-                goal.piece.settled(slot, why)
+                goal.piece.resolve(slot, why)
 
-    def _settle(self, goals: _Goals, slots: Iterable[int]) -> None:
+    def _resolve(self, goals: _Goals, slots: Iterable[int]) -> None:
         """Note that boards are as wanted."""
         for slot in slots:
             piece = goals[slot].piece
             if slot not in self._goals:
                 self._standing[slot] = Standing(piece.order, piece.on, piece.cut[slot])
-            piece.settled(slot, None)
+            piece.resolve(slot, None)
 
     def _fail(self, goals: _Goals, why: str) -> None:
         """Give up what has not been put off until the next turn."""
         for slot, goal in goals.items():
             if self._goals.get(slot) is not goal:
-                goal.piece.settled(slot, why)
+                goal.piece.resolve(slot, why)
 
     # Looks
 

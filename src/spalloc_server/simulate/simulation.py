@@ -85,7 +85,7 @@ def simulate(
             now, number = heapq.heappop(ends)
             freed = running.pop(number).allocation
             began = clock()
-            scheduler.release(freed.machine, freed.boards, now)
+            scheduler.release(freed.machine, freed.boards)
         starts = scheduler.decide(now)
         deciding += clock() - began
         refused += [(trace[job], why) for job, why in scheduler.take_refused()]

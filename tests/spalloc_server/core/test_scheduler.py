@@ -25,8 +25,8 @@ def started(starts: list[Start]) -> list[int]:
     return [start.job for start in starts]
 
 
-def free_all(scheduler: Scheduler, start: Start, now: float) -> None:
-    scheduler.release(start.allocation.machine, start.allocation.boards, now)
+def free_all(scheduler: Scheduler, start: Start) -> None:
+    scheduler.release(start.allocation.machine, start.allocation.boards)
 
 
 def test_a_job_that_does_not_fit_does_not_hold_up_those_behind_it() -> None:
@@ -45,7 +45,7 @@ def test_of_equal_jobs_the_one_that_came_first_starts_first() -> None:
     starts = scheduler.decide(6.0)
     while starts:
         order += started(starts)
-        free_all(scheduler, starts[0], 6.0)
+        free_all(scheduler, starts[0])
         starts = scheduler.decide(6.0)
     assert order == [1, 2, 3, 4, 5]
 
@@ -59,7 +59,7 @@ def test_one_board_is_said_in_the_singular() -> None:
     first, *_ = scheduler.decide(0.0)
     assert "it needs 1 board, and 0 are free on m" in scheduler.waiting(4).sentence
     scheduler.withdraw(4)
-    free_all(scheduler, first, 1.0)
+    free_all(scheduler, first)
     scheduler.decide(1.0)
     assert "it needs 3 boards, and 1 is free on m" in scheduler.waiting(5).sentence
 
@@ -138,7 +138,7 @@ def test_a_queued_job_can_be_told_where_it_stands_and_what_it_waits_for() -> Non
     scheduler.decide(PATIENCE)
     assert "on m 48 boards are reserved for it, 36 of which are still in use" in scheduler.waiting(2).sentence
     assert "or reserved for job 2" in scheduler.waiting(3).sentence
-    free_all(scheduler, starts[0], PATIENCE)
+    free_all(scheduler, starts[0])
     assert started(scheduler.decide(PATIENCE)) == [2]
 
 
@@ -197,7 +197,7 @@ def test_a_job_has_a_reservation_on_one_machine_and_the_others_are_open_to_all()
     scheduler = two_machines()
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
     scheduler.decide(PATIENCE)
-    scheduler.release("b", [Board(0, 0, 0)], PATIENCE)
+    scheduler.release("b", [Board(0, 0, 0)])
     scheduler.submit(4, ONE, PATIENCE)
     (start,) = scheduler.decide(PATIENCE)
     assert (start.job, start.allocation.machine) == (4, "b")
@@ -209,12 +209,12 @@ def test_reserved_boards_are_available_at_once_when_their_job_starts_elsewhere()
     scheduler.decide(PATIENCE)
     scheduler.submit(4, JobRequest(AnyBoard(), machine="a", tags=frozenset()), PATIENCE)
     assert scheduler.decide(PATIENCE) == [], "all free boards of a are reserved for job 3"
-    scheduler.release("b", boards_of(Size(2, 2)), PATIENCE)
+    scheduler.release("b", boards_of(Size(2, 2)))
     assert [(start.job, start.allocation.machine) for start in scheduler.decide(PATIENCE)] == [
         (3, "b"),
         (4, "a"),
     ]
-    assert scheduler.is_settled
+    assert scheduler.is_done
 
 
 def test_those_boards_are_reserved_whose_jobs_have_been_running_the_shortest_time() -> None:
@@ -225,7 +225,7 @@ def test_those_boards_are_reserved_whose_jobs_have_been_running_the_shortest_tim
     scheduler.submit(5, JobRequest(Rectangle(Size(4, 1))), 6.0)
     scheduler.decide(6.0 + PATIENCE)
     scheduler.submit(6, TRIAD, 6.0 + PATIENCE)
-    free_all(scheduler, rows[4], 7.0 + PATIENCE)
+    free_all(scheduler, rows[4])
     assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "the row that was taken last was reserved for it"
 
 
@@ -236,7 +236,7 @@ def test_a_reservation_moves_when_freed_boards_make_a_better_one() -> None:
     rows = {start.job: start for start in scheduler.decide(5.0)}
     scheduler.submit(5, JobRequest(Rectangle(Size(4, 1))), 6.0)
     scheduler.decide(6.0 + PATIENCE)
-    free_all(scheduler, rows[1], 7.0 + PATIENCE)
+    free_all(scheduler, rows[1])
     assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "it need not wait for the boards reserved first"
 
 
@@ -251,10 +251,10 @@ def test_a_reservation_does_not_move_to_boards_of_jobs_that_started_after_it_was
     scheduler.submit(7, JobRequest(Rectangle(Size(4, 2))), 7.0)
     now = 7.0 + PATIENCE
     scheduler.decide(now)
-    free_all(scheduler, rows[2], now)
+    free_all(scheduler, rows[2])
     scheduler.submit(8, row, now)
     assert started(scheduler.decide(now)) == [8]
-    free_all(scheduler, rows[3], now + 1)
+    free_all(scheduler, rows[3])
     scheduler.submit(9, row, now + 1)
     assert started(scheduler.decide(now + 1)) == [9], "the rows that jobs 8 and 3 had were not reserved"
 
@@ -280,7 +280,7 @@ def test_a_job_for_the_whole_machine_starts_while_small_jobs_keep_arriving_for_e
     for job, (now, duration, boards) in enumerate(_small_jobs(machine, 0.95), 1):
         for ended in sorted((j for j in ends if ends[j] <= now), key=lambda j: (ends[j], j)):
             at = ends.pop(ended)
-            free_all(scheduler, held.pop(ended), at)
+            free_all(scheduler, held.pop(ended))
             _begin(scheduler.decide(at), at, ends, held, duration)
         if not whole and now >= submitted:
             whole = -1
@@ -313,7 +313,7 @@ def test_a_reservation_that_loses_a_board_is_cancelled_and_its_job_still_starts(
     sick = Board(3, 3, 2)
     scheduler.set_aside("m", sick)
     assert scheduler.decide(PATIENCE + 2.0) == []
-    free_all(scheduler, first, PATIENCE + 3.0)
+    free_all(scheduler, first)
     assert scheduler.decide(PATIENCE + 3.0) == []
     scheduler.put_back("m", sick)
     assert started(scheduler.decide(PATIENCE + 4.0)) == [2]
@@ -328,7 +328,7 @@ def test_a_job_whose_reservation_loses_a_board_starts_at_once_where_others_end_a
     scheduler.submit(3, row, 0.0)
     scheduler.decide(PATIENCE)
     scheduler.set_aside("m", second.allocation.origin)
-    free_all(scheduler, first, PATIENCE)
+    free_all(scheduler, first)
     assert started(scheduler.decide(PATIENCE)) == [3]
 
 
@@ -368,9 +368,9 @@ def test_a_job_starts_when_another_leaves_the_one_board_that_no_link_connects_to
     first, second, *_ = scheduler.decide(0.0)
     scheduler.submit(9, request_, 0.0)
     assert scheduler.decide(0.0) == []
-    free_all(scheduler, second, 1.0)
+    free_all(scheduler, second)
     assert scheduler.decide(1.0) == []
-    free_all(scheduler, first, 2.0)
+    free_all(scheduler, first)
     assert started(scheduler.decide(2.0)) == [9]
 
 
@@ -380,7 +380,7 @@ def test_running_jobs_keep_their_boards_through_a_restart() -> None:
     before.submit(1, JobRequest(Rectangle(Size(4, 3))), 0.0)
     (start,) = before.decide(0.0)
     after = Scheduler([machine])
-    after.restore_running(1, JobRequest(Rectangle(Size(4, 3))), start.allocation)
+    after.occupy("m", start.allocation.boards)
     assert after.free_boards("m") == 12
     after.submit(2, JobRequest(Rectangle(Size(4, 1))), 0.0)
     (second,) = after.decide(0.0)
@@ -396,12 +396,12 @@ def test_a_change_of_configuration_examines_the_queue_again() -> None:
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 1.0)
     scheduler.submit(4, JobRequest(Rectangle(Size(2, 2))), 1.0)
     assert started(scheduler.decide(1.0)) == [3]
-    scheduler.reconfigure([small], 2.0)
+    scheduler.reconfigure([small])
     assert scheduler.decide(2.0) == []
     ((job, why),) = scheduler.take_refused()
     assert job == 2
     assert "4x4" in why
-    scheduler.reconfigure([small, Machine("new", Size(2, 2))], 3.0)
+    scheduler.reconfigure([small, Machine("new", Size(2, 2))])
     assert started(scheduler.decide(3.0)) == [4]
     assert scheduler.take_refused() == []
 
@@ -413,9 +413,9 @@ def test_boards_of_running_jobs_and_boards_set_aside_stay_so_through_a_change_of
     (start,) = scheduler.decide(0.0)
     aside = next(board for board in boards_of(machine.size) if board not in start.allocation.boards)
     scheduler.set_aside("m", aside)
-    scheduler.reconfigure([Machine("m", Size(1, 1), tags=frozenset({"default", "more"}))], 1.0)
+    scheduler.reconfigure([Machine("m", Size(1, 1), tags=frozenset({"default", "more"}))])
     assert scheduler.free_boards("m") == 1
-    free_all(scheduler, start, 2.0)
+    free_all(scheduler, start)
     scheduler.put_back("m", aside)
     assert scheduler.free_boards("m") == 3
 
@@ -454,9 +454,9 @@ class _World:
         self.scheduler.submit(job, request, now)
         self.queued[job] = request
 
-    def end(self, job: int, now: float) -> None:
+    def end(self, job: int) -> None:
         _, allocation = self.running.pop(job)
-        self.scheduler.release(allocation.machine, allocation.boards, now)
+        self.scheduler.release(allocation.machine, allocation.boards)
 
     def decide(self, now: float) -> None:
         starts = self.scheduler.decide(now)
@@ -499,7 +499,7 @@ def _live(
         if what == "submit":
             world.submit(job, request, now)
         elif what == "end" and world.running:
-            world.end(sorted(world.running)[which % len(world.running)], now)
+            world.end(sorted(world.running)[which % len(world.running)])
         elif what == "withdraw" and world.queued:
             gone = sorted(world.queued)[which % len(world.queued)]
             del world.queued[gone]
@@ -530,9 +530,9 @@ def test_every_history_gives_each_job_what_it_asked_for_and_no_board_to_two(
     )
     now = 1e9
     world.put_back()
-    while world.running or not world.scheduler.is_settled:
+    while world.running or not world.scheduler.is_done:
         for job in list(world.running):
-            world.end(job, now)
+            world.end(job)
         world.decide(now)
     assert not world.queued, "all that was queued could run, and did"
     for machine in named:

@@ -71,7 +71,7 @@ def test_a_decision_in_slices_is_the_one_that_would_have_been_made_at_once_when_
             if sliced.has_checked(request):
                 whole.submit(job, came.pop(job), float(job))
         for allocation in freed:
-            whole.release("m", allocation.boards, 0.0)
+            whole.release("m", allocation.boards)
         freed.clear()
         at_once.extend(whole.decide(0.0))
 
@@ -91,16 +91,16 @@ def test_a_decision_in_slices_is_the_one_that_would_have_been_made_at_once_when_
             ending = sorted(older)[which % len(older)]
             older.discard(ending)
             freed.append(running.pop(ending))
-            sliced.release("m", freed[-1].boards, 0.0)
+            sliced.release("m", freed[-1].boards)
         decide_a_slice()
-    while not sliced.is_settled:
+    while not sliced.is_done:
         decide_a_slice()
     assert in_slices == at_once
     assert not came
 
 
-def _end(scheduler: Scheduler, start: Start, now: float) -> None:
-    scheduler.release(start.allocation.machine, start.allocation.boards, now)
+def _end(scheduler: Scheduler, start: Start) -> None:
+    scheduler.release(start.allocation.machine, start.allocation.boards)
 
 
 class _Counting:
@@ -153,11 +153,11 @@ def test_no_call_does_much_more_work_than_a_slice_has(
             now += PATIENCE / 3
             bounded(lambda job=job, request=request, now=now: scheduler.submit(job, request, now))  # type: ignore[misc]
             if ends and running:
-                _end(scheduler, running.pop(0), now)
-            while not scheduler.is_settled:
+                _end(scheduler, running.pop(0))
+            while not scheduler.is_done:
                 running += bounded(lambda now=now: scheduler.decide(now))  # type: ignore[misc]
-        bounded(lambda: scheduler.reconfigure([replace(machine, tags=frozenset({"default", "new"}))], now))
-        while not scheduler.is_settled:
+        bounded(lambda: scheduler.reconfigure([replace(machine, tags=frozenset({"default", "new"}))]))
+        while not scheduler.is_done:
             bounded(lambda: scheduler.decide(now))
 
 
@@ -182,7 +182,7 @@ def test_a_request_that_takes_long_to_check_delays_nobody_elses() -> None:
     slices = 0
     while 99 not in [start.job for start in scheduler.decide(1.0)]:
         slices += 1
-    assert not scheduler.is_settled
+    assert not scheduler.is_done
     assert slices <= 50 * 4 / 3 + 2, "each of the others had one turn at most, the oldest one of four"
 
 
