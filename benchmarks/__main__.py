@@ -31,7 +31,7 @@ from benchmarks.suite.machine import this_machine
 from benchmarks.suite.measurement import Effort, Failed
 from benchmarks.suite.results import Result, Results, RoomResults, result_of
 from benchmarks.suite.run import Room, run
-from spalloc_server.descriptors import allow_descriptors
+from spalloc_server.runtime import allow_descriptors
 
 ROOMS: Mapping[str, tuple[Room, ...]] = {
     "client": (installed, start, jobs, calls),

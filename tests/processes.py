@@ -25,7 +25,7 @@ from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.config.writing import to_toml
 from spalloc_server.core.machine import Machine
 from spalloc_server.embedded import machine_of
-from spalloc_server.loop import run
+from spalloc_server.runtime import run
 from spinnaker.geometry import Board, Size
 from spinnaker.places import Frame, Place
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite

@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from benchmarks.programs.address import Address
-from spalloc_server.descriptors import allow_descriptors
-from spalloc_server.loop import run
+from spalloc_server.runtime import allow_descriptors, run
 
 DESCRIPTORS = 19_000
 BACKLOG = 4096

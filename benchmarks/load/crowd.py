@@ -16,8 +16,7 @@ from typing import Any
 from benchmarks.load.client import line
 from benchmarks.programs.address import Address
 from benchmarks.suite.measurement import CannotDoError
-from spalloc_server.descriptors import allow_descriptors
-from spalloc_server.loop import run
+from spalloc_server.runtime import allow_descriptors, run
 
 DESCRIPTORS = 19_000
 GREETING = line("version")

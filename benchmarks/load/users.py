@@ -7,7 +7,7 @@ import time
 from benchmarks.load.client import line
 from benchmarks.programs.address import Address
 from benchmarks.suite.measurement import CannotDoError
-from spalloc_server.loop import run
+from spalloc_server.runtime import run
 
 CREATE = line("create_job", owner="me")
 PATIENCE_SECONDS = 60.0

@@ -12,13 +12,13 @@ from time import perf_counter, thread_time
 
 import uvloop
 
+from spalloc_server.core.effects import PowerOrder
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest, Rectangle
 from spalloc_server.core.site import Site
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.operation.garbage import keep_collections_short
 from spinnaker.geometry import BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import sequential_places

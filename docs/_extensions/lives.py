@@ -20,7 +20,7 @@ from spalloc_server.core.board_life import (
     Testing,
     in_words,
 )
-from spalloc_server.core.life import LIFE
+from spalloc_server.core.jobs import LIFE
 
 _BOX = (120, 40)
 _GAP = 7

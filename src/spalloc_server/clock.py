@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Protocol
 
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 
 
 class Clock(Protocol):

@@ -15,7 +15,7 @@ from typing import Self
 from spalloc_client.logs import log
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.machine import Machine
-from spalloc_server.loop import run
+from spalloc_server.runtime import run
 from spalloc_server.service import Service
 from spalloc_server.words import another_server
 from spinnaker.geometry import Size

@@ -18,10 +18,18 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from spalloc_server.clock import Clock, moment
 from spalloc_server.core.commands import Command, RefusedError
-from spalloc_server.core.effects import BoardKey, BoardRecord, Effects, Notice
+from spalloc_server.core.effects import (
+    BoardKey,
+    BoardRecord,
+    Effects,
+    NewMachines,
+    Notice,
+    Order,
+    PowerOrder,
+    Standing,
+)
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import NewMachines, Order, PowerOrder, Standing
 from spalloc_server.core.questions import SiteView
 from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.restart import recall, start_cold

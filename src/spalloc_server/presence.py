@@ -1,7 +1,7 @@
 """Whether the server itself was there: how late its event loop is, and whether it has read what came meanwhile.
 
 Whoever judges others by the time (a job that nobody kept alive, a client that does nothing) asks here first
-whether that can be done now, and adds what the server lost (core/delays.py). What a delay does to them is
+whether that can be done now, and adds what the server lost (core/timekeeping.py). What a delay does to them is
 theirs to decide. An event loop that was held up may run timers before it reads its sockets. So after a delay,
 nobody is judged until the loop has gone round a few times in which nothing more was read. A loop that is late
 again and again never gets there: then whoever waits to judge does so now and then, in the moment in which
@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 
 from spalloc_server.clock import Clock
-from spalloc_server.core.delays import Delays
+from spalloc_server.core.timekeeping import Delays
 from spalloc_server.measures import Durations
 
 _log = logging.getLogger(__name__)

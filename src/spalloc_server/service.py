@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 from spalloc_server.clock import Clock, SystemClock, moment
 from spalloc_server.config.settings import Configuration
-from spalloc_server.core.calendar import Calendar
 from spalloc_server.core.commands import SetRules
 from spalloc_server.core.site import Site
+from spalloc_server.core.timekeeping import Calendar
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps

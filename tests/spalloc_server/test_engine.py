@@ -15,14 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server import engine
+from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.commands import CreateJob, DestroyJob, KeepAlive, RefusedError, SetRules
-from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder
 from spalloc_server.core.jobs import Asked, JobRecord
-from spalloc_server.core.power import PowerOrder
-from spalloc_server.core.quotas import JobLimits
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import JOBS_A_TICK, Site
-from spalloc_server.core.trust import Trust
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.engine import (
     GATHER_SECONDS,
     LOOK_SECONDS,
@@ -32,7 +31,6 @@ from spalloc_server.engine import (
     Engine,
     EngineFailedError,
 )
-from spalloc_server.moment import Moment
 from spalloc_server.store.errors import MisplacedError
 from spalloc_server.store.recalling import Recalled
 from spinnaker.geometry import Board

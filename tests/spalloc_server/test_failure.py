@@ -17,9 +17,9 @@ from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.reports import Reports
 from spalloc_server.core.site import Site
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.embedded import EmbeddedSite
 from spalloc_server.engine import EngineFailedError
-from spalloc_server.moment import Moment
 from spalloc_server.operation import running
 from spalloc_server.scripts import server
 from spalloc_server.store.database import Store

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from spalloc_server.core.delays import Delays
+from spalloc_server.core.timekeeping import Delays
 from spalloc_server.measures import Durations
 from spalloc_server.presence import LONGEST_CATCH_UP_SECONDS, Deadline, Presence
 from tests.simulation.network import Network

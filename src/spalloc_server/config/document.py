@@ -33,9 +33,8 @@ from spalloc_server.config.settings import (
     Level,
     Listening,
 )
+from spalloc_server.core.admission import Control, JobLimits, Trust
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.quotas import JobLimits
-from spalloc_server.core.trust import Control, Trust
 from spalloc_server.fronts.v1.limits import Limits
 from spinnaker.geometry import Size
 

@@ -1,6 +1,6 @@
 """A configuration as values: the same whether it was read from a file or made from a command's options.
 
-Reading and checking is in document.py and machines.py, comparing in changes.py.
+Reading and checking is in document.py and machines.py, comparing in config/changes.py.
 """
 
 from dataclasses import dataclass, field
@@ -8,10 +8,9 @@ from enum import Enum
 from pathlib import Path
 
 from spalloc_client.wire import DEFAULT_PORT
+from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import EVERYWHERE, Networks
-from spalloc_server.core.quotas import JobLimits
-from spalloc_server.core.trust import Trust
 from spalloc_server.fronts.v1.limits import Limits
 
 LOOPBACK = "127.0.0.1"

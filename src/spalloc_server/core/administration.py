@@ -12,7 +12,7 @@ from spalloc_server.core.commands import LONGEST_REASON, Command
 from spalloc_server.core.effects import BoardKey, about_board
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.site import Site
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spinnaker.geometry import Board
 
 

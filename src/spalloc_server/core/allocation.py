@@ -1,11 +1,23 @@
-"""The boards that a job has: a value that packing makes and all others read.
+"""The boards that a job has, the links that leave them, and whether it can keep them when the configuration changes.
 
-Finding boards is in packing/, switching them in power.py.
+Boards are found in packing/. What becomes of a job that can't keep its boards is decided in site.py.
 """
 
 from dataclasses import dataclass
 
-from spinnaker.geometry import BOARD_BOX_CHIPS, TRIAD_CHIPS, Board, Chip, Size, chip_size, first_chip
+from spalloc_server.core.machine import Machine
+from spinnaker.geometry import (
+    BOARD_BOX_CHIPS,
+    TRIAD_CHIPS,
+    Board,
+    BoardLink,
+    Chip,
+    Link,
+    Size,
+    chip_size,
+    first_chip,
+    neighbour,
+)
 
 _HEXAGON_OVERHANG_CHIPS = 4
 """How far the boards of a rectangle of triads stick out at an edge that is not joined, in chips."""
@@ -48,3 +60,48 @@ class Allocation:
         width, height = chip_size(machine_size)
         origin = first_chip(machine_size, self.origin)
         return Chip((chip.x + origin.x) % width, (chip.y + origin.y) % height)
+
+
+def border(machine: Machine, allocation: Allocation) -> frozenset[BoardLink]:
+    """Return the links from a job's boards to boards that aren't the job's."""
+    return frozenset(
+        BoardLink(board, link)
+        for board in allocation.boards
+        for link in Link
+        if neighbour(machine.size, board, link) not in allocation.boards
+    )
+
+
+def objection(allocation: Allocation, before: Machine | None, after: Machine | None) -> str | None:
+    """Return why a job can't keep its boards, or None if it can.
+
+    Args:
+        allocation: What the job has.
+        before: Its machine when the job got the boards; None if that is unknown, after a restart.
+        after: Its machine as it is configured now; None if it is not.
+    """
+    name = allocation.machine
+    if after is None:
+        return f"Machine {name} is no longer in the server's configuration."
+    if not _fits(allocation, after.size) or (before is not None and before.size != after.size):
+        return f"Machine {name} is configured with another size now, {after.size} triads."
+    for board in sorted(allocation.boards):
+        if board not in after.places:
+            return f"Board {board} of machine {name} was taken out of service."
+        if before is not None and (
+            before.places[board] != after.places[board] or before.addresses[board] != after.addresses[board]
+        ):
+            return f"Board {board} of machine {name} is configured with another place or address now."
+    return None
+
+
+def _fits(allocation: Allocation, size: Size) -> bool:
+    region = allocation.size
+    if region is None:
+        return True
+    return (
+        region.width <= size.width
+        and region.height <= size.height
+        and (not allocation.wraps_x or region.width == size.width)
+        and (not allocation.wraps_y or region.height == size.height)
+    )

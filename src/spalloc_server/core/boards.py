@@ -15,9 +15,9 @@ from spalloc_server.core.board_life import (
     check_change,
 )
 from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.findings import SilentFrames
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.objections import Drained, Objections
-from spalloc_server.core.silence import SilentFrames
 from spinnaker.geometry import Board
 
 

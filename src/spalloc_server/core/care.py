@@ -23,11 +23,9 @@ from spalloc_server.core.board_life import (
     Testing,
 )
 from spalloc_server.core.boards import Boards
-from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, about_board
-from spalloc_server.core.power import PowerOrder, all_links
+from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, about_board, all_links
 from spalloc_server.core.scheduler import Scheduler
-from spalloc_server.core.timers import Timers
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment, Timers
 from spinnaker.geometry import Board
 
 _PERHAPS_ON = BoardRecord(owed_off=True)

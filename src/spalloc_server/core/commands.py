@@ -7,13 +7,12 @@ effects afterwards. Questions, which change nothing, are in questions.py.
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
+from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Asked, JobRecord
-from spalloc_server.core.quotas import JobLimits
 from spalloc_server.core.requests import JobRequest, RequestError
 from spalloc_server.core.site import Site
-from spalloc_server.core.trust import Trust
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -1,17 +1,53 @@
-"""What the core wants done after a batch of events: the only way anything leaves it.
+"""What the core wants done after a batch of events: nothing leaves it in any other way.
 
-Values only; the engine carries them out, in this order: record, then reply, power and tell.
+Values only. The engine carries them out, in this order: records, then replies, orders and notifications.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.machine import Machine
 from spalloc_server.core.objections import Drained
-from spalloc_server.core.power import Order
-from spinnaker.geometry import Board
+from spinnaker.geometry import Board, BoardLink, Link
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOrder:
+    """Boards of one machine to be powered on or off."""
+
+    number: int
+    """Answers have the number of their order; later orders have higher numbers."""
+    machine: str
+    boards: frozenset[Board]
+    on: bool
+    """Whether the boards are to be on. A board that is on already is switched off first: that is a reset."""
+    cut: frozenset[BoardLink] = frozenset()
+    """Links of these boards that must carry nothing; all their other links are live after power-on."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMachines:
+    """All machines as they are configured from now on; earlier orders are for the machines as they were before."""
+
+    machines: tuple[Machine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Boards are already as this order would make them: it is not carried out, but from now on they must stay so."""
+
+    order: PowerOrder
+
+
+Order = PowerOrder | NewMachines | Standing
+
+
+def all_links(boards: Iterable[Board]) -> frozenset[BoardLink]:
+    """Return all links of boards."""
+    return frozenset(BoardLink(board, link) for board in boards for link in Link)
 
 
 class BoardKey(NamedTuple):

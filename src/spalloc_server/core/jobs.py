@@ -1,30 +1,67 @@
-"""One job as the core holds it, and as it is recorded.
+"""A job: the table of its states, its record, and what is known of it while the server runs.
 
-No rules: the states' table is life.py, and what happens to jobs is decided in site.py.
+Everything that decides a job's state is in the table `LIFE`, from which the docs draw the diagram. What follows from a
+change of state (power, notifications, records) is decided in site.py.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
-from spalloc_server.core.life import Happening, after
 from spalloc_server.core.requests import JobRequest
 
+
+class Happening(StrEnum):
+    """What can happen to a job."""
+
+    ALLOCATED = "boards were allocated"
+    POWERED = "its boards are as powered as it wants them"
+    POWER_ASKED = "its owner asked for its boards to be powered on, off or reset"
+    LOST_BOARDS = "boards failed or were taken out, and all of its boards were taken back"
+    DESTROYED = "it was destroyed"
+
+
+LIFE: dict[tuple[JobState, Happening], JobState] = {
+    (JobState.queued, Happening.ALLOCATED): JobState.power,
+    (JobState.queued, Happening.DESTROYED): JobState.destroyed,
+    (JobState.power, Happening.POWERED): JobState.ready,
+    (JobState.power, Happening.POWER_ASKED): JobState.power,
+    (JobState.power, Happening.LOST_BOARDS): JobState.queued,
+    (JobState.power, Happening.DESTROYED): JobState.destroyed,
+    (JobState.ready, Happening.POWER_ASKED): JobState.power,
+    (JobState.ready, Happening.LOST_BOARDS): JobState.queued,
+    (JobState.ready, Happening.DESTROYED): JobState.destroyed,
+}
+
+
+def after(state: JobState, happening: Happening) -> JobState:
+    """Return the state that follows.
+
+    Raises:
+        ValueError: `happening` can't happen to a job in `state`.
+    """
+    try:
+        return LIFE[state, happening]
+    except KeyError:
+        raise ValueError(f"a job that is {state.name} can't be told that {happening.value}") from None
+
+
 LONGEST_CANCELLATION = 200
-"""Characters of why a job can never run that are kept: the sentence may quote names from its request."""
+"""Length of the sentence that says why a job can never run, in characters: it may quote names from the request."""
 FIRST_JOBS = 90_000_000
-"""How many IDs a server without records may begin at."""
-IDS_A_SECOND = 10
-"""How much later in these a server begins for each second that it starts later."""
+"""The range of IDs with which a server without records may begin."""
+IDS_PER_SECOND = 10
+"""By how much the first ID is higher for each second that such a server starts later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request in the words of its client, for listings."""
+    """A request in the words of its client: `list_jobs` returns these, and not a `JobRequest`."""
 
     args: tuple[int, ...]
     kwargs: Mapping[str, object]
@@ -35,7 +72,7 @@ class JobRecord(Struct, frozen=True):
     """All of a job that outlives the server's process.
 
     Raises:
-        ValueError: The job can't have, or lacks, boards, a power or an end in this state.
+        ValueError: In this state, the job can't have boards, a power or an end that is given, or lacks one.
     """
 
     id: int
@@ -43,7 +80,7 @@ class JobRecord(Struct, frozen=True):
     created: float
     """When the job was created, in seconds of Unix time."""
     keepalive: float | None
-    """Seconds without a word after which the job is destroyed; None for never."""
+    """Seconds without a message after which the job is destroyed; None for never."""
     request: JobRequest
     asked: Asked
     keepalive_host: str
@@ -53,18 +90,18 @@ class JobRecord(Struct, frozen=True):
     """The power wanted; None while there are no boards."""
     allocation: Allocation | None = None
     reason: str | None = None
-    """Why the job was destroyed, if it was and anyone said."""
+    """Why the job was destroyed, if it was and a reason was given."""
     ended: float | None = None
     """When the job was destroyed, in seconds of Unix time."""
     owner_host: str = ""
-    """Address of whoever created the job."""
+    """Address of the client that created the job."""
     ended_by: str | None = None
-    """Which host asked for the job's end; None if nobody did."""
+    """Address of the client that ended the job; None if the server did."""
     stays_off: bool = False
-    """Whether a queued job's next boards are to be left off: it lost its boards, and its owner had those off."""
+    """Whether a queued job's next boards stay off: it lost its boards, and its owner had switched them off."""
 
     def __post_init__(self) -> None:
-        """Refuse what can't be."""
+        """Check that the parts fit together."""
         state = self.state
         if state is JobState.unknown:
             raise ValueError("a job can't be recorded in state unknown")
@@ -77,7 +114,7 @@ class JobRecord(Struct, frozen=True):
         if (self.ended is not None) is not over:
             raise ValueError(f"a job in state {state.name} {_must(over)} have ended")
         if self.stays_off and state is not JobState.queued:
-            raise ValueError(f"a job in state {state.name} can't wait for boards that are to be left off")
+            raise ValueError(f"a job in state {state.name} can't wait for boards that stay off")
 
 
 def _must(must: bool) -> str:
@@ -85,16 +122,16 @@ def _must(must: bool) -> str:
 
 
 class Job:
-    """A job: its record, which is replaced at every change, and what is known of it only while the server runs."""
+    """A job: its record, which is replaced at every change, and what is known only while the server runs."""
 
     __slots__ = ("heard", "order", "record", "since")
 
     def __init__(self, record: JobRecord, heard: float, since: float) -> None:
-        """Hold `record`; the job was last heard of at `heard`, and came at `since` (the core's time, seconds)."""
+        """Take the record, the time of the last keepalive, and the time from which the job counts (the core's time)."""
         self.record = record
         self.heard = heard
         self.since = since
-        """When the job came, which is its place in the queue; before the core's time began if it outlived a restart."""
+        """When the job came, by which the queue is ordered; negative if it came long before a restart."""
         self.order: int | None = None
         """The number of the power order that the job waits for."""
 
@@ -109,16 +146,16 @@ class Job:
         return self.record.state is not JobState.destroyed
 
     def happens(self, happening: Happening, **changes: object) -> None:
-        """Move on to the state that follows, with other parts of the record changed at the same time."""
+        """Change the state as `LIFE` says, and other parts of the record with it."""
         self.record = replace(self.record, state=after(self.record.state, happening), **changes)
 
     def amend(self, **changes: object) -> None:
-        """Change parts of the record that are no part of the job's life."""
+        """Change parts of the record that do not belong to the state."""
         self.record = replace(self.record, **changes)
 
 
 def in_short(record: JobRecord) -> JobRecord:
-    """Return the record without what its request says in words; numbers stay."""
+    """Return the record without the strings of its request; the numbers stay."""
     return replace(record, request=JobRequest(record.request.shape), asked=Asked(record.asked.args, {}))
 
 
@@ -128,14 +165,14 @@ def shortened(reason: str) -> str:
 
 
 def first_job(wall: float) -> int:
-    """Return where the IDs of a server without records begin, so that no earlier run of it has given them.
+    """Return the first ID of a server without records, chosen so that no earlier run has given it to a job.
 
-    A client that connects again may still have an ID of an earlier run, and must not get a stranger's job. IDs go up by
-    one for each job and the beginning by 10 each second, so a server that creates fewer than 864,000 jobs a day never
-    reaches where the next one begins. After 104 days the beginning comes back to 1: nobody waits that long.
-    A beginning is 90,000,000 at most: people type IDs, and 10 million more jobs have 8 digits still.
+    A client that connects again may still have an ID of an earlier run, and must not get a stranger's job. IDs count up
+    by one for each job, and the first ID by 10 each second. So a server that creates fewer than 864,000 jobs a day
+    never gives an ID that the next run begins with. After 104 days the first ID is 1 again: no client waits that long.
+    It is 90,000,000 at most, because people type IDs: even 10 million jobs later they have 8 digits.
 
     Args:
         wall: Unix time in seconds.
     """
-    return 1 + int(wall * IDS_A_SECOND) % FIRST_JOBS
+    return 1 + int(wall * IDS_PER_SECOND) % FIRST_JOBS

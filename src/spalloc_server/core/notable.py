@@ -9,7 +9,7 @@ from spalloc_server.core.board_life import CURED_BY_A_TEST, LOST, Objection, Res
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.questions import SiteView
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spinnaker.places import Place
 
 

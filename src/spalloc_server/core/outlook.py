@@ -1,12 +1,12 @@
 """Which jobs would end if the machines were changed: asked before a new configuration takes effect.
 
-Nothing is changed here. When the configuration takes effect, changes.py and the scheduler decide the same.
+Nothing is changed here. When the configuration takes effect, allocation.py and the scheduler decide the same.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from spalloc_server.core.changes import objection
+from spalloc_server.core.allocation import objection
 from spalloc_server.core.jobs import JobRecord, shortened
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.questions import SiteView

@@ -7,14 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from spalloc_client.states import JobState
-from spalloc_server.core.allocation import Allocation
-from spalloc_server.core.changes import objection
-from spalloc_server.core.effects import BoardKey, keys_of
+from spalloc_server.core.allocation import Allocation, border, objection
+from spalloc_server.core.effects import BoardKey, NewMachines, PowerOrder, Standing, keys_of
+from spalloc_server.core.findings import same_frame
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import NewMachines, PowerOrder, Standing, border
-from spalloc_server.core.silence import same_frame
 from spalloc_server.core.site import Site
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spinnaker.geometry import Board
 
 
@@ -45,7 +43,7 @@ def reconfigure(site: Site, machines: Sequence[Machine], at: Moment) -> None:
     site.reports.forget_all_but(site.boards.knows)
     site.strays.forget_all_but(site.boards.knows)
     site.collect_findings()
-    site.scheduler.reconfigure(machines, at.now)
+    site.scheduler.reconfigure(machines)
     site.upkeep.tell_scheduler()
     watch_standing(site, before)
 

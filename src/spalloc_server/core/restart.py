@@ -10,12 +10,11 @@ from itertools import accumulate, takewhile
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord, keys_of
 from spalloc_server.core.job_notices import STARTED_COLD
-from spalloc_server.core.jobs import Job, JobRecord
-from spalloc_server.core.life import Happening
+from spalloc_server.core.jobs import Happening, Job, JobRecord
 from spalloc_server.core.reconfiguration import end_touched, watch_standing
 from spalloc_server.core.reports import RECENT_SECONDS
 from spalloc_server.core.site import Site
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.words import counted
 
 MOST_RECALLED = 200_000
@@ -122,7 +121,7 @@ def _recall_live(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
         allocation = record.allocation
         if allocation is not None:
             site.headcount.get_boards(record)
-            site.scheduler.restore_running(job.id, record.request, allocation)
+            site.scheduler.occupy(allocation.machine, allocation.boards)
             site.upkeep.hold(allocation.machine, allocation.boards, job.id)
 
 

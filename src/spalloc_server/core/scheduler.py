@@ -338,8 +338,6 @@ class Scheduler:
             self._packers[machine].take(boards)
             self._changed = True
 
-
-
     def set_aside(self, machine: str, board: Board) -> None:
         """Give a live board to no job until it is put back; the job that has it keeps it."""
         if machine in self._packers:

@@ -12,29 +12,24 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 
 from spalloc_client.states import JobState
-from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.admission import Headcount, JobLimits, Trust
+from spalloc_server.core.allocation import Allocation, border
 from spalloc_server.core.board_life import Objection
 from spalloc_server.core.boards import Boards
 from spalloc_server.core.care import Care
-from spalloc_server.core.delays import Delays
-from spalloc_server.core.effects import BoardKey, Effects, Notice, about_board, keys_of
+from spalloc_server.core.effects import BoardKey, Effects, Notice, PowerOrder, about_board, keys_of
+from spalloc_server.core.findings import Strays
 from spalloc_server.core.job_notices import TIMED_OUT, of_end, of_start
-from spalloc_server.core.jobs import Asked, Job, JobRecord, in_short, shortened
-from spalloc_server.core.life import Happening
+from spalloc_server.core.jobs import Asked, Happening, Job, JobRecord, in_short, shortened
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.objections import Fault
 from spalloc_server.core.obstacles import Waiting
-from spalloc_server.core.power import PowerOrder, border
-from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.reports import Reports
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler
-from spalloc_server.core.strays import Strays
-from spalloc_server.core.timers import Timers
-from spalloc_server.core.trust import Trust
+from spalloc_server.core.timekeeping import Delays, Moment, Timers
 from spalloc_server.core.upkeep import Upkeep
-from spalloc_server.moment import Moment
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
@@ -389,7 +384,7 @@ class Site:
             # A client that asks for it in a loop must not fill the history with long requests.
             job.record = in_short(job.record)
             self.end(job, shortened(f"Cancelled: {why}"), at)
-        return self.scheduler.is_settled
+        return self.scheduler.is_done
 
     def take_effects(self) -> Effects:
         """Return the effects of all calls since the last time."""

@@ -24,7 +24,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, about_boa
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.objections import Drained, Fault
 from spalloc_server.core.scheduler import Scheduler
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.words import there_are
 from spinnaker.geometry import Board
 from spinnaker.places import Frame

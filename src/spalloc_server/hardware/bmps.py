@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from spalloc_server.core.effects import BoardKey, about_board
+from spalloc_server.core.effects import BoardKey, PowerOrder, about_board
+from spalloc_server.core.findings import same_frame
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder
-from spalloc_server.core.silence import same_frame
 from spalloc_server.hardware.frame import FrameDriver, Piece, Standing
 from spalloc_server.hardware.frame import Listener as FrameListener
 from spinnaker.geometry import Board, Link

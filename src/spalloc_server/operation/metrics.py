@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from spalloc_client._version import __version__
 from spalloc_server.core.board_life import Condition
-from spalloc_server.core.census import count_boards, count_jobs
+from spalloc_server.core.questions import count_boards, count_jobs
 from spalloc_server.measures import BOUNDS_SECONDS, Durations
 from spalloc_server.operation.http import Answer, Page
 from spalloc_server.service import Service

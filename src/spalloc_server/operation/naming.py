@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.questions import SiteView, board_with_address
-from spalloc_server.core.whereis import board_at
+from spalloc_server.core.questions import SiteView, board_at, board_with_address
 from spinnaker.geometry import Board
 from spinnaker.places import Frame, Place
 

@@ -186,8 +186,8 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     from spalloc_server.core.jobs import first_job
     from spalloc_server.embedded import ALL_TRAFFIC, Traffic, opened_log, quick, running_site
     from spalloc_server.engine import EngineFailedError
-    from spalloc_server.loop import run
     from spalloc_server.operation import log
+    from spalloc_server.runtime import run
     from spalloc_server.store.errors import StoreError
 
     if arguments.log_only is not None and arguments.log_packets is None:
@@ -275,8 +275,8 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
         return _complain(error, debug=arguments.debug)
 
     from spalloc_server.engine import EngineFailedError
-    from spalloc_server.loop import run
     from spalloc_server.operation import log, running
+    from spalloc_server.runtime import run
     from spalloc_server.store.errors import StoreError
 
     log.begin(configuration.log_level.value)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spalloc_server.core.jobs import FIRST_JOBS, IDS_A_SECOND
+from spalloc_server.core.jobs import FIRST_JOBS, IDS_PER_SECOND
 from spalloc_server.store import schema
 from spalloc_server.store.backup import copy_files, mark_as_backup, sync, unfinished
 from spalloc_server.store.contents import Contents, contents_of
@@ -138,7 +138,7 @@ def _skip_ids(database: sqlite3.Connection, seconds: float) -> None:
     """Leave out the IDs that may have been given since a moment of Unix time."""
     next_job, _ = read_next_job(database)
     # Without records, too, IDs come back after so many; and a start that leaves out some more must have them.
-    given = min(int(max(0.0, time.time() - seconds) * IDS_A_SECOND), FIRST_JOBS)
+    given = min(int(max(0.0, time.time() - seconds) * IDS_PER_SECOND), FIRST_JOBS)
     _set_next_job(database, max(next_job, min(next_job + given, LARGEST_ID - FIRST_JOBS)))
 
 

@@ -8,9 +8,8 @@ import pytest
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import History, Level
+from spalloc_server.core.admission import Control, JobLimits
 from spalloc_server.core.networks import EVERYWHERE
-from spalloc_server.core.quotas import JobLimits
-from spalloc_server.core.trust import Control
 from spinnaker.geometry import Board, BoardLink, Link, Size
 from spinnaker.places import Frame, Place
 from tests.spalloc_server.config.examples import CSV, OF_A_FILE, ONE_BOARD, THREE_BOARDS, read

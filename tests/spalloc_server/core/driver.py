@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from spalloc_server.core.commands import Command
-from spalloc_server.core.effects import BoardKey, BoardRecord, Notice
+from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, Standing
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder, Standing
 from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import BoardAt, JobRequest, args_of
 from spalloc_server.core.restart import recall, start_cold
 from spalloc_server.core.site import Site
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import sequential_places
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from spalloc_server.clock import moment
 from spalloc_server.config.settings import Configuration, Listening
-from spalloc_server.core.calendar import AT_REST_SECONDS, DRIFT_SECONDS, Calendar
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import AT_REST_SECONDS, DRIFT_SECONDS, Calendar, Moment
 from spalloc_server.service import DAY_SECONDS, Service
 from spalloc_server.store.database import Store
 from tests.spalloc_server.store.test_database import ended

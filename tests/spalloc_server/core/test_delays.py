@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.core.delays import REMEMBERED_DELAYS, Delays
+from spalloc_server.core.timekeeping import REMEMBERED_DELAYS, Delays
 
 LENGTHS = st.floats(0.5, 5000.0)
 PAUSES = st.lists(st.tuples(st.floats(0.01, 100.0), LENGTHS), max_size=2 * REMEMBERED_DELAYS)

@@ -8,11 +8,11 @@ from spalloc_client.states import JobState
 from spalloc_server.core import board_life
 from spalloc_server.core.administration import ClearReports, Drain, PutBack
 from spalloc_server.core.board_life import Condition, Free, Held, Resting
-from spalloc_server.core.census import count_boards
 from spalloc_server.core.commands import Report
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.notable import notable_boards
 from spalloc_server.core.objections import Drained
+from spalloc_server.core.questions import count_boards
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest
 from spinnaker.geometry import Board
 from tests.spalloc_server.core.driver import World, machine

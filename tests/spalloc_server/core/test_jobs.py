@@ -36,7 +36,7 @@ IMPOSSIBLE: list[tuple[dict[str, object], str]] = [
     ({"state": JobState.destroyed}, "a job in state destroyed must have ended"),
     (
         {"state": JobState.ready, "power": False, "allocation": BOARDS, "stays_off": True},
-        "a job in state ready can't wait for boards that are to be left off",
+        "a job in state ready can't wait for boards that stay off",
     ),
     (
         {"state": JobState.destroyed, "ended": 9.0, "power": True},

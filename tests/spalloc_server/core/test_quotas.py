@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_server.core.admission import Headcount, JobLimits
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.networks import Groups
-from spalloc_server.core.quotas import Headcount, JobLimits
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spinnaker.geometry import Board
 from tests.spalloc_server.core.driver import HOST, World, machine

@@ -8,11 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from spalloc_client.states import JobState
 from spalloc_server.core.board_life import Condition
-from spalloc_server.core.census import count_boards
-from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.effects import BoardKey, BoardRecord, NewMachines, PowerOrder
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.outlook import Outlook
-from spalloc_server.core.power import NewMachines, PowerOrder
+from spalloc_server.core.questions import count_boards
 from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, Size

@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
-from spalloc_server.core.jobs import Asked, first_job
-from spalloc_server.core.life import LIFE, Happening, after
+from spalloc_server.core.jobs import LIFE, Asked, Happening, after, first_job
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spalloc_server.core.site import JOBS_A_TICK
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.store.records import to_text
 from spinnaker.geometry import Board, Link, Size
 from tests.spalloc_server.core.driver import HOST, World, is_carrying, machine

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from spalloc_client.states import JobState
-from spalloc_server.core.effects import BoardKey
-from spalloc_server.core.power import PowerOrder, border
+from spalloc_server.core.allocation import border
+from spalloc_server.core.effects import BoardKey, PowerOrder
 from spalloc_server.core.requests import AnyBoard, BoardAt, JobRequest, Rectangle
 from spinnaker.geometry import Board, Link, Size
 from spinnaker.places import Frame, Place

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_server.core.admission import Control, Trust
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.networks import EVERYWHERE, Networks, address_of, same_host
 from spalloc_server.core.requests import AnyBoard, JobRequest
-from spalloc_server.core.trust import Control, Trust
 
 
 def _job(host: str) -> JobRecord:

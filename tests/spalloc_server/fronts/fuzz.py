@@ -18,8 +18,8 @@ from typing import Any
 from spalloc_client.wire import Failure, JobsChanged, Lines, MachinesChanged, Return, decode_message
 from spalloc_server.clock import SystemClock
 from spalloc_server.core.commands import DestroyJob
+from spalloc_server.core.effects import PowerOrder
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.connection import Connection

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from spalloc_server.core.allocation import Allocation
-from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.allocation import Allocation, border
+from spalloc_server.core.effects import BoardKey, PowerOrder
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder, border
 from spalloc_server.embedded import machine_of
 from spalloc_server.hardware import commands
 from spalloc_server.hardware.bmps import Bmps

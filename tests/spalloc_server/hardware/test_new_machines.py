@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from spalloc_server.core.effects import PowerOrder
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.hardware.conversation import Patience
 from spinnaker.geometry import Board, Size

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from spalloc_server.config.settings import Configuration, Listening
-from spalloc_server.loop import run
 from spalloc_server.operation.garbage import keep_collections_short
+from spalloc_server.runtime import run
 from spalloc_server.service import Service
 from tests.spalloc_server.core.driver import machine
 

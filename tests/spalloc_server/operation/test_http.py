@@ -6,8 +6,8 @@ import contextlib
 import pytest
 
 from spalloc_server.clock import SystemClock
-from spalloc_server.core.delays import Delays
 from spalloc_server.core.networks import Groups
+from spalloc_server.core.timekeeping import Delays
 from spalloc_server.measures import Durations
 from spalloc_server.operation import http
 from spalloc_server.operation.http import LONGEST_REQUEST_BYTES, MOST_CONNECTIONS, Answer, HttpServer

@@ -13,7 +13,7 @@ from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import SLICE_STEPS
-from spalloc_server.moment import Moment
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.operation.reloading import MOST_HELD_SECONDS, ROUNDS, WOULD_END_JOBS, Effect, Reloading
 from spalloc_server.service import Service
 from spinnaker.geometry import Board, Size

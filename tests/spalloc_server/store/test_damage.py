@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.clock import moment
-from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.power import PowerOrder
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine

@@ -24,17 +24,19 @@ from spalloc_server.core.commands import (
     SetPower,
 )
 from spalloc_server.core.jobs import Asked, JobRecord
-from spalloc_server.core.questions import SiteView, board_with_address, boards_of_job
-from spalloc_server.core.requests import DEFAULT_MAX_DEAD_BOARDS, RequestError, requested
-from spalloc_server.core.whereis import (
+from spalloc_server.core.questions import (
     BoardInFrame,
     BoardOfMachine,
     ChipOfJob,
     ChipOfMachine,
     Location,
+    SiteView,
     board_at,
+    board_with_address,
+    boards_of_job,
     where_is,
 )
+from spalloc_server.core.requests import DEFAULT_MAX_DEAD_BOARDS, RequestError, requested
 from spalloc_server.engine import Outcome
 from spalloc_server.fronts.v1.arguments import (
     LONGEST_NAME,

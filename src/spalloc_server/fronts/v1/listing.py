@@ -1,10 +1,11 @@
-"""The reply to `list_jobs`, put together from parts that are kept as bytes until their job changes.
+"""The reply to `list_jobs`, joined from parts that stay as bytes until their job changes.
 
-What a listing says of a job stands here; which jobs there are, in the core.
+What a listing says about a job is decided here, which jobs there are in the core.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import compress
+from itertools import compress, islice
 from operator import attrgetter, is_not
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ import msgspec
 from spalloc_client.states import JobState
 from spalloc_client.wire import Json
 from spalloc_server.core.jobs import Job, JobRecord
+from spalloc_server.core.questions import SiteView
 from spalloc_server.fronts.v1.codec import json_text, return_line
 from spinnaker.geometry import Board
 
@@ -194,3 +196,47 @@ def _ended_entry(record: JobRecord) -> _EndedEntry:
         reason=record.reason,
         ended=record.ended,
     )
+
+
+PAUSE_SECONDS = 0.05
+"""How long a job that changed may change again before it is written: most new jobs are powered soon after."""
+JOBS_A_TURN = 100
+"""How many jobs are written before commands get their turn."""
+
+
+class Ahead:
+    """Writes jobs into a listing soon after they changed, so that the next client that asks for it need not wait.
+
+    A listing is correct without this: it writes whatever is missing. Only jobs that have ended are dropped here.
+    """
+
+    def __init__(self, listing: Listing, site: SiteView) -> None:
+        """Write jobs of `site` into `listing`."""
+        self._listing = listing
+        self._site = site
+        self._unwritten: set[int] = set()
+        self._next: asyncio.Handle | None = None
+
+    def jobs_changed(self, jobs: Iterable[int]) -> None:
+        """Take the IDs of jobs that changed."""
+        self._unwritten.update(jobs)
+        if self._next is None:
+            self._next = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._write_some)
+
+    def machines_changed(self, machines: set[str]) -> None:
+        """Take the names of machines that changed, which make no difference."""
+
+    def stop(self) -> None:
+        """Write no more."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _write_some(self) -> None:
+        some = list(islice(self._unwritten, JOBS_A_TURN))
+        self._unwritten.difference_update(some)
+        jobs = self._site.jobs
+        self._listing.write([jobs[number] for number in some if number in jobs])
+        self._listing.drop([number for number in some if number not in jobs])
+        loop = asyncio.get_running_loop()
+        self._next = loop.call_soon(self._write_some) if self._unwritten else None

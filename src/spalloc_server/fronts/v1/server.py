@@ -11,20 +11,19 @@ from math import inf
 from typing import cast
 
 from spalloc_server.core.commands import GroupBy
-from spalloc_server.descriptors import allow_descriptors, any_descriptors_left
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.listening import TurnedAway, listen
-from spalloc_server.fronts.v1.ahead import Ahead
 from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, Connection
 from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.limits import Limits
+from spalloc_server.fronts.v1.listing import Ahead
 from spalloc_server.fronts.v1.readings import Readings
 from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Turns
 from spalloc_server.fronts.v1.watchers import Watchers
-from spalloc_server.memory import give_back_memory
 from spalloc_server.presence import Waiting
 from spalloc_server.ration import Ration, Warnings
+from spalloc_server.runtime import allow_descriptors, any_descriptors_left, give_back_memory
 from spalloc_server.words import counted, there_are
 
 _log = logging.getLogger(__name__)

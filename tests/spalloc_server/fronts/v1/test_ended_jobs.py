@@ -14,18 +14,18 @@ import pytest
 from spalloc_client.wire import Json
 from spalloc_server.clock import moment
 from spalloc_server.config.settings import Configuration, History, Listening
+from spalloc_server.core.admission import Control, Trust
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.networks import Networks
 from spalloc_server.core.site import Site
-from spalloc_server.core.trust import Control, Trust
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.engine import Engine, Outcome
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
 from spalloc_server.fronts.v1.listing import Encoded, Later
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.hardware.bmps import Bmps
-from spalloc_server.moment import Moment
 from spalloc_server.service import Service
 from spalloc_server.store.database import Store
 from spalloc_server.store.keeping import HistoryLimits

@@ -1,7 +1,11 @@
-"""How many files and sockets the process may have open."""
+"""The process that the server runs in: its event loop, its open files, its memory."""
 
+import asyncio
+import ctypes
 import os
 import sys
+from collections.abc import Coroutine
+from typing import TypeVar
 
 try:
     import resource
@@ -13,7 +17,7 @@ def allow_descriptors(wanted: int) -> int:
     """Raise the process's limit on open files to `wanted`, as far as the system lets it; never lowers it.
 
     Returns:
-        How many may be open now.
+        How many files may be open now.
     """
     if resource is None:
         return sys.maxsize
@@ -33,3 +37,25 @@ def any_descriptors_left() -> bool:
     except OSError:
         return False
     return True
+
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[object, object, T]) -> T:
+    """Run `main` in a new event loop: uvloop's if it is installed, else Python's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system, where the C library can do that: by itself it keeps most of it."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return
+    trim(0)

@@ -1,12 +1,15 @@
-"""Silent frames: their BMP does not answer, so their boards cannot be switched until it does.
+"""What the hardware does by itself: BMPs fall silent, and boards stray from what was ordered.
 
-Jobs are unknown here: a job that has boards in such a frame keeps them. site.py decides what follows.
+A silent frame's boards cannot be switched until its BMP answers. A board strays if it is found not to be as it was
+ordered, though it passed every test, such as after a reset. site.py decides what follows.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.objections import Fault
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
 
@@ -60,3 +63,39 @@ def same_frame(before: Machine | None, after: Machine, frame: Frame) -> bool:
         and before.bmp_check_seconds == after.bmp_check_seconds
         and before.in_frame(frame) == after.in_frame(frame)
     )
+
+
+STRAY_TRIES = 3
+"""A board that strays this often within `STRAY_SECONDS` has failed, and fails again with each further stray."""
+STRAY_SECONDS = 3600.0
+"""How long a stray counts."""
+MOST_STRAYS = 12
+"""How many strays of a board are remembered; with this many, it rests for the longest time."""
+
+
+class Strays:
+    """The latest strays of each board."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._times: dict[BoardKey, deque[float]] = {}
+
+    def add(self, key: BoardKey, why: str, now: float) -> Fault | None:
+        """Note that a board strayed; return its fault if this was too often, or None.
+
+        Args:
+            key: The board.
+            why: How it strayed.
+            now: The core's time.
+        """
+        times = self._times.setdefault(key, deque(maxlen=MOST_STRAYS))
+        times.append(now)
+        lately = sum(now - each <= STRAY_SECONDS for each in times)
+        if lately < STRAY_TRIES:
+            return None
+        told = f"{lately} times within an hour it was not as it was ordered, the last time: {why}"
+        return Fault(told, failures=lately - STRAY_TRIES + 1)
+
+    def forget_all_but(self, knows: Callable[[BoardKey], bool]) -> None:
+        """Forget the boards that no longer exist."""
+        self._times = {key: times for key, times in self._times.items() if knows(key)}

@@ -1,20 +1,48 @@
-"""How many jobs there may be, and the sentence for whoever wants one more.
+"""Who may end a job or switch its boards, how many jobs there may be, and the sentences that refuse others.
 
-Counts are kept in site.py's events; what one connection may take is the fronts' subject.
+Decides by addresses only: the protocol knows no passwords. Who may connect at all is decided by the fronts.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import NOWHERE, Groups, Networks, same_host
 from spalloc_server.words import counted
+
+
+class Control(Enum):
+    """Who may destroy a job and power its boards."""
+
+    ANYONE = "anyone"
+    """Everyone who can connect, as with the 2023 server."""
+    OWNER = "owner"
+    """The host that the job was created from, and administrators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom a site trusts."""
+
+    control: Control = Control.ANYONE
+    administrators: Networks = NOWHERE
+    """Addresses that may destroy and power every job."""
+
+    def refusal(self, job: JobRecord, host: str) -> str | None:
+        """Return why a client at `host` may not destroy or power `job`, or None if it may."""
+        if self.control is Control.ANYONE or same_host(host, job.owner_host) or host in self.administrators:
+            return None
+        return (
+            f"job {job.id} was created from {job.owner_host or 'a host that is not known'}, and this server lets "
+            f"only that host and administrators destroy a job or switch its boards; this is {host or 'unknown'}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLimits:
-    """How many jobs may live at once, each limit 1 or more; those that live already when one is lowered stay."""
+    """How many live jobs there may be, each limit 1 or more; when a limit is lowered, live jobs stay."""
 
     live: int = 50_000
     """Jobs in all, queued ones and those with boards."""
@@ -25,7 +53,7 @@ class JobLimits:
     from_one_host: int = 15_000
     """Live jobs created from one address, or from one network of IPv6 (`networks.py`)."""
     queued_from_one_host: int = 1_000
-    """Those of them that wait for boards: each may cost the others a look at every change."""
+    """The queued jobs among these: each may cost time with every change."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -35,7 +63,7 @@ class JobLimits:
 
 
 class Headcount:
-    """How many live jobs there are, of whom and from where.
+    """How many live jobs there are, by owner and host.
 
     Addresses of one network count as one (`networks.py`).
     """
@@ -49,26 +77,26 @@ class Headcount:
         self._queued_from_host: Counter[str] = Counter()
 
     def add(self, record: JobRecord) -> None:
-        """Count a job that has come, and waits."""
+        """Count a new job, which is queued."""
         self._live += 1
         _count(self._of_owner, record.owner, 1)
         _count(self._from_host, self._groups.of(record.owner_host), 1)
         self.lose_boards(record)
 
     def remove(self, record: JobRecord) -> None:
-        """Count a job no more, which has ended and has no boards."""
+        """No longer count a job, which has ended and has no boards."""
         self._live -= 1
         _count(self._of_owner, record.owner, -1)
         _count(self._from_host, self._groups.of(record.owner_host), -1)
         self.get_boards(record)
 
     def get_boards(self, record: JobRecord) -> None:
-        """Note that a job waits no more."""
+        """Note that a job is no longer queued."""
         self._queued -= 1
         _count(self._queued_from_host, self._groups.of(record.owner_host), -1)
 
     def lose_boards(self, record: JobRecord) -> None:
-        """Note that a job waits again."""
+        """Note that a job is queued again."""
         self._queued += 1
         _count(self._queued_from_host, self._groups.of(record.owner_host), 1)
 
@@ -76,11 +104,11 @@ class Headcount:
         """Count again, after the rule for grouping addresses has changed.
 
         Args:
-            jobs: Where each job was created from, and whether it waits.
+            jobs: For each job, the host that created it and whether it is queued.
         """
         self._from_host.clear()
         self._queued_from_host.clear()
-        # By host first: of many jobs, few hosts.
+        # By host first, as there are few hosts with many jobs.
         for (host, waits), count in Counter(jobs).items():
             group = self._groups.of(host)
             _count(self._from_host, group, count)
@@ -88,12 +116,12 @@ class Headcount:
                 _count(self._queued_from_host, group, count)
 
     def refusal(self, limits: JobLimits, owner: str, host: str) -> str | None:
-        """Return why no job more is taken from `owner` at `host`, or None if one is.
+        """Return why `owner` at `host` may not create another job, or None if they may.
 
         Args:
-            limits: What is allowed.
-            owner: Whose job it would be.
-            host: Where it would come from.
+            limits: The limits to apply.
+            owner: The owner of the new job.
+            host: The address of the client.
         """
         group = self._groups.of(host)
         for count, setting, limit, of_whom in (
@@ -119,7 +147,7 @@ class Headcount:
 
 
 def _count(counter: Counter[str], name: str, change: int) -> None:
-    # Not as `counter[name] += change`: a Counter is slow with names that it does not have.
+    # `counter[name] += change` is slow for names that a Counter does not have.
     count = counter.get(name, 0) + change
     if count:
         counter[name] = count
