@@ -1,6 +1,6 @@
-"""What a running server counts of itself, as plain numbers: cheap enough for the busiest paths.
+"""What a running server counts about itself, as plain numbers: cheap enough for the busiest paths.
 
-No exposition: that is operation/metrics.py's subject.
+How they are published is in operation/metrics.py.
 """
 
 from bisect import bisect_left
@@ -47,9 +47,9 @@ class Measures:
     """What the engine counts."""
 
     decisions: Durations = field(default_factory=Durations)
-    """How long the core thought in one go: about a batch of events, what is due, or changed machines."""
+    """How long the core worked at a time: on a batch of events, on what is due, or on changed machines."""
     commits: Durations = field(default_factory=Durations)
-    """How long records took to get onto the disk."""
+    """How long writes of records took."""
     delays: Durations = field(default_factory=Durations)
     """For how long the server was held up, each time it was."""
     failed_commits: int = 0

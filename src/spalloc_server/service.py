@@ -1,6 +1,6 @@
 """A whole server, put together: core, store, hardware and fronts, started and stopped in the right order.
 
-No decisions and no options: those come in as values from embedded.py and scripts/.
+Decides nothing; embedded.py and scripts/ give it a configuration.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ _log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
 MOST_BYTES_IN_MEMORY = 50_000_000
-"""What records may take that are kept in memory."""
+"""How many bytes records may take that are not in a file."""
 HISTORY_CHECK_SECONDS = 3600.0
-"""How often ended jobs are looked at to see whether they are old enough to be forgotten."""
+"""Seconds between checks for ended jobs that are old enough to be dropped."""
 
 
 class Service:
@@ -44,8 +44,8 @@ class Service:
         """Make a server.
 
         Args:
-            configuration: All that an administrator says about the site.
-            set_aside_unreadable: Whether to go on without what can't be read of jobs that have not ended.
+            configuration: The site's.
+            set_aside_unreadable: Whether to go on without the records of live jobs that can't be read.
             clock: Where the time is read; None for the computer's clocks.
 
         Raises:

@@ -62,7 +62,7 @@ class Lost:
 
 
 BoardState = Free | Held | SwitchingOff | Cooling | StayingOn | Resting | Testing | Lost
-"""What a board is doing; times are the core's."""
+"""The state of a board; times are the core's."""
 
 FREE = Free()
 LOST = Lost()
@@ -141,7 +141,7 @@ def check_change(before: Collection[_Kind], happening: BoardHappening, after: _K
 
 
 def in_words(kind: _Kind) -> str:
-    """Return what a board in a state is called."""
+    """Return the name of a state in words."""
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind.__name__).lstrip()
 
 

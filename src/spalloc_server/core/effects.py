@@ -59,30 +59,30 @@ class BoardKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BoardRecord:
-    """What must be remembered of a board beyond the job that has it; one with nothing to remember has no record."""
+    """What must be remembered about a board besides the job that has it; without anything, there is no record."""
 
     owed_off: bool = False
-    """The board may be on though no job holds it: it must be powered off before anyone else gets it."""
+    """The board may be on though no job has it: it must be powered off before a job gets it."""
     aside: str | None = None
-    """Why the board is not to be allocated for now; None if it may be."""
+    """Why the board is set aside; None if it is not."""
     rest_seconds: float | None = None
-    """How long it is left alone before it is tried, where that does not follow from its failures."""
+    """How long it rests before it is tried, if that does not follow from its failures."""
     drained: Drained | None = None
-    """An administrator's word that it goes to no job; None if there is none."""
+    """Who drained it, when and why; None if it is not drained."""
     aside_since: float | None = None
     """When `aside` began, in seconds of Unix time; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something an administrator would want to read in the log."""
+    """A line for the log."""
 
     text: str
     serious: bool = False
     about: Mapping[str, str | int] = field(default_factory=dict)
     """What it is about, for programs that read the log: `job`, `machine`, `board`, `frame`."""
     of: str | None = None
-    """The address whose doing it is, where anybody could have it said without end; None where nobody could."""
+    """The client's address, if clients could cause any number of such lines; None if they could not."""
 
 
 def keys_of(allocation: Allocation) -> list[BoardKey]:
@@ -91,7 +91,7 @@ def keys_of(allocation: Allocation) -> list[BoardKey]:
 
 
 def about_board(key: BoardKey) -> dict[str, str | int]:
-    """Return what a notice about a board is about."""
+    """Return the `about` of a notice about a board."""
     return {"machine": key.machine, "board": str(key.board)}
 
 
@@ -110,7 +110,7 @@ class Effects:
     notices: list[Notice] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Whether they say anything at all."""
+        """Whether there are any."""
         return bool(
             self.jobs
             or self.boards
@@ -122,15 +122,15 @@ class Effects:
 
     @property
     def are_waited_for(self) -> bool:
-        """Whether whoever caused them may not hear of it before they are on disk.
+        """Whether the client that caused them must not be answered before they are on disk.
 
-        A job's record alone says nothing but who keeps the job alive.
+        A job's record alone only says who keeps the job alive.
         """
         return bool(self.jobs_changed or self.boards or self.orders or self.machines_changed or self.notices)
 
     def then(self, later: "Effects") -> None:
-        """Take in what came after them; of several records of one job or board, the last stays."""
-        # Most effects are of one kind or two: what is empty is passed over.
+        """Add later effects; of several records of one job or board, the last stays."""
+        # Most effects are of one or two kinds, and empty ones are skipped.
         if later.jobs:
             self.jobs.update(later.jobs)
         if later.boards:

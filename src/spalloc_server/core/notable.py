@@ -38,7 +38,7 @@ class Notable:
     reports: int
     """How many hosts have reported it; 0 once it is set aside for that."""
     silent: str | None
-    """How its frame's BMP is silent."""
+    """Why its frame's BMP is silent; None if it answers."""
     silent_since: float | None
 
 

@@ -35,7 +35,7 @@ class Drained:
     by: str
     """The administrator's name."""
     since: float
-    """When, in seconds of Unix time."""
+    """When it was drained, in seconds of Unix time."""
 
     @property
     def words(self) -> str:

@@ -1,6 +1,6 @@
-"""What a v1 command may be given: names, kinds and defaults, and the sentences for what doesn't fit.
+"""The arguments of v1 commands: names, kinds and defaults, and the sentences for those that are wrong.
 
-What commands do is commands.py's subject.
+What commands do is in commands.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +12,14 @@ from spalloc_client.wire import Json
 
 
 class CommandError(ValueError):
-    """A command that can't be done as it was given; the message is for the client's user."""
+    """A command is refused as it was given; the message is for the client's user."""
 
 
 LARGEST_NUMBER = 2**53
-"""Numbers beyond this one are exact neither in every JSON reader nor in the records."""
+"""Larger numbers are not exact in every JSON reader, nor in the records."""
 
 LONGEST_NAME = 256
-"""Characters of an owner, of a machine's name, and of a job's tags together: each job keeps them for as long as its
-history is kept."""
+"""The longest owner, machine's name, or tags of a job together, in characters: the history keeps them for every job."""
 
 Check = Callable[[str, Json], object]
 
@@ -98,7 +97,7 @@ def a_number(name: str, value: Json) -> float:
 
 
 def a_text(name: str, value: Json) -> str:
-    """Return `value` if it is a text that can be written as UTF-8."""
+    """Return `value` if it is a string that can be written as UTF-8."""
     if not isinstance(value, str):
         raise CommandError(f"{name} must be a string, not {_shown(value)}")
     if not _is_unicode(value):
@@ -107,7 +106,7 @@ def a_text(name: str, value: Json) -> str:
 
 
 def up_to(most: int) -> Check:
-    """Return a check for a text of at most `most` characters."""
+    """Return a check for a string of at most `most` characters."""
 
     def checked(name: str, value: Json) -> str:
         text = a_text(name, value)
@@ -126,7 +125,7 @@ def a_truth(name: str, value: Json) -> bool:
 
 
 def names(name: str, value: Json) -> tuple[str, ...]:
-    """Return `value` if it is a list of strings that are no longer, joined by commas, than one name may be."""
+    """Return `value` if it is a list of strings that, joined by commas, are no longer than one name may be."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise CommandError(f"{name} must be a list of strings, not {_shown(value)}")
     found = tuple(a_text(name, item) for item in value)
@@ -137,7 +136,7 @@ def names(name: str, value: Json) -> tuple[str, ...]:
 
 
 def or_null(check: Check) -> Check:
-    """Return a check that lets null pass, too."""
+    """Return a check that allows null as well."""
 
     def checked(name: str, value: Json) -> object:
         return None if value is None else check(name, value)
@@ -163,6 +162,6 @@ def _shown(value: Json) -> str:
     try:
         text = ascii(value)
     except RecursionError:
-        # What a reader follows may be too deep for whoever writes.
+        # `ascii` nests less deeply than the reader.
         return "something nested too deeply"
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."

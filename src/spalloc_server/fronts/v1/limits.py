@@ -1,6 +1,6 @@
-"""How much clients may take of the server: numbers only, filled from the configuration.
+"""How much of the server clients may use: numbers only, filled from the configuration.
 
-What happens to those who go beyond is connection.py's and server.py's subject.
+What happens to clients that exceed a limit is in connection.py and server.py.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from spalloc_server.core.networks import IPV6_PREFIX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What clients may do before they are held up, refused or cut off."""
+    """The limits at which clients are held up, refused or cut off."""
 
     connections: int = 16_384
     """Connections in all, 1 or more."""
     connections_from_one_address: int = 4_096
     """Connections from one address, 1 or more."""
     ipv6_prefix: int = IPV6_PREFIX
-    """How many leading bits the IPv6 addresses of one network share, 1 to 128: they count as one address."""
+    """How many leading bits the IPv6 addresses of a network share, 1 to 128: they count as one address."""
     memory_bytes: int = 96 * 1024 * 1024
     """How many bytes are kept for all clients together, 1 or more: of requests that wait, of replies and changes that
     are not read, of names that are watched. A little for each of them is not counted."""
@@ -27,7 +27,7 @@ class Limits:
     """How long a client may take over a whole request, from its first byte to its last; over its first, from connecting
     on."""
     idle_seconds: float = 24 * 3600.0
-    """How long a client may stay connected without a word, unless it has asked to be told of changes. Clients that
+    """How long a client may stay connected without a request, unless it watches for changes. Clients that
     hold a job may be quiet for as long as the job runs, so this should be longer than jobs are."""
     slow_reader_seconds: float = 30.0
     """How long a client may leave what was sent to it unread."""
