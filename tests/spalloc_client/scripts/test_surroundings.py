@@ -367,7 +367,13 @@ def test_waiting_for_power_notices_without_notifications_that_it_is_done(
             "start_time": 0.0,
             "keepalivehost": None,
         },
-        "get_job_machine_info": {"width": 8, "height": 8, "connections": [[[0, 0], "board"]]},
+        "get_job_machine_info": {
+            "width": 8,
+            "height": 8,
+            "connections": [[[0, 0], "board"]],
+            "machine_name": "m",
+            "boards": [[0, 0, 0]],
+        },
     }
     with ScriptedServer(answers) as server, ProtocolClient(server.hostname, server.port) as client:
         job_command.set_power(client, 7, 5.0, on=True)
