@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 ROOMS = (
     ":(glob)docs/*.md",
+    "CHANGELOG.md",
     "README.md",
     "SECURITY.md",
     "demo",
@@ -22,6 +23,7 @@ ROOMS = (
     "pyproject.toml",
     "src/spalloc",
     "src/spalloc_server/config",
+    "src/spalloc_server/core",
     "src/spalloc_server/core/packing",
     "src/spalloc_server/core/checks.py",
     "src/spalloc_server/core/obstacles.py",
@@ -30,7 +32,9 @@ ROOMS = (
     "src/spalloc_server/simulate",
     "src/spinnaker",
     "src/spinnaker_virtual",
+    "tests/benchmarks",
     "tests/docs",
+    "tests/peers",
     "tests/spinnaker",
     "tests/spinnaker_virtual",
 )
