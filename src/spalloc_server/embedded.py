@@ -1,6 +1,6 @@
 """A server and virtual boards in one process: for demonstrations, for `--virtual`, and for other people's tests.
 
-The only place where the server meets spinnaker_virtual.
+No other module of the server imports spinnaker_virtual.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ MACHINE_NAME = "virtual"
 
 
 def quick(size: Size) -> VirtualMachine:
-    """Return a virtual machine whose boards power up sooner than real ones, yet not at once: that is worth seeing."""
+    """Return a virtual machine whose boards power up faster than real ones, but slowly enough to be watched."""
     return VirtualMachine(size=size, timings=Timings(power_on=0.3, power_off=0.05, boot_ready=0.0, boot=0.1))
 
 

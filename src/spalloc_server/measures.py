@@ -1,6 +1,6 @@
-"""What a running server counts about itself, as plain numbers: cheap enough for the busiest paths.
+"""What a running server counts of itself, as plain numbers: cheap enough for the busiest code.
 
-How they are published is in operation/metrics.py.
+No formats: operation/metrics.py writes these numbers for Prometheus.
 """
 
 from bisect import bisect_left
@@ -23,7 +23,7 @@ BOUNDS_SECONDS = (
     2.5,
     5.0,
 )
-"""The longest duration that each bucket of a distribution takes; one more bucket takes all that are longer."""
+"""The upper bound of each bucket; one more bucket counts all longer durations."""
 
 
 class Durations:
@@ -47,10 +47,10 @@ class Measures:
     """What the engine counts."""
 
     decisions: Durations = field(default_factory=Durations)
-    """How long the core worked at a time: on a batch of events, on what is due, or on changed machines."""
+    """How long the core took at once: for a batch of events, for timers, or for changed machines."""
     commits: Durations = field(default_factory=Durations)
-    """How long writes of records took."""
+    """How long each write of records took."""
     delays: Durations = field(default_factory=Durations)
-    """For how long the server was held up, each time it was."""
+    """How long each delay of the server was."""
     failed_commits: int = 0
     """Writes that failed and were tried again."""

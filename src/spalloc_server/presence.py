@@ -1,11 +1,10 @@
-"""Whether the server itself was there: how late its event loop is, and whether it has read what came meanwhile.
+"""Notices when the server itself was late: its event loop was held up, so messages may wait unread.
 
-Whoever judges others by the time (a job that nobody kept alive, a client that does nothing) asks here first
-whether that can be done now, and adds what the server lost (core/timekeeping.py). What a delay does to them is
-theirs to decide. An event loop that was held up may run timers before it reads its sockets. So after a delay,
-nobody is judged until the loop has gone round a few times in which nothing more was read. A loop that is late
-again and again never gets there: then whoever waits to judge does so now and then, in the moment in which
-what was lost until then is noted.
+Code that ends a job or a connection for its silence (it *judges* them) asks here first whether it may do so now, and
+adds the server's own delays (core/timekeeping.py) to the time allowed. What a delay means for a job or a client is not
+decided here. A late event loop may run timers before it reads its sockets. So after a delay nobody is judged until
+nothing more was read for a few rounds of the loop. A loop that is late again and again never gets there: then each
+delay, when it is noted, is followed by one moment in which judging is allowed.
 """
 
 import asyncio
@@ -19,35 +18,36 @@ from spalloc_server.measures import Durations
 _log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.25
-"""How often it is seen whether the loop is late."""
+"""Seconds between checks whether the loop is late."""
 LATE_SECONDS = 0.25
-"""What is no delay yet. With the time between two beats, a delay of half a second is always noticed."""
+"""A shorter delay is not counted. With the time between two checks, one of half a second is always noticed."""
 QUIET_ROUNDS = 10
-"""Python's own loop takes four from a connection that waited to what came over it, and reads nothing in between."""
+"""Rounds of the loop without a read after which all is read. From a connection that waited to its first message,
+Python's loop takes four rounds, and reads nothing in between."""
 LONGEST_CATCH_UP_SECONDS = 2.0
-"""On a busy server it is never quiet, but by then what came before is read."""
-TOLD_SECONDS = 0.5
+"""A busy loop always reads something; after this time at most, what came during the delay is read."""
+LOGGED_SECONDS = 0.5
 """Shorter delays count, but are not worth a line in the log."""
-TOLD_AGAIN_SECONDS = 60.0
-"""How often the log tells of delays; a slow disk may bring two in a second."""
+LOGGED_AGAIN_SECONDS = 60.0
+"""Seconds between log lines about delays; a slow disk may cause two in a second."""
 
 
-class Waiting:
-    """Somebody who waits until others may be judged."""
+class PendingJudgement:
+    """A callback that waits until judging is allowed."""
 
-    def __init__(self, waiting: dict["Waiting", None], callback: Callable[[], None]) -> None:
-        """Join those who wait."""
+    def __init__(self, waiting: dict["PendingJudgement", None], callback: Callable[[], None]) -> None:
+        """Add this one to those that wait."""
         self.callback = callback
         self._waiting = waiting
         waiting[self] = None
 
     def cancel(self) -> None:
-        """Wait no more."""
+        """Don't call back."""
         self._waiting.pop(self, None)
 
 
 class Presence:
-    """Watches one event loop, and keeps its delays."""
+    """Watches one event loop, and notes its delays."""
 
     def __init__(self, clock: Clock, delays: Delays, durations: Durations) -> None:
         """Watch the loop that runs `start`.
@@ -55,7 +55,7 @@ class Presence:
         Args:
             clock: Where the time is read.
             delays: Where delays are noted.
-            durations: Where they are counted.
+            durations: Where their lengths are counted.
         """
         self._clock = clock
         self._delays = delays
@@ -63,25 +63,25 @@ class Presence:
         self._seen = 0.0
         """When the loop was last on time."""
         self._suspended = clock.suspended()
-        self._told: float | None = None
-        self._untold = 0
+        self._logged: float | None = None
+        self._unlogged = 0
         self._waited_for = ""
-        self._lost_since: float | None = None
-        """When the delay began that is being caught up with."""
+        self._late_since: float | None = None
+        """When the delay began of which messages may still be unread."""
         self._read = self._read_before = 0
         self._quiet = 0
         self._looked = self._give_up = self._noted = 0.0
-        self._judges: dict[Waiting, None] = {}
+        self._pending: dict[PendingJudgement, None] = {}
         self._judging = False
         self._next: asyncio.Handle | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch the running loop."""
         self._suspended = self._clock.suspended()
         self._beat_later()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -92,52 +92,57 @@ class Presence:
         return self._clock.now()
 
     def something_was_read(self) -> None:
-        """Take note that something came from outside."""
+        """Note that something arrived from outside."""
         self._read += 1
 
     def may_judge(self) -> bool:
-        """Return whether all that has come is read, so that silence is others' own."""
+        """Return whether all that has arrived is read, so that whoever is silent has sent nothing."""
         return (
             self._judging
             or self._next is None
-            or (self._lost_since is None and self._began_to_be_late() is None)
+            or (self._late_since is None and self._began_to_be_late() is None)
         )
 
-    def when_it_may_judge(self, callback: Callable[[], None]) -> Waiting:
-        """Call back, once, when others may be judged, for somebody who has found that they may not.
+    def when_it_may_judge(self, callback: Callable[[], None]) -> PendingJudgement:
+        """Call back, once, when judging is allowed again; to be used when `may_judge` is False.
 
-        However late the loop is, that is `LONGEST_CATCH_UP_SECONDS` and a few of its rounds later at most.
+        However late the loop is, that is after `LONGEST_CATCH_UP_SECONDS` and a few of its rounds at most.
         """
-        return Waiting(self._judges, callback)
+        return PendingJudgement(self._pending, callback)
 
     def when_over(self, since: float, allowed: float, callback: Callable[[], None]) -> "Deadline":
-        """Call back when somebody who was last heard of at `since` has been silent for `allowed` seconds and more.
+        """Call back when a client that was last heard at `since` has been silent for `allowed` seconds or more.
 
         Args:
             since: In the clock's time.
-            allowed: Seconds; the server's own delays come on top.
+            allowed: Seconds; the server's own delays are added.
             callback: Called once, unless the deadline is cancelled before.
         """
         return Deadline(self, self._delays, since, allowed, callback)
 
-    def lost(self, since: float, waited_for: str) -> None:
-        """Say that what came `since` then had to wait for something of the server's, which goes on only now."""
+    def note_delay(self, since: float, waited_for: str) -> None:
+        """Note that messages that came after `since` have waited until now.
+
+        Args:
+            since: In the clock's time.
+            waited_for: The part of the server that was slow, for the log.
+        """
         if self._next is None:
             return
-        # What is noted already would join all that came before into one long delay.
+        # The time before has been counted as a delay already.
         since = max(since, self._noted)
-        if self._lost_since is not None:
-            self._lost_since = min(self._lost_since, since)
+        if self._late_since is not None:
+            self._late_since = min(self._late_since, since)
             return
         self._next.cancel()
         self._catch_up(since, waited_for)
 
     def _began_to_be_late(self) -> float | None:
-        """Return since when the loop is late, if it is."""
+        """Return since when the loop is late; None if it is on time."""
         now = self._clock.now()
         asleep = self._clock.suspended() - self._suspended
         if asleep > LATE_SECONDS:
-            # This clock stood still meanwhile, and others' did not.
+            # `now` stood still while the computer was suspended; the clients' clocks did not.
             return min(now - asleep, self._seen)
         return self._seen if now - self._seen > BEAT_SECONDS + LATE_SECONDS else None
 
@@ -153,7 +158,7 @@ class Presence:
             self._catch_up(since, "its processor")
 
     def _catch_up(self, since: float, waited_for: str) -> None:
-        self._lost_since, self._waited_for = since, waited_for
+        self._late_since, self._waited_for = since, waited_for
         self._looked = self._clock.now()
         self._give_up = self._looked + LONGEST_CATCH_UP_SECONDS
         self._read_before, self._quiet = self._read, 0
@@ -178,41 +183,41 @@ class Presence:
             self._let_judge()
 
     def _let_judge(self) -> None:
-        """Let all judge who wait for it: all that was lost is noted, so that nobody is charged with it."""
+        """Call back all that wait for judging: the delay is noted by now, so that it is charged to nobody."""
         self._judging = True
-        while self._judges:
-            waiting = next(iter(self._judges))
-            waiting.cancel()
+        while self._pending:
+            pending = next(iter(self._pending))
+            pending.cancel()
             try:
-                waiting.callback()
-            except Exception:  # noqa: BLE001 — the others wait for this, too
-                _log.exception("somebody who did nothing could not be judged")
+                pending.callback()
+            except Exception:  # noqa: BLE001 — the other callbacks must still be called
+                _log.exception("checking for silent jobs or clients failed")
         self._judging = False
 
     def _note(self, now: float) -> None:
-        assert self._lost_since is not None
-        seconds = now - self._lost_since
-        self._delays.add(self._lost_since, now)
+        assert self._late_since is not None
+        seconds = now - self._late_since
+        self._delays.add(self._late_since, now)
         self._durations.add(seconds)
-        self._lost_since, self._noted = None, now
+        self._late_since, self._noted = None, now
         self._suspended = self._clock.suspended()
-        if seconds < TOLD_SECONDS:
+        if seconds < LOGGED_SECONDS:
             return
-        if self._told is not None and now - self._told < TOLD_AGAIN_SECONDS:
-            self._untold += 1
+        if self._logged is not None and now - self._logged < LOGGED_AGAIN_SECONDS:
+            self._unlogged += 1
             return
-        before = f" ({self._untold} times more since this was last told)" if self._untold else ""
+        before = f" ({self._unlogged} times more since this was last logged)" if self._unlogged else ""
         _log.warning(
-            "the server waited %.1f s for %s%s; clients and BMPs get that time on top",
+            "the server waited %.1f s for %s%s; clients and BMPs get as much time more",
             seconds,
             self._waited_for,
             before,
         )
-        self._told, self._untold = now, 0
+        self._logged, self._unlogged = now, 0
 
 
 class Deadline:
-    """A time until which somebody may be silent, moved by the server's delays."""
+    """A time until which a client may be silent; it moves with the server's delays."""
 
     def __init__(
         self,
@@ -228,12 +233,12 @@ class Deadline:
         self._since = since
         self._allowed = allowed
         self._callback = callback
-        self._timer: asyncio.TimerHandle | Waiting = asyncio.get_running_loop().call_later(
+        self._timer: asyncio.TimerHandle | PendingJudgement = asyncio.get_running_loop().call_later(
             allowed, self._look
         )
 
     def cancel(self) -> None:
-        """Wait no more."""
+        """Don't call back."""
         self._timer.cancel()
 
     def _look(self) -> None:

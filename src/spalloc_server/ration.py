@@ -1,6 +1,6 @@
-"""Which of many lines that say the same are logged: however fast clients come, they can't fill the log.
+"""Limits how many similar lines are logged, so that clients can't fill the log however many they are.
 
-What is said stands where it happens.
+The lines themselves are written where things happen.
 """
 
 import logging
@@ -8,30 +8,31 @@ import logging
 from spalloc_server.words import counted
 
 WINDOW_SECONDS = 60.0
-"""How long one line about an address stands for all of its like."""
+"""The time for which lines are counted together."""
 MOST_ADDRESSES = 20
 """Addresses that have lines of their own within that time."""
 
 
 class Ration:
-    """Lets the first lines about an address pass within each minute, and counts the others."""
+    """Admits the first lines about an address within each minute, and counts the others."""
 
     def __init__(self, lines: int = 1, addresses: int = MOST_ADDRESSES) -> None:
-        """Begin with nothing said.
+        """Begin with no lines.
 
         Args:
-            lines: How many lines about one address pass within a minute.
+            lines: How many lines about one address are admitted within a minute.
             addresses: How many addresses have lines of their own within a minute.
         """
         self._lines = lines
         self._addresses = addresses
         self._asked: dict[str, int] = {}
-        """How many lines there would have been."""
+        """How many lines there would have been, by address."""
         self._elsewhere = 0
+        """How many lines there would have been about further addresses."""
         self._until: float | None = None
 
     def admits(self, address: str, now: float) -> bool:
-        """Return whether a line about `address` may be logged at `now` (seconds); it is counted if it may not."""
+        """Return whether a line about `address` may be logged at `now` (seconds); if not, it is counted."""
         if self._until is None:
             self._until = now + WINDOW_SECONDS
         before = self._asked.get(address, 0)
@@ -42,43 +43,47 @@ class Ration:
         return before < self._lines
 
     def summary(self, now: float) -> list[tuple[str | None, int]]:
-        """Return how many lines were kept back by address, None for all others, if it is time to say so; begin anew."""
+        """Return how many lines were kept back, and start counting again; nothing until a minute is over.
+
+        Returns:
+            Each address with its number of lines, and None with that of all further addresses.
+        """
         if self._until is None or now < self._until:
             return []
-        unsaid: list[tuple[str | None, int]] = [
+        kept_back: list[tuple[str | None, int]] = [
             (address, count - self._lines) for address, count in self._asked.items() if count > self._lines
         ]
         if self._elsewhere:
-            unsaid.append((None, self._elsewhere))
+            kept_back.append((None, self._elsewhere))
         self._asked, self._elsewhere, self._until = {}, 0, None
-        return unsaid
+        return kept_back
 
 
 class Warnings:
-    """Logs what happens to clients: to the first of an address within each minute, and to how many more."""
+    """Logs one kind of event of clients: within each minute the first of each address, then how many more."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         """Begin with nothing logged.
 
         Args:
-            log: Where to.
-            what: What happens to clients: they are `refused`, say.
+            log: The logger.
+            what: What happened to the clients, such as `refused`.
         """
         self._log = log
         self._what = what
         self._ration = Ration()
         self.count = 0
-        """To how many it has happened."""
+        """How many clients it has happened to."""
 
     def warn(self, address: str, group: str, now: float, why: str) -> None:
-        """Log that it happens to a client at `address`, which counts in `group`, and why, if it is time to."""
+        """Count one client at `address`, of the group of addresses `group`; log why unless its group had its line."""
         self.count += 1
         self.sum_up(now)
         if self._ration.admits(group, now):
             self._log.warning("a client at %s is %s: %s", address, self._what, why, extra={"client": address})
 
     def sum_up(self, now: float) -> None:
-        """Log to how many more it happened, if it is time to."""
+        """Log how many more clients it happened to, if a minute is over."""
         for address, count in self._ration.summary(now):
             more, verb = counted(count, "more client"), "was" if count == 1 else "were"
             if address is None:

@@ -1,6 +1,6 @@
-"""A whole server, put together: core, store, hardware and fronts, started and stopped in the right order.
+"""A whole server: core, store, hardware and fronts, started and stopped in the right order.
 
-Decides nothing; embedded.py and scripts/ give it a configuration.
+No decisions and no command lines: a configuration comes as a value from embedded.py or operation/.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
 MOST_BYTES_IN_MEMORY = 50_000_000
-"""How many bytes records may take that are not in a file."""
+"""The most that records may take where they are kept in memory."""
 HISTORY_CHECK_SECONDS = 3600.0
 """Seconds between checks for ended jobs that are old enough to be dropped."""
 
@@ -44,9 +44,9 @@ class Service:
         """Make a server.
 
         Args:
-            configuration: The site's.
-            set_aside_unreadable: Whether to go on without the records of live jobs that can't be read.
-            clock: Where the time is read; None for the computer's clocks.
+            configuration: The configuration of the site.
+            set_aside_unreadable: Whether to go on without unreadable records of live jobs.
+            clock: The clock to use; None for the computer's.
 
         Raises:
             StoreError: The records can't be used.
@@ -65,12 +65,12 @@ class Service:
     async def start(
         self, *, cold: bool = False, all_off: bool = False, first_job: int = 1
     ) -> tuple[str, int]:
-        """Take up the recorded jobs, listen, and return the (first) address in use.
+        """Continue with the recorded jobs, listen for clients, and return the (first) address in use.
 
         Args:
-            cold: Whether to end all recorded jobs and to switch all boards off instead.
+            cold: Whether to end all recorded jobs and switch all boards off instead.
             all_off: Whether the boards lost their power since the records were written.
-            first_job: The first job's ID, where the records know of none.
+            first_job: The first job's ID, where the records have no jobs.
 
         Raises:
             OSError: An address can't be listened on.
@@ -92,13 +92,13 @@ class Service:
         return address
 
     def reconfigure(self, configuration: Configuration) -> None:
-        """Take over a changed configuration, but for what `needs_restart` names."""
+        """Change to another configuration, except for settings that `needs_restart` names."""
         self._follow(configuration)
         self.configuration = configuration
         self.engine.reconfigure(configuration.machines)
 
     async def stop(self) -> None:
-        """Stop serving; jobs stay in the records, their boards stay as they are."""
+        """Stop serving; jobs stay in the records, and boards stay as they are."""
         self._stopping.set()
         for task in self._tasks:
             task.cancel()
@@ -121,7 +121,7 @@ class Service:
         self._history_changed.set()
 
     async def _look_for_damage(self) -> None:
-        """Look once through records that are too large for that at the start."""
+        """Check the records for damage once, where they were too large for that at the start."""
         try:
             found = await asyncio.to_thread(self._store.look_for_damage, self._stopping.is_set)
         except sqlite3.Error as error:
@@ -143,7 +143,7 @@ class Service:
                     await self._history_changed.wait()
 
     async def tidy(self) -> None:
-        """Forget jobs that are too many, and those that ended too long ago unless the clock has jumped."""
+        """Drop ended jobs beyond the history's limits, and old ones unless the clock has jumped."""
         at = moment(self.engine.clock)
         before = at.wall - self.configuration.history.days * DAY_SECONDS
         try:
@@ -151,14 +151,14 @@ class Service:
                 forgotten = await self.engine.tidy(before)
             else:
                 forgotten = await self.engine.tidy(None)
-                self._tell_of_doubt(at.wall, await self.engine.ended_before(before))
+                self._log_jump(at.wall, await self.engine.ended_before(before))
         except sqlite3.Error as error:
             _log.error("old jobs can't be dropped from the records, will try again: %s", error)
         else:
             if forgotten:
                 _log.info("%s old and forgotten", there_are(forgotten, "ended job"))
 
-    def _tell_of_doubt(self, wall: float, kept: int) -> None:
+    def _log_jump(self, wall: float, kept: int) -> None:
         if kept:
             _log.warning(
                 "the clock has jumped, to %s: %s old by it, and kept until it has been steady for a day",

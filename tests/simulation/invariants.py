@@ -154,7 +154,7 @@ def check_promises(site: SimulatedSite, core: Site) -> None:
 def is_at_rest(site: SimulatedSite) -> bool:
     """Whether nothing is left to be done."""
     engine = site.engine
-    if engine is None or engine._flush_soon is not None or engine._recording is not None:
+    if engine is None or engine._next_flush is not None or engine._recording is not None:
         return False
     core = engine.site
     settled = all(

@@ -120,7 +120,7 @@ def test_a_service_that_fails_ends_with_an_error_so_that_it_is_started_again(
         raise ValueError("nobody foresaw this")
 
     monkeypatch.setattr(Site, "decide", decide)
-    with pytest.raises(EngineFailedError, match="start it again, it takes up from its records"):
+    with pytest.raises(EngineFailedError, match="start it again, it continues from its records"):
         asyncio.run(running.serve(configuration, lambda: configuration, cold=False))
 
 

@@ -125,7 +125,7 @@ def test_delays_that_come_again_and_again_do_not_fill_the_log(
 
 def test_what_waited_for_something_else_of_the_servers_is_a_delay_too(bench: Bench) -> None:
     bench.pass_time(10.0)
-    bench.process.enter(bench.presence.lost, bench.now() - 4.0, "records to get onto the disk")
+    bench.process.enter(bench.presence.note_delay, bench.now() - 4.0, "records to get onto the disk")
     assert not bench.ask()
     bench.pass_time(0.1)
     assert bench.ask()
@@ -194,7 +194,7 @@ def test_records_that_are_always_late_do_not_make_one_endless_delay(bench: Bench
     bench.process.enter(lambda: bench.presence.when_over(bench.now(), 1.0, ring))
     for _ in range(20):
         bench.pass_time(0.4)
-        bench.process.enter(bench.presence.lost, bench.now() - 0.5, "records to get onto the disk")
+        bench.process.enter(bench.presence.note_delay, bench.now() - 0.5, "records to get onto the disk")
     assert rung
 
 
@@ -218,7 +218,7 @@ def test_a_fault_in_judging_one_does_not_keep_others_from_it(
         raise ValueError
 
     bench.pass_time(10.0)
-    bench.process.enter(bench.presence.lost, bench.now() - 4.0, "records to get onto the disk")
+    bench.process.enter(bench.presence.note_delay, bench.now() - 4.0, "records to get onto the disk")
     bench.presence.when_it_may_judge(fail)
     bench.presence.when_it_may_judge(lambda: rung.append(bench.now()))
     bench.pass_time(1.0)

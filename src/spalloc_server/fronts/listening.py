@@ -1,6 +1,6 @@
-"""Opening the ports that clients connect to.
+"""Opens the ports that clients connect to, for every front.
 
-Who may connect, and what is said there, are the fronts' own subjects.
+No protocol, and no decision about who may connect.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 TRIES = 20
-"""How often a port that is free on one address is looked for on the others."""
+"""How many ports are tried to find one that is free on all addresses."""
 _COUNTERS = Path("/proc/self/net/netstat")
 
 
@@ -25,11 +25,11 @@ async def listen(
     """Listen on all addresses of one host or several, on the same port.
 
     Args:
-        protocol: Makes whoever talks with a client.
+        protocol: Makes the object that serves one client.
         hosts: Names or addresses of this computer.
         port: The port; 0 for any that is free on all of them.
-        setting: The part of the configuration that says where, for messages.
-        backlog: How many clients may wait to be taken in, if the system allows it.
+        setting: The table of the configuration that sets the addresses, for messages.
+        backlog: How many connections may wait to be accepted, if the system allows it.
 
     Returns:
         The server, and each address with the port.
@@ -80,9 +80,9 @@ def in_words(error: OSError, hosts: Sequence[str], port: int, setting: str) -> O
 
 
 class TurnedAway:
-    """Counts connections that the system turned away, since too many waited to be taken in.
+    """Counts connections that the system turned away because too many waited to be accepted.
 
-    The system counts for all programs together, and not all systems do; where they don't, there are none.
+    The system counts them for all programs together. On systems that don't, the count stays 0.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class TurnedAway:
         self._before = _overflows()
 
     def more(self) -> int:
-        """Return how many there were since the last time."""
+        """Return how many there were since the last call."""
         before, self._before = self._before, _overflows()
         return self._before - before
 

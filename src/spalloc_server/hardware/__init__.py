@@ -1,1 +1,1 @@
-"""Drivers that tell BMPs to power boards and cut links."""
+"""Drivers that have BMPs power boards and stop links."""

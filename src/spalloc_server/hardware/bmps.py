@@ -1,6 +1,6 @@
-"""All BMPs of a site: power orders are split by frame, and answered when every frame has done its part.
+"""All BMPs of a site: splits power orders by frame, and answers each when all its frames have done their part.
 
-How a frame is driven is frame.py's subject.
+One frame is driven by frame.py.
 """
 
 import asyncio
@@ -12,8 +12,7 @@ from typing import Protocol
 from spalloc_server.core.effects import BoardKey, PowerOrder, about_board
 from spalloc_server.core.findings import same_frame
 from spalloc_server.core.machine import Machine
-from spalloc_server.hardware.frame import FrameDriver, Piece, Standing
-from spalloc_server.hardware.frame import Listener as FrameListener
+from spalloc_server.hardware.frame import BoardState, FrameDriver, FrameListener, Piece
 from spinnaker.geometry import Board, Link
 from spinnaker.places import Frame
 
@@ -22,32 +21,32 @@ Done = Callable[[int, Mapping[Board, str]], None]
 _log = logging.getLogger(__name__)
 
 
-class Listener(Protocol):
-    """Whoever wants to know what becomes of BMPs and boards."""
+class BmpListener(Protocol):
+    """Is told what checks of BMPs and boards find."""
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
-        """Take it that a frame's BMP stopped answering, and why, or with None that it answers again."""
+        """Note that a frame's BMP stopped answering, and why; or with None, that it answers again."""
 
     def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
-        """Take it that boards are not any more what an order made of them, and why."""
+        """Note that boards are no longer as an order left them, and why."""
 
 
 class Bmps:
     """The BMPs of all machines."""
 
     def __init__(self, machines: Iterable[Machine]) -> None:
-        """Drive `machines`; no BMP is spoken to before `start` or the first order."""
+        """Drive `machines`; nothing is sent to a BMP before `start` or the first order."""
         self._machines: dict[str, Machine] = {}
         self._frames: dict[tuple[str, Frame], FrameDriver] = {}
         self._retiring: dict[FrameDriver, asyncio.Task[None]] = {}
-        self.listener: Listener = _Nobody()
-        """Who is told what becomes of them."""
+        self.listener: BmpListener = _NoListener()
+        """Is told what checks find."""
         self.board_retries: Counter[BoardKey] = Counter()
-        """How often each board had to be told again to be as ordered; only boards that there are, and that had to."""
+        """How often each board had to be commanded again; only configured boards that had to."""
         self._retries_of_retired = 0
-        self._take_over(machines)
+        self._drive(machines)
 
-    def _take_over(self, machines: Iterable[Machine]) -> list[FrameDriver]:
+    def _drive(self, machines: Iterable[Machine]) -> list[FrameDriver]:
         """Drive `machines` from now on; return the drivers of frames that are gone or changed."""
         before, drivers = self._machines, self._frames
         self._machines = {machine.name: machine for machine in machines}
@@ -65,9 +64,9 @@ class Bmps:
         return list(drivers.values())
 
     def reconfigure(self, machines: Iterable[Machine]) -> None:
-        """Take over changed machines; orders that are under way are finished through the BMPs they were begun with."""
+        """Change to these machines; orders in progress are finished by the BMPs that began them."""
         drivers = set(self._frames.values())
-        leaving = self._take_over(machines)
+        leaving = self._drive(machines)
         for key in [key for key in self.board_retries if not self._has(key)]:
             del self.board_retries[key]
         for driver in leaving:
@@ -75,7 +74,7 @@ class Bmps:
             self._retiring[driver] = asyncio.get_running_loop().create_task(self._retire(driver))
         for (machine, frame), driver in self._frames.items():
             if driver not in drivers:
-                # What the driver before said last may have been heard as if it were said of the frame as it is now.
+                # The previous driver's last report may have been taken for one about the new frame.
                 self.listener.frame_silent(machine, frame, None)
                 driver.start()
 
@@ -89,30 +88,30 @@ class Bmps:
 
     @property
     def retries(self) -> int:
-        """How many questions had to be asked again, of all BMPs since the start."""
+        """How many questions to BMPs had to be asked again since the start."""
         return self._retries_of_retired + sum(driver.retries for driver in self._frames.values())
 
-    def start(self, listener: Listener) -> None:
-        """Begin to check that BMPs answer and boards stay as they were made; `listener` is told how they do."""
+    def start(self, listener: BmpListener) -> None:
+        """Begin to check that BMPs answer and that boards stay as ordered; `listener` is told what is found."""
         self.listener = listener
         for driver in self._frames.values():
             driver.start()
 
     def carry_out(self, order: PowerOrder, done: Done) -> None:
-        """Begin an order; `done` gets its number and the boards that failed, and why, when all frames are done."""
-        answer = _Answer(order, done)
+        """Begin an order; at its end, `done` is called with its number and the boards that failed, with reasons."""
+        progress = _Progress(order, done)
         for frame, (boards, cut) in self._split(order).items():
-            piece = Piece(order.number, order.on, cut, answer.of_frame(boards))
+            piece = Piece(order.number, order.on, cut, progress.resolver(boards))
             self._frames[order.machine, frame].add(piece)
 
     def watch(self, order: PowerOrder) -> None:
-        """Look from time to time whether boards are as they were made by an order to an earlier process."""
+        """Check from time to time that boards are still as an earlier process's order left them."""
         for frame, (_, cut) in self._split(order).items():
             for slot, stopped in cut.items():
-                self._frames[order.machine, frame].watch(slot, Standing(order.number, order.on, stopped))
+                self._frames[order.machine, frame].watch(slot, BoardState(order.number, order.on, stopped))
 
     def _split(self, order: PowerOrder) -> dict[Frame, tuple[dict[int, Board], dict[int, frozenset[Link]]]]:
-        """Return the boards of an order and their links that are to be stopped, by frame and by place in it."""
+        """Return an order's boards and their links that are to be stopped, by frame and by slot."""
         places = self._machines[order.machine].places
         stopped: dict[Board, list[Link]] = {board: [] for board in order.boards}
         for board, link in order.cut:
@@ -128,7 +127,7 @@ class Bmps:
     def _driver(
         self, machine: Machine, frame: Frame, leaving: Mapping[tuple[str, Frame], FrameDriver]
     ) -> FrameDriver:
-        """Return a driver for a frame, which begins when those are done that are `leaving` it, or have left."""
+        """Return a new driver for a frame; it begins when earlier drivers of it, or of its BMP, have finished."""
         address = machine.bmps[frame]
         predecessors = {driver for driver in self._retiring if driver.address == address}
         predecessors |= {
@@ -140,13 +139,13 @@ class Bmps:
         return FrameDriver(
             address,
             machine.in_frame(frame).values(),
-            _OfFrame(self, machine, frame),
+            _FrameReporter(self, machine, frame),
             machine.bmp_check_seconds,
             predecessors,
         )
 
-    def is_told_by(self, listener: FrameListener, machine: str, frame: Frame) -> bool:
-        """Return whether `listener` is who hears the driver of a frame as it is now."""
+    def is_current(self, listener: FrameListener, machine: str, frame: Frame) -> bool:
+        """Return whether `listener` listens to a frame's present driver, and not to an earlier one."""
         driver = self._frames.get((machine, frame))
         return driver is not None and driver.listener is listener
 
@@ -154,7 +153,7 @@ class Bmps:
         return key.machine in self._machines and key.board in self._machines[key.machine].places
 
     async def stop(self) -> None:
-        """Stop talking to the hardware; orders that are not over yet are never answered."""
+        """Stop talking to the hardware; unfinished orders are never answered."""
         retiring = dict(self._retiring)
         for task in retiring.values():
             task.cancel()
@@ -162,18 +161,18 @@ class Bmps:
         await asyncio.gather(*(frame.stop() for frame in (*self._frames.values(), *retiring)))
 
 
-class _Nobody:
-    """Stands for whoever will want to know."""
+class _NoListener:
+    """Ignores what checks find, until there is a listener."""
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
-        """Take no note."""
+        """Do nothing."""
 
     def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
-        """Take no note."""
+        """Do nothing."""
 
 
-class _OfFrame:
-    """Says of which machine and boards it is what the driver of a frame tells."""
+class _FrameReporter:
+    """Reports what one frame's driver finds, adding the machine and the boards' coordinates."""
 
     def __init__(self, bmps: Bmps, machine: Machine, frame: Frame) -> None:
         self._bmps = bmps
@@ -182,15 +181,15 @@ class _OfFrame:
         self._boards = {slot: board for board, slot in machine.in_frame(frame).items()}
 
     def silent(self, why: str | None) -> None:
-        # What a driver finds that is finishing its last orders is no news of the frame as it is now.
-        if self._bmps.is_told_by(self, self._machine, self._frame):
+        # An earlier driver, which is finishing its last orders, says nothing about the frame as it is configured now.
+        if self._bmps.is_current(self, self._machine, self._frame):
             self._bmps.listener.frame_silent(self._machine, self._frame, why)
 
     def retried(self, slot: int, why: str) -> None:
-        self._note(logging.INFO, slot, "%s %s is told again what to be: %s", why)
+        self._note(logging.INFO, slot, "%s %s is commanded again: %s", why)
 
-    def mended(self, slot: int, why: str) -> None:
-        self._note(logging.WARNING, slot, "%s %s was set right: %s", why)
+    def corrected(self, slot: int, why: str) -> None:
+        self._note(logging.WARNING, slot, "%s %s was corrected: %s", why)
 
     def strayed(self, order: int, slots: Mapping[int, str]) -> None:
         boards = {self._boards[slot]: why for slot, why in slots.items()}
@@ -202,8 +201,8 @@ class _OfFrame:
         _log.log(level, text, key.machine, key.board, why, extra=about_board(key))
 
 
-class _Answer:
-    """Gathers what becomes of the boards of one order."""
+class _Progress:
+    """Gathers the results of one order's boards."""
 
     def __init__(self, order: PowerOrder, done: Done) -> None:
         self._number = order.number
@@ -211,10 +210,10 @@ class _Answer:
         self._done = done
         self._failed: dict[Board, str] = {}
 
-    def of_frame(self, boards: Mapping[int, Board]) -> Callable[[int, str | None], None]:
-        """Return what a frame calls for each of its boards; only the first time counts."""
+    def resolver(self, boards: Mapping[int, Board]) -> Callable[[int, str | None], None]:
+        """Return what a frame calls with the result of each of its boards; only a board's first result counts."""
 
-        def take(slot: int, failure: str | None) -> None:
+        def resolve(slot: int, failure: str | None) -> None:
             board = boards[slot]
             if board not in self._missing:
                 return
@@ -224,4 +223,4 @@ class _Answer:
             if not self._missing:
                 self._done(self._number, self._failed)
 
-        return take
+        return resolve

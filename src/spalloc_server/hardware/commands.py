@@ -1,8 +1,8 @@
-"""What one BMP is told and asked, and what its answers mean: power, FPGAs, and the links that they stop.
+"""The commands to one BMP and the meaning of its answers: power, FPGAs, and the links that FPGAs stop.
 
-What was told is looked at afterwards, for as far as a BMP can tell: it may acknowledge what it has not done,
-and the network may bring a command of earlier once more. Which boards are to be what, and when, is frame.py's
-subject.
+A BMP may acknowledge a command that it has not done, and the network may deliver an earlier command a second time. So
+the result of each command is read back, as far as the BMP can tell it. Which boards are powered, and when, is not
+decided here but in frame.py.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from functools import cache
 from spalloc_server.hardware.conversation import (
     TRANSIENT,
     WINDOW,
-    Conversation,
+    BmpConversation,
     Doubt,
     Patience,
     Question,
@@ -37,21 +37,21 @@ from spinnaker.geometry import Link
 from spinnaker.scp import ScpReply, describe_result
 from spinnaker.sdp import PacketError
 
-# A power command is answered when it is done: up to 10 s for power-on, so asking sooner would do it twice.
+# A power command is answered when it is done, after up to 10 s for power-on: sending it again sooner would do it twice.
 ON_PATIENCE = Patience(10.0, 10.0, 6)
 OFF_PATIENCE = Patience(1.0, 10.0, 9)
 ON_BRIEFLY = replace(ON_PATIENCE, tries=1)
-"""For boards that others wait for: 10 s."""
+"""For boards while others wait: 10 s."""
 OFF_BRIEFLY = replace(OFF_PATIENCE, tries=3)
 """The same for power-off: 7 s."""
 REGISTER_PATIENCE = Patience(0.25, 1.0, 14)
 BOARD_TRIES = 4
-"""How often a board is asked that answers nothing while other boards wait: 2.75 s."""
+"""How often a board that does not answer is asked while other boards wait: 2.75 s."""
 
 LINK_TRIES = 3
-"""How often links that are not as they were ordered are set again before their board is given up."""
+"""How often links that are not as ordered are set again before their board counts as failed."""
 OFF_LOOK_PAUSES = (0.0, 0.1, 0.4)
-"""Seconds before each look at the voltages of boards that were switched off: they need a moment to fall."""
+"""Seconds before each reading of the voltages of boards that were switched off: they take a moment to fall."""
 RUNNING_VOLTS = 0.6
 """A board whose 1.2 V rails have more than this is on."""
 
@@ -59,19 +59,19 @@ _STOP_BIT = 1
 
 
 _End = tuple[int, Link, bool]
-"""A board, a link of it, and whether it is to be stopped."""
+"""A board, one of its links, and whether that is to be stopped."""
 _Fpga = tuple[int, int]
 """A board, and the number of an FPGA on it."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What a look at boards has shown."""
+    """What a check of boards has shown."""
 
     failed: dict[int, str] = field(default_factory=dict)
-    """Boards that are not as wanted, and that could not be set right, with the reason."""
-    mended: dict[int, frozenset[Link]] = field(default_factory=dict)
-    """Links that were not as wanted and had to be set again, by board."""
+    """Boards that are not as ordered and could not be corrected, with the reason."""
+    corrected: dict[int, frozenset[Link]] = field(default_factory=dict)
+    """Links that were not as ordered and had to be set again, by board."""
 
 
 class BmpCommands:
@@ -82,46 +82,46 @@ class BmpCommands:
 
         Args:
             address: Its address, `HOST` or `HOST:PORT`.
-            slots: The boards that it has, 0 to 23.
-            doubt: Is told what `Conversation` tells it.
-            brief: Whether a board that answers nothing is soon asked no more, so that it does not hold up others.
+            slots: Its boards, 0 to 23.
+            doubt: Called by `BmpConversation`.
+            brief: Whether to give up soon on a board that does not answer, so that it does not delay others.
         """
         self.address = address
-        self.unheard: set[int] = set()
-        """Boards that did not answer a question; whoever has dealt with them removes them."""
+        self.unanswered: set[int] = set()
+        """Boards that did not answer a question; the caller clears it."""
         self._slots = sorted(slots)
         self._brief = brief
         self._patience = replace(REGISTER_PATIENCE, board_tries=BOARD_TRIES if brief else None)
-        self.conversation = Conversation(address, doubt)
+        self.conversation = BmpConversation(address, doubt)
         self.has_fpgas: bool | None = None
-        """Whether the BMP is new enough for that; while it is not known, it is taken to be."""
+        """Whether the BMP is new enough to have FPGA registers; while that is unknown, it is assumed to."""
 
     async def greet(self, slot: int) -> None:
-        """Make sure that the BMP answers, for one board or else for another, and learn what it can do.
+        """Make sure that the BMP answers, for one board or else for another, and find out what it can do.
 
         Raises:
             SilenceError: It does not answer.
         """
         (reply,) = await self.conversation.ask([_greeting(slot)], self._patience)
-        if _is_in_vain(reply):
-            reply = await self._hear_anybody({slot}) or reply
+        if _is_missing(reply):
+            reply = await self._greet_any({slot}) or reply
         if reply is None:
-            raise SilenceError(self._unanswered())
+            raise SilenceError(self._no_answer())
         self.has_fpgas = _has_fpgas(reply)
 
-    async def _hear_anybody(self, but: Collection[int]) -> ScpReply | None:
-        """Return what the BMP answers for any board, rather another than those in `but`; None if it does not."""
+    async def _greet_any(self, but: Collection[int]) -> ScpReply | None:
+        """Return the BMP's answer for any board, if possible not one of `but`; None if it does not answer."""
         slots = sorted(self._slots, key=but.__contains__)[:WINDOW]
         greetings = [_greeting(slot) for slot in slots]
         replies = await self.conversation.ask(greetings, REGISTER_PATIENCE, one_will_do=True)
         heard = [reply for reply in replies if reply is not None]
-        return next((reply for reply in heard if not _is_in_vain(reply)), heard[0] if heard else None)
+        return next((reply for reply in heard if not _is_missing(reply)), heard[0] if heard else None)
 
     async def power(self, slots: Iterable[int], *, on: bool) -> dict[int, str]:
-        """Switch boards, and return those that failed.
+        """Switch boards, and return those that failed, with reasons.
 
-        All at once; only if the BMP does not do that, one by one, so that a board that can't be switched fails alone.
-        As long as it takes is waited only for a single board that holds up no others.
+        They are switched together. If the BMP does not do that, they are switched one by one, so that a board that
+        can't be switched fails alone. Only a single board that delays no others is waited for to the end.
 
         Raises:
             SilenceError: The BMP does not answer.
@@ -135,25 +135,25 @@ class BmpCommands:
         if self._failure(reply) is None:
             return {}
         replies = [reply] * len(boards)
-        if len(boards) > 1 and not (self._brief and _is_in_vain(reply)):
-            # Each once more than all together: what is lost now counts as a try.
+        if len(boards) > 1 and not (self._brief and _is_missing(reply)):
+            # One try more than all together had: a packet that is lost now counts as a try.
             singly = replace(briefly, tries=briefly.tries + 1)
             replies = await self._ask([_powering([board], on=on) for board in boards], singly)
         by_board = dict(zip(boards, replies, strict=True))
-        self.unheard |= {slot for slot, each in by_board.items() if _is_in_vain(each)}
+        self.unanswered |= {slot for slot, each in by_board.items() if _is_missing(each)}
         failures = {slot: self._failure(each) for slot, each in by_board.items()}
         return {slot: failure for slot, failure in failures.items() if failure is not None}
 
     async def still_on(self, slots: Iterable[int]) -> dict[int, str]:
-        """Return which of the boards that were switched off are on, or perhaps are, and why.
+        """Return which of the boards that were switched off are on, or may be, with reasons.
 
-        A board whose BMP can't tell counts as off; one that does not answer may be on.
+        A board whose BMP can't tell counts as off; one that does not answer counts as perhaps on.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
         on = [] if self.has_fpgas is False else sorted(slots)
-        untold: dict[int, str] = {}
+        unknown: dict[int, str] = {}
         for pause in OFF_LOOK_PAUSES:
             if not on:
                 break
@@ -162,26 +162,28 @@ class BmpCommands:
             replies = dict(
                 zip(on, await self._ask([_sensing(slot) for slot in on], self._patience), strict=True)
             )
-            untold |= {slot: self._vain(reply) for slot, reply in replies.items() if _is_in_vain(reply)}
+            unknown |= {
+                slot: self._why_missing(reply) for slot, reply in replies.items() if _is_missing(reply)
+            }
             on = [slot for slot, reply in replies.items() if _is_running(reply)]
         still_on = f"it is on, although its BMP at {self.address} has switched it off"
-        return untold | dict.fromkeys(on, still_on)
+        return unknown | dict.fromkeys(on, still_on)
 
     async def isolate(self, wanted: Mapping[int, frozenset[Link]], *, fresh: bool) -> Findings:
-        """See that boards run and that of their links only these are stopped, and set right what isn't so.
+        """Make sure that boards run, and that exactly the wanted links of them are stopped.
 
-        Of boards on a BMP without FPGA registers, it is only waited until it has done all that it was told.
+        On a BMP without FPGA registers, this only waits until it has done all earlier commands.
 
         Args:
             wanted: For each board, the links that are to be stopped.
-            fresh: Whether the boards were just powered on: then their links are stopped first, and what the BMP does
-                not tell of them is a failure; of others it is taken to be right.
+            fresh: Whether the boards were just powered on. Then their links are stopped first, and a link that can't
+                be read is a failure; otherwise it is assumed to be as wanted.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
         if self.has_fpgas is False:
-            # A power command that came twice may be at work still. A BMP answers in order: not before that is done.
+            # A power command that came twice may still be in progress. A BMP answers in order: once that is done.
             await self._ask([_greeting(min(wanted))], self._patience)
             return Findings()
         findings, left = Findings(), wanted
@@ -192,16 +194,16 @@ class BmpCommands:
             replies = await self._ask([_writing_stop(*end) for end in ends], self._patience)
             refused = self._refused(ends, replies)
             if tries == 0:
-                findings.failed |= {slot: why for slot, why in refused.items() if slot in self.unheard}
+                findings.failed |= {slot: why for slot, why in refused.items() if slot in self.unanswered}
                 left = {slot: cut for slot, cut in wanted.items() if slot not in findings.failed}
             wrong = await self._wrong_links(left, findings, fresh=fresh)
             if not wrong:
                 return findings
             left = {slot: left[slot] for slot in wrong}
             for slot, links in wrong.items():
-                findings.mended[slot] = findings.mended.get(slot, frozenset()) | links.keys()
+                findings.corrected[slot] = findings.corrected.get(slot, frozenset()) | links.keys()
         for slot, links in wrong.items():
-            findings.failed[slot] = refused.get(slot) or self._disobedience(links)
+            findings.failed[slot] = refused.get(slot) or self._not_obeyed(links)
         return findings
 
     async def _wrong_links(
@@ -209,7 +211,7 @@ class BmpCommands:
     ) -> dict[int, dict[Link, bool]]:
         """Return the links that are not as wanted, and how they should be: True for stopped."""
         ends = [(slot, link) for slot in wanted for link in Link]
-        # A register that keeps what was written to it is part of an FPGA that runs. The others must tell who they are.
+        # An FPGA whose register keeps what was written to it runs. The others are asked for their identity.
         unwritten = [fpga for fpga in _fpgas(wanted if fresh else ()) if not _is_written(fpga, wanted)]
         replies = await self._ask(
             [_reading_stop(slot, link) for slot, link in ends] + _identifying(unwritten), self._patience
@@ -222,7 +224,7 @@ class BmpCommands:
             if value is None:
                 if fresh:
                     why = self._failure(reply) or "its BMP's answer is too short"
-                    findings.failed.setdefault(slot, f"its link {_name(link)} can't be looked at: {why}")
+                    findings.failed.setdefault(slot, f"its link {_name(link)} can't be checked: {why}")
                 continue
             if value & ~_STOP_BIT:
                 doubtful.add(slot)
@@ -232,7 +234,7 @@ class BmpCommands:
             doubtful |= wrong.keys()
         doubtful = {slot for slot in doubtful - not_running.keys() if not self._is_left(slot)}
         if doubtful:
-            # A register that reads like that may be one of a board that is off, or whose FPGAs did not load.
+            # A board that is off, or whose FPGAs did not load, may give such values.
             fpgas = _fpgas(doubtful)
             found = await self._ask(_identifying(fpgas), self._patience)
             how = "did not load" if fresh else "has stopped running"
@@ -245,8 +247,8 @@ class BmpCommands:
         }
 
     def _is_left(self, slot: int) -> bool:
-        """Return whether a board is left for when it holds up no others."""
-        return self._brief and slot in self.unheard
+        """Return whether a board is left to the turns of slow boards."""
+        return self._brief and slot in self.unanswered
 
     def _refused(self, ends: Sequence[_End], replies: Sequence[ScpReply | None]) -> dict[int, str]:
         refused: dict[int, str] = {}
@@ -260,16 +262,16 @@ class BmpCommands:
     def _not_running(
         self, fpgas: Sequence[_Fpga], replies: Sequence[ScpReply | None], how: str
     ) -> dict[int, str]:
-        """Return the boards one of whose FPGAs is not itself, and which."""
+        """Return the boards with an FPGA that does not identify itself, and say which FPGA."""
         failed: dict[int, str] = {}
         for (slot, fpga), reply in zip(fpgas, replies, strict=True):
-            if reply is None or _is_in_vain(reply):
-                failed.setdefault(slot, self._vain(reply))
+            if reply is None or _is_missing(reply):
+                failed.setdefault(slot, self._why_missing(reply))
             elif not _identified(fpga, reply):
                 failed.setdefault(slot, f"its FPGA {fpga} {how}")
         return failed
 
-    def _disobedience(self, links: Mapping[Link, bool]) -> str:
+    def _not_obeyed(self, links: Mapping[Link, bool]) -> str:
         told = [
             f"{', '.join(names)} {'are not' if stop else 'are still'} stopped"
             for stop in (True, False)
@@ -281,29 +283,29 @@ class BmpCommands:
         """Ask questions and return the answers, None where none came.
 
         Raises:
-            SilenceError: No question was answered, nor is one about another board.
+            SilenceError: No question was answered, and neither was one about another board.
         """
         replies = await self.conversation.ask(questions, patience)
         slots = {question.slot for question in questions if question.slot is not None}
         silent = bool(questions) and all(reply is None for reply in replies)
-        if silent and await self._hear_anybody(slots) is None:
-            raise SilenceError(self._unanswered())
-        self.unheard |= {
+        if silent and await self._greet_any(slots) is None:
+            raise SilenceError(self._no_answer())
+        self.unanswered |= {
             question.slot
             for question, reply in zip(questions, replies, strict=True)
-            if question.slot is not None and _is_in_vain(reply)
+            if question.slot is not None and _is_missing(reply)
         }
         return replies
 
-    def _unanswered(self) -> str:
+    def _no_answer(self) -> str:
         return f"its BMP at {self.address} does not answer"
 
-    def _vain(self, reply: ScpReply | None) -> str:
-        return self._failure(reply) or self._unanswered()
+    def _why_missing(self, reply: ScpReply | None) -> str:
+        return self._failure(reply) or self._no_answer()
 
     def _failure(self, reply: ScpReply | None) -> str | None:
         if reply is None:
-            return self._unanswered()
+            return self._no_answer()
         if not reply.ok:
             return f"its BMP at {self.address} answers {describe_result(reply.result)}"
         return None
@@ -318,7 +320,7 @@ def _is_written(fpga: _Fpga, stopped: Mapping[int, frozenset[Link]]) -> bool:
     return any(stop_register(link).fpga == number for link in stopped[slot])
 
 
-def _is_in_vain(reply: ScpReply | None) -> bool:
+def _is_missing(reply: ScpReply | None) -> bool:
     return reply is None or reply.result in TRANSIENT
 
 
@@ -340,7 +342,7 @@ def _identified(fpga: int, reply: ScpReply) -> bool:
 
 
 def _is_running(reply: ScpReply | None) -> bool:
-    """Return whether a board is on, going by its sensors."""
+    """Return whether a board is on, according to its voltages."""
     try:
         return reply is not None and reply.ok and max(Adc.decode(reply.data).volts_1_2) > RUNNING_VOLTS
     except PacketError:
@@ -357,7 +359,7 @@ def _has_fpgas(reply: ScpReply | None) -> bool | None:
     return None
 
 
-# The same few questions are asked for every job: they are put together once.
+# The same few questions are asked for every job: each is encoded once.
 
 
 def _powering(slots: Sequence[int], *, on: bool) -> Question:

@@ -1,6 +1,6 @@
-"""A conversation with one BMP over UDP: many questions under way at once, each asked again until it is answered.
+"""A conversation with one BMP over UDP: several questions at once, each sent again until it is answered.
 
-What is asked is frame.py's subject; what the bytes mean, spinnaker's.
+Neither the questions, which are commands.py's, nor the meaning of the bytes, which is spinnaker's.
 """
 
 import asyncio
@@ -15,34 +15,34 @@ from spinnaker.sdp import PacketError
 
 BMP_PORT = 17893
 WINDOW = 8
-"""Questions under way at once; a BMP holds only a few packets."""
+"""Questions in flight at once; a BMP buffers only a few packets."""
 
 LATEST_SECONDS = 3.0
-"""A datagram arrives within this time, or never: the few switches of a machine's network hold none for as long."""
+"""A datagram arrives within this time, or never: the few switches of a machine's network hold none for longer."""
 REMEMBERED_CHANGES = 1024
-"""How many of the latest questions that change something are known again by a late answer."""
+"""How many of the latest questions that change boards are remembered, to recognize late answers."""
 
 
 class SilenceError(Exception):
-    """The BMP did not answer at all, or can't be reached; the message says so."""
+    """The BMP did not answer at all, or can't be reached; the message says which."""
 
 
 class Question(NamedTuple):
-    """Something that a BMP is asked or told."""
+    """A command or a question to a BMP."""
 
     datagram: bytes
-    """With any sequence number; it gets one of its own when it is sent."""
+    """With any sequence number; it gets its own when it is sent."""
     changes: frozenset[int] = frozenset()
-    """The boards of the frame that it changes: carried out twice, it may undo what they were told meanwhile."""
+    """The boards of the frame that it changes: carried out twice, it may undo a later command to them."""
     slot: int | None = None
     """The board of the frame that has to answer it; None if the frame's own BMP answers."""
 
 
 Doubt = Callable[[frozenset[int], float], None]
-"""Takes boards that may have been told something again, and the event loop's time from which on that is over."""
+"""Takes boards to which a command may arrive a second time, and the latest time for that, in the event loop's time."""
 
 READING_SECONDS = 0.1
-"""How long a server that was held up looks at what has come before it asks again."""
+"""How long the server, after a delay of its own, reads waiting answers before it asks again."""
 
 TRANSIENT = frozenset(range(Result.NO_BUFFER, Result.TRANSMISSION + 1)) | {Result.TIMEOUT}
 """Results that say "not now" rather than "no"."""
@@ -50,7 +50,7 @@ TRANSIENT = frozenset(range(Result.NO_BUFFER, Result.TRANSMISSION + 1)) | {Resul
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long answers are waited for."""
+    """How long to wait for answers, and how often to ask."""
 
     first_seconds: float
     """From the first time a question is asked to the second; each further wait is twice as long."""
@@ -59,7 +59,7 @@ class Patience:
     tries: int
     """How often a question is asked, 1 or more."""
     board_tries: int | None = None
-    """How often one is asked about a board that has answered none of the same set yet; None for `tries`."""
+    """How often a board is asked that has not answered any question of the set yet; None for `tries`."""
 
     def after(self, tries: int) -> float:
         """Return the seconds to wait for an answer once a question has been asked `tries` times."""
@@ -68,7 +68,7 @@ class Patience:
 
 @dataclass(slots=True)
 class _Asked:
-    """A question under way."""
+    """A question in flight."""
 
     place: int
     datagram: bytes
@@ -76,11 +76,11 @@ class _Asked:
     slot: int | None
     tries: int
     deadline: float
-    excuse: ScpReply | None = None
+    not_now: ScpReply | None = None
     """The latest answer that said "not now"."""
 
 
-class Conversation(asyncio.DatagramProtocol):
+class BmpConversation(asyncio.DatagramProtocol):
     """Talks with one BMP; one set of questions at a time."""
 
     def __init__(self, address: str, doubt: Doubt) -> None:
@@ -88,18 +88,18 @@ class Conversation(asyncio.DatagramProtocol):
 
         Args:
             address: Its address, `HOST` or `HOST:PORT`.
-            doubt: Called when something that changes boards was sent again, or was answered again. What the network
-                doubles and the BMP carries out twice is told by its second answer; that can be lost, too.
+            doubt: Called when a question that changes boards was sent again or answered twice. The second answer shows
+                that the network doubled the question and the BMP did it twice; it may be lost, too.
         """
         self._address = address
         host, _, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
         self.retries = 0
-        """Questions that had to be asked again, since the start."""
+        """How many questions had to be asked again since the start."""
         self.heard: float | None = None
-        """When the BMP last answered anything, in the event loop's time; None for never."""
+        """When the BMP last answered, in the event loop's time; None for never."""
         self._doubt = doubt
         self._changes: dict[int, frozenset[int]] = {}
-        """What the latest questions changed, by sequence number, the oldest first."""
+        """The boards that the latest questions change, by sequence number, the oldest first."""
         self._remote = (host, int(port) if port else BMP_PORT)
         self._transport: asyncio.DatagramTransport | None = None
         self._sequence = 0
@@ -111,24 +111,28 @@ class Conversation(asyncio.DatagramProtocol):
         self._heard_of: set[int | None] = set()
         """Boards that have answered a question of this set."""
         self._given_up: set[int | None] = set()
-        """Boards that have answered none, and are asked no more."""
+        """Boards that have answered none, and are not asked any more."""
         self._done: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._excuses = 0
-        """How often the server may still be held up without that counting as a try."""
+        """How many more delays of the server do not count as a try."""
         self._reading = False
-        """Whether the timer is to ring when the server has looked at what has come."""
+        """Whether the timer is set for when waiting answers have been read."""
 
     async def ask(
         self, questions: Sequence[Question], patience: Patience, *, one_will_do: bool = False
     ) -> list[ScpReply | None]:
         """Ask all of `questions` and return an answer for each; None where none came.
 
-        An answer that says "not now" is returned only when the tries have run out. If one will do, the first that says
-        anything else is waited for.
+        An answer that says "not now" is returned only when the tries have run out.
+
+        Args:
+            questions: What to ask.
+            patience: How long to wait, and how often to ask.
+            one_will_do: Whether to return as soon as one question is answered with anything but "not now".
 
         Raises:
-            SilenceError: The host is unknown, or no socket is to be had.
+            SilenceError: The host is unknown, or no socket can be opened.
         """
         if not questions:
             return []
@@ -167,11 +171,11 @@ class Conversation(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Open another socket for the next question."""
+        """Forget the socket; the next question opens another."""
         self._transport = None
 
     def error_received(self, exc: Exception) -> None:
-        """Take no note: a BMP that is down may be up by the next try, and if not, the tries run out."""
+        """Do nothing: a BMP that is down may be up by the next try, and otherwise the tries run out."""
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
         """Take an answer."""
@@ -182,13 +186,13 @@ class Conversation(asyncio.DatagramProtocol):
         self.heard = asyncio.get_running_loop().time()
         asked = self._under_way.get(reply.sequence)
         if asked is None:
-            # Late or doubled.
+            # It is late, or the second one.
             again = self._changes.get(reply.sequence)
             if again is not None:
                 self._doubt(again, self.heard)
             return
         if reply.result in TRANSIENT:
-            asked.excuse = reply  # the question's own timer asks again
+            asked.not_now = reply  # the question's own timer asks again
             return
         del self._under_way[reply.sequence]
         self._answers[asked.place] = reply
@@ -226,7 +230,7 @@ class Conversation(asyncio.DatagramProtocol):
             del self._changes[next(iter(self._changes))]
 
     def _set_timer(self, deadline: float) -> None:
-        # An answer leaves the timer as it is: one that rings too early looks again, and most never ring.
+        # Answers don't change the timer: one that rings too early is set again, and most never ring.
         if self._timer is None or self._timer.when() > deadline:
             self._stop_timer()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
@@ -238,10 +242,10 @@ class Conversation(asyncio.DatagramProtocol):
             self._timer = None
 
     def _catch_up(self, now: float, late: float) -> None:
-        """Wait for answers that came while the server was held up and are still to be read.
+        """Wait for answers that came during a delay of the server and are still to be read.
 
-        Asked again now, a BMP would do twice what it has done. Nor is a try counted in which the server was not there,
-        as often as questions are asked: a server that is always late still comes to an end with a dead BMP.
+        A question sent again now would be carried out twice. A try during the delay is not counted either, but only as
+        often as questions are asked: a server that is always late must still give up on a dead BMP.
         """
         if self._excuses:
             self._excuses -= 1
@@ -259,7 +263,7 @@ class Conversation(asyncio.DatagramProtocol):
         return min(tries, self._patience.tries)
 
     def _check(self) -> None:
-        """Ask again what has waited long enough, and give up what was asked often enough."""
+        """Ask questions again that have waited long enough, and give up those that were asked often enough."""
         timer, self._timer = self._timer, None
         now = asyncio.get_running_loop().time()
         late = 0.0 if timer is None else now - timer.when()
@@ -271,7 +275,7 @@ class Conversation(asyncio.DatagramProtocol):
                 continue
             if asked.tries >= self._most_tries(asked.slot):
                 del self._under_way[sequence]
-                self._answers[asked.place] = asked.excuse
+                self._answers[asked.place] = asked.not_now
                 if asked.slot is not None and asked.slot not in self._heard_of:
                     self._given_up.add(asked.slot)
                 continue

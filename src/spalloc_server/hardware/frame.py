@@ -1,13 +1,12 @@
-"""One frame: what each of its boards is wanted to be, and the turns in which that is done.
+"""Drives one frame: keeps what each board is ordered to be, and does it in turns.
 
-All that is asked of a frame while it is busy is done together in its next turn: one power-off, one power-on,
-one set of link writes, one look at what came of it, however many jobs they are for. A board that will not
-come up is tried again in the next turn, so that it holds up nobody who came later. Other frames have turns of
-their own. So have, beside the others of their frame, boards that do not answer what the BMP answers for them:
-they take long.
+All orders that come while a frame is busy are done together in its next turn: one power-off, one power-on, one set of
+link writes, one check of the result, however many jobs they are for. A board that does not come up is tried again in
+the next turn, so that it does not delay later orders. Each frame has its own turns. Within a frame, boards for which
+the BMP answers but which do not answer themselves have turns apart from the others, since they take long.
 
-What was done is looked at again: a moment after anything may have been carried out twice, and whenever the
-BMP is asked whether it still answers. How boards are told and looked at is the subject of commands.py.
+Results are checked again: soon after a command may have been carried out twice, and whenever the BMP is asked whether
+it still answers. The packets for all this are commands.py's; no order is decided here.
 """
 
 import asyncio
@@ -26,15 +25,15 @@ from spinnaker.geometry import Link
 _log = logging.getLogger(__name__)
 
 POWER_TRIES = 3
-"""How often a board is switched that does not come up, or does not go off."""
+"""How often a board that does not come up, or go off, is switched before it counts as failed."""
 SILENT_CHECK_SECONDS = 5.0
-"""How often a BMP that did not answer is asked whether it does again."""
+"""Seconds between checks whether a silent BMP answers again."""
 TURN_SECONDS = 0.004
-"""How long it takes at least from the beginning of one turn to that of the next."""
+"""The least time from the beginning of one turn to that of the next."""
 FRESH_SECONDS = 5.0
-"""A BMP that was heard of within this time is not greeted before it is given something to do."""
+"""A BMP that answered within this time is not greeted again before a turn."""
 GATHER_SECONDS = 0.2
-"""How long a look at boards waits for others that are to be looked at: what is carried out twice seldom comes alone."""
+"""How long a check of a board waits, to be made with others: commands that are carried out twice seldom come alone."""
 
 
 @dataclass(slots=True)
@@ -45,14 +44,15 @@ class Piece:
     """The order's number."""
     on: bool
     cut: Mapping[int, frozenset[Link]]
-    """Each board in the frame, 0 to 23, with its links that are to be stopped once it is on."""
+    """Each board's slot, 0 to 23, with its links that are to be stopped once it is on."""
     resolve: Callable[[int, str | None], None]
-    """Called when a board is as wanted, or will not be, and why; may be called for it again, which means nothing."""
+    """Called with a board's slot and None once it is as ordered, or the reason why it failed; further calls for the
+    same board are ignored."""
 
 
 @dataclass(slots=True)
 class _Goal:
-    """What one board is wanted to be."""
+    """An order for one board that is still to be done."""
 
     piece: Piece
     tries: int = 0
@@ -62,11 +62,11 @@ _Goals = dict[int, _Goal]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What one board was made to be, and is from then on."""
+class BoardState:
+    """The state that an order left one board in, and in which it should stay."""
 
     order: int
-    """The number of the order that it was for."""
+    """The order's number."""
     on: bool
     cut: frozenset[Link]
     """The links that are stopped."""
@@ -74,47 +74,47 @@ class Standing:
 
 @dataclass(slots=True)
 class _Lane:
-    """Turns that are taken one after another, with some of a frame's boards."""
+    """A sequence of turns with some of a frame's boards."""
 
     bmp: BmpCommands
     under_way: _Goals = field(default_factory=dict)
-    """What is done in this turn."""
+    """The goals of the present turn."""
     turns: asyncio.Task[None] | None = None
     next_turn: asyncio.TimerHandle | None = None
     began_at: float = -math.inf
     """When the latest turn began, in the event loop's time."""
 
     def cancel_next_turn(self) -> None:
-        """Have no turn at a time that was planned."""
+        """Cancel the turn that is planned."""
         if self.next_turn is not None:
             self.next_turn.cancel()
             self.next_turn = None
 
 
-class Listener(Protocol):
-    """Whoever wants to know how a frame's boards do."""
+class FrameListener(Protocol):
+    """Is told what a frame's driver finds."""
 
     def silent(self, why: str | None) -> None:
-        """Take it that the BMP does not answer, and why, or with None that it answers again."""
+        """Note that the BMP does not answer, and why; or with None, that it answers again."""
 
     def retried(self, slot: int, why: str) -> None:
-        """Take it that a board had to be told more than once to become what it was to be."""
+        """Note that a board has to be commanded again, and why."""
 
-    def mended(self, slot: int, why: str) -> None:
-        """Take it that a board was not any more as it had been made, and was set right without disturbing it."""
+    def corrected(self, slot: int, why: str) -> None:
+        """Note that a board was no longer as ordered, and was corrected without disturbing what runs on it."""
 
     def strayed(self, order: int, slots: Mapping[int, str]) -> None:
-        """Take it that boards are not any more what an order made of them, and why; they are left to new orders."""
+        """Note that boards are no longer as an order left them, and why; they are left so until a new order."""
 
 
 class FrameDriver:
-    """One frame's boards, through its BMP."""
+    """Drives one frame's boards through its BMP."""
 
     def __init__(
         self,
         address: str,
         slots: Iterable[int],
-        listener: Listener,
+        listener: FrameListener,
         check_seconds: float,
         predecessors: Iterable["FrameDriver"] = (),
     ) -> None:
@@ -122,11 +122,10 @@ class FrameDriver:
 
         Args:
             address: Its BMP, `HOST` or `HOST:PORT`.
-            slots: The boards that it has, 0 to 23.
-            listener: Is told how they do.
-            check_seconds: How often to ask an idle BMP whether it still answers, and to look at its boards.
-            predecessors: Drivers that may still be at work with the same boards; nothing is begun before they have
-                finished.
+            slots: Its boards, 0 to 23.
+            listener: Is told what the driver finds.
+            check_seconds: Seconds between checks of an idle BMP and its boards.
+            predecessors: Drivers that may still be at work with the same boards; this one waits for them.
         """
         self.address = address
         self._slots = frozenset(slots)
@@ -134,70 +133,70 @@ class FrameDriver:
         self._apart = _Lane(BmpCommands(address, self._slots, self._doubt))
         self._lanes = (self._main, self._apart)
         self._slow: set[int] = set()
-        """Boards that answered nothing for long, and hold up nobody apart from the others."""
+        """Boards that did not answer for long; they have turns apart from the others."""
         self.listener = listener
         self._silent = False
         self._check_seconds = check_seconds
         self._goals: _Goals = {}
-        """What is to be done in the next turn."""
-        self._standing: dict[int, Standing] = {}
-        """What boards are that nothing else is wanted of."""
+        """Orders for the next turn, by slot."""
+        self._states: dict[int, BoardState] = {}
+        """What boards without a goal should be."""
         self._doubts: dict[int, float] = {}
-        """Boards that may have been told something again, and when that is over at the latest."""
-        self._look_at_all = math.inf
-        """When all boards are to be looked at next."""
+        """Boards for which a command may still arrive a second time, and until when that is possible."""
+        self._check_all_at = math.inf
+        """When all boards are to be checked next."""
         self._predecessors = list(predecessors)
         self._check_at = 0.0
 
     @property
     def retries(self) -> int:
-        """Questions that had to be asked again, since the start."""
+        """How many questions had to be asked again since the start."""
         return sum(lane.bmp.conversation.retries for lane in self._lanes)
 
     def start(self) -> None:
         """Begin to check that the BMP answers, now and from time to time."""
         self._doubt_all()
-        self._look_at_all = asyncio.get_running_loop().time() + self._check_seconds
+        self._check_all_at = asyncio.get_running_loop().time() + self._check_seconds
         self._begin(self._main)
 
     def add(self, piece: Piece) -> None:
-        """Have a piece done in the next turn."""
+        """Have a part of an order done in the next turn."""
         for slot in piece.cut:
-            self._standing.pop(slot, None)
+            self._states.pop(slot, None)
             replaced = self._goals.pop(slot, None)
             self._goals[slot] = _Goal(piece)
             if replaced is not None:
-                # What is wanted now is wanted later than that; nobody waits for it any more.
+                # The earlier order is obsolete, and nobody waits for it any more.
                 replaced.piece.resolve(slot, None)
-        self._begin_wanted()
+        self._begin_needed()
 
-    def watch(self, slot: int, standing: Standing) -> None:
-        """Take it that somebody else made a board what it is, unless something is wanted of it."""
+    def watch(self, slot: int, state: BoardState) -> None:
+        """Check from now on that a board stays in a state that another driver left it in, unless it has a goal."""
         if slot not in self._goals and not any(slot in lane.under_way for lane in self._lanes):
-            self._standing[slot] = standing
+            self._states[slot] = state
             self._plan()
 
     def hand_over(self, successor: "FrameDriver") -> None:
-        """Have boards that nothing is wanted of here watched by the driver that follows, as far as it has them."""
-        for slot, standing in self._standing.items():
-            if slot in successor._slots and slot not in successor._standing:
-                successor.watch(slot, standing)
+        """Have another driver watch the boards of this one, as far as it has them."""
+        for slot, state in self._states.items():
+            if slot in successor._slots and slot not in successor._states:
+                successor.watch(slot, state)
 
     async def finish(self) -> None:
-        """Wait until all that was asked for is done, of the drivers before this one too."""
-        # Even with nothing to do here: whoever waits for this driver waits for all who were there before it.
+        """Wait until all orders are done, including those of the drivers before this one."""
+        # Even with no orders here: a driver that waits for this one must wait for all earlier ones.
         for predecessor in tuple(self._predecessors):
             await predecessor.finish()
-        # Not for a mere check: one of a BMP that isn't there takes long.
+        # A turn without orders is not waited for: with a dead BMP it takes long.
         while busy := {
-            lane.turns for lane in self._lanes if lane.turns and (lane.under_way or self._wanted(lane))
+            lane.turns for lane in self._lanes if lane.turns and (lane.under_way or self._next_goals(lane))
         }:
             await asyncio.wait(busy)
 
     async def stop(self) -> None:
-        """Drop everything and close the socket; nothing is called back any more."""
+        """Drop all orders and close the sockets; no callbacks are called any more."""
         self._goals.clear()
-        self._standing.clear()
+        self._states.clear()
         for lane in self._lanes:
             lane.cancel_next_turn()
         turns = [lane.turns for lane in self._lanes if lane.turns is not None]
@@ -214,16 +213,16 @@ class FrameDriver:
             lane.cancel_next_turn()
             lane.turns = asyncio.get_running_loop().create_task(self._take_turns(lane))
 
-    def _begin_wanted(self) -> None:
+    def _begin_needed(self) -> None:
         for lane in self._lanes:
-            if self._wanted(lane):
+            if self._next_goals(lane):
                 self._begin(lane)
 
     def _lane_of(self, slot: int) -> _Lane:
         return self._apart if slot in self._slow else self._main
 
-    def _wanted(self, lane: _Lane) -> _Goals:
-        """Return what is to be done in a lane's next turn."""
+    def _next_goals(self, lane: _Lane) -> _Goals:
+        """Return the goals of a lane's next turn."""
         return {slot: goal for slot, goal in self._goals.items() if self._lane_of(slot) is lane}
 
     async def _take_turns(self, lane: _Lane) -> None:
@@ -231,7 +230,7 @@ class FrameDriver:
             await self._await_predecessors()
             while True:
                 await self._await_others(lane)
-                lane.under_way = self._wanted(lane)
+                lane.under_way = self._next_goals(lane)
                 for slot in lane.under_way:
                     del self._goals[slot]
                 try:
@@ -240,12 +239,12 @@ class FrameDriver:
                     self._fall_silent(str(silence))
                     self._fail(lane.under_way, str(silence))
                 except Exception as fault:  # noqa: BLE001
-                    # Whatever went wrong in here, no job may wait for ever: to it, its boards failed.
+                    # A fault of ours must not make a job wait for ever: its boards count as failed.
                     _log.exception("a turn of the frame with the BMP at %s failed", self.address)
                     self._fail(lane.under_way, f"its BMP at {self.address} could not be driven: {fault!r}")
                 lane.under_way = {}
-                self._begin_wanted()
-                if not self._wanted(lane):
+                self._begin_needed()
+                if not self._next_goals(lane):
                     break
         finally:
             lane.turns = None
@@ -255,7 +254,7 @@ class FrameDriver:
         self._plan()
 
     async def _await_predecessors(self) -> None:
-        """Begin nothing before them: boards do what they were told last, and that must be what is asked for here."""
+        """Wait for the earlier drivers: the command that a board gets last must be this driver's."""
         while self._predecessors:
             predecessor = self._predecessors[-1]
             await predecessor.finish()
@@ -264,7 +263,7 @@ class FrameDriver:
                 self._doubt_all()
 
     async def _await_others(self, lane: _Lane) -> None:
-        """Begin no turn right behind another: what is asked for meanwhile costs little more together."""
+        """Leave a short time between turns: orders that come meanwhile cost little more together."""
         loop = asyncio.get_running_loop()
         rest = lane.began_at + TURN_SECONDS - loop.time()
         if rest > 0:
@@ -272,7 +271,7 @@ class FrameDriver:
         lane.began_at = loop.time()
 
     def _plan(self) -> None:
-        """Have each lane's next turn when there is something to look at, unless there is one before."""
+        """Plan each lane's next turn for when boards are to be checked, unless there is an earlier one."""
         loop = asyncio.get_running_loop()
         for lane in self._lanes:
             if lane.turns is not None:
@@ -281,7 +280,7 @@ class FrameDriver:
             doubts = [
                 until
                 for slot, until in self._doubts.items()
-                if slot in self._standing and self._lane_of(slot) is lane
+                if slot in self._states and self._lane_of(slot) is lane
             ]
             if doubts and not self._silent and self._main.bmp.has_fpgas is not False:
                 at = min(at, max(min(doubts), loop.time()) + GATHER_SECONDS)
@@ -289,142 +288,142 @@ class FrameDriver:
                 lane.cancel_next_turn()
                 lane.next_turn = loop.call_at(at, self._begin, lane)
 
-    def _sort(self, lane: _Lane, slots: AbstractSet[int]) -> None:
-        """Note which of the boards of a turn are slow, and which are not any more."""
+    def _update_slow(self, lane: _Lane, slots: AbstractSet[int]) -> None:
+        """Note which of a turn's boards did not answer, and which do again."""
         if lane is self._apart:
-            self._slow -= slots - lane.bmp.unheard
+            self._slow -= slots - lane.bmp.unanswered
         else:
-            self._slow |= slots & lane.bmp.unheard
-            self._look_apart(lane.bmp.unheard)
+            self._slow |= slots & lane.bmp.unanswered
+            self._check_apart(lane.bmp.unanswered)
 
-    def _look_apart(self, slots: Iterable[int]) -> None:
-        """Have boards looked at that are slow."""
+    def _check_apart(self, slots: Iterable[int]) -> None:
+        """Have those of these boards that are slow checked apart."""
         now = asyncio.get_running_loop().time()
         for slot in slots:
-            if slot in self._slow and slot in self._standing:
+            if slot in self._slow and slot in self._states:
                 self._doubts.setdefault(slot, now)
 
     async def _turn(self, lane: _Lane, goals: _Goals) -> None:
-        """Do what is wanted, and look at boards.
+        """Do orders, then check boards.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
-        lane.bmp.unheard.clear()
+        lane.bmp.unanswered.clear()
         await self._greet(lane, goals)
         off = {slot: goal for slot, goal in goals.items() if not goal.piece.on}
         if off:
             failed = await lane.bmp.power(off, on=False)
-            left = self._still_wanted(off, failed)
-            self._be_sure_of(left)
+            left = self._still_current(off, failed)
+            self._clear_doubts(left)
             failed |= await lane.bmp.still_on(left)
-            self._resolve(off, off.keys() - failed.keys())
+            self._note_done(off, off.keys() - failed.keys())
             self._try_again(lane, off, failed)
         on = {slot: goal for slot, goal in goals.items() if goal.piece.on}
         if on:
             if lane.bmp.has_fpgas is False:
                 await self._outwait_doubts(on)
             failed = await lane.bmp.power(on, on=True)
-            up = self._still_wanted(on, failed)
+            up = self._still_current(on, failed)
             if up:
-                self._be_sure_of(up)
+                self._clear_doubts(up)
                 cuts = {slot: goal.piece.cut[slot] for slot, goal in up.items()}
                 findings = await lane.bmp.isolate(cuts, fresh=True)
-                self._tell_of_retries(findings)
+                self._report_retries(findings)
                 failed |= findings.failed
-            self._resolve(on, on.keys() - failed.keys())
+            self._note_done(on, on.keys() - failed.keys())
             self._try_again(lane, on, failed)
-        looked_at = await self._look(lane)
-        self._sort(lane, goals.keys() | looked_at)
+        checked = await self._check(lane)
+        self._update_slow(lane, goals.keys() | checked)
 
     async def _outwait_doubts(self, slots: Iterable[int]) -> None:
-        """Wait until boards can't be told again what they were told before.
+        """Wait until no earlier command for these boards can arrive a second time.
 
-        Of a BMP that can't be looked at, nobody would learn that a power-off that was sent twice came after a power-on.
+        On a BMP whose boards can't be checked, a second power-off after the power-on would go unnoticed.
         """
         now = asyncio.get_running_loop().time()
         rest = max((self._doubts.get(slot, now) for slot in slots), default=now) - now
         if rest > 0:
             await asyncio.sleep(rest)
 
-    def _still_wanted(self, goals: _Goals, failed: Mapping[int, str]) -> _Goals:
-        """Return the boards that did not fail and of which nothing else is wanted by now."""
+    def _still_current(self, goals: _Goals, failed: Mapping[int, str]) -> _Goals:
+        """Return the goals that did not fail and have not been replaced by later orders."""
         return {slot: goal for slot, goal in goals.items() if slot not in failed and slot not in self._goals}
 
-    def _tell_of_retries(self, findings: Findings) -> None:
-        for slot, links in findings.mended.items():
+    def _report_retries(self, findings: Findings) -> None:
+        for slot, links in findings.corrected.items():
             if slot not in findings.failed:
                 self.listener.retried(slot, f"{_named(links)} had to be set again")
 
     def _try_again(self, lane: _Lane, goals: _Goals, failed: Mapping[int, str]) -> None:
-        """Put the boards that failed off until the next turn, unless they have been tried often enough."""
+        """Try the boards that failed again in the next turn, unless they have been tried often enough."""
         for slot, why in failed.items():
             goal = goals[slot]
-            # One that was not waited for as long as it takes has not been tried; that is done apart.
-            goal.tries += lane is self._apart or slot not in lane.bmp.unheard
+            # A board that did not answer was not waited for long enough to count as tried; that is done apart.
+            goal.tries += lane is self._apart or slot not in lane.bmp.unanswered
             if goal.tries < POWER_TRIES and slot not in self._goals:
                 self._goals[slot] = goal
                 self.listener.retried(slot, why)
             else:
                 goal.piece.resolve(slot, why)
 
-    def _resolve(self, goals: _Goals, slots: Iterable[int]) -> None:
-        """Note that boards are as wanted."""
+    def _note_done(self, goals: _Goals, slots: Iterable[int]) -> None:
+        """Note that boards are as ordered."""
         for slot in slots:
             piece = goals[slot].piece
             if slot not in self._goals:
-                self._standing[slot] = Standing(piece.order, piece.on, piece.cut[slot])
+                self._states[slot] = BoardState(piece.order, piece.on, piece.cut[slot])
             piece.resolve(slot, None)
 
     def _fail(self, goals: _Goals, why: str) -> None:
-        """Give up what has not been put off until the next turn."""
+        """Give up goals, except those that are tried again in the next turn."""
         for slot, goal in goals.items():
             if self._goals.get(slot) is not goal:
                 goal.piece.resolve(slot, why)
 
-    # Looks
+    # Checks
 
     def _doubt(self, slots: frozenset[int], until: float) -> None:
-        """Note that boards may be told something again, until then at the latest."""
+        """Note that a command for these boards may arrive a second time, until `until` at the latest."""
         for slot in slots:
             self._doubts[slot] = max(until, self._doubts.get(slot, until))
         self._plan()
 
     def _doubt_all(self) -> None:
-        """Note that whoever drove the frame until now may have left something on its way, to be heard of by nobody."""
+        """Note that commands of an earlier driver may still arrive, at any board."""
         until = asyncio.get_running_loop().time() + LATEST_SECONDS
         self._doubts = {slot: max(until, self._doubts.get(slot, until)) for slot in self._slots}
 
-    def _be_sure_of(self, slots: Iterable[int]) -> None:
-        """Have no doubts of boards that are looked at from now on, but of what may still come."""
+    def _clear_doubts(self, slots: Iterable[int]) -> None:
+        """Drop the doubts about boards that are about to be checked, except about commands that may still arrive."""
         now = asyncio.get_running_loop().time()
         for slot in slots:
             if self._doubts.get(slot, now + 1) <= now:
                 del self._doubts[slot]
 
-    def _due(self, lane: _Lane) -> dict[int, Standing]:
-        """Return the boards that are to be looked at now."""
+    def _due(self, lane: _Lane) -> dict[int, BoardState]:
+        """Return the boards that are to be checked now."""
         now = asyncio.get_running_loop().time()
-        standing = {slot: each for slot, each in self._standing.items() if self._lane_of(slot) is lane}
-        if lane is self._main and now >= self._look_at_all:
-            self._look_at_all = now + self._check_seconds
-            self._look_apart(self._slow)
-            return standing
-        # Those of which nothing stands are looked at when they have become something.
+        states = {slot: state for slot, state in self._states.items() if self._lane_of(slot) is lane}
+        if lane is self._main and now >= self._check_all_at:
+            self._check_all_at = now + self._check_seconds
+            self._check_apart(self._slow)
+            return states
+        # A board with a goal has no state yet, and is checked once it has one.
         self._doubts = {
-            slot: until for slot, until in self._doubts.items() if slot in self._standing or until > now
+            slot: until for slot, until in self._doubts.items() if slot in self._states or until > now
         }
         return {
-            slot: standing[slot]
+            slot: states[slot]
             for slot, until in self._doubts.items()
-            if slot in standing and until + GATHER_SECONDS <= now
+            if slot in states and until + GATHER_SECONDS <= now
         }
 
-    async def _look(self, lane: _Lane) -> AbstractSet[int]:
-        """Look at boards, set right the links that are not as ordered, and tell of boards that are not what they were.
+    async def _check(self, lane: _Lane) -> AbstractSet[int]:
+        """Check boards, correct links that are not as ordered, and report boards that strayed.
 
         Returns:
-            the boards that were looked at.
+            The boards that were checked.
 
         Raises:
             SilenceError: The BMP does not answer.
@@ -432,35 +431,35 @@ class FrameDriver:
         due = {} if lane.bmp.has_fpgas is False else self._due(lane)
         if not due:
             return due.keys()
-        self._be_sure_of(due)
-        on = {slot: standing.cut for slot, standing in due.items() if standing.on}
+        self._clear_doubts(due)
+        on = {slot: state.cut for slot, state in due.items() if state.on}
         strayed = await lane.bmp.still_on(due.keys() - on.keys())
         if on:
             findings = await lane.bmp.isolate(on, fresh=False)
             strayed |= findings.failed
-            for slot, links in findings.mended.items():
+            for slot, links in findings.corrected.items():
                 if links >= on[slot] > frozenset():
-                    # By itself, a link that was stopped does not flow again: they all do on a board that was reset.
+                    # A stopped link never starts by itself. If all of a board's did, the board was reset.
                     strayed.setdefault(slot, "it was reset")
                 elif slot not in findings.failed:
-                    self.listener.mended(slot, f"{_named(links)} were not as ordered")
-        lost: dict[int, dict[int, str]] = defaultdict(dict)
+                    self.listener.corrected(slot, f"{_named(links)} were not as ordered")
+        by_order: dict[int, dict[int, str]] = defaultdict(dict)
         for slot, why in strayed.items():
-            if lane is self._main and slot in lane.bmp.unheard:
-                # It is looked at again, apart.
+            if lane is self._main and slot in lane.bmp.unanswered:
+                # It is checked again, apart from the others.
                 continue
-            # If something else was wanted of it meanwhile, it may well be what that makes of it.
-            if self._standing.get(slot) is due[slot]:
-                del self._standing[slot]
-                lost[due[slot].order][slot] = why
-        for order, slots in lost.items():
+            # If it got a new order meanwhile, it may be in the state that this one causes.
+            if self._states.get(slot) is due[slot]:
+                del self._states[slot]
+                by_order[due[slot].order][slot] = why
+        for order, slots in by_order.items():
             self.listener.strayed(order, slots)
         return due.keys()
 
     # Silence
 
     async def _greet(self, lane: _Lane, goals: _Goals) -> None:
-        """Make sure that the BMP answers, and learn what it can do.
+        """Make sure that the BMP answers, and find out whether it has FPGA registers.
 
         Raises:
             SilenceError: It does not answer.
@@ -474,13 +473,13 @@ class FrameDriver:
             self._main.bmp.has_fpgas = lane.bmp.has_fpgas
             if self._silent:
                 self._silent = False
-                # Its boards may have been without power, too.
-                self._look_at_all = now
+                # Its boards may have lost their power, too.
+                self._check_all_at = now
                 self.listener.silent(None)
         self._apart.bmp.has_fpgas = self._main.bmp.has_fpgas
 
     def _fall_silent(self, why: str) -> None:
-        # A BMP that comes back may be another one.
+        # It may be replaced by one of another version.
         self._main.bmp.has_fpgas = None
         if not self._silent:
             self._silent = True

@@ -72,7 +72,7 @@ class SiteCollector(Collector):
         )
         retries = CounterMetricFamily(
             "spalloc_board_retries",
-            "How often a board had to be told again to be as ordered.",
+            "How often a board had to be commanded again to be as ordered.",
             labels=["machine", "board"],
         )
         for key, count in self._service.bmps.board_retries.items():

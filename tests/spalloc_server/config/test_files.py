@@ -16,15 +16,18 @@ from spinnaker_virtual.scripts.virtual import machine_of, make_parser
 from tests.spalloc_server.config.examples import CSV, OF_A_FILE, ONE_BOARD
 
 MARK = codecs.BOM_UTF8
+BEFORE_ALL_FILES = 1.0
+"""A time of Unix, before all that tests write but for files that are given the time 0."""
 
 
 @pytest.fixture
 def while_it_waits(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Callable[[], object]]], None]:
-    """Have something done at each of the reader's pauses, in which no time passes."""
+    """Have something done at each of the reader's pauses; files written meanwhile are new, however slow the test is."""
 
     def plan(steps: list[Callable[[], object]]) -> None:
         left = list(steps)
         monkeypatch.setattr(time, "sleep", lambda _: left.pop(0)() if left else None)
+        monkeypatch.setattr(time, "time", lambda: BEFORE_ALL_FILES)
 
     return plan
 
@@ -71,6 +74,7 @@ def test_a_file_that_never_stops_changing_is_refused(tmp_path: Path, monkeypatch
         site.write_text(site.read_text() + "\n")
 
     monkeypatch.setattr(time, "sleep", append)
+    monkeypatch.setattr(time, "time", lambda: BEFORE_ALL_FILES)
     with pytest.raises(ConfigurationError, match="keeps changing; try again when it is complete"):
         load(site)
 

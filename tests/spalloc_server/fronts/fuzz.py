@@ -22,7 +22,7 @@ from spalloc_server.core.effects import PowerOrder
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.v1.connection import Connection
+from spalloc_server.fronts.v1.connection import ClientConnection
 from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.store.database import Store
@@ -108,7 +108,7 @@ class InstantHardware:
 class Line(asyncio.Transport):
     """A connection without a socket, whose client reads or doesn't."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         super().__init__()
         self.connection = connection
         self.written = bytearray()
@@ -269,7 +269,7 @@ class Fuzzer:
 
     async def _connection(self, front: V1Server) -> None:
         dice = self.dice
-        line = Line(Connection(front, front.limits.request_bytes))
+        line = Line(ClientConnection(front, front.limits.request_bytes))
         for _ in range(INPUTS_A_CONNECTION):
             data = some_input(dice)
             self.inputs += 1

@@ -123,7 +123,7 @@ class Bench:
     ) -> None:
         missing, failed = set(slots), dict[int, str]()
 
-        def settled(slot: int, failure: str | None) -> None:
+        def resolve(slot: int, failure: str | None) -> None:
             if slot in missing:
                 missing.remove(slot)
                 failed.update({} if failure is None else {slot: failure})
@@ -131,7 +131,7 @@ class Bench:
                     self.done[name] = failed
 
         stopped = {slot: frozenset(link for where, link in cut or () if where == slot) for slot in slots}
-        piece = Piece(next(self.orders), on, stopped, settled)
+        piece = Piece(next(self.orders), on, stopped, resolve)
         self.process.enter(self.driver.add, piece)
 
     def silent(self, why: str | None) -> None:
@@ -140,7 +140,7 @@ class Bench:
     def retried(self, slot: int, why: str) -> None:
         self.retries.append((slot, why))
 
-    def mended(self, slot: int, why: str) -> None:
+    def corrected(self, slot: int, why: str) -> None:
         self.repairs.append((slot, why))
 
     def strayed(self, order: int, slots: Mapping[int, str]) -> None:

@@ -99,7 +99,7 @@ def test_an_order_is_answered_once_though_its_bmps_fall_silent_right_behind_it(
         raise SilenceError("nobody there")
 
     async def test(site: VirtualSite, bmps: Bmps, machine: Machine) -> None:
-        monkeypatch.setattr(FrameDriver, "_look", fall_silent)
+        monkeypatch.setattr(FrameDriver, "_check", fall_silent)
         answers: list[tuple[int, Mapping[Board, str]]] = []
         bmps.carry_out(on(1, machine, *BOARDS[4:8]), lambda *answer: answers.append(answer))
         assert await carry_out(bmps, on(2, machine, BOARDS[0]), on(3, machine, BOARDS[8])) == [{}, {}]

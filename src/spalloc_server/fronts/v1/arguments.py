@@ -1,6 +1,6 @@
-"""The arguments of v1 commands: names, kinds and defaults, and the sentences for those that are wrong.
+"""Checks the arguments of v1 commands: names, types and defaults, and the error messages.
 
-What commands do is in commands.py.
+What each command takes and does is commands.py's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,30 +12,33 @@ from spalloc_client.wire import Json
 
 
 class CommandError(ValueError):
-    """A command is refused as it was given; the message is for the client's user."""
+    """A command that can't be done as it was sent; the message is for the client's user."""
 
 
 LARGEST_NUMBER = 2**53
-"""Larger numbers are not exact in every JSON reader, nor in the records."""
+"""Beyond this number, not every JSON reader is exact, nor are the records."""
 
 LONGEST_NAME = 256
-"""The longest owner, machine's name, or tags of a job together, in characters: the history keeps them for every job."""
+"""The most characters of an owner, of a machine's name, and of a job's tags together: they are kept as long as the
+job's history."""
 
 Check = Callable[[str, Json], object]
 
 
 class _Required:
-    """Stands for no default."""
+    """The type of `REQUIRED`."""
 
 
 REQUIRED = _Required()
+"""The default of an argument that must be given."""
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One argument: its name, a check that returns its value, and its default."""
+    """One argument of a command."""
 
     name: str
     check: Check
+    """Returns the value, or raises `CommandError`."""
     default: object = REQUIRED
 
 
@@ -45,7 +48,7 @@ def bind(
     """Return a value for each parameter, by name.
 
     Raises:
-        CommandError: An argument is missing, unknown, given twice or of the wrong kind.
+        CommandError: An argument is missing, unknown, given twice or of the wrong type.
     """
     if not kwargs and len(args) == len(parameters):
         return {
@@ -77,7 +80,7 @@ def bind(
 
 
 def a_whole_number(name: str, value: Json) -> int:
-    """Return `value` if it is a whole number, however it is written."""
+    """Return `value` if it is a whole number, which may be written as `3` or `3.0`."""
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is not int:
@@ -96,12 +99,14 @@ def a_number(name: str, value: Json) -> float:
     return value
 
 
-def a_text(name: str, value: Json) -> str:
+def a_string(name: str, value: Json) -> str:
     """Return `value` if it is a string that can be written as UTF-8."""
     if not isinstance(value, str):
         raise CommandError(f"{name} must be a string, not {_shown(value)}")
     if not _is_unicode(value):
-        raise CommandError(f"{name} must be Unicode text, not {_shown(value)}, which holds half a character")
+        raise CommandError(
+            f"{name} must be Unicode text, not {_shown(value)}, which has half a surrogate pair"
+        )
     return value
 
 
@@ -109,7 +114,7 @@ def up_to(most: int) -> Check:
     """Return a check for a string of at most `most` characters."""
 
     def checked(name: str, value: Json) -> str:
-        text = a_text(name, value)
+        text = a_string(name, value)
         if len(text) > most:
             raise CommandError(f"{name} has {len(text)} characters; it may have {most}")
         return text
@@ -117,18 +122,18 @@ def up_to(most: int) -> Check:
     return checked
 
 
-def a_truth(name: str, value: Json) -> bool:
-    """Return `value` if it is true or false."""
+def a_boolean(name: str, value: Json) -> bool:
+    """Return `value` if it is `true` or `false`."""
     if not isinstance(value, bool):
         raise CommandError(f"{name} must be true or false, not {_shown(value)}")
     return value
 
 
 def names(name: str, value: Json) -> tuple[str, ...]:
-    """Return `value` if it is a list of strings that, joined by commas, are no longer than one name may be."""
+    """Return `value` if it is a list of strings that, joined by commas, have at most `LONGEST_NAME` characters."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise CommandError(f"{name} must be a list of strings, not {_shown(value)}")
-    found = tuple(a_text(name, item) for item in value)
+    found = tuple(a_string(name, item) for item in value)
     length = len(",".join(found))
     if length > LONGEST_NAME:
         raise CommandError(f"{name} have {length} characters in all; they may have {LONGEST_NAME}")
@@ -136,7 +141,7 @@ def names(name: str, value: Json) -> tuple[str, ...]:
 
 
 def or_null(check: Check) -> Check:
-    """Return a check that allows null as well."""
+    """Return a check that also allows null."""
 
     def checked(name: str, value: Json) -> object:
         return None if value is None else check(name, value)
@@ -162,6 +167,6 @@ def _shown(value: Json) -> str:
     try:
         text = ascii(value)
     except RecursionError:
-        # `ascii` nests less deeply than the reader.
+        # The decoder accepts deeper nesting than ascii() can write.
         return "something nested too deeply"
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."

@@ -1,10 +1,10 @@
-"""Reads requests and writes what is sent to clients: the wire format, by a faster hand.
+"""Decodes requests and encodes replies and notifications, with msgspec, faster than the client's wire.py.
 
-What a line means, and which lines can't be read, wire.py says; tests hold this file to it. No I/O. Rules:
-- A line that msgspec refuses is read again by wire.py, which takes it after all or says what is wrong with it. So
-  msgspec must refuse whatever it would take otherwise than wire.py: that is why unknown keys, whose values it would
-  pass over without a look, are forbidden here, and why Python itself reads floats.
-- What is written is ASCII. msgspec writes UTF-8, so what turns out not to be ASCII is written again by wire.py.
+wire.py defines which lines are valid and what they mean; tests compare this module with it. No I/O. Rules:
+- A line that msgspec refuses is read again by wire.py, which accepts it after all or says what is wrong with it. So
+  msgspec must refuse every line that it would read differently from wire.py. That is why unknown keys, whose values it
+  would skip unchecked, are forbidden here, and why Python itself reads floats.
+- Lines are written in ASCII. msgspec writes UTF-8, so a line that is not ASCII is written again by wire.py.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from spalloc_client.wire import Json, Return, decode_request, encode
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A client asks the server to do one command."""
+    """A client's request to do one command."""
 
     command: str
     """The command's name, such as `create_job`."""
     args: list[Any] = []
-    """Arguments given by position, each something that JSON can say."""
+    """Arguments by position, JSON values."""
     kwargs: dict[str, Any] = {}
-    """Arguments given by name, each something that JSON can say."""
+    """Arguments by name, JSON values."""
 
 
 _read = msgspec.json.Decoder(Request, float_hook=float).decode
@@ -31,7 +31,7 @@ _write = msgspec.json.Encoder().encode
 
 
 def read_request(line: bytes) -> Request:
-    """Read a client's line.
+    """Decode a client's line.
 
     Raises:
         WireError: It is not a request.
@@ -44,7 +44,7 @@ def read_request(line: bytes) -> Request:
 
 
 def return_line(value: Json) -> bytes:
-    """Return the line that says what came of a command; numbers in `value` are finite."""
+    """Return the line that replies with a command's result; numbers in `value` must be finite."""
     return _DONE if value is None else b'{"return":%b}\n' % json_text(value)
 
 
@@ -54,25 +54,25 @@ def failure_line(message: str) -> bytes:
 
 
 def jobs_changed_line(jobs: Sequence[int]) -> bytes:
-    """Return the line that tells of changes to jobs, by their IDs."""
+    """Return the notification that the jobs with these IDs changed."""
     return b'{"jobs_changed":%b}\n' % json_text(jobs)
 
 
 def machines_changed_line(machines: Sequence[str]) -> bytes:
-    """Return the line that tells of changes to machines, by their names."""
+    """Return the notification that the machines with these names changed."""
     return b'{"machines_changed":%b}\n' % json_text(machines)
 
 
 def json_text(value: object) -> bytes:
-    """Write a value on its own, in ASCII.
+    """Return a value as JSON, in ASCII.
 
     Args:
-        value: Something that JSON can say, or msgspec structures of such; numbers in it are finite.
+        value: A JSON value, or msgspec structures of such; numbers in it must be finite.
     """
     try:
         text = _write(value)
     except (UnicodeEncodeError, OverflowError):
-        # Half a character, which UTF-8 can't say and "\\ud800" can.
+        # Half a surrogate pair, which UTF-8 can't encode, but "\\ud800" in ASCII can.
         pass
     else:
         if text.isascii():

@@ -1,9 +1,7 @@
-"""The commands of the v1 protocol.
+"""The commands of the v1 protocol: their names and parameters, what each does to the site, and its result.
 
-The v1 commands: what each is called and takes, which command or question it is to the site, and how it is answered.
-
-No bytes and no sockets: connections are connection.py's subject. Values returned here can be written as JSON.
-What may be done, and by whom, is decided behind the engine's door.
+No bytes and no sockets: results are values that JSON can write, and connection.py sends them. Whether a command may be
+done, and by whom, is decided in core/.
 """
 
 import sqlite3
@@ -42,9 +40,9 @@ from spalloc_server.fronts.v1.arguments import (
     LONGEST_NAME,
     CommandError,
     Parameter,
+    a_boolean,
     a_number,
-    a_text,
-    a_truth,
+    a_string,
     a_whole_number,
     bind,
     names,
@@ -52,7 +50,14 @@ from spalloc_server.fronts.v1.arguments import (
     up_to,
 )
 from spalloc_server.fronts.v1.codec import return_line
-from spalloc_server.fronts.v1.listing import Encoded, Later, Listing, LongReply, Reply, ended_listing
+from spalloc_server.fronts.v1.listing import (
+    EncodedReply,
+    LaterReply,
+    Listing,
+    LongReply,
+    Reply,
+    ended_listing,
+)
 from spalloc_server.fronts.v1.watchers import Watcher, Watchers
 from spinnaker.geometry import Board, Chip
 from spinnaker.places import Place
@@ -60,37 +65,35 @@ from spinnaker.places import Place
 T = TypeVar("T")
 
 PROTOCOL_VERSION = "1.0.0"
-"""What `version` answers: a version that every published client accepts (they want 0.4.0 or more, below 2.0.0)."""
+"""What `version` returns. Every published client accepts it: they require 0.4.0 or more, below 2.0.0."""
 
 DEFAULT_KEEPALIVE_SECONDS = 60.0
 
-
 LONGEST_DESCRIPTION = 1000
-"""Characters of what a user says of a sick board; it is kept, logged and shown."""
+"""The most characters of a user's description of a faulty board; it is kept, logged and shown."""
 DEFAULT_ENDED_JOBS = 100
 MOST_ENDED_JOBS = 1000
-"""Ended jobs that one listing may have."""
-
+"""The most ended jobs that one listing may have."""
 
 LONG = frozenset({"list_jobs", "list_ended_jobs"})
 """Commands that may have long replies."""
 
 
 class Door(Protocol):
-    """What the commands need of the engine."""
+    """The part of the engine that commands use."""
 
     @property
     def site(self) -> SiteView:
-        """The site, to be looked at."""
+        """The site, for reading."""
 
     def do(self, command: Command[T], host: str, /) -> Outcome[T]:
-        """Have the site do something; raises RefusedError if it is not done."""
+        """Have the site do a command; raises RefusedError if it is not done."""
 
     def ended_record(self, number: int, /) -> JobRecord | None:
-        """Return the record of a job that has ended, if it is in memory."""
+        """Return the record of an ended job if it is in memory; else None."""
 
     def ended_job(self, number: int, /) -> Awaitable[JobRecord | None]:
-        """Return what is recorded of a job that has ended; None if nothing is."""
+        """Return the record on disk of an ended job; None if there is none."""
 
     def ended_jobs(
         self,
@@ -100,36 +103,37 @@ class Door(Protocol):
         write: Callable[[Sequence[JobRecord]], bytes],
         /,
     ) -> Awaitable[bytes]:
-        """Return what `write` makes of the jobs that ended last: of an owner, on a machine, `limit` at most."""
+        """Return what `write` makes of the `limit` jobs, of an owner and on a machine, that ended last."""
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who sent a command."""
+    """The client that sent a command."""
 
     host: str
+    """Its address."""
     watcher: Watcher
-    """Whom to tell of changes."""
+    """Gets the notifications that it asks for."""
 
 
 class V1Command(msgspec.Struct, frozen=True):
     """One command of the protocol."""
 
     parameters: tuple[Parameter, ...] | None
-    """What it takes, by name or by position; None for a command that looks at its arguments itself."""
+    """What it takes, by name or by position; None for a command that checks its arguments itself."""
     run: Callable[..., "Reply | Command[Json]"]
     """Called with the caller and a value for each parameter, by name; its result is that of `Commands.run`."""
-    takes_words: bool = False
-    """Whether parameters are given by name only, and `run` gets, after the caller, the arguments by position
-    and by name as they came, too."""
+    gets_raw: bool = False
+    """Whether parameters are taken by name only, and `run` is called with the caller, the arguments by position and the
+    arguments by name as they came, and then the parameters."""
     changes: bool = False
-    """Whether it is worth nothing before it is recorded."""
+    """Whether it must be on disk before it is answered."""
 
 
 _JOB = (Parameter("job_id", a_whole_number),)
 _ANY_JOB = (Parameter("job_id", or_null(a_whole_number), None),)
 _ANY_MACHINE = (Parameter("machine_name", or_null(up_to(LONGEST_NAME)), None),)
 _SPOT = (
-    Parameter("machine_name", a_text),
+    Parameter("machine_name", a_string),
     *(Parameter(name, a_whole_number) for name in ("x", "y", "z")),
 )
 _CREATE_JOB = (
@@ -137,38 +141,38 @@ _CREATE_JOB = (
     Parameter("keepalive", or_null(a_number), DEFAULT_KEEPALIVE_SECONDS),
     Parameter("machine", or_null(up_to(LONGEST_NAME)), None),
     Parameter("tags", or_null(names), None),
-    # The newest published client says null for these two when it is told nothing.
+    # The newest published client sends null for min_ratio and require_torus when its user sets neither.
     Parameter("min_ratio", or_null(a_number), None),
     Parameter("max_dead_boards", or_null(a_whole_number), DEFAULT_MAX_DEAD_BOARDS),
     Parameter("max_dead_links", or_null(a_whole_number), None),
-    Parameter("require_torus", or_null(a_truth), None),
+    Parameter("require_torus", or_null(a_boolean), None),
 )
-_DESTROY_JOB = (*_JOB, Parameter("reason", or_null(a_text), None))
+_DESTROY_JOB = (*_JOB, Parameter("reason", or_null(a_string), None))
 _ENDED = (
-    *(Parameter(name, or_null(a_text), None) for name in ("owner", "machine")),
+    *(Parameter(name, or_null(a_string), None) for name in ("owner", "machine")),
     Parameter("limit", a_whole_number, DEFAULT_ENDED_JOBS),
 )
 _PROBLEM = (
-    Parameter("address", a_text),
+    Parameter("address", a_string),
     *(Parameter(name, or_null(a_whole_number), None) for name in ("x", "y", "p")),
     Parameter("description", or_null(up_to(LONGEST_DESCRIPTION)), None),
 )
 
 
 class Commands:
-    """All commands, answered by one site."""
+    """All commands to one site."""
 
     def __init__(self, door: Door, watchers: Watchers) -> None:
-        """Serve the site behind `door`; `watchers` is told who wants to be told of changes."""
+        """Serve the site behind `door`; `watchers` keeps the clients that want notifications."""
         self.counts: Counter[str] = Counter()
         """How often each command was called."""
         self.listing = Listing()
-        """What `list_jobs` returns."""
+        """Writes the result of `list_jobs`."""
         self._door = door
         self._watchers = watchers
         self._commands = {
             "version": V1Command((), self._version),
-            "create_job": V1Command(_CREATE_JOB, self._create_job, takes_words=True, changes=True),
+            "create_job": V1Command(_CREATE_JOB, self._create_job, gets_raw=True, changes=True),
             "job_keepalive": V1Command(_JOB, self._job_keepalive),
             "get_job_state": V1Command(_JOB, self._get_job_state),
             "get_job_machine_info": V1Command(_JOB, self._get_job_machine_info),
@@ -189,17 +193,17 @@ class Commands:
             "report_problem": V1Command(_PROBLEM, self._report_problem, changes=True),
         }
         self.changes = frozenset(name for name, command in self._commands.items() if command.changes)
-        """Commands that are worth nothing before they are recorded."""
+        """Commands that must be on disk before they are answered."""
         self.may_wait = self.changes | LONG
         """Commands that can't always be done at once."""
 
     def run(
         self, caller: Caller, name: str, args: Sequence[Json], kwargs: Mapping[str, Json]
     ) -> "Reply | Command[Json]":
-        """Return the reply to one command, or the command to the site whose outcome will be the reply.
+        """Return the reply to one command, or the core's command whose result is the reply.
 
         Raises:
-            CommandError: It can't be done; the message says what was wrong.
+            CommandError: The command can't be done; the message says what was wrong.
         """
         command = self._commands.get(name)
         if command is None:
@@ -210,7 +214,7 @@ class Commands:
         try:
             if command.parameters is None:
                 return command.run(caller, args, kwargs)
-            if command.takes_words:
+            if command.gets_raw:
                 values = bind(name, command.parameters, (), kwargs)
                 return command.run(caller, args, kwargs, **values)
             return command.run(caller, **bind(name, command.parameters, args, kwargs))
@@ -270,12 +274,12 @@ class Commands:
             }
         ended = self._door.ended_record(job_id)
         if ended is None and self._door.site.has_given(job_id):
-            return Later(lambda: self._read_fate(job_id, caller.host))
-        return _fate(ended, caller.host)
+            return LaterReply(lambda: self._read_final_state(job_id, caller.host))
+        return _final_state(ended, caller.host)
 
-    async def _read_fate(self, number: int, host: str) -> Encoded:
+    async def _read_final_state(self, number: int, host: str) -> EncodedReply:
         try:
-            return Encoded(return_line(_fate(await self._door.ended_job(number), host)))
+            return EncodedReply(return_line(_final_state(await self._door.ended_job(number), host)))
         except sqlite3.Error as error:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
@@ -313,17 +317,19 @@ class Commands:
     def _no_notify_machine(self, caller: Caller, machine_name: str | None) -> None:
         self._watchers.unwatch_machine(caller.watcher, machine_name)
 
-    def _list_jobs(self, _caller: Caller) -> Encoded | LongReply:
+    def _list_jobs(self, _caller: Caller) -> EncodedReply | LongReply:
         return self.listing.of(self._door.site.jobs)
 
-    def _list_ended_jobs(self, _caller: Caller, owner: str | None, machine: str | None, limit: int) -> Later:
+    def _list_ended_jobs(
+        self, _caller: Caller, owner: str | None, machine: str | None, limit: int
+    ) -> LaterReply:
         if not 1 <= limit <= MOST_ENDED_JOBS:
             raise CommandError(f"limit is {limit}; it must be 1 to {MOST_ENDED_JOBS}")
-        return Later(lambda: self._read_ended_jobs(owner, machine, limit))
+        return LaterReply(lambda: self._read_ended_jobs(owner, machine, limit))
 
-    async def _read_ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> Encoded:
+    async def _read_ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> EncodedReply:
         try:
-            return Encoded(await self._door.ended_jobs(owner, machine, limit, ended_listing))
+            return EncodedReply(await self._door.ended_jobs(owner, machine, limit, ended_listing))
         except sqlite3.Error as error:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
@@ -396,15 +402,15 @@ class Commands:
 
 
 def _perhaps_whole(value: Json) -> Json:
-    """Return what a client said of what to allocate, as a whole number if it may be meant as one."""
+    """Return what a client asks to allocate, as a whole number if it may be meant as one."""
     if type(value) is int or isinstance(value, list | dict) or (type(value) is float and value.is_integer()):
         return a_whole_number("what to allocate", value)
     return value
 
 
 def _location(words: Mapping[str, Json]) -> Location:
-    """Return the chip that `where_is` asks for."""
-    machine = a_text("machine", words["machine"]) if "machine" in words else ""
+    """Return the chip or board that `where_is` asks about."""
+    machine = a_string("machine", words["machine"]) if "machine" in words else ""
     number = {name: a_whole_number(name, value) for name, value in words.items() if name != "machine"}
     match sorted(words):
         case ["chip_x", "chip_y", "job_id"]:
@@ -421,8 +427,8 @@ def _location(words: Mapping[str, Json]) -> Location:
     )
 
 
-def _fate(ended: JobRecord | None, host: str) -> Json:
-    """Return the state, for `host`, of a job that has ended, or of which nothing is known."""
+def _final_state(ended: JobRecord | None, host: str) -> Json:
+    """Return the state, for a client at `host`, of a job that has ended (`ended`) or is unknown (None)."""
     return {
         "state": (JobState.unknown if ended is None else JobState.destroyed).value,
         "power": None,

@@ -1,21 +1,21 @@
-"""Who is connected, by groups of addresses, and who must go when there is no room left.
+"""Groups all connections by address, and chooses which one must end when there is no room left.
 
 No I/O and no clock. When something runs out, the group that has most of it gives way:
-- Connections: a newcomer is let in when its group has fewer than another. That one loses the connection that is used
-  least. Whoever holds a job and reads what it is sent is not cut off for somebody else.
-- Bytes that are kept for clients: the group for which most are kept loses the connection for which most are kept.
+- Connections: a newcomer is let in when its group has fewer connections than another. That other group then loses the
+  connection that is used least. A connection that holds a job and reads its replies is never ended for another one.
+- Bytes that are kept for clients: the group with the most bytes loses the connection with the most bytes.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
-from spalloc_server.fronts.v1.turns import Line
+from spalloc_server.fronts.v1.turns import TurnQueue
 
 SMALL_BYTES = 1024
-"""What may be kept for a client without being counted: nearly all clients, nearly always, have less."""
+"""The most bytes for a client that are not counted: nearly all clients have less nearly always."""
 GROUPS_LOOKED_AT = 16
-"""The largest groups, in which a connection to give way is looked for."""
+"""How many of the largest groups are searched for a connection that can give way."""
 CONNECTIONS_OF_A_JOB = 2
 """How many connections count as holding one job: its owner's own, and the one that keeps the job alive."""
 
@@ -27,18 +27,18 @@ class Member(Protocol):
 
     @property
     def group(self) -> "Group":
-        """Whose it is."""
+        """The group that it counts in."""
 
     @property
     def asked(self) -> bool:
-        """Whether it was ever used."""
+        """Whether a request ever came over it."""
 
     @property
     def heard(self) -> float:
-        """When it was last used."""
+        """When anything last came over it."""
 
 
-class Group(Line):
+class Group(TurnQueue):
     """The connections from one group of addresses."""
 
     __slots__ = ("bytes", "members", "weights")
@@ -47,11 +47,11 @@ class Group(Line):
         """Begin with none."""
         super().__init__(name)
         self.members: dict[Member, None] = {}
-        """In the order in which they came."""
+        """All connections, in the order in which they came."""
         self.weights: dict[Member, int] = {}
-        """For whom more than a little is kept, and how many bytes."""
+        """How many bytes are kept for each connection that has more than `SMALL_BYTES`."""
         self.bytes = 0
-        """The sum of that."""
+        """The sum of `weights`."""
 
 
 class Crowd:
@@ -63,12 +63,12 @@ class Crowd:
         self.size = 0
         """How many connections there are."""
         self.bytes = 0
-        """How much is kept for all of them, apart from a little for each."""
+        """How many bytes are kept for all of them, apart from small amounts."""
         self._by_size: defaultdict[int, dict[Group, None]] = defaultdict(dict)
         self._largest = 0
 
     def enter(self, member: Member, name: str) -> Group:
-        """Take a connection into the group of that name, and return the group."""
+        """Add a connection to the group of that name, and return the group."""
         group = self.groups.get(name)
         if group is None:
             group = self.groups[name] = Group(name)
@@ -78,7 +78,7 @@ class Crowd:
         return group
 
     def leave(self, member: Member) -> None:
-        """Forget a connection; once is enough."""
+        """Remove a connection, if it is there."""
         group = member.group
         if member not in group.members:
             return
@@ -89,7 +89,7 @@ class Crowd:
         self.tidy(group)
 
     def tidy(self, group: Group) -> None:
-        """Forget a group of which nothing is left."""
+        """Remove a group that has no connections, and no changes on their way to the disk."""
         if not group.members and not group.changes and self.groups.get(group.name) is group:
             del self.groups[group.name]
 
@@ -105,7 +105,7 @@ class Crowd:
             self._largest = size
 
     def weigh(self, member: Member, weight: int) -> None:
-        """Take note of how many bytes are kept for a connection."""
+        """Note how many bytes are kept for a connection."""
         group = member.group
         if weight <= SMALL_BYTES:
             change = -group.weights.pop(member, 0)
@@ -118,21 +118,21 @@ class Crowd:
         self.bytes += change
 
     def heavy(self) -> list[Member]:
-        """Return all for whom more than a little is kept."""
+        """Return the connections with more than `SMALL_BYTES`."""
         return [member for group in self.groups.values() for member in group.weights]
 
     def heaviest(self) -> Member | None:
-        """Return whom most is kept for in the group that most is kept for, if there is any."""
+        """Return the connection with the most bytes in the group with the most bytes; None if there is none."""
         if not self.bytes:
             return None
         group = max(self.groups.values(), key=_bytes)
         return max(group.weights, key=group.weights.__getitem__)
 
     def least_used(self, newcomer: Group, job_of: Callable[[Member], int | None]) -> Member | None:
-        """Return who is to give way to a newcomer that was already taken into its group; None if nobody is.
+        """Return the connection that must give way to a newcomer; None if there is none.
 
         Args:
-            newcomer: The newcomer's group.
+            newcomer: The newcomer's group, in which it is already counted.
             job_of: Returns the job that a connection holds, or None.
         """
         looked_at = 0

@@ -1,34 +1,34 @@
-"""Bytes that a client sent and that have not been looked at: cut into lines only when the next one is wanted.
+"""Keeps the bytes that a client sent, and cuts them into lines only when the next line is needed.
 
-Cutting everything at once would let a client turn each two bytes it sends into an object of forty.
+If all bytes were cut at once, a client could make the server keep an object of forty bytes for each two that it sends.
 """
 
 from spalloc_client.wire import WireError
 
 _BLANK_BYTES = 4096
-"""How much white space is passed over at a time."""
+"""How much white space is skipped at once."""
 
 
 class Inbox:
-    """The bytes of one client that are still to be read, as lines."""
+    """The unread bytes of one client."""
 
     __slots__ = ("_at", "_data", "_limit", "_searched", "taken")
 
     def __init__(self, limit: int) -> None:
-        """Start with nothing; a line may have `limit` bytes."""
+        """Start empty; a line may have `limit` bytes."""
         self._data = b""
         self._at = 0
         self._searched = 0
         self._limit = limit
         self.taken = 0
-        """How many bytes were taken out when last asked for a line: it and the blank ones before it."""
+        """How many bytes the last call of `next_line` took out: the line, and blank ones before it."""
 
     def __len__(self) -> int:
-        """Return how many bytes wait."""
+        """Return how many bytes are unread."""
         return len(self._data) - self._at
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Append bytes."""
         if self._at == len(self._data):
             self._data = data
             self._searched = 0
@@ -38,14 +38,14 @@ class Inbox:
         self._at = 0
 
     def is_blank(self, but_last: int) -> bool:
-        """Return whether there is nothing but white space in all that waits, the last so many bytes left out."""
+        """Return whether the unread bytes, except the last `but_last`, are all white space."""
         return not self._data[self._at : len(self._data) - but_last].strip()
 
     def next_line(self) -> bytes | None:
-        """Return the next whole line, without its newline, or None if there is none yet. Blank lines are dropped.
+        """Return the next whole line, without its newline, or None if there is none yet. Blank lines are skipped.
 
         Raises:
-            WireError: The line is too long. What waits is let go: the stream can't be followed from there.
+            WireError: The line is too long. All unread bytes are dropped, since the next line can't be found.
         """
         began = self._at
         while True:
@@ -65,7 +65,7 @@ class Inbox:
             self._pass_over_blank_lines()
 
     def _pass_over_blank_lines(self) -> None:
-        """Go on behind the blank lines that come next: one by one, each would take as long as a command."""
+        """Skip the blank lines that come next together: one by one, each would take as long as a command."""
         most = min(_BLANK_BYTES, self._limit)
         while piece := self._data[self._at : self._at + most]:
             blank = len(piece) - len(piece.lstrip())
@@ -75,6 +75,6 @@ class Inbox:
             self._at = self._searched = ended
 
     def clear(self) -> None:
-        """Let everything go."""
+        """Drop all bytes."""
         self._data = b""
         self._at = self._searched = 0

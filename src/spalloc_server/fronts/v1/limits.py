@@ -1,6 +1,6 @@
-"""How much of the server clients may use: numbers only, filled from the configuration.
+"""The limits on what clients may use of the server: numbers only, set by the configuration.
 
-What happens to clients that exceed a limit is in connection.py and server.py.
+connection.py and server.py enforce them.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from spalloc_server.core.networks import IPV6_PREFIX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits at which clients are held up, refused or cut off."""
+    """How much clients may use before they are slowed down, refused or cut off."""
 
     connections: int = 16_384
     """Connections in all, 1 or more."""
@@ -19,18 +19,18 @@ class Limits:
     ipv6_prefix: int = IPV6_PREFIX
     """How many leading bits the IPv6 addresses of a network share, 1 to 128: they count as one address."""
     memory_bytes: int = 96 * 1024 * 1024
-    """How many bytes are kept for all clients together, 1 or more: of requests that wait, of replies and changes that
-    are not read, of names that are watched. A little for each of them is not counted."""
+    """Bytes that are kept for all clients together, 1 or more: waiting requests, unread replies and notifications,
+    watched names. A small amount for each client is not counted."""
     request_bytes: int = 64 * 1024
     """Length of a request's line, 1 or more."""
     first_request_seconds: float = 60.0
-    """How long a client may take over a whole request, from its first byte to its last; over its first, from connecting
-    on."""
+    """How long a client may take to send a whole request, from its first byte to its last; for its first request, from
+    connecting."""
     idle_seconds: float = 24 * 3600.0
-    """How long a client may stay connected without a request, unless it watches for changes. Clients that
-    hold a job may be quiet for as long as the job runs, so this should be longer than jobs are."""
+    """How long a client may stay connected without a request, unless it has asked for notifications. Clients that hold
+    a job may be quiet for as long as the job runs, so this should be longer than jobs are."""
     slow_reader_seconds: float = 30.0
-    """How long a client may leave what was sent to it unread."""
+    """How long a client may leave replies and notifications unread."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

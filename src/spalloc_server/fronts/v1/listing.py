@@ -1,6 +1,7 @@
-"""The reply to `list_jobs`, joined from parts that stay as bytes until their job changes.
+"""The listings of jobs, and the kinds of replies.
 
-What a listing says about a job is decided here, which jobs there are in the core.
+A listing is joined from parts, one for each job, that are kept as bytes until the job changes. This module defines
+what a listing says about a job. Which jobs there are is decided in core/.
 """
 
 import asyncio
@@ -21,20 +22,21 @@ from spinnaker.geometry import Board
 PIECE_BYTES = 64 * 1024
 """How much of a long reply is sent at once."""
 JOBS_A_PIECE = 128
-"""The same for a listing of jobs; a job takes 200 to 500 bytes."""
+"""How many jobs of a listing are sent at once; a job takes 200 to 500 bytes."""
 BYTES_OF_A_JOB = 300
+"""What a job takes in a listing, on average."""
 _POINTER_BYTES = 8
 
 
-class Encoded(msgspec.Struct, frozen=True):
-    """A reply that is already bytes."""
+class EncodedReply(msgspec.Struct, frozen=True):
+    """A reply that is encoded already."""
 
     reply: bytes
     """The whole line, with its newline."""
 
 
 class LongReply:
-    """A reply that is put together piece by piece, as fast as its client reads."""
+    """A reply that is built piece by piece, as fast as its client reads it."""
 
     __slots__ = ("jobs", "pieces", "weight")
 
@@ -42,9 +44,9 @@ class LongReply:
         """Describe a reply.
 
         Args:
-            pieces: What it consists of.
-            weight: Returns how many bytes are kept for its sake.
-            jobs: How many jobs it tells of, more or less.
+            pieces: Its bytes.
+            weight: Returns how many bytes are kept for this reply alone.
+            jobs: About how many jobs it lists.
         """
         self.pieces = pieces
         self.weight = weight
@@ -52,60 +54,61 @@ class LongReply:
 
 
 def in_pieces(reply: bytes) -> LongReply:
-    """Return a reply that is there already as one that is sent in pieces."""
+    """Return an encoded reply as one that is sent in pieces."""
     whole = memoryview(reply)
     pieces = (whole[start : start + PIECE_BYTES] for start in range(0, len(reply), PIECE_BYTES))
     return LongReply(pieces, lambda: len(reply), len(reply) // BYTES_OF_A_JOB)
 
 
-class Later(msgspec.Struct, frozen=True):
-    """A reply that takes its time; whoever asked gets it, and what they ask next, when it is there."""
+class LaterReply(msgspec.Struct, frozen=True):
+    """A reply that is read from the history; the client's next requests wait for it."""
 
-    reply: Callable[[], Awaitable[Encoded]]
-    """Called once; what it returns raises CommandError where the command can't be done."""
+    reply: Callable[[], Awaitable[EncodedReply]]
+    """Called once; its awaitable raises `CommandError` if the command can't be done."""
 
 
-Reply: TypeAlias = "Json | Encoded | LongReply | Later"
-"""What a command may return."""
+Reply: TypeAlias = "Json | EncodedReply | LongReply | LaterReply"
+"""The result of a command."""
 
 
 class Listing:
-    """Writes listings of jobs; a job that has not changed since the last one costs next to nothing."""
+    """Writes listings of jobs; a job that has not changed since the last listing costs almost nothing."""
 
     def __init__(self) -> None:
         """Begin with nothing written."""
-        # Two mappings to things that are there anyway, or are no containers: with pairs in one, the collector of
-        # garbage would look through all jobs in the middle of a first listing.
+        # Two mappings, whose values the garbage collector need not visit: one mapping of pairs would make it go through
+        # all jobs in the middle of a first listing.
         self._of: dict[int, JobRecord] = {}
         self._texts: dict[int, bytes] = {}
         self._written = 0
-        """How many bytes were ever written."""
+        """How many bytes were written since the start."""
         self._latest: tuple[tuple[int, int], Sequence[bytes]] = ((0, 0), ())
-        """The texts of the latest long listing, and what must be as it was for it to be right still."""
+        """The texts of the latest long listing, behind the bytes written and the number of jobs at that time: while
+        these two are the same, the listing is up to date."""
 
-    def of(self, jobs: Mapping[int, Job]) -> Encoded | LongReply:
+    def of(self, jobs: Mapping[int, Job]) -> EncodedReply | LongReply:
         """Return the listing of `jobs`, in their order, as they are now."""
-        # Ten thousand jobs are looked at without a step of Python for each.
+        # In C: for ten thousand jobs, a loop in Python would take too long.
         changed = map(is_not, map(self._of.get, jobs), map(_record, jobs.values()))
         self.write(list(compress(jobs.values(), changed)))
         if len(jobs) <= JOBS_A_PIECE:
-            return Encoded(_listing(list(map(self._texts.__getitem__, jobs))))
-        # Jobs that come are written, and those that go make fewer of them.
+            return EncodedReply(_listing(list(map(self._texts.__getitem__, jobs))))
+        # A new or changed job changes the first number, and one that is gone the second.
         state = self._written, len(jobs)
         if self._latest[0] != state:
             self._latest = state, tuple(map(self._texts.__getitem__, jobs))
         return self._long(self._latest[1])
 
     def _long(self, texts: Sequence[bytes]) -> LongReply:
-        # All listings share the texts of jobs. What is kept for this one alone is the order, and texts that have been
-        # replaced since; no more of them than have been written since.
+        # All listings share the jobs' texts. This one alone keeps its order, and texts that have been replaced since:
+        # at most as many bytes as have been written since.
         before = self._written
         return LongReply(
             _pieces(texts), lambda: len(texts) * _POINTER_BYTES + self._written - before, len(texts)
         )
 
     def drop(self, jobs: Iterable[int]) -> None:
-        """Forget jobs that are listed no more."""
+        """Drop jobs that are no longer listed."""
         self._latest = (0, 0), ()
         for number in jobs:
             self._of.pop(number, None)
@@ -140,7 +143,7 @@ def ended_listing(records: Iterable[JobRecord]) -> bytes:
 def _listing(entries: list[bytes]) -> bytes:
     if not entries:
         return return_line([])
-    # Joined once: megabytes are not copied again for what stands around them.
+    # The frame goes into the first and last entry, so that megabytes are copied only once.
     entries[0] = b'{"return":[' + entries[0]
     entries[-1] += b"]}\n"
     return b",".join(entries)
@@ -150,7 +153,7 @@ _record = attrgetter("record")
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
-    """What a listing says of a job, in the order in which it says it."""
+    """A job in a listing, with its fields in order."""
 
     job_id: int
     owner: str
@@ -166,7 +169,7 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class _EndedEntry(_Entry, frozen=True, gc=False):
-    """What it says of one that has ended."""
+    """An ended job in a listing."""
 
     reason: str | None
     ended: float | None
@@ -204,7 +207,7 @@ JOBS_A_TURN = 100
 """How many jobs are written before commands get their turn."""
 
 
-class Ahead:
+class ListingRefresher:
     """Writes jobs into a listing soon after they changed, so that the next client that asks for it need not wait.
 
     A listing is correct without this: it writes whatever is missing. Only jobs that have ended are dropped here.

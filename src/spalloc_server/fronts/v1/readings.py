@@ -1,30 +1,30 @@
-"""Whose question about the history is answered next: one is read at a time, however many wait.
+"""Reads the history for clients, one question at a time, in fair turns.
 
-Reading takes long beside all else that clients ask for, and can't be cut into slices. So who waits for it
-takes turns by itself, by the rules of turns.py: first by the group of addresses, then by the owner. A look at
-one job takes a hundredth of a listing, and goes first, unless many have.
+Reading takes longer than all other commands, and can't be cut into slices. So these questions have turns of their own,
+by the rules of turns.py: first by the group of addresses, then by the owner. A question about one job takes a hundredth
+of the time of a listing, so it goes first, unless many have gone before.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from spalloc_server.fronts.v1.listing import Encoded
+from spalloc_server.fronts.v1.listing import EncodedReply
 
 LOOKS_IN_A_ROW = 16
-"""Looks at one job that go before a listing that waits."""
+"""Questions about one job that may go before a listing that waits."""
 
-Read = Callable[[], Awaitable[Encoded]]
+Read = Callable[[], Awaitable[EncodedReply]]
 
 
 class _Question:
-    """Something that is to be read, and who waits for it."""
+    """A question, and the future that its client awaits."""
 
     __slots__ = ("answer", "read")
 
     def __init__(self, read: Read) -> None:
         self.read = read
-        self.answer: asyncio.Future[Encoded] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[EncodedReply] = asyncio.get_running_loop().create_future()
 
 
 class _Queue:
@@ -39,7 +39,7 @@ class _Queue:
         return bool(self._groups)
 
     def add(self, group: str, owner: str, question: _Question) -> None:
-        # Who comes while somebody is served goes before them the next time.
+        # A newcomer goes before the client that is being served now.
         last_group, last_owner = self._served
         owners = self._groups.get(group)
         if owners is None:
@@ -80,21 +80,21 @@ class Readings:
     """Has one question about the history read at a time."""
 
     def __init__(self, stopping: Callable[[], bool]) -> None:
-        """Begin with nobody waiting; `stopping` returns whether questions are only refused, for which nobody waits."""
+        """Begin with no questions; while `stopping` returns True, `read` is called at once, to refuse."""
         self._stopping = stopping
         self._looks = _Queue()
         self._listings = _Queue()
         self._in_a_row = 0
         self._reader: asyncio.Task[None] | None = None
 
-    async def read(self, read: Read, *, group: str, owner: str, listing: bool) -> Encoded:
-        """Return what `read` returns, called when it is its turn; never, if whoever asks is cancelled before.
+    async def read(self, read: Read, *, group: str, owner: str, listing: bool) -> EncodedReply:
+        """Return what `read` returns; it is called when its turn comes, and not at all if this is cancelled before.
 
         Args:
-            read: What is to be read.
-            group: The name of the group of addresses that asks.
-            owner: For whom.
-            listing: Whether it is about many jobs.
+            read: Reads the answer.
+            group: The client's group of addresses.
+            owner: The owner of the client's jobs.
+            listing: Whether the question is about many jobs.
 
         Raises:
             Exception: What `read` raised.
@@ -116,12 +116,12 @@ class Readings:
             while self._looks or self._listings:
                 question = self._take()
                 try:
-                    # Not in the task of whoever asks: when they go, what has begun still takes its time.
+                    # Not in the asking task: if its client goes, the reading that has begun still takes its time.
                     reply = await question.read()
-                except Exception as error:  # noqa: BLE001 — whoever asked is told, and the others go on
+                except Exception as error:  # noqa: BLE001 — the client is told, and the others go on
                     if not question.answer.done():
                         question.answer.set_exception(error)
-                        # Whoever asked may be gone by the time that it could be told.
+                        # The client may be gone by now: the exception counts as seen.
                         question.answer.exception()
                 else:
                     if not question.answer.done():

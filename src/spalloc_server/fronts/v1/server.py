@@ -1,6 +1,6 @@
-"""The listening end of the v1 front: where clients connect, who may, and for how long they may do nothing.
+"""The server of the v1 protocol: listens, admits clients, and ends connections that break the limits.
 
-What one client asks and gets is connection.py's subject.
+What happens on one connection is connection.py's.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from spalloc_server.core.commands import GroupBy
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.listening import TurnedAway, listen
 from spalloc_server.fronts.v1.commands import Commands
-from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, Connection
+from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, ClientConnection
 from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.limits import Limits
-from spalloc_server.fronts.v1.listing import Ahead
+from spalloc_server.fronts.v1.listing import ListingRefresher
 from spalloc_server.fronts.v1.readings import Readings
 from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Turns
 from spalloc_server.fronts.v1.watchers import Watchers
-from spalloc_server.presence import Waiting
+from spalloc_server.presence import PendingJudgement
 from spalloc_server.ration import Ration, Warnings
 from spalloc_server.runtime import allow_descriptors, any_descriptors_left, give_back_memory
 from spalloc_server.words import counted, there_are
@@ -30,26 +30,27 @@ _log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 LAST_WORDS_SECONDS = 1.0
-"""How long clients may take to read what is on its way to them when the server stops."""
+"""How long clients may take to read the last replies when the server stops."""
 LONGEST_ROUND_SECONDS = 5.0
-"""How often clients are looked at to see whether they use their connections."""
+"""The longest time between checks of all connections for silent clients and slow readers."""
 OTHER_DESCRIPTORS = 512
-"""Descriptors that are kept for others than clients: BMPs, records, metrics."""
-WORTH_GIVING_BACK_BYTES = 16 * 1024 * 1024
+"""Descriptors that are reserved for others than clients: BMPs, records, metrics."""
 FEWEST_OTHER_DESCRIPTORS = 64
 """The same where the system allows few."""
+WORTH_GIVING_BACK_BYTES = 16 * 1024 * 1024
+"""Memory is given back to the system only after more than this was kept for clients."""
 RAISE_DESCRIPTORS = "raise LimitNOFILE in the service's unit, or `ulimit -n` where it is started"
 
 AHEAD_BYTES = 64 * 1024
 SCARCE_AHEAD_BYTES = 4 * 1024
-"""Requests of each client that are read ahead: many, or few while much is kept for clients."""
+"""How many bytes of each client's requests are read ahead: normally, and while much is kept for clients."""
 
 Admission = Callable[[str], str | None]
 """Takes a client's address and returns why it may not connect, or None."""
 
 
 def anyone(_address: str) -> None:
-    """Admit clients from everywhere."""
+    """Admit every client."""
 
 
 class V1Server:
@@ -59,45 +60,45 @@ class V1Server:
         """Serve the site that `engine` drives.
 
         Args:
-            engine: What clients talk to.
-            limits: How much of the server they may take.
-            admission: Says which addresses may connect.
+            engine: Drives the site.
+            limits: How much of the server clients may use.
+            admission: Returns why an address may not connect, or None.
         """
         self.engine = engine
         self.watchers = Watchers(
             lambda job: job in engine.site.jobs, lambda machine: machine in engine.site.machines
         )
         self.commands = Commands(engine, self.watchers)
-        self._ahead = Ahead(self.commands.listing, engine.site)
+        self._ahead = ListingRefresher(self.commands.listing, engine.site)
         self.admission = admission
-        """May be replaced at any time; clients that are connected stay."""
-        self.unread: set[Connection] = set()
-        """Connections on which something waits for the server to come to it."""
+        """May be replaced at any time; clients that are connected stay connected."""
+        self.unread: set[ClientConnection] = set()
+        """Connections with requests that have arrived and are not done."""
         self.turns = Turns(engine.clock.now)
         self.readings = Readings(lambda: engine.stopping)
         self.ahead_bytes = AHEAD_BYTES
         self._crowd = Crowd()
-        self._connections: dict[Connection, None] = {}
+        self._connections: dict[ClientConnection, None] = {}
         self._refusals = Warnings(_log, "refused")
         self._cuts = Warnings(_log, "cut off")
         self._most_kept = 0
-        """Since memory was last given back."""
-        self._limits_told = Ration()
+        """The most bytes that were kept for clients since memory was last given back."""
+        self._limits_logged = Ration()
         self._turned_away = TurnedAway()
         self._limits = limits or Limits()
         engine.do(GroupBy(self._limits.ipv6_prefix), "")
         self._wanted = self._possible = self.limits.connections
         """How many connections the system was asked for, and how many it allows."""
         self.addresses: tuple[tuple[str, int], ...] = ()
-        """Where clients can connect, each address with the port; known once the server listens."""
+        """The addresses and ports that clients can connect to; known once the server listens."""
         self._server: asyncio.Server | None = None
-        self._round: asyncio.TimerHandle | Waiting | None = None
+        self._round: asyncio.TimerHandle | PendingJudgement | None = None
         self._alone = asyncio.Event()
         self._alone.set()
 
     @property
     def limits(self) -> Limits:
-        """How much clients may take; may be replaced at any time, and holds for what happens from then on."""
+        """How much clients may use; may be replaced at any time, with effect from then on."""
         return self._limits
 
     @limits.setter
@@ -113,7 +114,7 @@ class V1Server:
 
     @property
     def refused(self) -> int:
-        """How many clients were not let in since the start."""
+        """How many clients were refused since the start."""
         return self._refusals.count
 
     @property
@@ -123,7 +124,7 @@ class V1Server:
 
     @property
     def bytes_kept(self) -> int:
-        """How many bytes are kept for clients, apart from a little for each."""
+        """How many bytes are kept for clients, apart from a small amount for each."""
         return self._crowd.bytes
 
     async def start(self, host: str | Sequence[str], port: int) -> tuple[str, int]:
@@ -134,7 +135,7 @@ class V1Server:
         """
         backlog = self._ask_for_descriptors()
         self._server, self.addresses = await listen(
-            lambda: Connection(self, self.limits.request_bytes), host, port, "v1", backlog=backlog
+            lambda: ClientConnection(self, self.limits.request_bytes), host, port, "v1", backlog=backlog
         )
         self.engine.listeners |= {self.watchers, self._ahead}
         self._ahead.jobs_changed(self.engine.site.jobs)
@@ -144,10 +145,10 @@ class V1Server:
         return self.addresses[0]
 
     def _ask_for_descriptors(self) -> int:
-        """Find out how many connections are possible, and return how many may come at once."""
+        """Raise the system's limit on descriptors as far as possible, and return how many clients may come at once."""
         wanted = self._wanted = self.limits.connections
         allowed = allow_descriptors(wanted + OTHER_DESCRIPTORS + BACKLOG)
-        # Those who come at once are taken in before any of them is refused.
+        # Clients that come at once are all accepted, and so have descriptors, before any of them is refused.
         backlog = min(BACKLOG, allowed // 8)
         others = min(OTHER_DESCRIPTORS, max(allowed // 4, FEWEST_OTHER_DESCRIPTORS))
         self._possible = max(1, allowed - others - backlog)
@@ -162,12 +163,12 @@ class V1Server:
         return backlog
 
     def stop_listening(self) -> None:
-        """Take no new clients; those that are connected are still served."""
+        """Accept no new clients; those that are connected are still served."""
         if self._server is not None:
             self._server.close()
 
     async def stop(self) -> None:
-        """End all connections; what is on its way to clients is still sent."""
+        """End all connections, after sending the last replies."""
         self.stop_listening()
         self.engine.listeners -= {self.watchers, self._ahead}
         self.watchers.stop()
@@ -187,8 +188,8 @@ class V1Server:
 
     # Who is connected
 
-    def opened(self, connection: Connection) -> str | None:
-        """Take note of a new connection, and give it its group; return why it may not stay, or None."""
+    def opened(self, connection: ClientConnection) -> str | None:
+        """Add a new connection, and set its group; return why it may not stay, or None."""
         self._connections[connection] = None
         connection.group = self._crowd.enter(connection, self._group_of(connection.address))
         self._alone.clear()
@@ -197,7 +198,7 @@ class V1Server:
             self._refusals.warn(connection.address, connection.group.name, connection.heard, refusal)
         return refusal
 
-    def _refusal(self, connection: Connection) -> str | None:
+    def _refusal(self, connection: ClientConnection) -> str | None:
         limits, group = self.limits, connection.group
         refusal = self.admission(connection.address)
         if refusal is not None:
@@ -214,7 +215,7 @@ class V1Server:
                 most = counted(self.most_connections, "connection")
                 return f"the server has {most} and takes no more; try again later"
             self._cut(
-                cast("Connection", other),
+                cast("ClientConnection", other),
                 f"the server has {counted(self.most_connections, 'connection')}, most of them from {other.group.name}, "
                 f"and one from {group.name} was let in",
             )
@@ -222,16 +223,16 @@ class V1Server:
 
     @property
     def most_connections(self) -> int:
-        """How many connections there may be, as configured, and as the system allows."""
+        """The most connections that the configuration and the system allow."""
         return min(self.limits.connections, self._possible)
 
     def _job_of(self, member: Member) -> int | None:
-        """Return the job that a connection holds, if it reads what it is sent."""
-        connection = cast("Connection", member)
+        """Return the job that a connection holds, or None; one that does not read its replies holds none."""
+        connection = cast("ClientConnection", member)
         job = None if connection.job is None else self.engine.site.jobs.get(connection.job)
         if job is None or connection.stuck is not None:
             return None
-        # Anybody may ask about a job.
+        # Any client may ask about a job, so the address decides whether it is its own.
         group = self._group_of(job.record.owner_host)
         return job.record.id if group == connection.group.name else None
 
@@ -239,7 +240,7 @@ class V1Server:
         return self.engine.site.groups.of(address)
 
     def _regroup(self) -> None:
-        """Group the connections again, after the rule for addresses has changed."""
+        """Group the connections again, after the rule for grouping addresses has changed."""
         left: dict[Group, None] = {}
         for connection in self._connections:
             old, name = connection.group, self._group_of(connection.address)
@@ -252,12 +253,12 @@ class V1Server:
             new.changes += connection.changes_under_way
             left[old] = None
         for group in left:
-            # Who waited there for room waits for its turn, and then in its new group.
+            # A connection that waits there to make a change asks for a turn, and then waits in its new group.
             group.wake_all()
             self._crowd.tidy(group)
 
-    def closed(self, connection: Connection) -> None:
-        """Forget a connection that has ended."""
+    def closed(self, connection: ClientConnection) -> None:
+        """Remove a connection that has ended."""
         self._connections.pop(connection, None)
         self.unread.discard(connection)
         self._crowd.leave(connection)
@@ -267,11 +268,11 @@ class V1Server:
     # Who waits for us
 
     def _unheard(self) -> set[str]:
-        """Return where clients are that asked for something, wait for it, and read what they are sent."""
+        """Return the addresses of clients that have requests waiting, and read their replies."""
         return {connection.address for connection in self.unread if connection.stuck is None}
 
-    def turn_failed(self, connection: Connection, fault: Exception) -> None:
-        """End the connection in whose turn there was a fault that nobody foresaw."""
+    def turn_failed(self, connection: ClientConnection, fault: Exception) -> None:
+        """End a connection whose turn met an unforeseen fault."""
         _log.error(
             "a turn of a client at %s failed, and its connection is ended", connection.address, exc_info=fault
         )
@@ -280,7 +281,7 @@ class V1Server:
 
     @contextmanager
     def no_changes(self) -> Iterator[None]:
-        """Let all changes wait that clients ask for in the block; questions are answered."""
+        """Let clients' changes wait during the block; questions are answered."""
         self.turns.most_changes = 0
         try:
             yield
@@ -289,25 +290,25 @@ class V1Server:
             for group in self._crowd.groups.values():
                 group.wake_all()
 
-    # What is kept for them
+    # Memory
 
     def recorded(self, group: Group) -> None:
-        """Take note that a change of a group is on its way to the disk no more."""
+        """Note that a change of a group is on disk, or never will be."""
         group.changes -= 1
         group.wake(self.turns.most_changes)
         if not group.members:
             self._crowd.tidy(group)
 
-    def weigh(self, connection: Connection, weight: int) -> None:
-        """Take note of how many bytes are kept for a connection; end some where too many are kept for all."""
+    def weigh(self, connection: ClientConnection, weight: int) -> None:
+        """Note how many bytes are kept for a connection; end some connections if all together have too many."""
         crowd, most = self._crowd, self.limits.memory_bytes
         crowd.weigh(connection, weight)
         while crowd.bytes > most:
-            heaviest = cast("Connection", crowd.heaviest())
+            heaviest = cast("ClientConnection", crowd.heaviest())
             known = heaviest.group.weights[heaviest]
             crowd.weigh(heaviest, heaviest.weight())
             if heaviest.group.weights.get(heaviest, 0) < known:
-                # It has read since.
+                # It has fewer now, and may no longer be the heaviest.
                 continue
             self._cut(
                 heaviest,
@@ -316,14 +317,14 @@ class V1Server:
             )
         self.ahead_bytes = AHEAD_BYTES if crowd.bytes < most // 2 else SCARCE_AHEAD_BYTES
 
-    def _cut(self, connection: Connection, why: str) -> None:
+    def _cut(self, connection: ClientConnection, why: str) -> None:
         """End a connection at once."""
         now = asyncio.get_running_loop().time()
         self._cuts.warn(connection.address, connection.group.name, now, why)
         self._crowd.leave(connection)
         connection.abort()
 
-    # Who does nothing with it
+    # Clients that are silent or don't read
 
     def _go_round_later(self) -> None:
         limits = self.limits
@@ -344,45 +345,46 @@ class V1Server:
             why = self._fault(connection, now, limits)
             if why is not None:
                 self._cut(connection, why)
-        # Some have read since, and what is kept for the sake of a listing grows with time.
+        # Weights change without a call: clients read, and what is kept for a listing grows with time.
         for member in self._crowd.heavy():
-            cast("Connection", member).weigh()
+            cast("ClientConnection", member).weigh()
         self._give_back()
         self._sum_up(now)
         self._look_at_the_system(now)
         self._go_round_later()
 
     def _give_back(self) -> None:
-        """Give memory back to the system once much less is kept than was."""
+        """Give memory back to the system once the bytes kept for clients have fallen to less than half."""
         self._most_kept = max(self._most_kept, self._crowd.bytes)
         if self._most_kept >= WORTH_GIVING_BACK_BYTES and self._crowd.bytes < self._most_kept // 2:
             self._most_kept = self._crowd.bytes
             give_back_memory()
 
     def _sum_up(self, now: float) -> None:
-        """Log how many more clients met what was logged of the first, if it is time to."""
+        """Log how many more clients were refused and cut off, if a minute is over."""
         self._refusals.sum_up(now)
         self._cuts.sum_up(now)
 
     def _look_at_the_system(self, now: float) -> None:
-        """Tell of limits that are not the server's own."""
+        """Log that limits of the system were reached."""
         turned_away = self._turned_away.more()
         if turned_away:
-            self._tell(
+            self._warn(
                 "backlog",
                 now,
                 f"{there_are(turned_away, 'connection', past=True)} turned away by the system, since too many came at "
                 "once (net.core.somaxconn, net.ipv4.tcp_max_syn_backlog)",
             )
         if not any_descriptors_left():
-            self._tell("descriptors", now, f"no more files or sockets can be opened; {RAISE_DESCRIPTORS}")
+            self._warn("descriptors", now, f"no more files or sockets can be opened; {RAISE_DESCRIPTORS}")
 
-    def _tell(self, limit: str, now: float, sentence: str) -> None:
-        self._limits_told.summary(now)
-        if self._limits_told.admits(limit, now):
+    def _warn(self, limit: str, now: float, sentence: str) -> None:
+        self._limits_logged.summary(now)
+        if self._limits_logged.admits(limit, now):
             _log.warning("%s", sentence)
 
-    def _fault(self, connection: Connection, now: float, limits: Limits) -> str | None:
+    def _fault(self, connection: ClientConnection, now: float, limits: Limits) -> str | None:
+        """Return why a connection must end, or None."""
         is_over = self.engine.site.delays.is_over
         if connection.stuck is not None and is_over(connection.stuck, limits.slow_reader_seconds, now):
             return f"it did not read what was sent to it for {limits.slow_reader_seconds:g} s"

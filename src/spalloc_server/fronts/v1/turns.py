@@ -1,12 +1,12 @@
-"""Whose turn it is: first by the group of addresses, then by the owner, then in the order in which they came.
+"""Gives clients their turns: first by group of addresses, then by owner, then in the order in which they asked.
 
-What is done in a turn is connection.py's subject. The rules here:
-- Groups of addresses take turns, however many connections each has; so do the owners within one, as far as clients
-  have said for whom they create jobs. Owners are free to invent, so they come second.
-- While nobody waits, clients are served as soon as they are heard: taking turns costs a little.
-- Between turns the event loop looks at its sockets, so that those who have just come take part.
-- A group may have so many changes on their way to the disk; its next ones wait until some have arrived. So one
-  group's changes can't make a commit, which all wait for, much longer.
+What is done in a turn is connection.py's. The rules:
+- Groups of addresses take turns, however many connections each has. Within a group its owners take turns, as far as
+  clients have named them by creating jobs. Owners come second since clients can invent any number of them.
+- While no client waits, requests are served as soon as they arrive, since turns have a small cost.
+- Between turns the event loop polls its sockets, so that new clients take part.
+- Only a limited number of one group's changes may be on their way to the disk; its other changes wait. So one group
+  can't make commits, which everyone waits for, much longer.
 """
 
 import asyncio
@@ -18,20 +18,19 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 SLICE_SECONDS = 0.0003
-"""A change passes through the event loop some ten times on its way to the disk and back, and each time waits for a
-slice of a flood."""
+"""The longest time between two polls of the sockets. It is short because a change passes through the event loop some
+ten times on its way to the disk and back, and waits for such a slice each time."""
 TURNS_A_SLICE = 64
-"""Turns between two looks at the sockets, if they take less time than that."""
+"""The most turns between two polls of the sockets."""
 EFFORT_AT_ONCE = 64
-"""How much is done for clients as soon as they are heard, in commands,"""
+"""The most commands that are done without waiting for turns within `AT_ONCE_SECONDS`."""
 AT_ONCE_SECONDS = 0.001
-"""within this time."""
 MOST_CHANGES = 64
-"""Changes of one group that may be on their way to the disk while no other group asks for anything,"""
+"""The most changes of one group on their way to the disk while no other group sends requests."""
 MOST_CHANGES_AMONG_OTHERS = 8
-"""and while others do: a commit takes longer the more there are, and all who change something wait for it."""
+"""The same while others do: the more changes, the longer the commit that all of them wait for."""
 AMONG_OTHERS_SECONDS = 1.0
-"""How long a group is among others after another was heard."""
+"""How long after another group's request a group counts as not alone."""
 
 
 class Rotation(Generic[K, V]):
@@ -40,15 +39,15 @@ class Rotation(Generic[K, V]):
     __slots__ = ("_queues",)
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with no queues."""
         self._queues: OrderedDict[K, deque[V]] = OrderedDict()
 
     def __bool__(self) -> bool:
-        """Return whether anybody waits."""
+        """Return whether anything waits."""
         return bool(self._queues)
 
     def add(self, queue: K, item: V) -> None:
-        """Let `item` wait in a queue."""
+        """Append `item` to a queue."""
         waiting = self._queues.get(queue)
         if waiting is None:
             self._queues[queue] = deque((item,))
@@ -56,7 +55,7 @@ class Rotation(Generic[K, V]):
             waiting.append(item)
 
     def take(self) -> V:
-        """Return the first of the queue whose turn it is; the next time it is another's."""
+        """Remove and return the first item of the queue whose turn it is; then it is the next queue's turn."""
         queue, waiting = self._queues.popitem(last=False)
         item = waiting.popleft()
         if waiting:
@@ -65,74 +64,75 @@ class Rotation(Generic[K, V]):
 
 
 class Client(Protocol):
-    """Whoever takes turns."""
+    """A connection that takes turns."""
 
     __slots__ = ()
 
     @property
-    def group(self) -> "Line":
-        """Where it queues."""
+    def group(self) -> "TurnQueue":
+        """The queue of its group of addresses."""
 
     @property
     def owner(self) -> str:
-        """For whom it creates jobs, as far as is known."""
+        """The owner of the jobs that it creates; empty while unknown."""
 
     def take_turn(self) -> int:
-        """Do a few commands; return how much effort that was. None of its faults is raised: the others go on."""
+        """Do a few commands; return how many they count as. Raises nothing, so that the others go on."""
 
     def change_may_come(self) -> bool:
-        """Take a turn for the change that was put aside; return False if it no longer is."""
+        """Ask for a turn for the change that was postponed; return False if there is no longer one."""
 
 
-class Line:
-    """The clients of one group that wait."""
+class TurnQueue:
+    """The waiting clients of one group of addresses."""
 
-    __slots__ = ("changes", "name", "putting_aside", "ready")
+    __slots__ = ("changes", "name", "postponed", "ready")
 
     def __init__(self, name: str) -> None:
-        """Begin with nobody waiting."""
+        """Begin with no clients."""
         self.name = name
-        """The group's: the same when the group comes back after its last connection has ended."""
+        """The group's name; the same when the group comes back after its last connection has ended."""
         self.ready: Rotation[str, Client] = Rotation()
-        """Those who wait for a turn, by owner."""
-        self.putting_aside: Rotation[str, Client] = Rotation()
-        """Those who want to change something, and wait until less is on its way to the disk."""
+        """Clients that wait for a turn, by owner."""
+        self.postponed: Rotation[str, Client] = Rotation()
+        """Clients with a change that waits until fewer of the group's are on their way to the disk."""
         self.changes = 0
         """How many changes are on their way to the disk."""
 
     def wake(self, most_changes: int) -> None:
-        """Let one go on who waits with a change, if there is room for it."""
-        while self.putting_aside and self.changes < most_changes:
-            if self.putting_aside.take().change_may_come():
+        """Let one client with a postponed change go on, if fewer than `most_changes` are on their way."""
+        while self.postponed and self.changes < most_changes:
+            if self.postponed.take().change_may_come():
                 return
 
     def wake_all(self) -> None:
-        """Let all go on who wait with a change: their changes are counted elsewhere from now on."""
-        while self.putting_aside:
-            self.putting_aside.take().change_may_come()
+        """Let all clients with a postponed change go on."""
+        while self.postponed:
+            self.postponed.take().change_may_come()
 
 
 class Turns:
     """Gives clients their turns."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        """Begin with nobody waiting; `now` returns the time in seconds."""
+        """Begin with no clients; `now` returns the time in seconds."""
         self._now = now
-        self._lines: OrderedDict[Line, None] = OrderedDict()
-        """The groups in which somebody waits for a turn, the next one first."""
+        self._queues: OrderedDict[TurnQueue, None] = OrderedDict()
+        """The groups with clients that wait for a turn, the next one first."""
         self._next: asyncio.Handle | None = None
         self._heard_at = 0.0
         self.effort = 0
-        """How much was done just now for clients that had their turn as soon as they were heard: they add to it."""
+        """How many commands were done lately without waiting for turns; connections add to it."""
         self._heard_last: str | None = None
-        """The name of the group that was heard last."""
+        """The name of the group that sent the latest request."""
         self._alone_from = 0.0
+        """When the latest group counts as alone, unless another one sends a request before."""
         self.most_changes = MOST_CHANGES
-        """Changes of one group that may be on their way to the disk; 0 while nothing may be changed."""
+        """The most changes of one group that may be on their way to the disk; 0 while no changes are allowed."""
 
     def __bool__(self) -> bool:
-        """Return whether anybody waits for a turn."""
-        return bool(self._lines)
+        """Return whether any client waits for a turn."""
+        return bool(self._queues)
 
     def stop(self) -> None:
         """Give no more turns."""
@@ -141,9 +141,9 @@ class Turns:
             self._next = None
 
     def heard(self, client: Client, now: float) -> bool:
-        """Return whether it is at once the turn of a client that was heard `now`, in the event loop's time.
+        """Return whether a client that sent something at `now`, in the event loop's time, has its turn at once.
 
-        If not, it must ask for one. An event loop's time may stand still while it serves all who were heard at once.
+        If not, it must ask for one. The event loop's time may stand still while it serves several clients.
         """
         if client.group.name != self._heard_last:
             if self._heard_last is not None:
@@ -151,30 +151,30 @@ class Turns:
             self._heard_last = client.group.name
         if self.most_changes:
             self.most_changes = MOST_CHANGES if now >= self._alone_from else MOST_CHANGES_AMONG_OTHERS
-        if self._lines:
+        if self._queues:
             return False
         if not 0.0 <= now - self._heard_at <= AT_ONCE_SECONDS:
             self._heard_at, self.effort = now, 0
         return self.effort < EFFORT_AT_ONCE
 
     def ask(self, client: Client) -> None:
-        """Let a client wait for its turn; it waits for one at a time."""
-        line = client.group
-        line.ready.add(client.owner, client)
-        self._lines.setdefault(line)
+        """Queue a client for one turn; it must not be queued already."""
+        queue = client.group
+        queue.ready.add(client.owner, client)
+        self._queues.setdefault(queue)
         if self._next is None:
             self._next = asyncio.get_running_loop().call_soon(self._give_some)
 
     def _give_some(self) -> None:
         until = self._now() + SLICE_SECONDS
-        lines = self._lines
+        queues = self._queues
         for _ in range(TURNS_A_SLICE):
-            line, _ = lines.popitem(last=False)
-            client = line.ready.take()
-            if line.ready:
-                lines[line] = None
+            queue, _ = queues.popitem(last=False)
+            client = queue.ready.take()
+            if queue.ready:
+                queues[queue] = None
             client.take_turn()
-            line.wake(self.most_changes)
-            if not lines or self._now() >= until:
+            queue.wake(self.most_changes)
+            if not queues or self._now() >= until:
                 break
-        self._next = asyncio.get_running_loop().call_soon(self._give_some) if lines else None
+        self._next = asyncio.get_running_loop().call_soon(self._give_some) if queues else None

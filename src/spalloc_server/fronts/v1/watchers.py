@@ -1,8 +1,8 @@
-"""Who wants to be told of which changes, and telling them.
+"""Keeps which clients watch which jobs and machines, and notifies them of changes.
 
-A change that a thousand clients watch is put into bytes once. Those who watch single jobs are told at once:
-they wait for something. Those who watch everything are told so seldom that telling takes a small part of the
-time, however many they are; changes that come meanwhile are told together.
+A notification for a thousand clients is encoded once. Clients that watch single jobs are notified at once, since they
+wait for something. Clients that watch everything are notified so seldom that it takes a small part of the server's
+time, however many they are; changes between two notifications are sent together.
 """
 
 import asyncio
@@ -17,38 +17,38 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 PAUSE_SECONDS_A_WATCHER = 50e-6
-"""How long all watchers of everything are left in peace after they were told, for each of them. Telling one takes
-about a fifth of it."""
+"""The pause after watchers of everything were notified, for each of them. Notifying one takes about a fifth of it."""
 
 WATCHERS_A_TURN = 50
-"""How many are told before commands get their turn."""
+"""How many watchers are notified at once; then commands get their turn."""
 
 MOST_UNKNOWN_MACHINES = 16
-"""Machines that one client may watch although there are none of their names: they may come with a new configuration."""
+"""The most machines that do not exist that one client may watch: a new configuration may bring them."""
 
 JOB_BYTES = 400
-"""What it takes to watch a job."""
+"""Memory for watching a job."""
 MISSED_BYTES = 64
-"""What it takes to remember that a job changed."""
+"""Memory for remembering that a job changed."""
 NAME_BYTES = 600
-"""What it takes to watch a machine, apart from the letters of its name."""
+"""Memory for watching a machine, apart from the letters of its name."""
 LETTER_BYTES = 4
+"""Memory for a letter of its name, at most."""
 
 
 class Watcher(Protocol):
-    """A client that can be told of changes."""
+    """A client that can be notified of changes."""
 
     __slots__ = ()
 
     def tell(self, line: bytes) -> bool:
-        """Send a line to the client; return False if it does not read what it was sent before."""
+        """Send a notification to the client; return False if it has not read what was sent before."""
 
     def keep(self, size: int) -> None:
-        """Take note of how many bytes are kept for what it watches."""
+        """Note how many bytes are kept for what the client watches."""
 
 
 class _Missed:
-    """Changes that a client has not been told of."""
+    """Changes that a client has not been notified of."""
 
     __slots__ = ("jobs", "machines")
 
@@ -58,7 +58,7 @@ class _Missed:
 
 
 class _News(NamedTuple):
-    """What watchers of everything are being told, and the same as lines."""
+    """Changes that watchers of everything are being notified of, and their lines."""
 
     jobs: tuple[int, ...]
     of_jobs: bytes
@@ -70,11 +70,11 @@ class Watchers:
     """All clients that watch something."""
 
     def __init__(self, is_live: Callable[[int], bool], is_machine: Callable[[str], bool]) -> None:
-        """Begin with nobody watching.
+        """Begin with no watchers.
 
         Args:
-            is_live: Tells whether a job can still change.
-            is_machine: Tells whether there is a machine of a name.
+            is_live: Returns whether a job can still change.
+            is_machine: Returns whether there is a machine of a name.
         """
         self._is_live = is_live
         self._is_machine = is_machine
@@ -86,18 +86,18 @@ class Watchers:
         self._machines_of: dict[Watcher, set[str]] = {}
         self._missed: dict[Watcher, _Missed] = {}
         self._untold = _Missed()
-        """Changes that the watchers of everything are to be told of next."""
+        """Changes that watchers of everything are to be notified of next."""
         self._news = _News((), b"", (), b"")
         self._being_told: list[Watcher] = []
-        """Watchers of everything that have still to be told the news."""
+        """Watchers of everything that have still to be sent the news."""
         self._next_telling: asyncio.Handle | None = None
-        self._peace_until = 0.0
+        self._pause_until = 0.0
         self._put_off: dict[Watcher, None] = {}
-        """Watchers of single jobs and machines who have still to be told what they missed."""
+        """Watchers of single jobs and machines that have still to be sent what they missed."""
         self._next_put_off: asyncio.Handle | None = None
 
     def stop(self) -> None:
-        """Tell nobody anything any more."""
+        """Stop notifying."""
         if self._next_telling is not None:
             self._next_telling.cancel()
             self._next_telling = None
@@ -117,7 +117,7 @@ class Watchers:
     # What clients ask for
 
     def watch_job(self, watcher: Watcher, job: int | None) -> None:
-        """Begin to tell a client of changes to a job, or with None to all jobs."""
+        """Begin to notify a client of changes to a job, or with None to all jobs."""
         if job is None:
             self._all_jobs.add(watcher)
         elif self._is_live(job):
@@ -126,7 +126,7 @@ class Watchers:
             self._weigh(watcher)
 
     def unwatch_job(self, watcher: Watcher, job: int | None) -> None:
-        """Stop telling a client of changes to a job, or with None to any job."""
+        """Stop notifying a client of changes to a job, or with None to any job."""
         if job is None:
             self._all_jobs.discard(watcher)
             for other in self._jobs_of.pop(watcher, ()):
@@ -137,7 +137,7 @@ class Watchers:
         self._weigh(watcher)
 
     def watch_machine(self, watcher: Watcher, machine: str | None) -> None:
-        """Begin to tell a client of changes to a machine, or with None to all machines.
+        """Begin to notify a client of changes to a machine, or with None to all machines.
 
         Raises:
             CommandError: It watches too many.
@@ -150,8 +150,8 @@ class Watchers:
             unknown = sum(not self._is_machine(name) for name in watched)
             if unknown >= MOST_UNKNOWN_MACHINES:
                 raise CommandError(
-                    f"there is no machine {machine[:60]!r}, and {unknown} that there are not are watched already; "
-                    "notify_machine without a name watches all, also those to come"
+                    f"there is no machine {machine[:60]!r}, and {unknown} machines that do not exist are watched "
+                    "already; notify_machine without a name watches all, also those to come"
                 )
         watched.add(machine)
         self._of_machine.setdefault(machine, set()).add(watcher)
@@ -168,7 +168,7 @@ class Watchers:
         )
 
     def unwatch_machine(self, watcher: Watcher, machine: str | None) -> None:
-        """Stop telling a client of changes to a machine, or with None to any machine."""
+        """Stop notifying a client of changes to a machine, or with None to any machine."""
         if machine is None:
             self._all_machines.discard(watcher)
             for other in self._machines_of.pop(watcher, ()):
@@ -179,7 +179,7 @@ class Watchers:
         self._weigh(watcher)
 
     def forget(self, watcher: Watcher) -> None:
-        """Drop all that a client asked for: it has gone."""
+        """Drop a client that has gone."""
         self._missed.pop(watcher, None)
         self._put_off.pop(watcher, None)
         self.unwatch_job(watcher, None)
@@ -188,7 +188,7 @@ class Watchers:
     # Changes
 
     def jobs_changed(self, jobs: set[int]) -> None:
-        """Tell those who want to know that jobs changed."""
+        """Notify the clients that watch these jobs."""
         theirs: defaultdict[Watcher, list[int]] = defaultdict(list)
         for job in sorted(jobs & self._of_job.keys() if len(jobs) > 1 else jobs):
             for watcher in self._of_job.get(job, ()):
@@ -209,10 +209,10 @@ class Watchers:
                 self._miss(watcher, jobs=key)
         if self._all_jobs:
             self._untold.jobs |= jobs
-            self._tell_all_soon()
+            self._notify_all_soon()
 
     def machines_changed(self, machines: set[str]) -> None:
-        """Tell those who want to know that machines changed."""
+        """Notify the clients that watch these machines."""
         for machine in sorted(machines & self._of_machine.keys()):
             line = machines_changed_line((machine,))
             for told, watcher in enumerate(self._of_machine[machine] - self._all_machines):
@@ -222,10 +222,10 @@ class Watchers:
                     self._miss(watcher, machines=(machine,))
         if self._all_machines:
             self._untold.machines |= machines
-            self._tell_all_soon()
+            self._notify_all_soon()
 
     def catch_up(self, watcher: Watcher) -> None:
-        """Tell a client that reads again of what it missed."""
+        """Send a client that reads again the changes that it missed."""
         missed = self._missed.pop(watcher, None)
         if missed is None:
             return
@@ -240,16 +240,16 @@ class Watchers:
             _leave(self._jobs_of, watcher, job)
             self._weigh(watcher)
 
-    def _tell_all_soon(self) -> None:
+    def _notify_all_soon(self) -> None:
         if self._next_telling is None and not self._being_told:
             loop = asyncio.get_running_loop()
-            if self._peace_until <= loop.time():
+            if self._pause_until <= loop.time():
                 self._tell_some()
             else:
-                self._next_telling = loop.call_at(self._peace_until, self._tell_some)
+                self._next_telling = loop.call_at(self._pause_until, self._tell_some)
 
     def _take_news(self) -> None:
-        """Have all watchers of everything told next of what they were not told yet."""
+        """Make the changes not sent yet the news that watchers of everything are sent next."""
         untold, self._untold = self._untold, _Missed()
         jobs, machines = sorted(untold.jobs), sorted(untold.machines)
         self._news = _News(
@@ -260,17 +260,17 @@ class Watchers:
         )
         self._being_told = list(self._all_jobs | self._all_machines)
         watchers = len(self._being_told)
-        self._peace_until = asyncio.get_running_loop().time() + PAUSE_SECONDS_A_WATCHER * watchers
+        self._pause_until = asyncio.get_running_loop().time() + PAUSE_SECONDS_A_WATCHER * watchers
 
     def _tell_some(self) -> None:
-        """Tell watchers of everything the news, and begin with new ones if all were told; the others in later turns."""
+        """Send the news to some watchers of everything, and to the others in later turns; begin new news at the end."""
         self._next_telling = None
         if not self._being_told:
             self._take_news()
         news = self._news
         for _ in range(min(WATCHERS_A_TURN, len(self._being_told))):
             watcher = self._being_told.pop()
-            # One may have gone, or lost interest, since.
+            # It may have gone, or stopped watching, meanwhile.
             if news.of_jobs and watcher in self._all_jobs and not watcher.tell(news.of_jobs):
                 self._miss(watcher, jobs=news.jobs)
             if news.of_machines and watcher in self._all_machines and not watcher.tell(news.of_machines):
@@ -278,10 +278,10 @@ class Watchers:
         if self._being_told:
             self._next_telling = asyncio.get_running_loop().call_soon(self._tell_some)
         elif self._untold.jobs or self._untold.machines:
-            self._tell_all_soon()
+            self._notify_all_soon()
 
     def _miss(self, watcher: Watcher, *, jobs: Collection[int] = (), machines: Collection[str] = ()) -> None:
-        # Names pile up as sets, which are no larger than what there is to name.
+        # As sets, they grow no larger than the number of jobs and machines.
         missed = self._missed.setdefault(watcher, _Missed())
         missed.jobs.update(jobs)
         missed.machines.update(machines)
@@ -290,7 +290,7 @@ class Watchers:
     def _tell_later(
         self, watcher: Watcher, *, jobs: Collection[int] = (), machines: Collection[str] = ()
     ) -> None:
-        """Tell a client when commands have had their turn."""
+        """Notify a client after commands have had their turn."""
         self._miss(watcher, jobs=jobs, machines=machines)
         self._put_off[watcher] = None
         if self._next_put_off is None:

@@ -3,10 +3,17 @@
 import pytest
 
 from spalloc_client.wire import Json
-from spalloc_server.fronts.v1.arguments import CommandError, a_number, a_text, a_truth, a_whole_number, names
+from spalloc_server.fronts.v1.arguments import (
+    CommandError,
+    a_boolean,
+    a_number,
+    a_string,
+    a_whole_number,
+    names,
+)
 
 
-@pytest.mark.parametrize("check", [a_whole_number, a_number, a_text, a_truth, names])
+@pytest.mark.parametrize("check", [a_whole_number, a_number, a_string, a_boolean, names])
 @pytest.mark.parametrize("depth", [10, 900, 980, 1000, 5000])
 def test_arguments_of_any_depth_are_refused_in_a_short_sentence(check, depth: int) -> None:
     value: Json = 1.5

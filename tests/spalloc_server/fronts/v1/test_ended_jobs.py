@@ -23,7 +23,7 @@ from spalloc_server.core.timekeeping import Moment
 from spalloc_server.engine import Engine, Outcome
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
-from spalloc_server.fronts.v1.listing import Encoded, Later
+from spalloc_server.fronts.v1.listing import EncodedReply, LaterReply
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.service import Service
@@ -93,17 +93,17 @@ class Front:
 
     def ended(self, **how: Json) -> list[Mapping[str, Json]]:
         reply = self.run("list_ended_jobs", **how)
-        assert isinstance(reply, Later)
+        assert isinstance(reply, LaterReply)
         return json.loads(asyncio.run(_awaited(reply.reply())).reply)["return"]  # type: ignore[no-any-return]
 
     def fate(self, number: int) -> Mapping[str, Json]:
         reply = self.run("get_job_state", number)
-        if isinstance(reply, Later):
+        if isinstance(reply, LaterReply):
             reply = json.loads(asyncio.run(_awaited(reply.reply())).reply)["return"]
         return reply  # type: ignore[return-value]
 
 
-async def _awaited(reply: Awaitable[Encoded]) -> Encoded:
+async def _awaited(reply: Awaitable[EncodedReply]) -> EncodedReply:
     return await reply
 
 
@@ -161,7 +161,7 @@ def test_ids_that_were_never_given_are_answered_without_a_look_at_the_records() 
     front = Front()
     front.run("create_job", owner="jane")
     for number in (-1, 0, 2, 2**53):
-        assert not isinstance(front.run("get_job_state", number), Later)
+        assert not isinstance(front.run("get_job_state", number), LaterReply)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, None, "3", True])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.fronts.v1.listing import Encoded
+from spalloc_server.fronts.v1.listing import EncodedReply
 from spalloc_server.fronts.v1.readings import LOOKS_IN_A_ROW, Readings
 from spalloc_server.store.database import Store
 from tests.spalloc_server.fronts.test_front import Front, run
@@ -24,12 +24,12 @@ class Slow:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.under_way = 0
-        self.asked: dict[str, asyncio.Task[Encoded]] = {}
+        self.asked: dict[str, asyncio.Task[EncodedReply]] = {}
         self.readings = Readings(lambda: False)
         self._may_end = asyncio.Semaphore(0)
 
     def ask(self, name: str, *, group: str = FLOOD, owner: str = "", listing: bool = True) -> None:
-        async def read() -> Encoded:
+        async def read() -> EncodedReply:
             assert not self.under_way
             self.under_way += 1
             self.begun.append(name)
@@ -37,7 +37,7 @@ class Slow:
             self.under_way -= 1
             if "fault" in name:
                 raise OSError(name)
-            return Encoded(name.encode())
+            return EncodedReply(name.encode())
 
         asked = self.readings.read(read, group=group, owner=owner, listing=listing)
         self.asked[name] = asyncio.ensure_future(asked)
