@@ -1,6 +1,6 @@
-"""An administrator's words about boards, with the running server: what each is answered, once it is on disk.
+"""Does the administrator's commands about boards in the running server, and answers them once they are on disk.
 
-What they do to boards is decided in core/, in administration.py; how boards are named, in naming.py.
+What they do to boards is decided in core/administration.py. naming.py finds the boards that were named.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from spalloc_server.words import counted, date_and_time, there_are
 T = TypeVar("T")
 
 WOULD_MOVE_JOBS = 3
-"""The status of an `out` that was refused because jobs would lose their boards, and it was not said that they may."""
+"""The status of an `out` without `now` that was refused because jobs would lose their boards."""
 
 
 class Boards(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The arguments of a word about boards."""
+    """The arguments of a command about boards."""
 
     boards: list[str] = []
     physical: list[tuple[str, int, int, int]] = []
@@ -36,7 +36,7 @@ class Boards(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def names(self) -> Names:
-        """What was written of boards."""
+        """The names of boards that were typed."""
         return Names(self.boards, self.physical, self.frames)
 
 
@@ -49,16 +49,16 @@ class Out(Boards, frozen=True, forbid_unknown_fields=True):
 
 
 class BoardWords:
-    """Does what administrators say about the boards of one server."""
+    """The administrators' commands about the boards of one server."""
 
     def __init__(self, engine: Engine) -> None:
-        """Do it by `engine`."""
+        """Do commands with `engine`."""
         self._engine = engine
         self._site = engine.site
 
     @property
     def commands(self) -> "Mapping[str, Callable[[Mapping[str, object], str], Awaitable[Answer]]]":
-        """What the control socket knows of boards."""
+        """The commands, by their names on the control socket."""
         return {
             "boards.list": self._list,
             "boards.drain": self._drain,
@@ -79,7 +79,8 @@ class BoardWords:
                 return Answer(REFUSED, str(error))
             found = [one for one in found if one.key in wanted]
         lines = [Line(_sentence(one), _about(one)) for one in found]
-        return Answer(DONE, f"there is something to say of {counted(len(found), 'board')}", lines)
+        there = there_are(len(found), "board")
+        return Answer(DONE, f"{there} drained, set aside, silent, reported or no longer configured", lines)
 
     async def _drain(self, arguments: Mapping[str, object], by: str) -> Answer:
         wishes = msgspec.convert(arguments, Out)
@@ -126,7 +127,7 @@ class BoardWords:
             aside = self._site.boards.objections
             before = [key for key in keys if key in reported or Objection.REPORTED in aside(key)]
             await self._do(ClearReports(keys, by))
-            return self._answer(before, f"no report of {counted(len(keys), 'board')} counts any more")
+            return self._answer(before, f"the reports of {counted(len(keys), 'board')} are cleared")
 
         return await self._with_boards(wishes, clear, whole_machines=True)
 
@@ -147,14 +148,14 @@ class BoardWords:
             return Answer(REFUSED, str(error))
 
     async def _do(self, command: Command[T]) -> T:
-        """Have it done, and wait until it is on disk.
+        """Do a command, and wait until it is on disk.
 
         Raises:
             RefusedError: It is not done, or not on disk.
             EngineFailedError: The engine failed.
         """
         value = self._engine.do(command, "").value
-        # Also where it changes nothing: what somebody else said just now may be what is told.
+        # Even if it changes nothing: the answer may show another administrator's change, which must be on disk as well.
         recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def tell(is_recorded: bool) -> None:
@@ -163,7 +164,7 @@ class BoardWords:
 
         self._engine.when_recorded(tell)
         if not await recorded:
-            raise RefusedError("the server stops before this was recorded; say it again to the next")
+            raise RefusedError("the server stops before this was recorded; type it again when it is back")
         return value
 
     def _answer(self, keys: Iterable[BoardKey], text: str, lines: Sequence[Line] = ()) -> Answer:
@@ -172,16 +173,16 @@ class BoardWords:
         return Answer(DONE, text, [*lines, *(Line(_sentence(one), _about(one)) for one in now)])
 
     def _outlook(self, number: int) -> Line:
-        """Say what would become of a job that lost its boards."""
+        """Return a line that says what would happen to a job that lost its boards."""
         record = self._site.jobs[number].record
         boards = 0 if record.allocation is None else len(record.allocation.boards)
-        lonely = isinstance(record.request.shape, BoardAt)
-        then = "wait until that one is back" if lonely else "get others, or wait for them"
+        certain = isinstance(record.request.shape, BoardAt)
+        then = "wait until that one is back" if certain else "get others, or wait for them"
         text = f"job {number} of {record.owner} would lose its {counted(boards, 'board')} and {then}"
         return Line(text, {"kind": "job", "job": number, "owner": record.owner})
 
     def _fate(self, number: int) -> Line:
-        """Say what has become of a job that has lost its boards."""
+        """Return a line that says what has happened to a job that has lost its boards."""
         job = self._site.jobs.get(number)
         if job is None:
             return Line(f"job {number} has ended", {"kind": "job", "job": number})

@@ -1,27 +1,27 @@
-"""How long Python's garbage collector may hold up a server that has tens of thousands of jobs.
+"""Keeps the pauses of Python's garbage collector short, also with tens of thousands of jobs.
 
-For a process that is a server and nothing else: another program's collector is its own business.
+Only for a process that is nothing but a server, since it changes the collector for the whole process.
 """
 
 import asyncio
 import gc
 
 _YOUNG, _MIDDLE, _OLD = 700, 10, 2
-"""Objects, and collections of the generation below, after which a generation is looked through."""
+"""Thresholds of the generations: new objects, and collections of the generation below."""
 _OLDEST = 2
 
 
 def keep_collections_short(loop: asyncio.AbstractEventLoop) -> None:
-    """Have no collection look at more than some thousands of objects; to be called when the server has started.
+    """Have each collection visit at most some thousands of objects; to be called when the server has started.
 
-    A full collection looks at all objects there are: 22 ms with 10,000 live jobs, 75 ms with 40,000, in which nobody is
-    answered. But what has survived one is jobs, machines and connections, and none of these ends in a cycle: they are
-    freed by the last reference to them, which needs no collector. So what has survived is never looked at again, and
-    each full collection, of which there are more instead, sees what has come since the last: about 3 ms.
+    A full collection visits all objects. That takes 22 ms with 10,000 live jobs and 75 ms with 40,000, during which no
+    client is answered. But the objects that survive one are jobs, machines and connections. They are not part of cycles
+    when they end, so they are freed by their last reference and need no collector. So survivors are never visited
+    again. Full collections are more frequent instead, and each visits only the objects since the last: about 3 ms.
 
     Args:
-        loop: what the server runs in. Connections of Python's own loop end in cycles: there, only what is here now is
-            never looked at again.
+        loop: The server's event loop. Connections of Python's own loop do end in cycles: there, only the objects that
+            exist now are never visited again.
     """
     gc.collect()
     gc.freeze()

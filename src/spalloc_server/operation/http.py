@@ -1,7 +1,6 @@
-"""Answers to `GET /path` over HTTP/1.1, for monitoring: each connection is answered once and closed.
+"""A small HTTP server for monitoring: answers `GET /path` once for each connection, and closes it.
 
-What there is to be seen stands in pages given from outside (metrics.py). Bodies of requests, other methods
-and connections that are kept are not for this.
+The pages are passed in (metrics.py). Request bodies, other methods and kept connections are not supported.
 """
 
 import asyncio
@@ -22,16 +21,16 @@ _log = logging.getLogger(__name__)
 
 LONGEST_REQUEST_BYTES = 8192
 REQUEST_SECONDS = 10.0
-"""How long a client may take over a request and over reading the answer."""
+"""How long a client may take to send a request and read the answer."""
 MOST_CONNECTIONS = 64
-"""Beyond that, the oldest goes of the address that has most: whoever asks at once is answered."""
+"""With more, the oldest connection of the address with the most is ended, so that quick clients are answered."""
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
             500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client gets."""
+    """The answer to a request."""
 
     status: int
     body: bytes
@@ -48,12 +47,12 @@ class HttpServer:
     def __init__(
         self, pages: Mapping[str, Page], admission: Admission, presence: Presence, groups: Groups
     ) -> None:
-        """Serve `pages` to those whom `admission` lets.
+        """Serve pages.
 
         Args:
-            pages: What there is, by paths.
-            admission: Says which addresses may connect.
-            presence: Says whose fault silence is.
+            pages: The pages, by path.
+            admission: Returns why an address may not connect, or None.
+            presence: Knows the server's own delays, which are not counted against clients.
             groups: Says which addresses count as one.
         """
         self._groups = groups
@@ -62,11 +61,11 @@ class HttpServer:
         self.admission = admission
         """May be replaced at any time."""
         self._connections: dict[_Connection, None] = {}
-        """In the order in which they came."""
+        """All connections, in the order in which they came."""
         self._cuts = Warnings(_log, "cut off from the metrics")
         self._refusals = Warnings(_log, "refused the metrics")
         self.addresses: tuple[tuple[str, int], ...] = ()
-        """Where pages can be asked for, each address with the port; known once the server listens."""
+        """The addresses and ports where pages are served; known once the server listens."""
         self._server: asyncio.Server | None = None
 
     async def start(self, addresses: Sequence[str], port: int) -> tuple[str, int]:
@@ -89,7 +88,7 @@ class HttpServer:
         self._refusals.sum_up(inf)
 
     def opened(self, connection: "_Connection") -> None:
-        """Take note of a new connection, for which another may have to go."""
+        """Add a new connection; if there are too many, end another."""
         self._connections[connection] = None
         if len(self._connections) > MOST_CONNECTIONS:
             of_group = Counter(self._groups.of(other.address) for other in self._connections)
@@ -107,7 +106,7 @@ class HttpServer:
         connection.abort()
 
     def closed(self, connection: "_Connection") -> None:
-        """Forget a connection that has ended."""
+        """Remove a connection that has ended."""
         self._connections.pop(connection, None)
 
     def answer(self, head: bytes, address: str) -> Answer:
@@ -129,13 +128,13 @@ class HttpServer:
         try:
             return page()
         except Exception:  # noqa: BLE001
-            # Monitoring must not disturb what it monitors.
+            # A fault in monitoring must not disturb the server.
             _log.exception("a page of the metrics server failed")
             return Answer(500, b"the server failed to do this; its log says why\n")
 
 
 class _Connection(asyncio.Protocol):
-    """One client, who asks once."""
+    """A connection to one client, which sends one request."""
 
     def __init__(self, server: HttpServer) -> None:
         self._server = server
@@ -144,7 +143,7 @@ class _Connection(asyncio.Protocol):
         self._deadline: Deadline | None = None
         self._answered = False
         self.address = ""
-        """Where the client is."""
+        """The client's address."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)

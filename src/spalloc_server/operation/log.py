@@ -1,6 +1,6 @@
-"""The server's log: one line an event, key=value, and nothing in it that could pass for something else.
+"""The format of the server's log: one line for each event, as key=value pairs that can't be forged.
 
-What is logged is said where it happens, with the standard library's logging; this is only how it looks.
+Events are logged where they happen, with the standard library's logging.
 """
 
 import json
@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@+,()\[\]-]+")
-_BROUGHT_BY_LOGGING = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+_STANDARD_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
 class LineFormatter(logging.Formatter):
-    """Writes `time=... level=... message="..." key=value ...`, always in one line of ASCII.
+    """Writes `time=... level=... message="..." key=value ...`, always as one line of ASCII.
 
-    What is given as `extra` to a logging call becomes keys of their own. Quoted values are JSON strings.
+    The `extra` of a logging call becomes keys. Quoted values are JSON strings.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -31,7 +31,7 @@ class LineFormatter(logging.Formatter):
         parts += [
             f"{key}={_shown(value)}"
             for key, value in record.__dict__.items()
-            if key not in _BROUGHT_BY_LOGGING
+            if key not in _STANDARD_ATTRIBUTES
         ]
         if record.exc_info:
             parts.append(f"traceback={json.dumps(self.formatException(record.exc_info))}")
@@ -53,5 +53,5 @@ def begin(level: str, stream: TextIO | None = None) -> None:
 
 
 def set_level(level: str) -> None:
-    """Leave out lines below `level` from now on."""
+    """Log only lines of `level` and above from now on."""
     logging.getLogger().setLevel(level.upper())

@@ -1,6 +1,6 @@
-"""A server's measures in Prometheus's words, and the pages that tell whether it is well.
+"""The server's metrics for Prometheus, and the pages that say whether it is well.
 
-Counting is done where things happen (measures.py and the like); this only reads, when it is asked.
+Nothing is counted here: values are read from the site, measures.py and others when a page is requested.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,10 +26,10 @@ from spalloc_server.service import Service
 
 
 class SiteCollector(Collector):
-    """Reads a service's measures."""
+    """Collects the metrics of a service."""
 
     def __init__(self, service: Service) -> None:
-        """Read the measures of `service`."""
+        """Collect the metrics of `service`."""
         self._service = service
 
     def collect(self) -> Iterator[Metric]:
@@ -83,7 +83,7 @@ class SiteCollector(Collector):
         measures = self._service.engine.measures
         yield _histogram(
             "spalloc_decision_seconds",
-            "How long the server thought without listening to anybody, each time.",
+            "How long the server decided without a pause, each time.",
             measures.decisions,
         )
         yield _histogram(
@@ -102,11 +102,11 @@ class SiteCollector(Collector):
         yield GaugeMetricFamily("spalloc_connections", "Connected clients.", self._service.v1.connections)
         yield GaugeMetricFamily(
             "spalloc_kept_for_clients_bytes",
-            "What is kept of requests that wait, of what is not read, and of names that are watched.",
+            "Waiting requests, unread replies and notifications, and watched names.",
             self._service.v1.bytes_kept,
         )
         yield CounterMetricFamily(
-            "spalloc_refused_clients", "Clients that were not let in.", self._service.v1.refused
+            "spalloc_refused_clients", "Clients that were refused.", self._service.v1.refused
         )
         yield CounterMetricFamily(
             "spalloc_cut_off_clients",
@@ -126,7 +126,7 @@ def _histogram(name: str, text: str, durations: Durations) -> HistogramMetricFam
 
 
 def pages(service: Service) -> Mapping[str, Page]:
-    """Return what can be asked for of `service`, by path."""
+    """Return the pages about `service`, by path."""
     registry = CollectorRegistry()
     registry.register(SiteCollector(service))
     ProcessCollector(registry=registry)

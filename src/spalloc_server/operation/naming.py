@@ -1,6 +1,6 @@
-"""How an administrator names boards: by coordinate, by place, by address, or a whole frame at once.
+"""Finds the boards that an administrator names: by coordinate, by place, by address, or a whole frame at once.
 
-What is done with them stands in board_words.py.
+What is done with the boards is board_words.py's.
 """
 
 import re
@@ -18,33 +18,33 @@ _MOST_NAMED = 20
 
 
 class NoBoardError(Exception):
-    """No board is meant by what was written; the message says what would be one."""
+    """The names mean no board; the message says how boards are named."""
 
 
 class Names(NamedTuple):
-    """What was written of boards."""
+    """The names that were typed."""
 
     words: Sequence[str] = ()
-    """Names of machines, each for the coordinates behind it; coordinates; addresses."""
+    """Coordinates, addresses, and names of machines; a machine's name is for the coordinates after it."""
     physical: Sequence[tuple[str, int, int, int]] = ()
     """Machine, cabinet, frame and board."""
     frames: Sequence[tuple[str, int, int]] = ()
-    """Machine, cabinet and frame: all boards in it."""
+    """Machine, cabinet and frame, which mean all boards of the frame."""
 
 
 def boards_named(
     site: SiteView, names: Names, *, whole_machines: bool = False, others: Collection[BoardKey] = ()
 ) -> list[BoardKey]:
-    """Return the boards that are meant, each once, in the order in which they were written.
+    """Return the named boards, each once, in the order of the names.
 
     Args:
-        site: Where they are.
-        names: What was written.
+        site: The site.
+        names: The names.
         whole_machines: Whether a machine's name alone means all its boards.
-        others: Boards that may be named, too, though no machine has them; by machine and coordinate.
+        others: Boards that may also be named, by machine and coordinate, though they are no longer configured.
 
     Raises:
-        NoBoardError: There is no such board, or nothing was written.
+        NoBoardError: There is no such board, or there are no names.
     """
     keys: dict[BoardKey, None] = {}
     strangers = sorted(key for key in others if not site.boards.knows(key))
@@ -53,7 +53,7 @@ def boards_named(
     of_it = 0
 
     def leave_machine() -> None:
-        """Add all boards of the machine that was named last, where none was named behind it."""
+        """Add all boards of the machine that was named last, if no coordinates followed its name."""
         if machine is None or of_it:
             return
         if not whole_machines:

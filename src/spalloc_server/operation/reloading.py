@@ -1,7 +1,6 @@
-"""Taking over a changed configuration: what it would do to jobs is found out first, and told before and after.
+"""Reloads the configuration: finds out first which jobs that would end, and refuses or logs it.
 
-Which jobs a change ends is decided in core/outlook.py; who asks for a reload, and in which form the answer is
-sent, in running.py and control/.
+core/outlook.py works out which jobs end. Requests to reload come from running.py.
 """
 
 import asyncio
@@ -23,14 +22,14 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WOULD_END_JOBS = 3
-"""The status of a reload that was refused because it would or might end jobs, and it was not said that it may."""
+"""The status of a reload that was refused because it would or might end jobs, without leave to do so."""
 MOST_JOBS_LOGGED = 20
 MOST_LINES = 200
-"""Mistakes, changes or jobs that an answer names each; of more, it says how many there are."""
+"""How many mistakes, changes and jobs an answer names; it says how many more there are."""
 ROUNDS = 3
-"""How often jobs that came meanwhile are looked at before none may come until it is done."""
+"""How often new jobs are checked while clients may still create some; then clients' changes must wait."""
 MOST_HELD_SECONDS = 0.2
-"""How long clients' changes wait for that at most; behind them, a client's keepalives wait, too."""
+"""How long clients' changes wait at most, since keepalives that the same client sends later wait behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +37,20 @@ class Effect:
     """What a reload did, or why it did nothing."""
 
     refusal: str | None = None
-    """Why the old configuration stays in force; None if it does not."""
+    """Why the old configuration stays in force; None if the new one is in force."""
     status: int = DONE
     error: ConfigurationError | None = None
-    """What is wrong with the new one."""
+    """The mistakes in the new configuration."""
     changes: Sequence[str] = ()
     endings: Sequence[Ending] = ()
     """The jobs that it ended, or would end."""
     left: int = 0
-    """Waiting jobs that were not looked at, since too many came."""
+    """Queued jobs that were not checked, since too many came."""
     restart: Sequence[str] = ()
-    """Settings whose change takes effect only when the server is started again."""
+    """Changed settings that take effect only when the server is started again."""
 
     def answer(self) -> Answer:
-        """Return what is said to an administrator who asked for the reload."""
+        """Return the answer to the administrator who asked for the reload."""
         lines: list[Line] = []
         if self.error is not None:
             lines += _some(
@@ -79,43 +78,43 @@ class Effect:
 
 
 class Reloading:
-    """Has one server follow its configuration."""
+    """Reloads the configuration of one server."""
 
     def __init__(
         self, service: Service, read_again: Callable[[], Configuration], how_to_end_jobs: str
     ) -> None:
-        """Reload for `service`, which was started with what it works by now.
+        """Reload for a server; to be made at its start.
 
         Args:
             service: The server.
-            read_again: Reads the configuration, in a thread; raises ConfigurationError if anything is wrong.
-            how_to_end_jobs: What an administrator types for a reload that may end jobs.
+            read_again: Reads the configuration, in a thread; raises `ConfigurationError` if anything is wrong.
+            how_to_end_jobs: The command line of a reload that may end jobs, for messages.
         """
         self.service = service
-        """The server that follows."""
+        """The server."""
         self._started_with = service.configuration
         self._read_again = read_again
         self._how_to_end_jobs = how_to_end_jobs
         self._turn = asyncio.Lock()
 
     async def reload(self, *, may_end_jobs: bool) -> Effect:
-        """Read the configuration again and take it over; log what comes of it.
+        """Read the configuration again and put it in force; log the result.
 
         Args:
-            may_end_jobs: Whether it is taken over also if jobs end because of it.
+            may_end_jobs: Whether to do so even if it ends jobs.
         """
         async with self._turn:
             try:
-                # In a thread: a file may be long, and its disk slow.
+                # In a thread: the file may be long, and its disk slow.
                 new = await asyncio.to_thread(self._read_again)
             except ConfigurationError as error:
                 return _refused(error)
-            except Exception:  # noqa: BLE001 — jobs must not suffer from whatever is wrong with a file
+            except Exception:  # noqa: BLE001 — a fault in reading must not disturb jobs
                 _log.exception("the new configuration can't be read, the old one stays in force")
                 return Effect("the new configuration can't be read; the server's log says why", REFUSED)
-            return await self._take_over(new, may_end_jobs=may_end_jobs)
+            return await self._apply(new, may_end_jobs=may_end_jobs)
 
-    async def _take_over(self, new: Configuration, *, may_end_jobs: bool) -> Effect:
+    async def _apply(self, new: Configuration, *, may_end_jobs: bool) -> Effect:
         site, old = self.service.engine.site, self.service.configuration
         changes = differences(old, new)
         restart = needs_restart(self._started_with, new)
@@ -126,7 +125,7 @@ class Reloading:
         if outlook.unknown(site):
             with self.service.v1.no_changes():
                 await self._work_out_the_last(outlook)
-        # Nothing may happen to jobs between this and the change itself.
+        # From here to the change itself there is no await, so that no job can change.
         endings, left = outlook.endings(site), len(outlook.unknown(site))
         jobs = f"{counted(len(endings), 'job')}: {_named(endings)}"
         if endings and not may_end_jobs:
@@ -169,10 +168,10 @@ class Reloading:
         return Effect(changes=changes, endings=endings, left=left, restart=restart)
 
     async def _work_out_the_last(self, outlook: Outlook) -> None:
-        """Find out what becomes of the last jobs that came, as far as that does not take too long."""
+        """Find out what the change does to the last new jobs, as far as time allows."""
         site, clock = self.service.engine.site, self.service.engine.clock
         until = clock.now() + MOST_HELD_SECONDS
-        # Those that a board's failure makes wait again meanwhile are few.
+        # Jobs can still become unknown meanwhile, when a board fails and its job waits again; these are few.
         while unknown := outlook.unknown(site):
             for _ in outlook.work_out(unknown):
                 if clock.now() >= until:
@@ -181,7 +180,7 @@ class Reloading:
 
 
 def restart_sentence(setting: str) -> str:
-    """Return what is said of a changed setting that a running server can't follow."""
+    """Return the sentence about a changed setting that needs a restart."""
     return f"a changed {setting} takes effect only when the server is started again"
 
 
@@ -205,7 +204,7 @@ def _refused(error: ConfigurationError) -> Effect:
 
 
 def _left(jobs: int) -> str:
-    """Return what is said of jobs that were not looked at where it takes effect nevertheless."""
+    """Return the sentence about jobs that were not checked, for a change that takes effect nevertheless."""
     return f"{there_are(jobs, 'waiting job')} still to be looked at, and what can never run there ends, too"
 
 
@@ -216,7 +215,7 @@ def _named(endings: Sequence[Ending]) -> str:
 
 
 def _some(things: Sequence[T], noun: str, line: Callable[[T], Line]) -> list[Line]:
-    """Return a line for each of the first things, and one that says how many more there are."""
+    """Return a line for each thing, or for the first `MOST_LINES`, and one that says how many more there are."""
     lines = [line(one) for one in things[:MOST_LINES]]
     more = len(things) - MOST_LINES
     if more > 0:

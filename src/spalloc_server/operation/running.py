@@ -1,6 +1,6 @@
-"""A configured server from start to end: what it does on signals, and whom it tells.
+"""Runs a configured server from start to end: handles signals, starts metrics and the control socket, notifies systemd.
 
-What a server is made of stands in service.py; what a configuration says, in config/.
+The server itself is service.py's.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.0001
-"""How long the thread that writes to the disk waits for the interpreter when the event loop is busy: a few times for
-each commit, for which all who change something wait. Python's own 5 ms would be most of a commit."""
+"""How long the writing thread waits for the interpreter when the event loop is busy. It does so a few times in each
+commit, and every client with a change waits for that. Python's own 5 ms would be most of a commit."""
 
 
 class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,9 +51,9 @@ class Operation:
         """Prepare a server.
 
         Args:
-            configuration: What it begins with.
-            read_again: Called at each reload, in a thread; raises ConfigurationError if anything is wrong.
-            systemd: Who is told of its state.
+            configuration: The configuration at the start.
+            read_again: Called at each reload, in a thread; raises `ConfigurationError` if anything is wrong.
+            systemd: Is told the server's state.
         """
         self._configuration = configuration
         self._read_again = read_again
@@ -64,16 +64,16 @@ class Operation:
         self._reload_wanted = asyncio.Event()
 
     async def run(self, *, cold: bool = False, set_aside_unreadable: bool = False) -> None:
-        """Serve until SIGINT or SIGTERM; on SIGHUP, read the configuration again, but end no job.
+        """Serve until SIGINT or SIGTERM; on SIGHUP, read the configuration again without ending jobs.
 
         Args:
-            cold: Whether to end all recorded jobs and to switch all boards off first.
-            set_aside_unreadable: Whether to go on without what can't be read of recorded jobs.
+            cold: Whether to end all recorded jobs and switch all boards off first.
+            set_aside_unreadable: Whether to go on without unreadable records of live jobs.
 
         Raises:
             OSError: An address can't be listened on.
             StoreError: The records can't be used.
-            EngineFailedError: The server met a fault that nobody foresaw.
+            EngineFailedError: The server met an unforeseen fault.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
         loop = asyncio.get_running_loop()
@@ -160,7 +160,7 @@ class Operation:
         return effect
 
     async def _start_control(self, reloading: Reloading) -> None:
-        """Listen to the administrator's words."""
+        """Open the control socket, if it is configured."""
         path = self._configuration.control_socket
         if path is None:
             return
@@ -174,7 +174,7 @@ class Operation:
         try:
             await control.start()
         except OSError as error:
-            # Jobs must not suffer from it.
+            # The server can do without it.
             _log.warning("there is no control socket: %s", error.strerror or error)
             return
         self._control = control

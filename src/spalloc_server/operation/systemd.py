@@ -1,4 +1,4 @@
-"""Telling systemd how the server is, where systemd started it.
+"""Notifies systemd of the server's state, if systemd started it.
 
 The protocol is a datagram of KEY=VALUE lines to the socket that NOTIFY_SOCKET names (sd_notify(3)).
 """
@@ -9,37 +9,37 @@ import time
 
 
 class Systemd:
-    """Whoever started the server and wants to know how it is; does nothing where nobody does."""
+    """Sends notifications to systemd; does nothing where there is no systemd."""
 
     def __init__(self, path: str | None, watchdog_seconds: float | None = None) -> None:
         """Notify the socket at `path`, if any.
 
         Args:
-            path: The socket's path; a leading `@` stands for Linux's abstract ones.
-            watchdog_seconds: How often `alive` must be called, if at all.
+            path: The socket's path; a leading `@` means an abstract socket of Linux. None sends nothing.
+            watchdog_seconds: How often `alive` should be called; None for never.
         """
         self._address = None if path is None else "\0" + path[1:] if path.startswith("@") else path
         self.watchdog_seconds = watchdog_seconds
-        """How often `alive` should be called: twice as often as asked for; None for never."""
+        """Seconds between calls of `alive`; None for none."""
 
     @classmethod
     def of_environment(cls) -> "Systemd":
-        """Return whoever the environment names."""
+        """Return the notifier that the environment asks for; `alive` is due twice as often as systemd requires."""
         usec = os.environ.get("WATCHDOG_USEC", "")
         ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         watchdog = int(usec) / 2e6 if usec.isdecimal() and int(usec) and ours else None
         return cls(os.environ.get("NOTIFY_SOCKET"), watchdog)
 
     def ready(self, status: str) -> None:
-        """Say that the server serves, and in a few words what."""
+        """Say that the server serves, with a short status."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """Say that the configuration is read again; `ready` ends it."""
+        """Say that the configuration is being read again, until `ready` is called."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Say that the server ends."""
+        """Say that the server is stopping."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
@@ -54,5 +54,5 @@ class Systemd:
                 sender.setblocking(False)
                 sender.sendto(text.encode(), self._address)
         except OSError:
-            # Being told is systemd's wish, not the site's need: without it, systemd decides by its own timeouts.
+            # The site does not depend on this: without notifications, systemd uses its own timeouts.
             pass

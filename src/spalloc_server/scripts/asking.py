@@ -1,6 +1,6 @@
-"""What the commands that speak to the running server have in common: showing its answer, and ending with its status.
+"""Sends a command to the running server, shows the answer, and returns its status.
 
-What travels in between is the subject of operation/control/.
+The connection and the protocol are in operation/control/.
 """
 
 import sys
@@ -13,12 +13,12 @@ from spalloc_server.operation.control.protocol import Request
 
 
 def ask_and_show(command: str, socket: Path, request: Request) -> int:
-    """Have the server that listens at `socket` do something, show its answer as it comes, and return the status.
+    """Send a request to the server that listens at `socket`, show its answer as it comes, and return the status.
 
     Args:
-        command: How it was typed, for messages.
-        socket: Where the server listens.
-        request: What it is to do.
+        command: The name of the command that was typed, for messages.
+        socket: The server's control socket.
+        request: The request.
     """
     status = 0
     try:

@@ -1,8 +1,6 @@
-"""Back up the records.
+"""The `spalloc-server backup` command: makes a backup of a server's records, and says what it contains.
 
-The `spalloc-server backup` command: copies the records of a server, whether it runs or not, and says what they hold.
-
-How that is done safely stands in store/backup.py.
+store/backup.py does the work.
 """
 
 from collections.abc import Sequence

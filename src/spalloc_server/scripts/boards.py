@@ -1,6 +1,6 @@
-"""The `spalloc-server boards` command: an administrator's words about boards, to the running server.
+"""The `spalloc-server boards` command: shows, drains and puts back boards of the running server.
 
-What they do is decided by the server, in core/administration.py; how boards are named, in operation/naming.py.
+The server does it, in operation/board_words.py, and finds the boards that are named.
 """
 
 import argparse
@@ -25,14 +25,14 @@ from spalloc_server.scripts.asking import ask_and_show
 
 COMMAND = "spalloc-server boards"
 OF_THE_SERVICE = Path("/run/spalloc/control")
-"""Where the service listens, as its unit says."""
+"""The control socket of the service, as its systemd unit has it."""
 
 _WORDS = {
-    "list": "show every board of which there is something to say",
+    "list": "show every board that is drained, set aside, silent, reported or no longer configured",
     "drain": "give boards to no job from now on; a job that has one keeps it to its end",
     "out": "the same at once: refused where jobs have boards, unless --now says that these get others, or wait",
     "back": "put boards back in service; those that are set aside are tested first, now",
-    "clear-reports": "forget users' reports of boards, or of a whole machine; what is set aside for them is tested now",
+    "clear-reports": "clear users' reports of boards, or of a whole machine; boards set aside for them are tested now",
 }
 _BOARD = (
     "MACHINE X,Y,Z (more coordinates may follow; a site's only machine needs no name), or a board's address"
@@ -40,7 +40,7 @@ _BOARD = (
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; return 0 if what was asked for is done."""
+    """Run the command; return 0 if it is done."""
     at = next((index for index, word in enumerate(argv) if word in _WORDS), None)
     parser = _parser()
     if at is None:
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    """Return the parser of what comes before the word, and of the word."""
+    """Return the parser of the arguments up to the word."""
     parser = Parser(
         prog=COMMAND,
         usage=f"{COMMAND} [-h] [CONFIG.toml | --socket FILE] WORD [BOARD ...]",
@@ -100,7 +100,7 @@ def _parser() -> Parser:
 
 
 def _parser_of(word: str) -> Parser:
-    """Return the parser of what comes behind a word."""
+    """Return the parser of the arguments after a word."""
     of = "machines or boards (default: all)" if word == "list" else _BOARD
     parser = Parser(prog=f"{COMMAND} {word}", description=_description(word))
     parser.add_argument("boards", nargs="*", metavar="BOARD", help=of)
@@ -172,7 +172,7 @@ def _list(socket: Path, request: Request, *, as_json: bool) -> int:
     elif boards:
         output().print(_table(boards))
     else:
-        output().print(["nothing speaks against any of these boards"])
+        output().print(["none of these boards is drained, set aside, silent or reported"])
     return SUCCESS
 
 
@@ -204,7 +204,7 @@ def _table(boards: Sequence[Mapping[str, Any]]) -> list[Text]:
 
 
 def _kinds(board: Mapping[str, Any]) -> str:
-    """Return what speaks against a board, in short."""
+    """Return the reasons why a board is not available, or may not be, in a few words."""
     kinds = {
         "drained": board["drained"],
         "to be tested" if board["job"] else "set aside": board["set_aside"],

@@ -1,6 +1,6 @@
 """The `spalloc-server check` command: reads a configuration as a server would, and says what it means.
 
-What is valid is decided in config/.
+config/ decides what is valid.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""The `spalloc-server convert` command: prints the TOML that says what a 2023 server's file says.
+"""The `spalloc-server convert` command: turns a configuration file of the 2023 server into TOML.
 
-How it is found out stands in config/migration/.
+config/migration/ does the work.
 """
 
 import sys

@@ -1,8 +1,6 @@
-"""Commands about the records.
+"""The common parts of `spalloc-server backup` and `restore`: finding the records, and reporting errors.
 
-What `spalloc-server backup` and `spalloc-server restore` have in common: which records are meant, and how errors end.
-
-What is done with them stands in store/.
+store/ does the work on the records.
 """
 
 import argparse
@@ -18,16 +16,16 @@ from spalloc_server.parsing import Parser
 from spalloc_server.store.errors import StoreError
 
 OF_THE_SERVICE = Path("/var/lib/spalloc/state")
-"""Where the service has its records, as its unit says."""
+"""The records of the service, as its systemd unit has them."""
 
 
 def parse(parser: Parser, file: str, argv: Sequence[str]) -> tuple[argparse.Namespace, Path]:
-    """Return a command's arguments, and the records that they mean.
+    """Return a command's arguments, and the path of the records.
 
     Args:
-        parser: Knows what else there is.
-        file: What the command's own file is for.
-        argv: The words that were typed.
+        parser: The command's parser, with its own options.
+        file: The help for the command's FILE.
+        argv: The arguments that were typed.
 
     Raises:
         CommandError: The configuration can't be read.
@@ -60,7 +58,7 @@ def parse(parser: Parser, file: str, argv: Sequence[str]) -> tuple[argparse.Name
 
 
 def done(action: Callable[[], None]) -> int:
-    """Do what a command does, and return its exit status.
+    """Do a command's work, and return its exit status.
 
     Raises:
         CommandError: It could not be done.

@@ -1,6 +1,6 @@
-"""The `spalloc-server reload` command: has the running server read its configuration again, and says what came of it.
+"""The `spalloc-server reload` command: has the running server read its configuration again, and shows the result.
 
-What a reload does is decided by the server, in operation/reloading.py.
+The server does the reload, in operation/reloading.py.
 """
 
 import sys
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return 0 if the new configuration is in force."""
     parser = Parser(
         prog="spalloc-server reload",
-        description="Have the running server read its configuration again, and say what came of it.",
+        description="Have the running server read its configuration again, and show the result.",
         epilog="Exit status: 0 if the new configuration is in force, 3 if it was refused because it would end jobs, "
         "1 if it was refused for another reason or no server answers.",
     )

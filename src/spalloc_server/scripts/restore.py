@@ -1,6 +1,6 @@
 """The `spalloc-server restore` command: puts a backup in the place of a server's records, and says what happens next.
 
-How that is done safely stands in store/restoring.py.
+store/restoring.py does the work.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,10 +1,7 @@
-"""The `spalloc-server` command: finds out what is wanted, and begins it.
+"""The `spalloc-server` command: parses the command line, and starts a server or another command.
 
-What is done stands elsewhere: serving in operation/running.py and embedded.py, configurations in config/, the
-scheduler in simulated time in simulate/. Each is imported only when it is wanted, so that the others start
-fast.
-
-Run a spalloc server.
+The work is done elsewhere: operation/running.py serves a configuration, embedded.py serves virtual boards, and other
+commands have modules of their own. Each is imported only when it is needed, so that all start fast.
 """
 
 import argparse
@@ -32,10 +29,10 @@ _ASKING = frozenset({"-h", "--help", "-V", "--version"})
 
 
 def size(text: str) -> Size:
-    """Return the size that WIDTHxHEIGHT names.
+    """Return the size that a string like `WIDTHxHEIGHT` means.
 
     Raises:
-        argparse.ArgumentTypeError: It names none.
+        argparse.ArgumentTypeError: The string is not a size.
     """
     try:
         return Size.parse(text)
@@ -44,10 +41,10 @@ def size(text: str) -> Size:
 
 
 def port(text: str) -> int:
-    """Return the port that a text names.
+    """Return the port that a string means.
 
     Raises:
-        argparse.ArgumentTypeError: It names none.
+        argparse.ArgumentTypeError: The string is not a port.
     """
     if not re.fullmatch(r"\d{1,5}", text) or int(text) > _LAST_PORT:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; expected a number from 0 to {_LAST_PORT}")
@@ -55,7 +52,7 @@ def port(text: str) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command's arguments, when they name no other command."""
+    """Return the parser of the arguments of the server itself."""
     parser = Parser(
         prog="spalloc-server",
         description="Share a site's SpiNNaker boards among jobs.",
@@ -152,11 +149,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _whole(action: Callable[[], int]) -> int:
-    """Do a command's action with everything that it may end by itself told as its status or a CommandError."""
+    """Do a command's action; turn its SystemExit into a status, and a missing package into a CommandError."""
     try:
         return action()
     except SystemExit as end:
-        # argparse has said what there was to be said; it may still be on its way to standard output.
+        # argparse has printed its message, which may not have reached standard output yet.
         return end.code if isinstance(end.code, int) else SUCCESS
     except ModuleNotFoundError as error:
         raise CommandError(SERVER_TROUBLE, what_to_install(error)) from error
@@ -233,8 +230,8 @@ async def _serve_until_told(
     """Run a virtual site until the process is told to end.
 
     Args:
-        site: The site, made with what is to be called should it fail.
-        farewell: What the log says when the process was told to end: what becomes of the jobs.
+        site: Makes the site; its argument is called if the server fails.
+        farewell: The log line when the process was told to end.
     """
     import asyncio
     import logging
@@ -250,8 +247,8 @@ async def _serve_until_told(
         ended.set()
 
     loop = asyncio.get_running_loop()
-    # Without a file there is nothing to read again: a terminal that is closed ends the server like any other end,
-    # unless it was started by nohup.
+    # There is no configuration to read again, so SIGHUP ends the server, as when a terminal is closed; but not if nohup
+    # started it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
             loop.add_signal_handler(number, ended.set)
@@ -295,7 +292,7 @@ def _serve_configuration(arguments: argparse.Namespace) -> int:
 
 
 def _with_options(configuration: "Configuration", arguments: argparse.Namespace) -> "Configuration":
-    """Let the command's options go before what the file says."""
+    """Return a configuration in which the command's options override the file."""
     from spalloc_server.config.settings import Level
 
     v1 = configuration.v1

@@ -1,1 +1,1 @@
-"""Drivers that keep the core's records on disk."""
+"""Keeps the core's records on disk."""

@@ -1,7 +1,7 @@
-"""Backups: all records as they were at one moment, in one file, of a server that runs or of one that does not.
+"""Makes backups: one file with all records as they were at one moment, whether the server runs or not.
 
-A backup says of itself that it is one, so that a server that starts from it doubts what it does not say,
-however the file came into its place. Putting one back is restoring.py's subject.
+A backup is marked as one. So a server that starts from it, however the file came into its place, knows that it may lack
+jobs and IDs. Backups are put back by restoring.py.
 """
 
 import contextlib
@@ -24,16 +24,16 @@ from spalloc_server.store.opening import connect, connect_to_read, refuse_newer,
 from spalloc_server.store.soundness import flaw
 
 BACKUP_SECONDS = 600.0
-"""How long a backup may take: until it is there, the server's write-ahead log grows with all that changes."""
+"""How long a backup may take: meanwhile, the server's write-ahead log grows with every change."""
 LEAST_LEFT_BYTES = 64 * 1024 * 1024
-"""How much room is left on the disk: for want of it, the server would drop its history."""
+"""How much room a backup leaves on the disk: without room, the server would drop its history."""
 _PAGES_AT_ONCE = 1024
 _COPIED_AT_ONCE_BYTES = 1024 * 1024
 _LONGEST_NAME_BYTES = 240
-"""SQLite adds some to it, and most disks take 255."""
+"""SQLite appends to the name, and most disks allow 255."""
 _ROOT = 0
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-"""What systems say of a disk whose files can have one name only."""
+"""The errors of systems for a disk without hard links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,20 @@ class Backup:
     of: Path
     """The records."""
     seconds: float
-    """The moment whose records it has, in Unix time."""
+    """The moment whose records the backup has, in Unix time."""
     contents: Contents
 
 
 def back_up(records: Path, file: Path, *, overwrite: bool = False) -> Backup:
-    """Write all records as they are now to `file`, which appears under its name once it is whole, checked and on disk.
+    """Write all records as they are now to `file`, which appears only once it is complete, checked and on disk.
 
     Args:
         records: The database; a server may run with it.
-        file: Where the backup goes.
-        overwrite: Whether it may take the place of a file that is there.
+        file: The backup to write.
+        overwrite: Whether it may replace an existing file.
 
     Raises:
-        StoreError: There are no records, or they can't be backed up; or `file` is there already.
+        StoreError: There are no records, or they can't be backed up; or `file` exists already.
         OSError: A file can't be read or written.
         sqlite3.Error: The records can't be read, or the backup can't be written.
     """
@@ -89,7 +89,7 @@ def back_up(records: Path, file: Path, *, overwrite: bool = False) -> Backup:
         with contextlib.closing(connect(copy)) as database:
             if not version_of(database, str(records)):
                 raise StoreError(f"there are no records in {records}")
-            # In one file. As it is otherwise: an older server's can be put back by that one.
+            # The backup is one file. Its schema stays: a backup of an older server can be put back by that one.
             database.execute("PRAGMA journal_mode = DELETE")
             found = flaw(database, lambda: time.monotonic() > until, thorough=True)
             if found is not None:
@@ -104,11 +104,11 @@ def back_up(records: Path, file: Path, *, overwrite: bool = False) -> Backup:
 
 
 def mark_as_backup(database: sqlite3.Connection, seconds: float | None) -> None:
-    """Note in a database that there may be more than it says: jobs that had boards, and IDs that were given.
+    """Note in a database that it may lack jobs that had boards, and IDs that were given.
 
     Args:
-        database: A whole one.
-        seconds: The moment whose records it has, in Unix time; None if that is not known.
+        database: The database, undamaged.
+        seconds: The moment whose records it has, in Unix time; None if unknown.
     """
     run = database.execute
     run("BEGIN")
@@ -118,17 +118,17 @@ def mark_as_backup(database: sqlite3.Connection, seconds: float | None) -> None:
 
 
 def _copy(records: Path, copy: Path, until: float) -> float:
-    """Copy records, and return the moment whose records these are."""
+    """Copy the records, and return the moment that they are of, in Unix time."""
     try:
         files = Files(records)
     except InUseError:
         return _copy_in_use(records, copy, until)
     try:
-        # Nobody writes to them, and SQLite must not: it would move the log of a server that was killed.
+        # No server writes to them, and SQLite must not either: it would move the log of a killed server.
         copy_files(records, copy)
     finally:
         files.release()
-    # Nobody else opens the copy, so that its index may be closed.
+    # No other program opens the copy, so its index may be closed.
     left = LeftLog(copy, partial(_beginning, beside(copy, "-shm")))
     with contextlib.closing(connect(copy)) as database:
         database.execute("PRAGMA user_version").fetchone()
@@ -157,7 +157,7 @@ def _copy_in_use(records: Path, copy: Path, until: float) -> float:
         contextlib.closing(connect_to_read(records)) as source,
         contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as target,
     ):
-        # Of one moment, however long it takes and whatever the server writes meanwhile.
+        # A read transaction: the copy is of one moment, however long it takes and whatever the server writes meanwhile.
         source.execute("BEGIN")
         pages, page_bytes = (
             source.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
@@ -178,16 +178,16 @@ def _look_at_the_clock(until: float) -> None:
 
 
 def copy_files(source: Path, target: Path, owner: os.stat_result | None = None) -> None:
-    """Copy a database that nobody uses, with what lies beside it, and put the copy on disk for good.
+    """Copy a database that no program uses, with the files that belong to it, and sync the copy.
 
     Args:
         source: The database.
-        target: Where its copy goes; readable by its owner only.
-        owner: Whose the copy is to be, which only root can say; None leaves it to whoever makes it.
+        target: The copy; readable by its owner only.
+        owner: The user and group that the copy gets, if this process is root's; None for this process's own.
 
     Raises:
         StoreError: There is no room.
-        OSError: It can't be copied.
+        OSError: The database can't be copied.
     """
     names = [(beside(source, suffix), beside(target, suffix)) for suffix in ("", *LEFT)]
     present = [(name, to) for name, to in names if name.exists()]
@@ -197,7 +197,7 @@ def copy_files(source: Path, target: Path, owner: os.stat_result | None = None) 
 
 
 def _copy_file(source: Path, target: Path, owner: os.stat_result | None) -> None:
-    # By its descriptor, and not through a link: root may do this in a folder of somebody else.
+    # By its descriptor, and not through a link: root may do this in another user's folder.
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as copy, source.open("rb") as original:
         shutil.copyfileobj(original, copy, _COPIED_AT_ONCE_BYTES)
@@ -208,10 +208,10 @@ def _copy_file(source: Path, target: Path, owner: os.stat_result | None) -> None
 
 
 def need_room(file: Path, size: int) -> None:
-    """Do nothing, if there is room for so many bytes on a file's disk.
+    """Make sure that a file's disk has room for `size` bytes.
 
     Raises:
-        StoreError: There is not.
+        StoreError: It has not.
     """
     free = shutil.disk_usage(file.parent).free
     if free < size + LEAST_LEFT_BYTES:
@@ -224,7 +224,7 @@ def need_room(file: Path, size: int) -> None:
 
 @contextlib.contextmanager
 def unfinished(file: Path) -> Iterator[Path]:
-    """Give an empty file beside `file`, for its owner only, that is gone at the end unless it got another name."""
+    """Give an empty file beside `file`, readable by its owner only; it is removed at the end unless it was renamed."""
     descriptor, name = tempfile.mkstemp(prefix=".spalloc-", suffix=".unfinished", dir=file.absolute().parent)
     os.close(descriptor)
     copy = Path(name)
@@ -236,10 +236,10 @@ def unfinished(file: Path) -> Iterator[Path]:
 
 
 def sync(file: Path) -> None:
-    """Put what is in a file on disk for good.
+    """Have the contents of a file written to the disk itself.
 
     Raises:
-        OSError: It can't be.
+        OSError: That failed.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -253,7 +253,7 @@ def _name(copy: Path, file: Path, records: Path, *, overwrite: bool) -> None:
         copy.replace(file)
         return
     try:
-        # Unlike a renaming, a link takes nobody's place.
+        # Unlike renaming, linking never replaces a file.
         os.link(copy, file)
     except FileExistsError as error:
         raise StoreError(_taken(file, records)) from error

@@ -1,4 +1,4 @@
-"""What the records in a database say, told in two lines: for whoever makes a backup, or puts one back."""
+"""Sums up a database in two lines, for the administrator who makes a backup or puts one back."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,23 +11,23 @@ from spalloc_server.words import counted
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a database holds."""
+    """What a database contains."""
 
     jobs: int
-    """Jobs that have not ended and can be read."""
+    """Live jobs that can be read."""
     boards: int
-    """Boards that these jobs have."""
+    """Boards that these jobs hold."""
     ended: int
-    """Jobs that have ended."""
+    """Ended jobs."""
     aside: int
-    """Boards that were not given to jobs, since they failed or were reported."""
+    """Boards that are set aside."""
     drained: int
-    """Boards that an administrator kept from jobs."""
+    """Boards that are drained."""
     unreadable: tuple[Unreadable, ...]
-    """Jobs that have not ended and can't be read."""
+    """Live jobs that can't be read."""
 
     def lines(self) -> Iterator[str]:
-        """Yield lines that say it."""
+        """Yield the lines for the administrator."""
         drained = f", {self.drained} drained" if self.drained else ""
         yield (
             f"  {counted(self.jobs, 'live job')} with {counted(self.boards, 'board')}, "
@@ -42,7 +42,7 @@ class Contents:
 
 
 def contents_of(database: sqlite3.Connection) -> Contents:
-    """Return what a database holds that this server or an older one wrote.
+    """Return what a database of this server or an older one contains.
 
     Raises:
         sqlite3.Error: It can't be read.

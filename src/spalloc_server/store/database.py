@@ -1,6 +1,6 @@
-"""The site's records in an SQLite database: what was recorded is on disk when `write` returns.
+"""Keeps the site's records in an SQLite database: they are on disk when `write` returns.
 
-No rules about jobs or boards: what is recorded, and what follows from it after a restart, is the core's subject.
+No rules about jobs or boards: what is recorded, and what it means after a restart, is decided in core/.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """One site's database; may be used by one thread at a time."""
+    """One site's database; may be used by one thread at a time, except where a method says otherwise."""
 
     def __init__(
         self,
@@ -54,40 +54,40 @@ class Store:
         *,
         set_aside_unreadable: bool = False,
     ) -> None:
-        """Open the database at `path`, made if it isn't there; None keeps it in memory, gone when closed.
+        """Open a database, and create it if it does not exist.
 
         Args:
-            path: The file.
-            database: What to use in place of a file, open already and in nobody else's use.
-            set_aside_unreadable: Whether to go on without what can't be read of jobs that have not ended.
+            path: The file; None keeps the records in memory, until they are closed.
+            database: An open database to use instead of a file; nothing else may use it.
+            set_aside_unreadable: Whether to go on without unreadable records of live jobs.
 
         Raises:
             StoreError: It can't be opened, is another program's or damaged, or was written by a newer server.
         """
         self._name = "memory" if path is None else str(path)
         if path is not None:
-            # SQLite keeps its log beside the file itself, wherever a link to it is.
+            # SQLite keeps its log beside the file itself, not beside a link to it.
             path = path.resolve()
         self._path = path
         self._set_aside_unreadable = set_aside_unreadable
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()
-        """Held while the reader is used: it is closed from the thread that writes."""
+        """Held while the reader is used, since the writing thread closes it."""
         self._told: set[int] = set()
-        """Jobs that have ended, and of which the log said that they can't be read."""
+        """Ended jobs that the log named as unreadable."""
         self._written = False
         """Whether this process has written anything."""
         self._reserve = None if path is None else Reserve(path)
         self.history = Keeper(lambda: self._database, self._reserve)
-        """What is kept of ended jobs; in the use of the thread that writes."""
+        """Keeps ended jobs within their limits; for the writing thread."""
         self._usable = False
-        """Whether the database is open; while its files are put back into their places it may not be."""
+        """Whether the database is open; it may not be while lost files are written again."""
         self._files = None if path is None else Files(path)
         try:
             if path is not None:
                 refuse_newer(path, self._name)
             if self._reserve is not None:
-                # Even to be opened, a database needs room.
+                # Even opening a database needs room on the disk.
                 self._reserve.release()
             self._database = database or connect(path)
             self._open()
@@ -131,16 +131,16 @@ class Store:
             if not lacks_room(error) or not self.history.make_room():
                 raise
             mark_running(self._database, self._name, left)
-        # Now, and not when it is first used: it must be the same file.
+        # Opened now, and not when it is first used: it must be the same file.
         self._reader = connect_to_read(path)
         self._files.note()
-        # A power loss must not take the names of the log and its index, which would then be missed.
+        # The names of the log and its index must survive a power loss: a start without them counts as a lost log.
         sync_folder(path)
         if self._reserve is not None:
             self._reserve.keep()
 
     def _prepare_and_check(self, path: Path, left: LeftLog) -> str | None:
-        """Return what is damaged in the file, or None; a large one is looked through only if it is to be saved."""
+        """Return what is damaged in the file, or None; a large file is checked only if it is to be saved."""
         try:
             read_log(self._database, self._name, left)
             prepare(self._database, self._name)
@@ -162,13 +162,13 @@ class Store:
         return StoreError(f"can't use {self._name} for the server's records: {error}{what_then}")
 
     def recall(self, *, ended_limit: int, set_aside_unreadable: bool = False) -> Recalled:
-        """Return what is recorded: all live jobs, and at most `ended_limit` destroyed ones, the latest ended.
+        """Return the records of all live jobs, and of at most `ended_limit` ended ones, the latest.
 
-        What can't be read of jobs that have ended is set aside; of live ones, only if that was asked for, here or when
-        the store was opened.
+        Unreadable records of ended jobs are set aside; those of live jobs only if that was asked for, here or when the
+        store was opened.
 
         Raises:
-            StoreError: The records can't be read, or some of a live job's can't.
+            StoreError: The records can't be read, or some live job's can't.
         """
         database = self._database
         try:
@@ -187,10 +187,15 @@ class Store:
         return Recalled(jobs, boards, next_job, doubtful=not sure or doubtful is not None)
 
     def write(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
-        """Record all of these at once; they are on disk when this returns, or none of them is.
+        """Record all of these at once; when this returns they are on disk, and if it raises, none of them is.
+
+        Args:
+            jobs: Records of jobs, by ID.
+            boards: Records of boards; None removes a board's.
 
         Raises:
-            sqlite3.Error: They could not be written; trying again is allowed.
+            sqlite3.Error: They could not be written; it may be tried again.
+            StoreError: The database is damaged.
         """
         if not self._usable:
             self.look()
@@ -199,13 +204,13 @@ class Store:
         while True:
             try:
                 database.execute("BEGIN")
-                # A server that was killed may have left its last commit unsynced: it can be read, and still be lost
-                # with the power. Records that are already as they should be would write, and so sync, nothing; counting
-                # the start does, and takes all that came before along.
+                # A killed server may have left its last commit unsynced: it can be read, but a power loss would still
+                # take it. A first write that changes nothing would not sync it; counting the start always changes
+                # something, and so syncs all that came before.
                 first = () if self._written else counting_start()
                 for statement, values in chain(first, putting(jobs, boards)):
                     database.execute(statement, values)
-                # Here, where it costs no look at the file.
+                # Inside the transaction, this does not read the file.
                 (pages,) = database.execute("PRAGMA page_count").fetchone()
                 database.execute("COMMIT")
                 break
@@ -219,14 +224,14 @@ class Store:
                     raise
         self._written = True
         self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()), pages)
-        # What was taken away meanwhile took with it what was just written.
+        # If the file was removed meanwhile, what was just written is gone with it.
         self.look()
 
     def look(self) -> None:
-        """See whether the files are in their places; if they were removed, write all of them again.
+        """Check that the files still exist under their names; if they were removed, write all of them again.
 
         Raises:
-            sqlite3.OperationalError: They can't be, or another file is in their place; trying again is allowed.
+            sqlite3.OperationalError: They can't be written, or another file has their name; it may be tried again.
         """
         files = self._files
         if files is None:
@@ -240,9 +245,9 @@ class Store:
                 if self._usable:
                     self._write_whole(files, is_there=str(files.path) not in missing)
                 elif not files.path.exists():
-                    # What an earlier try wrote is all there was: an empty file must not pass for it.
+                    # An earlier try wrote all records to the file. A new, empty one must not replace it.
                     raise MisplacedError("it disappeared again; put it back, or stop the server")
-                # An earlier try may have kept it.
+                # An earlier try may still hold the lock.
                 files.release()
                 self._files = Files(files.path)
                 self._database = connect(files.path)
@@ -257,7 +262,7 @@ class Store:
         )
 
     def _write_whole(self, files: Files, *, is_there: bool) -> None:
-        """Put all that is in the open database into a file of its own under its name, and close the database."""
+        """Write the whole open database to a new file under its name, and close it."""
         unmark_running(self._database)
         moved = move_log(self._database)
         if not is_there:
@@ -271,18 +276,18 @@ class Store:
 
     @property
     def outlasts_process(self) -> bool:
-        """Whether what is written is still there when this process has ended."""
+        """Whether the records still exist when this process has ended."""
         return self._path is not None
 
     @property
     def reads_beside(self) -> bool:
-        """Whether `ended_jobs` may be called from another thread than all else, which goes on meanwhile."""
+        """Whether `ended_jobs` and `ended_job` may be called from another thread at the same time as other methods."""
         return self._path is not None
 
     def ended_jobs(self, owner: str | None, machine: str | None, limit: int) -> list[JobRecord]:
         """Return the jobs that ended last, the latest first: of one owner, on one machine, or of any (None).
 
-        At most `limit`, and no more than make up a few megabytes.
+        At most `limit` jobs, and at most a few megabytes.
 
         Raises:
             sqlite3.Error: They can't be read.
@@ -291,7 +296,7 @@ class Store:
             return ended_jobs(self._to_read(), owner, machine, limit, self._told)
 
     def ended_job(self, number: int) -> JobRecord | None:
-        """Return the job with an ID, if it has ended and is recorded; may be called where `ended_jobs` may.
+        """Return the job with an ID, if it has ended and is recorded; may be called from the same threads.
 
         Raises:
             sqlite3.Error: It can't be read.
@@ -306,14 +311,14 @@ class Store:
 
     @property
     def is_checked(self) -> bool:
-        """Whether the file was looked through for damage when it was opened; a large one is not."""
+        """Whether the file was checked for damage when it was opened; a large file is not."""
         return self._path is None or self._path.stat().st_size <= CHECKED_AT_ONCE_BYTES
 
     def look_for_damage(self, stopped: Callable[[], bool]) -> str | None:
-        """Return what is wrong with the file, or None; may be called from another thread than all else.
+        """Return what is damaged in the file, or None; may be called from another thread at any time.
 
         Args:
-            stopped: Asked now and then whether there is no time left; the answer is None then.
+            stopped: Called now and then; once it returns True, the check ends with None.
 
         Raises:
             sqlite3.Error: It can't be opened.
@@ -324,10 +329,10 @@ class Store:
             return flaw(database, stopped)
 
     def close(self) -> None:
-        """Close the database; what was written stays."""
+        """Close the database; records on disk stay."""
         self.history.tell(at_last=True)
         if self._files is not None:
-            # What can't be mended was said when it was found; a mark that stays says no more than that.
+            # A fault here was logged when it was found, and a mark that stays only makes the next start more careful.
             with contextlib.suppress(sqlite3.Error):
                 self.look()
                 unmark_running(self._database)

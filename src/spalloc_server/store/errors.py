@@ -1,6 +1,6 @@
-"""What can be wrong with the records, in words for whoever runs the server.
+"""The errors of the store, with messages for the administrator.
 
-Faults that may pass are sqlite3.OperationalError, so that a write is tried again; others end the server.
+A temporary fault is an sqlite3.OperationalError, after which a write is tried again. Others end the server.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ class StoreError(Exception):
     """The store can't be used; the message says which file, and why, in one line."""
 
     def __init__(self, message: str) -> None:
-        # SQLite quotes what it can't make sense of, and that may have several.
+        # SQLite quotes text that it can't parse, which may have several lines.
         super().__init__(" ".join(message.splitlines()))
 
 
@@ -21,11 +21,11 @@ class InUseError(StoreError):
 
 
 class MisplacedError(sqlite3.OperationalError):
-    """The database's file is not in its place, so nothing may be written until it is."""
+    """The database's file is gone or replaced, so nothing may be written until it is back."""
 
 
 def damaged(name: str, why: object) -> StoreError:
-    """Return what to say of a file that SQLite can't make sense of."""
+    """Return the error for a damaged file."""
     return StoreError(
         f"{name} is damaged ({why}); put back a backup with spalloc-server restore, or start with "
         "--set-aside-unreadable to go on with what can be read"
@@ -33,9 +33,9 @@ def damaged(name: str, why: object) -> StoreError:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Return whether an error says that the file is not as SQLite left it, which trying again does not change."""
+    """Return whether an error means that the file is damaged, so that trying again does not help."""
     if isinstance(error, UnicodeDecodeError):
-        # SQLite quotes what it can't make sense of.
+        # It comes from bytes of a damaged file that SQLite quotes.
         return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -43,7 +43,7 @@ def is_damage(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def telling_of_damage(say: Callable[[object], str]) -> Iterator[None]:
-    """Turn what SQLite says of a damaged file within the block into a StoreError, with what `say` makes of it."""
+    """Turn an error of SQLite about a damaged file into a StoreError, whose message `say` makes of it."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:

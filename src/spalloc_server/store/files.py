@@ -1,8 +1,7 @@
-"""The files of a database on disk: kept from other servers, watched, and copied whole.
+"""Handles the files of a database: locks them against other servers, watches them, and copies them whole.
 
-What stands in them is database.py's subject. SQLite writes to files that it opened once, and never looks
-whether they can still be found under their names: whoever takes one away makes all that is written from then
-on worthless.
+SQLite opens its files once, and never checks that they still exist under their names. If one is removed, everything
+that is written afterwards is lost, so the files are watched here. Nothing here reads records.
 """
 
 import fcntl
@@ -13,19 +12,19 @@ from pathlib import Path
 from spalloc_server.store.errors import InUseError, MisplacedError, StoreError
 
 BESIDE = ("-wal", "-shm")
-"""What SQLite adds to the name of a database for the files that belong to it."""
+"""The suffixes of the files that SQLite keeps beside a database."""
 LEFT = (*BESIDE, "-journal")
-"""The same of all that a kill can leave; the last is the log of a disk on which there can be no other."""
+"""The suffixes of all files that a killed server can leave; `-journal` is used on disks without write-ahead logs."""
 
 Identity = tuple[int, int]
-"""What makes a file the same one, whatever it is called: its device and its number there."""
+"""A file's device and inode number, which stay the same when it is renamed."""
 
 
 class Files:
     """A database's files under their names."""
 
     def __init__(self, path: Path) -> None:
-        """Keep other servers from the database at `path`, made if it isn't there.
+        """Lock the database at `path` against other servers, and create it if it does not exist.
 
         Raises:
             StoreError: It is in use, or can't be opened.
@@ -36,15 +35,15 @@ class Files:
         self._known: dict[str, Identity | None] = {}
 
     def note(self) -> None:
-        """Take the files that are there for the right ones from now on; called once SQLite has made them."""
+        """Remember the files that exist now, to be called once SQLite has created them."""
         names = (str(self.path), *(str(beside(self.path, suffix)) for suffix in BESIDE))
         self._known = {name: _identity(name) for name in names}
 
     def missing(self) -> list[str]:
-        """Return the files that are not under their names any more.
+        """Return the files that no longer exist under their names.
 
         Raises:
-            MisplacedError: Another file stands in the database's place, or the folder can't be looked into.
+            MisplacedError: Another file has the database's name, or the folder can't be read.
         """
         missing = []
         for name, identity in self._known.items():
@@ -62,16 +61,16 @@ class Files:
         return missing
 
     def drop_rest(self) -> None:
-        """Remove what a database that is not used any more left beside it."""
+        """Remove the files that a database left beside it; it must be closed."""
         for suffix in BESIDE:
             beside(self.path, suffix).unlink(missing_ok=True)
 
     def read_index(self, size: int) -> bytes:
-        """Return the first bytes of the index of the write-ahead log, `size` at most; none if there is none.
+        """Return the first `size` bytes of the index of the write-ahead log, or as many as there are.
 
-        The index stays open: SQLite may have locks on it, and they end when any descriptor of it is closed. Without
-        them, the next program that opens the database takes itself for the first, and truncates what SQLite has mapped
-        here, which ends this process.
+        The index stays open: SQLite may have locks on it, and closing any descriptor of it would end them. Without the
+        locks, the next program that opens the database would believe that it is the only one, and truncate the index
+        that SQLite has mapped here. That would end this process.
         """
         if self._index is None:
             try:
@@ -81,10 +80,9 @@ class Files:
         return os.pread(self._index, size, 0)
 
     def release(self) -> None:
-        """Let other servers use the database; does nothing the second time.
+        """Let other servers use the database; a second call does nothing.
 
-        Only when SQLite has closed it: closing any descriptor of a file takes away all locks that this process has on
-        it.
+        SQLite must have closed it: closing any descriptor of a file ends all locks that this process has on the file.
         """
         if self._index is not None:
             os.close(self._index)
@@ -95,11 +93,11 @@ class Files:
 
 
 def put_copy(database: sqlite3.Connection, path: Path) -> None:
-    """Write all that is in an open database to a file at `path`, whole or not at all; there must be none yet.
+    """Write an open database to a new file at `path`, completely or not at all.
 
     Raises:
-        OSError: It can't be made.
-        sqlite3.Error: It can't be written.
+        OSError: The file exists, or can't be created.
+        sqlite3.Error: The file can't be written.
     """
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.unlink(missing_ok=True)
@@ -110,7 +108,7 @@ def put_copy(database: sqlite3.Connection, path: Path) -> None:
             database.backup(copy)
         finally:
             copy.close()
-        # Unlike a renaming, a link takes nobody's place.
+        # Unlike renaming, linking never replaces a file.
         os.link(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -118,7 +116,7 @@ def put_copy(database: sqlite3.Connection, path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Put the name of a file on disk for good."""
+    """Have the name of a file written to the disk itself."""
     folder = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
@@ -127,7 +125,7 @@ def sync_folder(path: Path) -> None:
 
 
 def free_name(path: Path, why: str = "damaged") -> Path:
-    """Return the first name beside `path` that a file can be kept under that is not used any more; `why` is in it."""
+    """Return the first unused name beside `path` for keeping an old file; `why` is part of it."""
     return next(
         name
         for number in range(1, 1_000_000)
@@ -144,7 +142,7 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def _identity(path: str) -> Identity | None:
-    # Looked at twice in every commit, so without a Path, which takes longer than the look.
+    # Called twice in every commit, so without a Path, which takes longer than the call of the system.
     try:
         status = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
@@ -153,9 +151,9 @@ def _identity(path: str) -> Identity | None:
 
 
 def _locked(path: Path) -> int:
-    """Open a file that no other server may use, without keeping backups from reading it.
+    """Open and lock a file against other servers; backups may still read it.
 
-    SQLite's own exclusive mode would lock out its backup tools as well; flock is out of its way.
+    SQLite's own exclusive mode would lock out backup tools as well; flock does not affect SQLite.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -170,7 +168,7 @@ def _locked(path: Path) -> int:
         ) from error
     status = os.fstat(descriptor)
     if _identity(str(path)) != (status.st_dev, status.st_ino):
-        # A backup has taken its place meanwhile.
+        # A backup has replaced the file meanwhile.
         os.close(descriptor)
         return _locked(path)
     return descriptor

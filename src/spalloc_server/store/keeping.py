@@ -1,6 +1,6 @@
-"""How much is kept of jobs that have ended: looked at with every commit, and cut when the disk is full.
+"""Keeps the history of ended jobs within its limits, checked at every commit, and cuts it when the disk is full.
 
-The statements stand in history.py, what is kept back for a full disk in room.py.
+The statements are history.py's, and the reserve for a full disk is room.py's.
 """
 
 import contextlib
@@ -18,51 +18,56 @@ from spalloc_server.words import there_are
 _log = logging.getLogger(__name__)
 
 TELL_SECONDS = 60.0
-"""How often the log tells that jobs were dropped on a full disk, which can go on with every commit."""
+"""Seconds between log lines about jobs dropped on a full disk, which may happen at every commit."""
 LEAST_GIVEN_BACK_BYTES = 4 * 1024 * 1024
-"""Less than this is kept for what comes."""
+"""Less free space than this stays in the file, for new records."""
 LEAST_MADE_FREE_BYTES = 256 * 1024
 MOST_MADE_FREE_BYTES = 16 * 1024 * 1024
-"""How much is made free at once on a full disk: a sixteenth of the records, within these bounds."""
+"""How much is freed at once on a full disk: a sixteenth of the records, within these bounds."""
 _DROPPED_ON_A_FULL_DISK = 100
 _PAGES_GIVEN_BACK = 256
 _PAGE_BYTES = 4096
 _MARGIN = 100
-"""Of the jobs or bytes that there may be, one part in so many more is dropped: not a little at each commit."""
+"""When the history is over a limit, 1/100 of the limit is dropped besides, so that not every commit must drop some."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryLimits:
-    """How much there may be of jobs that have ended."""
+    """The most ended jobs that are kept."""
 
     jobs: int = 1_000_000
     bytes: int = 1_000_000_000
-    """With what is recorded of live jobs."""
+    """The most bytes of all records, live jobs included."""
 
 
 class Keeper:
-    """Keeps a database's ended jobs within bounds."""
+    """Keeps a database's ended jobs within their limits."""
 
     def __init__(self, database: Callable[[], sqlite3.Connection], reserve: Reserve | None) -> None:
-        """Keep what `database` returns, with room in `reserve` for a full disk; None where there is no disk."""
+        """Keep a history.
+
+        Args:
+            database: Returns the database.
+            reserve: Room that is kept back for a full disk; None for a database in memory.
+        """
         self.limits = HistoryLimits()
         """May be replaced at any time."""
         self._of = database
         self._reserve = reserve
         self._untold = 0
-        """How many jobs were dropped on a full disk since the log told of any."""
+        """How many jobs were dropped on a full disk since the last log line about it."""
         self._told: float | None = None
         self._ended = 0
         self._used_bytes = 0
-        """No less than what is in use; more only while the file itself is no longer than the records may be."""
+        """The bytes in use, or more; more only while even the whole file is within the limit."""
 
     def count(self) -> None:
-        """Find out how much there is."""
+        """Count ended jobs and bytes again."""
         self._ended = history.count_ended(self._of())
         self._used_bytes = history.used_bytes(self._of())
 
     def have_ended(self, jobs: int, pages: int) -> None:
-        """Take note that so many more ended jobs are recorded now, in a file of so many pages."""
+        """Note that `jobs` more ended jobs are recorded, and that the file has `pages` pages now."""
         self.tell()
         self._ended += jobs
         self._used_bytes = pages * _PAGE_BYTES
@@ -79,14 +84,14 @@ class Keeper:
 
     @property
     def has_excess(self) -> bool:
-        """Whether there are more ended jobs than there may be, or longer ones."""
+        """Whether ended jobs are beyond one of the limits."""
         return self._ended > self.limits.jobs or (self._ended > 0 and self._used_bytes > self.limits.bytes)
 
     def drop_excess(self, most: int) -> int:
-        """Drop at most `most` jobs of those that are too many, and return how many: a few more than need be.
+        """Drop ended jobs beyond the limits and a few more, at most `most`, and return how many were dropped.
 
         Raises:
-            sqlite3.Error: They could not be dropped; trying again is allowed.
+            sqlite3.Error: They could not be dropped; it may be tried again.
         """
         count = 0
         if self._ended > self.limits.jobs:
@@ -97,15 +102,15 @@ class Keeper:
         some = min(count, most)
         dropped = self._drop(lambda: history.forget_oldest(self._of(), some))
         if dropped < some:
-            # Fewer than were thought: some were counted twice.
+            # There were fewer than the count: some were counted twice.
             self.count()
         return dropped
 
     def drop_ended_before(self, moment: float, most: int) -> int:
-        """Drop at most `most` jobs that ended before a moment of Unix time, and return how many.
+        """Drop at most `most` jobs that ended before a moment of Unix time, and return how many were dropped.
 
         Raises:
-            sqlite3.Error: They could not be dropped; trying again is allowed.
+            sqlite3.Error: They could not be dropped; it may be tried again.
         """
         return self._drop(lambda: history.forget_ended(self._of(), moment, most))
 
@@ -121,10 +126,10 @@ class Keeper:
         return dropped
 
     def give_back(self) -> bool:
-        """Give a little of what the file does not need any more back to the disk; return whether there is more of it.
+        """Give a little of the file's free space back to the disk; return whether to call this again.
 
         Raises:
-            sqlite3.Error: It can't be; trying again is allowed.
+            sqlite3.Error: That failed; it may be tried again.
         """
         free = history.free_bytes(self._of())
         if free < max(LEAST_GIVEN_BACK_BYTES, self._used_bytes // 4):
@@ -133,7 +138,7 @@ class Keeper:
         return history.free_bytes(self._of()) < free
 
     def make_room(self) -> int:
-        """Drop ended jobs until there is some room on a disk that is full, and return how many.
+        """Drop ended jobs until there is some room on a full disk, and return how many were dropped.
 
         Raises:
             sqlite3.Error: There is no room even for that.
@@ -164,7 +169,7 @@ class Keeper:
         return dropped
 
     def tell(self, *, at_last: bool = False) -> None:
-        """Log how many jobs were dropped on a full disk: at once, then once a minute how many more, or `at_last`."""
+        """Log how many jobs were dropped on a full disk: at once, then once a minute, and in any case if `at_last`."""
         now = monotonic()
         if self._untold and (at_last or self._told is None or now - self._told >= TELL_SECONDS):
             _log.warning(
@@ -178,11 +183,11 @@ class Keeper:
         if reserve.keep():
             return
         with contextlib.suppress(sqlite3.Error):
-            # Some of what was made free in the file is kept back instead.
+            # Some of the space that was freed in the file is kept back instead.
             self._give_back(RESERVE_BYTES // _PAGE_BYTES)
             move_log(self._of())
         reserve.keep()
 
     def _give_back(self, pages: int) -> None:
-        # As a script: to Python, a statement that returns rows without columns is over after the first page.
+        # As a script: Python ends a statement that returns rows without columns after the first page.
         self._of().executescript(f"PRAGMA incremental_vacuum({pages})")

@@ -1,14 +1,10 @@
-"""Write-ahead logs that an earlier process left behind.
+"""Finds out whether a write-ahead log that an earlier process left is complete.
 
-Whether a write-ahead log that was left behind is whole: all that was acknowledged, and not only what comes
-before a damaged place.
-
-SQLite reads a log up to the first page that is not as it was written, and takes what comes after for a commit
-that was cut short: it never says that anything is missing. A kill or a power loss cuts only the last commit
-short, though, so a later one behind its end tells of damage. The index of the log, which outlives a kill,
-says how many pages were committed; it is never synced, so it may say too little after a power loss, but not
-too much. The formats are those of https://www.sqlite.org/fileformat2.html and
-https://www.sqlite.org/walformat.html.
+SQLite reads a log up to the first damaged page, takes the rest for a commit that was cut short, and never says that
+anything is missing. But a kill or a power loss can cut only the last commit short. So if another commit follows the
+end that SQLite found, the log is damaged. The log's index, which survives a kill, says how many pages were committed.
+It is never synced, so after a power loss the number may be too small, but never too large. The formats are described
+at https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html.
 """
 
 import contextlib
@@ -23,54 +19,54 @@ from spalloc_server.store.files import free_name
 from spalloc_server.words import counted
 
 _HEADER = struct.Struct(">8xI4x8s8x")
-"""The page size and the salts, which no other generation of the log has."""
+"""The page size, and the salts, which are different in each generation of the log."""
 _FRAME = struct.Struct(">4xI8s8x")
-"""What stands before each page: the size of the database if the page ends a commit, else 0, and the salts."""
+"""The header of each page: the size of the database if the page ends a commit, else 0; and the salts."""
 _INDEX = struct.Struct("=12xB3xI12x8s8x")
-"""Whether the index is in use, how many pages are committed, and the salts; all stands there twice."""
+"""Whether the index is in use, how many pages are committed, and the salts. The index holds this twice."""
 
 _WORD = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """What the index says."""
+    """The contents of the index."""
 
     pages: int = 0
     salts: bytes = bytes(8)
 
 
 class LeftLog:
-    """A log as it was before SQLite opened it."""
+    """A write-ahead log as it was before SQLite opened it."""
 
     def __init__(self, path: Path, read_index: Callable[[int], bytes]) -> None:
-        """Look at the log of the database at `path`, which need not be there.
+        """Read the log of a database, if there is one.
 
         Args:
-            path: The database's.
-            read_index: Returns so many of the first bytes of the log's index, or as many as there are; it must not
-                close the index while SQLite has the database open (`Files.read_index`).
+            path: The database.
+            read_index: Returns the given number of first bytes of the log's index, or as many as there are. It must not
+                close the index while SQLite has the database open; see `Files.read_index`.
 
         Raises:
-            OSError: It can't be read.
+            OSError: The log can't be read.
         """
         self._log = path.with_name(path.name + "-wal")
         self._read_index = read_index
         self.is_there = self._log.exists()
         self._pages = 0
-        """How many there are, of all generations of the log."""
+        """How many pages the log has, of all generations."""
         self._salts = b""
-        """This generation's; empty where the log has no header as SQLite writes one."""
+        """The salts of this generation; empty if the log has no valid header."""
         self._committed = 0
-        """How many pages this generation had, by the log itself, when its last commit began."""
+        """How many pages of this generation the log had when its last commit began."""
         if self.is_there:
             self._read_log()
         before = _parsed(self._read_index(2 * _INDEX.size))
         self.has_index = before is not None
-        """Whether there is an index that can be used."""
+        """Whether there is a valid index."""
         self._before = before or _Index()
         self.flaw: str | None = None
-        """How much of it SQLite could not use, once it has read it; None if nothing is known to be lost."""
+        """How much of the log SQLite could not use, once it has read it; None if nothing is known to be lost."""
 
     def _read_log(self) -> None:
         with self._log.open("rb") as file:
@@ -91,10 +87,10 @@ class LeftLog:
                         last_end = number
 
     def look_again(self) -> None:
-        """See how much SQLite could use: called when it has read the log, and written nothing yet."""
+        """Find out how much SQLite could use, after it has read the log and before it writes anything."""
         if not self.is_there:
             return
-        # SQLite removes the log of a database that is empty.
+        # SQLite removes the log of an empty database.
         taken = (_parsed(self._read_index(2 * _INDEX.size)) if self._log.exists() else None) or _Index()
         used = taken.pages if taken.salts == self._salts else 0
         if self._salts:
@@ -105,7 +101,7 @@ class LeftLog:
             self.flaw = f"{used} of at least {counted(lost, 'page')} can be used"
 
     def keep_copy(self) -> str:
-        """Copy the log to a file beside it, and return what to say of that."""
+        """Copy the log to a file beside it, and return a clause for the message that says where."""
         kept = free_name(self._log)
         try:
             shutil.copyfile(self._log, kept)
@@ -117,7 +113,7 @@ class LeftLog:
 
 
 def _is_whole(header: bytes) -> bool:
-    """Return whether a log's header has the checksum that it says it has."""
+    """Return whether the checksum of a log's header is valid."""
     if len(header) < _HEADER.size:
         return False
     words = struct.unpack(">8I" if header[3] & 1 else "<8I", header)
@@ -129,7 +125,7 @@ def _is_whole(header: bytes) -> bool:
 
 
 def _parsed(both: bytes) -> _Index | None:
-    """Return what an index says; None if there is none, or it is empty, cut short, or was just being written."""
+    """Return the contents of an index; None if it is missing, empty, cut short or half written."""
     one = both[: _INDEX.size]
     if len(both) < 2 * _INDEX.size or both != 2 * one:
         return None

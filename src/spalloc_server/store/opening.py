@@ -1,6 +1,6 @@
-"""From a path to a database that can be used: its settings, its schema, and what it says of how it was left.
+"""Opens databases: sets SQLite's options, brings the schema up to date, and checks how the last server left it.
 
-Which files are there is files.py's subject, what a damaged one is made into, soundness.py's.
+Files and their names are handled by files.py, and damaged databases are saved by soundness.py.
 """
 
 import logging
@@ -16,11 +16,11 @@ from spalloc_server.words import date_and_time
 _log = logging.getLogger(__name__)
 
 LONGEST_LOG_BYTES = 8 * 1024 * 1024
-"""What the write-ahead log keeps of the disk once it has been moved into the file."""
+"""The longest that the write-ahead log's file stays after the log has been moved into the database."""
 _LAST_MOMENT = 253_402_300_799
-"""The end of the year 9999: what is said to be later can't be told as a date."""
+"""The end of the year 9999, in seconds of Unix time: later moments can't be written as dates."""
 _HEADER = struct.Struct(">60xi4xi")
-"""Where a database's file has its user_version and its application_id: https://www.sqlite.org/fileformat2.html."""
+"""The user_version and application_id in a database's file: https://www.sqlite.org/fileformat2.html."""
 _GO_ON = (
     "Jobs that are known go on, all other boards are switched off before a job gets them, and no ID is given again; "
     "--cold-start ends all jobs instead"
@@ -39,7 +39,7 @@ _BACKUP = f"%s is a backup, of %s: jobs that began since are unknown. {_GO_ON}"
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
-    """Return a connection to the database at `path`, made if it isn't there; None for one in memory."""
+    """Return a connection to the database at `path`, which is created if it does not exist; None for one in memory."""
     return _readable(
         sqlite3.connect(
             ":memory:" if path is None else path,
@@ -50,7 +50,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """Return a connection that reads beside one that writes, so that neither waits for the other."""
+    """Return a connection that only reads; it and a connection that writes never wait for each other."""
     return _readable(
         sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
@@ -59,32 +59,32 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _readable(database: sqlite3.Connection) -> sqlite3.Connection:
-    # Bytes that a failing disk made of a name must not keep all other names from being read.
+    # A name that a failing disk has damaged must not prevent all others from being read.
     database.text_factory = lambda text: text.decode(errors="replace")
     return database
 
 
 def prepare(database: sqlite3.Connection, name: str) -> None:
-    """Make a database ready to be written; an older server's is brought up to date.
+    """Make a database ready for writing, and bring an older server's up to date.
 
     Raises:
         StoreError: It is newer than this server, or not a spalloc server's.
     """
     run = database.execute
     run("PRAGMA busy_timeout = 0")
-    # Looked at before anything is changed.
+    # Checked before anything is changed.
     version = version_of(database, name)
-    # First, for the change to WAL itself: with less, the rollback journal that it deletes can come back after a
-    # power loss, and take back the whole database with it. In WAL mode it is the same as FULL.
+    # Before the change to WAL mode: with less, the rollback journal that this change deletes can come back after a
+    # power loss, and undo the whole database. In WAL mode EXTRA is the same as FULL.
     run("PRAGMA synchronous = EXTRA")
     if version == 0:
-        # What is dropped can be given back to the disk, a little at a time.
+        # So that free space can be given back to the disk, a little at a time.
         run("PRAGMA auto_vacuum = INCREMENTAL")
     run("PRAGMA journal_mode = WAL")
     run(f"PRAGMA journal_size_limit = {LONGEST_LOG_BYTES}")
     if version == len(schema.MIGRATIONS):
         return
-    # All or nothing: a server that is killed in between leaves the older version whole.
+    # In one transaction: a server that is killed in between leaves the older version whole.
     run("BEGIN IMMEDIATE")
     for number, migration in enumerate(schema.MIGRATIONS[version:], version + 1):
         for statement in migration.split(";"):
@@ -95,7 +95,7 @@ def prepare(database: sqlite3.Connection, name: str) -> None:
 
 
 def version_of(database: sqlite3.Connection, name: str) -> int:
-    """Return the version of the schema that the database has, 0 if it is new.
+    """Return the version of the database's schema; 0 if it is new.
 
     Raises:
         StoreError: It is newer than this server, or not a spalloc server's.
@@ -120,10 +120,10 @@ def _too_new(name: str, version: int) -> str:
 
 
 def refuse_newer(path: Path, name: str) -> None:
-    """Do nothing, unless a newer server wrote a file; SQLite has no part in it, so that nothing is changed.
+    """Make sure that no newer server wrote a file; it is read without SQLite, so that nothing is changed.
 
     Raises:
-        StoreError: It did.
+        StoreError: A newer server wrote it.
         OSError: The file can't be read.
     """
     with path.open("rb") as file:
@@ -135,12 +135,12 @@ def refuse_newer(path: Path, name: str) -> None:
 
 
 def read_log(database: sqlite3.Connection, name: str, left: LeftLog) -> None:
-    """Have SQLite read the write-ahead log that was left behind, and tell if it could not use all of that.
+    """Have SQLite read the write-ahead log that was left, and log it if part of it can't be used.
 
     Args:
-        database: A file's, of which nothing was read yet.
-        name: What to call it.
-        left: The log as it was before.
+        database: A database in a file, from which nothing was read yet.
+        name: Its name, for messages.
+        left: The write-ahead log as it was before.
     """
     database.execute("PRAGMA user_version").fetchone()
     left.look_again()
@@ -149,7 +149,7 @@ def read_log(database: sqlite3.Connection, name: str, left: LeftLog) -> None:
 
 
 def moment_of(database: sqlite3.Connection) -> float | None:
-    """Return the moment whose records a backup has, in Unix time, 0 if it does not say; None if it is no backup."""
+    """Return the moment of a backup's records, in Unix time; 0 if it is unknown, None if this is no backup."""
     row = database.execute("SELECT value FROM counters WHERE name = 'backed_up'").fetchone()
     if row is None:
         return None
@@ -157,31 +157,31 @@ def moment_of(database: sqlite3.Connection) -> float | None:
 
 
 def mark_running(database: sqlite3.Connection, name: str, left: LeftLog | None) -> None:
-    """Note in the database's own file that a write-ahead log belongs to it, and whether what one had may be lost.
+    """Note in the database's own file that it has a write-ahead log, and whether an earlier log may be lost.
 
     Args:
-        database: A file's.
-        name: What to call it.
-        left: The log that was beside the file before it was opened; None if the file was written anew since.
+        database: A database in a file.
+        name: Its name, for messages.
+        left: The log beside the file before it was opened; None if the file has been written again since.
     """
     run = database.execute
     if run("PRAGMA journal_mode").fetchone()[0] != "wal":
-        # Not every file system can have one.
+        # Not every file system allows a write-ahead log.
         return
     moment = moment_of(database)
     if moment is not None:
         when = date_and_time(moment) if moment else "a time that it does not say"
         _log.critical(_BACKUP, name, when)
     run("BEGIN")
-    if left is not None and _may_lack_some(database, name, left):
+    if left is not None and _may_be_incomplete(database, name, left):
         run("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1)")
     run("INSERT OR REPLACE INTO counters VALUES ('running', 1)")
     run("COMMIT")
-    # Not into the log alone, which is what may be lost.
+    # The mark must be in the file itself, since the log is what may get lost.
     move_log(database)
 
 
-def _may_lack_some(database: sqlite3.Connection, name: str, left: LeftLog) -> bool:
+def _may_be_incomplete(database: sqlite3.Connection, name: str, left: LeftLog) -> bool:
     if left.flaw is not None:
         return True
     if not database.execute("SELECT 1 FROM counters WHERE name = 'running'").fetchone():
@@ -194,11 +194,11 @@ def _may_lack_some(database: sqlite3.Connection, name: str, left: LeftLog) -> bo
 
 
 def unmark_running(database: sqlite3.Connection) -> None:
-    """Note that all is in the database's own file, or will be once it is closed."""
+    """Note that all records are in the database's own file, or will be once it is closed."""
     database.execute("DELETE FROM counters WHERE name = 'running'")
 
 
 def move_log(database: sqlite3.Connection) -> bool:
-    """Move all that is in the write-ahead log into the database's own file; return False if somebody still reads it."""
+    """Move the write-ahead log into the database's own file; return False if another connection still reads it."""
     busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not busy

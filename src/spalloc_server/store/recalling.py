@@ -1,6 +1,6 @@
-"""What is recorded, read at the start: what can't be read or can't be true is told apart from the rest.
+"""Reads all records at the start, and separates those that can't be read or can't be true.
 
-What one record's text says is records.py's subject; what follows from jobs that are missing, the engine's.
+A single record is decoded by records.py. What missing jobs mean for boards is decided in core/.
 """
 
 import logging
@@ -19,7 +19,7 @@ from spinnaker.geometry import BOARDS_PER_TRIAD, Board
 _log = logging.getLogger(__name__)
 
 LARGEST_ID = 2**31 - 1
-"""IDs beyond this one were never given: clients in other languages could not take them."""
+"""Larger IDs are never given: clients in other languages could not use them."""
 
 _LIVE = "SELECT id, ended, record FROM jobs WHERE ended IS NULL ORDER BY id"
 _ENDED = """
@@ -27,28 +27,28 @@ SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL ORDER BY ended DESC, 
 """
 _BOARDS = "SELECT machine, x, y, z, owed_off, aside, rest_seconds, {} FROM boards"
 _LATER_COLUMNS = ("drained", "drained_by", "drained_since", "aside_since")
-"""What boards of older servers don't have."""
+"""Columns that databases of older servers don't have."""
 _LAST_MOMENT = 253_402_300_799.0
-"""The end of the year 9999, in seconds of Unix time: none later can be written as a date."""
+"""The end of the year 9999, in seconds of Unix time: later moments can't be written as dates."""
 _SET_ASIDE = """
 INSERT OR REPLACE INTO set_aside (why, id, owner, created, ended, machine, record)
 SELECT ?, id, owner, created, ended, machine, record FROM jobs WHERE id = ?
 """
 _NAMED_JOBS = 5
-"""How many jobs are named of those that can't be read."""
+"""How many unreadable jobs a message names."""
 _GIVEN = "SELECT max(id) FROM {} WHERE id <= ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """All that was recorded."""
+    """All records that the server starts with."""
 
     jobs: list[JobRecord]
-    """Live jobs, and destroyed ones that are remembered."""
+    """Live jobs, and ended ones that are kept in memory."""
     boards: dict[BoardKey, BoardRecord]
     next_job: int
     doubtful: bool = False
-    """Whether there may have been more: jobs that had boards, and IDs that were given."""
+    """Whether records may be missing: jobs that had boards, and IDs that were given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Unreadable:
 
 
 def read_jobs(database: sqlite3.Connection, ended_limit: int) -> tuple[list[JobRecord], list[Unreadable]]:
-    """Return the live jobs and at most `ended_limit` ended ones, the latest, and those of both that can't be used."""
+    """Return all live jobs and the latest ended ones, at most `ended_limit`; and separately the unreadable ones."""
     jobs: list[JobRecord] = []
     unreadable: list[Unreadable] = []
     holders: dict[BoardKey, int] = {}
@@ -79,7 +79,7 @@ def read_jobs(database: sqlite3.Connection, ended_limit: int) -> tuple[list[JobR
 
 
 def put_aside(database: sqlite3.Connection, unreadable: Sequence[Unreadable], name: str) -> None:
-    """Move jobs whose records can't be used out of the way, and tell of them."""
+    """Move unreadable records to a table of their own, and log them."""
     if not unreadable:
         return
     run = database.execute
@@ -88,7 +88,7 @@ def put_aside(database: sqlite3.Connection, unreadable: Sequence[Unreadable], na
         run(_SET_ASIDE, (job.why, job.id))
         run("DELETE FROM jobs WHERE id = ?", (job.id,))
     if any(job.live for job in unreadable):
-        # Until it is on disk which boards are to be switched off, in case the server is killed before that.
+        # The mark stays until it is on disk which boards must be switched off, in case the server is killed before.
         run("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1)")
     run("COMMIT")
     ended = [job for job in unreadable if not job.live]
@@ -111,7 +111,7 @@ def put_aside(database: sqlite3.Connection, unreadable: Sequence[Unreadable], na
 
 
 def about_live(unreadable: Sequence[Unreadable], name: str) -> str:
-    """Return what to say of live jobs whose records can't be used."""
+    """Return the message about live jobs whose records can't be used."""
     jobs = "; ".join(f"job {job.id}: {job.why}" for job in unreadable[:_NAMED_JOBS])
     more = f"; and {len(unreadable) - _NAMED_JOBS} more" if len(unreadable) > _NAMED_JOBS else ""
     return (
@@ -133,7 +133,7 @@ def _hold(record: JobRecord, holders: dict[BoardKey, int]) -> None:
 
 
 def read_boards(database: sqlite3.Connection) -> dict[BoardKey, BoardRecord]:
-    """Return what is recorded of boards; one of which it can't be true is to be switched off."""
+    """Return the records of boards; a board whose record can't be true must be switched off."""
     boards = {}
     known = {name for _, name, *_ in database.execute("PRAGMA table_info(boards)")}
     later = ", ".join(name if name in known else "NULL" for name in _LATER_COLUMNS)
@@ -156,7 +156,7 @@ def _moment(seconds: float | None) -> float | None:
 
 
 def read_next_job(database: sqlite3.Connection) -> tuple[int, bool]:
-    """Return the first ID that was not given yet, as far as can be told, and whether it can be told."""
+    """Return the first ID that was not given yet, as far as is known, and whether the records say so."""
     row = database.execute("SELECT value FROM counters WHERE name = 'next_job'").fetchone()
     sure = row is not None and 1 <= row[0] <= LARGEST_ID
     given = [

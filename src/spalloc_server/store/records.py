@@ -1,7 +1,7 @@
-"""How jobs look on disk: a job's record as a JSON text, and back.
+"""Encodes a job's record as JSON for the disk, and decodes it.
 
-The tables that the texts stand in are database.py's subject. A field that is added later needs a default
-here, so that texts written by an older server can still be read.
+The statements that write it are writing.py's. A field that is added later needs a default here, so that records of
+older servers can still be read.
 """
 
 from math import isfinite
@@ -20,7 +20,7 @@ class UnreadableError(ValueError):
 
 
 class StoredRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A request; its shape is written as `create_job`'s positional arguments."""
+    """A job's request on disk; its shape is written as the positional arguments of `create_job`."""
 
     args: tuple[int, ...]
     machine: str | None
@@ -32,7 +32,7 @@ class StoredRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A job."""
+    """A job's record on disk."""
 
     id: int
     owner: str
@@ -90,10 +90,10 @@ def to_text(record: JobRecord) -> bytes:
 
 
 def from_row(number: int, ended: float | None, text: bytes) -> JobRecord:
-    """Return the record that `to_text` wrote, held against the row that it stands in.
+    """Return the record that `to_text` wrote, checked against its row in the table.
 
     Raises:
-        UnreadableError: It is not a job's, can't be true, or is another job's.
+        UnreadableError: It is not a job's record, can't be true, or belongs to another job.
     """
     record = from_text(text)
     if record.id != number:
@@ -107,7 +107,7 @@ def from_text(text: bytes) -> JobRecord:
     """Return the record that `to_text` wrote.
 
     Raises:
-        UnreadableError: The text is not a job's, or what it says can't be true.
+        UnreadableError: The text is not a job's record, or can't be true.
     """
     try:
         record = _record(_read(text))
@@ -121,7 +121,7 @@ def from_text(text: bytes) -> JobRecord:
 
 
 def _flaw(record: JobRecord) -> str | None:
-    """Return what can't be true of a job, beyond what `JobRecord` refuses, or None."""
+    """Return what can't be true in a record, apart from what `JobRecord` refuses itself; None if nothing."""
     times = (record.created, record.keepalive or 0.0, record.ended or 0.0)
     if not all(map(isfinite, times)) or (record.keepalive is not None and record.keepalive <= 0):
         return "its times make no sense"

@@ -1,7 +1,6 @@
-"""Putting a backup back in the place of the records, which no server may use meanwhile.
+"""Puts a backup in the place of the records; no server may use them meanwhile.
 
-What follows from records that are old is decided at the next start, as for a write-ahead log that was lost:
-what a backup does not say is doubtful.
+A backup may lack jobs and IDs. It is marked so, and the next start handles that as it does a lost write-ahead log.
 """
 
 import contextlib
@@ -29,30 +28,30 @@ SELECT max(next_job) FROM (
     UNION ALL SELECT 1 + max(id) FROM jobs WHERE id < ?
 )
 """
-"""Asked of any server's records, older and newer ones."""
+"""Works with the records of any server, older or newer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A backup that is in the place of the records."""
+    """A backup that has replaced the records."""
 
     records: Path
     seconds: float | None
-    """The moment whose records these are, in Unix time; None if the backup doesn't say."""
+    """The moment of the backup's records, in Unix time; None if unknown."""
     contents: Contents
     kept: Path | None
-    """Where the records are that were there before, or what was left of them; None if there were none."""
+    """Where the replaced records, or what was left of them, are kept; None if there were none."""
 
 
 def restore(file: Path, records: Path) -> Restored:
-    """Put a backup in the place of the records; those that are there are kept beside it.
+    """Replace the records with a backup, and keep the replaced ones beside it.
 
     Args:
         file: The backup; it stays as it is.
         records: Where the server has its records.
 
     Raises:
-        StoreError: A server has the records, or the backup can't be used.
+        StoreError: A server uses the records, or the backup can't be used.
         OSError: A file can't be read or written.
         sqlite3.Error: The new records can't be written.
     """
@@ -73,7 +72,7 @@ def restore(file: Path, records: Path) -> Restored:
         ) from error
     try:
         with unfinished(records) as copy:
-            # The backup itself is never opened: SQLite would write beside it.
+            # Only a copy is opened: SQLite would write files beside the backup.
             copy_files(file, copy, owner)
             seconds, contents = _make_ready(copy, file)
             kept = _keep(records, owner)
@@ -87,7 +86,7 @@ def restore(file: Path, records: Path) -> Restored:
             existed = True
     finally:
         if not existed:
-            # Made by looking whether a server has it.
+            # The check whether a server uses the records created an empty file.
             records.unlink(missing_ok=True)
         files.release()
     return Restored(records, seconds, contents, kept)
@@ -104,7 +103,7 @@ def _look_at(file: Path, records: Path) -> None:
 
 
 def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
-    """Check a copy of a backup, and note in it what a start needs to know; return its moment and what it holds."""
+    """Check a copy of a backup, and mark it for the next start; return its moment and its contents."""
 
     def damaged(why: object) -> str:
         if getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
@@ -124,7 +123,7 @@ def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
         found = flaw(database, thorough=True)
         if found is not None:
             raise StoreError(damaged(found))
-        # In one file, and before the last is written: closing a log says nothing of what can't be moved from it.
+        # The log is moved into the file now: when the database is closed, SQLite would not say that this failed.
         (mode,) = database.execute("PRAGMA journal_mode = DELETE").fetchone()
         if mode != "delete" or beside(copy, "-wal").exists():
             raise StoreError(f"{copy} can't be used: its write-ahead log can't be moved into it")
@@ -135,15 +134,16 @@ def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
 
 
 def _skip_ids(database: sqlite3.Connection, seconds: float) -> None:
-    """Leave out the IDs that may have been given since a moment of Unix time."""
+    """Skip the IDs that may have been given since a moment of Unix time."""
     next_job, _ = read_next_job(database)
-    # Without records, too, IDs come back after so many; and a start that leaves out some more must have them.
+    # At most FIRST_JOBS: after these, IDs repeat without records as well. As many stay unused for the next start, which
+    # may skip more.
     given = min(int(max(0.0, time.time() - seconds) * IDS_PER_SECOND), FIRST_JOBS)
     _set_next_job(database, max(next_job, min(next_job + given, LARGEST_ID - FIRST_JOBS)))
 
 
 def _go_on_from(copy: Path, next_job: int) -> None:
-    """Leave out the IDs that the records before gave."""
+    """Skip the IDs that were given according to the replaced records."""
     with contextlib.closing(connect(copy)) as database:
         _set_next_job(database, max(next_job, read_next_job(database)[0]))
 
@@ -153,13 +153,13 @@ def _set_next_job(database: sqlite3.Connection, next_job: int) -> None:
 
 
 def _keep(records: Path, owner: os.stat_result) -> Path | None:
-    """Copy the records that are there, with what lies beside them, and return where the first file of these is."""
+    """Copy the present records and the files beside them; return the first copy, or None if there are none."""
     first = next((suffix for suffix in ("", *LEFT) if _size(beside(records, suffix))), None)
     if first is None:
         return None
     kept = free_name(records, "replaced")
     try:
-        # No second name for the same file: whoever opens it there would write to the records.
+        # A copy and not a hard link: a program that opens it must not write to the records.
         copy_files(records, kept, owner)
         if first:
             # SQLite removes the log of an empty database.
@@ -178,7 +178,7 @@ def _size(file: Path) -> int:
 
 @contextlib.contextmanager
 def _naming(kept: Path | None) -> Iterator[None]:
-    """Say where the records are that were there, if what is done within the block fails."""
+    """Name the kept records in the error if the block fails."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:
@@ -192,10 +192,10 @@ def _naming(kept: Path | None) -> Iterator[None]:
 
 
 def _move_left_log(records: Path) -> int:
-    """Move the log of a killed server into its records, so that these are whole until others take their place.
+    """Move the log of a killed server into its records, so that they are complete until they are replaced.
 
     Returns:
-        The first ID that they say was not given; 1 if they say none.
+        The first ID that was not given according to these records; 1 if they don't say.
     """
     if not _size(records):
         return 1
@@ -206,7 +206,7 @@ def _move_left_log(records: Path) -> int:
                 raise sqlite3.OperationalError(f"another program reads {records}; end that one")
             (next_job,) = database.execute(_NEXT_JOB, (LARGEST_ID, LARGEST_ID)).fetchone()
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            # They are of no use to a server with their log either, and kept with it.
+            # The records are useless even with their log, and both have been kept.
             if not is_damage(error) and getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
                 raise
             return 1

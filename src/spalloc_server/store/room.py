@@ -1,7 +1,7 @@
-"""Room on a disk that is full: some is kept back in a file of its own, for dropping what makes room.
+"""Reserves some room on the disk in a file, so that records can be dropped even when the disk is full.
 
-Dropping records takes room, too: pages that change are written to the log first. Which records go is
-history.py's subject.
+Dropping records needs room itself, since changed pages are written to the log first. Which records are dropped is
+decided by keeping.py.
 """
 
 import logging
@@ -12,11 +12,11 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 RESERVE_BYTES = 4 * 1024 * 1024
-"""As much as the write-ahead log has before it is moved into the file: enough to move it, and to drop some records."""
+"""The size of a write-ahead log before it is moved into the file: enough to move it, and to drop some records."""
 _NO_ROOM = frozenset(
     {
         sqlite3.SQLITE_FULL,
-        # A quota, a limit on the length of files, and a full disk below memory that is shared.
+        # A quota, a limit on the length of files, and a full disk below shared memory.
         sqlite3.SQLITE_IOERR_WRITE,
         sqlite3.SQLITE_IOERR_SHMSIZE,
         sqlite3.SQLITE_IOERR_TRUNCATE,
@@ -30,19 +30,19 @@ def lacks_room(error: BaseException) -> bool:
 
 
 class Reserve:
-    """A file beside the records that holds nothing but room."""
+    """A file beside the records that only takes up room."""
 
     def __init__(self, records: Path) -> None:
-        """Keep nothing back yet; `records` is the file that the room is for."""
+        """Reserve nothing yet; the file will be beside `records`."""
         self._path = records.with_name(records.name + ".reserve")
         self._told = False
 
     def release(self) -> None:
-        """Give the room to whatever is written next."""
+        """Free the room for what is written next."""
         self._path.unlink(missing_ok=True)
 
     def keep(self) -> bool:
-        """Keep the room back, if it is there, and return whether it is; the log is told once where it is not."""
+        """Reserve the room, and return whether that was possible; if not, log it once."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -1,8 +1,7 @@
-"""The tables of the database, and how those of older servers become today's.
+"""Defines the tables of the database, as migrations from each version to the next.
 
-What is read from them and written to them is database.py's subject. A table is never changed in place here: a
-change is a migration of its own at the end, so that every database that was ever made can be brought up to
-date.
+Never change a migration. A change to the tables is a new migration at the end, so that every database that was ever
+made can be brought up to date. Reading and writing records is done by other modules.
 """
 
 import sqlite3
@@ -61,7 +60,7 @@ ALTER TABLE boards ADD COLUMN drained_since REAL;
 ALTER TABLE boards ADD COLUMN aside_since REAL;
 """,
 )
-"""What makes each version of the schema from the one before; an empty database has version 0."""
+"""The statements that make each version of the schema from the one before; an empty database has version 0."""
 
 _PARTS = """
 SELECT type, name, sql FROM sqlite_schema
@@ -70,9 +69,9 @@ WHERE type = 'trigger' OR (type IN ('table', 'index') AND name NOT LIKE 'sqlite\
 
 
 def difference(database: sqlite3.Connection, version: int) -> str | None:
-    """Return what a database of a version has or lacks that would have the server write otherwise, or None.
+    """Return how a database of a version differs from the schema in a way that would affect writing, or None.
 
-    What somebody added and what only helps with reading, such as a table of theirs, is no difference.
+    Tables and indices that somebody added are no difference; triggers are.
     """
     ours = sqlite3.connect(":memory:")
     try:
@@ -91,5 +90,5 @@ def difference(database: sqlite3.Connection, version: int) -> str | None:
 
 
 def _parts(database: sqlite3.Connection) -> dict[tuple[str, str], list[str]]:
-    """Return how each part of a database was made, in words."""
+    """Return the statement that made each part of a database, split into words."""
     return {(kind, name): (sql or "").split() for kind, name, sql in database.execute(_PARTS)}

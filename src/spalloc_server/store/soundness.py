@@ -1,6 +1,7 @@
-"""Whether a database's file is as SQLite left it, and saving what can be read of one that isn't.
+"""Checks a database's file for damage, and saves what can be read of a damaged one.
 
-Disks lose and change bytes, and so do people who copy files that are in use. What one record says is not looked at.
+Disks lose and change bytes, and so does copying a file that is in use. Here only pages and rows matter, and not what a
+record says.
 """
 
 import logging
@@ -17,10 +18,10 @@ from spalloc_server.words import counted
 _log = logging.getLogger(__name__)
 
 CHECKED_AT_ONCE_BYTES = 32 * 1024 * 1024
-"""A file of this size is checked before it is used, in a fraction of a second; a larger one beside its use."""
+"""A file up to this size is checked before it is used, in a fraction of a second; a larger one while it is used."""
 _STEPS_BETWEEN_LOOKS = 10_000
 _LONGEST_GAP = 10_000
-"""How many IDs are tried one by one between the last row that can be read from either end."""
+"""How many IDs are tried one by one between the last rows that can be read from either end."""
 
 Row = tuple[object, ...]
 
@@ -31,9 +32,9 @@ def flaw(
     """Return what is wrong with a database's pages, or None if nothing is.
 
     Args:
-        database: In nobody else's use meanwhile.
-        stopped: Asked now and then whether there is no time left; the answer is None then.
-        thorough: Whether to hold tables and their indices against each other, which takes much longer.
+        database: A connection that nothing else uses meanwhile.
+        stopped: Called now and then; once it returns True, the check ends with None.
+        thorough: Whether to compare tables with their indices, which takes much longer.
     """
     check = "integrity_check" if thorough else "quick_check"
     database.set_progress_handler(lambda: stopped() or None, _STEPS_BETWEEN_LOOKS)
@@ -51,14 +52,14 @@ def flaw(
 
 
 def save_what_can_be_read(path: Path) -> None:
-    """Put a sound database in the place of a damaged one, with all its rows that can be read.
+    """Replace a damaged database with a sound one that has all readable rows.
 
-    The damaged one is kept beside it. The IDs of jobs go on from where the clock says: what is missing is marked in
-    the new one.
+    The damaged one is kept beside it. The new one is marked as incomplete, so that the next start skips IDs that may
+    have been given.
 
     Raises:
         OSError: There is no room, or no permission.
-        sqlite3.Error: The new one can't be written.
+        sqlite3.Error: The new database can't be written.
     """
     kept = free_name(path)
     sound = path.with_name(path.name + ".unfinished")
@@ -94,7 +95,7 @@ def _copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
     target.execute("BEGIN")
     saved = 0
     for table in ("jobs", "set_aside", "boards", "counters"):
-        # An older server's table may lack some, and was perhaps too damaged to be given them.
+        # A table of an older server may lack columns, if it was too damaged to be brought up to date.
         known = {name for _, name, *_ in _until_damage(source, f"PRAGMA table_info({table})")}
         columns = [
             name
@@ -108,7 +109,7 @@ def _copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
             try:
                 target.execute(put, row)
             except sqlite3.Error:
-                # A value of the wrong kind: as good as a row that can't be read.
+                # A value of the wrong type makes the row unreadable.
                 continue
             saved += 1
     target.execute("INSERT OR REPLACE INTO counters VALUES ('doubtful', 1)")
@@ -117,7 +118,7 @@ def _copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
 
 
 def _rows(source: sqlite3.Connection, select: str, key: str | None) -> Iterator[Row]:
-    """Yield the rows that can be read: from the beginning, from the end, and one by one in between."""
+    """Yield the readable rows: from the beginning, from the end, and then one by one in between."""
     first = last = None
     for row in _until_damage(source, f"{select} ORDER BY {key}" if key else select):
         first = row[0]

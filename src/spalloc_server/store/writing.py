@@ -1,6 +1,6 @@
-"""The statements that put records into the tables.
+"""The statements that write records into the tables.
 
-What is in a job's text is records.py's subject; that all of it is on disk, or nothing, is database.py's.
+A job's record is encoded by records.py. Transactions are database.py's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.records import to_text
 
 Statement = tuple[str, Sequence[object]]
-"""In SQL, and the values of its parameters."""
+"""SQL, and the values of its parameters."""
 
 _PUT_JOB = """
 INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES {rows}
@@ -38,7 +38,11 @@ INSERT INTO counters (name, value) VALUES ('starts', 1) ON CONFLICT (name) DO UP
 
 
 def counting_start() -> Iterator[Statement]:
-    """Yield what writes something, and notes that what was doubtful is decided: it is among what is written with it."""
+    """Yield statements for a server's first write: they always change something.
+
+    They also remove the mark that records may be missing: what the start decided because of it is written in the same
+    transaction.
+    """
     yield _COUNT_STARTS, ()
     yield "DELETE FROM counters WHERE name IN ('doubtful', 'backed_up')", ()
 
@@ -46,7 +50,7 @@ def counting_start() -> Iterator[Statement]:
 def putting(
     jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
 ) -> Iterator[Statement]:
-    """Yield what writes jobs' records, and that their IDs were given; and boards', or removes those that are None."""
+    """Yield statements that write records of jobs, with the IDs given, and of boards; None removes a board's record."""
     yield from _for_all(_PUT_JOB, [_job_row(record) for record in jobs.values()])
     if jobs:
         yield _COUNT_JOBS, (max(jobs) + 1,)
@@ -77,8 +81,8 @@ def _drained(record: BoardRecord) -> tuple[str | None, str | None, float | None]
 
 
 def _for_all(statement: str, rows: list[tuple[object, ...]]) -> Iterator[Statement]:
-    # One statement for many rows: after each statement the thread that runs it would have to wait for the interpreter,
-    # which the event loop keeps busy.
+    # One statement for many rows: after each statement, the writing thread waits for the interpreter, which the event
+    # loop keeps busy.
     for start in range(0, len(rows), _ROWS_A_STATEMENT):
         some = rows[start : start + _ROWS_A_STATEMENT]
         row = f"({', '.join('?' * len(some[0]))})"

@@ -102,7 +102,9 @@ def test_a_drained_board_finishes_its_job_first_and_stays_drained_through_a_rest
         back = boards(site, "back", machines[0].addresses[Board(0, 0, 1)])
         assert back.stdout.splitlines()[-1] == "1 board is put back"
         wait_for(client, waiting, JobState.ready)
-        assert boards(site, "list").stdout == "nothing speaks against any of these boards\n"
+        assert (
+            boards(site, "list").stdout == "none of these boards is drained, set aside, silent or reported\n"
+        )
 
 
 def test_a_drained_board_that_is_configured_no_more_is_put_back_by_the_name_that_the_list_shows(

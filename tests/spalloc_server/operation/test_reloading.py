@@ -199,7 +199,7 @@ def test_another_user_is_refused_even_where_the_modes_let_them(
         )
         asked = subprocess.run([SERVER[0], "-c", script], capture_output=True, text=True)
         assert json.loads(asked.stdout) == {
-            "text": "only the server's user and root may speak to it here",
+            "text": "only the server's user and root may use this socket",
             "status": 1,
         }
 

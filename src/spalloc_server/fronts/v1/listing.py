@@ -1,4 +1,4 @@
-"""The listings of jobs, and the kinds of replies.
+"""The listings of jobs, their refresh in the background, and the kinds of replies.
 
 A listing is joined from parts, one for each job, that are kept as bytes until the job changes. This module defines
 what a listing says about a job. Which jobs there are is decided in core/.
@@ -221,16 +221,16 @@ class ListingRefresher:
         self._next: asyncio.Handle | None = None
 
     def jobs_changed(self, jobs: Iterable[int]) -> None:
-        """Take the IDs of jobs that changed."""
+        """Note that the jobs with these IDs changed."""
         self._unwritten.update(jobs)
         if self._next is None:
             self._next = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._write_some)
 
     def machines_changed(self, machines: set[str]) -> None:
-        """Take the names of machines that changed, which make no difference."""
+        """Do nothing: the listing is about jobs."""
 
     def stop(self) -> None:
-        """Write no more."""
+        """Stop writing."""
         if self._next is not None:
             self._next.cancel()
             self._next = None

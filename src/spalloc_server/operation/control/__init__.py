@@ -1,1 +1,1 @@
-"""The administrator's words with a running server, over a local socket."""
+"""The control socket, over which administrators give commands to the running server."""

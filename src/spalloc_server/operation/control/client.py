@@ -1,6 +1,6 @@
-"""What an administrator's command does to speak to the running server: ask, show the answer, end with its status.
+"""The client of the control socket: sends a request to the running server, and reads the answer.
 
-What is asked for is the commands' subject, in scripts/.
+Requests are made, and answers shown, in scripts/.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from spalloc_server.operation.control.protocol import Line, Request
 
 
 class NoAnswerError(Exception):
-    """The server could not be asked, or its answer could not be read; the message says what to do."""
+    """The server can't be reached, or its answer can't be read; the message says what to do."""
 
 
 def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
-    """Ask the server that listens at `path`; yield each line, the last one with the status to end with.
+    """Send a request to the server that listens at `path`; yield each line of the answer, the last with a status.
 
     Raises:
-        NoAnswerError: No server listens there, this user may not ask it, or it answers nothing.
+        NoAnswerError: No server listens there, this user may not connect, or there is no answer.
     """
     try:
         with sockets.connect(path, protocol.ANSWER_SECONDS) as connection:

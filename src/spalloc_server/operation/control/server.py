@@ -1,6 +1,6 @@
-"""Answers to an administrator: takes a request, has it done, and sends the answer.
+"""The server of the control socket: reads an administrator's request, has it done, and sends the answer.
 
-What commands there are and what they do is given from outside; bounds of time and bytes are protocol.py's.
+Commands are passed in. Limits of time and bytes are defined in protocol.py.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from spalloc_server.words import there_are
 _log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 16
-"""Administrators who are waited for at one time, and whose commands are done at one time: one more costs the oldest who
-has asked nothing yet the connection, or is told to try again."""
+"""How many clients may be connected without a request, and how many commands may be in progress. A further client costs
+the oldest one without a request its connection; a further command is refused."""
 _CROWDED = (
     f"there are more than {MOST_CONNECTIONS} connections, and this one is the oldest that has asked nothing"
 )
 _BUSY = f"the server does {MOST_CONNECTIONS} commands of administrators already; try again when they are done"
 
 Command = Callable[[Mapping[str, object], str], Awaitable[Answer]]
-"""Does something with its arguments, for the user of this computer who has that name.
+"""Does a command with these arguments for the user of this name.
 
 Raises:
-    ValueError: The arguments are wrong; the message says how.
+    ValueError: The arguments are invalid; the message says how.
 """
 
 
@@ -37,16 +37,16 @@ class ControlServer:
     """Listens at a path of the file system."""
 
     def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
-        """Do `commands` for whoever may open the socket at `path`."""
+        """Do `commands` for users who may open the socket at `path`."""
         self.path = path
         self._commands = commands
         self._server: asyncio.Server | None = None
         self._conversations: set[asyncio.Task[None]] = set()
         self._silent: dict[asyncio.Timeout, None] = {}
-        """What cuts off those who have asked nothing yet, the oldest first."""
+        """The time limits of clients that have sent no request yet, the oldest first."""
         self._doing = 0
-        """How many commands are being done."""
-        self._told = Ration()
+        """How many commands are in progress."""
+        self._logged = Ration()
         self._file: tuple[int, int] | None = None
 
     async def start(self) -> None:
@@ -72,7 +72,7 @@ class ControlServer:
         self._sum_up(inf)
         with contextlib.suppress(OSError):
             found = self.path.lstat()
-            # Another server may have taken the place since.
+            # Another server may have put its socket there meanwhile.
             if (found.st_dev, found.st_ino) == self._file:
                 self.path.unlink()
 
@@ -88,7 +88,7 @@ class ControlServer:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError):
-            # Who asked has gone, or does not read: what they asked for is done all the same, and in the log.
+            # The client has gone, or does not read; its command is done all the same, and in the log.
             writer.transport.abort()
         except asyncio.CancelledError:
             writer.transport.abort()
@@ -100,12 +100,12 @@ class ControlServer:
         try:
             async with limit:
                 self._wait_for(limit)
-                # Also of those who are refused: with a request unread, the system may throw the answer away.
+                # Read the request even of a client that is refused: if it stays unread, the system may drop the answer.
                 line = await reader.readline()
             connection = writer.get_extra_info("socket")
             if not sockets.may_speak(connection):
-                _log.warning("another user than the server's or root spoke to %s, and is refused", self.path)
-                return Answer(REFUSED, "only the server's user and root may speak to it here")
+                _log.warning("a user other than the server's or root used %s, and is refused", self.path)
+                return Answer(REFUSED, "only the server's user and root may use this socket")
             request = protocol.to_request(line)
         except TimeoutError:
             if limit not in self._silent:
@@ -116,7 +116,7 @@ class ControlServer:
         finally:
             self._silent.pop(limit, None)
         if self._doing >= MOST_CONNECTIONS:
-            self._tell(_BUSY)
+            self._warn(_BUSY)
             return Answer(REFUSED, _BUSY)
         self._doing += 1
         try:
@@ -127,23 +127,23 @@ class ControlServer:
             self._doing -= 1
 
     def _wait_for(self, limit: asyncio.Timeout) -> None:
-        """Wait for one who has asked nothing yet, and for the oldest of too many no more."""
+        """Wait for one more client's request; if too many wait, cut off the oldest."""
         self._silent[limit] = None
         if len(self._silent) > MOST_CONNECTIONS:
             oldest = next(iter(self._silent))
             del self._silent[oldest]
             oldest.reschedule(asyncio.get_running_loop().time())
-            self._tell(_CROWDED)
+            self._warn(_CROWDED)
 
-    def _tell(self, why: str) -> None:
-        """Log that somebody is cut off, once within a minute, and then how many more were."""
+    def _warn(self, why: str) -> None:
+        """Log that a client is cut off: the first within a minute, then how many more."""
         now = asyncio.get_running_loop().time()
         self._sum_up(now)
-        if self._told.admits("", now):
+        if self._logged.admits("", now):
             _log.warning("a connection is cut off from %s: %s", self.path, why)
 
     def _sum_up(self, now: float) -> None:
-        for _, count in self._told.summary(now):
+        for _, count in self._logged.summary(now):
             more = there_are(count, "more connection", past=True)
             _log.warning("%s cut off from %s", more, self.path)
 
@@ -164,6 +164,6 @@ class ControlServer:
             return await command(request.arguments, by)
         except ValueError:
             raise
-        except Exception:  # noqa: BLE001 — whatever it is, the server goes on
+        except Exception:  # noqa: BLE001 — a fault in a command must not end the server
             _log.exception("the administrator's %s failed", request.command)
             return Answer(REFUSED, "the server failed to do this; its log says why")

@@ -1,6 +1,6 @@
-"""The control socket in the file system: where nobody but the server's user and root gets at it.
+"""Makes and opens the control socket, so that only the server's user and root can use it.
 
-Who connects is asked of the system as well, since a folder may be shared in ways that modes don't tell.
+The system is also asked which user connects, since modes don't show every way in which a folder is shared.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LONGEST_ADDRESS_BYTES = 100
-"""Systems take 103 to 107."""
+"""Systems allow 103 to 107."""
 _CREDENTIALS = struct.Struct("3i")
-"""A process's ID, its user's and its group's, as `SO_PEERCRED` has them (unix(7))."""
+"""The IDs of a process, its user and its group, as `SO_PEERCRED` returns them (unix(7))."""
 ROOT = 0
 
 
@@ -25,7 +25,7 @@ class SocketError(OSError):
 
 @contextlib.contextmanager
 def _address(path: Path) -> Iterator[str]:
-    """Give a path in a form that is short enough for a socket, as long as the block lasts."""
+    """Give a form of a path that is short enough for a socket; it is valid within the block."""
     if len(os.fsencode(path)) <= _LONGEST_ADDRESS_BYTES:
         yield str(path)
         return
@@ -37,10 +37,10 @@ def _address(path: Path) -> Iterator[str]:
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a socket that listens at `path`, in place of one that a server left behind when it was killed.
+    """Return a socket that listens at `path`; it replaces one that a killed server left.
 
     Raises:
-        SocketError: Another server listens there, or something else is there, or it is no safe place.
+        SocketError: Another server listens there, another file is there, or the folder is not safe.
         OSError: The system doesn't allow it.
     """
     folder = path.parent.stat()
@@ -51,7 +51,7 @@ def listen(path: Path) -> socket.socket:
             raise SocketError(f"{path} is there and is no socket; move it away, or choose another place")
         with contextlib.suppress(ConnectionRefusedError), connect(path, 1.0):
             raise SocketError(f"another server listens at {path}; each needs a place of its own")
-    # Under another name until nobody else can open it: it takes its place at once, whatever was there.
+    # It has another name until its mode keeps other users out; then one renaming puts it in its place.
     new = path.with_name(f".{path.name}.{os.getpid()}")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -70,14 +70,14 @@ def listen(path: Path) -> socket.socket:
 
 
 def connect(path: Path, seconds: float) -> socket.socket:
-    """Return a connection to whoever listens at `path`.
+    """Return a connection to the server that listens at `path`.
 
     Args:
         path: Where the server listens.
-        seconds: How long the connection, and each reading and writing afterwards, may take.
+        seconds: How long connecting, and each read and write, may take.
 
     Raises:
-        OSError: Nobody listens there, or this user may not connect.
+        OSError: No server listens there, or this user may not connect.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -91,13 +91,13 @@ def connect(path: Path, seconds: float) -> socket.socket:
 
 
 def may_speak(connection: socket.socket) -> bool:
-    """Return whether whoever connected is this process's user or root; where the system can't say, modes must do."""
+    """Return whether the client's user is this process's or root; True where only the socket's mode protects it."""
     user = _user_of(connection)
     return user is None or user in (ROOT, os.geteuid())
 
 
 def name_of(connection: socket.socket) -> str:
-    """Return what whoever connected is called on this computer."""
+    """Return the name of the client's user on this computer."""
     user = _user_of(connection)
     if user is None:
         return "an administrator"
