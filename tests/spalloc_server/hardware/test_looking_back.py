@@ -24,7 +24,7 @@ def bench() -> Bench:
 
 
 def acknowledge_only(bench: Bench, command: BmpCommand, times: int = 1 << 30) -> list[ScpRequest]:
-    """Have the BMP acknowledge a command so many times without doing it; return which it were."""
+    """Have the BMP acknowledge a command a number of times without doing it; return which it were."""
     undone: list[ScpRequest] = []
 
     def lie(request: ScpRequest) -> ScpReply:

@@ -79,11 +79,11 @@ class Listing:
         # Two mappings, whose values the garbage collector need not visit: one mapping of pairs would make it go through
         # all jobs in the middle of a first listing.
         self._of: dict[int, JobRecord] = {}
-        self._texts: dict[int, bytes] = {}
+        self._parts: dict[int, bytes] = {}
         self._written = 0
         """How many bytes were written since the start."""
         self._latest: tuple[tuple[int, int], Sequence[bytes]] = ((0, 0), ())
-        """The texts of the latest long listing, behind the bytes written and the number of jobs at that time: while
+        """The parts of the latest long listing, behind the bytes written and the number of jobs at that time: while
         these two are the same, the listing is up to date."""
 
     def of(self, jobs: Mapping[int, Job]) -> EncodedReply | LongReply:
@@ -92,19 +92,19 @@ class Listing:
         changed = map(is_not, map(self._of.get, jobs), map(_record, jobs.values()))
         self.write(list(compress(jobs.values(), changed)))
         if len(jobs) <= JOBS_A_PIECE:
-            return EncodedReply(_listing(list(map(self._texts.__getitem__, jobs))))
+            return EncodedReply(_listing(list(map(self._parts.__getitem__, jobs))))
         # A new or changed job changes the first number, and one that is gone the second.
         state = self._written, len(jobs)
         if self._latest[0] != state:
-            self._latest = state, tuple(map(self._texts.__getitem__, jobs))
+            self._latest = state, tuple(map(self._parts.__getitem__, jobs))
         return self._long(self._latest[1])
 
-    def _long(self, texts: Sequence[bytes]) -> LongReply:
-        # All listings share the jobs' texts. This one alone keeps its order, and texts that have been replaced since:
+    def _long(self, parts: Sequence[bytes]) -> LongReply:
+        # All listings share the jobs' parts. This one alone keeps its order, and parts that have been replaced since:
         # at most as many bytes as have been written since.
         before = self._written
         return LongReply(
-            _pieces(texts), lambda: len(texts) * _POINTER_BYTES + self._written - before, len(texts)
+            _pieces(parts), lambda: len(parts) * _POINTER_BYTES + self._written - before, len(parts)
         )
 
     def drop(self, jobs: Iterable[int]) -> None:
@@ -112,26 +112,26 @@ class Listing:
         self._latest = (0, 0), ()
         for number in jobs:
             self._of.pop(number, None)
-            self._texts.pop(number, None)
+            self._parts.pop(number, None)
 
     def write(self, jobs: Iterable[Job]) -> None:
         """Write those of `jobs` that are new, or have changed since they were written."""
-        of, texts = self._of, self._texts
+        of, parts = self._of, self._parts
         for job in jobs:
             record = job.record
             number = record.id
             if of.get(number) is not record:
-                text = texts[number] = json_text(_entry(record))
+                text = parts[number] = json_text(_entry(record))
                 of[number] = record
                 self._written += len(text)
 
 
-def _pieces(texts: Sequence[bytes]) -> Iterator[bytes]:
+def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
     """Return the listing of many jobs, in pieces."""
     yield b'{"return":['
-    yield b",".join(texts[:JOBS_A_PIECE])
-    for start in range(JOBS_A_PIECE, len(texts), JOBS_A_PIECE):
-        yield b",%b" % b",".join(texts[start : start + JOBS_A_PIECE])
+    yield b",".join(parts[:JOBS_A_PIECE])
+    for start in range(JOBS_A_PIECE, len(parts), JOBS_A_PIECE):
+        yield b",%b" % b",".join(parts[start : start + JOBS_A_PIECE])
     yield b"]}\n"
 
 

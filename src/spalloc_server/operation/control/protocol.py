@@ -2,7 +2,7 @@
 
 The request has a version, a command and its arguments. Each line of the answer has a `text` to be shown. The last line,
 and no other, has the `status` that the administrator's program ends with. Other keys are for programs. A client that
-shows the texts and uses the status can send commands that it does not know.
+shows each `text` and uses the status can send commands that it does not know.
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ JOBS = 300
 
 async def _until_written(server: V1Server, peer: Peer, count: int) -> None:
     async with asyncio.timeout(PATIENCE):
-        while len(server.commands.listing._texts) != count:
+        while len(server.commands.listing._parts) != count:
             await peer.call("version")
 
 

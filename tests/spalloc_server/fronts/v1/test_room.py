@@ -127,7 +127,7 @@ def test_of_the_largest_group_the_connection_goes_that_was_used_least() -> None:
 
 
 def _filled(front: SimulatedFront, jobs: int) -> None:
-    """Make live jobs: each asks for the whole machine, and one address may have so many that wait."""
+    """Make live jobs: each asks for the whole machine, and one address may have as many that wait."""
     for number, first in enumerate(range(0, jobs, 900)):
         peer = front.connect(f"10.0.9.{number}")
         count = min(900, jobs - first)

@@ -48,7 +48,7 @@ class Wire(Line):
         self.connection.data_received(data)
 
     async def answers(self, count: int) -> None:
-        """Wait for so many lines."""
+        """Wait for a number of lines."""
         while self.written.count(b"\n") < count:
             self._wrote.clear()
             await self._wrote.wait()
