@@ -359,7 +359,10 @@ def test_a_program_whose_name_is_not_known_yet_is_looked_for_when_it_is(
     [
         (["1", "2", "3", "4"], "expected either no arguments"),
         (["--virtual", "2"], "write WIDTHxHEIGHT"),
-        (["--virtual", "999x999"], "--virtual: a machine of 999x999 triads has more boards than"),
+        (
+            ["--virtual", "999x999"],
+            "--virtual: a machine of 999x999 triads needs more loopback addresses than",
+        ),
         (["--virtual", "2x2", "--resume", "3"], "--virtual starts a site with no jobs"),
         (["-c"], "--command needs the command to execute"),
         (["x"], "invalid int value"),

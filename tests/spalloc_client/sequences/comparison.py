@@ -238,7 +238,7 @@ def difference(steps: list[Step], ours: Told, theirs: list[Told]) -> str | None:
     if told.outcome == ["hangs"] and met & {*_LEAVING_BEHIND}:
         return "a reply never comes"
     if step.do in BOARDS and told.outcome[0] == "value":
-        return "boards that were asked for before"
+        return "attributes such as `boards`, the second time"
     if step.do == "hostname" and told.raised == "TypeError":
         return "`hostname` without boards"
     if step.do == "destroy" and told.raised == _EXPECTED["refuse"]:
@@ -264,7 +264,7 @@ def compare(seed: int, ours: Side, theirs: Side) -> tuple[Counter[str], list[str
     if not set(left) <= set(theirs_left):
         wrong.append(f"jobs left: {left}, theirs {theirs_left}")
     elif left != theirs_left:
-        kinds["a job is left"] += 1
+        kinds["a job stays behind"] += 1
     return kinds, wrong
 
 
