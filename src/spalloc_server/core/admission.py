@@ -4,10 +4,10 @@ Decides by addresses only: the protocol knows no passwords. Who may connect at a
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from spalloc_client.states import JobState
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.networks import NOWHERE, Groups, Networks, same_host
 from spalloc_server.words import counted
@@ -71,49 +71,47 @@ class Headcount:
     def __init__(self, groups: Groups) -> None:
         """Begin with none; `groups` says which addresses count as one."""
         self._groups = groups
-        self._live = self._queued = 0
+        self._counted: dict[int, tuple[str, str, bool]] = {}
+        """As what each live job is counted: its owner, the host that created it, and whether it is queued."""
+        self._queued = 0
         self._of_owner: Counter[str] = Counter()
         self._from_host: Counter[str] = Counter()
         self._queued_from_host: Counter[str] = Counter()
 
-    def add(self, record: JobRecord) -> None:
-        """Count a new job, which is queued."""
-        self._live += 1
-        _count(self._of_owner, record.owner, 1)
-        _count(self._from_host, self._groups.of(record.owner_host), 1)
-        self.lose_boards(record)
+    def note(self, record: JobRecord) -> None:
+        """Count a job as it is now; one that has ended no longer counts."""
+        state = record.state
+        before = self._counted.pop(record.id, None)
+        if state is JobState.destroyed:
+            now = None
+        else:
+            now = self._counted[record.id] = record.owner, record.owner_host, state is JobState.queued
+        if now == before:
+            return
+        if before is not None:
+            self._count(*before, -1)
+        if now is not None:
+            self._count(*now, 1)
 
-    def remove(self, record: JobRecord) -> None:
-        """No longer count a job, which has ended and has no boards."""
-        self._live -= 1
-        _count(self._of_owner, record.owner, -1)
-        _count(self._from_host, self._groups.of(record.owner_host), -1)
-        self.get_boards(record)
+    def _count(self, owner: str, host: str, queued: bool, change: int) -> None:
+        group = self._groups.of(host)
+        _add(self._of_owner, owner, change)
+        _add(self._from_host, group, change)
+        if queued:
+            self._queued += change
+            _add(self._queued_from_host, group, change)
 
-    def get_boards(self, record: JobRecord) -> None:
-        """Note that a job is no longer queued."""
-        self._queued -= 1
-        _count(self._queued_from_host, self._groups.of(record.owner_host), -1)
-
-    def lose_boards(self, record: JobRecord) -> None:
-        """Note that a job is queued again."""
-        self._queued += 1
-        _count(self._queued_from_host, self._groups.of(record.owner_host), 1)
-
-    def regroup(self, jobs: Iterable[tuple[str, bool]]) -> None:
-        """Count again, after the rule for grouping addresses has changed.
-
-        Args:
-            jobs: For each job, the host that created it and whether it is queued.
-        """
+    def regroup(self) -> None:
+        """Count again, after the rule for grouping addresses has changed."""
         self._from_host.clear()
         self._queued_from_host.clear()
         # By host first, as there are few hosts with many jobs.
-        for (host, waits), count in Counter(jobs).items():
+        jobs = Counter((host, queued) for _, host, queued in self._counted.values())
+        for (host, queued), count in jobs.items():
             group = self._groups.of(host)
-            _count(self._from_host, group, count)
-            if waits:
-                _count(self._queued_from_host, group, count)
+            _add(self._from_host, group, count)
+            if queued:
+                _add(self._queued_from_host, group, count)
 
     def refusal(self, limits: JobLimits, owner: str, host: str) -> str | None:
         """Return why `owner` at `host` may not create another job, or None if they may.
@@ -134,7 +132,7 @@ class Headcount:
             (self._from_host.get(group, 0), "from_one_host", limits.from_one_host, "created from {here}"),
             (self._of_owner.get(owner, 0), "of_one_owner", limits.of_one_owner, "of the owner {owner!r}"),
             (self._queued, "queued", limits.queued, "waiting for boards"),
-            (self._live, "live", limits.live, "here"),
+            (len(self._counted), "live", limits.live, "here"),
         ):
             if count >= limit:
                 is_or_are = "is" if count == 1 else "are"
@@ -146,7 +144,7 @@ class Headcount:
         return None
 
 
-def _count(counter: Counter[str], name: str, change: int) -> None:
+def _add(counter: Counter[str], name: str, change: int) -> None:
     # `counter[name] += change` is slow for names that a Counter does not have.
     count = counter.get(name, 0) + change
     if count:

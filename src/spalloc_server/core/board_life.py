@@ -63,6 +63,10 @@ class Lost:
 
 BoardState = Free | Held | SwitchingOff | Cooling | StayingOn | Resting | Testing | Lost
 """The state of a board; times are the core's."""
+Waiting = Cooling | StayingOn | Resting
+"""States that end at a time, `until`."""
+PerhapsOn = SwitchingOff | StayingOn | Testing | Lost
+"""States without a job in which a board may be on: after a restart it is switched off first."""
 
 FREE = Free()
 LOST = Lost()
@@ -124,6 +128,11 @@ _AFTER: dict[BoardHappening, dict[_Kind, _Kind]] = {
     happening: {start: end for (start, what), end in BOARD_LIFE.items() if what is happening}
     for happening in BoardHappening
 }
+
+
+def outcome(state: BoardState, happening: BoardHappening) -> _Kind | None:
+    """Return what a board in a state becomes when something happens to it, or None if that can't happen."""
+    return _AFTER[happening].get(type(state))
 
 
 def check_change(before: Collection[_Kind], happening: BoardHappening, after: _Kind) -> None:

@@ -14,13 +14,13 @@ from spalloc_server.core.board_life import (
     LOST,
     BoardHappening,
     Cooling,
-    Free,
-    Held,
     Objection,
+    PerhapsOn,
     Resting,
     StayingOn,
     SwitchingOff,
     Testing,
+    Waiting,
 )
 from spalloc_server.core.boards import Boards
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, about_board, all_links
@@ -113,7 +113,7 @@ class Care:
                 if self._alarms.get(key, inf) <= now:
                     del self._alarms[key]
                 state = self._boards.state(key)
-                if not isinstance(state, Cooling | StayingOn | Resting):
+                if not isinstance(state, Waiting):
                     continue
                 if state.until > now:
                     self.wake([key], state.until)
@@ -272,10 +272,10 @@ class Care:
     def update_record(self, key: BoardKey) -> None:
         """Record a board as it is now."""
         state = self._boards.state(key)
-        if isinstance(state, Free | Held | Cooling):
-            self.findings.records[key] = self._boards.lasting_record(key)
+        if isinstance(state, PerhapsOn | Resting):
+            self._record(key, owed_off=isinstance(state, PerhapsOn))
         else:
-            self._record(key, owed_off=not isinstance(state, Resting))
+            self.findings.records[key] = self._boards.lasting_record(key)
 
     def _record(self, key: BoardKey, *, owed_off: bool) -> None:
         self.findings.records[key] = self._boards.record(key, owed_off=owed_off)

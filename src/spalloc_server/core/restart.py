@@ -120,14 +120,13 @@ def _recall_live(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
             site.keepalives.add(at.now + record.keepalive, job.id)
         allocation = record.allocation
         if allocation is not None:
-            site.headcount.get_boards(record)
             site.scheduler.occupy(allocation.machine, allocation.boards)
             site.upkeep.hold(allocation.machine, allocation.boards, job.id)
 
 
 def _restore(site: Site, record: JobRecord, at: Moment) -> Job:
     job = site.jobs[record.id] = Job(record, at.now, since=at.now - max(0.0, at.wall - record.created))
-    site.headcount.add(record)
+    site.headcount.note(record)
     return job
 
 

@@ -135,7 +135,6 @@ class Site:
             at.now,
         )
         self.jobs[number] = job
-        self.headcount.add(job.record)
         self.touch(job)
         self.scheduler.submit(number, request, at.now)
         if keepalive is not None:
@@ -202,8 +201,7 @@ class Site:
         if ipv6_prefix == self.groups.ipv6_prefix:
             return False
         self.groups.ipv6_prefix = ipv6_prefix
-        records = (job.record for job in self.jobs.values())
-        self.headcount.regroup((record.owner_host, record.state is JobState.queued) for record in records)
+        self.headcount.regroup()
         self.reports.regroup()
         return True
 
@@ -424,7 +422,8 @@ class Site:
     # Parts of the above, and of restart.py, reconfiguration.py and administration.py
 
     def touch(self, job: Job) -> None:
-        """Have a job's record written and its watchers told."""
+        """Have a job's changed record counted and written, and its watchers told."""
+        self.headcount.note(job.record)
         self._touched[job.id] = job
         self.effects.jobs_changed.add(job.id)
 
@@ -433,7 +432,6 @@ class Site:
         self.effects.notices.append(Notice(text, serious, about))
 
     def _hold(self, job: Job, allocation: Allocation) -> None:
-        self.headcount.get_boards(job.record)
         self.upkeep.hold(allocation.machine, allocation.boards, job.id)
         self.effects.machines_changed.add(allocation.machine)
 
@@ -472,7 +470,6 @@ class Site:
             {"job": job.id, "machine": allocation.machine},
             serious=True,
         )
-        self.headcount.lose_boards(job.record)
         self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
         self._give_back(allocation, failed, at)
         job.order = None
@@ -489,7 +486,6 @@ class Site:
         """End a job that is not in the scheduler's queue: give its boards back and retire it."""
         allocation = job.record.allocation
         if allocation is not None:
-            self.headcount.lose_boards(job.record)
             self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
             self._give_back(allocation, {}, at)
         self.retire(job, reason, at, by)
@@ -503,7 +499,6 @@ class Site:
         self.touch(job)
         self.effects.notices.append(of_end(job.record, self.groups))
         del self.jobs[job.id]
-        self.headcount.remove(job.record)
         self.remember(job.record)
         if len(self.keepalives) > 2 * len(self.jobs) + ENDED_CLOCKS:
             # A keepalive may be years long; timers of ended jobs would fill the memory until then.

@@ -9,14 +9,16 @@ from collections.abc import Collection, Iterable, Mapping
 from spalloc_server.core.board_life import (
     LOST,
     BoardHappening,
-    Cooling,
     Free,
     Held,
     Objection,
+    PerhapsOn,
     Resting,
     StayingOn,
     SwitchingOff,
     Testing,
+    Waiting,
+    outcome,
 )
 from spalloc_server.core.boards import Boards
 from spalloc_server.core.care import Care
@@ -79,11 +81,11 @@ class Upkeep:
             case Free():
                 self._scheduler.occupy(key.machine, [key.board])
                 self._care.switch_off([key], BoardHappening.DOUBTED)
-            case Cooling():
-                # It is off already, so no answer of the hardware will start its rest.
-                self._care.rest(key, BoardHappening.DOUBTED, rest)
             case Resting(until):
                 self._care.rest(key, BoardHappening.DOUBTED, max(until, rest))
+            case _ if outcome(state, BoardHappening.DOUBTED) is Resting:
+                # It is off already, so no answer of the hardware will start its rest.
+                self._care.rest(key, BoardHappening.DOUBTED, rest)
 
     def switch_off_again(
         self,
@@ -112,10 +114,11 @@ class Upkeep:
                     self._boards.objections_to(key).blame(fault, at.wall)
                     self._set_aside(key)
                 continue
-            if isinstance(state, Cooling | Resting):
+            if isinstance(state, SwitchingOff):
+                if state.order == number:
+                    self._care.strayed(number, key)
+            elif outcome(state, BoardHappening.STRAYED) is SwitchingOff:
                 self._care.switch_off([key], BoardHappening.STRAYED)
-            elif state == SwitchingOff(number):
-                self._care.strayed(number, key)
             if fault is not None and self._boards.fault(key) is None:
                 self.doubt(key, fault, at)
         self._scheduler.occupy(machine, [key.board for key in free])
@@ -214,8 +217,8 @@ class Upkeep:
         A board that is being switched off or tested is let go of when the answer comes.
         """
         for key, state in list(self._boards.states.items()):
-            if isinstance(state, Cooling | StayingOn | Resting) and not self._boards.knows(key):
-                self._care.let_go(key, on=isinstance(state, StayingOn))
+            if isinstance(state, Waiting) and not self._boards.knows(key):
+                self._care.let_go(key, on=isinstance(state, PerhapsOn))
         back = sorted(
             key for key, state in self._boards.states.items() if state is LOST and self._boards.knows(key)
         )

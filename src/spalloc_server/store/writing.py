@@ -15,7 +15,9 @@ Statement = tuple[str, Sequence[object]]
 
 _PUT_JOB = """
 INSERT INTO jobs (id, owner, created, ended, machine, record) VALUES {rows}
-ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, machine = excluded.machine, record = excluded.record
+ON CONFLICT (id) DO UPDATE
+SET owner = excluded.owner, created = excluded.created, ended = excluded.ended, machine = excluded.machine,
+    record = excluded.record
 """
 _PUT_BOARD = """
 INSERT INTO boards (
