@@ -252,7 +252,7 @@ class Care:
         """Stop caring for a board that is no longer configured; `on` says whether it may be on."""
         if on:
             self._boards.become([key], BoardHappening.REMOVED_ON, LOST)
-            lost = f"{key.machine} {key.board} is configured no more, and perhaps on"
+            lost = f"{key.machine} {key.board} is no longer configured, and perhaps on"
             self.findings.notices.append(Notice(lost, serious=True, about=about_board(key)))
         else:
             self._boards.become([key], BoardHappening.REMOVED, FREE)

@@ -1,6 +1,6 @@
 """A changed configuration: which jobs end because of it, and which boards are watched from then on.
 
-Whether a job can keep its boards is decided in changes.py, what becomes of boards without a job in upkeep.py.
+Whether a job can keep its boards is decided in allocation.py, what becomes of boards without a job in upkeep.py.
 """
 
 from collections import defaultdict

@@ -207,7 +207,7 @@ def _sentence(one: Notable) -> str:
     if one.silent is not None:
         said.append(f"in a frame whose BMP does not answer{_since(one.silent_since)}: {one.silent}")
     if one.place is None:
-        said.append("configured no more")
+        said.append("no longer configured")
     if one.job is not None:
         said.append(f"job {one.job} of {one.owner} has it")
     return f"{one.key.machine} {one.key.board}: {'; '.join(said) or 'in service'}"

@@ -210,6 +210,6 @@ def _kinds(board: Mapping[str, Any]) -> str:
         "to be tested" if board["job"] else "set aside": board["set_aside"],
         "silent": board["silent"],
         "reported": board["reports"],
-        "configured no more": board["physical"] is None,
+        "no longer configured": board["physical"] is None,
     }
     return ", ".join(kind for kind, is_so in kinds.items() if is_so)

@@ -170,7 +170,7 @@ def test_a_restart_with_another_configuration_ends_the_jobs_that_it_affects() ->
     world.restart(machine(2, 2, name="b"))
     assert world.record(gone).reason == "Machine a is no longer in the server's configuration."
     assert world.record(kept).state is JobState.ready
-    assert any("configured no more, and perhaps on" in notice.text for notice in world.notices)
+    assert any("no longer configured, and perhaps on" in notice.text for notice in world.notices)
     dead = min(world.record(kept).allocation.boards)  # type: ignore[union-attr]
     world.restart(_without(machine(2, 2, name="b"), dead))
     assert world.record(kept).reason == f"Board {dead} of machine b was taken out of service."

@@ -85,7 +85,7 @@ def test_a_drained_board_finishes_its_job_first_and_stays_drained_through_a_rest
         assert (
             boards(site, "list")
             .stdout.splitlines()[1]
-            .startswith("a        (0, 0, 1)  drained, configured no more")
+            .startswith("a        (0, 0, 1)  drained, no longer configured")
         )
         write(site, machines)
         assert subprocess.run([*SERVER, "reload", str(site)]).returncode == 0
@@ -117,7 +117,7 @@ def test_a_drained_board_that_is_configured_no_more_is_put_back_by_the_name_that
         out = boards(site, "out", "a", "0,0,1", "--reason", "it is gone")
         assert (out.returncode, "configured as dead" in out.stderr) == (1, True)
         back = boards(site, "back", "a", "(0, 0, 1)")
-        assert back.stdout == "a (0, 0, 1): configured no more\n1 board is put back\n"
+        assert back.stdout == "a (0, 0, 1): no longer configured\n1 board is put back\n"
         assert listed(site) == []
         write(site, machines)
         assert subprocess.run([*SERVER, "reload", str(site)]).returncode == 0
