@@ -28,6 +28,7 @@ ROOMS = (
     "tests/benchmarks",
     "tests/docs",
     "tests/peers",
+    "tests/spalloc_server",
     "tests/spinnaker",
     "tests/spinnaker_virtual",
 )

@@ -11,7 +11,7 @@ from spalloc_server.core.timekeeping import Moment
 
 
 class Clock(Protocol):
-    """Two times: one that never runs backwards, and the calendar's."""
+    """Reads two times: one that never runs backwards, and Unix time."""
 
     def now(self) -> float:
         """Return seconds that never run backwards."""
@@ -20,7 +20,7 @@ class Clock(Protocol):
         """Return seconds of Unix time."""
 
     def suspended(self) -> float:
-        """Return for how many seconds the computer has been suspended, in which `now` stands still."""
+        """Return how many seconds the computer has been suspended in all; `now` stands still meanwhile."""
 
 
 class SystemClock:
@@ -35,12 +35,12 @@ class SystemClock:
         return time.time()
 
     def suspended(self) -> float:
-        """Return for how many seconds the computer has been suspended since it started; 0 where it does not say."""
+        """Return how many seconds the computer has been suspended since it started; 0 where that is unknown."""
         if sys.platform == "linux":
             return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
         return 0.0
 
 
 def moment(clock: Clock) -> Moment:
-    """Return what both times are now."""
+    """Return both times as they are now."""
     return Moment(clock.now(), clock.wall())

@@ -195,6 +195,6 @@ class EmbeddedSite:
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    # The loop may have ended by itself, and then there is nothing left to be told.
+    # The loop may have ended already.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)

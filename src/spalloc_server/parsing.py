@@ -1,6 +1,6 @@
-"""The parser of a command's arguments: argparse's, but for how help is written.
+"""The parser of a command's arguments: argparse's, except that help goes through our own output.
 
-What arguments there are is the commands' own subject, in scripts/ and simulate/.
+Arguments are defined by the commands, in scripts/ and simulate/.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from spalloc_client.terminal.console import output
 class Parser(argparse.ArgumentParser):
     """A parser whose help is written like all other output.
 
-    What argparse writes by itself gets lost without a word where nobody reads it or the disk is full.
+    When a pipe is closed or a disk is full, argparse's own writing would lose the help without an error.
     """
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -96,7 +96,7 @@ class Presence:
         self._read += 1
 
     def may_judge(self) -> bool:
-        """Return whether all that has arrived is read, so that whoever is silent has sent nothing."""
+        """Return whether all that has arrived is read, so that a silent client has sent nothing."""
         return (
             self._judging
             or self._next is None

@@ -53,7 +53,7 @@ def run(main: Coroutine[object, object, T]) -> T:
 
 
 def give_back_memory() -> None:
-    """Return freed memory to the system, where the C library can do that: by itself it keeps most of it."""
+    """Return freed memory to the system, if the C library can do that; otherwise it keeps most of it."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):

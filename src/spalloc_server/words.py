@@ -1,4 +1,4 @@
-"""How things are said to people in more than one place. What is said otherwise stands where it is known."""
+"""Words and sentences for people that more than one module uses."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def there_are(number: int, noun: str, *, past: bool = False) -> str:
-    """Return `number` and `noun` with the verb that goes with them, such as "1 board is" and, past, "2 boards were"."""
+    """Return `number` and `noun` with their verb, such as "1 board is" and, if `past`, "2 boards were"."""
     return (
         f"{counted(number, noun)} {('was' if past else 'is') if number == 1 else ('were' if past else 'are')}"
     )
@@ -26,10 +26,10 @@ _OURS = ("spinnaker", "spinnaker_virtual", "spalloc_client", "spalloc_server")
 
 
 def what_to_install(error: ModuleNotFoundError) -> str:
-    """Return what to say where a package that the server needs is missing.
+    """Return the message about a missing package that the server needs.
 
     Raises:
-        ModuleNotFoundError: It is a part of this project that is missing, which is a mistake and no matter of extras.
+        ModuleNotFoundError: A part of this project is missing, which installing an extra can't mend.
     """
     package = (error.name or "").partition(".")[0]
     if not package or package in _OURS:
@@ -41,8 +41,8 @@ def what_to_install(error: ModuleNotFoundError) -> str:
 
 
 def another_server() -> str | None:
-    """What to say where the published server is installed too, whose files lie among this one's; None if it is not."""
-    # Not before: it takes longer than many a command.
+    """Return the message about the published server, if it is installed among this one's files; else None."""
+    # Imported only here: it takes longer than many a command.
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -1,6 +1,6 @@
 """Finds the boards that an administrator names: by coordinate, by place, by address, or a whole frame at once.
 
-What is done with the boards is board_words.py's.
+What is done with the boards is board_commands.py's.
 """
 
 import re

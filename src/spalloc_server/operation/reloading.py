@@ -143,9 +143,9 @@ class Reloading:
             return Effect(refusal, WOULD_END_JOBS, changes=changes, endings=endings)
         if left and not may_end_jobs:
             refusal = (
-                f"the new configuration is refused, the old one stays in force: jobs come so fast that it "
-                f"can't be found out for {counted(left, 'waiting job')} whether it would end them; try again, or have "
-                f"it take effect all the same with: {self._how_to_end_jobs}"
+                f"the new configuration is refused, the old one stays in force: jobs come so fast that "
+                f"{counted(left, 'queued job')} could not be checked, and it might end them; try again, or have it "
+                f"take effect all the same with: {self._how_to_end_jobs}"
             )
             _log.warning("%s", refusal, extra={"jobs": left})
             return Effect(refusal, WOULD_END_JOBS, changes=changes, left=left)
@@ -205,7 +205,7 @@ def _refused(error: ConfigurationError) -> Effect:
 
 def _left(jobs: int) -> str:
     """Return the sentence about jobs that were not checked, for a change that takes effect nevertheless."""
-    return f"{there_are(jobs, 'waiting job')} still to be looked at, and what can never run there ends, too"
+    return f"{there_are(jobs, 'queued job')} still to be checked; those that can never run end soon, too"
 
 
 def _named(endings: Sequence[Ending]) -> str:

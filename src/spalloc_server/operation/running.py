@@ -16,7 +16,7 @@ import msgspec
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.jobs import first_job
 from spalloc_server.operation import log
-from spalloc_server.operation.board_words import BoardWords
+from spalloc_server.operation.board_commands import BoardCommands
 from spalloc_server.operation.control.protocol import Answer
 from spalloc_server.operation.control.server import ControlServer
 from spalloc_server.operation.garbage import keep_collections_short
@@ -166,11 +166,11 @@ class Operation:
             return
 
         async def reload(arguments: Mapping[str, object], _by: str) -> Answer:
-            wishes = msgspec.convert(arguments, Reload)
-            effect = await self._reload(reloading, may_end_jobs=wishes.ends_jobs)
+            options = msgspec.convert(arguments, Reload)
+            effect = await self._reload(reloading, may_end_jobs=options.ends_jobs)
             return effect.answer()
 
-        control = ControlServer(path, {"reload": reload, **BoardWords(reloading.service.engine).commands})
+        control = ControlServer(path, {"reload": reload, **BoardCommands(reloading.service.engine).commands})
         try:
             await control.start()
         except OSError as error:

@@ -1,6 +1,6 @@
 """The `spalloc-server boards` command: shows, drains and puts back boards of the running server.
 
-The server does it, in operation/board_words.py, and finds the boards that are named.
+The server does it, in operation/board_commands.py, and finds the boards that are named.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
                 print(error, file=sys.stderr)
                 print("the server was not asked; name its socket with --socket FILE", file=sys.stderr)
                 return 1
-    request = Request(f"boards.{word}", _wishes(arguments))
+    request = Request(f"boards.{word}", _options(arguments))
     if word == "list":
         return _list(socket, request, as_json=arguments.json)
     return ask_and_show(COMMAND, socket, request)
@@ -136,18 +136,18 @@ def _description(word: str) -> str:
     return f"{meaning[0].upper()}{meaning[1:]}."
 
 
-def _wishes(arguments: argparse.Namespace) -> dict[str, object]:
+def _options(arguments: argparse.Namespace) -> dict[str, object]:
     """Return a word's arguments as the server takes them."""
-    wishes: dict[str, object] = {
+    options: dict[str, object] = {
         "boards": arguments.boards,
         "physical": [[words[0], *map(_number, words[1:])] for words in arguments.physical],
         "frames": [[words[0], *map(_number, words[1:])] for words in arguments.frame],
     }
     if "reason" in arguments:
-        wishes["reason"] = arguments.reason
+        options["reason"] = arguments.reason
     if "now" in arguments:
-        wishes["now"] = arguments.now
-    return wishes
+        options["now"] = arguments.now
+    return options
 
 
 def _number(word: str) -> int:

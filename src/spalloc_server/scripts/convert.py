@@ -39,5 +39,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 def json_safe(name: str) -> str:
-    """Return a file's name as it can stand in a comment."""
+    """Return a file's name in a form that is safe in a comment."""
     return name if name.isprintable() else ascii(name)

@@ -32,10 +32,10 @@ from spalloc_server.store.opening import (
 from spalloc_server.store.recalling import (
     Recalled,
     about_live,
-    put_aside,
     read_boards,
     read_jobs,
     read_next_job,
+    set_aside,
 )
 from spalloc_server.store.room import Reserve, lacks_room
 from spalloc_server.store.soundness import CHECKED_AT_ONCE_BYTES, flaw, save_what_can_be_read
@@ -176,7 +176,7 @@ class Store:
             live = [job for job in unreadable if job.live]
             if live and not (set_aside_unreadable or self._set_aside_unreadable):
                 raise StoreError(about_live(live, self._name))
-            put_aside(database, unreadable, self._name)
+            set_aside(database, unreadable, self._name)
             boards = read_boards(database)
             next_job, sure = read_next_job(database)
             doubtful = database.execute("SELECT 1 FROM counters WHERE name = 'doubtful'").fetchone()

@@ -78,7 +78,7 @@ def read_jobs(database: sqlite3.Connection, ended_limit: int) -> tuple[list[JobR
     return jobs, unreadable
 
 
-def put_aside(database: sqlite3.Connection, unreadable: Sequence[Unreadable], name: str) -> None:
+def set_aside(database: sqlite3.Connection, unreadable: Sequence[Unreadable], name: str) -> None:
     """Move unreadable records to a table of their own, and log them."""
     if not unreadable:
         return

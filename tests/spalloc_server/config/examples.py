@@ -71,5 +71,5 @@ base_address = "10.2.0.0"
 
 
 def read(text: str, folder: Path = Path("/nowhere")) -> Configuration:
-    """What a text says."""
+    """The configuration in a string."""
     return parse(text, "site.toml", folder)

@@ -14,7 +14,7 @@ from spinnaker.geometry import BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import Frame, sequential_places
 
 NOWHERE = Path("/nowhere")
-texts = st.text(
+strings = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=8
 ).filter(lambda text: text.strip() and text.isprintable())
 sides = st.integers(1, 3)
@@ -37,9 +37,9 @@ def machines(draw: st.DrawFn, number: int) -> Machine:
     elif live and draw(st.booleans()):
         addresses[min(live)] = f"special-{number}"
     return Machine(
-        name=f"{draw(texts)}{number}",
+        name=f"{draw(strings)}{number}",
         size=size,
-        tags=draw(st.frozensets(texts, max_size=3)),
+        tags=draw(st.frozensets(strings, max_size=3)),
         dead_boards=frozenset(dead),
         dead_links=frozenset(ends | {far_end(size, end) for end in ends}),
         places=live,

@@ -61,7 +61,7 @@ def test_a_record_can_not_be_made_of_what_can_not_be(parts: dict[str, object], w
 
 
 @pytest.mark.parametrize(("parts", "why"), IMPOSSIBLE)
-def test_a_text_that_says_what_can_not_be_is_told_with_the_reason(parts: dict[str, object], why: str) -> None:
+def test_a_record_that_can_not_be_true_is_refused_with_the_reason(parts: dict[str, object], why: str) -> None:
     damaged = json.decode(to_text(record())) | to_builtins(parts)
     with pytest.raises(UnreadableError, match=f"^{why}$"):
         from_text(json.encode(damaged))

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "deploy" / "spalloc-server.service"
 
 
-def test_the_example_configuration_is_right() -> None:
+def test_the_example_configuration_is_valid() -> None:
     configuration = load(ROOT / "deploy" / "site.toml")
     assert [machine.name for machine in configuration.machines] == ["desk"]
     assert str(configuration.state) == "/var/lib/spalloc/state"

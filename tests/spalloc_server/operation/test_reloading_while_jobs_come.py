@@ -124,7 +124,8 @@ def test_a_reload_holds_changes_for_a_fifth_of_a_second_at_most_and_says_why_it_
     assert not reload.in_force
     assert answer.status == WOULD_END_JOBS
     assert (
-        "whether it would end them; try again, or have it take effect all the same with: TYPED" in answer.text
+        "could not be checked, and it might end them; try again, or have it take effect all the same with: TYPED"
+        in (answer.text)
     )
     assert answer.text in caplog.messages
 
@@ -136,8 +137,8 @@ def test_a_reload_that_may_end_jobs_takes_effect_however_odd_the_jobs_are_that_c
     answer = reload.run(monkeypatch, may_end_jobs=True).answer()
     assert 0.0 < reload.held_seconds <= 0.2
     assert reload.in_force
-    assert "still to be looked at" in answer.text
-    assert "still to be looked at" in caplog.text
+    assert "still to be checked" in answer.text
+    assert "still to be checked" in caplog.text
 
 
 def test_a_reload_that_changes_nothing_that_jobs_need_keeps_nobody_waiting(

@@ -172,7 +172,7 @@ def _truncate(path: Path, dice: random.Random) -> None:
     path.write_bytes(data[: dice.randrange(len(data))])
 
 
-def _alter_texts(path: Path, dice: random.Random) -> None:
+def _alter_strings(path: Path, dice: random.Random) -> None:
     database = sqlite3.connect(path)
     with database:
         rows = database.execute("SELECT id, record FROM jobs").fetchall()
@@ -206,7 +206,7 @@ def _alter_values(path: Path, dice: random.Random) -> None:
 
 # Hundreds of files that are synced again and again need no real disk.
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-DAMAGES = (_flip_bytes, _zero_bytes, _truncate, _alter_texts, _alter_values)
+DAMAGES = (_flip_bytes, _zero_bytes, _truncate, _alter_strings, _alter_values)
 
 
 @pytest.mark.slow

@@ -28,15 +28,15 @@ from spalloc_server.fronts.v1.codec import (
 )
 
 # Unlike Hypothesis's own, with halves of characters, which JSON can say and UTF-8 can't.
-texts = st.text(st.characters(codec=None) | st.characters(categories=["Cs"]), max_size=8)
+any_strings = st.text(st.characters(codec=None) | st.characters(categories=["Cs"]), max_size=8)
 json_values: st.SearchStrategy[Json] = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    | any_strings,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_strings, inner, max_size=4),
     max_leaves=8,
 )
 
@@ -123,7 +123,7 @@ def test_a_line_is_read_or_refused_with_the_words_of_the_wire_format(line: bytes
 
 @given(
     st.builds(lambda command, args, kwargs: {"command": command, "args": args, "kwargs": kwargs},
-              texts, st.lists(json_values, max_size=4), st.dictionaries(texts, json_values, max_size=4)),
+              any_strings, st.lists(json_values, max_size=4), st.dictionaries(any_strings, json_values, max_size=4)),
     st.booleans(),
 )  # fmt: skip
 def test_what_clients_can_say_is_read_as_the_wire_format_reads_it(request: object, ascii_only: bool) -> None:
@@ -167,7 +167,7 @@ def test_replies_say_the_same_as_the_wire_format_and_in_ascii(value: Json) -> No
     both_ways(return_line(value), Return(value))
 
 
-@given(texts, st.lists(st.integers(0, 2**70)), st.lists(texts))
+@given(any_strings, st.lists(st.integers(0, 2**70)), st.lists(any_strings))
 def test_refusals_and_news_say_the_same_as_the_wire_format_and_in_ascii(
     message: str, jobs: list[int], machines: list[str]
 ) -> None:

@@ -48,7 +48,7 @@ class Out(Boards, frozen=True, forbid_unknown_fields=True):
     """Whether jobs may lose their boards."""
 
 
-class BoardWords:
+class BoardCommands:
     """The administrators' commands about the boards of one server."""
 
     def __init__(self, engine: Engine) -> None:
@@ -68,13 +68,13 @@ class BoardWords:
         }
 
     async def _list(self, arguments: Mapping[str, object], _by: str) -> Answer:
-        wishes = msgspec.convert(arguments, Boards)
+        options = msgspec.convert(arguments, Boards)
         at = moment(self._engine.clock)
         found = notable_boards(self._site, at)
-        if any(wishes.names):
+        if any(options.names):
             listed = [one.key for one in found]
             try:
-                wanted = set(boards_named(self._site, wishes.names, whole_machines=True, others=listed))
+                wanted = set(boards_named(self._site, options.names, whole_machines=True, others=listed))
             except NoBoardError as error:
                 return Answer(REFUSED, str(error))
             found = [one for one in found if one.key in wanted]
@@ -83,44 +83,44 @@ class BoardWords:
         return Answer(DONE, f"{there} drained, set aside, silent, reported or no longer configured", lines)
 
     async def _drain(self, arguments: Mapping[str, object], by: str) -> Answer:
-        wishes = msgspec.convert(arguments, Out)
+        options = msgspec.convert(arguments, Out)
 
         async def drain(keys: Sequence[BoardKey]) -> Answer:
-            await self._do(Drain(keys, wishes.reason, by))
+            await self._do(Drain(keys, options.reason, by))
             return self._answer(keys, f"{there_are(len(keys), 'board')} drained")
 
-        return await self._with_boards(wishes, drain)
+        return await self._with_boards(options, drain)
 
     async def _out(self, arguments: Mapping[str, object], by: str) -> Answer:
-        wishes = msgspec.convert(arguments, Out)
+        options = msgspec.convert(arguments, Out)
 
         async def take_out(keys: Sequence[BoardKey]) -> Answer:
             jobs = sorted({holder for key in keys if (holder := self._site.boards.holder(key)) is not None})
-            if jobs and not wishes.now:
+            if jobs and not options.now:
                 return Answer(
                     WOULD_MOVE_JOBS,
                     f"nothing is changed: {counted(len(jobs), 'job')} would lose boards; drain the boards to let "
                     "what runs there end first, or have it moved at once with --now",
                     [self._outlook(job) for job in jobs],
                 )
-            moved = await self._do(Drain(keys, wishes.reason, by, moves_jobs=True))
+            moved = await self._do(Drain(keys, options.reason, by, moves_jobs=True))
             ended = f"; {there_are(len(moved), 'job')} moved" if moved else ""
             out = f"{there_are(len(keys), 'board')} out of service{ended}"
             return self._answer(keys, out, [self._fate(job) for job in moved])
 
-        return await self._with_boards(wishes, take_out)
+        return await self._with_boards(options, take_out)
 
     async def _back(self, arguments: Mapping[str, object], by: str) -> Answer:
-        wishes = msgspec.convert(arguments, Boards)
+        options = msgspec.convert(arguments, Boards)
 
         async def put_back(keys: Sequence[BoardKey]) -> Answer:
             await self._do(PutBack(keys, by))
             return self._answer(keys, f"{there_are(len(keys), 'board')} put back")
 
-        return await self._with_boards(wishes, put_back, others=self._site.boards.all_drained())
+        return await self._with_boards(options, put_back, others=self._site.boards.all_drained())
 
     async def _clear_reports(self, arguments: Mapping[str, object], by: str) -> Answer:
-        wishes = msgspec.convert(arguments, Boards)
+        options = msgspec.convert(arguments, Boards)
 
         async def clear(keys: Sequence[BoardKey]) -> Answer:
             reported = self._site.reported()
@@ -129,20 +129,20 @@ class BoardWords:
             await self._do(ClearReports(keys, by))
             return self._answer(before, f"the reports of {counted(len(keys), 'board')} are cleared")
 
-        return await self._with_boards(wishes, clear, whole_machines=True)
+        return await self._with_boards(options, clear, whole_machines=True)
 
     # Parts of the above
 
     async def _with_boards(
         self,
-        wishes: Boards,
+        options: Boards,
         action: Callable[[Sequence[BoardKey]], Awaitable[Answer]],
         *,
         whole_machines: bool = False,
         others: Collection[BoardKey] = (),
     ) -> Answer:
         try:
-            keys = boards_named(self._site, wishes.names, whole_machines=whole_machines, others=others)
+            keys = boards_named(self._site, options.names, whole_machines=whole_machines, others=others)
             return await action(keys)
         except (NoBoardError, RefusedError, EngineFailedError) as error:
             return Answer(REFUSED, str(error))

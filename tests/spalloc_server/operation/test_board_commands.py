@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from spalloc_server.operation.board_words import BoardWords
+from spalloc_server.operation.board_commands import BoardCommands
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer
 from tests.spalloc_server.fronts.v1.simulated import SimulatedFront, simulated_front
 
@@ -17,7 +17,7 @@ def say(front: SimulatedFront, word: str, arguments: dict[str, object]) -> Calla
     answers: list[Answer] = []
 
     async def hear() -> None:
-        answers.append(await BoardWords(front.engine).commands[f"boards.{word}"](arguments, "jane"))
+        answers.append(await BoardCommands(front.engine).commands[f"boards.{word}"](arguments, "jane"))
 
     front.server.enter(lambda: front.server.start(hear()) and None)
     return lambda: answers[0] if answers else None
@@ -91,4 +91,4 @@ def test_arguments_that_are_none_are_told() -> None:
     with simulated_front() as front:
         for arguments in ({"boards": 3}, {"colour": "red"}, {"frames": [["m", "0"]]}):
             with pytest.raises(ValueError, match=r"\$|colour"):
-                asyncio.run(BoardWords(front.engine).commands["boards.list"](arguments, "jane"))  # type: ignore[arg-type]
+                asyncio.run(BoardCommands(front.engine).commands["boards.list"](arguments, "jane"))  # type: ignore[arg-type]
