@@ -7,7 +7,7 @@ from benchmarks.server.walk import Count, Function, Walk, count, walk
 # A little above what the walk is; who makes it shorter lowers them.
 MOST_ON_THE_WAY = Count(functions=45, files=14)
 
-HELPING = {"read_request", "Conversation.datagram_received"}
+HELPING = {"read_request", "BmpConversation.datagram_received"}
 """They have returned before the command goes a step further."""
 
 ONE, ANOTHER, THIRD = Function("a.py", "one"), Function("a.py", "another"), Function("b.py", "third")
@@ -31,18 +31,18 @@ def test_the_walk_of_a_job_from_the_socket_to_the_boards_and_back_is_no_longer_t
     walked = walk()
     names = [function.name for function in walked.entered]
     legs = [
-        "Connection.data_received",
+        "ClientConnection.data_received",
         "read_request",
         "Site.create_job",
         "Scheduler.decide",
         "Store.write",
-        "Conversation.ask",
-        "Conversation.datagram_received",
+        "BmpConversation.ask",
+        "BmpConversation.datagram_received",
         "Site.power_done",
     ]
     assert sorted(names.index(leg) for leg in legs) == [names.index(leg) for leg in legs]
     on_the_way = {function.name for function in walked.on_the_way}
-    assert on_the_way >= {*legs, "Connection.tell", "FrameDriver.add"} - HELPING
+    assert on_the_way >= {*legs, "ClientConnection.tell", "FrameDriver.add"} - HELPING
     found, most = count(walked.on_the_way), MOST_ON_THE_WAY
     assert found.functions <= most.functions, f"{found} of {most}: python -m benchmarks.server.walk"
     assert found.files <= most.files, f"{found} of {most}: python -m benchmarks.server.walk"
