@@ -66,5 +66,5 @@ def _check(hostname: str | None, status: int | None, errors: bytes) -> None:
         return
     lines = errors.decode(errors="replace").strip().splitlines() or ["no reason given"]
     if status == NOT_INSTALLED:
-        raise BootError(f"booting needs SpiNNMan ({lines[-1]}); get it with: pip install 'spalloc[boot]'")
+        raise BootError(f"booting needs SpiNNMan ({lines[-1]}); get it with: pip install SpiNNMan")
     raise BootError(f"the machine at {hostname} could not be booted: {lines[-1]}")

@@ -71,7 +71,7 @@ class Job:
     the name server takes) they return or raise:
 
     - `ProtocolTimeoutError` when the server does not answer,
-    - `ProtocolError` when there is no connection to be had, or the Job was closed,
+    - `ProtocolError` when no connection can be made, or the Job was closed,
     - `SpallocServerException` when the server refuses.
 
     To be able to find out later what happened to a job, log its `id`, `machine_name` and `boards`.
@@ -295,8 +295,7 @@ class Job:
     def boot(self) -> None:
         """Boot the boards, which are powered on but not booted when a job is ready.
 
-        This takes some ten seconds, and needs SpiNNMan, which the extra `boot` installs: `pip install
-        'spalloc[boot]'`.
+        This takes some ten seconds, and needs SpiNNMan, which the extra `boot` or `pip install SpiNNMan` installs.
 
         Raises:
             BootError: They can't be booted, there are none yet, or there is no SpiNNMan.

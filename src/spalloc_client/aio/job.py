@@ -208,7 +208,7 @@ class Job:
         await self.set_power(True)
 
     async def boot(self) -> None:
-        """Boot the boards, with SpiNNMan (`pip install 'spalloc[boot]'`).
+        """Boot the boards, with SpiNNMan (`pip install SpiNNMan`).
 
         Raises:
             BootError: They can't be booted, there are none yet, or there is no SpiNNMan.

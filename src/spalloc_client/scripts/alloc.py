@@ -50,7 +50,7 @@ def parser(config: Config) -> Parser:
         "--boot",
         "-B",
         action="store_true",
-        help="boot the machine once powered on (needs SpiNNMan: pip install 'spalloc[boot]')",
+        help="boot the machine once powered on (needs SpiNNMan: pip install SpiNNMan)",
     )
     made.add_argument(
         "--completion",
@@ -174,9 +174,7 @@ def check(arguments: Arguments) -> None:
         from importlib.util import find_spec
 
         if find_spec("spinnman") is None:
-            raise CommandError(
-                USAGE, "--boot needs SpiNNMan, which is not installed: pip install 'spalloc[boot]'"
-            )
+            raise CommandError(USAGE, "--boot needs SpiNNMan, which is not installed: pip install SpiNNMan")
     # As in configuration files, commas may stand between them.
     arguments.tags = [tag for word in arguments.tags for tag in word.split(",") if tag]
     if arguments.command is not None:
