@@ -1,8 +1,7 @@
-"""Runs what is named, or everything, keeps the results and makes the pages from them.
+"""Runs benchmarks: `python -m benchmarks [ROOM ...] [--quick]`.
 
-What is measured stands in the rooms; how it is run, in suite/.
-
-Measure: `python -m benchmarks [ROOM ...] [--quick]`; README.md in this folder says what the rooms are.
+Without rooms, it runs all of them. It keeps the results and writes the pages from them. README.md in this folder
+lists the rooms, which say what is measured; suite/ says how.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What holds for every test: where fixtures of all rooms come from, and that nothing of the developer leaks in."""
+"""What holds for every test: the fixtures of all rooms, and that nothing of the developer's settings gets in."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how this run can be had again, also where CI prints little."""
+    """Say how to repeat this run, also where CI prints little."""
     terminalreporter.write_line(
         f"The seed of this run was {SEED}; the same again: {VARIABLE}={SEED} in front."
     )

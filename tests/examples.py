@@ -1,6 +1,6 @@
-"""How many examples a property is tried with.
+"""The number of examples with which a property is tried.
 
-One number for all tests to be scaled by; the profiles that set it stand in conftest.py.
+All tests scale theirs by one number; the profiles that set it are in conftest.py.
 """
 
 from typing import Any

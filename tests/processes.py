@@ -1,9 +1,9 @@
 """Processes that tests and benchmarks of the server talk to: virtual boards in one, `spalloc-server` in another.
 
-The server is started as an administrator starts it, and has a process to itself, so that it can be killed and
+The server is started as an administrator starts it. It has a process to itself, so that it can be killed and
 measured without the boards.
 
-Run virtual boards in this process: `python -m tests.processes WIDTH HEIGHT`.
+`python -m tests.processes WIDTH HEIGHT` runs virtual boards.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What random tests are drawn from: one number a run, so that a run that failed can be had again.
+"""The seed from which a run's random tests are drawn: one number, so that a failed run can be repeated.
 
 conftest.py prints it after every run.
 """

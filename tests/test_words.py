@@ -8,32 +8,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-ROOMS = (
-    ":(glob)docs/*.md",
-    "CHANGELOG.md",
-    "README.md",
-    "SECURITY.md",
-    "demo",
-    "deploy",
-    "docs/_extensions",
-    "docs/conf.py",
-    "docs/decisions",
-    "docs/guides",
-    "docs/reference",
-    "pyproject.toml",
-    "src/spalloc",
-    "src/spalloc_server",
-    "src/spinnaker",
-    "src/spinnaker_virtual",
-    "tests/benchmarks",
-    "tests/docs",
-    "tests/peers",
-    "tests/spalloc_server",
-    "tests/spinnaker",
-    "tests/spinnaker_virtual",
-)
-"""The files and folders that are held to it."""
-
 INSTEAD = {
     r"whence": "from which, or name the address",
     r"in vain": "without success, or name what failed",
@@ -42,7 +16,7 @@ INSTEAD = {
     r"(?:be|been) had": "allocated, or available",
     r"a text(?! (?:editor|field|file))|texts": "a string",
     r"(?:toml|file|configuration) (?:is|was) right": "valid",
-    r"so many": "the number, or up to a number",
+    r"so many(?! (?:\w+ )?that)": "the number, or up to a number",
     r"kept places?|places? (?:is|are) kept|keep(?:s|ing)? a place": "a reservation",
 }
 """For each expression, what to write."""
@@ -59,14 +33,14 @@ def unwanted(source: str) -> list[tuple[int, str, str]]:
 
 
 def test_pages_and_sources_use_the_plain_word() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z", *ROOMS], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a clone: there is no list of the repository's files")
     paths = [ROOT / name for name in listed.stdout.split("\0") if name.endswith((".md", ".py", ".toml"))]
     found = [
         f"{path.relative_to(ROOT)}:{line}: {words!r}; write {instead}"
         for path in paths
-        if path.is_file()
+        if path.is_file() and path != Path(__file__)
         for line, words, instead in unwanted(path.read_text(encoding="utf-8"))
     ]
     assert not found, "\n".join(found)
@@ -82,3 +56,7 @@ def test_pages_and_sources_use_the_plain_word() -> None:
 )
 def test_such_words_are_found_across_lines_and_in_names(source: str, line: int) -> None:
     assert [number for number, _, _ in unwanted(source)] == [line]
+
+
+def test_fair_english_is_none_of_them() -> None:
+    assert not unwanted("# There may be so many jobs that it takes a while to write a text file.")

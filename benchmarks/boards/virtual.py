@@ -1,6 +1,6 @@
-"""What virtual boards cost: reads beside a bare UDP echo, and 1,200 booted boards.
+"""What virtual boards cost: reads compared with a bare UDP echo, and the memory of 1,200 booted boards.
 
-Every process that is measured, and the echo, is one of its own; this one only asks.
+The boards and the echo each run in a process of their own; this process only sends requests.
 """
 
 import json

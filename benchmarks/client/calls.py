@@ -1,6 +1,6 @@
-"""What a client adds to a command's round trip, to many threads' at once, and to a notification on its way.
+"""What a client adds to a round trip, to the round trips of many threads at once, and to a notification.
 
-The server is a bare one, so that its own work is small; the bare socket does what the client must do at the least.
+A bare server answers, so that its own work is small. The bare socket does the least that any client must do.
 """
 
 from collections.abc import Generator

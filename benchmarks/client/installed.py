@@ -1,4 +1,4 @@
-"""What a client is once it is installed: its size, and how many packages come with it."""
+"""What a client takes once it is installed: its size, and the number of packages that come with it."""
 
 from collections.abc import Callable, Generator
 from pathlib import Path

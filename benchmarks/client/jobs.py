@@ -1,4 +1,4 @@
-"""From `Job(...)` until there are boards, and what of that is the client's own."""
+"""The time from `Job(...)` until it has boards, and the client's own share of that time."""
 
 from collections.abc import Generator
 from contextlib import ExitStack

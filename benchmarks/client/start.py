@@ -1,4 +1,4 @@
-"""What it costs to import a client, and to start one of its commands, process start to end."""
+"""What it costs to import a client, and to run one of its commands from start to end of its process."""
 
 import time
 from collections.abc import Generator

@@ -2,7 +2,7 @@
 
 They know nothing of jobs. Clients are measured against them too, so that no server's own work is in the figures.
 
-Bare servers on uvloop: `python -m benchmarks.limits.servers KIND` says its port and serves until its input ends.
+`python -m benchmarks.limits.servers KIND` starts one on uvloop: it prints its port and serves until its input ends.
 """
 
 import asyncio

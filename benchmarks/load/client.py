@@ -1,4 +1,4 @@
-"""A client that knows just enough of the protocol, so that its own work is small beside a server's."""
+"""A client that knows just enough of the protocol for its own work to be small compared with a server's."""
 
 import json
 import socket

@@ -1,7 +1,7 @@
-"""A crowd of clients: `python -m benchmarks.load.crowd HOST PORT`, told what to do line by line.
+"""A crowd of clients: `python -m benchmarks.load.crowd HOST PORT` reads commands, one a line.
 
-Thousands of connections to one server, held by a process of its own: one process may not have as many as all
-servers together are given.
+It holds thousands of connections to one server in a process of its own, since the system limits the number of
+connections of one process.
 """
 
 import asyncio

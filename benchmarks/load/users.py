@@ -1,4 +1,4 @@
-"""Many users at once who make a job, give it back, and make the next."""
+"""Many users at once, each of whom creates a job, destroys it, and creates the next."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""Where a server is that is measured.
+"""The address of a server that is measured.
 
-Values only, and imported by the bare servers too, whose memory is measured.
+The bare servers, whose memory is measured, import this file too: it has values only.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
-"""The clients, ours and published ones, each alone in an environment of its own as its users install it.
+"""The clients, ours and published ones, each installed in an environment of its own, as users install it.
 
-What is installed beside a client would slow its start.
+Other packages in the same environment would slow a client's start.
 """
 
 import subprocess

@@ -1,7 +1,7 @@
-"""Our server and our client, to be measured.
+"""Our server and our client, as users run them.
 
-Our own programs, as users have them: a server in a process of its own, and a client without extras in an
-environment of its own (what else is installed beside a client would slow its start).
+The server has a process of its own. The client is installed without extras in an environment of its own, since other
+packages there would slow its start.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def our_server(machine: dict[str, Any], folder: Path) -> Iterator[Address]:
 def client_environment() -> Path:
     """Install our client, without extras, into an environment of its own; return the environment's folder.
 
-    It is made anew by each run, from the sources as they are, and is gone when the run ends.
+    Each run makes it from the current sources, and deletes it at its end.
     """
     folder = Path(_kept.enter_context(tempfile.TemporaryDirectory(prefix="spalloc-client-")))
     # Without pip, as the environments of the published programs are: what comes with it is looked at by every start of

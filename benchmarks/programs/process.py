@@ -1,6 +1,6 @@
-"""A server in a process of its own: started, stopped, killed, and what it uses.
+"""A server in a process of its own: how it is started, stopped and killed, and what it uses.
 
-Which servers there are stands beside this file.
+The servers themselves are described in the other files of this folder.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Programs that others published, installed from the package index into environments of their own and started here.
 
-Which there are, and how they are installed, stands in tests/peers/environments.py.
+tests/peers/environments.py says which ones there are, and how they are installed.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""Records the ratios as they are now.
+"""Records the current ratios: `python -m benchmarks.regression`.
 
-Take each ratio three times and record its median: `python -m benchmarks.regression`.
+Each ratio is taken three times, and its median is recorded.
 """
 
 from statistics import median

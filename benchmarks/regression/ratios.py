@@ -1,6 +1,6 @@
-"""A few ratios that hardly move when the machine is busy: processor time and simulated time, never the clock.
+"""Ratios that hardly change when the machine is busy: of processor time and simulated time, never of elapsed time.
 
-What was recorded, and how far below it counts as a loss, stands in recorded.py; who looks, in tests/benchmarks/.
+recorded.py has the recorded values, and how far below them counts as a loss. tests/benchmarks/ compares.
 """
 
 from collections.abc import Callable, Iterator, Mapping

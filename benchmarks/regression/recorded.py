@@ -1,6 +1,6 @@
-"""What was recorded of each ratio, and when a ratio counts as lost.
+"""The recorded value of each ratio, and the limit below which the ratio counts as lost.
 
-Values only; how a ratio is taken stands in ratios.py.
+Values only; ratios.py says how a ratio is taken.
 """
 
 import tomllib

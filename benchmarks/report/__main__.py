@@ -1,6 +1,6 @@
-"""Makes the pages from the files of results, without measuring anything.
+"""Writes README's table and `docs/benchmarks/` from the files of results: `python -m benchmarks.report`.
 
-Write README's table and `docs/benchmarks/`: `python -m benchmarks.report`.
+It measures nothing.
 """
 
 from pathlib import Path

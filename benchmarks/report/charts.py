@@ -1,4 +1,7 @@
-"""Charts of results, as SVG by matplotlib: marks differ by shape, and words are words, for print and screen readers."""
+"""Charts of results, as SVG drawn by matplotlib.
+
+Marks differ by shape, for print; labels are text, for screen readers.
+"""
 
 from collections.abc import Sequence
 from io import StringIO

@@ -1,4 +1,4 @@
-"""How a figure is written: units, digits, ratios with their spread."""
+"""How figures are written: units, digits, and ratios with their spread."""
 
 from benchmarks.suite.measurement import Unit
 from benchmarks.suite.statistics import Spread

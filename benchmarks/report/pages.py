@@ -1,4 +1,4 @@
-"""The pages that results are shown on, whole: what is written here is all that they say.
+"""The pages that show results: this file has all of their text.
 
 Values in, text out; report/__main__.py reads and writes the files.
 """
@@ -27,7 +27,7 @@ its own; ours keeps its records on disk. The bare server sends back what it is s
     "scheduling": (
         "Scheduling",
         """Simulated time, with the traces of `benchmarks/traces/`. Without geometry, a job may start as soon as enough
-boards are free anywhere, so the two bounds show what could be had if boards needed no neighbours: the shortest mean
+boards are free anywhere, so the bounds show what would be possible if boards needed no neighbours: the shortest mean
 wait, and the shortest longest wait. Use is boards asked for times the time they were held, over all boards times the
 time from first arrival to last end.""",
     ),

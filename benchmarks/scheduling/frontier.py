@@ -1,6 +1,6 @@
-"""What the scheduler's patience buys: short waits on average, or short longest waits.
+"""What the scheduler's patience buys: short waits on average, or a short longest wait.
 
-Measure scheduling with several patiences: `python -m benchmarks.scheduling.frontier`.
+`python -m benchmarks.scheduling.frontier` measures scheduling with several values of patience.
 """
 
 from collections.abc import Sequence

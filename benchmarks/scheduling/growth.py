@@ -1,4 +1,4 @@
-"""How the time to decide grows with the machine, from one triad to 100 x 100 of them."""
+"""How the time to decide grows with the machine, from one triad to 100 x 100 triads."""
 
 from collections.abc import Generator, Sequence
 from time import process_time

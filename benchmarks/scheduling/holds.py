@@ -1,6 +1,6 @@
-"""The longest that one call into the core holds the event loop, on machines with faults and for odd requests.
+"""The longest time for which one call into the core holds the event loop.
 
-Worst holds of the loop by the core: `python -m benchmarks.scheduling.holds [REQUESTS [SEED]]`.
+`python -m benchmarks.scheduling.holds [REQUESTS [SEED]]` measures it on machines with faults, for unusual requests.
 """
 
 import gc
@@ -72,7 +72,7 @@ class Worst:
 
 
 def faulty(random_: random.Random, boards: int, links: int, name: str = "m") -> Machine:
-    """Return a machine with so many dead boards and links."""
+    """Return a machine with these numbers of dead boards and links."""
     everything = boards_of(SIZE)
     dead = frozenset(random_.sample(everything, boards))
     ends = {BoardLink(random_.choice(everything), random_.choice(list(Link))) for _ in range(links)}

@@ -1,6 +1,7 @@
-"""Draws the two pictures of the guide on scheduling: a busy day before and after, and what patience buys.
+"""Draws the pictures of the guide on scheduling: `python -m benchmarks.scheduling.pictures`.
 
-Draw docs/guides/scheduling-day.svg and docs/guides/scheduling-frontier.svg: `python -m benchmarks.scheduling.pictures`.
+docs/guides/scheduling-day.svg shows a busy day under both schedulers; docs/guides/scheduling-frontier.svg shows what
+patience buys.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Runs inside an environment that has spalloc-server 1!7.0.0: its own queue and allocator, in simulated time.
+"""The queue and allocator of spalloc-server 1!7.0.0, in simulated time.
 
-Reads a trace without its heading; arguments are the machine's width and height in triads. Prints JSON;
-imports nothing of this project.
+Runs inside an environment that has that version, and imports nothing of this project. It reads a trace without its
+heading from standard input and prints JSON; its arguments are the machine's width and height in triads.
 """
 
 import heapq

@@ -1,6 +1,6 @@
-"""Traces, and the rules that others go by: the published server's queue, and bounds for which boards have no places.
+"""The traces, and what our scheduler is compared with: the published server's queue, and bounds that ignore geometry.
 
-What is measured with them stands beside this file.
+The other files of this folder measure with them.
 """
 
 import heapq

@@ -1,6 +1,6 @@
-"""How long jobs wait, how much of the machine is used, and how long deciding takes, on three traces of 3,000 jobs.
+"""How long jobs wait, how much of the machine is used, and how long decisions take, on three traces of 3,000 jobs.
 
-Simulated time: all but the time to decide is the same in every run.
+Time is simulated: all figures but the time to decide are the same in every run.
 """
 
 from collections.abc import Callable, Generator
@@ -109,7 +109,7 @@ class Histories:
         }
 
     def seconds_to_decide(self) -> float:
-        """Run the trace anew; return our processor time for an event."""
+        """Run the trace again; return our processor time for each event."""
         return figures(simulate(Machine("m", MACHINE), self._jobs, process_time)).us_per_event * 1e-6
 
     def their_seconds_to_decide(self) -> float:

@@ -1,4 +1,4 @@
-"""What commands cost a server: with no jobs and with 10,000, one after the other, many at once, from many clients."""
+"""What commands cost a server: with no jobs and with 10,000; one at a time, many at once, and from many clients."""
 
 from collections.abc import Generator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Thousands of connections: one change told to all of them, and what each costs while nothing happens on it."""
+"""Thousands of connections: the time to tell all of them of one change, and the memory of each idle one."""
 
 from collections.abc import Generator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""From `create_job` to boards that are on: 50 frames whose BMPs answer at once, no settle time."""
+"""The time from `create_job` until the boards are on: 50 frames whose BMPs answer at once, no settle time."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""How soon a server answers after its start, with 10,000 jobs in its records."""
+"""How soon after its start a server answers, with 10,000 jobs in its records."""
 
 import time
 from collections.abc import Callable, Generator

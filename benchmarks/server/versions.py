@@ -1,7 +1,6 @@
-"""Compare this checkout's server with another's: `python -m benchmarks.server.versions OTHER_CHECKOUT [ROUNDS]`.
+"""Compares this checkout's server with another's: `python -m benchmarks.server.versions OTHER_CHECKOUT [ROUNDS]`.
 
-Our server as it is beside our server as it was: what a change costs, measured in turns so that what else the
-computer does meets both alike.
+The two are measured in turns, so that other work of the computer affects both alike.
 """
 
 import json

@@ -1,28 +1,25 @@
-"""How far a reader walks who follows one `create_job` through the server: which functions of ours it enters.
+"""Counts the functions that one `create_job` enters in the server: `python -m benchmarks.server.walk`.
 
-A measure of the code, not of its speed: nothing here takes a time.
+This measures the code, not its speed.
 
-The walk of one `create_job`, from the socket to the disk to the boards and back: `python -m benchmarks.server.walk`.
+A server runs in this process, with its records on disk and two connections. Virtual boards, which answer BMP
+packets, run in another process. One connection creates jobs of one board, one after another; the other is notified
+of all changes of jobs. The first jobs warm the server up. For each later job, the functions are recorded that any
+thread of the server enters, from the bytes on the socket until the other connection has been told that the job is
+ready and the server is idle: for the request, the decision, the record on disk, the reply, the packets to the BMP,
+their answers, the second record, and both notifications.
 
-A server runs in this process, with its records on disk and two connections; virtual boards, which answer BMP
-packets, run in another. One connection creates job after job of one board, the other one is told of all
-changes of jobs. The first jobs warm the server up. Of each of the others it is noted, in all threads of the
-server, which functions are entered from the bytes on the socket until the other connection was told that the
-job is ready and the server came to rest: the request, the decision, the record on disk, the reply, the
-packets to the BMP, their answers, the second record, and both notifications.
+A function counts once, however often it is entered, if it is in `src/spalloc_server`, `src/spalloc_client` or
+`src/spinnaker` and is written with `def`: methods, properties, coroutines, generators and nested functions alike.
+Lambdas, comprehensions, class bodies, code that dataclasses and msgspec generate, other packages, and the virtual
+boards don't count. Nor does a function that only some of the jobs enter, such as those that timers call, or the
+search for a triad that is wholly free. Logging has Python's default level, which is warnings.
 
-What counts: a function of `src/spalloc_server`, `src/spalloc_client` or `src/spinnaker` that is written with
-`def`, once, however often it is entered: methods, properties, coroutines, generators and functions within
-functions alike. What doesn't: lambdas, comprehensions and bodies of classes, what dataclasses and msgspec
-generate, other packages, and the virtual boards. A function counts that was entered for each of the jobs:
-what timers do meanwhile falls out, and the search for a triad of which no board is taken, which some of the
-jobs need. Logging is as Python has it: warnings only.
-
-Three counts are made of it. *Entered* are all of them, down to the smallest property. *Handing on* are those
-that themselves call a function in another of our files. *On the way* are those that wait for another to
-return while the command goes a step further: while the job is queued, boards are taken for it, its state
-changes, SQLite is told something, an order comes to a frame's driver, or bytes go to a socket. These are what
-a reader must follow; the others help them, and can be taken at their word.
+There are three counts. *Entered* counts all of these functions, down to the smallest property. *Handing on* counts
+those that call a function in another of our files. *On the way* counts those that are waiting for a call to return
+while the command takes a step: the job is queued, boards are allocated to it, its state changes, SQLite executes a
+statement, an order reaches a frame's driver, or bytes go to a socket. A reader must follow the last kind; the others
+help them, and their names say enough.
 """
 
 import asyncio

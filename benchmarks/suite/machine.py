@@ -1,4 +1,4 @@
-"""The machine that figures belong to, in so far as it explains them: no names of hosts, no paths."""
+"""The machine on which figures were measured, as far as it explains them: no host names, no paths."""
 
 import os
 import platform

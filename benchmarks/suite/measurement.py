@@ -1,6 +1,6 @@
-"""What a measurement is, before anything is measured: its work, who does it, which direction is better.
+"""Declares what a measurement is: its work, the subjects that do it, and the better direction.
 
-Declarations only. Who takes samples is run.py's affair, what comes of them results.py's.
+run.py takes the samples; results.py keeps them.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
-"""The results of a run, as its file holds them; the pages are made from that file alone.
+"""The results of a run, as stored in a file. The pages are made from that file alone.
 
-How figures look on a page stands in report/.
+report/ decides how figures look on a page.
 """
 
 from pathlib import Path

@@ -1,8 +1,6 @@
 """Takes samples: all subjects of a measurement in turn, forwards and backwards, as often as the effort says.
 
-What is measured stands in the rooms; each gives scenes, one after the other, whose subjects are ready to work.
-
-Run measurements.
+The rooms say what is measured. Each yields scenes, one at a time, whose subjects are ready to work.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""What samples come to: medians, how far they spread, and ratios of two that were taken in turn.
+"""Statistics of samples: medians, their spread, and ratios of two subjects that were measured in turn.
 
-Arithmetic on values only; who takes samples, and what of them is shown, is decided elsewhere.
+Arithmetic on values only; other files take the samples and choose what to show.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""`python -m spalloc_client`: the same as `spalloc`, where the commands are not on the PATH.
-
-Run `spalloc`.
-"""
+"""`python -m spalloc_client` runs `spalloc`, also where the commands are not on the PATH."""
 
 import sys
 

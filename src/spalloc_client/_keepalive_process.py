@@ -1,15 +1,13 @@
-"""Keep a job alive until standard input ends.
+"""Keeps one job alive until standard input ends: a process of its own beside the application.
 
-The program that keeps one job alive, run as a process of its own beside the application; where there can be
-none, a thread of the application runs `serve`.
+Where no process can be started, a thread of the application runs `serve`.
 
-It is run as a file or from its text, by an interpreter that has been told to look at nothing else (`python -I
--S`), so it imports the standard library only, and little of that. Starting and stopping it is keepalive.py's
-subject.
+It is run as a file or from its source, by an isolated interpreter (`python -I -S`), so it imports only the standard
+library, and little of that. keepalive.py starts and stops it.
 
-It is told what to do by lines on its standard input, and ends when that input ends: when the application
-closes it or dies, however it dies. Copies of the application (forks) hold that input open as well; who of
-them is the application is `Application`'s subject.
+It reads commands as lines of standard input, and ends when that input ends: when the application closes it or dies,
+however it dies. Copies of the application (forks) keep that input open too; `Application` tells which of them is the
+application.
 """
 
 from __future__ import annotations

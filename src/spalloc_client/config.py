@@ -172,8 +172,8 @@ class _Judged(dict[str, object]):
 
 def _read_files(filenames: Sequence[str]) -> tuple[dict[str, str | ConfigError], dict[str, str]]:
     """Every option that the files set, and the file that set it last."""
-    texts = [(filename, _read_text(filename)) for filename in filenames]
-    found = [(filename, text) for filename, text in texts if text is not None]
+    contents = [(filename, _read_text(filename)) for filename in filenames]
+    found = [(filename, text) for filename, text in contents if text is not None]
     return _parse(found) if found else ({}, {})
 
 

@@ -244,7 +244,7 @@ class JobSteps:
         """Send a command that may be repeated; if the connection is lost, do so on a new one.
 
         Raises:
-            ProtocolError: There is no connection to be had within the timeout.
+            ProtocolError: No connection can be made within the timeout.
             ProtocolTimeoutError: The timeout passed.
             SpallocServerException: The server refused.
         """
@@ -568,5 +568,5 @@ def _later(deadline: float | None, seconds: float) -> float | None:
 
 
 def _patience(tried: int, timeout: float | None) -> float:
-    """Seconds that one attempt may take, when so many have been made."""
+    """Seconds that one attempt may take, after `tried` earlier ones."""
     return min(PATIENCE * 2.0 ** min(tried, 10), MOST_PATIENCE) if timeout is None else timeout

@@ -139,7 +139,7 @@ class ProtocolClient:
             TimeoutError: (an OSError) It took too long.
         """
         timeout = check_timeout(timeout)
-        self._drop("this client connected anew")
+        self._drop("this client connected again")
         within = self._timeout if timeout is None else timeout
         began = time.monotonic()
         try:
@@ -151,7 +151,7 @@ class ProtocolClient:
         with self._switch:
             earlier, self._connection = self._connection, connection
         if earlier is not None:
-            earlier.close("this client connected anew")
+            earlier.close("this client connected again")
 
     def close(self) -> None:
         """Disconnect from the server; calls under way in other threads end with a `ProtocolError`."""
@@ -226,7 +226,7 @@ class ProtocolClient:
         """The reply to the last `create_job`, for callers that were interrupted before they had it.
 
         Returns:
-            The job's ID; None if there is no such reply to be had within `timeout` seconds.
+            The job's ID; None if no such reply arrives within `timeout` seconds.
         """
         if self._creation is None:
             return None

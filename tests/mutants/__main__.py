@@ -1,8 +1,7 @@
-"""Changes the sources in one place after the other, in a copy, and says which changes no test notices.
+"""Tries mutants: `python -m tests.mutants SAMPLE MINUTES [SEED]` takes a sample of them, for at most MINUTES.
 
-Where they are changed is found by cosmic-ray, in an environment of its own (`.mutants`).
-
-`python -m tests.mutants SAMPLE MINUTES [SEED]`: try a sample of mutants, for so many minutes at most.
+Each mutant changes the sources in one place, in a copy. The program prints those that no test notices. cosmic-ray, in
+an environment of its own (`.mutants`), finds the places.
 """
 
 import difflib
@@ -32,7 +31,7 @@ def copied(folder: Path) -> None:
 
 
 def passes(room: Room, root: Path, seconds: float) -> bool:
-    """Return whether a room's tests pass with the sources below `root`, in so many seconds."""
+    """Return whether a room's tests pass within `seconds` with the sources below `root`."""
     environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}", "PYTHONDONTWRITEBYTECODE": "1"}
     until = time.monotonic() + seconds
     for command in room.commands():

@@ -1,6 +1,6 @@
-"""Which mutants there are, and a sample of them: places are drawn, and one mutant of each.
+"""The mutants there are, and a sample of them: places are drawn, and one mutant of each.
 
-cosmic-ray finds them; which say nothing about tests is decided here.
+cosmic-ray finds them; this file leaves out those that say nothing about tests.
 """
 
 import ast
@@ -76,7 +76,7 @@ def unnoticed(tree: ast.AST) -> Iterator[tuple[Position, Position]]:
 
 
 def sample(all_mutants: Iterable[Mutant], size: int, seed: int) -> list[Mutant]:
-    """Return mutants of so many places, each place as likely as any other, however many can be made there."""
+    """Return a mutant of each of `size` places. All places are equally likely, however many mutants they have."""
     places: dict[tuple[str, Position, Position], list[Mutant]] = defaultdict(list)
     for mutant in all_mutants:
         places[mutant.file, mutant.start, mutant.end].append(mutant)

@@ -1,6 +1,6 @@
-"""Which sources are changed to see whether tests notice, and which tests are to notice.
+"""The sources that are mutated, and the tests that should notice.
 
-Of the tests, those of `make check` that concern a room, and a few simulated sites; the nearest come first.
+These are the tests of `make check` that concern a room, the nearest first, and a few simulated sites.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which mutants are tried. That they are made as they should be is cosmic-ray's own affair."""
+"""Which mutants are tried. cosmic-ray itself is trusted to make them as it says."""
 
 import ast
 from pathlib import Path

@@ -1,9 +1,7 @@
 """A simulated administrator.
 
-The administrator in the simulated world: changes the configuration under a running server, starts it afresh,
-takes boards out and puts them back.
-
-What may follow from that for jobs is checked in invariants.py.
+It changes the configuration of a running server, restarts the server, takes boards out of service, and returns them.
+invariants.py checks what may follow from that for jobs.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A client in the simulated world: speaks the v1 protocol, and remembers what it was promised."""
+"""A client in the simulated world: it speaks the v1 protocol, and remembers what it was promised."""
 
 import asyncio
 from collections import deque

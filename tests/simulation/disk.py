@@ -1,6 +1,6 @@
-"""A simulated disk below SQLite: what was written but not yet synced can be lost, in part or in whole.
+"""A simulated disk below SQLite: data that was written but not yet synced can be lost, in part or in whole.
 
-SQLite itself is the real one. Files live in memory, behind SQLite's own interface to the system.
+SQLite itself is real. Files live in memory, behind SQLite's own interface to the system.
 """
 
 import random

@@ -1,15 +1,15 @@
-"""What must hold: at every moment, and once everything has come to rest.
+"""What must hold: at every moment, and once everything is quiet.
 
-A board of a job that is ready has the power that the job wants; if it is on, exactly the links are stopped that lead
-out of the job. A board that is on is a job's, or in care. That holds at every moment, also with BMPs that acknowledge
-what they have not done, but for one excuse: a command that the network brings once more, late, may change a board
-at any moment. From then on the board may be as nobody ordered
-  - for 10 s where no answers are lost: the command's second answer tells of it;
-  - for 100 s where answers are lost: the next regular look finds it, after turns that take long there;
-  - while its BMP is dead or slow, it is out of service, or the server is away or paused, and for 10 s after that or a
-    reload, in any case.
-Then it is as ordered again, or no ready job has it. BMPs of major version 1 can't be looked at: no excuse for
-their boards, and neither late copies nor BMPs that only acknowledge.
+A board of a ready job has the power that the job wants. If it is on, exactly the links that lead out of the job are
+stopped. A board that is on belongs to a job, or is in care. That holds at every moment, also with BMPs that
+acknowledge what they have not done, with one exception: a late second copy of a command, delivered by the network,
+may change a board at any moment. From then on, the board may differ from what was ordered
+  - for 10 s where no answers are lost: the second answer reveals it;
+  - for 100 s where answers are lost: the next regular check finds it, after turns that take long there;
+  - in any case, while its BMP is dead or slow, while it is out of service, while the server is away or paused, and
+    for 10 s after that or after a reload.
+Then it is as ordered again, or no ready job has it. BMPs of major version 1 can't be checked, so their boards have
+no exception, and in the simulation they get neither late copies nor BMPs that only acknowledge.
 """
 
 from spalloc_client.states import JobState

@@ -1,7 +1,7 @@
-"""Whoever keeps a user's jobs alive in the simulated world, as the client's helper process does in this one.
+"""Keeps a user's jobs alive in the simulated world, as the client's helper process does in the real one.
 
-It has a connection of its own, and makes another when that fails or nobody answers. Some day it may die, and
-its jobs must end then; until then they must not.
+It has a connection of its own, and replaces it when it fails or nobody answers. It may die one day, and then its jobs
+must end; until then they must not.
 """
 
 import asyncio

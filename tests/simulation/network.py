@@ -1,6 +1,6 @@
-"""The simulated network: streams that arrive late and in pieces, datagrams that are lost, doubled and overtaken.
+"""The simulated network: streams that arrive late and in pieces, datagrams that are lost, duplicated and reordered.
 
-Knows nothing of what is said over it.
+It knows nothing of what they carry.
 """
 
 import asyncio
@@ -260,7 +260,7 @@ class StreamTransport(asyncio.Transport):
             self._world.after(LATENCY, self.process.enter, self._lose, ConnectionResetError())
 
     def _note_read(self, size: int) -> None:
-        """The other side has read so many bytes more."""
+        """The other side has read `size` more bytes."""
         self._in_flight -= size
         if self._paused or self._closing:
             # Not now: what follows happens in the process of this side.

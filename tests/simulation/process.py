@@ -1,6 +1,6 @@
-"""A process in the simulated world: an event loop whose time, sockets and threads are the world's.
+"""A process in the simulated world: an event loop whose time, sockets and threads belong to that world.
 
-Code under test runs in it unchanged. A process that is killed does nothing more, in the middle of whatever it did.
+Code under test runs in it unchanged. A killed process does nothing more, whatever it was in the middle of.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ class Process(asyncio.AbstractEventLoop):
                 self.world.at(now, self._run, handle)
 
     def passing(self, seconds: float) -> "asyncio.Future[None]":
-        """Return what is done after so many simulated seconds."""
+        """Return a future that is done after this many simulated seconds."""
         future = self.create_future()
         self.call_later(seconds, lambda: future.done() or future.set_result(None))
         return future

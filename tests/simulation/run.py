@@ -1,6 +1,6 @@
-"""One simulated site from beginning to end; the same seed always gives the same story.
+"""Runs one simulated site from beginning to end; the same seed always gives the same story.
 
-Run seeds: `python -m tests.simulation.run SEED [SEED_AFTER_THE_LAST]`.
+`python -m tests.simulation.run SEED [SEED_AFTER_THE_LAST]` runs the sites of these seeds.
 """
 
 import gc

@@ -1,6 +1,6 @@
 """One whole site in the simulated world: the real server over virtual boards, and everything that goes wrong.
 
-What must hold is invariants.py's subject; here things only happen.
+Here things only happen; invariants.py checks what must hold.
 """
 
 import asyncio
@@ -280,7 +280,7 @@ class SimulatedSite:
         return self.hardware.board(board).stopped_links
 
     def border(self, boards: frozenset[Board]) -> dict[Board, frozenset[Link]]:
-        """The links by which boards could reach others, worked out anew for each set of boards."""
+        """The links by which boards could reach others, computed once for each set of boards."""
         if boards not in self._borders:
             self._borders[boards] = {
                 board: frozenset(

@@ -1,7 +1,7 @@
-"""Thousands of sites, each simulated from a seed of its own, with everything going wrong that can.
+"""Thousands of sites, each simulated from a seed of its own, where everything goes wrong that can.
 
-What happens to a site stands in site.py, what must hold in invariants.py. One seed again, with its log:
-`python -m tests.simulation.run SEED`.
+site.py has what happens to a site, invariants.py what must hold. `python -m tests.simulation.run SEED` repeats one
+seed, with its log.
 """
 
 import logging

@@ -1,6 +1,6 @@
-"""Simulated time: what happens next, one event after another.
+"""Simulated time: one event after another, in order.
 
-Knows nothing of processes, networks or disks; they put their events in here.
+It knows nothing of processes, networks or disks; they schedule their events here.
 """
 
 import random
@@ -43,7 +43,7 @@ class World:
         return True
 
     def pass_time(self, seconds: float) -> None:
-        """Let everything happen that happens within so many seconds."""
+        """Run all events of the next `seconds`."""
         end = self.now + seconds
         while self._step(end):
             pass

@@ -82,11 +82,11 @@ class ScriptedServer:
             assert self._changed.wait_for(condition, patience), f"has not come about: {self.requests}"
 
     def wait_for_command(self, command: str, times: int = 1) -> None:
-        """Wait until a command has come so many times in all."""
+        """Wait until a command has come `times` times in all."""
         self.wait_for(lambda: self.count(command) >= times)
 
     def wait_for_connections(self, number: int) -> None:
-        """Wait until so many clients are connected."""
+        """Wait until this number of clients is connected."""
         self.wait_for(lambda: len(self._connections) == number)
 
     def _start(self, target: Callable[..., None], *args: object) -> None:

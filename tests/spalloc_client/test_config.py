@@ -264,7 +264,7 @@ def test_the_older_name_is_the_same_module() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "name", "value"),
+    ("settings", "name", "value"),
     [
         (["keepalive = -1"], "keepalive", None),
         (["tags = a,"], "tags", ["a"]),
@@ -277,10 +277,10 @@ def test_the_older_name_is_the_same_module() -> None:
     ],
 )
 def test_files_are_read_as_published_clients_read_them(
-    tmp_path: Path, texts: list[str], name: str, value: Any
+    tmp_path: Path, settings: list[str], name: str, value: Any
 ) -> None:
-    files = [tmp_path / str(number) for number in range(len(texts))]
-    for file, text in zip(files, texts, strict=True):
+    files = [tmp_path / str(number) for number in range(len(settings))]
+    for file, text in zip(files, settings, strict=True):
         file.write_text(f"[spalloc]\n{text}\n")
     assert read_config(files)[name] == value  # type: ignore[literal-required]
 

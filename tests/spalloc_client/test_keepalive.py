@@ -230,10 +230,10 @@ def test_a_server_that_is_away_for_less_than_the_keepalive_is_found_again() -> N
             job.destroy()
 
 
-def test_a_server_that_says_nothing_is_connected_to_anew() -> None:
+def test_a_server_that_says_nothing_is_connected_to_again() -> None:
     with ScriptedServer({"create_job": 7, "job_keepalive": b""}) as server:
         job = Job(**arguments(server, keepalive=0.6))
-        # One that has waited in vain for an answer is no use any more: what it is sent may go nowhere.
+        # A connection that brought no answer in time is of no more use: what is sent on it may go nowhere.
         for connections in range(server.accepted + 1, server.accepted + 3):
             server.wait_for(lambda connections=connections: server.accepted >= connections)
         server.wait_for_command("job_keepalive", 3)
@@ -266,7 +266,7 @@ def test_no_keepalive_is_sent_once_a_job_is_closed() -> None:
             server.wait_for(lambda: server.count("job_keepalive") > count, 0.5)
 
 
-def test_a_helper_that_somebody_killed_is_started_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_helper_that_somebody_killed_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
     answers = {
         "create_job": 7,
         "get_job_state": {"state": 3, "power": True, "keepalive": 60.0, "reason": None},

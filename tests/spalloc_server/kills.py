@@ -1,8 +1,7 @@
-"""Kills a real server again and again while clients use it, and looks at what is left each time.
+"""Kills a real server again and again while clients use it, and checks what is left each time.
 
-The boards are virtual and stay where they are: they belong to this process, the server has its own.
-
-Kill a server under load: `python -m tests.spalloc_server.kills TIMES [SEED]`.
+`python -m tests.spalloc_server.kills TIMES [SEED]` does so this number of times. The boards are virtual and survive:
+they belong to this process, while the server has its own.
 """
 
 import asyncio

@@ -551,7 +551,7 @@ def test_clients_of_a_server_that_stops_on_a_full_disk_are_told_that_nothing_was
 @pytest.mark.parametrize("every", [1, 2, 3, 5])
 def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, every: int) -> None:
     class Ticking:
-        """A clock on which each look takes a moment: enough looks take as long as clients are waited for."""
+        """A clock that advances by a moment at each reading: `looks` readings make up the wait for clients."""
 
         def __init__(self) -> None:
             self.time = 0.0

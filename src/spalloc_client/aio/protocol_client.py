@@ -103,7 +103,7 @@ class ProtocolClient:
             TimeoutError: (an OSError) It took too long.
         """
         timeout = check_timeout(timeout)
-        await self._drop("this client connected anew")
+        await self._drop("this client connected again")
         within = self._timeout if timeout is None else timeout
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -120,7 +120,7 @@ class ProtocolClient:
             raise
         earlier, self._connection = self._connection, connection
         if earlier is not None:
-            await earlier.close("this client connected anew")
+            await earlier.close("this client connected again")
 
     async def close(self) -> None:
         """Disconnect from the server; calls under way in other tasks end with a `ProtocolError`."""
@@ -182,7 +182,7 @@ class ProtocolClient:
         """The reply to the last `create_job`, for callers that were cancelled before they had it.
 
         Returns:
-            The job's ID; None if there is no such reply to be had within `timeout` seconds.
+            The job's ID; None if no such reply arrives within `timeout` seconds.
         """
         if self._creation is None:
             return None

@@ -1,9 +1,9 @@
-"""Answer a shell's question for completions.
+"""Answers a shell's question for completions.
 
-The answer to a shell that asks what can stand at the cursor: a first line that says what sort of words
-follow, then one candidate a line, with a tab and a description where there is one.
+The first line of the answer says what kind of words follow. Then comes one candidate a line, followed by a tab and a
+description where there is one.
 
-Quick, or empty: whatever goes wrong, somebody is waiting for a key they pressed.
+The answer is quick, and empty if anything goes wrong: a user waits for the key they pressed.
 """
 
 from __future__ import annotations

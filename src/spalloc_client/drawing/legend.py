@@ -97,7 +97,7 @@ class Legend:
 
 
 def broken(words: str, width: float) -> list[str]:
-    """Return words in lines of at most so many pixels, 30 or more, broken behind spaces where there are any."""
+    """Return words in lines of at most `width` pixels (30 or more), broken after spaces where there are any."""
     lines: list[str] = []
     line, taken = "", 0.0
     for mark in words:

@@ -1,10 +1,8 @@
-"""Wake the main thread.
+"""Wakes the main thread: for other threads, for signals and their handlers, and for descriptors that it names.
 
-What a waiting main thread is woken by: other threads, signal handlers, signals themselves, and descriptors it names.
-
-A pair of sockets, because poll is the one wait that sees a signal which came the moment before: the
-interpreter writes each signal's number into one as it arrives (signal.set_wakeup_fd), and what is written
-stays until it is read. A pipe would do, but on Windows, where nothing but sockets can be waited for.
+A bell is a pair of sockets, since only poll notices a signal that came just before it: the interpreter writes each
+signal's number into a socket as the signal arrives (signal.set_wakeup_fd), where it stays until it is read. On
+Windows, only sockets can be waited for; elsewhere a pipe would do.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class View(Protocol[T]):
         """Return what there is to show now; `timeout` is in seconds, for each answer, None for no limit."""
 
     def draw(self, shown: T, columns: int | None, lines: int | None) -> list[Text]:
-        """Return it as lines, for a window of so many columns and lines; None for no window or no limit."""
+        """Return it as lines, for a window of this size; None where there is no window or no limit."""
 
     def status(self, shown: T) -> int:
         """Return the exit status of a command that has shown this."""

@@ -1,10 +1,8 @@
-"""SIGINT, SIGTERM and SIGHUP (on Windows, SIGBREAK) as an exception.
+"""SIGINT, SIGTERM and SIGHUP (on Windows, SIGBREAK) as one exception, raised only where the main thread waits.
 
-Being told to stop while a job may be held: signals become one exception, where the main thread waits and only there.
-
-An exception at any moment, as Ctrl-C usually is, would now and then meet the main thread between taking a
-lock and noting that it has it: what then cleans up waits for that lock for ever. What is cleaned up is the
-caller's subject. While a wrapped command runs, wrapped.py has the signals.
+An exception at any moment, as Ctrl-C usually raises it, would sometimes reach the main thread between taking a lock
+and noting that it has it; the cleanup would then wait for that lock forever. The caller cleans up. While a wrapped
+command runs, wrapped.py handles the signals.
 """
 
 from __future__ import annotations

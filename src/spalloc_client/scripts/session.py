@@ -1,7 +1,7 @@
-"""`spalloc` at work: a job is asked for, waited for, used and given back, whatever happens in between.
+"""`spalloc` at work: a job is requested, waited for, used and freed, whatever happens in between.
 
-The order of these, and that the job is given back. What is said meanwhile is wording.py's and waiting.py's,
-what happens while the user has the boards using.py's.
+This file fixes that order, and sees that the job is freed. wording.py and waiting.py print what happens meanwhile;
+using.py covers the time in which the user has the boards.
 """
 
 from __future__ import annotations

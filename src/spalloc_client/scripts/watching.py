@@ -1,6 +1,6 @@
 """Showing a view whenever it changes: in a window, or block after block where there is none.
 
-A thread keeps in touch with the server, connecting anew when it has to (feed.py); this one waits for its
+A thread keeps in touch with the server, connecting again when it has to (feed.py); this one waits for its
 news, for signals, and for the reader of our output to go away.
 """
 
@@ -44,7 +44,7 @@ _LOOK = None if HEARS_FILES else 1.0
 
 
 _LOOK_FOR_KEYS = 0.5
-"""Seconds after which it is looked whether the keys can be had, where they can't."""
+"""Seconds between attempts to read the keys while another process has the terminal."""
 
 
 def watch(view: View[T], server: Server, *, as_json: bool) -> int:

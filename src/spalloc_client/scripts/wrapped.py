@@ -1,10 +1,8 @@
-"""Running a command on behalf of the user: it has a process group of its own and the terminal, as under a shell.
+"""Runs a command on behalf of the user, with a process group of its own and the terminal, as a shell would.
 
-A group of its own, so that a signal reaches everything the command started, also what a shell line started.
-The terminal is handed to that group, so that Ctrl-C, Ctrl-Z and the keyboard work as if the command had been
-typed by itself; when it is stopped, so are we, and the shell above us can continue both.
-
-Run a wrapped command.
+The group lets a signal reach every process that the command started, also those of a shell line. The terminal is
+handed to that group, so that Ctrl-C, Ctrl-Z and the keyboard work as if the command had been typed by itself. When
+the command is stopped, `spalloc` stops too, and the shell can continue both.
 """
 
 from __future__ import annotations

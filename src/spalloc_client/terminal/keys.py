@@ -64,7 +64,7 @@ class Keys:
 
     @classmethod
     def found(cls) -> Self | None:
-        """Return the keys of this process's terminal, if it has one that can be had in this way."""
+        """Return the keys of this process's terminal, if it has a terminal whose keys can be read one by one."""
         return cls() if sys.platform != "win32" and sys.stdin.isatty() else None
 
     def take(self) -> None:

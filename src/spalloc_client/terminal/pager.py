@@ -60,7 +60,7 @@ class Pager:
         self._top = 0
 
     def shown(self, lines: Sequence[Text], columns: int, rows: int) -> tuple[list[Text], list[Text]]:
-        """Return what a window of so many columns and rows shows of `lines`, and what it says below that of the rest.
+        """Return the `lines` that a window of this size shows, and the lines below them that describe the rest.
 
         A heading in the first line stays there.
         """

@@ -57,7 +57,7 @@ class Screen:
             earlier = self._shown[row] if row < len(self._shown) else Text()
             if line == earlier:
                 continue
-            # New text goes over the old, and only what sticks out on the right is erased: after a text that fills
+            # New text goes over the old, and only what sticks out on the right is erased: after a line that fills
             # the row, erasing would take its last letter.
             rest = "\033[K" if earlier.width > line.width else ""
             codes.append(f"\033[{row + 1};1H{line.coded(colour)}{rest}")

@@ -39,7 +39,7 @@ def definitions(pairs: Mapping[str, Text | str | int | float | Sequence[Text] | 
 
 
 def cells(items: Sequence[Text], width: int) -> list[Text]:
-    """Return short texts side by side in columns of one width, as many a line as `width` columns hold."""
+    """Return short items side by side in columns of equal width, as many to a line as fit in `width` columns."""
     if not items:
         return []
     step = max(item.width for item in items) + len(_GAP)

@@ -30,7 +30,7 @@ class Window:
 
         Args:
             console: The terminal.
-            changed: Called, from a signal handler, when it must be drawn anew.
+            changed: Called, from a signal handler, when it must be drawn again.
             keys: Those of the same terminal, to be taken with it.
         """
         self._console = console

@@ -1,8 +1,6 @@
-"""Run a wrapped command.
+"""Runs a command on behalf of the user, on Windows, where all processes share a console.
 
-A command on behalf of the user, on Windows: no process groups or terminals to hand over, a console for all instead.
-
-What it is on other systems is scripts/wrapped.py.
+scripts/wrapped.py does the same on other systems, which have process groups and terminals to hand over.
 """
 
 from __future__ import annotations

@@ -76,13 +76,13 @@ def test_owners_are_told_whole_within_their_column_whatever_their_alphabet() -> 
     ]
     jobs = [tenant(number, owner, [(0, number, 0)]) for number, owner in enumerate(owners)]
     root = ET.fromstring(machine_svg(scene("m", (1, 4), tenants=jobs)))
-    texts = [text for text in root.iter(f"{SVG}text") if "board, " in "".join(text.itertext())]
-    assert ["".join(text.itertext()).partition("board, ")[2] for text in texts] == owners
-    for text in texts:
+    labels = [text for text in root.iter(f"{SVG}text") if "board, " in "".join(text.itertext())]
+    assert ["".join(text.itertext()).partition("board, ")[2] for text in labels] == owners
+    for text in labels:
         assert all(columns(line) <= 60 for line in text.itertext())
     # One below the other, as far as their lines go.
-    ends = [float(text.get("y", "0")) + 18 * len(list(text)) for text in texts]
-    assert all(end < float(text.get("y", "0")) for end, text in zip(ends, texts[1:], strict=False))
+    ends = [float(text.get("y", "0")) + 18 * len(list(text)) for text in labels]
+    assert all(end < float(text.get("y", "0")) for end, text in zip(ends, labels[1:], strict=False))
 
 
 @given(st.text("abW 名", max_size=60), st.integers(30, 300))

@@ -87,7 +87,7 @@ class Terminal:
         return bool(modes & termios.ECHO and modes & termios.ICANON)
 
     def until(self, seen: Callable[[list[str]], bool] | str) -> list[str]:
-        """Wait until the screen shows a text, or what a function accepts; return it."""
+        """Wait until the screen shows a string, or a function accepts its rows; return the rows."""
         accepts = seen if callable(seen) else (lambda rows: any(seen in row for row in rows))
         with self._news:
             assert self._news.wait_for(lambda: accepts(self.rows), PATIENCE), "\n".join(self.rows)

@@ -134,7 +134,7 @@ class Side:
         self._server.__exit__()
 
     def run(self, steps: list[Step]) -> tuple[list[Told], list[int]]:
-        """Make the calls, up to one that never returns or a Job that can't be had; and the jobs left."""
+        """Return the results of the calls, up to one that never returns or a Job that fails, and the jobs left."""
         self._server.begin()
         told: list[Told] = []
         for step in steps:

@@ -12,10 +12,10 @@ from spalloc_client.terminal.text import Style, Text, columns, printable
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "M", "Z")), max_size=12)
 styles = st.sampled_from([Style.PLAIN, Style.RED, Style.BOLD])
-texts = st.lists(st.tuples(words, styles), max_size=4).map(Text.of)
+styled = st.lists(st.tuples(words, styles), max_size=4).map(Text.of)
 
 
-@given(texts, st.integers(0, 30))
+@given(styled, st.integers(0, 30))
 def test_a_cropped_text_is_the_left_of_it_and_no_wider_than_asked(text: Text, width: int) -> None:
     cropped = text.cropped(width)
     assert text.plain.startswith(cropped.plain)

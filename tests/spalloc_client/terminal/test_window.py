@@ -1,4 +1,4 @@
-"""A window is drawn anew whenever its size has changed, also where no signal tells of it."""
+"""A window is drawn again whenever its size has changed, also where no signal says so."""
 
 from io import BytesIO, TextIOWrapper
 

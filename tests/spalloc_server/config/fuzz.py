@@ -1,8 +1,7 @@
-"""Configurations damaged in every way that a hand or a disk damages them, and what the reader must make of each.
+"""Damages configurations in every way that a hand or a disk damages them, and checks what the reader makes of each.
 
-test_fuzz.py tries some in every run; a million, when the reader changes, take this file as a program.
-
-Fuzz the reader of configurations: `python -m tests.spalloc_server.config.fuzz INPUTS [SEED]`.
+`python -m tests.spalloc_server.config.fuzz INPUTS [SEED]` tries this number of inputs: a million when the reader
+changes. test_fuzz.py tries some in every run.
 """
 
 import random

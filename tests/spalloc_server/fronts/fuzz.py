@@ -1,8 +1,7 @@
-"""Makes nonsense for the v1 front, feeds it to a real one, and looks at what comes back.
+"""Makes nonsense for the v1 front, feeds it to a real one, and checks what comes back.
 
-The connections have no sockets: a million inputs take a minute. Real sockets are test_front.py's subject.
-
-Fuzz the v1 front: `python -m tests.spalloc_server.fronts.fuzz INPUTS [SEED]`.
+`python -m tests.spalloc_server.fronts.fuzz INPUTS [SEED]` tries this number of inputs. The connections have no
+sockets: a million inputs take a minute. test_front.py uses real sockets.
 """
 
 import asyncio

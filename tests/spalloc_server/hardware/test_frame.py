@@ -79,7 +79,7 @@ def test_not_now_is_asked_again(bench: Bench, result: Result) -> None:
     bench.ask("job", {1}, cut={(1, Link.WEST)})
     bench.wait("job")
     assert bench.done["job"] == {}
-    assert bench.driver.retries == len(seen) - 1, "but for the power command, which is sent again apart"
+    assert bench.driver.retries == len(seen) - 1, "but for the power command, which is sent again, apart"
 
 
 def test_a_refusal_fails_the_board_with_the_result_in_words(bench: Bench) -> None:

@@ -120,7 +120,7 @@ def test_a_reload_ends_only_the_jobs_that_it_touches(machines: list[Machine], tm
         assert client.get_job_machine_info(kept) == before
         assert client.get_job_state(kept)["state"] == JobState.ready
         assert client.list_machines()[0]["dead_boards"] == [[0, 0, 2]]
-        # The boards that live are switched off first, and are then available again.
+        # The live boards are switched off first, and are then available again.
         _ready(client, 0, 0, 0, machine="a")
         write(configuration, [machines[1]])
         _reload_ending_jobs(running, configuration)

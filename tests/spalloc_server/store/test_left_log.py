@@ -57,7 +57,7 @@ def _image(folder: Path, *, moved: bool) -> Image:
     (folder / "running").mkdir(parents=True)
     (folder / "killed").mkdir()
     store, jobs = Store(folder / "running" / "state"), {}
-    # A reader keeps the log from being started again.
+    # A reader keeps the log from being restarted.
     store._to_read().execute("BEGIN")
     store._to_read().execute("SELECT count(*) FROM jobs").fetchone()
     for number in range(1, JOBS + 1):

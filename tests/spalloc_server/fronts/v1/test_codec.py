@@ -83,7 +83,7 @@ requests = keyed(
     strings | listed(values) | keyed(strings, values) | values,
 )
 # All is well but for one value: what is wrong with it is not hidden by something else.
-right_but_for_one_value = (numbers | strings | words).map(
+valid_but_for_one_value = (numbers | strings | words).map(
     lambda odd: b'{"command":"a","args":[%b]}' % odd
 ) | (strings.map(lambda odd: b'{"command":%b,"kwargs":{%b:1}}' % (odd, odd)))
 
@@ -101,7 +101,7 @@ def same(line: bytes) -> None:
     assert read(read_request, line) == read(decode_request, line)
 
 
-@given(requests | right_but_for_one_value)
+@given(requests | valid_but_for_one_value)
 @example(b'{"command":"\xff"}')
 @example(b'{"command":"a","args":["\xed\xa0\x80"]}')
 @example(b'{"command":5,"command":"version"}')

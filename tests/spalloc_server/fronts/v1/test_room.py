@@ -53,8 +53,8 @@ def test_a_prefix_that_changes_holds_for_connections_that_there_are() -> None:
         for peer in peers:
             for _ in range(100):
                 peer.ask("create_job", owner="me", keepalive=None)
-        front.world.run(until=lambda: any(group.postponed for group in crowd.groups.values()), limit=60.0)
-        assert any(group.postponed for group in crowd.groups.values())
+        front.world.run(until=lambda: any(group.putting_aside for group in crowd.groups.values()), limit=60.0)
+        assert any(group.putting_aside for group in crowd.groups.values())
         front.server.enter(
             lambda: setattr(front.front, "limits", replace(front.front.limits, ipv6_prefix=48))
         )
@@ -127,7 +127,7 @@ def test_of_the_largest_group_the_connection_goes_that_was_used_least() -> None:
 
 
 def _filled(front: SimulatedFront, jobs: int) -> None:
-    """Make live jobs: each asks for the whole machine, and one address may have as many that wait."""
+    """Make live jobs, each of the whole machine, from as many addresses as the limit on waiting jobs needs."""
     for number, first in enumerate(range(0, jobs, 900)):
         peer = front.connect(f"10.0.9.{number}")
         count = min(900, jobs - first)
