@@ -137,7 +137,9 @@ def test_a_size_that_is_none_is_explained() -> None:
     assert "'2by2' is not a size in triads; write WIDTHxHEIGHT, such as 2x2" in refused.stderr
     refused = run("--virtual", "999x999")
     assert refused.returncode == 2
-    assert "argument --virtual: a machine of 999x999 triads has more boards than" in refused.stderr
+    assert (
+        "argument --virtual: a machine of 999x999 triads needs more loopback addresses than" in refused.stderr
+    )
     assert "Traceback" not in refused.stderr
 
 
