@@ -6,11 +6,15 @@ Decides by addresses only: the protocol knows no passwords. Who may connect at a
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from spalloc_client.states import JobState
-from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.networks import NOWHERE, Groups, Networks, same_host
 from spalloc_server.words import counted
+
+if TYPE_CHECKING:
+    # For types alone: a configuration is checked without msgspec, which records need.
+    from spalloc_server.core.jobs import JobRecord
 
 
 class Control(Enum):
@@ -30,7 +34,7 @@ class Trust:
     administrators: Networks = NOWHERE
     """Addresses that may destroy and power every job."""
 
-    def refusal(self, job: JobRecord, host: str) -> str | None:
+    def refusal(self, job: "JobRecord", host: str) -> str | None:
         """Return why a client at `host` may not destroy or power `job`, or None if it may."""
         if self.control is Control.ANYONE or same_host(host, job.owner_host) or host in self.administrators:
             return None
@@ -78,7 +82,7 @@ class Headcount:
         self._from_host: Counter[str] = Counter()
         self._queued_from_host: Counter[str] = Counter()
 
-    def note(self, record: JobRecord) -> None:
+    def note(self, record: "JobRecord") -> None:
         """Count a job as it is now; one that has ended no longer counts."""
         state = record.state
         before = self._counted.pop(record.id, None)
