@@ -189,7 +189,7 @@ def _read_text(filename: str) -> str | None:
         log("config", f"{filename} is passed over, it can't be read: {error.strerror}", warning=True)
         return None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{filename}: is not UTF-8 text (byte {error.start})") from error
+        raise ConfigError(f"{filename}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
 
 
 def _parse(files: Sequence[tuple[str, str]]) -> tuple[dict[str, str | ConfigError], dict[str, str]]:

@@ -289,10 +289,10 @@ class JobSteps:
                 if self._closed or tried == tries or (left is not None and left <= pause):
                     if silent:
                         raise
-                    raise ProtocolError(f"{command} could not be asked: {error}") from error
+                    raise ProtocolError(f"no answer to {command}: {error}") from error
             else:
                 return answer
-            # The connection that failed is of no use any more; another thread may have made a new one by now, so
+            # The connection that failed is of no further use; another thread may have made a new one by now, so
             # nothing is closed here.
             yield from Sleep(pause)
 

@@ -181,7 +181,7 @@ def wraps(size: Size, board: Board, link: Link) -> tuple[bool, bool]:
 
 
 def far_end(size: Size, end: BoardLink) -> BoardLink:
-    """Return the other end of the same cable."""
+    """Return the other end of the same link."""
     return BoardLink(neighbour(size, end.board, end.link), end.link.opposite)
 
 
@@ -216,7 +216,7 @@ def hexagon(board: Board) -> Hexagon:
 class Hop(NamedTuple):
     """Where a chip's link leads."""
 
-    cable: Link | None
+    board_link: Link | None
     """The board's link that the chip's link crosses; None if it stays on the board."""
     chip: Chip
     """The chip at the other end, relative to that chip's own board."""
@@ -229,11 +229,11 @@ def chip_links() -> dict[Chip, tuple[Hop, ...]]:
     # All boards have the same shape, so one board stands for all.
     size, board = Size(4, 4), Board(1, 1, 0)
     corner = first_chip(size, board)
-    cables = {neighbour(size, board, link): link for link in Link}
+    board_links = {neighbour(size, board, link): link for link in Link}
 
     def hop(chip: Chip, vector: Chip) -> Hop:
         target = Chip(corner.x + chip.x + vector.x, corner.y + chip.y + vector.y)
         other, local = board_of_chip(size, target)
-        return Hop(None if other == board else cables[other], local)
+        return Hop(None if other == board else board_links[other], local)
 
     return {chip: tuple(hop(chip, vector) for vector in LINK_VECTORS) for chip in BOARD_CHIPS}

@@ -186,7 +186,9 @@ class SoftwareVersion(NamedTuple):
         text = rest.partition("\0")[0]
         parts = text.partition("-")[0].split(".")
         if not 2 <= len(parts) <= 3 or not all(part.isdecimal() for part in parts):
-            raise PacketError(f"{text!r} is not a version number; expected MAJOR.MINOR.PATCH")
+            raise PacketError(
+                f"the software's version is {text!r}; expected MAJOR.MINOR or MAJOR.MINOR.PATCH, in decimal numbers"
+            )
         return cls(place, buffer_bytes, build, name, SoftwareNumber(*map(int, parts)))
 
 

@@ -32,8 +32,8 @@ class VirtualBoard:
         """The chips that are not dead, one bit each."""
         self.leds = 0
         """Which of the BMP's eight LEDs are lit, one bit each."""
-        self.cables: list[VirtualBoard | None] = [None] * len(Link)
-        """For each link, the board at the other end; None where the cable or the board is dead."""
+        self.far_boards: list[VirtualBoard | None] = [None] * len(Link)
+        """For each link, the board at the other end; None where the link or the board is dead."""
         self.boot_from = 0.0
         """The earliest time, in seconds, at which the board accepts a boot image."""
         self.stuck = False
@@ -120,7 +120,7 @@ class VirtualBoard:
 
     def across(self, link: int) -> "VirtualBoard | None":
         """Return the board that packets reach over a link, or None when they can't cross it."""
-        other = self.cables[link]
+        other = self.far_boards[link]
         if other is None or not self._flow >> link & 1 or not other.flow >> (link + 3) % 6 & 1:
             return None
         return other

@@ -110,29 +110,33 @@ def _board_link(value: object) -> BoardLink:
     where, shape = "an entry of dead_links", '[x, y, z, "north-east"]'
     if not isinstance(value, list) or len(value) != 4:
         raise MachineFileError(f"{where} must be {shape}, not {value!r}")
-    return BoardLink(Board(*_numbers(value[:3], 3, where, shape)), _link(value[3], where))
+    board = Board(*_numbers(value[:3], 3, where, shape))
+    return BoardLink(board, _link(value[3], f"the entry {value} of dead_links"))
 
 
-def _chip(value: object) -> Chip:
-    return Chip(*_numbers(value, 2, "an entry of a board's dead_chips", "[x, y]"))
+def _chip(value: object, where: str) -> Chip:
+    return Chip(*_numbers(value, 2, where, "[x, y]"))
 
 
-def _core(value: object) -> DeadCore:
-    x, y, core = _numbers(value, 3, "an entry of a board's dead_cores", "[x, y, core]")
+def _core(value: object, where: str) -> DeadCore:
+    x, y, core = _numbers(value, 3, where, "[x, y, core]")
     return DeadCore(Chip(x, y), core)
 
 
-def _chip_link(value: object) -> DeadChipLink:
-    where, shape = "an entry of a board's dead_links", '[x, y, "north-east"]'
+def _chip_link(value: object, where: str) -> DeadChipLink:
+    shape = '[x, y, "north-east"]'
     if not isinstance(value, list) or len(value) != 3:
         raise MachineFileError(f"{where} must be {shape}, not {value!r}")
-    return DeadChipLink(Chip(*_numbers(value[:2], 2, where, shape)), _link(value[2], where))
+    return DeadChipLink(Chip(*_numbers(value[:2], 2, where, shape)), _link(value[2], f"{value}, {where},"))
 
 
 def _of_boards(
-    boards: Mapping[Board, Mapping[str, Any]], name: str, read: Callable[[object], _Defect]
+    boards: Mapping[Board, Mapping[str, Any]], name: str, read: Callable[[object, str], _Defect]
 ) -> dict[Board, frozenset[_Defect]]:
-    found = {board: frozenset(map(read, _list(entry, name))) for board, entry in boards.items()}
+    found = {
+        board: frozenset(read(value, f"an entry of {name} of board {board}") for value in _list(entry, name))
+        for board, entry in boards.items()
+    }
     return {board: values for board, values in found.items() if values}
 
 
@@ -147,8 +151,8 @@ def _places(
     for board in boards_of(size) if places else ():
         if board not in places and board not in dead:
             raise MachineFileError(
-                f"board {board} has no place although others have one: give every live board a place, or none, "
-                "to place them one after another"
+                f"board {board} has no place although others have one: give every live board a place, or give none "
+                "and they are numbered in order"
             )
     return places
 

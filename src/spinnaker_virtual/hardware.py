@@ -66,7 +66,7 @@ class Hardware:
         self.receivers: dict[Socket, Receiver] = {}
         """The receiver of the datagrams that arrive at each socket."""
         for board in self._boards.values():
-            board.cables = [self._cable(board, link) for link in Link]
+            board.far_boards = [self._far_board(board, link) for link in Link]
             self.receivers[network.boards[board.board].sdp] = self._sdp_receiver(board, network)
             self.receivers[network.boards[board.board].boot] = self._boot_receiver(board)
         self.bmps: dict[Frame, Bmp] = {}
@@ -127,7 +127,7 @@ class Hardware:
 
         return receive
 
-    def _cable(self, board: VirtualBoard, link: Link) -> VirtualBoard | None:
+    def _far_board(self, board: VirtualBoard, link: Link) -> VirtualBoard | None:
         end = BoardLink(board.board, link)
         if end in self.machine.dead_links:
             return None

@@ -21,7 +21,7 @@ _UNSEEN = 255
 _SAME_BOARD = -1
 _HOPS: tuple[tuple[tuple[int, int, int], ...], ...] = tuple(
     tuple(
-        (link, _SAME_BOARD if hop.cable is None else hop.cable, LOCAL[hop.chip])
+        (link, _SAME_BOARD if hop.board_link is None else hop.board_link, LOCAL[hop.chip])
         for link, hop in enumerate(chip_links()[chip])
     )
     for chip in BOARD_CHIPS
@@ -40,7 +40,7 @@ class Exit(NamedTuple):
     """A link of a chip that works."""
 
     link: int
-    cable: Link | None
+    board_link: Link | None
     """The board's link that it crosses; None if it stays on the board."""
     board: VirtualBoard
     """The board at the other end."""
@@ -81,9 +81,9 @@ class Region:
             board = self.boards[slot]
             neighbours = self._neighbours[slot]
             if neighbours is None:
-                neighbours = self._neighbours[slot] = self._open_cables(board, now)
-            for link, cable, other_local in _HOPS[local]:
-                other_slot = slot if cable == _SAME_BOARD else neighbours[cable]
+                neighbours = self._neighbours[slot] = self._open_links(board, now)
+            for link, board_link, other_local in _HOPS[local]:
+                other_slot = slot if board_link == _SAME_BOARD else neighbours[board_link]
                 if other_slot == _NOT_BOARD or not self._live[other_slot] >> other_local & 1:
                     continue
                 if self._broken(board, local, link, self.boards[other_slot], other_local):
@@ -98,13 +98,13 @@ class Region:
                         self._wraps[1] |= known[1] != place[1]
                 elif max(map(abs, place)) <= _LIMIT:
                     places[other] = place
-                    if cable != _SAME_BOARD:
-                        self.crossed[BoardLink(board.board, Link(cable))] = None
+                    if board_link != _SAME_BOARD:
+                        self.crossed[BoardLink(board.board, Link(board_link))] = None
                     parents[other] = (link + 3) % 6
                     queue.append(other)
         return places, parents
 
-    def _open_cables(self, board: VirtualBoard, now: float) -> list[int]:
+    def _open_links(self, board: VirtualBoard, now: float) -> list[int]:
         slots = []
         for link in Link:
             other = board.across(link)
@@ -129,9 +129,9 @@ class Region:
             Link((link + 3) % 6),
         ) in other.defects.links
 
-    def _place(self, places: dict[int, tuple[int, int]], around: tuple[int, int]) -> None:
+    def _place(self, places: dict[int, tuple[int, int]], sides: tuple[int, int]) -> None:
         if self._wraps[0] or self._wraps[1]:
-            modulo = [side if wraps else 1 << 16 for side, wraps in zip(around, self._wraps, strict=True)]
+            modulo = [side if wraps else 1 << 16 for side, wraps in zip(sides, self._wraps, strict=True)]
             places = {
                 chip: (x % modulo[0] if self._wraps[0] else x, y % modulo[1] if self._wraps[1] else y)
                 for chip, (x, y) in places.items()
@@ -192,15 +192,15 @@ class Region:
         queue = [start]
         for chip in queue:
             slot, local = divmod(chip, _CHIPS)
-            for link, cable, other_local in _HOPS[local]:
-                other = self._neighbour(slot, local, link, cable, other_local)
+            for link, board_link, other_local in _HOPS[local]:
+                other = self._neighbour(slot, local, link, board_link, other_local)
                 if other is not None and other not in first:
                     first[other] = link if chip == start else first[chip]
                     queue.append(other)
         return first
 
     def crossings(self, start: int, end: int) -> list[tuple[int, Link]] | None:
-        """Return the cables that packets from one chip to another cross: board's slot and link, in order.
+        """Return the board links that packets from one chip to another cross: board's slot and link, in order.
 
         None if there is no path from `start` to `end`.
         """
@@ -210,34 +210,34 @@ class Region:
         crossed = []
         chip = end
         while chip != start:
-            chip, cable = before[chip]
-            if cable != _SAME_BOARD:
-                crossed.append((chip // _CHIPS, Link(cable)))
+            chip, board_link = before[chip]
+            if board_link != _SAME_BOARD:
+                crossed.append((chip // _CHIPS, Link(board_link)))
         return crossed[::-1]
 
     def _tree(self, start: int) -> dict[int, tuple[int, int]]:
-        """Return, for each chip that packets from `start` reach, the chip before it and the cable between them."""
+        """Return, for each chip that packets from `start` reach, the chip before it and the board link between them."""
         before = self._trees.get(start)
         if before is None:
             before = {start: (start, _SAME_BOARD)}
             queue = [start]
             for chip in queue:
                 slot, local = divmod(chip, _CHIPS)
-                for link, cable, other_local in _HOPS[local]:
-                    other = self._neighbour(slot, local, link, cable, other_local)
+                for link, board_link, other_local in _HOPS[local]:
+                    other = self._neighbour(slot, local, link, board_link, other_local)
                     if other is not None and other not in before:
-                        before[other] = (chip, cable)
+                        before[other] = (chip, board_link)
                         queue.append(other)
             if len(self._trees) >= _KEPT_TREES:
                 self._trees.pop(next(iter(self._trees)))
             self._trees[start] = before
         return before
 
-    def _neighbour(self, slot: int, local: int, link: int, cable: int, other_local: int) -> int | None:
+    def _neighbour(self, slot: int, local: int, link: int, board_link: int, other_local: int) -> int | None:
         neighbours = self._neighbours[slot]
         if neighbours is None:
             return None
-        other_slot = slot if cable == _SAME_BOARD else neighbours[cable]
+        other_slot = slot if board_link == _SAME_BOARD else neighbours[board_link]
         if other_slot == _NOT_BOARD:
             return None
         other = other_slot * _CHIPS + other_local
@@ -252,8 +252,8 @@ class Region:
         slot, local = divmod(chip, _CHIPS)
         return sum(
             1 << link
-            for link, cable, other_local in _HOPS[local]
-            if self._neighbour(slot, local, link, cable, other_local) is not None
+            for link, board_link, other_local in _HOPS[local]
+            if self._neighbour(slot, local, link, board_link, other_local) is not None
         )
 
     def exits(self, chip: int) -> list[Exit]:
@@ -261,12 +261,14 @@ class Region:
         slot, local = divmod(chip, _CHIPS)
         board = self.boards[slot]
         working = []
-        for link, cable, other_local in _HOPS[local]:
-            other = board if cable == _SAME_BOARD else board.across(cable)
+        for link, board_link, other_local in _HOPS[local]:
+            other = board if board_link == _SAME_BOARD else board.across(board_link)
             if other is None or not other.live_chips >> other_local & 1:
                 continue
             if not self._broken(board, local, link, other, other_local):
-                working.append(Exit(link, None if cable == _SAME_BOARD else Link(cable), other, other_local))
+                working.append(
+                    Exit(link, None if board_link == _SAME_BOARD else Link(board_link), other, other_local)
+                )
         return working
 
     def intact(self) -> bool:

@@ -56,7 +56,7 @@ class VirtualSite:
         self._base = base
         self._first_port = first_port
         self._log = log
-        self._log_only = log_only
+        self._logged_kinds = log_only
         self._crossed = crossed
         self._network: Network | None = None
         self._hardware: Hardware | None = None
@@ -83,27 +83,27 @@ class VirtualSite:
         self._network = network
         log = None
         if self._log is not None:
-            log = PacketLog(network, self.machine.size, self._log, self._log_only)
+            log = PacketLog(network, self.machine.size, self._log, self._logged_kinds)
         self._pump = UdpPump(sockets, log)
         try:
             self._hardware = Hardware(
-                self.machine, network, self._pump.transmit, self._watcher(log), _warn_of_image
+                self.machine, network, self._pump.transmit, self._crossing_callback(log), _warn_of_image
             )
             self._pump.start(self._hardware.receivers, self._hardware.agenda)
         except BaseException:
             await self.stop()
             raise
 
-    def _watcher(self, log: PacketLog | None) -> Crossed | None:
-        """Return the function to call for packets that cross from board to board; None if there is none."""
-        tell = self._crossed
-        if log is None or Traffic.CROSSING not in self._log_only:
-            return tell
+    def _crossing_callback(self, log: PacketLog | None) -> Crossed | None:
+        """Return what to call for each packet between boards: the log, the caller's callback, or both."""
+        callers = self._crossed
+        if log is None or Traffic.CROSSING not in self._logged_kinds:
+            return callers
 
         def crossed(end: BoardLink) -> None:
             log.crossed(end, self._now())
-            if tell is not None:
-                tell(end)
+            if callers is not None:
+                callers(end)
 
         return crossed
 
@@ -163,7 +163,7 @@ class VirtualSite:
         return self.hardware.board(board).stopped_links
 
     def power_on_all(self) -> None:
-        """Power all live boards on at once, as their BMPs do when told to."""
+        """Power all live boards on at once, as their BMPs do on one command."""
         for bmp in self.hardware.bmps.values():
             bmp.power_on_all(self._now())
         if self._pump is not None:

@@ -186,7 +186,7 @@ def test_a_file_that_is_no_ini_file_is_refused_by_name(tmp_path: Path, text: str
 def test_a_file_that_is_not_utf_8_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes("[spalloc]\nowner = é".encode("latin-1"))
-    with pytest.raises(ConfigError, match=f"{path}: is not UTF-8"):
+    with pytest.raises(ConfigError, match=f"{path}: byte .* is not UTF-8; save the file as UTF-8"):
         read_config([path])
 
 

@@ -76,7 +76,7 @@ def test_every_chips_links_lead_where_the_machines_geometry_says(size: Size) -> 
         for chip in BOARD_CHIPS:
             for vector, hop in zip(LINK_VECTORS, chip_links()[chip], strict=True):
                 place = Chip(corner.x + chip.x + vector.x, corner.y + chip.y + vector.y)
-                other = board if hop.cable is None else neighbour(size, board, hop.cable)
+                other = board if hop.board_link is None else neighbour(size, board, hop.board_link)
                 assert board_of_chip(size, place) == (other, hop.chip)
 
 
@@ -85,21 +85,23 @@ def test_links_lead_back() -> None:
         for link, hop in zip(Link, hops, strict=True):
             back = chip_links()[hop.chip][link.opposite]
             assert back.chip == chip
-            assert back.cable == (
+            assert back.board_link == (
                 None
-                if hop.cable is None
-                else far_end(Size(3, 3), BoardLink(boards_of(Size(3, 3))[0], hop.cable)).link
+                if hop.board_link is None
+                else far_end(Size(3, 3), BoardLink(boards_of(Size(3, 3))[0], hop.board_link)).link
             )
 
 
 def test_eight_chip_links_cross_each_of_a_boards_six_links() -> None:
-    crossing = [hop.cable for hops in chip_links().values() for hop in hops if hop.cable is not None]
+    crossing = [
+        hop.board_link for hops in chip_links().values() for hop in hops if hop.board_link is not None
+    ]
     assert {link: crossing.count(link) for link in Link} == dict.fromkeys(Link, 8)
 
 
 def test_spinn_machine_agrees_about_a_boards_chips_and_which_links_stay_on_it() -> None:
     inside = {
-        chip: {link: hop.chip for link, hop in enumerate(hops) if hop.cable is None}
+        chip: {link: hop.chip for link, hop in enumerate(hops) if hop.board_link is None}
         for chip, hops in chip_links().items()
     }
     assert {chip: known.links for chip, known in oracle.chips(8, 8).items()} == inside

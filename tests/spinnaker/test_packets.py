@@ -105,6 +105,14 @@ def test_versions_before_and_since_release_3_are_read(data: bytes, number: tuple
     assert scp.SoftwareVersion.decode(data).number == number
 
 
+def test_a_version_that_is_no_number_is_refused_with_the_forms_that_are_allowed() -> None:
+    data = bytes.fromhex("00000000 0001 ffff 00000000") + b"SC&MP/SpiNNaker\x00four"
+    with pytest.raises(
+        sdp.PacketError, match=r"version is 'four'; expected MAJOR\.MINOR or MAJOR\.MINOR\.PATCH"
+    ):
+        scp.SoftwareVersion.decode(data)
+
+
 def test_a_result_is_described_by_its_name_and_its_number() -> None:
     assert scp.describe_result(0x86) == "timeout (0x86)"
     assert scp.describe_result(0x99) == "unknown result (0x99)"

@@ -70,7 +70,18 @@ def test_an_empty_configuration_is_a_triad() -> None:
         ("width = 0", "0x1 triads has no boards"),
         ("dead_boards = [[9, 0, 0]]", r"board \(9, 0, 0\) is outside a machine of 1x1"),
         ("dead_boards = [1]", r"an entry of dead_boards must be \[x, y, z\], not 1"),
-        ('dead_links = [[0, 0, 0, "up"]]', "must name a link, not 'up'; links are east, north-east"),
+        (
+            'dead_links = [[0, 0, 0, "up"]]',
+            r"the entry \[0, 0, 0, 'up'\] of dead_links must name a link, not 'up'; links are east, north-east",
+        ),
+        (
+            "[[board]]\nat = [0, 0, 1]\ndead_chips = [[7]]",
+            r"an entry of dead_chips of board \(0, 0, 1\) must be \[x, y\], not \[7\]",
+        ),
+        (
+            '[[board]]\nat = [0, 0, 1]\ndead_links = [[1, 1, "up"]]',
+            r"dead_links of board \(0, 0, 1\).* must name a link, not 'up'",
+        ),
         ("board = 1", "board must be a list"),
         ("[[board]]\nat = [0, 0]", r"at of a \[\[board\]\] must be \[x, y, z\]"),
         ("[[board]]\nat = [0, 0, 0]\ndead_chips = [[7, 0]]", r"no chip \(7, 0\)"),

@@ -152,7 +152,9 @@ def _change(filename: str, name: str, value: str | None = None) -> None:
             raise CommandError(USAGE, str(error).replace(fresh, filename)) from error
         os.replace(fresh, filename)  # noqa: PTH105
     except UnicodeDecodeError as error:
-        raise CommandError(USAGE, f"{filename}: is not UTF-8 text (byte {error.start})") from error
+        raise CommandError(
+            USAGE, f"{filename}: byte {error.start} is not UTF-8; save the file as UTF-8"
+        ) from error
     except OSError as error:
         raise CommandError(NOT_WRITTEN, f"can't write {filename}: {error.strerror}") from error
 

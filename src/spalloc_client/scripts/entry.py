@@ -1,6 +1,6 @@
 """How every command begins: the shell's questions are answered, the configuration is read, the arguments parsed.
 
-How it ends is outcome.py's.
+See outcome.py for how it ends.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def enter(
         argv: The arguments, without the command's name; None for those of this process.
         make_parser: Makes the command's parser from the configuration.
         act: Does what the arguments say, and returns the exit status.
-        uses_configuration: Whether what the arguments say needs what the configuration says: mistakes there are told.
+        uses_configuration: Whether these arguments need the configuration. If they do, its mistakes are raised, but
+            only those in options that this command reads and no argument overrides.
     """
     open_streams(answers=True)
     words = sys.argv[1:] if argv is None else list(argv)
@@ -55,11 +56,13 @@ def enter(
         logs.teller = endings.warn
         try:
             config, mistakes = _config()
-            # Who asks for help may be about to mend what is wrong: that is judged afterwards.
+            # Mistakes are raised later: --help must work, since its reader may be about to fix them.
             defaults = _Defaults(config)
             arguments = make_parser(defaults).parse_args(words)  # type: ignore[arg-type]  # no dict is a TypedDict
             if uses_configuration(arguments):
-                _judge({name: mistakes[name] for name in mistakes if name in defaults.asked}, arguments)
+                _raise_mistakes(
+                    {name: mistakes[name] for name in mistakes if name in defaults.asked}, arguments
+                )
             endings.debug = arguments.debug
             if arguments.debug:
                 import logging
@@ -96,14 +99,14 @@ class _Defaults(dict[str, object]):
         return super().__getitem__(name)
 
 
-def _judge(mistakes: Mapping[str, ConfigError], arguments: Arguments) -> None:
-    """Refuse what the configuration says wrongly, if this command uses it and no argument overrides it."""
+def _raise_mistakes(mistakes: Mapping[str, ConfigError], arguments: Arguments) -> None:
+    """Raise the first mistake in an option that this command uses and no argument overrides, if there is one."""
     unused: Collection[str] = ()
     if getattr(arguments, "resume", None) is not None:
-        # What they ask for means nothing to a job that there is.
+        # Requirements mean nothing to a job that exists already.
         unused = [option.name for option in OPTIONS if option.is_requirement]
     elif getattr(arguments, "job_id", None) is not None and getattr(arguments, "destroy", None) != "":
-        # Whose the job is, is asked only where none is named, or as the reason why it is destroyed.
+        # The owner is used only to find a job when no ID is given, and in the reason for destroying one.
         unused = ("owner",)
     for name, mistake in mistakes.items():
         if name not in arguments.given and name not in unused:

@@ -75,7 +75,7 @@ def place_in_queue(
 def places_in_queue(
     client: ProtocolClient, jobs: Sequence[Listed], wanted: Sequence[Listed], timeout: float | None
 ) -> dict[int, Place]:
-    """Ask for the places of jobs in the queue; what those far behind wait for is not asked.
+    """Ask for the places of jobs in the queue; the server is asked for the reasons of the first 100 only.
 
     Args:
         client: A connection.

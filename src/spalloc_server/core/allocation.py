@@ -73,12 +73,12 @@ def border(machine: Machine, allocation: Allocation) -> frozenset[BoardLink]:
 
 
 def objection(allocation: Allocation, before: Machine | None, after: Machine | None) -> str | None:
-    """Return why a job can't keep its boards, or None if it can.
+    """Return why a job can't keep its boards after a change of the configuration, or None if it can.
 
     Args:
         allocation: What the job has.
-        before: Its machine when the job got the boards; None if that is unknown, after a restart.
-        after: Its machine as it is configured now; None if it is not.
+        before: Its machine when the job got the boards; None after a restart, when that is unknown.
+        after: Its machine in the present configuration; None if it is not there.
     """
     name = allocation.machine
     if after is None:
@@ -87,7 +87,7 @@ def objection(allocation: Allocation, before: Machine | None, after: Machine | N
         return f"Machine {name} is configured with another size now, {after.size} triads."
     for board in sorted(allocation.boards):
         if board not in after.places:
-            return f"Board {board} of machine {name} was taken out of service."
+            return f"Board {board} of machine {name} is no longer in the server's configuration, or is dead there."
         if before is not None and (
             before.places[board] != after.places[board] or before.addresses[board] != after.addresses[board]
         ):

@@ -43,9 +43,9 @@ class SilentFrames:
         return place is not None and (key.machine, place.in_frame) in self.why
 
     def machines_change(self, after: Mapping[str, Machine]) -> dict[str, tuple[Board, ...]]:
-        """Forget the silence of frames that will be removed or changed, and return their boards by machine.
+        """Note that frames that are removed or changed are no longer silent; return their boards by machine.
 
-        The BMPs of changed frames are asked again.
+        A changed frame becomes silent again only if its BMP does not answer when it is asked next.
         """
         boards: dict[str, tuple[Board, ...]] = {}
         for name, frame in list(self.why):

@@ -1,4 +1,4 @@
-"""Users' reports of faulty boards: which of them count, and how many boards they may take out of service.
+"""Users' reports of faulty boards: which of them count, and how many boards may be set aside for them.
 
 A name can be made up, an address can't. So a report counts once for the host that it came from, and only if a job of
 that host has had the board lately. What happens to a board that enough hosts have reported is decided in upkeep.py.
@@ -99,10 +99,10 @@ class Reports:
             host: Where the report came from.
             text: What the user says.
             machine: The board's machine.
-            out: How many boards of the machine are out of service because users reported them.
+            out: How many boards of the machine are set aside because users reported them.
 
         Returns:
-            what the log is told, and the board's fault if it is to be taken out of service.
+            what the log is told, and the board's fault if it is to be set aside.
         """
         notices = []
         theirs = self._reports.setdefault(key, {})
@@ -157,7 +157,7 @@ class Reports:
 
 
 def most_set_aside(machine: Machine) -> int:
-    """Return how many boards of a machine may be out of service at one time because users reported them."""
+    """Return how many boards of a machine may be set aside at one time because users reported them."""
     if machine.reports_share <= 0:
         return 0
     return max(1, int(machine.reports_share * len(machine.places)))

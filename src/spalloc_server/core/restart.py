@@ -1,6 +1,6 @@
 """The start of a server: it takes up the jobs and boards that an earlier process recorded, or ends them all.
 
-How they are recorded is decided in the store, what a recorded board goes through in upkeep.py.
+See the store for how they are recorded, and upkeep.py for what a recorded board goes through.
 """
 
 from collections.abc import Iterable, Mapping
@@ -131,7 +131,11 @@ def _restore(site: Site, record: JobRecord, at: Moment) -> Job:
 
 
 def _perhaps_on(site: Site, boards: Mapping[BoardKey, BoardRecord]) -> dict[BoardKey, BoardRecord]:
-    """Return the records of boards, changed so that every board without a job may be on."""
+    """Return records by which boards are switched off before they are free (`owed_off`), since they may be on.
+
+    These are all boards that no job holds, and all that have a record; a held board's record is not used.
+    """
+    # So early in a start, only boards that a job holds have a state.
     without_job = _every_board(site) - site.boards.states.keys()
     return {
         key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in without_job | boards.keys()

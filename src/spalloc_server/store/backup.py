@@ -216,8 +216,8 @@ def need_room(file: Path, size: int) -> None:
     free = shutil.disk_usage(file.parent).free
     if free < size + LEAST_LEFT_BYTES:
         raise StoreError(
-            f"there is no room in {file.absolute().parent}: {size / 1e6:.0f} MB are needed, and "
-            f"{LEAST_LEFT_BYTES / 1e6:.0f} MB are to be left of the {free / 1e6:.0f} MB there are; make room, or give "
+            f"there is no room in {file.absolute().parent}: this needs {size / 1e6:.0f} MB and must leave "
+            f"{LEAST_LEFT_BYTES / 1e6:.0f} MB free, but only {free / 1e6:.0f} MB are free; free some space, or give "
             "another folder"
         )
 
@@ -236,10 +236,10 @@ def unfinished(file: Path) -> Iterator[Path]:
 
 
 def sync(file: Path) -> None:
-    """Have the contents of a file written to the disk itself.
+    """Flush a file to disk (fsync).
 
     Raises:
-        OSError: That failed.
+        OSError: The flush failed.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -1,6 +1,6 @@
 """Keeps the history of ended jobs within its limits, checked at every commit, and cuts it when the disk is full.
 
-The statements are history.py's, and the reserve for a full disk is room.py's.
+See history.py for the SQL statements, and room.py for the reserve for a full disk.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _DROPPED_ON_A_FULL_DISK = 100
 _PAGES_GIVEN_BACK = 256
 _PAGE_BYTES = 4096
 _MARGIN = 100
-"""When the history is over a limit, 1/100 of the limit is dropped besides, so that not every commit must drop some."""
+"""When over a limit, 1/100 of the limit is dropped extra, so as not to drop at every commit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def from_row(number: int, ended: float | None, text: bytes) -> JobRecord:
     """Return the record that `to_text` wrote, checked against its row in the table.
 
     Raises:
-        UnreadableError: It is not a job's record, can't be true, or belongs to another job.
+        UnreadableError: It is not a job record, is inconsistent, or is another job's.
     """
     record = from_text(text)
     if record.id != number:
@@ -107,7 +107,7 @@ def from_text(text: bytes) -> JobRecord:
     """Return the record that `to_text` wrote.
 
     Raises:
-        UnreadableError: The text is not a job's record, or can't be true.
+        UnreadableError: The text is not a job record, or is inconsistent.
     """
     try:
         record = _record(_read(text))
@@ -121,7 +121,7 @@ def from_text(text: bytes) -> JobRecord:
 
 
 def _flaw(record: JobRecord) -> str | None:
-    """Return what can't be true in a record, apart from what `JobRecord` refuses itself; None if nothing."""
+    """Return how a record is inconsistent, beyond what `JobRecord` checks itself; None if it is not."""
     times = (record.created, record.keepalive or 0.0, record.ended or 0.0)
     if not all(map(isfinite, times)) or (record.keepalive is not None and record.keepalive <= 0):
         return "its times make no sense"

@@ -68,7 +68,7 @@ def restore(file: Path, records: Path) -> Restored:
         files = Files(records)
     except InUseError as error:
         raise StoreError(
-            f"a server runs with the records in {records}; stop it, and type this again"
+            f"a server runs with the records in {records}; stop it and run the command again"
         ) from error
     try:
         with unfinished(records) as copy:
@@ -76,7 +76,7 @@ def restore(file: Path, records: Path) -> Restored:
             copy_files(file, copy, owner)
             seconds, contents = _make_ready(copy, file)
             kept = _keep(records, owner)
-            with _naming(kept):
+            with _naming_kept_records(kept):
                 _go_on_from(copy, _move_left_log(records))
                 sync(copy)
                 for suffix in LEFT:
@@ -96,7 +96,9 @@ def _look_at(file: Path, records: Path) -> None:
     if not file.exists():
         raise StoreError(f"there is no {file}; name the backup that is to be put back")
     if not file.is_file() or not file.stat().st_size:
-        raise StoreError(f"{file} is no backup: it is {'empty' if file.is_file() else 'no file'}")
+        raise StoreError(
+            f"{file} is not a backup: it is {'empty' if file.is_file() else 'not a file'}; name another file"
+        )
     if records.exists() and file.samefile(records):
         raise StoreError(f"{file} holds the records themselves; name the backup that is to be put back")
     refuse_newer(file, str(file))
@@ -107,12 +109,12 @@ def _make_ready(copy: Path, file: Path) -> tuple[float | None, Contents]:
 
     def damaged(why: object) -> str:
         if getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            return f"{file} is no backup: {why}"
+            return f"{file} is not a backup: {why}; name another file"
         return f"the backup {file} is damaged ({why}), and nothing was changed; put back another one"
 
     with telling_of_damage(damaged), contextlib.closing(connect(copy)) as database:
         if not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            raise StoreError(f"{file} is no backup: there are no records in it")
+            raise StoreError(f"{file} is not a backup: it contains no records; name another file")
         other = schema.difference(database, version_of(database, str(file)))
         if other is not None:
             raise StoreError(
@@ -177,8 +179,8 @@ def _size(file: Path) -> int:
 
 
 @contextlib.contextmanager
-def _naming(kept: Path | None) -> Iterator[None]:
-    """Name the kept records in the error if the block fails."""
+def _naming_kept_records(kept: Path | None) -> Iterator[None]:
+    """Say in the error where the replaced records are kept, if the block fails."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:
@@ -187,15 +189,15 @@ def _naming(kept: Path | None) -> Iterator[None]:
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise StoreError(
             f"the backup is not safely in its place ({why}); the records that were there are kept as {kept}; "
-            "mend that, and type this again"
+            "fix the cause and run the command again"
         ) from error
 
 
 def _move_left_log(records: Path) -> int:
-    """Move the log of a killed server into its records, so that they are complete until they are replaced.
+    """Move the write-ahead log that a killed server left into its records, so that they give every ID it used.
 
     Returns:
-        The first ID that was not given according to these records; 1 if they don't say.
+        The first ID that these records do not show as given; 1 if they can't be read.
     """
     if not _size(records):
         return 1
@@ -206,7 +208,7 @@ def _move_left_log(records: Path) -> int:
                 raise sqlite3.OperationalError(f"another program reads {records}; end that one")
             (next_job,) = database.execute(_NEXT_JOB, (LARGEST_ID, LARGEST_ID)).fetchone()
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            # The records are useless even with their log, and both have been kept.
+            # The records can't be read, even with their log. Copies of both are kept.
             if not is_damage(error) and getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
                 raise
             return 1

@@ -98,13 +98,13 @@ class BootedMachine:
                 continue
             found = other.region.find(exit_.board, exit_.local)
             if found is not None:
-                if exit_.cable is not None:
-                    self._report(self.region.board(number), exit_.cable)
+                if exit_.board_link is not None:
+                    self._report(self.region.board(number), exit_.board_link)
                 return other.chip(found)
         return None
 
-    def around(self, start: Chip) -> Iterator[Chip]:
-        """Yield the chips that packets reach from neighbour to neighbour, beginning with `start`."""
+    def reachable_from(self, start: Chip) -> Iterator[Chip]:
+        """Yield the chips that packets from `start` reach from neighbour to neighbour, `start` first."""
         if self._unbroken() and self._crossed is None:
             yield from map(self.chip, self.region.parents)
             return
@@ -118,13 +118,13 @@ class BootedMachine:
                 number = self.region.find(exit_.board, exit_.local)
                 if number is None:
                     continue
-                if exit_.cable is not None:
-                    crossed[chip.slot, exit_.cable] = None
+                if exit_.board_link is not None:
+                    crossed[chip.slot, exit_.board_link] = None
                 if number not in reached:
                     reached[number] = self.chip(number)
                     queue.append(reached[number])
-        for slot, cable in crossed:
-            self._report(self.region.boards[slot], cable)
+        for slot, link in crossed:
+            self._report(self.region.boards[slot], link)
         yield from queue
 
     def reaches(self, start: Chip, end: Chip) -> bool:
@@ -136,12 +136,12 @@ class BootedMachine:
         crossings = self.region.crossings(start.number, end.number)
         if crossings is None:
             return False
-        for slot, cable in crossings:
+        for slot, link in crossings:
             board = self.region.boards[slot]
-            other = board.across(cable)
+            other = board.across(link)
             if other is None or self._running.get(other) is not self:
                 return False
-            self._report(board, cable)
+            self._report(board, link)
         return True
 
     def _check(self, board: VirtualBoard) -> None:
@@ -159,6 +159,6 @@ class BootedMachine:
             self._checked = True
         return self._intact
 
-    def _report(self, board: VirtualBoard, cable: Link) -> None:
+    def _report(self, board: VirtualBoard, link: Link) -> None:
         if self._crossed is not None:
-            self._crossed(BoardLink(board.board, cable))
+            self._crossed(BoardLink(board.board, link))

@@ -270,7 +270,7 @@ def _signal(task: Task) -> Outcome:
 
 def _signal_all(task: Task, data: int) -> Outcome:
     unix_time = task.machine.shared.unix_time(task.now)
-    for chip in task.machine.around(task.chip):
+    for chip in task.machine.reachable_from(task.chip):
         applications.signal(chip, data, unix_time)
     return _DONE
 
@@ -288,7 +288,7 @@ def _count_in_area(task: Task, data: int, sixteenths: int) -> Outcome:
     outside = ~((4 << 6 - 2 * level) - 1)
     x, y = task.chip.address >> 8 & outside, task.chip.address & 0xFF & outside
     area = (x << 8 | y + level) << 16 | sixteenths & 0xFFFF
-    chips = [chip for chip in task.machine.around(task.chip) if in_area(chip.address, area)]
+    chips = [chip for chip in task.machine.reachable_from(task.chip) if in_area(chip.address, area)]
     if not chips:
         return Result.NO_ROUTE, b""
     if operation == _SIGNALS:
@@ -328,7 +328,7 @@ def _nearest_neighbour(task: Task) -> Outcome:
         if operation == _SIGNAL_APPLICATION:
             return _signal_all(task, data)
         if operation == _SET_LEDS:
-            for chip in task.machine.around(task.chip):
+            for chip in task.machine.reachable_from(task.chip):
                 _switch(chip, data & 0x0FFF_FFFF, task.machine)
     elif command == _FLOOD_START:
         flood.begin(key >> 17 & 0x7F, key >> 8 & 0xFF, data)
@@ -336,7 +336,7 @@ def _nearest_neighbour(task: Task) -> Outcome:
         flood.select(data, key & 0x3_FFFF)
     elif command == _FLOOD_END:
         unix_time = task.machine.shared.unix_time(task.now)
-        for chip, cores in flood.end(key >> 1 & 0x7F, task.machine.around(task.chip), data):
+        for chip, cores in flood.end(key >> 1 & 0x7F, task.machine.reachable_from(task.chip), data):
             applications.start(chip, cores, unix_time)
     return _DONE
 

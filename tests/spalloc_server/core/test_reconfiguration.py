@@ -84,7 +84,10 @@ def test_a_job_whose_machine_is_taken_away_is_ended_and_its_boards_are_switched_
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda m: _without(m, Board(0, 0, 0)), "Board (0, 0, 0) of machine m was taken out of service."),
+        (
+            lambda m: _without(m, Board(0, 0, 0)),
+            "Board (0, 0, 0) of machine m is no longer in the server's configuration, or is dead there.",
+        ),
         (lambda m: machine(3, 2), "Machine m is configured with another size now, 3x2 triads."),
         (
             lambda m: replace(m, addresses={**m.addresses, Board(0, 0, 0): "elsewhere"}),
@@ -173,7 +176,10 @@ def test_a_restart_with_another_configuration_ends_the_jobs_that_it_affects() ->
     assert any("no longer configured, and perhaps on" in notice.text for notice in world.notices)
     dead = min(world.record(kept).allocation.boards)  # type: ignore[union-attr]
     world.restart(_without(machine(2, 2, name="b"), dead))
-    assert world.record(kept).reason == f"Board {dead} of machine b was taken out of service."
+    assert (
+        world.record(kept).reason
+        == f"Board {dead} of machine b is no longer in the server's configuration, or is dead there."
+    )
     world.answer_all()
     assert {key.board for key in world.hardware.on if key.machine == "b"} == {dead}
 

@@ -115,7 +115,8 @@ def test_a_reload_ends_only_the_jobs_that_it_touches(machines: list[Machine], tm
         _reload_ending_jobs(running, configuration)
         assert client.wait_for_notification(timeout=30.0) == {"machines_changed": ["a"]}
         assert (
-            client.get_job_state(gone)["reason"] == "Board (0, 0, 2) of machine a was taken out of service."
+            client.get_job_state(gone)["reason"]
+            == "Board (0, 0, 2) of machine a is no longer in the server's configuration, or is dead there."
         )
         assert client.get_job_machine_info(kept) == before
         assert client.get_job_state(kept)["state"] == JobState.ready

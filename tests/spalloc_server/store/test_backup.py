@@ -205,7 +205,7 @@ def test_a_backup_for_which_there_is_no_room_is_not_begun(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=backup.LEAST_LEFT_BYTES)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(StoreError, match="there is no room in .* 67 MB are to be left"):
+    with pytest.raises(StoreError, match="there is no room in .* must leave 67 MB free"):
         back_up(path, tmp_path / "backup")
     assert not (tmp_path / "backup").exists()
 
@@ -452,7 +452,7 @@ def test_where_the_records_are_kept_is_said_if_the_backup_can_not_take_their_pla
     with monkeypatch.context() as failing:
         failing.setattr(Path, "replace", fail)
         with pytest.raises(
-            StoreError, match=r"Input/output error.* are kept as .*state\.replaced-1; mend that"
+            StoreError, match=r"Input/output error.* are kept as .*state\.replaced-1; fix the cause and run"
         ):
             restore(file, path)
     assert {job.id: job for job in recalled(path).jobs} == image.jobs
@@ -611,9 +611,9 @@ def _cut_off(file: Path) -> None:
     ("harm", "said"),
     [
         (_nothing, "there is no .*backup; name the backup"),
-        (_empty, "backup is no backup: it is empty"),
-        (_text, "backup is no backup: file is not a database"),
-        (_no_tables, "backup is no backup: there are no records in it"),
+        (_empty, "backup is not a backup: it is empty; name another file"),
+        (_text, "backup is not a backup: file is not a database; name another file"),
+        (_no_tables, "backup is not a backup: it contains no records; name another file"),
         (_another_program, "backup is another program's database"),
         (_newer, "backup was written by a newer server .*version 99"),
         (_damage, r"the backup .*backup is damaged \(.*\), and nothing was changed; put back another"),

@@ -39,14 +39,14 @@ class Demand:
     require_torus: bool
 
     def spare(self, size: Size) -> int:
-        """How many boards of a rectangle other jobs may have: those that exceed the number asked for.
+        """Return how many boards of a rectangle other jobs may have: those that exceed the number asked for.
 
-        None of a torus: another job's boards would cut the ways around it.
+        0 for a torus, because another job's boards would break its wrap-around.
         """
         return 0 if self.require_torus else max(0, size.boards - self.boards)
 
     def minds_others(self, fewest: int) -> bool:
-        """Whether a spot with `fewest` open boards may be refused because of boards that other jobs have in it.
+        """Return whether a spot with `fewest` open boards may be refused because of boards that other jobs have in it.
 
         Then any board that becomes available may open a spot, even one that no live link connects to the job's own.
         """
@@ -79,7 +79,7 @@ def demands(request: JobRequest, limit: Size, *, every_size: bool) -> Iterator[D
                 for size in every_rectangle(ceil(count / BOARDS_PER_TRIAD), request.min_ratio, limit):
                     yield _demand(request, count, [size], limit)
         case _:
-            raise AssertionError(f"{request.shape} is not for rectangles")
+            raise AssertionError(f"{request.shape} asks for one board, not for rectangles of triads")
 
 
 def _demand(request: JobRequest, boards: int, sizes: Iterable[Size], limit: Size) -> Demand:

@@ -72,7 +72,8 @@ class Grids:
         """Return the grid in which each triad has the number of the triad at (+x, +y), around the edges.
 
         Args:
-            grid: numbers below the guards; for x other than 0, with both copies of each row valid.
+            grid: numbers, with all guards 0; for x other than 0, every row must be written twice, as `number` and
+                `counts` do.
             x: 0 to the machine's width.
             y: 0 to the machine's height.
         """

@@ -286,13 +286,14 @@ class Topology:
 
 
 def _spread(boards: Planes, among: Planes, row: int) -> Planes:
-    """Return the boards of a set that are connected to a seed, where no link is dead and none wraps around.
+    """Return the boards that are connected to some boards inside a set.
 
-    This is `Topology.cluster` with all links written out: a busy machine's scheduler spends much of its time here.
+    Every link is taken to be alive, and none to wrap around. It is `Topology.cluster` for that case, with all links
+    written out, since a busy machine's scheduler spends much of its time here.
 
     Args:
-        boards: the seed, boards of `among`.
-        among: the set.
+        boards: the boards to start from, all of `among`.
+        among: the set that connections must stay inside.
         row: bits from one row of a bitmap to the next.
     """
     in0, in1, in2 = among
