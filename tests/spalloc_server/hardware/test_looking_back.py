@@ -3,7 +3,7 @@
 import pytest
 
 from spalloc_server.hardware.conversation import LATEST_SECONDS
-from spalloc_server.hardware.frame import POWER_TRIES, FrameDriver, Standing
+from spalloc_server.hardware.frame import POWER_TRIES, BoardState, FrameDriver
 from spinnaker.bmp import BmpCommand
 from spinnaker.geometry import Link
 from spinnaker.scp import ScpReply, ScpRequest
@@ -241,8 +241,8 @@ def test_boards_that_an_earlier_process_left_are_looked_at(bench: Bench) -> None
     later = Bench()
     later.bmp.on, later.bmp.registers = bench.bmp.on, bench.bmp.registers
     later.process.enter(later.driver.start)
-    later.process.enter(later.driver.watch, 3, Standing(7, True, frozenset({Link.NORTH})))
-    later.process.enter(later.driver.watch, 5, Standing(8, True, frozenset()))
+    later.process.enter(later.driver.watch, 3, BoardState(7, True, frozenset({Link.NORTH})))
+    later.process.enter(later.driver.watch, 5, BoardState(8, True, frozenset()))
     later.pass_time(LATEST_SECONDS + SOON)
     assert later.bmp.stopped(3) == {Link.NORTH}
     assert {order for order, _ in later.lost} == {7, 8}

@@ -53,8 +53,8 @@ def test_a_prefix_that_changes_holds_for_connections_that_there_are() -> None:
         for peer in peers:
             for _ in range(100):
                 peer.ask("create_job", owner="me", keepalive=None)
-        front.world.run(until=lambda: any(group.putting_aside for group in crowd.groups.values()), limit=60.0)
-        assert any(group.putting_aside for group in crowd.groups.values())
+        front.world.run(until=lambda: any(group.postponed for group in crowd.groups.values()), limit=60.0)
+        assert any(group.postponed for group in crowd.groups.values())
         front.server.enter(
             lambda: setattr(front.front, "limits", replace(front.front.limits, ipv6_prefix=48))
         )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spalloc_server.fronts.v1 import turns
 from spalloc_server.fronts.v1.codec import Request
 from spalloc_server.fronts.v1.commands import Commands
-from spalloc_server.fronts.v1.connection import EFFORT_A_TURN, Connection
+from spalloc_server.fronts.v1.connection import EFFORT_A_TURN, ClientConnection
 from spalloc_server.fronts.v1.turns import EFFORT_AT_ONCE, MOST_CHANGES, MOST_CHANGES_AMONG_OTHERS, Rotation
 from spalloc_server.store.database import Store
 from tests.examples import examples
@@ -35,7 +35,7 @@ class Wire(Line):
     def __init__(self, front: Front, host: str) -> None:
         self._host = host
         self._wrote = asyncio.Event()
-        super().__init__(Connection(front.front, front.front.limits.request_bytes))
+        super().__init__(ClientConnection(front.front, front.front.limits.request_bytes))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return (self._host, 1) if name == "peername" else default
@@ -139,14 +139,14 @@ def test_a_fault_in_one_clients_turn_ends_its_connection_and_nobody_elses_turn(
 ) -> None:
     async def test(front: Front) -> None:
         wires = [Wire(front, f"10.0.0.{number}") for number in range(1, 6)]
-        next_request = Connection._next_request
+        next_request = ClientConnection._next_request
 
-        def fail(connection: Connection) -> Request | None:
+        def fail(connection: ClientConnection) -> Request | None:
             if connection is wires[2].connection and _done(front) > EFFORT_AT_ONCE:
                 raise KeyError("nobody foresaw this")
             return next_request(connection)
 
-        monkeypatch.setattr(Connection, "_next_request", fail)
+        monkeypatch.setattr(ClientConnection, "_next_request", fail)
         for wire in wires:
             wire.says(VERSION * 500)
         await wires[2].lost
