@@ -1,4 +1,4 @@
-"""The options of a job, one row each. Another one is a row of `OPTIONS`, and its types in `JobOptions` and `Config`.
+"""The options of a job, one row each. Another one is a row of `OPTIONS`, and its types in the three classes above it.
 
 Configuration files, the keywords of both Jobs, the requests sent, and the flags of `spalloc` with their help,
 completion and manual pages follow from the rows. What several options together may not say is requirements.py's
@@ -35,6 +35,23 @@ if TYPE_CHECKING:
 
     class Config(TypedDict):
         """What the configuration says, defaults included."""
+
+        hostname: str | None
+        owner: str | None
+        port: int
+        keepalive: float | None
+        reconnect_delay: float
+        timeout: float | None
+        machine: str | None
+        tags: list[str] | None
+        min_ratio: float
+        max_dead_boards: int | None
+        max_dead_links: int | None
+        require_torus: bool
+        ignore_version: bool
+
+    class ConfigAttributes:
+        """The same values with the same types, as attributes: no type can be made from the other."""
 
         hostname: str | None
         owner: str | None

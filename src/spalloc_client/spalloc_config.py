@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from spalloc_client.config import Files
+    from spalloc_client.options import ConfigAttributes
+else:
+    ConfigAttributes = object
 
 __all__ = [
     "CWD_CONFIG_FILE",
@@ -30,23 +33,10 @@ __all__ = [
 ]
 
 
-class SpallocConfig:
+class SpallocConfig(ConfigAttributes):
     """What the configuration says, defaults included; `spalloc_client.config` explains the options."""
 
     __slots__ = ("_values",)
-    hostname: str | None
-    owner: str | None
-    port: int
-    keepalive: float | None
-    reconnect_delay: float
-    timeout: float | None
-    machine: str | None
-    tags: list[str] | None
-    min_ratio: float
-    max_dead_boards: int | None
-    max_dead_links: int | None
-    require_torus: bool
-    ignore_version: bool
 
     def __init__(self, filenames: Files | None = None) -> None:
         """Read configuration files.

@@ -25,6 +25,18 @@ boards: list[list[int]] = job.boards
 """
 
 
+CONFIGURATION = """
+from typing import assert_type
+
+from spalloc_client.config import read_config
+from spalloc_client.spalloc_config import SpallocConfig
+
+assert_type(read_config()["tags"], list[str] | None)
+assert_type(SpallocConfig().tags, list[str] | None)
+assert_type(SpallocConfig().port, int)
+"""
+
+
 def strictly(program: Path, *options: str) -> str:
     """What `mypy --strict` says of a program that imports our client."""
     command = [
@@ -66,3 +78,10 @@ def test_what_may_be_none_can_be_used_as_before_and_asked_about_and_nothing_else
     assert strictly(program) == "Success: no issues found in 1 source file\n"
     program.write_text(PROGRAM + "job.connections.nothing\njob.width.nothing\n")
     assert strictly(program).count('has no attribute "nothing"') == 2
+
+
+@pytest.mark.slow
+def test_the_configuration_s_attributes_have_the_types_of_its_entries(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(CONFIGURATION)
+    assert strictly(program) == "Success: no issues found in 1 source file\n"
