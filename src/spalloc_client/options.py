@@ -116,7 +116,17 @@ class Flag:
 class Option:
     """One option."""
 
-    __slots__ = ("check", "default", "flag", "group", "meaning", "name", "none_is_default", "read")
+    __slots__ = (
+        "check",
+        "default",
+        "flag",
+        "group",
+        "meaning",
+        "name",
+        "none_is_default",
+        "none_is_not_sent",
+        "read",
+    )
 
     def __init__(
         self,
@@ -129,6 +139,7 @@ class Option:
         check: Callable[[str, object], object],
         flag: Flag,
         none_is_default: bool = False,
+        none_is_not_sent: bool = False,
     ) -> None:
         self.name = name
         """What configuration files, `Job` and `create_job` call it."""
@@ -145,6 +156,9 @@ class Option:
         self.flag = flag
         self.none_is_default = none_is_default
         """Whether None, from a caller, means the default."""
+        self.none_is_not_sent = none_is_not_sent
+        """Whether None is not sent to the server, as for every requirement that the published protocol lacks: a
+        published server refuses arguments that it does not know."""
 
     @property
     def is_requirement(self) -> bool:

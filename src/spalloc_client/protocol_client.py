@@ -321,8 +321,8 @@ class ProtocolClient:
                 y, z` for that board. As release 1!7.4 has it, `timeout` may stand before them: None, a `float`,
                 or the first of four.
             timeout: As everywhere.
-            kwargs: `owner` (required), `keepalive`, `machine`, `tags`, `min_ratio`, `max_dead_boards`,
-                `max_dead_links`, `require_torus`, as `spalloc_client.Job` takes them.
+            kwargs: `owner` (required), and what `spalloc_client.Job` takes by name about the job and its boards,
+                not about the server or the connection.
 
         Returns:
             The new job's ID.

@@ -172,7 +172,11 @@ def _kwargs(
             f"require_torus is True{_origin('require_torus', given)}; it must be False for a single board, "
             "which has no wrap-around links"
         )
-    return asked
+    return {
+        name: value
+        for name, value in asked.items()
+        if value is not None or not BY_NAME[name].none_is_not_sent
+    }
 
 
 def _origin(name: str, given: Mapping[str, object]) -> str:

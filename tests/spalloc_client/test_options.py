@@ -4,13 +4,21 @@ import ast
 import asyncio
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spalloc_client import Job, aio, config, options
+from spalloc_client import Job, ProtocolClient, aio, config, options
+from spalloc_client.requirements import gather
+
+PUBLISHED = {
+    "owner", "keepalive", "machine", "tags", "min_ratio", "max_dead_boards", "max_dead_links", "require_torus",
+}  # fmt: skip
+"""What `create_job` takes by name in the published protocol."""
 
 ROW = """
 from spalloc_client import checks, options, readings
@@ -18,7 +26,7 @@ from spalloc_client import checks, options, readings
 options.OPTIONS += (
     options.Option(
         "colour", "The colour of the boards.", group=options.BOARDS,
-        default="None", read=readings.text_or_none, check=checks.machine,
+        default="None", read=readings.text_or_none, check=checks.machine, none_is_not_sent=True,
         flag=options.Flag("--colour", help="only green or red boards"),
     ),
 )
@@ -41,6 +49,7 @@ print(json.dumps({
     "file": read["colour"],
     "attribute": SpallocConfig([sys.argv[1]]).colour,
     "sent": gather((), {"owner": "me", "hostname": "h", "colour": "blue"}, read).kwargs["colour"],
+    "sent of None": "colour" in gather((), {"owner": "me", "hostname": "h", "colour": None}, read).kwargs,
     "flag": kwargs["colour"],
     "default of the flag": parser.parse_args([]).colour,
     "documented": "colour: The colour of the boards." in Job.__init__.__doc__,
@@ -59,6 +68,7 @@ def test_a_row_more_is_all_that_a_new_requirement_of_a_job_needs(tmp_path: Path)
         "file": "red",
         "attribute": "red",
         "sent": "blue",
+        "sent of None": False,
         "flag": "green",
         "default of the flag": "red",
         "documented": True,
@@ -67,12 +77,31 @@ def test_a_row_more_is_all_that_a_new_requirement_of_a_job_needs(tmp_path: Path)
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["JobOptions", "Config"])
-def test_type_checkers_know_every_option_that_there_is(name: str) -> None:
+def types_of(name: str) -> list[tuple[str, str]]:
     tree = ast.parse(inspect.getsource(options))
     (described,) = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name)
-    fields = [node.target.id for node in described.body if isinstance(node, ast.AnnAssign)]  # type: ignore[union-attr]
-    assert fields == list(options.BY_NAME)
+    fields = [node for node in described.body if isinstance(node, ast.AnnAssign)]
+    return [(ast.unparse(field.target), ast.unparse(field.annotation)) for field in fields]
+
+
+@pytest.mark.parametrize("name", ["JobOptions", "Config", "ConfigAttributes"])
+def test_type_checkers_know_every_option_that_there_is_in_the_order_of_the_rows(name: str) -> None:
+    assert [field for field, _ in types_of(name)] == list(options.BY_NAME)
+
+
+def test_both_descriptions_of_the_configuration_have_the_same_types() -> None:
+    assert types_of("ConfigAttributes") == types_of("Config")
+
+
+def test_a_server_of_the_published_protocol_is_sent_only_what_it_knows() -> None:
+    asked = gather((), {"hostname": "h", "owner": "me"}, config.read_config([])).kwargs
+    assert set(asked) == PUBLISHED, "a new requirement is None by default, and has none_is_not_sent=True"
+
+
+@pytest.mark.parametrize("client", [ProtocolClient, aio.ProtocolClient])
+def test_create_job_leaves_it_to_the_table_which_options_there_are(client: type[Any]) -> None:
+    described = client.create_job.__doc__ or ""
+    assert re.findall(r"`(\w+)`", described.partition("kwargs:")[2]) == ["owner"]
 
 
 @pytest.mark.parametrize("name", options.BY_NAME)
