@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 import spalloc.config
 from spalloc_client import ConfigError, config
 from spalloc_client.config import DEFAULT_CONFIG, read_config
+from spalloc_client.options import BY_NAME
 from spalloc_client.requirements import gather
 from spalloc_client.spalloc_config import SpallocConfig
 
-DEFAULTS = {
+MANUAL = {
     "hostname": None,
     "owner": None,
     "port": 22244,
@@ -34,6 +35,7 @@ DEFAULTS = {
     "require_torus": False,
     "ignore_version": False,
 }
+"""The options that the published manual lists, with their defaults there."""
 
 READINGS: list[tuple[str, str, Any]] = [
     ("hostname", "spalloc.example.org", "spalloc.example.org"),
@@ -86,14 +88,19 @@ def write(path: Path, **options: str) -> str:
 
 
 def test_without_files_every_option_has_the_manual_s_default() -> None:
-    assert read_config([]) == DEFAULTS
-    assert {*DEFAULT_CONFIG, "hostname", "owner"} == set(DEFAULTS)
+    read = read_config([])
+    assert {name: value for name, value in read.items() if name in MANUAL} == MANUAL
+    assert {*DEFAULT_CONFIG, "hostname", "owner"} == set(read)
+
+
+def test_every_option_is_among_the_readings() -> None:
+    assert {name for name, _, _ in READINGS} == set(BY_NAME)
 
 
 @pytest.mark.parametrize(("name", "text", "value"), READINGS)
 def test_every_option_can_be_set(tmp_path: Path, name: str, text: str, value: Any) -> None:
     filename = write(tmp_path / "a", **{name: text})
-    assert read_config([filename]) == {**DEFAULTS, name: value}
+    assert read_config([filename]) == {**read_config([]), name: value}
     assert getattr(SpallocConfig([filename]), name) == value
 
 
@@ -155,7 +162,7 @@ def test_a_file_that_can_not_be_read_is_passed_over_with_a_warning(
 ) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)  # what root can't read either
-    assert read_config([loop]) == DEFAULTS
+    assert read_config([loop]) == read_config([])
     assert "loop is passed over, it can't be read" in caplog.text
 
 
@@ -163,7 +170,7 @@ def test_an_unknown_option_is_passed_over_with_a_warning_that_says_what_was_mean
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     filename = write(tmp_path / "a", hostnmae="h", colour="red")
-    assert read_config([filename]) == DEFAULTS
+    assert read_config([filename]) == read_config([])
     assert "there is no option hostnmae; did you mean hostname?" in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
 
@@ -193,7 +200,7 @@ def test_a_file_that_is_not_utf_8_is_refused_by_name(tmp_path: Path) -> None:
 def test_other_sections_are_none_of_our_business(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("[other]\nhostname = x\n")
-    assert read_config([path]) == DEFAULTS
+    assert read_config([path]) == read_config([])
 
 
 @given(st.binary(max_size=200))
@@ -313,7 +320,7 @@ def test_what_version_7_reads_is_read_alike_or_refused_in_words_when_it_is_used(
     tmp_path: Path, peer: Any
 ) -> None:
     files = []
-    for name in [*DEFAULTS, "unknown"]:
+    for name in [*MANUAL, "unknown"]:
         for number, value in enumerate(VALUES):
             path = tmp_path / f"{name}{number}"
             path.write_text(f"[spalloc]\n{name} = {value}\n", encoding="utf-8")
