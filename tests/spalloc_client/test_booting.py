@@ -45,7 +45,7 @@ def test_without_spinnman_the_error_says_how_to_get_it(
         bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
         bare.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(bare))
-        with pytest.raises(BootError, match=r"booting needs SpiNNMan .*pip install 'spalloc\[boot\]'"):
+        with pytest.raises(BootError, match=r"booting needs SpiNNMan .*pip install SpiNNMan"):
             job.boot()
         monkeypatch.undo()
 
