@@ -1,7 +1,7 @@
 """Ask for SpiNNaker boards, keep them, and give them back.
 
-The names that programs import; each lives in a module of its own and is imported when first asked for, so
-that a program pays for what it uses.
+These are the names that programs import. Each is defined in a module that is imported when the name is first used, so
+that a program pays only for what it uses.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
 """The program that boots a job's boards with SpiNNMan, run as a process of its own.
 
-SpiNNMan keeps its settings in global variables, which an application may have set up for itself; a process
-of its own leaves them alone, can be interrupted, and spares applications that do not boot the import.
-Running it, and saying what went wrong, is booting.py's subject.
+SpiNNMan keeps its settings in global variables, which the application may have set for itself. A separate process
+leaves them alone and can be interrupted, and applications that do not boot need not import SpiNNMan. booting.py runs
+this program and reports what went wrong.
 """
 
 import sys
 
 NOT_INSTALLED = 3
-"""The exit status that says that there is no SpiNNMan."""
+"""The exit status if SpiNNMan is not installed."""
 
 SPINN_5 = "5"
 """SpiNNMan's number for machines of 48-chip boards."""
 
 
 def boot(hostname: str) -> None:
-    """Boot, unless booted."""
+    """Boot the machine, unless it is booted."""
     from spinn_utilities.config_holder import (  # type: ignore[import-not-found,unused-ignore]
         clear_cfg_files,
         set_config,
@@ -36,7 +36,7 @@ def boot(hostname: str) -> None:
 
 
 def main() -> int:
-    """Boot, and say in the exit status and on standard error how that went."""
+    """Boot the machine, and report the result by the exit status and on standard error."""
     try:
         import spinnman  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
     except ImportError as error:

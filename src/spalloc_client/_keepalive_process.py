@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 SENDS_PER_KEEPALIVE = 3
 # A server that was away for most of a short keepalive must still be found in time.
 TRIES_PER_KEEPALIVE = 10
-# Seconds of a single wait: systems refuse some weeks.
+# Seconds of a single wait, at most: systems refuse waits of weeks.
 LONGEST_WAIT = 86_400.0
-# Seconds between looks at processes that can't be waited for.
+# Seconds between checks of processes that can't be waited for.
 LOOK = 1.0
-# Seconds for a copy to tell of itself after its original has ended.
+# Seconds within which a copy must announce itself after its original has ended.
 GRACE = 5.0
 # Copies that are remembered; programs with more are not daemons.
 COPIES = 200
-# Bytes of a reply that is looked at.
+# Bytes of a reply that are read.
 LONGEST_REPLY = 64 * 1024 * 1024
-# The status with which this process ends when the job is another one than it was.
+# The exit status of this process when the job's ID belongs to another job.
 NOT_OURS = 77
 
 
 class Orders:
-    """What the application wants, read from the line in which it says so."""
+    """The application's orders, read from the line that holds them."""
 
     def __init__(self, line: str) -> None:
         # In the order in which keepalive.py writes them.
@@ -57,7 +57,7 @@ class Orders:
         self.start_time = None if start_time == "None" else float(start_time)
         """When the job was created, by the server's clock, if that is known."""
         self.owner = None if owner == "None" else bytes.fromhex(owner[1:]).decode()
-        """Whose job it is, if that is known."""
+        """The job's owner, if known."""
 
     @property
     def period(self) -> float:
@@ -192,7 +192,7 @@ class Application:
             self._end(int(rest), False)
 
     def _meet(self, number: int, original: int) -> None:
-        """A copy tells of itself."""
+        """Note a copy that has announced itself."""
         if len(self._copies) >= COPIES:
             for other in [other for other in self._copies if not _exists(other)]:
                 _close(self._copies.pop(other)[1])
@@ -223,11 +223,11 @@ class Application:
                     self._followed.add(original)
 
     def _look(self) -> None:
-        """Find out who has ended without showing it, and whether there is still an application."""
+        """Find the processes that ended without a sign, and note whether an application is left."""
         if self._first is None:
             return
         for number in [number for number, handle in self._running.items() if handle is None]:
-            # Where a parent that has ended is still listed, it is nobody's parent any more.
+            # A parent that has ended may still be listed, but has no children any more.
             if number != self._me and not (
                 os.getppid() == number if number == self._first else _exists(number)
             ):
@@ -259,7 +259,7 @@ def _exists(number: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it has become somebody else
+        pass  # the number belongs to another process
     return True
 
 
@@ -308,14 +308,14 @@ def _status_by_handle(handle: int) -> int | None:
 
 
 class NotOursError(Exception):
-    """The job is another one than it was."""
+    """The job's ID belongs to another job."""
 
 
 def serve(application: Application) -> None:
     """Keep the application's job alive until that is over.
 
     Raises:
-        NotOursError: The server has lost its records, and the job is another one.
+        NotOursError: The server has lost its records, and the ID belongs to another job.
     """
     doubtful = False
     while not application.over:

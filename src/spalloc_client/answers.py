@@ -1,4 +1,7 @@
-"""What servers answer about all jobs, machines and places, read once, as job_answers.py reads what is of one job."""
+"""Reads what servers answer about all jobs, about machines and about places.
+
+job_answers.py reads what they answer about one job.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,11 @@ class Listed:
     )  # fmt: skip
     job_id: int
     owner: str
-    """Who it belongs to; it may hold any characters."""
+    """Its owner, which may contain any characters."""
     start_time: float | None
     """When it was created, seconds since 1970."""
     keepalive: float | None
-    """Seconds it lives without a sign of life, or None for ever."""
+    """Seconds for which it lives without a sign of life, or None for ever."""
     host: str | None
     """Where its last sign of life came from, if the server tells."""
     state: int
@@ -63,7 +66,7 @@ class Ended(Listed):
     ended: float
     """When it ended, seconds since 1970."""
     reason: str | None
-    """Why, if anyone said; it may hold any characters."""
+    """The reason, if any was given; it may contain any characters."""
 
     def __init__(self, answer: object) -> None:
         super().__init__(answer, "list_ended_jobs")
@@ -86,7 +89,7 @@ class MachineAnswer:
     dead_links: frozenset[tuple[int, int, int, int]]
     """x, y and z of a board, and the number of one of its links."""
     set_aside_boards: dict[BoardTuple, str]
-    """Boards that jobs don't get for now, and why; servers of others don't tell."""
+    """Boards that are set aside, with the reasons; other servers don't report them."""
 
     def __init__(self, answer: object) -> None:
         with Reading("list_machines", answer) as said:

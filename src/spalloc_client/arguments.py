@@ -1,8 +1,8 @@
-"""What the commands' arguments have in common: how they are described and read, and the options that name the server.
+"""The descriptions of the commands' arguments, how they are read, and the options that name the server.
 
-Each command's own arguments stand in its own file. Completion and manual pages read these descriptions; help and
-mistaken lines are argparse's. Importing and filling argparse takes longer than all else a command does before it asks
-its server, so lines that need none of its finer points are read here (tests hold the two to the same results).
+Each command describes its own arguments in its own file. Completion and manual pages read these descriptions.
+Importing and filling argparse takes longer than anything else that a command does before it asks its server, so plain
+lines are read here, and argparse is left with help, mistakes and rarer forms. Tests compare the two.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Argument:
 
     @property
     def default(self) -> object:
-        """Its value when it is not given."""
+        """Its default."""
         action = self.options.get("action")
         if action in ("store_true", "store_false"):
             return self.options.get("default", action == "store_false")
@@ -152,7 +152,7 @@ class Parser(Group):
         return _PlainReader(self.groups).read(words)
 
     def for_argparse(self) -> argparse.ArgumentParser:
-        """Return the same as a parser of argparse."""
+        """Return an argparse parser of the same arguments."""
         import argparse
 
         class OneLineErrors(argparse.ArgumentParser):
@@ -247,7 +247,7 @@ class _PlainReader:
         return SimpleNamespace(**self._values)
 
     def _take(self, argument: Argument, following: Sequence[str]) -> int | None:
-        """Take an option and what belongs to it; return how many words that is beside itself."""
+        """Take an option and its words; return the number of these words."""
         group = self._group_of.get(argument.target)
         if group is not None and self._chosen.setdefault(group, argument.target) != argument.target:
             return None

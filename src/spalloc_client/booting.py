@@ -1,4 +1,4 @@
-"""Boots a job's boards: runs _boot_process.py, and puts into words what went wrong."""
+"""Boots a job's boards: runs _boot_process.py, and raises BootError with the reason if that fails."""
 
 from __future__ import annotations
 

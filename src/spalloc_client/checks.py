@@ -1,6 +1,6 @@
-"""What each option may be, in one place for arguments and configuration files alike.
+"""The allowed values of each option, checked alike in arguments and in configuration files.
 
-A check of options.py takes an option's name and what was given, and returns the value with the right type, or raises
+A check of options.py takes an option's name and its value. It returns the value with the correct type, or raises
 ValueError with a message of one form: `NAME is VALUE; it must be WHAT IS ALLOWED`.
 """
 
@@ -24,7 +24,7 @@ def _wrong(name: str, value: object, allowed: str) -> ValueError:
 
 
 def whole_number(name: str, value: object, lowest: int, highest: int | None, allowed: str) -> int:
-    """A whole number of any type from `lowest` to `highest`; truth values are none."""
+    """A whole number of any type from `lowest` to `highest`; truth values are not numbers."""
     number = plain_number(value)
     if isinstance(number, float) and number.is_integer():
         number = int(number)
@@ -38,7 +38,7 @@ def whole_number(name: str, value: object, lowest: int, highest: int | None, all
 
 
 def _number(value: object) -> float:
-    """A number, or NaN for what is none."""
+    """A number, or NaN for any other value."""
     number = plain_number(value)
     if number is None or isinstance(number, bool):
         return _NO_NUMBER
@@ -60,7 +60,7 @@ def server(value: object) -> tuple[str, int | None]:
     text = hostname("hostname", value)
     name, number, rest = text, "", ""
     if "://" in text:
-        # Its parts, for whoever copied it out of a browser.
+        # Its parts, in case the user copied it from a browser.
         name, number, rest = text.partition("://")[2].partition("/")[0], "", "a URL"
     if name.startswith("["):
         name, _, after = name[1:].partition("]")
@@ -126,7 +126,7 @@ def machine(name: str, value: object) -> str | None:
 
 
 def tags(name: str, value: object) -> list[str] | None:
-    """Tags, or None; a string alone would be taken for its letters."""
+    """Tags, or None; a single string would be read as its letters."""
     if value is None:
         return None
     words = _listed(value)
@@ -147,7 +147,7 @@ def filenames(value: object) -> list[str]:
 
 
 def _listed(value: object) -> list[Any] | None:
-    """What there is in a collection of any kind; None for text, and for what is no collection."""
+    """The items of a collection of any kind; None for text and for other values."""
     if isinstance(value, str | bytes | bytearray) or not hasattr(value, "__iter__"):
         return None
     try:

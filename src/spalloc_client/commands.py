@@ -1,4 +1,4 @@
-"""Requests for commands, checked before they are sent; shared by the blocking and the asyncio client."""
+"""Requests for commands, checked before they are sent. The blocking and the asyncio client share them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def timeout_apart(
 ) -> tuple[tuple[Json, ...], float | None]:
     """Tell a timeout that stands before a command's arguments, as release 1!7.4 has it, from these.
 
-    What comes first is one if it is None, if the command takes fewer arguments, and if it is a float where boards are
+    The first argument is one if it is None, if the command takes fewer arguments, and if it is a float where boards are
     counted.
 
     Returns:
@@ -74,7 +74,7 @@ def request(name: object, args: Sequence[Json], kwargs: Mapping[str, Json]) -> R
     """Any command.
 
     Raises:
-        ValueError: `name` is not a string, or the tags of a job are none.
+        ValueError: `name` is not a string, or the tags of a job are not valid.
     """
     if not isinstance(name, str):
         raise ValueError(f"name is {name!r}; it must be a command's name, such as 'version'")  # noqa: TRY004  # as for every argument
@@ -94,12 +94,12 @@ def destroy_job(job_id: int | None, reason: object) -> Request:
 
 
 def _reason(value: object) -> str | None:
-    """Why a job ends, in words, whatever was given: no reason is worth keeping its boards for."""
+    """Return the reason as a string, whatever was given: no reason may keep a job from ending."""
     if value is None:
         return None
     try:
         text = str(value)
-    except Exception:  # noqa: BLE001  # somebody else's __str__
+    except Exception:  # noqa: BLE001  # __str__ of any class
         text = type(value).__name__
     return text[:LONGEST_REASON]
 
@@ -109,7 +109,7 @@ def create_job(args: Sequence[Json], kwargs: Mapping[str, Json]) -> Request:
 
     Raises:
         SpallocServerException: There is no owner.
-        ValueError: The tags are none.
+        ValueError: The tags are not valid.
     """
     if kwargs.get("owner") is None:
         raise SpallocServerException(

@@ -94,9 +94,9 @@ def read_config(
         The value of every option, as a dictionary.
 
     Raises:
-        ConfigError: A file can't be read. What single options say is judged when they are asked for: then this is
+        ConfigError: A file can't be read. Values of options are checked when they are read: then this is
             raised, too.
-        ValueError: `filenames` are none.
+        ValueError: `filenames` is not a file name or a list of them.
     """
     return read_with_origins(filenames, environment)[0]
 
@@ -125,7 +125,7 @@ def without_mistakes(config: Config) -> tuple[Config, Mapping[str, ConfigError]]
 
 
 def cast_config(values: object) -> Config:
-    """Call a dictionary with a value for every option a configuration."""
+    """Return a dictionary, which has a value for every option, as a configuration."""
     return values  # type: ignore[return-value]  # the type of a dictionary's entries is nothing that it could show
 
 
@@ -133,7 +133,7 @@ def job_of_environment() -> int:
     """Return the ID of the job that this program runs in.
 
     Raises:
-        ValueError: It runs in none.
+        ValueError: It runs in no job.
     """
     given = os.environ.get(JOB_VARIABLE)
     if not given:
@@ -146,12 +146,12 @@ def job_of_environment() -> int:
 
 
 class _Judged(dict[str, object]):
-    """What files and defaults say; an option that can't be used raises ConfigError when it is asked for."""
+    """The values of files and defaults; reading an option with an unusable value raises ConfigError."""
 
     def __init__(self, said: Mapping[str, str | ConfigError], sources: Mapping[str, str]) -> None:
         super().__init__(hostname=None, owner=None)
         self.mistakes: dict[str, ConfigError] = {}
-        """What is wrong with the options that can't be used."""
+        """The error of each option with an unusable value."""
         for name, text in {**DEFAULT_CONFIG, **said}.items():
             self.pop(name, None)
             if isinstance(text, ConfigError):
@@ -178,7 +178,7 @@ def _read_files(filenames: Sequence[str]) -> tuple[dict[str, str | ConfigError],
 
 
 def _read_text(filename: str) -> str | None:
-    """What a file has in it; None if it can't be opened, which is only worth a warning if it is there."""
+    """Return a file's content; None if it can't be opened, with a warning if it exists."""
     try:
         # Editors on Windows write a byte order mark.
         with open(filename, encoding="utf-8-sig") as file:  # noqa: PTH123  # pathlib costs more than the rest

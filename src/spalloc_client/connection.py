@@ -138,7 +138,7 @@ class Connection:
         return self._talk.arrived
 
     def send(self, call: Call, line: bytes, deadline: float | None) -> None:
-        """Put a call in the row and send its request.
+        """Queue a call and send its request.
 
         Raises:
             ProtocolError: The connection is or gets lost.
@@ -168,7 +168,7 @@ class Connection:
                 raise
             raise ProtocolError(self._sentence(f"sending failed: {error.strerror or error}")) from error
         finally:
-            # First, and without a lock, which is a moment to be interrupted in; nobody else ends this call's turn.
+            # First, and without a lock, which is a moment to be interrupted in; only this thread ends this call's turn.
             if self._sender is call:
                 self._sender = None
             with self._lock:
@@ -179,7 +179,7 @@ class Connection:
                 self._leave()
 
     def _take_turn(self, call: Call) -> bool:
-        """Put the call in the row and have this thread send it, unless another one is sending."""
+        """Queue the call and make this thread its sender, unless another thread is sending."""
         with self._lock:
             if self._sender is not None:
                 return False
@@ -210,7 +210,7 @@ class Connection:
         if self._sender is not call:
             return  # it was never this thread's turn
         if sent == length:
-            return  # interrupted right after: the reply will come, and nobody waits for it
+            return  # interrupted right after: the reply will come, but no caller waits for it
         interrupted = not isinstance(error, Exception) or raised_by_handler(error)
         if sent == 0 and (interrupted or isinstance(error, ProtocolTimeoutError)):
             with self._lock:
@@ -271,7 +271,7 @@ class Connection:
                     return done()
                 self._sleep_behind_reader(done, left)
         finally:
-            # First, and without a lock or a function, which are moments to be interrupted in; nobody else does it.
+            # First, and without a lock or a function, where an interruption could come; only this thread does it.
             if self._reader is me:
                 self._reader = beneath
             if beneath is not None and not self.entangled:
@@ -291,7 +291,7 @@ class Connection:
             self.close("it could not be used after a signal")
 
     def _sleep_behind_reader(self, done: Callable[[], bool], seconds: float | None) -> None:
-        """Sleep while another thread reads, until there is reason to look."""
+        """Sleep while another thread reads, until there is something to check."""
         sleeper = _Sleeper()
         try:
             with self._lock:
@@ -341,7 +341,7 @@ class Connection:
             self._settle_received()
 
     def _settle_received(self) -> None:
-        """Settle what the bytes received settle; whoever is interrupted half-way through ends the conversation."""
+        """Settle the calls that the received bytes answer; an interruption half-way through ends the conversation."""
         settled = not self._received
         try:
             if not settled:
@@ -401,7 +401,7 @@ class Connection:
             self._leave()
 
     def outcome(self, call: Call) -> Return | Failure:
-        """What became of a settled call.
+        """Return the outcome of a settled call.
 
         Raises:
             ProtocolError: The connection was lost first.

@@ -5,8 +5,8 @@ socket, lock or clock: a driver that shares a conversation among threads guards 
 
 Rules that hold here:
 - Replies come in the order of the requests, so the oldest unsettled call is the one a reply belongs to.
-- A call whose caller has given up stays in the row, so that its late reply reaches nobody else.
-- What is not known here is a notification like others, for whoever reads those.
+- A call whose caller has given up stays queued, so that its late reply reaches no other call.
+- Unknown messages are notifications like others, for readers of notifications.
 - Once a conversation has met trouble it is over: every call in it is settled with that trouble.
 """
 
@@ -38,7 +38,7 @@ _NOTIFICATIONS = (JobsChanged, MachinesChanged, Other)
 
 
 NO_PROTOCOL = "the server does not speak the protocol"
-"""How the trouble of a conversation with something else than a spalloc server begins."""
+"""How the error begins if the peer is no spalloc server."""
 
 
 def as_body(notification: Notification) -> NotificationBody:
@@ -47,7 +47,7 @@ def as_body(notification: Notification) -> NotificationBody:
         return {"jobs_changed": list(notification.jobs)}
     if isinstance(notification, MachinesChanged):
         return {"machines_changed": list(notification.machines)}
-    return notification.body  # type: ignore[return-value]  # of a newer server, whose objects nobody here knows
+    return notification.body  # type: ignore[return-value]  # of a newer server, whose objects are unknown here
 
 
 class Lost:
@@ -68,10 +68,10 @@ class Call:
     def __init__(self, command: str) -> None:
         self.command = command
         self.outcome: Return | Failure | Lost | None = None
-        """What became of it; None while that is open."""
+        """Its outcome; None while it has none."""
 
     def wake(self) -> None:
-        """Tell the caller that the outcome is there."""
+        """Tell the caller that there is an outcome."""
 
 
 class Conversation:
@@ -80,7 +80,7 @@ class Conversation:
     __slots__ = ("_calls", "_lines", "arrived", "notifications", "trouble")
 
     def __init__(self, notifications: deque[Notification] | None = None, limit: int = MAX_LINE) -> None:
-        """Start with nothing said.
+        """Start an empty conversation.
 
         Args:
             notifications: Where to put notifications; one that outlives the connection loses none.
@@ -96,11 +96,11 @@ class Conversation:
         """Why the conversation is over, as a clause, or None while it goes on."""
 
     def ask(self, call: Call) -> None:
-        """Put a call at the end of the row; its request is sent next."""
+        """Queue a call; its request is sent next."""
         self._calls.append(call)
 
     def unask(self, call: Call) -> None:
-        """Take the newest call back, no byte of its request having been sent."""
+        """Remove the newest call, of whose request no byte was sent."""
         if self._calls and self._calls[-1] is call:
             self._calls.pop()
 

@@ -1,4 +1,4 @@
-"""How long a call may still take, when it consists of several waits. The clock is read by whoever asks."""
+"""The time that is left for a call that consists of several waits. The caller reads the clock."""
 
 from __future__ import annotations
 

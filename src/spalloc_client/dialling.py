@@ -1,7 +1,7 @@
-"""From a server's name to a connected socket: all of its addresses, IPv4 and IPv6, within one deadline.
+"""Connects to a server by name: tries all of its addresses, IPv4 and IPv6, within one deadline.
 
-What is said over the socket is the connection's subject. Importing `socket` takes as long as half of this
-package's modules together, so what it would only pass on comes from `_socket` beneath it.
+connection.py uses the socket. Importing `socket` takes as long as half of this package's modules together, so names
+that it only passes on are imported from `_socket`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD_START = 0.25
 """Seconds an address has to itself before the next one is tried beside it (RFC 8305, section 5)."""
 
 _LONGEST_WAIT = 86_400.0
-"""Seconds of a single wait, at most: systems refuse some weeks, and infinity."""
+"""Seconds of a single wait, at most: systems refuse waits of weeks, and infinity."""
 
 
 LOOKING_UP = 10.0
@@ -43,7 +43,7 @@ _KEPT_ALIVE = (
     ("IPPROTO_TCP", "TCP_KEEPCNT", 3),
     ("IPPROTO_TCP", "TCP_USER_TIMEOUT", 20_000),  # milliseconds
 )
-"""How a peer is probed of which nothing is heard: within 25 s it is known that it, or the way there, is gone."""
+"""How a silent peer is probed: within 25 s a lost peer or network is noticed."""
 
 
 def look_up(hostname: str, port: int, timeout: float | None) -> Sequence[Address]:
@@ -97,7 +97,7 @@ def look_up_limit(timeout: float | None) -> float | None:
 
 
 def slow_name_service(hostname: str, limit: float) -> TimeoutError:
-    """What to say when a name was not found in time."""
+    """Return the message for a name that was not found in time."""
     return TimeoutError(
         f"looking up the name {hostname!r} took longer than {spoken(limit)}: the name server is slow or away"
     )
@@ -126,7 +126,7 @@ def connect_to(addresses: Sequence[Address], server: str, timeout: float | None)
 
 
 def prepare(sock: _socket.socket) -> None:
-    """Turn Nagle's algorithm off, and have the peer probed when nothing is heard of it."""
+    """Turn Nagle's algorithm off, and turn probes of a silent peer on."""
     sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     for level, option, value in _KEPT_ALIVE:
         if hasattr(_socket, option):
@@ -152,7 +152,7 @@ def _addresses(hostname: str, port: int, flags: int) -> Sequence[Address]:
 
 
 def _sockets() -> ModuleType:
-    """Where sockets come from: `socket` as the program has it, if it does.
+    """Return the module that makes sockets: `socket` as the program has it, if it has been imported.
 
     Programs replace parts of it, to go through a proxy or to wait in a way of their own.
     """
@@ -169,7 +169,7 @@ def _plain(hostname: str) -> str | bytes:
 
 
 def not_found(hostname: str, error: _socket.gaierror | UnicodeError) -> OSError:
-    """What to say when a name could not be looked up."""
+    """Return the message for a name that could not be looked up."""
     if isinstance(error, UnicodeError):
         return OSError(f"{hostname!r} can't be the name of a server: {error}")
     return _socket.gaierror(error.errno, f"can't find the server {hostname!r}: {error.strerror}")
@@ -220,7 +220,7 @@ def _one_wait(left: float | None) -> float:
 
 
 def _start(address: Address, failures: list[OSError]) -> _socket.socket | None:
-    """Begin to connect, or note why that can't be."""
+    """Begin to connect, or note why that is impossible."""
     family, kind, protocol, _, where = address
     try:
         sock: _socket.socket = _sockets().socket(family, kind, protocol)
@@ -244,7 +244,7 @@ def named(code: int) -> OSError:
     if sys.platform == "win32":
         import ctypes
 
-        # The number is of Windows's own; OSError finds the one that stands for it elsewhere.
+        # A number of Windows's own; OSError finds the corresponding one of other systems.
         return OSError(0, ctypes.FormatError(code).rstrip(". \r\n"), None, code)
     return OSError(code, os.strerror(code))
 

@@ -1,4 +1,4 @@
-"""What can go wrong for a caller of the client. Messages are written where the trouble is found."""
+"""The errors that callers of the client meet. Messages are written where an error is found."""
 
 
 class ProtocolError(Exception):

@@ -1,7 +1,7 @@
-"""Boards, links and where they are: `spinnaker.geometry`, whatever else has the name `spinnaker`.
+"""Boards, links and their geometry: imports `spinnaker.geometry`, even if another module is named `spinnaker`.
 
-Programs may have a module `spinnaker` of their own, in the folder that Python looks in first. It is not ours to run:
-what goes by that name is used only if it is the package that was installed with this one.
+A program may have a module `spinnaker` of its own in the folder where Python looks first. This package must not run
+it: it uses a module of that name only if it is the package that was installed with this one.
 """
 
 # ruff: noqa: PLC0414  # under the same names, so that type checkers take them for exported

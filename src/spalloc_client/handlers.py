@@ -1,6 +1,6 @@
-"""Signal handlers run in the middle of whatever their thread does, a call to the server included.
+"""Tells errors that a signal handler raised from others: a handler may interrupt a call to the server.
 
-What they raise is for the program, which has its reasons, and no trouble of the connection.
+What it raises is the program's own affair, and no failure of the connection.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def raised_by_handler(error: BaseException) -> bool:
     """Whether an error that was just caught came out of a signal handler.
 
-    A handler is told of the frame it interrupts: that tells its own frame from one that was called.
+    A handler receives the frame it interrupts, which distinguishes its own frame from that of a called function.
     """
     step = error.__traceback__
     while step is not None and step.tb_next is not None:

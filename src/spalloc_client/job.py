@@ -1,9 +1,9 @@
-"""A job, for programs that wait: runs the steps of job_steps.py over a ProtocolClient.
+"""A job, for blocking programs: runs the steps of job_steps.py over a ProtocolClient.
 
-What to do when is decided there; what may be asked for in requirements.py; here it is done.
+job_steps.py decides what to do when, and requirements.py what may be asked for; this file carries it out.
 
-Attributes that may be None and that release 1!7.4.1 declares without it are typed `X | Any` here: that is
-true, and programs that were checked against that release need no change.
+Attributes that may be None, and that release 1!7.4.1 declares without it, are typed `X | Any` here: that is true, and
+programs that were checked against that release need no change.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ class Job:
 
         Raises:
             ValueError: An argument, or the configuration, says something that can't be (nothing has been
-                sent); or the server's version is none this client talks to.
-            OSError: The server can't be connected to.
-            JobDestroyedError: The job to resume is no more.
+                sent); or the server's version is not supported.
+            OSError: No connection to the server can be made.
+            JobDestroyedError: The job to resume no longer exists.
             ProtocolError: See above.
             ProtocolTimeoutError: See above.
             SpallocServerException: See above.
@@ -242,7 +242,7 @@ class Job:
         return self._run(self._steps.status()).reason
 
     def machine_info(self) -> MachineInfo:
-        """Return all that is to be known of the boards, as it was at one moment."""
+        """Return everything about the boards, as of one moment."""
         return self._run(self._steps.machine_info())
 
     @property
@@ -305,12 +305,12 @@ class Job:
         boot(self.hostname)
 
     def wait_for_state_change(self, old_state: JobState, timeout: float | None = None) -> JobState:
-        """Block until the job's state is another than the one given.
+        """Block until the job's state differs from the given one.
 
         The server may go away and come back meanwhile.
 
         Args:
-            old_state: The state to wait for the end of.
+            old_state: The state whose end to wait for.
             timeout: Seconds to wait, or None to wait forever.
 
         Returns:
@@ -352,7 +352,7 @@ class Job:
         """Where the job stands in the queue and why it waits; None if it is not queued.
 
         Raises:
-            SpallocServerException: The server is one that does not tell.
+            SpallocServerException: The server does not know the command.
         """
         place: QueuePosition | None = self._run(self._steps.queue_position())
         return place
@@ -366,7 +366,7 @@ class Job:
 
         Raises:
             ValueError: The job has no such board, or several and none was named.
-            SpallocServerException: The server refused, or is one that takes no reports.
+            SpallocServerException: The server refused, or takes no reports.
         """
         self._run(self._steps.report_problem(description, hostname))
 
@@ -377,7 +377,7 @@ class Job:
         with its keepalive.
 
         Args:
-            reason: An explanation, for whoever asks about the job: a string, or what `str()` makes of it.
+            reason: An explanation for users who ask about the job: a string, or what `str()` makes of it.
         """
         self._run(self._steps.destroy(reason))
 

@@ -1,6 +1,6 @@
-"""What servers answer about one job, read once and for all; lists, machines and places are answers.py's.
+"""Reads what servers answer about one job; answers.py reads lists, machines and places.
 
-Past these two files nobody looks into a dictionary from the wire. What is read has its parts as attributes, or raises
+Only these two files look into dictionaries from the wire. Values have attributes, and what can't be read raises
 AnswerError.
 """
 
@@ -73,7 +73,7 @@ def _positive(value: object) -> float | None:
 
 
 def text_or_none(value: object) -> str | None:
-    """Read what is text, whatever it is, or null."""
+    """Read any string, or null."""
     return None if value is None else str(value)
 
 
@@ -87,21 +87,21 @@ def boards_or_none(value: object) -> tuple[BoardTuple, ...] | None:
 
 
 class Status:
-    """The state of any job, also one that is no more, as `get_job_state` describes it."""
+    """The state of any job, also one that no longer exists, as `get_job_state` describes it."""
 
     __slots__ = ("ended_by", "ended_here", "host", "keepalive", "number", "power", "reason", "start_time")
     number: int
-    """A `JobState`, or the number of one that is not known here."""
+    """A `JobState`, or the number of an unknown one."""
     power: bool | None
-    """Whether its boards are, or are to be, on; None without boards."""
+    """Whether its boards are, or will be, on; None without boards."""
     keepalive: float | None
     """Seconds, or None."""
     reason: str | None
-    """Why it was destroyed, if the server tells; it may hold any characters."""
+    """Why it was destroyed, if the server says; it may contain any characters."""
     start_time: float | None
     """When it was created, by the server's clock; None if the server does not know."""
     host: str | None
-    """Where its last sign of life came from, if the server tells."""
+    """The address of its last sign of life, if the server says."""
     ended_here: bool
     """Whether its end was asked for from the address that this was asked from, as far as the server tells."""
     ended_by: str | None
@@ -126,7 +126,7 @@ class Status:
         """The job's state.
 
         Raises:
-            AnswerError: It is none that is known here.
+            AnswerError: It is unknown here.
         """
         try:
             return JobState(self.number)
@@ -135,7 +135,7 @@ class Status:
 
 
 UNKNOWN = Status({"state": JobState.unknown.value})
-"""That of a job which the server does not know."""
+"""The state of a job that the server does not know."""
 
 
 class MachineInfo:
@@ -178,12 +178,12 @@ class MachineInfo:
 
     @property
     def connections_copy(self) -> dict[tuple[int, int], str] | None:
-        """The connections, for a caller to do with as they please."""
+        """A copy of the connections, which the caller may change."""
         return None if self.connections is None else dict(self.connections)
 
     @property
     def boards_copy(self) -> list[list[int]] | None:
-        """The boards, for a caller to do with as they please."""
+        """A copy of the boards, which the caller may change."""
         return None if self.boards is None else [list(board) for board in self.boards]
 
     @property
@@ -195,4 +195,4 @@ class MachineInfo:
 
 
 NO_BOARDS = MachineInfo(dict.fromkeys(("width", "height", "connections", "machine_name", "boards")))
-"""Those of a job that has none."""
+"""The boards of a job without boards."""

@@ -1,17 +1,17 @@
-"""How a job is requested, watched and freed: which command when, and what to do when the server goes away.
+"""How a job is requested, watched and freed: which command to send when, and what to do when the server goes away.
 
-The decisions of both Jobs, blocking and asyncio, are written once, as generators: they yield what is to be
-done (a Step) and are sent what came of it, or have its exception raised in them. No socket, clock, thread
-or log here, so a whole life can be played through in a test, in no time.
+The decisions of both Jobs, blocking and asyncio, are written once, as generators. They yield what to do (a Step), and
+are sent the result, or have the exception raised in them. There is no socket, clock, thread or log here, so a test can
+play through a job's whole life in no time.
 
 Rules that hold here:
-- Commands that may be repeated (all but create_job) are, on a new connection, when one is lost.
+- Commands that may be repeated (all but create_job) are repeated on a new connection when a connection is lost.
 - Nothing waits longer than its caller allows, reconnecting included.
-- A connection on which a reply did not come in time is given up: it may be dead without anybody having said so.
-  Who may wait forever asks again on a new one, with more patience each time.
-- Over each new connection it is made sure that the server still means the same job by the ID: one that lost its
-  records may have given it to somebody else, whose job is not to be kept, powered or ended by us.
-- What a signal handler raises is the program's own, and passes through everything here.
+- A connection on which a reply did not come in time is given up: it may be dead without any sign. A caller that may
+  wait forever asks again on a new one, with more patience each time.
+- Each new connection is first used to check that the server still means the same job by the ID. A server that lost
+  its records may have given the ID to another client's job, which we must not keep alive, power or end.
+- What a signal handler raises belongs to the program, and passes through everything here.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ if TYPE_CHECKING:
     from spalloc_client.wire import Json
 
 CHECK_PERIOD = 30.0
-"""Seconds a job is watched, at most, without asking the server: so long a dead connection can go unseen."""
+"""Seconds a job is watched, at most, without asking the server: a dead connection is noticed within this time."""
 
 PATIENCE = 10.0
 """Seconds until a question that may take forever is first asked again, on a new connection."""
 
 MOST_PATIENCE = 600.0
-"""Seconds it is waited for at most; between the two, twice as long each time."""
+"""The longest of these waits; each is twice as long as the one before."""
 
 PLACE_PATIENCE = 2.0
-"""Seconds that the answer on a job's place in the queue may take: nobody waits for it."""
+"""Seconds that the answer about a job's place in the queue may take: it is only for display."""
 
 LEAVING = 14.0
 """Seconds that each of the two attempts to destroy a job may take, at most."""
@@ -78,7 +78,7 @@ CREATION_PATIENCE = 1.0
 
 
 class _NotOursError(JobDestroyedError):
-    """The job is no more, and its ID may be another job's."""
+    """The job no longer exists; its ID may be another job's."""
 
 
 class JobSteps:
@@ -91,15 +91,15 @@ class JobSteps:
         self._info: MachineInfo | None = None
         self._start_time: float | None = None
         self._doubtful = False
-        """Whether there is a connection over which it has not been made sure that the job is still ours."""
+        """Whether there is a connection over which the job has not yet been checked to be ours."""
         self._gone = False
-        """Whether it is known not to be."""
+        """Whether the job is known not to be ours."""
         self._closed = False
         self._away = False
-        """Whether it has been said that the server can't be reached."""
+        """Whether the loss of the server has been reported."""
         self._destroyed = False
         self._tells_places = True
-        """Whether the server may know the command that tells places in the queue."""
+        """Whether the server may know the command for places in the queue."""
 
     @property
     def job_id(self) -> int | None:
@@ -115,9 +115,9 @@ class JobSteps:
         """Connect, and create the job or take on an existing one.
 
         Raises:
-            OSError: The server can't be connected to.
-            ValueError: Its version is none this client talks to.
-            JobDestroyedError: The job to take on is no more.
+            OSError: No connection to the server can be made.
+            ValueError: Its version is not supported.
+            JobDestroyedError: The job to take on no longer exists.
         """
         yield from self._connect(self._requirements.timeout)
         if self._requirements.resume_job_id is None:
@@ -126,10 +126,10 @@ class JobSteps:
             yield from self._resume(self._requirements.resume_job_id)
 
     def abandon(self) -> Steps[None]:
-        """Leave no job behind that nobody will know of: its creation failed, or was interrupted.
+        """Destroy a job that would be left behind, since its creation failed or was interrupted.
 
         Ctrl-C, or the cancellation of a task, can come at any moment, also between the server's reply and the
-        place where it is remembered.
+        moment when its ID is stored.
         """
         try:
             if self._requirements.resume_job_id is None:
@@ -194,7 +194,7 @@ class JobSteps:
         return looking_up
 
     def _make_sure(self, deadline: float | None) -> Steps[None]:
-        """Have the connection be one over which the job is known to be ours.
+        """Make sure that the job is ours on the current connection.
 
         Raises:
             _NotOursError: It is not.
@@ -210,7 +210,7 @@ class JobSteps:
             raise _NotOursError(f"The spalloc server no longer recognises job {self._job_id}.")
 
     def _recognise_owner(self, jobs: Json) -> Steps[None]:
-        """The same for a job whose time of creation was not asked for: it is another one if its owner is."""
+        """Do the same for a job without a known time of creation: it is another job if its owner differs."""
         entries = [entry for entry in jobs if isinstance(entry, dict)] if isinstance(jobs, list) else []
         for entry in entries:
             owner, time = entry.get("owner"), entry.get("start_time")
@@ -229,8 +229,8 @@ class JobSteps:
         )
 
     def _recognise(self, status: Status) -> Steps[bool]:
-        """Take note of when the job was created; a job of another time is another one. Whether it is ours."""
-        self._doubtful = status.state == JobState.unknown  # it may become somebody else's at any moment
+        """Note when the job was created, and return whether it is ours: a job of another time is another job."""
+        self._doubtful = status.state == JobState.unknown  # its ID may be given to another job at any moment
         if status.start_time is None or status.start_time == self._start_time:
             return True
         if self._start_time is None:
@@ -376,7 +376,7 @@ class JobSteps:
     def wait_for_state_change(
         self, old_state: JobState | None, timeout: float | None
     ) -> Steps[Status | None]:
-        """Wait until the job's state is another one, across any number of lost connections.
+        """Wait until the job's state changes, across any number of lost connections.
 
         Returns:
             The job's new status, or None if the timeout passed first.
@@ -395,10 +395,10 @@ class JobSteps:
                 failures += 1
                 pause = 0.0 if failures == 1 else self._requirements.reconnect_delay
                 if isinstance(error, ProtocolTimeoutError):
-                    # The connection looks well, and nothing comes over it.
+                    # The connection seems good, but nothing arrives.
                     yield from Disconnect()
                 if failures > 1 and not self._away:
-                    # Once, however long it is away, and however often somebody begins to wait meanwhile.
+                    # Once, however long the server is away, and however often callers begin to wait meanwhile.
                     self._away = True
                     yield from Log(
                         f"Job {self._job_id}: The spalloc server is unreachable ({error}), will keep trying...",
@@ -479,7 +479,7 @@ class JobSteps:
                 told = yield from self._tell(state, left)
 
     def _tell(self, state: JobState, left: float | None) -> Steps[str]:
-        """Tell which state the job has come to; what was told of its place."""
+        """Report the job's new state; return what was reported of its place."""
         from spalloc_client.progress import Progress
 
         told = (yield from self._tell_place("", left)) if state == JobState.queued else ""
@@ -488,7 +488,7 @@ class JobSteps:
         return told
 
     def _tell_place(self, told: str, left: float | None) -> Steps[str]:
-        """Tell the job's place in the queue, if there is an answer and it is another than the last; what was told."""
+        """Report the job's place in the queue if the answer differs from the last; return what was reported."""
         from spalloc_client.progress import Progress
 
         place = (yield from self._place(left)) if self._tells_places else None
@@ -507,23 +507,23 @@ class JobSteps:
         except SpallocServerException:
             self._tells_places = False
         except (_NotOursError, ProtocolError, ProtocolTimeoutError, OSError) as error:
-            # Whether the job is still there, and the server, is found out by those who need to know.
+            # Whether the job is still there, and the server, is checked by the calls that need to know.
             if raised_by_handler(error):
                 raise
         return None
 
     def destroy(self, reason: object) -> Steps[None]:
-        """End the job, if the server can be reached, and let go of everything."""
+        """End the job, if the server can be reached, and release everything."""
         if self._destroyed:
             return
         self._destroyed = True
         self._closed = False  # a Job that was closed may still be destroyed
         try:
-            # Once over the connection there is, once over a new one: whoever leaves does not wait for long.
+            # Once over the current connection, once over a new one: a program that ends should not wait long.
             request = commands.destroy_job(self._job_id, reason)
             yield from self._ask(request.command, request.args, {}, 2, self._leaving)
         except _NotOursError:
-            pass  # there is nothing to destroy, and what goes by its name is not ours
+            pass  # there is nothing to destroy, and the job that has its ID is not ours
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException, OSError, ValueError) as error:
             if raised_by_handler(error):
                 raise
@@ -540,7 +540,7 @@ class JobSteps:
         return _least(self._requirements.timeout, LEAVING)
 
     def close(self) -> Steps[None]:
-        """Let go of everything, the job excepted."""
+        """Release everything but the job."""
         self._closed = True
         yield from StopHelper()
         yield from Disconnect()

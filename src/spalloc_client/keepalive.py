@@ -1,12 +1,11 @@
-"""Starts and stops what keeps a job alive while the application is busy.
+"""Starts and stops the process that keeps a job alive while the application is busy.
 
-What that does is _keepalive_process.py's subject. It is a process because nothing inside the application can
-be relied upon: C code may hold the interpreter's lock, a debugger may stop all threads. And it must not
-outlive the application, so it hangs on a pipe whose other end dies with it. Where no process can be started,
-a thread does it.
+_keepalive_process.py is that process. Nothing inside the application could do it reliably: C code may hold the
+interpreter's lock, and a debugger may stop all threads. The process must not outlive the application, so it reads a
+pipe whose other end closes when the application dies. Where no process can be started, a thread does the work.
 
-Only what is known to be Python is ever run: of a program that has Python inside, `sys.executable` may be the
-program, which would then be run a second time, make a job of its own, and so on.
+Only a program that is known to be Python is ever run. In a program that embeds Python, `sys.executable` may be that
+program, which would run a second time, create a job of its own, and so on.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _PYTHON = re.compile(
 """What interpreters are called."""
 
 _AT_ONCE = 5.0
-"""Seconds: what ends sooner did not end for what happened to it since."""
+"""Seconds: a helper that ends sooner failed to start."""
 
 _NOT_OURS = 77
 """The status with which the process ends when the server has given the job's ID to another job."""
@@ -62,7 +61,7 @@ class Keepalive:
         self._early_ends = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._say: Callable[[bytes], object] | None = None
-        """Says something to the helper; None when it has been let go of."""
+        """Sends a line to the helper; None when there is no helper any more."""
         self._hang_up: Callable[[], None] = _nothing
         self._trouble: str | None = None
         """Why no process does it, as a clause; None while one does."""
@@ -134,7 +133,7 @@ class Keepalive:
     def adopt(
         self, job_id: int, keepalive: float, requirements: Requirements, start_time: float | None
     ) -> None:
-        """Have this job kept alive.
+        """Keep this job alive.
 
         Args:
             job_id: The job.
@@ -151,12 +150,12 @@ class Keepalive:
         self._tell(self._orders)
 
     def identify(self, start_time: float) -> None:
-        """Say when the server created the job: another one of its number is not to be kept."""
+        """Tell the helper when the server created the job: another job with its ID must not be kept alive."""
         self._identity = f"started {start_time}\n".encode()
         self._tell(self._identity)
 
     def _tell(self, line: bytes) -> bool:
-        """Say something to the helper; whether there is one to hear it."""
+        """Send a line to the helper; return whether there is one."""
         if self._say is None:
             return False
         try:
@@ -168,7 +167,7 @@ class Keepalive:
         return True
 
     def ensure(self) -> None:
-        """Have the job kept by another helper if somebody has ended this one."""
+        """Start another helper if this one has ended."""
         if self._orders is None or not self._has_ended():
             return
         status = None if self._process is None else self._process.returncode
@@ -298,7 +297,7 @@ def _exists(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it has become somebody else
+        pass  # the number belongs to another process
     return True
 
 
@@ -306,7 +305,7 @@ _warned = False
 
 
 def _warn_of_thread(trouble: str) -> None:
-    """Say once how jobs are kept."""
+    """Log once how jobs are kept alive."""
     global _warned  # noqa: PLW0603  # what has been said in a process is the process's
     if not _warned:
         _warned = True
@@ -326,7 +325,7 @@ _original = 0
 
 
 def _tell_of_copies(keepalive: Keepalive) -> None:
-    """Have it told of every copy that this process makes of itself."""
+    """Tell the helper of every copy that this process makes of itself."""
     if not _KEPT and not _original and hasattr(os, "register_at_fork"):
         _before_copy()
         os.register_at_fork(before=_before_copy, after_in_child=_after_copy)

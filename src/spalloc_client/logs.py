@@ -1,6 +1,6 @@
-"""Lines for the application's log, under the names that published clients have.
+"""Writes lines to the application's log, under the names that published clients use.
 
-Decides only whether it is worth importing logging.
+This file decides only whether importing logging is worth it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ teller: Callable[[str], None] | None = None
 
 
 def is_read(name: str) -> bool:
-    """Whether somebody reads more than warnings in the log called `spalloc_client.NAME`."""
+    """Whether messages below warnings are wanted in the log called `spalloc_client.NAME`."""
     if "logging" not in sys.modules:
         return False
     import logging

@@ -1,8 +1,7 @@
-"""The options of a job, one row each. Another one is a row of `OPTIONS`, and its types in the three classes above it.
+"""The options of a job, one row each. A new one is a row of `OPTIONS`, and its types in the three classes above it.
 
-Configuration files, the keywords of both Jobs, the requests sent, and the flags of `spalloc` with their help,
-completion and manual pages follow from the rows. What several options together may not say is requirements.py's
-subject.
+The rows determine configuration files, the keywords of both Jobs, the requests sent, and the flags of `spalloc` with
+their help, completion and manual pages. requirements.py says which options exclude each other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`select.poll`, also where there is none, and locks to wait with.
+"""`select.poll`, with a substitute where there is none, and locks to wait with.
 
-Where the ways to wait differ, by system and by program: what waits for sockets takes `poll` from here, what
-keeps others waiting takes its lock.
+Systems and programs differ in how they wait: code that waits for sockets takes `poll` from here, and code that makes
+others wait takes its lock from here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ else:
     """The flag by which one call on a socket that waits otherwise does not; 0 where there is none."""
 
     def poll() -> Poll:
-        """Return one that waits for nothing yet, of the kind that the program has at this moment.
+        """Return an empty poll object, of the kind that the program has at this moment.
 
         Under green threads (gevent, eventlet) it lets others run: they replace `select.poll`, or take it away and
         replace `select.select`.

@@ -1,6 +1,6 @@
-"""What is told of a job while its program waits for its boards.
+"""What the application is told of a job while it waits for boards.
 
-When it is asked for and told is job_steps.py's.
+job_steps.py decides when to ask, and when to tell.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The v1 protocol's commands as blocking calls, for any number of threads.
 
-How threads share the connection is decided in connection.py, what the bytes mean in conversation.py; what a job
-needs beyond single commands is in job.py.
+connection.py decides how threads share the connection, and conversation.py what the bytes mean. job.py has what a job
+needs beyond single commands.
 """
 
 # Replies have the types of replies.py on the server's word: no call is made slower by checking them.
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from spalloc_client.wire import Json, Request
 
 _SUBSCRIBING = ("notify_job", "no_notify_job", "notify_machine", "no_notify_machine")
-"""Commands that mean the connection over which they are sent."""
+"""Commands that concern the connection over which they are sent."""
 
 _GLANCE = 1.0
-"""Seconds until a caller that can't be told of a change should look."""
+"""Seconds until a caller that can't be notified of a change should ask."""
 
 __all__ = ["ProtocolClient", "ProtocolError", "ProtocolTimeoutError", "SpallocServerException"]
 
@@ -86,11 +86,11 @@ class ProtocolClient:
         Args:
             hostname: The server's name, or its IPv4 or IPv6 address. All addresses of a name are tried.
             port: The server's port, 1 to 65535.
-            timeout: Seconds that `connect()` may take unless it is told otherwise; None for as long as it
+            timeout: Seconds that `connect()` may take by default; None for as long as it
                 takes.
 
         Raises:
-            ValueError: An argument is not what it should be.
+            ValueError: An argument is not valid.
         """
         self._hostname = checks.hostname("hostname", hostname)
         self._port = checks.port("port", port)
@@ -114,13 +114,13 @@ class ProtocolClient:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection that no trouble has been seen on."""
+        """Whether there is a connection without known trouble."""
         connection = self._connection
         return connection is not None and connection.alive
 
     @property
     def entangled(self) -> bool:
-        """Whether a signal handler is asking, and interrupts a call that it can't share the connection with."""
+        """Whether the caller is a signal handler that interrupted a call and can't share its connection."""
         connection = self._connection
         return connection is not None and connection.entangled
 
@@ -186,7 +186,7 @@ class ProtocolClient:
             ProtocolTimeoutError: The time passed.
             ProtocolError: The connection is unavailable or was lost.
             SpallocServerException: The server refused the command.
-            ValueError: An argument can't be said in JSON.
+            ValueError: An argument can't be written as JSON.
         """
         args, timeout = commands.timeout_apart(name, args, timeout)
         return self._ask(commands.request(name, args, kwargs), timeout)
@@ -334,7 +334,7 @@ class ProtocolClient:
         return self._ask(commands.create_job(boards, kwargs), timeout)
 
     def job_keepalive(self, job_id: int, timeout: float | None = None) -> None:
-        """Tell the server that somebody still wants the job."""
+        """Tell the server that the job is still wanted."""
         self.call("job_keepalive", job_id, timeout=timeout)
 
     def get_job_state(self, job_id: int, timeout: float | None = None) -> JobStatus:
@@ -387,7 +387,7 @@ class ProtocolClient:
         return MachineList(machines, lambda: self.list_jobs(timeout=timeout))
 
     def queue_position(self, job_id: int, timeout: float | None = None) -> QueuePosition | None:
-        """Where a job stands in the queue and why it waits; None if it is not queued. Not every server tells."""
+        """A job's place in the queue and why it waits; None if it is not queued. Not every server has this command."""
         return self.call("job_queue_position", job_id, timeout=timeout)
 
     def list_ended_jobs(

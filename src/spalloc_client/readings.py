@@ -1,7 +1,7 @@
-"""How text says a value: in configuration files, and in the words of a command line.
+"""Reads values from text: from configuration files, and from the words of a command line.
 
-What a value may be is checks.py's subject. In files, what can't be read is returned as it is, for the check to refuse
-in its own words; a word that can't be read raises ValueError.
+checks.py says which values are allowed. In files, what can't be read is returned unchanged, for the check to refuse in
+its own words; in command lines, it raises ValueError.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The shapes of what commands return; for type checkers and readers.
+"""The shapes of what commands return, for type checkers and readers.
 
-Nothing here is imported when programs run.
+Nothing here is imported at run time.
 """
 
 from typing import TypedDict

@@ -1,7 +1,7 @@
-"""What a caller and the configuration together ask of a job, checked before anything is sent.
+"""Combines what a caller and the configuration ask of a job, and checks it before anything is sent.
 
-Arguments win over configuration files, files over defaults. Reading the files is config.py's subject, which
-options there are and what each may be options.py's.
+Arguments take precedence over configuration files, and files over defaults. config.py reads the files; options.py
+says which options there are and which values they take.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def gather(
 
 
 class _Said(dict[str, object]):
-    """Arguments, and what the configuration says in place of those that were left out, when it is asked for."""
+    """Arguments; those left out are read from the configuration when they are needed."""
 
     def __init__(self, given: Mapping[str, object], config: Config) -> None:
         super().__init__((name, value) for name, value in given.items() if not _left_open(value))
@@ -155,7 +155,7 @@ def _allowed(name: str, lowest: int) -> str:
 def _kwargs(
     said: Mapping[str, object], shape: tuple[int, ...], given: Mapping[str, object]
 ) -> dict[str, Any]:
-    """What `create_job` is to be asked for by name."""
+    """Return the arguments of `create_job` by name."""
     if said["owner"] is None:
         raise ValueError(
             f"An owner must be specified: give owner=..., or put it in a file such as {USER_CONFIG_FILE}"

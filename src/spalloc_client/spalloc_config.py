@@ -1,4 +1,4 @@
-"""The configuration as an object with attributes, under the name some published clients give it."""
+"""The configuration as an object with attributes, under the name that some published clients give it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The states a job may be in, as numbered on the wire; which state follows which is the server's subject."""
+"""The states that a job may be in, as numbered on the wire. The server decides which state follows which."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""What the decisions of job_steps.py ask of those who carry them out, job.py and aio/job.py."""
+"""The kinds of steps that job_steps.py asks job.py and aio/job.py to carry out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     Steps: TypeAlias = Generator["Step", Any, T]
 
     class Gives(Generic[T]):
-        """What is to be done, and gives a `T`: `now = yield from Now()`."""
+        """A thing to do, which gives a `T`: `now = yield from Now()`."""
 
         def __iter__(self) -> Steps[T]:
-            """Have it done."""
+            """Yield the step, and return what it gives."""
 
 else:
 
@@ -40,13 +40,13 @@ class Now(Gives[float]):
 
 
 class Connected(Gives[bool]):
-    """Whether there is a connection that no trouble was seen on."""
+    """Whether there is a connection without known trouble."""
 
     __slots__ = ()
 
 
 class Connect(Gives[bool]):
-    """Connect, unless connected; OSError if that can't be. Gives whether the connection is new."""
+    """Connect, unless connected; OSError if that fails. Gives whether the connection is new."""
 
     __slots__ = ("looking_up", "within")
 
@@ -121,7 +121,7 @@ class StartHelper(Gives[None]):
 
 
 class Adopt(Gives[None]):
-    """Have the helper keep this job alive."""
+    """Tell the helper to keep this job alive."""
 
     __slots__ = ("job_id", "keepalive", "start_time")
 
@@ -148,13 +148,13 @@ class StopHelper(Gives[None]):
 
 
 class Listened(Gives[bool]):
-    """Whether somebody wants to know how a job comes on: the log's reader, or the program."""
+    """Whether progress is wanted, in the log or by the program."""
 
     __slots__ = ()
 
 
 class Tell(Gives[None]):
-    """Tell how far the job has come."""
+    """Report the job's progress."""
 
     __slots__ = ("progress",)
 

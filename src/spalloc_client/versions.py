@@ -1,4 +1,4 @@
-"""Which servers this client talks to, told from the version they report."""
+"""The versions of servers that this client works with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ v? (?: (?P<epoch>[0-9]+) ! )? (?P<release>[0-9]+ (?: \.[0-9]+ )*)
 
 
 def complaint(version: object) -> str | None:
-    """Why a server of this version is not talked to, as a sentence; None if it is."""
+    """Return why this version is not supported, as a sentence; None if it is supported."""
     if not isinstance(version, str):
         return f"the server reports the version {version!r}, which is not a version"
     known = _read(version)

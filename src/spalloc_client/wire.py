@@ -6,9 +6,9 @@ through this file. No socket, thread or clock here, and no import from the rest 
 Rules that hold here:
 
 - One message is one line: a UTF-8 JSON object, ended by a line feed. Lines of white space alone mean nothing.
-- What a line says is told from its keys, never from its place; keys that mean nothing here are passed over.
-- Input that can't be read raises WireError; nothing else leaves the decoders, whatever the bytes.
-- What a server says beyond that is passed on as it is: newer servers may say what is not known here.
+- The keys of a line determine what it says, never its place; unknown keys are ignored.
+- Input that can't be read raises WireError; the decoders raise nothing else, whatever the bytes.
+- Other messages of a server are passed on unchanged: newer servers may send unknown ones.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Request(_Value):
 
 
 class Return(_Value):
-    """The server did the oldest command still unanswered, and this is what came of it."""
+    """The server did the oldest command still unanswered, and this is the result."""
 
     __slots__ = __match_args__ = ("value",)
     value: Json
@@ -182,7 +182,7 @@ class MachinesChanged(_Value):
 
 
 class Other(_Value):
-    """The server said something that is not known here, unasked."""
+    """The server sent an unknown message, unasked."""
 
     __slots__ = __match_args__ = ("body",)
     body: Json

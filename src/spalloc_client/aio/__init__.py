@@ -1,6 +1,6 @@
-"""The client for asyncio: the same names as in spalloc_client, over the same wire format and the same decisions.
+"""The client for asyncio: the same names as in spalloc_client, with the same wire format and the same decisions.
 
-Only what waits is here.
+Only the code that waits differs.
 """
 
 from spalloc_client.aio.job import Job

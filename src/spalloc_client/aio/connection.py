@@ -1,4 +1,7 @@
-"""One TCP connection in an event loop: moves bytes between the transport and a conversation, and wakes who waits."""
+"""One TCP connection in an event loop.
+
+It moves bytes between the transport and a conversation, and wakes waiting calls.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +94,7 @@ class Connection(asyncio.Protocol):
         return self._talk.arrived
 
     async def send(self, call: Call, line: bytes) -> None:
-        """Put a call in the row and send its request.
+        """Queue a call and send its request.
 
         Raises:
             ProtocolError: The connection is lost.
@@ -115,7 +118,7 @@ class Connection(asyncio.Protocol):
             self._watchers.discard(watcher)
 
     def outcome(self, call: Call) -> Return | Failure:
-        """What became of a settled call.
+        """Return the outcome of a settled call.
 
         Raises:
             ProtocolError: The connection was lost first.

@@ -1,6 +1,6 @@
-"""From a server's name to a connected socket, as dialling.py does it, in the event loop.
+"""Connects to a server by name in the event loop, as the blocking dialling.py does.
 
-The loop's own create_connection is not used: uvloop's tries one address after the other.
+The loop's own create_connection is not used, since uvloop's tries one address after the other.
 """
 
 # ruff: noqa: ASYNC109  # arguments are those of the blocking twin, `timeout` included

@@ -1,6 +1,6 @@
-"""A job, for programs that await: runs the steps of job_steps.py over the asyncio ProtocolClient.
+"""A job, for asyncio programs: runs the steps of job_steps.py over the asyncio ProtocolClient.
 
-The blocking twin is spalloc_client/job.py; what both decide is in job_steps.py and requirements.py.
+spalloc_client/job.py is its blocking twin. job_steps.py and requirements.py decide for both.
 """
 
 # ruff: noqa: ASYNC109  # arguments are those of the blocking twin, `timeout` included
@@ -166,7 +166,7 @@ class Job:
         return self._of_status(lambda told: told.reason)
 
     async def machine_info(self) -> MachineInfo:
-        """Return all that is to be known of the boards, as it was at one moment."""
+        """Return everything about the boards, as of one moment."""
         return await self._run(self._steps.machine_info())
 
     @property
@@ -218,7 +218,7 @@ class Job:
         await boot_async(await self.hostname)
 
     async def wait_for_state_change(self, old_state: JobState, timeout: float | None = None) -> JobState:
-        """Wait until the job's state is another than the one given, or `timeout` seconds have passed.
+        """Wait until the job's state differs from the given one, or `timeout` seconds have passed.
 
         Returns:
             The new state, or the old state if the time passed.
@@ -247,7 +247,7 @@ class Job:
         """Where the job stands in the queue and why it waits; None if it is not queued.
 
         Raises:
-            SpallocServerException: The server is one that does not tell.
+            SpallocServerException: The server does not know the command.
         """
         place: QueuePosition | None = await self._run(self._steps.queue_position())
         return place
@@ -261,7 +261,7 @@ class Job:
 
         Raises:
             ValueError: The job has no such board, or several and none was named.
-            SpallocServerException: The server refused, or is one that takes no reports.
+            SpallocServerException: The server refused, or takes no reports.
         """
         await self._run(self._steps.report_problem(description, hostname))
 

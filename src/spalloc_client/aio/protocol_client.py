@@ -1,6 +1,6 @@
 """The v1 protocol's commands as coroutines.
 
-The blocking twin is spalloc_client/protocol_client.py; what both decide is in commands.py and conversation.py.
+spalloc_client/protocol_client.py is its blocking twin. commands.py and conversation.py decide for both.
 """
 
 # Replies have the types of replies.py on the server's word: no call is made slower by checking them.
@@ -58,11 +58,11 @@ class ProtocolClient:
         Args:
             hostname: The server's name, or its IPv4 or IPv6 address. All addresses of a name are tried.
             port: The server's port, 1 to 65535.
-            timeout: Seconds that `connect()` may take unless it is told otherwise; None for as long as it
+            timeout: Seconds that `connect()` may take by default; None for as long as it
                 takes.
 
         Raises:
-            ValueError: An argument is not what it should be.
+            ValueError: An argument is not valid.
         """
         self._hostname = checks.hostname("hostname", hostname)
         self._port = checks.port("port", port)
@@ -85,7 +85,7 @@ class ProtocolClient:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection that no trouble has been seen on."""
+        """Whether there is a connection without known trouble."""
         return self._connection is not None and self._connection.alive
 
     async def connect(self, timeout: float | None = None) -> None:
@@ -153,7 +153,7 @@ class ProtocolClient:
             ProtocolTimeoutError: The time passed.
             ProtocolError: The connection is unavailable or was lost.
             SpallocServerException: The server refused the command.
-            ValueError: An argument can't be said in JSON.
+            ValueError: An argument can't be written as JSON.
         """
         args, timeout = commands.timeout_apart(name, args, timeout)
         return await self._ask(commands.request(name, args, kwargs), timeout)
@@ -282,7 +282,7 @@ class ProtocolClient:
         return await self._ask(commands.create_job(boards, kwargs), timeout)
 
     async def job_keepalive(self, job_id: int, timeout: float | None = None) -> None:
-        """Tell the server that somebody still wants the job."""
+        """Tell the server that the job is still wanted."""
         await self.call("job_keepalive", job_id, timeout=timeout)
 
     async def get_job_state(self, job_id: int, timeout: float | None = None) -> JobStatus:
@@ -330,7 +330,7 @@ class ProtocolClient:
         return await self.call("list_machines", timeout=timeout)
 
     async def queue_position(self, job_id: int, timeout: float | None = None) -> QueuePosition | None:
-        """Where a job stands in the queue and why it waits; None if it is not queued. Not every server tells."""
+        """A job's place in the queue and why it waits; None if it is not queued. Not every server has this command."""
         return await self.call("job_queue_position", job_id, timeout=timeout)
 
     async def list_ended_jobs(

@@ -32,7 +32,7 @@ Candidate = tuple[str, str]
 
 
 def answer(make_parser: Callable[[Config], Parser], position: int, words: Sequence[str]) -> int:
-    """Write what can stand at the cursor; return the exit status, which is always 0.
+    """Write the completions at the cursor; return the exit status, which is always 0.
 
     Args:
         make_parser: Makes the command's description.
@@ -69,7 +69,7 @@ def _answered(asked: Wanted, config: Config, current: str) -> tuple[str, list[st
         found += _from_server(elsewhere, asked, config)
     before = current.removesuffix(asked.typed)
     lines = [
-        # Descriptions hold what other people wrote: a line break in it would be one more candidate.
+        # Descriptions contain text of other users: a line break in it would make one more candidate.
         f"{before}{word}\t{printable(description)}" if description else before + word
         for word, description in dict(found).items()
         if word.startswith(asked.typed) and word.isprintable()
@@ -88,7 +88,7 @@ def _from_server(kinds: Sequence[Kind], asked: Wanted, config: Config) -> list[C
         port = port or checks.port("port", asked.values.get("port") or config["port"])
         with ProtocolClient(name, port, timeout=_PATIENCE) as client:
             return [candidate for kind in kinds for candidate in _ASK[kind](client)]
-    except Exception:  # noqa: BLE001  # no completion is better than an error in the middle of somebody's line
+    except Exception:  # noqa: BLE001  # no completion is better than an error in the middle of a user's line
         return []
 
 

@@ -1,6 +1,6 @@
-"""What can stand at the cursor of a command line, told from the command's description and the words so far.
+"""Finds the completions of a command line from the command's description and the words so far.
 
-Values only: which jobs and machines there are is asked by answer.py.
+Values only: answer.py asks the server for jobs and machines.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from enum import Enum
 from spalloc_client.arguments import REST, Argument, Parser
 
 _LAST_BRACKETS = re.compile(r" \((?:[^()]|\([^()]*\))*\)$")
-"""Brackets at the end of a help, with such as they have in them."""
+"""Brackets at the end of a help, and brackets inside these."""
 
 
 class Kind(Enum):
-    """What sort of word is wanted."""
+    """The kind of word that is wanted."""
 
     NOTHING = "nothing"
     """Something that can't be guessed."""
@@ -47,16 +47,16 @@ _KINDS: dict[str, tuple[Kind, ...]] = {
 
 
 class Wanted:
-    """What can stand at the cursor."""
+    """The completions at the cursor."""
 
     __slots__ = ("command_at", "kinds", "options", "typed", "values")
     kinds: tuple[Kind, ...]
     options: dict[str, str]
-    """The options that can stand here, each with its help."""
+    """The options that are possible here, each with its help."""
     values: dict[str, str]
     """Values given so far to options that take one, by name."""
     typed: str
-    """What of the cursor's word is to be completed: all of it but the option of `--option=value`."""
+    """The part of the cursor's word to complete: all of it, or the value of `--option=value`."""
     command_at: int
     """Where, among the words, the wrapped command begins, if the cursor is in it."""
 
@@ -76,7 +76,7 @@ class Wanted:
 
 
 def wanted(parser: Parser, before: Sequence[str], current: str) -> Wanted:
-    """Return what can stand at the cursor.
+    """Return the completions at the cursor.
 
     Args:
         parser: The command's parser.
@@ -151,7 +151,7 @@ def _offered(parser: Parser, used: set[Argument]) -> dict[str, str]:
     for group in parser.groups:
         for argument in group.arguments:
             if argument.is_option and argument not in excluded:
-                # What follows the first clause, and what stands in brackets at the end, is for those who read more.
+                # The rest, and brackets at the end, are for the full help.
                 words = _LAST_BRACKETS.sub("", argument.help).partition(";")[0]
                 name = next((name for name in argument.names if name.startswith("--")), argument.names[0])
                 offered[name] = words

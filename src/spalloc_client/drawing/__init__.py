@@ -1,5 +1,5 @@
 """Pictures of machines: hexagons of text for terminals, and SVG.
 
-Values in, text out: nothing here asks a server or knows a terminal. `scene` says what is to be seen, `layout` where
-it goes, `text_map` and `svg` draw it.
+Values in, text out: nothing here asks a server or knows a terminal. `scene` says what to show, `layout` says where,
+and `text_map` and `svg` draw it.
 """

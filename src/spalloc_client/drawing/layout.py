@@ -1,6 +1,6 @@
-"""Where each board goes in a picture, in columns and rows of half a hexagon.
+"""Where each board is in a picture, in columns and rows of half a hexagon.
 
-Places only; what is drawn there is text_map.py's and svg.py's.
+text_map.py and svg.py draw the boards there.
 """
 
 from collections.abc import Iterable, Mapping

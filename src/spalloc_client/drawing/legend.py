@@ -1,7 +1,7 @@
-"""What stands below a picture: a swatch and words for each job, and for all that is marked.
+"""The legend below a picture: a swatch and words for each job, and for each mark.
 
-Whole owners, whatever their length: a column is as wide as the longest line, within bounds, and what is
-longer still takes several lines.
+Owners are written in full, whatever their length: a column is as wide as its longest line, within bounds, and a
+longer owner takes several lines.
 """
 
 from collections.abc import Callable
@@ -112,7 +112,7 @@ def broken(words: str, width: float) -> list[str]:
 
 
 def _pixels(mark: str) -> float:
-    """Return the width of a letter in a wide font: nobody knows which one it will be."""
+    """Return the width of a letter in a wide font: the font is not known."""
     if mark in "mwMW@%":
         return 13.2
     return 10.6 if mark.isupper() else 8.4 * columns(mark)

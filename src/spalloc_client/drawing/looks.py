@@ -1,4 +1,4 @@
-"""How the boards of each job are filled in a picture, so that jobs are told apart with and without colours."""
+"""How each job's boards are filled in a picture, so that jobs can be told apart with and without colours."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ DARK_THEME = (
     f".spalloc-dead{{fill:{DARK_DEAD};stroke:#9aa5b1}}.spalloc-outlines{{stroke:#6b7681}}"
     ".spalloc-set-aside{stroke:#f0b849}}</style>"
 )
-"""What a picture must have to be dark where its reader likes that."""
+"""What a picture must define to be dark where its reader prefers that."""
 
 
 class Hatching(NamedTuple):
@@ -93,7 +93,7 @@ LOOKS = tuple(Look(colour, pattern) for pattern in range(len(_PATTERNS)) for col
 
 
 def looks_of(jobs: Iterable[int]) -> dict[int, Look]:
-    """Return each job's look: its own, whoever else is there, unless another job has it already."""
+    """Return each job's look, which does not depend on the other jobs unless one of them already has it."""
     looks: dict[int, Look] = {}
     for job in sorted(jobs):
         taken = set(looks.values())

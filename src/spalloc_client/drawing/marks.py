@@ -1,4 +1,4 @@
-"""What the map and its key have in common: the mark of a dead link, and words that are safe in XML."""
+"""What the picture and its legend share: the mark of a dead link, and escaping for XML."""
 
 
 def dead_link_mark(x1: float, y1: float, x2: float, y2: float, side: float) -> str:
@@ -15,7 +15,7 @@ def dead_link_mark(x1: float, y1: float, x2: float, y2: float, side: float) -> s
 
 
 def counted(count: int, noun: str) -> str:
-    """Return how many there are, in words."""
+    """Return a number of things in words."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

@@ -1,6 +1,6 @@
-"""Pictures straight from what servers answer: for notebooks, and for whoever holds such an answer.
+"""Draws pictures directly from a server's answers, for notebooks and other programs.
 
-Values in, SVG out; who asks the server is the caller's subject. What draws them is imported when it is needed: every
+Values in, SVG out; the caller asks the server. The drawing modules are imported only when they are needed, since every
 list of machines comes from here.
 """
 
@@ -27,7 +27,7 @@ def machines_picture(machines: object, jobs: object) -> str | None:
         jobs: What `list_jobs` returned.
 
     Raises:
-        AnswerError: They lack something that the protocol promises.
+        AnswerError: They lack something that the protocol requires.
     """
     from spalloc_client import answers
     from spalloc_client.drawing.svg import machine_svg, stacked
@@ -51,7 +51,7 @@ def job_picture(job_id: int, machines: object, jobs: object) -> str | None:
 
 
 def scene_of(machine: MachineAnswer, jobs: Iterable[Listed]) -> Scene:
-    """Return what there is to draw of a machine and of those jobs that have boards of it."""
+    """Return the scene of a machine and of the jobs that have boards of it."""
     from spalloc_client.drawing.scene import scene, tenant
     from spalloc_client.terminal.text import printable
 

@@ -1,6 +1,6 @@
-"""What a picture shows, apart from how it is drawn: a machine, its faults, and who has which boards.
+"""What a picture shows, apart from how it is drawn: a machine, its faults, and which boards each job has.
 
-No places on paper (layout.py), no colours (text_map.py, svg.py).
+layout.py decides positions; text_map.py and svg.py decide colours.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ class Tenant(NamedTuple):
 
 
 class Keyed(NamedTuple):
-    """A tenant and the letters that stand for it in a picture."""
+    """A tenant and its letters in a picture."""
 
     key: str
     tenant: Tenant
@@ -36,7 +36,7 @@ class Scene(NamedTuple):
     dead_links: frozenset[BoardLink]
     tenants: tuple[Tenant, ...]
     set_aside: Mapping[Board, str] = {}
-    """Live boards that no other job gets for now, each with the reason."""
+    """Live boards that are set aside, each with the reason."""
 
     @property
     def live_boards(self) -> tuple[Board, ...]:
@@ -102,5 +102,5 @@ def tenant(job_id: int, owner: str, boards: Iterable[tuple[int, int, int]]) -> T
 
 
 def owners_of_boards(keyed: Iterable[Keyed]) -> Mapping[Board, Keyed]:
-    """Return who has each board that somebody has."""
+    """Return the tenant of each board that has one."""
     return {board: who for who in keyed for board in who.tenant.boards}

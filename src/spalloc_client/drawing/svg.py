@@ -1,8 +1,7 @@
-"""Machines as SVG: one hexagon a board, in its job's colour, pattern and letters.
+"""Draws machines as SVG: one hexagon for each board, in its job's colour, pattern and letters.
 
-The picture has to read in a browser, in a notebook beside others, printed in grey, and by people who see no
-colours: so every job has letters and a thick outline too, and whatever has an ID has the same one wherever it
-means the same.
+A picture must be readable in a browser, in a notebook beside others, printed in grey, and by people who see no
+colours. So every job has letters and a thick outline too, and elements with the same meaning have the same ID.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Machines as text: hexagons of slashes where there is room, cells of letters where there is not.
+"""Draws machines as text: hexagons of slashes where there is room, cells of letters where there is not.
 
-The hexagons are the manual's. Letters say whose a board is, so that colours are never needed to read a map.
+The hexagons are the manual's. Letters name each board's job, so that a map can be read without colours.
 """
 
 from collections.abc import Iterable, Mapping
@@ -81,7 +81,7 @@ def machine_map(scene: Scene, columns: int | None = None, lines: int | None = No
 
 
 def shows_links(drawn: list[Text]) -> bool:
-    """Return whether a map is one that has lines between its boards."""
+    """Return whether a map has lines between its boards."""
     return any("_" in line.plain for line in drawn)
 
 
@@ -176,7 +176,7 @@ class _Canvas:
             self._labels[column, row] = (label, style)
 
     def kill(self, links: Iterable[BoardLink]) -> None:
-        """Draw dead links over what is there."""
+        """Draw dead links over the map."""
         for board, link in links:
             if board in self._layout:
                 place, (at, side) = self._layout[board], _EDGES[link]

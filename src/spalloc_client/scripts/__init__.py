@@ -1,4 +1,4 @@
-"""The package of the commands; what is here is done before anything of a command is imported."""
+"""The package of the commands. What is done here is done before any command is imported."""
 
 import _signal  # type: ignore[import-not-found,unused-ignore]  # what `signal` is made of; that would import enum
 import gc
@@ -16,13 +16,13 @@ def names_command(program: str) -> bool:
 
 
 is_command = sys.argv[:1] != [] and names_command(sys.argv[0])
-"""Whether this process was started as one of them, rather than importing them for purposes of its own."""
+"""Whether this process was started as one of them, rather than importing them."""
 
 
 def switch_interruption(*, on: bool) -> None:
-    """Have Ctrl-C raise KeyboardInterrupt, as Python does, or end the process without a word.
+    """Let Ctrl-C raise KeyboardInterrupt, as Python does, or end the process silently.
 
-    Changes nothing in other programs, nor where Ctrl-C is ignored or somebody else's.
+    Changes nothing in other programs, nor where Ctrl-C is ignored or handled otherwise.
     """
     before, after = _signal.SIG_DFL, _signal.default_int_handler
     if not on:
@@ -35,5 +35,5 @@ if is_command:
     # Importing makes next to no garbage, and looking for it all the while takes a tenth of the time in which a
     # command answers. Those that live longer turn it on again.
     gc.disable()
-    # Until a command begins there is nothing that an interruption could end in good order.
+    # Until a command begins there is nothing to clean up after an interruption.
     switch_interruption(on=False)

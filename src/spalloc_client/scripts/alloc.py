@@ -1,6 +1,6 @@
-"""`spalloc`: its arguments, and the order of what happens from asking for boards to giving them back.
+"""`spalloc`: its arguments, and the order of events from the request for boards to their return.
 
-Waiting is waiting.py's, the wrapped command wrapped.py's, what it is told substitutions.py's.
+waiting.py waits for the boards, wrapped.py runs the command, and substitutions.py fills in its arguments.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(arguments: Arguments) -> None:
-    """Check what the parser can't, and fill in what follows from other arguments.
+    """Check what the parser can't check, and derive arguments from others.
 
     Raises:
         CommandError: Something is missing or too much.
@@ -175,7 +175,7 @@ def check(arguments: Arguments) -> None:
 
         if find_spec("spinnman") is None:
             raise CommandError(USAGE, "--boot needs SpiNNMan, which is not installed: pip install SpiNNMan")
-    # As in configuration files, commas may stand between them.
+    # As in configuration files, commas may separate tags.
     arguments.tags = [tag for word in arguments.tags for tag in word.split(",") if tag]
     if arguments.command is not None:
         _check_command(arguments.command)
@@ -199,7 +199,7 @@ def _check_server(arguments: Arguments) -> None:
 
 
 def _check_command(command: Sequence[str]) -> None:
-    """Check what would otherwise be known only once boards have been taken and powered for it."""
+    """Check what would otherwise fail only once boards have been allocated and powered."""
     if not command:
         raise CommandError(USAGE, "--command needs the command to execute")
     program, *more = command

@@ -41,12 +41,12 @@ class Bell:
         signal.set_wakeup_fd(self._earlier, warn_on_full_buffer=False)
 
     def __del__(self) -> None:
-        # Not before: a thread that nobody waits for any more may still ring.
+        # Not before: a thread that is no longer waited for may still ring.
         self._read.close()
         self._write.close()
 
     def ring(self) -> None:
-        """Wake the main thread, or keep it from falling asleep; from any thread and any signal handler."""
+        """Wake the main thread, or keep it awake; for any thread and any signal handler."""
         try:
             self._write.send(b"\0")
         except BlockingIOError:
@@ -54,14 +54,14 @@ class Bell:
             return
 
     def hear(self, descriptor: int, events: int) -> None:
-        """Have `wait` end on what poll reports of a descriptor; on errors and a lost reader also without events.
+        """Let `wait` end on what poll reports of a descriptor; on errors and a lost reader also without events.
 
         Only where it `HEARS_FILES`, or for sockets.
         """
         self._poll.register(descriptor, events)
 
     def ignore(self, descriptor: int) -> None:
-        """Have `wait` no longer look at a descriptor."""
+        """Let `wait` ignore a descriptor again."""
         self._poll.unregister(descriptor)
 
     def wait(self, seconds: float | None = None) -> dict[int, int]:

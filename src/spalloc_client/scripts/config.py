@@ -1,6 +1,6 @@
-"""`spalloc-config`: which settings are in force, and from where; changes to a file; and whether the server is there.
+"""`spalloc-config`: prints which settings are in force and where they come from, changes a file, and tries the server.
 
-Where files are looked for, and what they may say, is spalloc_client/config.py's.
+spalloc_client/config.py says where files are looked for, and what they may contain.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COMMAND = "spalloc-config"
 NOT_WRITTEN = 5
 
 _WORDS = {"show": 0, "check": 0, "set": 2, "unset": 1}
-"""What may be done, and how many words follow."""
+"""The actions, and the number of words that follow each."""
 
 
 def parser(config: Config) -> Parser:
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show(*, as_json: bool) -> int:
-    """Show all settings; those that can't be used with what is wrong, and that is the exit status."""
+    """Show all settings, the unusable ones with the error; return the exit status, which says if there are any."""
     config, origins = read_with_origins()
     values, mistakes = without_mistakes(config)
     found: dict[str, object] = {name: values[name] for name in BY_NAME}  # type: ignore[literal-required]
@@ -115,7 +115,7 @@ def _show(*, as_json: bool) -> int:
 
 
 def _as_said(value: object) -> str:
-    """Return a value as a file would say it."""
+    """Return a value as a file would spell it."""
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
@@ -130,7 +130,7 @@ def _check(server: Server) -> None:
 
 
 def _change(filename: str, name: str, value: str | None = None) -> None:
-    """Set an option in a file, or take it out; what it would not read is not written."""
+    """Set an option in a file, or remove it; a value that could not be read is not written."""
     if name not in BY_NAME:
         raise CommandError(USAGE, f"there is no option {name}; there are: {', '.join(BY_NAME)}")
     fresh = f"{filename}.new"
@@ -160,7 +160,7 @@ def _change(filename: str, name: str, value: str | None = None) -> None:
 
 
 def changed(text: str, name: str, value: str | None) -> str:
-    """Return a configuration file's text with an option set, or left out for None; all else stays as it is."""
+    """Return a configuration file's text with an option set, or removed for None; the rest is unchanged."""
     lines = text.splitlines()
     begin = next((at for at, line in enumerate(lines) if line.strip() == f"[{SECTION}]"), None)
     if begin is None:

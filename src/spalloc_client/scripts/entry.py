@@ -1,4 +1,4 @@
-"""How every command begins: the shell's questions are answered, the configuration is read, the arguments parsed.
+"""How every command begins: it answers a shell's questions, reads the configuration and parses its arguments.
 
 See outcome.py for how it ends.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spalloc_client.scripts.outcome import Endings
 
 COMPLETE = "--complete"
-"""The first argument by which a shell's script asks what can stand at the cursor."""
+"""The first argument with which a shell's script asks for completions."""
 
 
 def enter(
@@ -137,7 +137,7 @@ def open_streams(*, answers: bool = False) -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process as the interpreter does, but for taking every module apart, a tenth of a command's time."""
+    """End this process as the interpreter does, but skip tearing modules down: a tenth of a command's time."""
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,6 +1,6 @@
-"""Keeping in touch with a server that may go away and come back: a thread that asks again whenever something changes.
+"""Keeps in touch with a server that may go away and come back: a thread that asks again whenever something changes.
 
-What its news are used for is watching.py's.
+watching.py shows the answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RETRY = 1.0
 """Seconds between attempts to connect again."""
 
 _AT_MOST_EVERY = 0.1
-"""Seconds between two questions, however much changes: nobody reads faster, and the server has others to serve."""
+"""Seconds between two questions, however much changes: users read no faster, and the server has other clients."""
 
 _CHECK_EVERY = 30.0
 """Seconds without news after which the server is asked whether it is still there."""
@@ -37,7 +37,7 @@ class View(Protocol[T]):
         """Ask to be told when it changes."""
 
     def ask(self, client: ProtocolClient, timeout: float | None) -> T:
-        """Return what there is to show now; `timeout` is in seconds, for each answer, None for no limit."""
+        """Return the current state; `timeout` is in seconds, for each answer, None for no limit."""
 
     def draw(self, shown: T, columns: int | None, lines: int | None) -> list[Text]:
         """Return it as lines, for a window of this size; None where there is no window or no limit."""
@@ -46,14 +46,14 @@ class View(Protocol[T]):
         """Return the exit status of a command that has shown this."""
 
     def is_final(self, shown: T) -> bool:
-        """Return whether there will never be anything else to show."""
+        """Return whether what is shown is final."""
 
     def json(self, shown: T) -> object:
         """Return it as a JSON object."""
 
 
 class Shown(Generic[T]):
-    """What there is to show now."""
+    """The current state."""
 
     def __init__(self, shown: T) -> None:
         self.shown = shown
@@ -67,7 +67,7 @@ class Lost:
 
 
 class Failed:
-    """There is no more to come, because of an error."""
+    """Nothing more will come, because of an error."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -81,7 +81,7 @@ class Feed(Generic[T]):
 
         Args:
             view: What to ask for.
-            server: Whom to ask.
+            server: The server to ask.
             ring: Called, in the feed's thread, when there is news to take.
         """
         self._view = view
@@ -91,7 +91,7 @@ class Feed(Generic[T]):
         self._has_shown = False
 
     def start(self) -> None:
-        """Begin; the thread ends with the process."""
+        """Start the thread, which ends with the process."""
         threading.Thread(target=self._run, name="spalloc-feed", daemon=True).start()
 
     def take(self) -> list[Shown[T] | Lost | Failed]:
@@ -136,7 +136,7 @@ class Feed(Generic[T]):
                 # Not the view itself: some of its questions count as a sign of life of the job they are about.
                 client.version(timeout=self._server.timeout)
         while client.wait_for_notification(-1.0) is not None:
-            # All that has come until now is seen by asking once.
+            # One question covers all notifications so far.
             continue
 
     def _tell(self, news: Shown[T] | Lost | Failed) -> None:

@@ -1,6 +1,6 @@
-"""Jobs that have ended, where the server remembers them: what `spalloc-ps --all` shows beside the live ones.
+"""Jobs that have ended, where the server remembers them: `spalloc-ps --all` lists them beside the live ones.
 
-The table of live jobs is ps.py's; this is imported only when it is asked for.
+ps.py prints the table of live jobs, and imports this file only when it is needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spalloc_client.terminal.table import Cell
 
 MOST_ENDED_JOBS = 1000
-"""As many as a server lists at once."""
+"""The number that a server lists at once."""
 _COMMAND = "list_ended_jobs"
 
 

@@ -48,7 +48,7 @@ class Interruptions:
 
     def __init__(self) -> None:
         self.bell = Bell()
-        """Ends the main thread's wait; for threads that have news for it."""
+        """Ends the main thread's wait; other threads ring it when they have news."""
         self._quiet_until = 0.0
         self._number: int | None = None
         self._earlier: dict[int, object] = {}
@@ -67,7 +67,7 @@ class Interruptions:
         self.bell.__exit__()
 
     def clean_up(self) -> None:
-        """Begin to clean up: signals until now and of the next moment change nothing any more."""
+        """Begin to clean up: signals so far, and those of the next moment, have no further effect."""
         self._quiet_until = time.monotonic() + _ONE_GESTURE
         self._number = None
 
@@ -86,14 +86,14 @@ class Interruptions:
         return found
 
     def outcome_of(self, work: Callable[[], T], begins: Callable[[], object] | None = None) -> T:
-        """Do what may take long in a thread of its own; return or raise what it does.
+        """Run long work in a thread of its own; return or raise what it does.
 
         Args:
             work: What is done.
             begins: Called first; not if a signal came before, when no work is begun either.
 
         Raises:
-            Stopped: A signal came first. The work goes on, and nobody waits for it.
+            Stopped: A signal came first. The work goes on, unattended.
         """
         results: list[T] = []
         errors: list[BaseException] = []

@@ -1,6 +1,6 @@
-"""`spalloc-job`: what is known of one job, and what can be done to it.
+"""`spalloc-job`: shows a job, and acts on it.
 
-What it shows is job_view.py's.
+job_view.py decides what to show.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOT_POWERED = 8
 NO_BOARDS = 9
 
 _MOST_NAMED = 8
-"""Boards that are named to somebody who named none of them."""
+"""Number of boards that are listed to a user who named none of them."""
 
 _CHECK_EVERY = 30.0
 """Seconds without news after which the server is asked, which shows whether it is still there."""
@@ -167,7 +167,7 @@ def only_job(client: ProtocolClient, owner: str, timeout: float | None) -> int:
 
 
 def set_power(client: ProtocolClient, job_id: int, timeout: float | None, *, on: bool) -> None:
-    """Power a job's boards on or off, wait until that is done, and say it if the job has others then.
+    """Power a job's boards on or off, wait until that is done, and say if the job has other boards then.
 
     Raises:
         CommandError: The job has no boards to power, or the user did not want to wait.

@@ -1,6 +1,6 @@
 """One job as `spalloc-job` shows it.
 
-What is done to jobs is job.py's.
+job.py acts on jobs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _SENTENCE_WIDTH = 60
-"""Columns that a sentence takes beside its label."""
+"""Columns of a sentence beside its label."""
 
 
 class ShownJob:
@@ -68,7 +68,7 @@ class JobView:
         client.notify_job(self._job_id, timeout=timeout)
 
     def ask(self, client: ProtocolClient, timeout: float | None) -> ShownJob:
-        """Return what is known of it."""
+        """Return the job's current state."""
         jobs = listed(client.list_jobs(timeout=timeout))
         job = next((job for job in jobs if job.job_id == self._job_id), None)
         if job is None:
@@ -99,7 +99,7 @@ class JobView:
         return WHICH_JOB if shown.status is not None and shown.status.number == JobState.unknown else SUCCESS
 
     def is_final(self, shown: ShownJob) -> bool:
-        """Return whether there is no such job any more."""
+        """Return whether the job no longer exists."""
         return shown.status is not None and shown.status.number in (JobState.destroyed, JobState.unknown)
 
     def json(self, shown: ShownJob) -> object:

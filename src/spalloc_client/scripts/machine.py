@@ -1,6 +1,6 @@
-"""`spalloc-machine`: the table of machines, and one machine with its map.
+"""`spalloc-machine`: shows the table of machines, or one machine with its map.
 
-How maps look is drawing's subject.
+The package drawing/ draws the maps.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _write_svg(name: str, shown: Shown) -> None:
     (machine,) = shown.machines
     picture = machine_svg(scene_of(machine, shown.jobs_on(machine)))
     if name == "-":
-        # Nothing tells a reader of XML the locale's encoding: only what is in all of them is sure to be read right.
+        # An XML reader does not know the locale's encoding: only characters of all encodings are read reliably.
         output().write(picture.encode("ascii", "xmlcharrefreplace").decode("ascii"))
         return
     from pathlib import Path
@@ -157,7 +157,7 @@ class MachineView(MachinesView):
         return shown
 
     def draw(self, shown: Shown, columns: int | None, lines: int | None) -> list[Text]:
-        """Return what is known of the machine, its map, and its jobs."""
+        """Return the machine's details, its map, and its jobs."""
         (machine,) = shown.machines
         jobs = shown.jobs_on(machine)
         from spalloc_client.drawing.text_map import machine_map, shows_links

@@ -1,6 +1,6 @@
-"""How a command ends: exceptions become one line on standard error and an exit status.
+"""How a command ends: each exception becomes one line on standard error and an exit status.
 
-The only place where a command's errors are put into words for its user.
+This is the only file that words a command's errors for its user.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BROKEN_PIPE = SIGNALLED + 13
 
 
 class CommandError(Exception):
-    """The command can't do what it was asked for."""
+    """The command can't do what it was told to do."""
 
     def __init__(self, status: int, message: str, paste: Sequence[str] = ()) -> None:
         """Say why.
@@ -45,7 +45,7 @@ class CommandError(Exception):
         Args:
             status: The command's exit status.
             message: One line for the user: what went wrong, and what to do.
-            paste: Lines of a file that would mend it.
+            paste: Lines of a file that would correct it.
         """
         super().__init__(message)
         self.status = status
@@ -53,7 +53,7 @@ class CommandError(Exception):
 
 
 class Ended:
-    """How what `spalloc` was for ended: a wrapped command, or the wait at the prompt."""
+    """How the use of the boards ended: the wrapped command, or the wait at the prompt."""
 
     __slots__ = ("interrupted", "job_is_over", "status")
     status: int
@@ -61,7 +61,7 @@ class Ended:
     interrupted: bool
     """Whether Ctrl-C at the terminal, which it had to itself, ended it."""
     job_is_over: bool
-    """Whether there is no such job any more."""
+    """Whether the job no longer exists."""
 
     def __init__(self, status: int, *, interrupted: bool, job_is_over: bool = False) -> None:
         self.status = status
@@ -136,11 +136,11 @@ class Endings:
         return status
 
     def warn(self, message: str) -> None:
-        """Say something on standard error, behind the command's name."""
+        """Write a line to standard error, after the command's name."""
         try:
             sys.stderr.write(f"{self.command}: {printable(message)}\n")
         except OSError:
-            return  # the terminal has gone, and with it whoever could have read this
+            return  # the terminal has gone, so the message can't be read
 
     def _server_trouble(self, error: Exception) -> str:
         what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
@@ -184,5 +184,5 @@ def _flush() -> None:
 
 
 def _silence() -> None:
-    """Let what is left to be written go nowhere: the interpreter will try once more at its end."""
+    """Discard unwritten output: the interpreter would try to write it again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

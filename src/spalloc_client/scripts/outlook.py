@@ -1,6 +1,6 @@
-"""Looking out for what happens to a job while its user has the boards: a thread with a connection of its own.
+"""Watches a job while its user has the boards: a thread with a connection of its own.
 
-What is said of it is wording.py's, what is made of it the caller's.
+wording.py words the news, and the caller decides what to do with them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spalloc_client.scripts.wording import Happened
 
 _CHECK_EVERY = 30.0
-"""Seconds without news after which the server is asked: so long a dead connection can go unseen."""
+"""Seconds without news after which the server is asked: a dead connection is noticed within this time."""
 
 _PATIENCE = 5.0
 """Seconds that a server has to connect and to answer."""
@@ -34,7 +34,7 @@ _TROUBLE = (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException
 
 
 class Outlook:
-    """A thread that looks out for what happens to a job."""
+    """A thread that watches a job."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class Outlook:
         Args:
             job_id: The job, which is ready.
             server: Its server's host name and port.
-            connections: The boards that its user knows of.
-            tell: Called at each thing that happens, in the thread or by whoever takes the last look.
+            connections: The boards that its user knows.
+            tell: Called at each thing that happens, in this thread, or in the one that takes the last look.
             reconnect_delay: Seconds between attempts to reach a server that is away.
         """
         self._job_id = job_id
@@ -63,11 +63,11 @@ class Outlook:
         self._away = False
 
     def start(self) -> None:
-        """Begin to look out; the process may end without waiting for this."""
+        """Begin to watch; the process may end without waiting for this."""
         threading.Thread(target=self._look_out, name="spalloc-outlook", daemon=True).start()
 
     def stop(self) -> None:
-        """Tell nothing any more."""
+        """Stop telling."""
         with self._looking:
             self._over.set()
 
@@ -96,7 +96,7 @@ class Outlook:
                 self._over.wait(self._delay)
 
     def _look(self, client: ProtocolClient, timeout: float) -> bool:
-        """Ask how the job is, and tell what is new; return whether there is more to look out for."""
+        """Ask for the job's state, and tell what is new; return whether to watch on."""
         status = Status(client.get_job_state(self._job_id, timeout=timeout))
         connections = MachineInfo(
             client.get_job_machine_info(self._job_id, timeout=timeout)

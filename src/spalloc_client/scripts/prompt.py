@@ -1,6 +1,6 @@
-"""The prompt: waiting for Enter on standard input, while news of the job are told.
+"""The prompt: waits for Enter on standard input, and prints news of the job meanwhile.
 
-How they come is outlook.py's.
+outlook.py brings the news.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Keyboard:
         self._interruptions = interruptions
         self._descriptor = sys.stdin.fileno()
         self._read: list[bytes | OSError] = []
-        """What the thread has read: on Windows, where poll can't wait for standard input, one does."""
+        """What the reading thread has read: Windows has one, since poll can't wait for standard input there."""
 
     def __enter__(self) -> Self:
         if sys.platform == "win32":
@@ -56,7 +56,7 @@ class Keyboard:
         # Of several readings the bell may have told once, and it does not ring again for those still here.
         heard = self._interruptions.wait(0.0 if self._read else None)
         if self._descriptor in heard:
-            # Apart, as in the background reading stops us, and somebody else may have taken what there was.
+            # Apart, as in the background reading stops us, and another process may have read the input.
             return self._interruptions.outcome_of(partial(os.read, self._descriptor, 4096))
         if not self._read:
             return None

@@ -1,6 +1,6 @@
 """`spalloc-ps`: the table of jobs.
 
-The most often typed command: what it imports is what its user waits for.
+This is the command that users type most often, and its user waits for every import.
 """
 
 from __future__ import annotations
@@ -115,11 +115,11 @@ class JobsView:
         return job_table(shown, self._columns, columns)
 
     def status(self, shown: Jobs) -> int:  # noqa: ARG002
-        """Return 0: whatever there is, it has been shown."""
+        """Return 0: there is always something to show."""
         return SUCCESS
 
     def is_final(self, shown: Jobs) -> bool:  # noqa: ARG002
-        """Return false: there is always more to come."""
+        """Return false: jobs may always change."""
         return False
 
     def json(self, shown: Jobs) -> object:
@@ -180,7 +180,7 @@ def job_table(
         names: The columns.
         width: The window's width; where the usual table is wider, it does without columns, but never the owner's.
         more_headings: Headings of columns at the end.
-        more: What stands in those.
+        more: The cells of those columns.
     """
     kept = list(names)
     if width is not None and tuple(names) == _USUAL:
@@ -256,7 +256,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Listed, Jobs], Cell]]] = {
     "owner": ("Owner", lambda job, _: owner_and_host(job)),
     "queue": ("Queue", _queue),
 }
-"""Columns by the names that users choose them by: the heading, and what stands there."""
+"""Columns by the names with which users choose them: the heading, and the cell's content."""
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A job's place in the server's queue: from servers that tell it, and worked out for those that do not.
+"""A job's place in the server's queue: as the server reports it, or computed where the server does not.
 
-Values and one question; when it is asked is the commands' subject.
+Values and one question; the commands decide when to ask it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Talking to the server: a connection that has been checked for the server's version, and its one-shot use.
+"""Talks to the server: a connection whose server has been checked for its version, and a one-shot use of it.
 
-Which commands are sent is each script's own; keeping in touch over a lost connection is watching.py's.
+Each command decides what to send; watching.py keeps in touch over a lost connection.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INCOMPATIBLE = 2
 
 
 class Server:
-    """Which server to talk to, and how."""
+    """The server to talk to, and how patiently."""
 
     __slots__ = ("hostname", "ignore_version", "port", "timeout")
 
@@ -37,7 +37,7 @@ class Server:
         self.hostname = hostname
         self.port = port
         self.timeout = timeout
-        """Seconds to wait for each answer, or None for ever."""
+        """Seconds to wait for each answer, or None for no limit."""
         self.ignore_version = ignore_version
 
     @classmethod
@@ -45,7 +45,7 @@ class Server:
         """Return the server that parsed arguments name.
 
         Raises:
-            CommandError: They name none.
+            CommandError: They name no server.
         """
         if not arguments.hostname:
             raise not_configured(["--hostname of the spalloc server"])
@@ -129,7 +129,7 @@ def job_of_environment(server: Server) -> int | None:
         return None
     hostname, port = (environment.get(variable) for variable in SERVER_VARIABLES.values())
     if hostname not in (None, server.hostname) or port not in (None, str(server.port)):
-        return None  # an ID means something to its own server only
+        return None  # only its own server knows the ID
     try:
         return config.job_of_environment()
     except ValueError as error:

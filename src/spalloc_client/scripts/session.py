@@ -80,7 +80,7 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
         raise CommandError(USAGE, str(error)) from error
     except JobDestroyedError as error:
         raise CommandError(DESTROYED, str(error)) from error
-    assert job.id is not None  # it has one from its making on
+    assert job.id is not None  # it has one since its creation
     server = (arguments.hostname, arguments.port)
     try:
         wanted = asked_for(args) if arguments.resume is None else None
@@ -112,7 +112,7 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
         if arguments.no_destroy:
             held.farewell = kept(job.id)
         elif not arguments.command:
-            # After a command that ends by itself nobody waits to hear that its boards are free.
+            # After a command that ends by itself, users do not wait for the message that its boards are free.
             held.farewell = freed(job.id, had_boards=True)
     return ended
 
@@ -137,7 +137,7 @@ def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interru
 
 
 def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) -> Facts | None:
-    """Return what there is to say about the job's boards; None if it has none."""
+    """Return the facts about the job's boards; None if it has none."""
     info = job.machine_info()
     connections = info.sorted_connections
     if connections is None or info.width is None or info.height is None:
@@ -155,14 +155,14 @@ def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) ->
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-"""Names of folders that no shell takes for anything else."""
+"""Names of folders that need no quotes in any shell."""
 
 _OTHER_FOLDERS = ("/tmp", "/var/tmp")
 """Where temporary files go when the usual folder has no such name."""
 
 
 class _TemporaryCsv:
-    """The file with all host names, there as long as the job."""
+    """The file with all host names, which exists as long as the job."""
 
     def __enter__(self) -> Self:
         try:
@@ -179,7 +179,7 @@ class _TemporaryCsv:
 
         usual = gettempdir()
         for folder in (usual, *_OTHER_FOLDERS):
-            # A line for the shell has the name as it is, in quotes or not: nothing in it may need any.
+            # The name is put into a shell line unchanged, in quotes or not, so no character in it may need quotes.
             if sys.platform == "win32" or _PLAIN.fullmatch(folder):
                 try:
                     return mkstemp(".csv", "spinnaker_ips_", folder)
@@ -190,7 +190,7 @@ class _TemporaryCsv:
 
     def __exit__(self, *_: object) -> None:
         try:
-            # The command was free to tidy up.
+            # The command may have removed it.
             Path(self.name).unlink(missing_ok=True)
         except OSError as error:
             # On Windows, something that the command left running may have it open; how the command ended counts more.
@@ -204,7 +204,7 @@ class _TemporaryCsv:
 
 
 class _Held:
-    """The job, from before it is asked for until it is given back."""
+    """The job, from before it is requested until it is freed."""
 
     def __init__(self, interruptions: Interruptions, status_line: StatusLine, *, keep: bool) -> None:
         self._interruptions = interruptions
@@ -215,15 +215,15 @@ class _Held:
         """Set unless the server's answer is outstanding."""
         self._asked.set()
         self.reason: str | None = None
-        """Why the job is given back, if not because all is done."""
+        """Why the job is freed, if not because all is done."""
         self.farewell: Text | None = None
-        """What to say when it has been given back."""
+        """What to say when it has been freed."""
 
     def __enter__(self) -> Self:
         return self
 
     def ask(self, make: Callable[[], Job]) -> Job:
-        """Make the job; also one that a signal left half-way between the server's answer and us is given back."""
+        """Create the job; it is freed even if a signal comes between the server's answer and its arrival here."""
 
         def work() -> Job:
             try:

@@ -1,7 +1,6 @@
-"""Showing what a server says, once or as it changes: the part that job, ps and machine have in common.
+"""Shows what a server says, once or whenever it changes: what job, ps and machine have in common.
 
-What is asked and how it looks comes from each command as a View (feed.py); screens redrawn in place are in
-watching.py.
+Each command says what to ask, and how it looks, as a View (feed.py). watching.py redraws screens in place.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 WATCH_KEYS = " (arrows and Page keys move, / filters, q ends)"
-"""What the help of an option `--watch` ends with."""
+"""The end of the help of an option `--watch`."""
 
 
 def add_showing(parser: Parser, watch_help: str) -> None:

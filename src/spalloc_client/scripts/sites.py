@@ -1,6 +1,6 @@
-"""`--virtual WxH`: a server with virtual boards inside the command's own process.
+"""`--virtual WxH`: starts a server with virtual boards inside the command's own process.
 
-The site comes from whatever distribution offers it; the client itself knows neither server nor virtual boards.
+An installed distribution provides the site; the client itself knows neither server nor virtual boards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def size(text: str) -> tuple[int, int]:
     """Read `WxH`, a width and a height in triads.
 
     Raises:
-        ValueError: It isn't that.
+        ValueError: It has another form.
     """
     # Not before: most commands have no site.
     from spinnaker.geometry import Size
@@ -65,11 +65,11 @@ class RunningSite:
     """A site of virtual boards that runs while this is entered.
 
     A large one takes a second or two to start. A signal need not wait for it: the site is then left to itself, and
-    stops as soon as it stands.
+    stops as soon as it has started.
     """
 
     def __init__(self, interruptions: Interruptions, width: int, height: int) -> None:
-        """Prepare a site of `width` by `height` triads; `interruptions` are what may come while it starts."""
+        """Prepare a site of `width` by `height` triads; `interruptions` brings signals meanwhile."""
         # Not before: most commands have no site.
         from threading import Lock
 
@@ -94,7 +94,7 @@ class RunningSite:
             raise
 
     def __exit__(self, *_: object) -> None:
-        """Stop the site, or have it stop once it has started."""
+        """Stop the site, or let it stop once it has started."""
         with self._changing:
             self._unwanted = True
             site, self._site = self._site, None

@@ -1,6 +1,6 @@
-"""What a wrapped command is told about the machine it was given: in its arguments and in its environment.
+"""What a wrapped command is told about its machine, in its arguments and in its environment.
 
-Values only; starting the command is wrapped.py's.
+Values only; wrapped.py starts the command.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Facts:
-    """What there is to know about an allocated job."""
+    """The facts about an allocated job."""
 
     __slots__ = ("connections", "ethernet_ips", "height", "hostname", "job_id", "machine", "server", "width")
     job_id: int
@@ -53,7 +53,7 @@ class Facts:
         self.server = server
 
     def tokens(self) -> dict[str, object]:
-        """Return what stands for each token; the empty token is `{}`."""
+        """Return the value of each token; the empty token is `{}`."""
         return {
             "": self.hostname,
             "hostname": self.hostname,
@@ -66,7 +66,7 @@ class Facts:
         }
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that a wrapped command finds."""
+        """Return the environment variables of a wrapped command."""
         hostname, port = self.server
         return {
             "SPALLOC_ID": str(self.job_id),

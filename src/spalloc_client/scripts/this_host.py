@@ -1,7 +1,7 @@
-"""Which addresses are this host's own.
+"""Finds the addresses of this host.
 
-A host has several addresses, and a server sees the one that a connection happened to come from: who ended a
-job by `localhost` and who waits for it by the host's name may be the same.
+A host has several addresses, and a server sees only the one that a connection came from. So a user who ends a job by
+way of `localhost`, and one who waits for it by way of the host's name, may be on the same host.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 
 _LOOPBACK = ("127.0.0.1", "::1")
-"""What connections within a host come from; virtual boards and the like have the rest of 127.0.0.0/8."""
+"""The addresses of connections within a host; virtual boards have the rest of 127.0.0.0/8."""
 
 
 def is_this_host(address: str, server: str) -> bool:
@@ -21,7 +21,7 @@ def is_this_host(address: str, server: str) -> bool:
     """
     plain = _plain(address)
     if plain in _LOOPBACK:
-        return any(map(_is_own, _addresses(server)))  # it is the server's own host that it sees
+        return any(map(_is_own, _addresses(server)))  # the server sees its own host
     return not plain.startswith("127.") and _is_own(plain)
 
 
@@ -38,7 +38,7 @@ def _addresses(server: str) -> set[str]:
 
 
 def _is_own(address: str) -> bool:
-    """Return whether this host has an address: what it has not can't be listened at."""
+    """Return whether this host has an address: no other address can be listened on."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))

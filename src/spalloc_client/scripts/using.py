@@ -1,6 +1,6 @@
-"""The time in which a user has a job's boards: the wrapped command or the prompt, and news of the job meanwhile.
+"""The time in which a user has a job's boards: runs the wrapped command or the prompt, and prints news of the job.
 
-Getting the boards and giving them back is session.py's; how the news come is outlook.py's, their words wording.py's.
+session.py gets the boards and gives them back; outlook.py brings the news, and wording.py words them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def use(
     rewrite: Callable[[Connections], None],
     interruptions: Interruptions,
 ) -> Ended:
-    """Let the user have the boards until they are done with them, or at the prompt until there is no such job any more.
+    """Let the user have the boards until they are done with them, or at the prompt until the job no longer exists.
 
     Args:
-        arguments: What `spalloc` was given.
+        arguments: The arguments of `spalloc`.
         facts: The job and its boards.
         rewrite: Writes the file of host names again, when the job has other boards.
-        interruptions: What may come meanwhile.
+        interruptions: Signals that may come meanwhile.
     """
     happened: deque[Happened] = deque()
     news: deque[Happened] = deque()
@@ -67,7 +67,7 @@ def use(
             status = await_enter(news, interruptions)
             return Ended(status, interrupted=False, job_is_over=status == DESTROYED)
         ended = _run(arguments.command, facts, interruptions)
-        # What ended the command may be that its boards went away, of which there was no time to hear.
+        # The command may have ended because it lost its boards, and the news may not have arrived yet.
         interruptions.outcome_of(outlook.last_look)
     finally:
         outlook.stop()
@@ -86,7 +86,7 @@ def _say(line: Text) -> None:
     try:
         messages().print([line])
     except (ReaderGoneError, NotWrittenError):
-        return  # whoever could have read it has gone; the command goes on
+        return  # the message can't be read any more; the command goes on
 
 
 def _run(command: list[str], facts: Facts, interruptions: Interruptions) -> Ended:

@@ -1,6 +1,6 @@
-"""Waiting for boards, and a line on standard error that tells how far it has come.
+"""Waits for boards, with a line on standard error that shows progress.
 
-The words are wording.py's; asking for and giving back the job is session.py's.
+wording.py words the line; session.py requests the job and frees it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _TICK = 1.0
 """Seconds between two looks of the time waited."""
 
 _ASK_AGAIN = 5.0
-"""Seconds between two questions for the place in the queue."""
+"""Seconds between questions for the place in the queue."""
 
 _SAY_AGAIN = 300.0
 """Seconds between two looks at why the job waits, where what is said stays to be read."""
 
 _GOES_ON = 30.0
-"""Seconds within which the same trouble is taken to be still the same."""
+"""Seconds within which the same trouble is not reported again."""
 
 _PATIENCE = 1.0
 """Seconds to wait for an answer to them: without one, the place is just not told."""
@@ -56,18 +56,18 @@ class StatusLine:
         """Whether there are rows below the line that belong to it."""
         self._teller: Callable[[str], None] | None = None
         self.warnings = 0
-        """How many things have gone wrong so far."""
+        """The number of troubles so far."""
         self._said = ""
         self._said_at = 0.0
 
     @property
     def lives(self) -> bool:
-        """Whether somebody sees it change."""
+        """Whether users see it change."""
         return self._console.is_terminal and not self._quiet
 
     @property
     def wants_lines(self) -> bool:
-        """Whether somebody reads the lines that stay."""
+        """Whether the lines that stay are wanted."""
         return not self._quiet
 
     def __enter__(self) -> Self:
@@ -79,7 +79,7 @@ class StatusLine:
         logs.teller = self._teller
 
     def _warn(self, message: str) -> None:
-        """Pass on what the library warns of, above this line where somebody sees it change."""
+        """Pass on the library's warnings, above this line where users see it change."""
         self.warnings += 1
         if self._teller is None:
             import logging
@@ -99,7 +99,7 @@ class StatusLine:
             self._console.write(("\r\033[J" if self._open else "\n") + f"spalloc: {printable(message)}\n")
 
     def show(self, text: Text, below: Text | None = None) -> None:
-        """Put `text` in place of what the line says; `below` it, on a terminal, what there is to add."""
+        """Replace the line with `text`, and on a terminal the rows under it with `below`."""
         if self._quiet:
             return
         if not self._console.is_terminal:
@@ -118,12 +118,12 @@ class StatusLine:
         self._open, self._below = True, bool(rows)
 
     def last(self, text: Text) -> None:
-        """Put `text` in its place, for good."""
+        """Replace the line with `text`, for good."""
         self.show(text)
         self._end()
 
     def fail(self, text: Text) -> None:
-        """Say why there are no boards, also to those who want no other messages."""
+        """Say why there are no boards, also to users who want no other messages."""
         if self._quiet:
             self._console.print([text])
         else:
@@ -149,9 +149,9 @@ def wait_for_boards(
         job: The job.
         job_id: Its ID.
         server: Its server's host name and port.
-        status_line: Where to say how far it has come.
-        interruptions: What may come meanwhile.
-        wanted: How much it asks for, if known.
+        status_line: Where to show progress.
+        interruptions: Signals that may come meanwhile.
+        wanted: How much it requests, if known.
 
     Raises:
         Stopped: A signal came first.

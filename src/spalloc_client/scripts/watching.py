@@ -1,6 +1,6 @@
-"""Showing a view whenever it changes: in a window, or block after block where there is none.
+"""Shows a view whenever it changes: in a window, or block after block where there is none.
 
-A thread keeps in touch with the server, connecting again when it has to (feed.py); this one waits for its
+A thread keeps in touch with the server, and connects again when it has to (feed.py). The main thread waits for its
 news, for signals, and for the reader of our output to go away.
 """
 
@@ -37,10 +37,10 @@ else:
     from select import PIPE_BUF
 
     _PIECE = PIPE_BUF // 4
-    """Characters that a pipe which takes anything takes whole, whatever they are."""
+    """Characters that a writable pipe accepts as a whole, whatever they are."""
 
 _LOOK = None if HEARS_FILES else 1.0
-"""Seconds after which the window's size is looked at, where no signal tells of a change."""
+"""Seconds between checks of the window's size, where no signal announces a change."""
 
 
 _LOOK_FOR_KEYS = 0.5
@@ -91,11 +91,11 @@ def _in_window(
 
 
 def _heard(interruptions: Interruptions, keys: Keys | None) -> dict[int, int]:
-    """Wait for news, and for keys as long as they are ours."""
+    """Wait for news, and for keys while this process has the terminal."""
     if keys is None:
         return interruptions.wait(_LOOK)
     if not keys.taken:
-        # In the background. Nothing tells that we are in the foreground again.
+        # In the background. No signal tells that we are in the foreground again.
         found = interruptions.wait(_LOOK_FOR_KEYS)
         keys.take()
         return found

@@ -1,4 +1,4 @@
-"""`spalloc-where-is`: one question, one answer."""
+"""`spalloc-where-is`: answers one question about a board, a chip or a job."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _act(arguments: Arguments, server: Server) -> int:
 def asked(arguments: Arguments, server: Server) -> tuple[str, dict[str, str | int]]:
     """Return which option was given and its words as arguments of `where_is`.
 
-    Commas between the words, as coordinates are written, are passed over.
+    Commas between the words, as in coordinates, are ignored.
 
     Raises:
         CommandError: A word that should be a number isn't one, or there are too many or too few.
@@ -112,7 +112,7 @@ def asked(arguments: Arguments, server: Server) -> tuple[str, dict[str, str | in
 
 
 def described(location: Location, *, is_chip: bool) -> list[Text]:
-    """Return what is known of a place; a chip's coordinate on its board only where a chip was asked for."""
+    """Return the details of a place; a chip's coordinate on its board only where a chip was asked for."""
     cabinet, frame, board = location.physical
     pairs = {
         "Machine": printable(location.machine),

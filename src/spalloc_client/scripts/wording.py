@@ -1,6 +1,6 @@
-"""Words that several commands share: times, owners, jobs as JSON, and what is said to who waits for boards or has them.
+"""Wording that several commands share: times, owners, jobs as JSON, and messages to users who wait for or have boards.
 
-Values only, small and quick to import; tables and lists are each command's own.
+Values only, small and quick to import; each command makes its own tables and lists.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def local_time(timestamp: float | None) -> str:
 
 
 def owner_and_host(job: Listed) -> str:
-    """Return who a job belongs to, and where its last sign of life came from if that is known."""
+    """Return a job's owner, and the address of its last sign of life if that is known."""
     owner = printable(job.owner)
     return owner if job.host is None else f"{owner} ({printable(job.host)})"
 
 
 def asked_for(arguments: Sequence[object]) -> str:
-    """Return in words how much a job asks for: the positional arguments that made it."""
+    """Return in words how much a job requests: its positional arguments."""
     if not arguments or tuple(arguments) == (1,):
         return "1 board"
     words = [printable(str(argument)) for argument in arguments]
@@ -103,7 +103,7 @@ def kept(job_id: int | None) -> Text:
 
 
 def cause(place: Place | None, wanted: str | None) -> Text | None:
-    """Return what to say of why a job waits; None if there is nothing to say.
+    """Return why a job waits; None if that is unknown.
 
     Args:
         place: Its place in the queue, if known.
@@ -133,9 +133,9 @@ class Happened:
     line: Text
     """What to say."""
     is_end: bool
-    """Whether there is no such job any more."""
+    """Whether the job no longer exists."""
     spoils: bool
-    """Whether it means that who used the boards can't have done so all the time."""
+    """Whether it means that the user lost the boards for a time."""
     connections: Connections | None
     """The boards it has now, if these are others."""
 
@@ -154,7 +154,7 @@ class Happened:
 
 
 def ended(job_id: int, state: int, reason: str | None, *, asked_here: bool) -> Happened:
-    """Return what to say of a job that is no more; `asked_here` is whether this host asked for that."""
+    """Return what to say of a job that no longer exists; `asked_here` is whether this host asked for that."""
     if asked_here:
         return Happened(sentence(job_id, state, reason), is_end=True)
     why = "." if reason is None else f": {printable(reason)}"
@@ -164,7 +164,7 @@ def ended(job_id: int, state: int, reason: str | None, *, asked_here: bool) -> H
 
 
 def moved(job_id: int, connections: Connections | None) -> Happened:
-    """Return what to say of a job that has other boards now, or none for the moment."""
+    """Return what to say of a job that has other boards now, or none at present."""
     if connections:
         words = f"Job {job_id} was moved to other boards: the hostname is {printable(connections[0][2])} now."
     else:

@@ -31,7 +31,7 @@ _PATIENCE = 5.0
 """Seconds that a command has to end after it was told to, before it is killed."""
 
 _GLANCE = 0.02
-"""Seconds between looks at whether anything of a group that was told to end is left."""
+"""Seconds between checks for remaining processes of a group that was told to end."""
 
 _PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -93,7 +93,7 @@ def _wait(pid: int, terminal: _Terminal, signals: _PassOn) -> int:
         if not os.WIFSTOPPED(outcome):
             return outcome
         if not terminal.was_handed:
-            # Stopped by hand, and whoever did that continues it; or in the background, where it wants the terminal.
+            # Stopped by a user, who will continue it; or in the background, where it wants the terminal.
             if os.WSTOPSIG(outcome) in (signal.SIGTTIN, signal.SIGTTOU) and _in_foreground(pid, terminal):
                 _signal_group(pid, signal.SIGCONT)
             continue
@@ -153,9 +153,9 @@ class _PassOn:
             # One that is ignored, as under nohup, stays so: the command inherits that too.
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._earlier[number] = signal.signal(number, self._take)
-        # Whoever started us may have blocked it, and then nothing would tell of the command's end.
+        # The parent process may have blocked it, and then no signal would announce the command's end.
         self._blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # type: ignore[assignment]
-        # What a handler does is nothing, but a signal without one does not ring.
+        # The handler does nothing, but a signal without a handler does not ring the bell.
         self._earlier[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
 
@@ -188,7 +188,7 @@ class _PassOn:
     def _pass(self, group: int, number: int) -> None:
         self.passed = True
         _signal_group(group, number)
-        # A stopped process hears of it only when it goes on.
+        # A stopped process receives it only when it continues.
         _signal_group(group, signal.SIGCONT)
         if number in _ENDINGS:
             self.told_to_end = True

@@ -1,6 +1,6 @@
-"""Writing lines to standard output and standard error, with colour where it is wanted.
+"""Writes lines to standard output and standard error, with colour where it is wanted.
 
-Lines that scroll by; screens redrawn in place are window.py's. Imported by every command: keep its imports few.
+These lines scroll; window.py redraws screens in place. Every command imports this file: keep its imports few.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def wants_colour(environment: Mapping[str, str], is_terminal: bool) -> bool:
 
 
 class ReaderGoneError(Exception):
-    """Whoever read our output has gone: not an error of the command, yet no use going on."""
+    """The reader of our output has gone: no error of the command, but a reason to end."""
 
 
 class NotWrittenError(Exception):
@@ -44,8 +44,8 @@ class NotWrittenError(Exception):
 
 
 def trouble(error: OSError) -> ReaderGoneError | NotWrittenError:
-    """Return what the failure to write a standard stream means."""
-    # Windows says of a pipe that nobody reads any more that the argument is invalid.
+    """Return the error that a failure to write a standard stream means."""
+    # Windows reports a pipe without a reader as an invalid argument.
     if isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL):
         return ReaderGoneError()
     return NotWrittenError(error.strerror or str(error))
@@ -58,7 +58,7 @@ class Console:
     stream: TextIO
     """Where the text goes."""
     is_terminal: bool
-    """Whether somebody may be looking at it while it is written."""
+    """Whether a user may be watching while it is written."""
     colour: bool
     """Whether it is written in colours."""
 
@@ -78,7 +78,7 @@ class Console:
         """Write lines.
 
         Raises:
-            ReaderGoneError: Nobody reads them any more.
+            ReaderGoneError: Their reader has gone.
             NotWrittenError: They can't be written.
         """
         colour = self.colour
@@ -87,10 +87,10 @@ class Console:
         )
 
     def write(self, text: str) -> None:
-        """Write text as it is, at once.
+        """Write text unchanged, at once.
 
         Raises:
-            ReaderGoneError: Nobody reads it any more.
+            ReaderGoneError: Its reader has gone.
             NotWrittenError: It can't be written.
         """
         try:

@@ -1,6 +1,6 @@
-"""Keys of a terminal, one by one as they are pressed: what the bytes mean, and having the terminal send them at once.
+"""Reads a terminal's keys one by one: decodes the bytes, and has the terminal send each key at once.
 
-What a key does is pager.py's; waiting for one is the caller's, who waits for other things too.
+pager.py says what a key does. The caller waits for keys, since it waits for other things too.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _BY_CHARACTER = {"\n": "enter", "\r": "enter", "\x7f": "backspace", "\b": "backs
 
 _KEY = re.compile(r"\033[\[O]([0-9;]*)([A-Za-z~])|.", re.DOTALL)
 _HALF = re.compile(r"\033[\[O][0-9;]*\Z")
-"""The beginning of what one key sends."""
+"""The beginning of the code of a key."""
 
 
 class KeyReader:
-    """Tells keys from bytes, however these were cut up."""
+    """Decodes keys from bytes, however these were split."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -58,7 +58,7 @@ class Keys:
     def __init__(self) -> None:
         self.descriptor = sys.stdin.fileno()
         self.taken = False
-        """Whether keys come."""
+        """Whether keys are sent at once."""
         self._before: list[Any] | None = None
         self._reader = KeyReader()
 
@@ -68,7 +68,7 @@ class Keys:
         return cls() if sys.platform != "win32" and sys.stdin.isatty() else None
 
     def take(self) -> None:
-        """Have keys sent at once, if that is possible now."""
+        """Let keys be sent at once, if that is possible now."""
         if sys.platform == "win32":
             return
         import termios
@@ -107,7 +107,7 @@ class Keys:
                 data = os.read(self.descriptor, 4096)
             except OSError:
                 data = b""
-        # At its end, or somebody else's now, it would be found readable for ever.
+        # At its end, or taken by another process, it would be found readable for ever.
         self.taken = self.taken and bool(data)
         return self._reader.feed(data)
 

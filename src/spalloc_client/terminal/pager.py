@@ -1,4 +1,7 @@
-"""Which lines of a view a window shows, and how keys change that. Values only: no terminal here."""
+"""Which lines of a view a window shows, and how keys change that.
+
+Values only: no terminal here.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Pager:
         """Begin at the top.
 
         Args:
-            has_keys: Whether there are keys to move with; without, what does not fit is counted, and no more.
+            has_keys: Whether there are keys to move with; without, lines that do not fit are only counted.
         """
         self._has_keys = has_keys
         self._top = 0
@@ -32,7 +35,7 @@ class Pager:
         self._typing = False
 
     def press(self, key: str) -> bool:
-        """Do what a key means; return whether it ends the showing."""
+        """Carry out a key; return whether it ends the view."""
         if self._typing:
             self._type(key)
             return False

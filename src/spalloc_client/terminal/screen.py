@@ -1,6 +1,6 @@
-"""What to write to a terminal so that it shows other lines than before, and no row is blank in between.
+"""Computes what to write to a terminal so that it shows other lines than before, without blanking any row in between.
 
-Values only; which window, and when, is window.py's.
+Values only; window.py decides when to write.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from spalloc_client.terminal.text import Style, Text
 
-# Terminals that know these show all that is between them at once; others pass over them.
+# Terminals that know these show all that is between them at once; others ignore them.
 _BEGIN, _END = "\033[?2026h", "\033[?2026l"
 
 ENTER = "\033[?1049h\033[?25l\033[H\033[2J"
@@ -23,7 +23,7 @@ def fitted(lines: Sequence[Text], columns: int, rows: int) -> list[Text]:
     """Return `lines` as far as a window holds them.
 
     Args:
-        lines: What there is to show.
+        lines: The lines to show.
         columns: The window's width.
         rows: The window's height, 1 or more.
 
@@ -38,13 +38,13 @@ def fitted(lines: Sequence[Text], columns: int, rows: int) -> list[Text]:
 
 
 class Screen:
-    """What a terminal shows, as far as it is known."""
+    """The lines that a terminal shows, as far as known."""
 
     def __init__(self) -> None:
         self._shown: list[Text] | None = None
 
     def forget(self) -> None:
-        """Take it that anything may be shown, as after the window was resized."""
+        """Assume that anything may be shown, as after a change of the window's size."""
         self._shown = None
 
     def redraw(self, lines: Sequence[Text], *, colour: bool) -> str:

@@ -1,6 +1,6 @@
-"""Text laid out in columns: tables, lists of definitions, and short cells side by side.
+"""Lays out text in columns: tables, lists of definitions, and short cells side by side.
 
-Layout only; what the columns mean is each command's subject. Imported by every command: keep its imports few.
+Each command decides what the columns mean. Every command imports this file: keep its imports few.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spalloc_client.terminal.text import Span
 
 Cell = Text | str | int
-"""What a table's cell holds; numbers stand at the right of their column."""
+"""The content of a table's cell; numbers are aligned to the right."""
 
 _GAP = "  "
 

@@ -1,6 +1,6 @@
-"""Styled text as a value: what is to be read, and how it is to look.
+"""Styled text as a value: its characters and how they look.
 
-No layout (table.py), no terminal (console.py, window.py). Imported by every command: keep its own imports few.
+table.py lays it out; console.py and window.py write it. Every command imports this file: keep its imports few.
 """
 
 from __future__ import annotations
@@ -66,15 +66,15 @@ for _name, _code in {
     setattr(Style, _name, Style(_code))
 
 Span = tuple[str, Style]
-"""A stretch of text in one style."""
+"""A span of text in one style."""
 
 
 class Text:
-    """A line of text in stretches of one style each; it can't be changed."""
+    """An immutable line of text, made of spans of one style each."""
 
     __slots__ = ("spans",)
     spans: tuple[Span, ...]
-    """The stretches, left to right."""
+    """The spans, left to right."""
 
     def __init__(self, text: str = "", style: Style = Style.PLAIN) -> None:
         self.spans = ((text, style),) if text else ()
@@ -110,7 +110,7 @@ class Text:
         return f"Text.of({list(self.spans)!r})"
 
     def cropped(self, width: int) -> Text:
-        """Return as much of its left as `width` columns hold."""
+        """Return its left part, at most `width` columns wide."""
         kept: list[Span] = []
         left = width
         for text, style in self.spans:
@@ -122,7 +122,7 @@ class Text:
         return Text.of(kept)
 
     def without_left(self, width: int) -> Text:
-        """Return it without what its first `width` columns hold."""
+        """Return it without its first `width` columns."""
         kept: list[Span] = []
         left = width
         for text, style in self.spans:
@@ -173,7 +173,7 @@ def printable(text: str) -> str:
 def _columns_of_character(character: str) -> int:
     from unicodedata import category, east_asian_width
 
-    # Marks that stand on the letter before; not all of them combine in the sense of `unicodedata.combining`.
+    # Marks that combine with the letter before; not all of them combine in the sense of `unicodedata.combining`.
     if category(character) in ("Mn", "Me"):
         return 0
     return 2 if east_asian_width(character) in "FW" else 1

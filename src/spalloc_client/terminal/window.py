@@ -1,6 +1,6 @@
-"""A terminal's window while it is drawn on: entered, resized, stopped by Ctrl-Z, left as it was found.
+"""A terminal's window while a program draws on it: entered, resized, stopped by Ctrl-Z, and restored at the end.
 
-What is drawn is the caller's, how lines become codes screen.py's.
+The caller decides what to draw; screen.py turns lines into codes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Window:
         Args:
             console: The terminal.
             changed: Called, from a signal handler, when it must be drawn again.
-            keys: Those of the same terminal, to be taken with it.
+            keys: The keys of the same terminal, taken together with it.
         """
         self._console = console
         self._keys = keys
@@ -69,7 +69,7 @@ class Window:
         """Show `lines`, as many as there is room for, and `below`, which does not stay afterwards, in the last rows."""
         columns, rows = size = self.size
         if size != self._size:
-            # Also where no signal tells.
+            # Also where no signal announces it.
             self._screen.forget()
             self._size = size
         room = max(0, rows - len(below))
@@ -105,6 +105,6 @@ class Window:
         self._changed()
 
     def _continued(self, _: int, __: FrameType | None) -> None:
-        """Take the keys again: whoever had us stopped may have had the terminal meanwhile."""
+        """Take the keys again: the shell may have used the terminal meanwhile."""
         self._take_keys()
         self._changed()

@@ -1,5 +1,5 @@
-"""The room of what Windows lacks or does in a way of its own: each file stands in for something of other systems.
+"""Substitutes for what Windows lacks or does in its own way: each file replaces something of other systems.
 
-Who needs it chooses by `sys.platform`, where the type checker follows (it is run for both). Nothing here is
-imported elsewhere than on Windows, but for tests.
+Callers choose by `sys.platform`, which the type checker follows (it is run for both systems). Only Windows and the
+tests import these files.
 """

@@ -1,4 +1,4 @@
-"""Consoles of Windows understand terminals' codes once a program has asked them to."""
+"""Asks Windows' consoles to understand terminal codes, which they do once a program has asked."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`poll` in terms of `select`, which is all that Windows has; it waits for sockets only.
+"""`poll` on top of `select`, which is all that Windows has, so it waits for sockets only.
 
-As much of it as this package uses.
+It offers as much of `poll` as this package uses.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SLICE = 0.25
 
 
 class Poll:
-    """Sockets, and what is to be waited for on each."""
+    """Sockets, and the events to wait for on each."""
 
     __slots__ = ("_events",)
 
@@ -38,7 +38,7 @@ class Poll:
         self._events: dict[int, int] = {}
 
     def register(self, socket: int | HasNumber, events: int) -> None:
-        """Wait also for `events`, of `POLLIN` and `POLLOUT`, on a socket; in place of those said before."""
+        """Wait also for `events`, of `POLLIN` and `POLLOUT`, on a socket; they replace earlier ones."""
         self._events[_number(socket)] = events
 
     def unregister(self, socket: int | HasNumber) -> None:
@@ -75,7 +75,7 @@ class Poll:
 
 
 def poll() -> Poll:
-    """Return one that waits for nothing yet."""
+    """Return an empty poll object."""
     return Poll()
 
 
