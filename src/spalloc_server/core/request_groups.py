@@ -50,6 +50,65 @@ class Stage(Enum):
     NO_SPOT = "there was no spot for one of them; there can be one only when more boards become available"
 
 
+class Queued(NamedTuple):
+    """A job that waits."""
+
+    job: int
+    since: float
+    group: "RequestGroup"
+    order: tuple[float, int]
+    """Smaller than that of every job that came later."""
+    number: int
+    """Larger than that of every job that was queued earlier."""
+
+
+class Arrivals:
+    """Waiting jobs in the order in which they came.
+
+    Nearly every job is the last when it is added. Jobs that are moved come before those that wait already, thousands
+    of them at once, so the order is restored only when somebody looks.
+    """
+
+    __slots__ = ("_in_order", "_jobs")
+
+    def __init__(self) -> None:
+        """Begin with no job."""
+        self._jobs: dict[int, Queued] = {}
+        self._in_order = True
+
+    def add(self, queued: Queued) -> None:
+        """Add a job."""
+        if self._in_order and self._jobs:
+            self._in_order = next(reversed(self._jobs.values())).order < queued.order
+        self._jobs[queued.job] = queued
+
+    def pop(self, job: int) -> Queued:
+        """Take a job out, and return it."""
+        return self._jobs.pop(job)
+
+    def position(self, job: int) -> int:
+        """Return which a job is, from 1 for the one that came first."""
+        return list(self._sorted()).index(job) + 1
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job: int) -> bool:
+        return job in self._jobs
+
+    def __getitem__(self, job: int) -> Queued:
+        return self._jobs[job]
+
+    def __iter__(self) -> Iterator[Queued]:
+        return iter(self._sorted().values())
+
+    def _sorted(self) -> dict[int, Queued]:
+        if not self._in_order:
+            self._jobs = dict(sorted(self._jobs.items(), key=lambda item: item[1].order))
+            self._in_order = True
+        return self._jobs
+
+
 @dataclass(slots=True, eq=False)
 class RequestGroup:
     """The waiting jobs that ask for the same: if there is no spot for one of them, there is none for any."""
@@ -62,8 +121,7 @@ class RequestGroup:
     options: list[Option] = field(default_factory=list)
     """The machines they may run on, as of the last check."""
     stage: Stage = Stage.UNCHECKED
-    jobs: dict[int, "Queued"] = field(default_factory=dict)
-    """In the order in which they came."""
+    jobs: Arrivals = field(default_factory=Arrivals)
 
     def is_hopeful(self) -> bool:
         """Return whether enough boards have become available anywhere for there to be a spot."""
@@ -71,28 +129,6 @@ class RequestGroup:
             if option.packer.version >= option.next_version:
                 return True
         return False
-
-
-class Queued(NamedTuple):
-    """A job that waits."""
-
-    job: int
-    since: float
-    group: RequestGroup
-    order: tuple[float, int]
-    """Smaller than that of every job that came later."""
-    number: int
-    """Larger than that of every job that was queued earlier."""
-
-
-def line_up(jobs: dict[int, Queued], queued: Queued) -> None:
-    """Put a job into the queue, in order of arrival: nearly always it is the last."""
-    late = bool(jobs) and queued.order < next(reversed(jobs.values())).order
-    jobs[queued.job] = queued
-    if late:
-        in_order = sorted(jobs.items(), key=lambda item: item[1].order)
-        jobs.clear()
-        jobs.update(in_order)
 
 
 _BEFORE_ALL = (-inf, 0)
@@ -111,7 +147,7 @@ class Line:
 
     def advance(self) -> bool:
         """Move to the next job, if there is one; any job may have left the queue meanwhile."""
-        for queued in self.group.jobs.values():
+        for queued in self.group.jobs:
             if queued.number <= self._last and queued.order > self.order:
                 self.queued, self.order = queued, queued.order
                 return True
@@ -143,7 +179,7 @@ class RequestGroups:
     def leave(self, queued: Queued) -> None:
         """Take a job out of its group, and drop the group if that was its last job."""
         group = queued.group
-        del group.jobs[queued.job]
+        group.jobs.pop(queued.job)
         if not group.jobs:
             del self._by_request[group.request]
             self._unlist(group)

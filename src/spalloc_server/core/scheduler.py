@@ -28,13 +28,13 @@ from spalloc_server.core.obstacles import Waiting, waiting
 from spalloc_server.core.packing.packer import Packer
 from spalloc_server.core.packing.steps import Allowance, Steps
 from spalloc_server.core.request_groups import (
+    Arrivals,
     Line,
     Queued,
     RequestGroup,
     RequestGroups,
     Stage,
     chunks,
-    line_up,
 )
 from spalloc_server.core.requests import JobRequest
 from spinnaker.geometry import Board
@@ -71,7 +71,7 @@ class Scheduler:
         self._packers = {machine.name: Packer(machine) for machine in machines}
         self._patience = patience
         self._slice_steps = slice_steps
-        self._queue: dict[int, Queued] = {}
+        self._queue = Arrivals()
         self._queued = 0
         """How many jobs have been queued so far."""
         self._groups = RequestGroups()
@@ -104,8 +104,8 @@ class Scheduler:
                 self._groups.freshen(group)
         self._queued += 1
         queued = Queued(job, since, group, (since, job), self._queued)
-        line_up(self._queue, queued)
-        line_up(group.jobs, queued)
+        self._queue.add(queued)
+        group.jobs.add(queued)
         self._changed = True
 
     def withdraw(self, job: int) -> None:
@@ -169,7 +169,7 @@ class Scheduler:
             self._changed = True
         else:
             why = self._checks.refusal(group.request)
-            for job in list(group.jobs):
+            for job in [queued.job for queued in group.jobs]:
                 self._refused.append((job, why))
                 self._leave(job)
 
@@ -256,7 +256,7 @@ class Scheduler:
             KeyError: the job is not in the queue.
         """
         queued = self._queue[job]
-        position = list(self._queue).index(job) + 1
+        position = self._queue.position(job)
         return waiting(queued, position, len(self._queue), self._packers, self._reserved_for)
 
     def _begin(self, job: int, allocation: Allocation) -> None:
@@ -286,14 +286,14 @@ class Scheduler:
                 if packer.has_reservation:
                     continue
                 del self._reserved_for[name]
-            if self._queue and self._is_overdue(next(iter(self._queue.values()))):
+            if self._queue and self._is_overdue(next(iter(self._queue))):
                 yield from self._make_reservation(name, packer)
 
     def _is_overdue(self, queued: Queued) -> bool:
         return self._now - queued.since >= self._patience
 
     def _make_reservation(self, name: str, packer: Packer) -> Steps[None]:
-        for some in chunks(list(self._queue.values())):
+        for some in chunks(list(self._queue)):
             for queued in some:
                 if not self._is_overdue(queued):
                     return
