@@ -126,7 +126,7 @@ class V1Command(msgspec.Struct, frozen=True):
     """Whether parameters are taken by name only, and `run` is called with the caller, the arguments by position and the
     arguments by name as they came, and then the parameters."""
     changes: bool = False
-    """Whether it must be on disk before it is answered."""
+    """Whether it is lasting: an address may have only so many of these under way."""
 
 
 _JOB = (Parameter("job_id", a_whole_number),)
@@ -193,7 +193,7 @@ class Commands:
             "report_problem": V1Command(_PROBLEM, self._report_problem, changes=True),
         }
         self.changes = frozenset(name for name, command in self._commands.items() if command.changes)
-        """Commands that must be on disk before they are answered."""
+        """Commands that only count once they are recorded."""
         self.may_wait = self.changes | LONG
         """Commands that can't always be done at once."""
 
