@@ -136,7 +136,7 @@ class Parser(Group):
         """Read a command line; leaves with status 2, or 0 for `--help` and the like, if that is what it asks for."""
         read = self.read_plainly(words)
         if read is None:
-            read = self.for_argparse().parse_args(words, SimpleNamespace())
+            read = self.read_by_argparse(words)
         defaults = {
             argument.target: argument.default for group in self.groups for argument in group.arguments
         }
@@ -150,6 +150,26 @@ class Parser(Group):
             What argparse would; or None for any other line, mistaken ones included.
         """
         return _PlainReader(self.groups).read(words)
+
+    def read_by_argparse(self, words: Sequence[str]) -> Arguments:
+        """Read any line; leaves as `parse_args` does."""
+        arguments = [argument for group in self.groups for argument in group.arguments]
+        rest = {
+            name: argument.target
+            for argument in arguments
+            if argument.nargs == REST
+            for name in argument.names
+        }
+        start = next((index for index, word in enumerate(words) if word == "--" or word in rest), len(words))
+        target = rest.get(words[start]) if start < len(words) else None
+        if target is None or "--" not in words[start:]:
+            return self.for_argparse().parse_args(words, SimpleNamespace())
+        # argparse would end a wrapped command at its first `--`.
+        following = list(words[start + 1 :])
+        shown = [*words[: start + 1], *("-" if word == "--" else word for word in following)]
+        read = self.for_argparse().parse_args(shown, SimpleNamespace())
+        setattr(read, target, following)
+        return read
 
     def for_argparse(self) -> argparse.ArgumentParser:
         """Return an argparse parser of the same arguments."""

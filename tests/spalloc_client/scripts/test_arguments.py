@@ -2,10 +2,9 @@
 
 import contextlib
 import io
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spalloc_client.arguments import Parser
@@ -48,6 +47,7 @@ def lines(draw: st.DrawFn) -> tuple[Parser, list[str]]:
 
 
 @given(lines())
+@example((alloc.parser(read_config([])), ["-c", "echo", "--", "x"]))
 def test_what_is_read_plainly_is_what_argparse_reads(line: tuple[Parser, list[str]]) -> None:
     parser, words = line
     plainly = parser.read_plainly(words)
@@ -55,7 +55,7 @@ def test_what_is_read_plainly_is_what_argparse_reads(line: tuple[Parser, list[st
         return
     with contextlib.redirect_stderr(io.StringIO()) as errors:
         try:
-            assert plainly == parser.for_argparse().parse_args(words, SimpleNamespace())
+            assert plainly == parser.read_by_argparse(words)
         except SystemExit:
             pytest.fail(f"argparse refuses {words}: {errors.getvalue()}")
 
@@ -72,6 +72,12 @@ def test_what_is_read_plainly_is_what_argparse_reads(line: tuple[Parser, list[st
 )
 def test_common_lines_are_read_plainly(module: object, line: str) -> None:
     assert module.parser(read_config([])).read_plainly(line.split()) is not None  # type: ignore[attr-defined]
+
+
+def test_a_wrapped_command_may_have_a_double_dash_however_the_rest_of_the_line_is_written() -> None:
+    for line in ("-c git log -- file", "--timeout=5 -c git log -- file"):
+        read = alloc.parser(read_config([])).parse_args(line.split())
+        assert read.command == ["git", "log", "--", "file"], line
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.command)
