@@ -47,7 +47,7 @@ ALLOWED: Mapping[str, float] = {
     MEAN_WAIT: 0.95,
     LONGEST_WAIT: 0.95,
 }
-"""The share of each recorded ratio that is still let pass; less is no disturbance any more: something got slower.
+"""The share of each recorded ratio that is still let pass; less is no longer a disturbance: something got slower.
 
 Half is far from what a busy machine does to processor time.
 """

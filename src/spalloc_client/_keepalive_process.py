@@ -227,7 +227,7 @@ class Application:
         if self._first is None:
             return
         for number in [number for number, handle in self._running.items() if handle is None]:
-            # A parent that has ended may still be listed, but has no children any more.
+            # A parent that has ended may still be listed, but no longer has children.
             if number != self._me and not (
                 os.getppid() == number if number == self._first else _exists(number)
             ):
@@ -356,7 +356,7 @@ def ask(sock: socket.socket, question: bytes, patience: float) -> object:
 
 
 def keep_over(sock: socket.socket, application: Application, orders: Orders) -> None:
-    """Send keepalives over one connection until it fails (OSError) or they are not wanted any more."""
+    """Send keepalives over one connection until it fails (OSError) or they are no longer wanted."""
     while not application.over:
         sock.sendall(orders.message)
         answered = False

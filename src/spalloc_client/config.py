@@ -1,6 +1,6 @@
 """Configuration files and defaults: where they are looked for, and what they may say.
 
-Which options there are is options.py's subject, merging them with a caller's arguments requirements.py's.
+See options.py for which options there are, and requirements.py for merging them with a caller's arguments.
 
 The commands and the library take their defaults from configuration files, if there are any. Files are read
 in this order, later ones overriding earlier ones: a system-wide one (such as `/etc/xdg/spalloc`), the user's
@@ -115,13 +115,13 @@ def read_with_origins(
         value = (os.environ if environment is None else environment).get(variable)
         if value:
             said[name], sources[name] = value, variable
-    return cast_config(_Judged(said, sources)), sources
+    return cast_config(_Checked(said, sources)), sources
 
 
 def without_mistakes(config: Config) -> tuple[Config, Mapping[str, ConfigError]]:
     """The configuration with defaults for options that can't be used, and what is wrong with those."""
     mistakes = getattr(config, "mistakes", {})
-    return cast_config({**_Judged(DEFAULT_CONFIG, {}), **config}), mistakes
+    return cast_config({**_Checked(DEFAULT_CONFIG, {}), **config}), mistakes
 
 
 def cast_config(values: object) -> Config:
@@ -145,7 +145,7 @@ def job_of_environment() -> int:
     return checks.whole_number(JOB_VARIABLE, digits, 1, None, "a job's ID, 1 or more")
 
 
-class _Judged(dict[str, object]):
+class _Checked(dict[str, object]):
     """The values of files and defaults; reading an option with an unusable value raises ConfigError."""
 
     def __init__(self, said: Mapping[str, str | ConfigError], sources: Mapping[str, str]) -> None:

@@ -287,7 +287,7 @@ class Connection:
         except (ProtocolError, ProtocolTimeoutError) as error:
             if raised_by_handler(error):
                 raise
-            # It is of no use any more, and must not be waited for.
+            # It is of no further use, and must not be waited for.
             self.close("it could not be used after a signal")
 
     def _sleep_behind_reader(self, done: Callable[[], bool], seconds: float | None) -> None:
@@ -396,7 +396,7 @@ class Connection:
                 try:
                     self._sock.shutdown(_socket.SHUT_RDWR)
                 except OSError:
-                    pass  # not connected any more
+                    pass  # no longer connected
                 self._talk.lose(trouble)
             self._leave()
 

@@ -113,7 +113,7 @@ class Job:
 
         When done with a Job, call `destroy()` (or, unusually, `close()`), or use it as a context manager. A
         process of its own keeps the job alive until then, or until this process ends: by any way but that of a
-        daemon, whose copies go on. A Job that nothing refers to any more is not kept alive, with a ResourceWarning.
+        daemon, whose copies go on. A Job that nothing refers to is not kept alive, with a ResourceWarning.
 
         Options that are left out come from configuration files (`spalloc_client.config`). Beyond these, `hostname` and
         `owner` have no default.

@@ -61,7 +61,7 @@ class Keepalive:
         self._early_ends = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._say: Callable[[bytes], object] | None = None
-        """Sends a line to the helper; None when there is no helper any more."""
+        """Sends a line to the helper; None once there is no helper."""
         self._hang_up: Callable[[], None] = _nothing
         self._trouble: str | None = None
         """Why no process does it, as a clause; None while one does."""

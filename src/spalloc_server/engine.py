@@ -1,9 +1,9 @@
 """Runs the core: gathers events into batches, and carries out their effects.
 
 The order is the server's promise: records are on disk before a reply is sent, before hardware is touched, and
-before anyone is told. Nothing is decided here: that is core/'s. Nothing is sent here either: that is done by fronts/
-and hardware/. After an unforeseen fault, the state in memory may be wrong, but the records on disk are sound. So
-the engine tells everyone who waits and does nothing more; the server ends, and a new one starts from the records.
+before anyone is notified. core/ decides; fronts/ and hardware/ send. After an unexpected exception, the state in memory
+may be wrong, but the records on disk are sound. So the engine answers all waiting clients with an error and does no
+more; the server ends, and a new one starts from the records.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.restart import recall, start_cold
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
-from spalloc_server.presence import LATE_SECONDS, PendingJudgement, Presence
+from spalloc_server.presence import LATE_SECONDS, PendingExpiry, Presence
 from spalloc_server.ration import WINDOW_SECONDS, Ration
 from spalloc_server.store.database import Store
 from spalloc_server.store.errors import StoreError
@@ -51,8 +51,8 @@ Ts = TypeVarTuple("Ts")
 
 FORGOTTEN_AT_ONCE = 1000
 """Ended jobs that are dropped from the records in one commit."""
-RECORDS_BEFORE_JUDGING = 400
-"""While this many records of jobs wait for the disk, no job's time runs out."""
+RECORDS_BEFORE_EXPIRING = 400
+"""While this many records of jobs wait for the disk, no job expires."""
 JOB_LINES = 60
 """Lines about the jobs of one address that are logged within a minute; the others are counted."""
 JOB_LINES_ADDRESSES = 200
@@ -62,10 +62,10 @@ RECORD_RETRY_SECONDS = 1.0
 SKIPPED_IDS = 100_000
 """Job IDs that are skipped where records may be lost: more than a write-ahead log has room for."""
 GATHER_SECONDS = 0.003
-"""How long a decision and its commit wait for other clients whose requests have arrived, as long as these change
-something: changes made together cost a fraction of what each costs alone."""
-JUDGE_AGAIN_SECONDS = 0.1
-"""Seconds between checks whether a stalled disk works again; no job's time runs out until then."""
+"""The longest time for which a decision or a commit is put off while further changes arrive. Changes that are made
+together cost a fraction of what each costs alone."""
+EXPIRE_AGAIN_SECONDS = 0.1
+"""Seconds between checks whether a stalled disk works again; no job expires until then."""
 LOOK_SECONDS = 0.5
 """Seconds between checks that the file of the records is still there."""
 TROUBLE_REPEAT_SECONDS = 60.0
@@ -73,7 +73,7 @@ TROUBLE_REPEAT_SECONDS = 60.0
 
 
 class EngineFailedError(Exception):
-    """The engine met an unforeseen fault; the records on disk are sound, and a new start continues from them."""
+    """The engine met an unexpected exception; the records on disk are sound, and a new start continues from them."""
 
 
 class EngineStoppingError(Exception):
@@ -103,20 +103,20 @@ class HardwareListener(Protocol):
     """Is told what checks of the hardware find."""
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
-        """Note that a frame's BMP stopped answering, and why; or with None, that it answers again."""
+        """Called when a frame's BMP stops answering (`why` is the reason) or answers again (None)."""
 
     def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
-        """Note that boards are no longer as an order left them, and why."""
+        """Called when boards are no longer as an order left them, with the reason for each."""
 
 
 class ChangeListener(Protocol):
     """Is told of changes, once they are on disk."""
 
     def jobs_changed(self, jobs: set[int]) -> None:
-        """Note that the jobs with these IDs changed."""
+        """Called when the jobs with these IDs have changed."""
 
     def machines_changed(self, machines: set[str]) -> None:
-        """Note that the machines with these names changed."""
+        """Called when the machines with these names have changed."""
 
 
 class Outcome(NamedTuple, Generic[T]):
@@ -128,7 +128,7 @@ class Outcome(NamedTuple, Generic[T]):
 
 
 class _Wait(NamedTuple):
-    """A decision or a commit that waits for clients whose requests have arrived, as long as these change something."""
+    """A decision or a commit that is put off, so that changes whose requests have arrived are made together with it."""
 
     since: float
     replies: int
@@ -140,7 +140,7 @@ class _Batch:
     """The effects of events that are recorded together, and the callbacks that wait for that."""
 
     effects: Effects = field(default_factory=Effects)
-    """Merged: while the disk fails, each job's record is kept once, however often it changes."""
+    """Merged: of a job that changes several times, only the latest record is kept."""
     callbacks: list[Callable[[bool], None]] = field(default_factory=list)
 
     def answer(self, *, recorded: bool) -> None:
@@ -190,15 +190,15 @@ class Engine:
         self._notices = Ration(JOB_LINES, JOB_LINES_ADDRESSES)
         self._summary: asyncio.TimerHandle | None = None
         self._next_flush: asyncio.Handle | None = None
-        self._alarm: asyncio.TimerHandle | PendingJudgement | None = None
+        self._alarm: asyncio.TimerHandle | PendingExpiry | None = None
         self._recording: asyncio.Task[None] | None = None
         self._writing_since: float | None = None
-        """Since when records wait to be written. The writing thread clears it after a fast write, however late the loop
-        is; after a slow one, the loop does, once it has noted the delay."""
+        """When the write in progress began, in the clock's time; None while there is none. After a fast write, the
+        writing thread clears it, since the loop may be late. After a slow one, the loop does as it notes the delay."""
         self._decision_waits: _Wait | None = None
         self._commit_waits: _Wait | None = None
-        """How long a decision and a commit have waited for other clients. Each has its own, or every decision would
-        make the commit wait once more."""
+        """The waits of the next decision and the next commit; None while they are not put off. With one wait for both,
+        every decision would make the commit wait again."""
         self._stopping = False
         self._stopped = False
         self._troubled_since: float | None = None
@@ -266,7 +266,7 @@ class Engine:
         try:
             self._take_up(recalled, next_job, cold=cold, all_off=all_off)
         except Exception as fault:
-            # The records can be read, but contradict themselves in an unforeseen way.
+            # Records that can be read singly may still contradict each other, in a way that no check expects.
             raise StoreError(
                 f"the records contradict themselves ({fault!r}); put back a backup with "
                 "spalloc-server restore, or end all jobs with --cold-start"
@@ -709,18 +709,18 @@ class Engine:
             self._alarm = None
         if deadline is not None and not self._stopping and self.failure is None:
             delay = deadline - self.clock.now()
-            if delay <= 0.0 and not self.presence.may_judge():
+            if delay <= 0.0 and not self.presence.may_expire():
                 # A timer that each decision set again might never ring.
-                self._alarm = self.presence.when_it_may_judge(self._ring)
+                self._alarm = self.presence.when_it_may_expire(self._ring)
             else:
                 self._alarm = asyncio.get_running_loop().call_later(max(0.0, delay), self._ring)
 
     def _ring(self) -> None:
         if self._is_stalled():
-            self._alarm = asyncio.get_running_loop().call_later(JUDGE_AGAIN_SECONDS, self._ring)
+            self._alarm = asyncio.get_running_loop().call_later(EXPIRE_AGAIN_SECONDS, self._ring)
             return
-        if not self.presence.may_judge():
-            self._alarm = self.presence.when_it_may_judge(self._ring)
+        if not self.presence.may_expire():
+            self._alarm = self.presence.when_it_may_expire(self._ring)
             return
         self._alarm = None
         with self._deciding():
@@ -731,14 +731,14 @@ class Engine:
         self.event()
 
     def _is_stalled(self) -> bool:
-        """Whether the disk is slow, or many records are about to wait for it.
+        """Return whether the disk is slow, or many records are about to wait for it.
 
-        Keepalives may then wait unread behind replies that wait for the disk, and no decision could be carried out.
+        No job expires then, since its keepalives may be unread: their connection may wait for the disk.
         """
         since = self._writing_since
         stalled = since is not None and self.clock.now() - since > LATE_SECONDS
         # Once a batch is on disk, all its notifications and orders are given without a pause: it must not grow large.
-        return stalled or len(self._gathering.effects.jobs) >= RECORDS_BEFORE_JUDGING
+        return stalled or len(self._gathering.effects.jobs) >= RECORDS_BEFORE_EXPIRING
 
 
 def _log_job(record: JobRecord) -> None:

@@ -1,10 +1,10 @@
 """Notices when the server itself was late: its event loop was held up, so messages may wait unread.
 
-Code that ends a job or a connection for its silence (it *judges* them) asks here first whether it may do so now, and
-adds the server's own delays (core/timekeeping.py) to the time allowed. What a delay means for a job or a client is not
-decided here. A late event loop may run timers before it reads its sockets. So after a delay nobody is judged until
-nothing more was read for a few rounds of the loop. A loop that is late again and again never gets there: then each
-delay, when it is noted, is followed by one moment in which judging is allowed.
+Jobs and connections *expire*: they are ended when they have been silent for too long. Code that lets them expire asks
+here first whether it may do so now, and adds the server's own delays (see core/timekeeping.py) to the time allowed.
+A late event loop may run timers before it reads its sockets. So after a delay, nothing expires until the loop has read
+nothing more for a few rounds. A loop that is late again and again never gets there: then each delay, once it is noted,
+is followed by one moment in which expiry is allowed.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ BEAT_SECONDS = 0.25
 LATE_SECONDS = 0.25
 """A shorter delay is not counted. With the time between two checks, one of half a second is always noticed."""
 QUIET_ROUNDS = 10
-"""Rounds of the loop without a read after which all is read. From a connection that waited to its first message,
-Python's loop takes four rounds, and reads nothing in between."""
+"""After this many rounds of the loop without a read, all is read. Python's loop takes four rounds from accepting a
+connection that waited to reading its first message, and may read nothing in between."""
 LONGEST_CATCH_UP_SECONDS = 2.0
 """A busy loop always reads something; after this time at most, what came during the delay is read."""
 LOGGED_SECONDS = 0.5
@@ -32,11 +32,11 @@ LOGGED_AGAIN_SECONDS = 60.0
 """Seconds between log lines about delays; a slow disk may cause two in a second."""
 
 
-class PendingJudgement:
-    """A callback that waits until judging is allowed."""
+class PendingExpiry:
+    """A callback that waits until expiry is allowed."""
 
-    def __init__(self, waiting: dict["PendingJudgement", None], callback: Callable[[], None]) -> None:
-        """Add this one to those that wait."""
+    def __init__(self, waiting: dict["PendingExpiry", None], callback: Callable[[], None]) -> None:
+        """Add this one to `waiting`."""
         self.callback = callback
         self._waiting = waiting
         waiting[self] = None
@@ -71,8 +71,8 @@ class Presence:
         self._read = self._read_before = 0
         self._quiet = 0
         self._looked = self._give_up = self._noted = 0.0
-        self._pending: dict[PendingJudgement, None] = {}
-        self._judging = False
+        self._pending: dict[PendingExpiry, None] = {}
+        self._expiring = False
         self._next: asyncio.Handle | None = None
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ class Presence:
         if self._next is not None:
             self._next.cancel()
             self._next = None
-            asyncio.get_running_loop().call_soon(self._let_judge)
+            asyncio.get_running_loop().call_soon(self._let_expire)
 
     def now(self) -> float:
         """Return the time by which delays are measured."""
@@ -95,27 +95,27 @@ class Presence:
         """Note that something arrived from outside."""
         self._read += 1
 
-    def may_judge(self) -> bool:
+    def may_expire(self) -> bool:
         """Return whether all that has arrived is read, so that a silent client has sent nothing."""
         return (
-            self._judging
+            self._expiring
             or self._next is None
             or (self._late_since is None and self._began_to_be_late() is None)
         )
 
-    def when_it_may_judge(self, callback: Callable[[], None]) -> PendingJudgement:
-        """Call back, once, when judging is allowed again; to be used when `may_judge` is False.
+    def when_it_may_expire(self, callback: Callable[[], None]) -> PendingExpiry:
+        """Call back, once, when expiry is allowed again; to be used when `may_expire` is False.
 
         However late the loop is, that is after `LONGEST_CATCH_UP_SECONDS` and a few of its rounds at most.
         """
-        return PendingJudgement(self._pending, callback)
+        return PendingExpiry(self._pending, callback)
 
     def when_over(self, since: float, allowed: float, callback: Callable[[], None]) -> "Deadline":
-        """Call back when a client that was last heard at `since` has been silent for `allowed` seconds or more.
+        """Call back when a client has been silent for too long.
 
         Args:
-            since: In the clock's time.
-            allowed: Seconds; the server's own delays are added.
+            since: When it was last heard, in the clock's time.
+            allowed: For how many seconds it may be silent; the server's own delays are added.
             callback: Called once, unless the deadline is cancelled before.
         """
         return Deadline(self, self._delays, since, allowed, callback)
@@ -180,11 +180,11 @@ class Presence:
                 self._catch_up(now, self._waited_for)
             else:
                 self._beat_later()
-            self._let_judge()
+            self._let_expire()
 
-    def _let_judge(self) -> None:
-        """Call back all that wait for judging: the delay is noted by now, so that it is charged to nobody."""
-        self._judging = True
+    def _let_expire(self) -> None:
+        """Call back all that wait for expiry: the delay is noted by now, so that it counts against nobody."""
+        self._expiring = True
         while self._pending:
             pending = next(iter(self._pending))
             pending.cancel()
@@ -192,7 +192,7 @@ class Presence:
                 pending.callback()
             except Exception:  # noqa: BLE001 — the other callbacks must still be called
                 _log.exception("checking for silent jobs or clients failed")
-        self._judging = False
+        self._expiring = False
 
     def _note(self, now: float) -> None:
         assert self._late_since is not None
@@ -233,7 +233,7 @@ class Deadline:
         self._since = since
         self._allowed = allowed
         self._callback = callback
-        self._timer: asyncio.TimerHandle | PendingJudgement = asyncio.get_running_loop().call_later(
+        self._timer: asyncio.TimerHandle | PendingExpiry = asyncio.get_running_loop().call_later(
             allowed, self._look
         )
 
@@ -243,8 +243,8 @@ class Deadline:
 
     def _look(self) -> None:
         left = self._delays.deadline(self._since, self._allowed) - self._presence.now()
-        if not self._presence.may_judge():
-            self._timer = self._presence.when_it_may_judge(self._look)
+        if not self._presence.may_expire():
+            self._timer = self._presence.when_it_may_expire(self._look)
         elif left > 0:
             self._timer = asyncio.get_running_loop().call_later(left, self._look)
         else:

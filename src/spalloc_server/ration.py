@@ -1,6 +1,6 @@
-"""Limits how many similar lines are logged, so that clients can't fill the log however many they are.
+"""Rate limit for similar log lines, so that clients can't fill the log however many they are.
 
-The lines themselves are written where things happen.
+The wording is at the call sites, except for that of `Warnings`.
 """
 
 import logging
@@ -43,7 +43,7 @@ class Ration:
         return before < self._lines
 
     def summary(self, now: float) -> list[tuple[str | None, int]]:
-        """Return how many lines were kept back, and start counting again; nothing until a minute is over.
+        """Return how many lines were not logged, and start counting again; an empty list until the minute is over.
 
         Returns:
             Each address with its number of lines, and None with that of all further addresses.
@@ -60,7 +60,7 @@ class Ration:
 
 
 class Warnings:
-    """Logs one kind of event of clients: within each minute the first of each address, then how many more."""
+    """Logs one kind of event: in each minute the first one of each address, and at its end how many more there were."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         """Begin with nothing logged.
@@ -76,14 +76,14 @@ class Warnings:
         """How many clients it has happened to."""
 
     def warn(self, address: str, group: str, now: float, why: str) -> None:
-        """Count one client at `address`, of the group of addresses `group`; log why unless its group had its line."""
+        """Count one client at `address`; log why, unless its group of addresses had a line in this minute."""
         self.count += 1
         self.sum_up(now)
         if self._ration.admits(group, now):
             self._log.warning("a client at %s is %s: %s", address, self._what, why, extra={"client": address})
 
     def sum_up(self, now: float) -> None:
-        """Log how many more clients it happened to, if a minute is over."""
+        """Log how many further clients it happened to, once the minute is over."""
         for address, count in self._ration.summary(now):
             more, verb = counted(count, "more client"), "was" if count == 1 else "were"
             if address is None:

@@ -1,6 +1,6 @@
 """The registers of the three FPGAs of a SpiNN-5 board: which identifies an FPGA, and which stops which link.
 
-Addresses only; the BMP commands that read and write registers are in bmp.py.
+Addresses only; see bmp.py for the BMP commands that read and write registers.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """The commands of SCAMP, the monitor software of a SpiNNaker chip: their numbers, and values in requests and replies.
 
-Values and encodings only; memory addresses are in memory_map.py.
+Values and encodings only; see memory_map.py for memory addresses.
 """
 
 from enum import IntEnum, IntFlag

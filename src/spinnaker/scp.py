@@ -1,6 +1,6 @@
 """SpiNNaker commands inside SDP: requests, replies, result codes, and what SCAMP and BMPs have in common.
 
-What the arguments of most commands mean is in scamp.py and bmp.py.
+See scamp.py and bmp.py for what the arguments of most commands mean.
 """
 
 from enum import IntEnum

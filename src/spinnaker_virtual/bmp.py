@@ -1,6 +1,6 @@
 """A virtual BMP: SCP requests go in, SCP replies come out, at the times at which the hardware would send them.
 
-No sockets and no clock. What power and registers do to a board is in board.py.
+No sockets and no clock. See board.py for what power and registers do to a board.
 """
 
 from collections.abc import Callable, Mapping

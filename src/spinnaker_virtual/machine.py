@@ -1,6 +1,6 @@
 """The description of a virtual machine: size, places, dead parts, faults, and how long its actions take.
 
-It stays fixed while the machine runs. Addresses are in network.py, behaviour in bmp.py and board.py.
+It stays fixed while the machine runs. See network.py for addresses, and bmp.py and board.py for behaviour.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Sparse memory: only pages that were written take up memory.
 
-Takes offsets; a chip's address space is in scamp/chip.py.
+It takes offsets; see scamp/chip.py for a chip's address space.
 """
 
 from collections.abc import Callable

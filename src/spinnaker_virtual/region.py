@@ -1,7 +1,7 @@
 """The chips that a boot image reaches from a board, their coordinates, and the paths of packets between them.
 
-A chip is a number here: 48 times its board's position in the region, plus its number on the board. Its memory is in
-scamp/chip.py.
+A chip is a number here: 48 times its board's position in the region, plus its number on the board. See scamp/chip.py
+for its memory.
 """
 
 from array import array

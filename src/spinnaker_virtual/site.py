@@ -1,6 +1,6 @@
 """Runs a virtual machine: connects the hardware to sockets and to the event loop.
 
-This is the package's interface to Python programs. Behaviour is in hardware.py and in what that imports.
+This is the package's interface to Python programs. See hardware.py, and what that imports, for behaviour.
 """
 
 import asyncio

@@ -67,7 +67,7 @@ def _commands(client: PeerEnvironment, port: int) -> Iterator[tuple[str, str]]:
         kept = [job["job_id"] for job in own.list_jobs() if job["owner"] == KEEPER]
         yield (
             "`spalloc 3 --no-destroy -c COMMAND`",
-            keeping or ("" if kept else "there is no such job any more"),
+            keeping or ("" if kept else "the job no longer exists"),
         )
         for job in kept:
             own.destroy_job(job)

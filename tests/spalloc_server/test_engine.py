@@ -26,7 +26,7 @@ from spalloc_server.engine import (
     GATHER_SECONDS,
     LOOK_SECONDS,
     RECORD_RETRY_SECONDS,
-    RECORDS_BEFORE_JUDGING,
+    RECORDS_BEFORE_EXPIRING,
     TROUBLE_REPEAT_SECONDS,
     Engine,
     EngineFailedError,
@@ -398,7 +398,7 @@ def test_jobs_whose_time_is_up_at_once_do_not_pile_up_while_the_disk_works(
     bench.pass_time(120.0)
     assert not bench.engine.site.jobs
     assert sum(map(len, bench.records.writes)) >= jobs
-    assert max(map(len, bench.records.writes)) <= RECORDS_BEFORE_JUDGING + JOBS_A_TICK + 10
+    assert max(map(len, bench.records.writes)) <= RECORDS_BEFORE_EXPIRING + JOBS_A_TICK + 10
 
 
 @pytest.mark.parametrize("what", ["decide", "tick", "reconfigure"])

@@ -1,4 +1,4 @@
-"""Nobody is judged before the server has read what came while it was held up; in simulated time."""
+"""Nothing expires before the server has read what came while it was held up; in simulated time."""
 
 import logging
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Bench:
 
     def ask(self) -> bool:
         answers: list[bool] = []
-        self.process.enter(lambda: answers.append(self.presence.may_judge()))
+        self.process.enter(lambda: answers.append(self.presence.may_expire()))
         return answers[0]
 
     def moved(self, since: float) -> float:
@@ -50,7 +50,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def test_a_server_that_is_on_time_judges_at_any_time(bench: Bench) -> None:
+def test_in_a_server_that_is_on_time_jobs_and_clients_may_expire_at_any_time(bench: Bench) -> None:
     for _ in range(100):
         bench.pass_time(0.07)
         assert bench.ask()
@@ -70,19 +70,19 @@ def test_a_pause_of_more_than_half_a_second_is_nobodys_silence(
     assert "the server waited" in caplog.text
 
 
-def test_after_a_pause_a_timer_that_comes_first_may_not_judge(bench: Bench) -> None:
+def test_after_a_pause_nothing_expires_by_a_timer_that_comes_first(bench: Bench) -> None:
     bench.pass_time(10.1)
-    judged: list[bool] = []
-    judge: Callable[[], None] = lambda: judged.append(bench.presence.may_judge())  # noqa: E731
-    bench.process.enter(lambda: bench.process.call_later(0.1, judge))
+    allowed: list[bool] = []
+    ask: Callable[[], None] = lambda: allowed.append(bench.presence.may_expire())  # noqa: E731
+    bench.process.enter(lambda: bench.process.call_later(0.1, ask))
     bench.process.pause(5.0)
     bench.pass_time(5.0)
-    assert judged == [False]
+    assert allowed == [False]
     bench.pass_time(0.1)
     assert bench.ask()
 
 
-def test_while_more_and_more_is_read_nobody_is_judged_for_a_while(bench: Bench) -> None:
+def test_while_more_and_more_is_read_nothing_expires_for_a_while(bench: Bench) -> None:
     # Rounds take no time here; in this one, something is read in each.
     look = bench.presence._look
 
@@ -166,14 +166,14 @@ def test_the_dead_end_also_while_every_round_of_the_loop_is_late(
     bench.process.lateness = lateness
     bench.process.enter(lambda: bench.presence.when_over(began, 1.0, ring))
     longest = LONGEST_CATCH_UP_SECONDS + 2 * lateness
-    # Twice the time that is allowed and the longest delay, and until then judging comes again.
+    # Twice the time that is allowed and the longest delay, and until then expiry is allowed again.
     bench.pass_time(2 * 1.0 + 2 * longest)
     assert len(rung) == 1
     assert "the server waited" in caplog.text
 
 
 @pytest.mark.parametrize("lateness", [0.27, 0.6, 3.0])
-def test_who_is_heard_in_time_is_not_judged_while_every_round_of_the_loop_is_late(
+def test_a_client_that_is_heard_in_time_does_not_expire_while_every_round_of_the_loop_is_late(
     bench: Bench, lateness: float
 ) -> None:
     rung: list[float] = []
@@ -198,7 +198,7 @@ def test_records_that_are_always_late_do_not_make_one_endless_delay(bench: Bench
     assert rung
 
 
-def test_who_waits_to_judge_may_do_so_once_nobody_looks_for_delays_any_more(bench: Bench) -> None:
+def test_what_waits_to_expire_may_do_so_once_delays_are_no_longer_looked_for(bench: Bench) -> None:
     rung: list[float] = []
     ring: Callable[[], None] = lambda: rung.append(bench.now())  # noqa: E731
     bench.process.lateness = 0.3
@@ -209,7 +209,7 @@ def test_who_waits_to_judge_may_do_so_once_nobody_looks_for_delays_any_more(benc
     assert rung
 
 
-def test_a_fault_in_judging_one_does_not_keep_others_from_it(
+def test_a_fault_in_expiring_one_does_not_keep_others_from_it(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     rung: list[float] = []
@@ -219,8 +219,8 @@ def test_a_fault_in_judging_one_does_not_keep_others_from_it(
 
     bench.pass_time(10.0)
     bench.process.enter(bench.presence.note_delay, bench.now() - 4.0, "records to get onto the disk")
-    bench.presence.when_it_may_judge(fail)
-    bench.presence.when_it_may_judge(lambda: rung.append(bench.now()))
+    bench.presence.when_it_may_expire(fail)
+    bench.presence.when_it_may_expire(lambda: rung.append(bench.now()))
     bench.pass_time(1.0)
     assert len(rung) == 1
     assert "ValueError" in caplog.text

@@ -60,7 +60,7 @@ class Shown(Generic[T]):
 
 
 class Lost:
-    """The server can't be reached any more, for a reason; it is tried again."""
+    """The server can no longer be reached, for a reason; it is tried again."""
 
     def __init__(self, trouble: str) -> None:
         self.trouble = trouble

@@ -86,7 +86,7 @@ def _say(line: Text) -> None:
     try:
         messages().print([line])
     except (ReaderGoneError, NotWrittenError):
-        return  # the message can't be read any more; the command goes on
+        return  # the message can no longer be read; the command goes on
 
 
 def _run(command: list[str], facts: Facts, interruptions: Interruptions) -> Ended:

@@ -159,7 +159,7 @@ def ended(job_id: int, state: int, reason: str | None, *, asked_here: bool) -> H
         return Happened(sentence(job_id, state, reason), is_end=True)
     why = "." if reason is None else f": {printable(reason)}"
     if state == JobState.unknown:
-        why = ": the server does not know it any more."
+        why = ": the server no longer knows it."
     return Happened(Text(f"Job {job_id} was revoked{why}", Style.RED), is_end=True, spoils=True)
 
 
@@ -173,7 +173,7 @@ def moved(job_id: int, connections: Connections | None) -> Happened:
 
 
 def lost_from_sight(job_id: int, server: tuple[str, int], error: Exception) -> Happened:
-    """Return what to say when the server of a job can't be reached any more."""
+    """Return what to say when the server of a job can no longer be reached."""
     why = (error.strerror if isinstance(error, OSError) else None) or str(error)
     words = f"Job {job_id}: The server {_named(server)} is out of reach ({printable(why)}), trying again..."
     return Happened(Text(words, Style.YELLOW))

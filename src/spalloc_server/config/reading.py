@@ -1,6 +1,6 @@
 """Taking values out of a document's tables, each checked: every mistake is noted, none ends the reading.
 
-Knows no kind of value and no key: those are in kinds.py, document.py and machines.py.
+It knows no kind of value and no key: see kinds.py, document.py and machines.py for those.
 """
 
 from collections.abc import Callable, Mapping

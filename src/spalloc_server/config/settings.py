@@ -1,6 +1,6 @@
 """A configuration as values: the same whether it was read from a file or made from a command's options.
 
-Reading and checking is in document.py and machines.py, comparing in config/changes.py.
+See document.py and machines.py for reading and checking, and config/changes.py for comparing.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """What can be asked of a site that changes it: each command is a value that a front makes of a message.
 
 Commands come in by the engine's `do` only. It first asks whether the client may give the command, and takes the
-effects afterwards. Questions, which change nothing, are in questions.py.
+effects afterwards. See questions.py for questions, which change nothing.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What can be read from a site: the boards of a job, where a chip is, and how many jobs and boards there are.
 
-Fronts, metrics and reloads see the site as a SiteView, which changes nothing: changes are in commands.py. How an answer
-is written is up to the fronts.
+Fronts, metrics and reloads see the site as a SiteView, which changes nothing; see commands.py for changes.
+Fronts decide how an answer is written.
 """
 
 from collections import Counter

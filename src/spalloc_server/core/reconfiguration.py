@@ -19,7 +19,7 @@ from spinnaker.geometry import Board
 def reconfigure(site: Site, machines: Sequence[Machine], at: Moment) -> None:
     """Replace the machines, all of them at once.
 
-    A job whose boards the change affects is ended, with the reason. A queued job that can never run any more is ended
+    A job whose boards the change affects is ended, with the reason. A queued job that can no longer run is ended
     by the decisions that follow. Other jobs go on.
 
     Args:

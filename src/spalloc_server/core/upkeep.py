@@ -207,12 +207,12 @@ class Upkeep:
     # Configuration and restart
 
     def machines_change(self, after: Mapping[str, Machine]) -> None:
-        """Prepare for a change of machines: a changed frame is not silent until its BMP has been asked again."""
+        """Before a change of machines: withdraw `SILENT` from the boards of removed and changed frames."""
         for name, boards in self._boards.silent.machines_change(after).items():
             self._care.withdraw([BoardKey(name, board) for board in boards], Objection.SILENT)
 
     def machines_changed(self) -> None:
-        """Let go of boards that are no longer configured, and switch off those that are configured again.
+        """After a change of machines: let go of boards that are gone, and switch off those that are configured again.
 
         A board that is being switched off or tested is let go of when the answer comes.
         """

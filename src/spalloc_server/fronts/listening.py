@@ -1,6 +1,6 @@
 """Opens the ports that clients connect to, for every front.
 
-No protocol, and no decision about who may connect.
+Access rules and protocols are in each front.
 """
 
 import asyncio

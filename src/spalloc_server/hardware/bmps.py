@@ -1,6 +1,6 @@
 """All BMPs of a site: splits power orders by frame, and answers each when all its frames have done their part.
 
-One frame is driven by frame.py.
+See frame.py for how one frame is driven.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ class BmpListener(Protocol):
     """Is told what checks of BMPs and boards find."""
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
-        """Note that a frame's BMP stopped answering, and why; or with None, that it answers again."""
+        """Called when a frame's BMP stops answering (`why` is the reason) or answers again (None)."""
 
     def boards_strayed(self, machine: str, order: int, boards: Mapping[Board, str]) -> None:
-        """Note that boards are no longer as an order left them, and why."""
+        """Called when boards are no longer as an order left them, with the reason for each."""
 
 
 class Bmps:
@@ -74,7 +74,7 @@ class Bmps:
             self._retiring[driver] = asyncio.get_running_loop().create_task(self._retire(driver))
         for (machine, frame), driver in self._frames.items():
             if driver not in drivers:
-                # The previous driver's last report may have been taken for one about the new frame.
+                # The previous driver's last report may have been counted against the new frame.
                 self.listener.frame_silent(machine, frame, None)
                 driver.start()
 
@@ -145,7 +145,7 @@ class Bmps:
         )
 
     def is_current(self, listener: FrameListener, machine: str, frame: Frame) -> bool:
-        """Return whether `listener` listens to a frame's present driver, and not to an earlier one."""
+        """Return whether `listener` is that of the frame's present driver, not of an earlier one that is finishing."""
         driver = self._frames.get((machine, frame))
         return driver is not None and driver.listener is listener
 
@@ -162,7 +162,7 @@ class Bmps:
 
 
 class _NoListener:
-    """Ignores what checks find, until there is a listener."""
+    """The listener before `Bmps.start`: it ignores what checks find."""
 
     def frame_silent(self, machine: str, frame: Frame, why: str | None) -> None:
         """Do nothing."""
@@ -172,7 +172,7 @@ class _NoListener:
 
 
 class _FrameReporter:
-    """Reports what one frame's driver finds, adding the machine and the boards' coordinates."""
+    """Passes on what one frame's driver finds, with the machine's name, and boards' coordinates for their slots."""
 
     def __init__(self, bmps: Bmps, machine: Machine, frame: Frame) -> None:
         self._bmps = bmps
@@ -181,7 +181,7 @@ class _FrameReporter:
         self._boards = {slot: board for board, slot in machine.in_frame(frame).items()}
 
     def silent(self, why: str | None) -> None:
-        # An earlier driver, which is finishing its last orders, says nothing about the frame as it is configured now.
+        # An earlier driver, which is finishing its orders, may talk to a BMP that the frame no longer has.
         if self._bmps.is_current(self, self._machine, self._frame):
             self._bmps.listener.frame_silent(self._machine, self._frame, why)
 
@@ -211,7 +211,7 @@ class _Progress:
         self._failed: dict[Board, str] = {}
 
     def resolver(self, boards: Mapping[int, Board]) -> Callable[[int, str | None], None]:
-        """Return what a frame calls with the result of each of its boards; only a board's first result counts."""
+        """Return the function that a frame calls with each board's result; only a board's first result counts."""
 
         def resolve(slot: int, failure: str | None) -> None:
             board = boards[slot]

@@ -1,6 +1,6 @@
 """A conversation with one BMP over UDP: several questions at once, each sent again until it is answered.
 
-Neither the questions, which are commands.py's, nor the meaning of the bytes, which is spinnaker's.
+See commands.py for the questions, and the package spinnaker for what the bytes mean.
 """
 
 import asyncio
@@ -33,13 +33,13 @@ class Question(NamedTuple):
     datagram: bytes
     """With any sequence number; it gets its own when it is sent."""
     changes: frozenset[int] = frozenset()
-    """The boards of the frame that it changes: carried out twice, it may undo a later command to them."""
+    """The boards of the frame that it changes. If it is carried out twice, it may undo a later command to them."""
     slot: int | None = None
     """The board of the frame that has to answer it; None if the frame's own BMP answers."""
 
 
 Doubt = Callable[[frozenset[int], float], None]
-"""Takes boards to which a command may arrive a second time, and the latest time for that, in the event loop's time."""
+"""Called with boards to which a command may arrive a second time, and until when that may be, in the loop's time."""
 
 READING_SECONDS = 0.1
 """How long the server, after a delay of its own, reads waiting answers before it asks again."""
@@ -111,7 +111,7 @@ class BmpConversation(asyncio.DatagramProtocol):
         self._heard_of: set[int | None] = set()
         """Boards that have answered a question of this set."""
         self._given_up: set[int | None] = set()
-        """Boards that have answered none, and are not asked any more."""
+        """Boards that have answered none, and are no longer asked."""
         self._done: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._excuses = 0
@@ -132,7 +132,7 @@ class BmpConversation(asyncio.DatagramProtocol):
             one_will_do: Whether to return as soon as one question is answered with anything but "not now".
 
         Raises:
-            SilenceError: The host is unknown, or no socket can be opened.
+            SilenceError: The host is unknown, or no socket could be opened.
         """
         if not questions:
             return []

@@ -1,12 +1,12 @@
-"""Drives one frame: keeps what each board is ordered to be, and does it in turns.
+"""Drives one frame: keeps the order for each board, and carries orders out in turns.
 
 All orders that come while a frame is busy are done together in its next turn: one power-off, one power-on, one set of
 link writes, one check of the result, however many jobs they are for. A board that does not come up is tried again in
-the next turn, so that it does not delay later orders. Each frame has its own turns. Within a frame, boards for which
-the BMP answers but which do not answer themselves have turns apart from the others, since they take long.
+the next turn, so that it does not delay later orders. Each frame has its own turns. Boards that do not answer, although
+the frame's BMP does, take long; they have turns apart from the frame's other boards.
 
 Results are checked again: soon after a command may have been carried out twice, and whenever the BMP is asked whether
-it still answers. The packets for all this are commands.py's; no order is decided here.
+it still answers. See commands.py for the packets. Orders come from core/.
 """
 
 import asyncio
@@ -95,16 +95,16 @@ class FrameListener(Protocol):
     """Is told what a frame's driver finds."""
 
     def silent(self, why: str | None) -> None:
-        """Note that the BMP does not answer, and why; or with None, that it answers again."""
+        """Called when the BMP stops answering (`why` is the reason) or answers again (None)."""
 
     def retried(self, slot: int, why: str) -> None:
-        """Note that a board has to be commanded again, and why."""
+        """Called when a board has to be commanded again, with the reason."""
 
     def corrected(self, slot: int, why: str) -> None:
-        """Note that a board was no longer as ordered, and was corrected without disturbing what runs on it."""
+        """Called when a board was not as ordered and was corrected, without disturbing what runs on it."""
 
     def strayed(self, order: int, slots: Mapping[int, str]) -> None:
-        """Note that boards are no longer as an order left them, and why; they are left so until a new order."""
+        """Called when boards are no longer as an order left them, with reasons; they are left so until a new order."""
 
 
 class FrameDriver:
@@ -140,7 +140,7 @@ class FrameDriver:
         self._goals: _Goals = {}
         """Orders for the next turn, by slot."""
         self._states: dict[int, BoardState] = {}
-        """What boards without a goal should be."""
+        """The states in which the latest orders left boards that have no goal."""
         self._doubts: dict[int, float] = {}
         """Boards for which a command may still arrive a second time, and until when that is possible."""
         self._check_all_at = math.inf
@@ -166,7 +166,7 @@ class FrameDriver:
             replaced = self._goals.pop(slot, None)
             self._goals[slot] = _Goal(piece)
             if replaced is not None:
-                # The earlier order is obsolete, and nobody waits for it any more.
+                # The earlier order is obsolete, and nobody waits for it.
                 replaced.piece.resolve(slot, None)
         self._begin_needed()
 
@@ -194,7 +194,7 @@ class FrameDriver:
             await asyncio.wait(busy)
 
     async def stop(self) -> None:
-        """Drop all orders and close the sockets; no callbacks are called any more."""
+        """Drop all orders and close the sockets; callbacks are no longer called."""
         self._goals.clear()
         self._states.clear()
         for lane in self._lanes:
@@ -356,10 +356,10 @@ class FrameDriver:
                 self.listener.retried(slot, f"{_named(links)} had to be set again")
 
     def _try_again(self, lane: _Lane, goals: _Goals, failed: Mapping[int, str]) -> None:
-        """Try the boards that failed again in the next turn, unless they have been tried often enough."""
+        """Plan another try in the next turn for the boards that failed; those that used up their tries have failed."""
         for slot, why in failed.items():
             goal = goals[slot]
-            # A board that did not answer was not waited for long enough to count as tried; that is done apart.
+            # The main lane does not wait long for a board that does not answer: only a try apart counts.
             goal.tries += lane is self._apart or slot not in lane.bmp.unanswered
             if goal.tries < POWER_TRIES and slot not in self._goals:
                 self._goals[slot] = goal
@@ -395,7 +395,7 @@ class FrameDriver:
         self._doubts = {slot: max(until, self._doubts.get(slot, until)) for slot in self._slots}
 
     def _clear_doubts(self, slots: Iterable[int]) -> None:
-        """Drop the doubts about boards that are about to be checked, except about commands that may still arrive."""
+        """Drop the doubts about boards that are about to be checked, unless a second copy may still arrive."""
         now = asyncio.get_running_loop().time()
         for slot in slots:
             if self._doubts.get(slot, now + 1) <= now:
@@ -446,9 +446,9 @@ class FrameDriver:
         by_order: dict[int, dict[int, str]] = defaultdict(dict)
         for slot, why in strayed.items():
             if lane is self._main and slot in lane.bmp.unanswered:
-                # It is checked again, apart from the others.
+                # It is checked again in the lane for slow boards.
                 continue
-            # If it got a new order meanwhile, it may be in the state that this one causes.
+            # If it got a new order during the check, that order may explain its state.
             if self._states.get(slot) is due[slot]:
                 del self._states[slot]
                 by_order[due[slot].order][slot] = why

@@ -1,6 +1,6 @@
 """Finds the boards that an administrator names: by coordinate, by place, by address, or a whole frame at once.
 
-What is done with the boards is board_commands.py's.
+See board_commands.py for what is done with the boards.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Runs a configured server from start to end: handles signals, starts metrics and the control socket, notifies systemd.
 
-The server itself is service.py's.
+See service.py for the server itself.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Operation:
         Raises:
             OSError: An address can't be listened on.
             StoreError: The records can't be used.
-            EngineFailedError: The server met an unforeseen fault.
+            EngineFailedError: There was an unexpected exception.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
         loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
 """The subcommand `spalloc-server simulate`: arguments in; text, JSON and SVG out.
 
-The simulation itself is in simulation.py.
+See simulation.py for the simulation itself.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Reading traces of jobs.
 
-What happens to the jobs is in simulation.py.
+See simulation.py for what happens to the jobs.
 """
 
 import csv

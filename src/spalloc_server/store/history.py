@@ -1,6 +1,6 @@
 """Jobs that have ended, in the store: found by owner and machine, and dropped when they are old.
 
-How jobs get there is database.py's subject.
+See database.py for how jobs get there.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Encodes a job's record as JSON for the disk, and decodes it.
 
-The statements that write it are writing.py's. A field that is added later needs a default here, so that records of
-older servers can still be read.
+See writing.py for the SQL statements that write it. A field that is added later needs a default here, so that
+records of older servers can still be read.
 """
 
 from math import isfinite

@@ -1,6 +1,6 @@
 """The statements that write records into the tables.
 
-A job's record is encoded by records.py. Transactions are database.py's.
+See records.py for how a job's record is encoded, and database.py for transactions.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

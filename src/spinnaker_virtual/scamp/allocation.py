@@ -1,6 +1,6 @@
 """Allocates SDRAM by size, application and tag.
 
-The structure of the heap is in heap.py.
+See heap.py for the structure of the heap.
 """
 
 from spinnaker.memory_map import SDRAM

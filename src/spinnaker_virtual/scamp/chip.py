@@ -1,6 +1,6 @@
 """A booted chip: its cores, its memories, and what SCAMP stores in them.
 
-The commands that use them are in monitor.py.
+See monitor.py for the commands that use them.
 """
 
 from struct import Struct

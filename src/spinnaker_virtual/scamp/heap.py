@@ -1,6 +1,6 @@
 """A heap in a chip's memory, with its blocks chained in that memory as SARK chains them, so that hosts can walk it.
 
-The algorithm is first fit, as in SARK. Commands that use heaps are in monitor.py.
+The algorithm is first fit, as in SARK. See monitor.py for the commands that use heaps.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Where SCAMP puts its heaps and tables, computed from the boot-time system variables, and memory after the boot.
 
-The layout is the same for all chips of a booted machine; what differs is in chip.py.
+The layout is the same for all chips of a booted machine; see chip.py for what differs.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The chips that run SCAMP together since one boot, and whether packets get from one to another.
 
-A chip's memory is in chip.py, its monitor's answers in monitor.py.
+See chip.py for a chip's memory, and monitor.py for its monitor's answers.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
 """What all chips of a booted machine share: their region, SCAMP's release, the layout of memory and the clock.
 
-Which chips there are, and whether packets get from one to another, is in machine.py; what one chip has for itself is
-in chip.py.
+See machine.py for which chips there are and whether packets get from one to another, and chip.py for what one chip has
+for itself.
 """
 
 from ipaddress import IPv4Address

@@ -16,7 +16,7 @@ SICK = 5
 AT_ONCE = 0.2
 """Seconds in which a job is ready that waits for nobody."""
 FIRST_SECONDS = 3.0
-"""Seconds after which a board that answers nothing holds up no others any more."""
+"""Seconds after which a board that answers nothing no longer holds up others."""
 
 SWITCHED_SECONDS = 15.0
 """Seconds after which a board that can't be switched holds up no others that come later."""

@@ -1,6 +1,6 @@
 """Sets of boards of one machine as integers with a bit for each triad.
 
-Set arithmetic only: callers decide what it means to be in a set. Sums over rectangles are in grids.py.
+Set arithmetic only: callers decide what it means to be in a set. See grids.py for sums over rectangles.
 """
 
 from collections.abc import Iterable

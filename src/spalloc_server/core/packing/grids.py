@@ -1,6 +1,6 @@
 """Numbers for all triads of one machine in one integer, so that every rectangle is summed at once.
 
-Arithmetic only: callers decide what the numbers count. Sets are in bitmaps.py.
+Arithmetic only: callers decide what the numbers count. See bitmaps.py for sets.
 """
 
 from spalloc_server.core.packing.bitmaps import Bitmaps, Planes

@@ -1,6 +1,6 @@
 """Which boards of one machine are in use, set aside or free.
 
-Reservations, and where a request fits, are packer.py's.
+See packer.py for reservations, and for where a request fits.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,6 @@
 """One machine's boards: what a job can be allocated, and what is reserved for a job that waits.
 
-Which job is next is decided in scheduler.py. How a spot is found is in search.py, which boards are in use in
-occupancy.py.
+See scheduler.py for which job is next, search.py for how a spot is found, and occupancy.py for which boards are in use.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Checks the arguments of v1 commands: names, types and defaults, and the error messages.
 
-What each command takes and does is commands.py's.
+See commands.py for what each command takes and does.
 """
 
 from collections.abc import Callable, Mapping, Sequence

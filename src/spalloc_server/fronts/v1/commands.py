@@ -1,7 +1,7 @@
 """The commands of the v1 protocol: their names and parameters, what each does to the site, and its result.
 
-No bytes and no sockets: results are values that JSON can write, and connection.py sends them. Whether a command may be
-done, and by whom, is decided in core/.
+Results are values that JSON can write; see connection.py for how they are sent. core/ decides whether a command may be
+done, and by whom.
 """
 
 import sqlite3
@@ -126,7 +126,7 @@ class V1Command(msgspec.Struct, frozen=True):
     """Whether parameters are taken by name only, and `run` is called with the caller, the arguments by position and the
     arguments by name as they came, and then the parameters."""
     changes: bool = False
-    """Whether it is lasting: an address may have only so many of these under way."""
+    """Whether it is lasting: an address may have only a limited number of these under way."""
 
 
 _JOB = (Parameter("job_id", a_whole_number),)

@@ -30,24 +30,24 @@ from spalloc_server.fronts.v1.watchers import Watchers
 _log = logging.getLogger(__name__)
 
 EFFORT_A_TURN = 32
-"""Commands that are done in one turn."""
+"""The most commands that are done in one turn."""
 _EFFORT_SHIFT = 10
-"""A command counts as one more for each 1,024 bytes of its request, blank lines before it included, or of its reply."""
+"""A command counts as one, plus one for each 1,024 bytes of its request (with blank lines before it) or its reply."""
 EFFORT_OF_A_CHANGE = 8
 """How many commands a change counts as."""
 RECEIVED_BYTES = 32 * 1024
-"""The system's receive buffer of a connection; the system doubles it."""
+"""The size that is set for a connection's receive buffer in the operating system, which doubles it."""
 SENT_BYTES = 128 * 1024
-"""The system's send buffer, likewise."""
+"""The size that is set for its send buffer, which is doubled as well."""
 HELD_BYTES = 128
 """Memory that a reply that waits for the disk takes besides its bytes."""
 MAX_HELD_BYTES = 64 * 1024
-"""With more bytes of replies that wait for the disk, no more commands of the client are done."""
+"""A client's commands wait while more bytes of its replies than this wait for the disk."""
 LONG_REPLY_BYTES = 64 * 1024
 """A longer reply is sent in pieces and ends its client's turn, since others have waited long enough."""
 PIECES_A_TURN = 8
 JOBS_IN_TIME = 2000
-"""For each 2,000 jobs of a listing, a client has the time of a short reply once more to read it."""
+"""A client gets the time allowed for reading a short reply, and as much again for each 2,000 jobs of a long one."""
 
 _OF_A_JOB = frozenset({"job_keepalive", "get_job_state", "get_job_machine_info", "notify_job"})
 """Commands by which a client shows that it holds a job."""
@@ -82,7 +82,7 @@ class Front(Protocol):
         """Note that a change of a group is on disk, or never will be."""
 
     def turn_failed(self, connection: "ClientConnection", fault: Exception) -> None:
-        """End a connection whose turn met an unforeseen fault."""
+        """End a connection whose turn raised an unexpected exception."""
 
     def closed(self, connection: "ClientConnection") -> None:
         """Remove a connection that has ended."""
@@ -178,7 +178,7 @@ class ClientConnection(asyncio.Protocol):
         self.address = peer[0] if peer else ""
         connected = transport.get_extra_info("socket")
         if connected is not None:
-            # By default the system would buffer megabytes for each, and hand over as much at once.
+            # By default the system would buffer megabytes for each connection, and pass on as much at once.
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         self.heard = self.begun = asyncio.get_running_loop().time()

@@ -105,7 +105,7 @@ class Crowd:
             self._largest = size
 
     def weigh(self, member: Member, weight: int) -> None:
-        """Note how many bytes are kept for a connection."""
+        """Note how many bytes of memory a connection takes; up to `SMALL_BYTES` are not counted."""
         group = member.group
         if weight <= SMALL_BYTES:
             change = -group.weights.pop(member, 0)
@@ -129,7 +129,7 @@ class Crowd:
         return max(group.weights, key=group.weights.__getitem__)
 
     def least_used(self, newcomer: Group, job_of: Callable[[Member], int | None]) -> Member | None:
-        """Return the connection that must give way to a newcomer; None if there is none.
+        """Return the connection to end so that a newcomer can stay; None if none has to give way.
 
         Args:
             newcomer: The newcomer's group, in which it is already counted.

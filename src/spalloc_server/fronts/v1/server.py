@@ -1,6 +1,6 @@
 """The server of the v1 protocol: listens, admits clients, and ends connections that break the limits.
 
-What happens on one connection is connection.py's.
+See connection.py for what happens on one connection.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from spalloc_server.fronts.v1.listing import ListingRefresher
 from spalloc_server.fronts.v1.readings import Readings
 from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Turns
 from spalloc_server.fronts.v1.watchers import Watchers
-from spalloc_server.presence import PendingJudgement
+from spalloc_server.presence import PendingExpiry
 from spalloc_server.ration import Ration, Warnings
 from spalloc_server.runtime import allow_descriptors, any_descriptors_left, give_back_memory
 from spalloc_server.words import counted, there_are
@@ -92,7 +92,7 @@ class V1Server:
         self.addresses: tuple[tuple[str, int], ...] = ()
         """The addresses and ports that clients can connect to; known once the server listens."""
         self._server: asyncio.Server | None = None
-        self._round: asyncio.TimerHandle | PendingJudgement | None = None
+        self._round: asyncio.TimerHandle | PendingExpiry | None = None
         self._alone = asyncio.Event()
         self._alone.set()
 
@@ -272,7 +272,7 @@ class V1Server:
         return {connection.address for connection in self.unread if connection.stuck is None}
 
     def turn_failed(self, connection: ClientConnection, fault: Exception) -> None:
-        """End a connection whose turn met an unforeseen fault."""
+        """End a connection whose turn raised an unexpected exception."""
         _log.error(
             "a turn of a client at %s failed, and its connection is ended", connection.address, exc_info=fault
         )
@@ -334,8 +334,8 @@ class V1Server:
 
     def _go_round(self) -> None:
         presence = self.engine.presence
-        if not presence.may_judge():
-            self._round = presence.when_it_may_judge(self._go_round)
+        if not presence.may_expire():
+            self._round = presence.when_it_may_expire(self._go_round)
             return
         limits = self.limits
         now = asyncio.get_running_loop().time()

@@ -1,9 +1,9 @@
 """Gives clients their turns: first by group of addresses, then by owner, then in the order in which they asked.
 
-What is done in a turn is connection.py's. The rules:
-- Groups of addresses take turns, however many connections each has. Within a group its owners take turns, as far as
-  clients have named them by creating jobs. Owners come second since clients can invent any number of them.
-- While no client waits, requests are served as soon as they arrive, since turns have a small cost.
+See connection.py for what is done in a turn. The rules:
+- Groups of addresses take turns, however many connections each has. Within a group, owners take turns; a client's owner
+  is known once it has created a job. Owners come second since clients can invent any number of them.
+- While no client waits, requests are served as soon as they arrive, without a turn, since turns have a small cost.
 - Between turns the event loop polls its sockets, so that new clients take part.
 - Only a limited number of one group's changes may be on their way to the disk; its other changes wait. So one group
   can't make commits, which everyone waits for, much longer.
@@ -18,19 +18,19 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 SLICE_SECONDS = 0.0003
-"""The longest time between two polls of the sockets. It is short because a change passes through the event loop some
-ten times on its way to the disk and back, and waits for such a slice each time."""
+"""The longest time between two polls; short because a change waits for some ten such slices to reach the disk."""
 TURNS_A_SLICE = 64
 """The most turns between two polls of the sockets."""
 EFFORT_AT_ONCE = 64
 """The most commands that are done without waiting for turns within `AT_ONCE_SECONDS`."""
 AT_ONCE_SECONDS = 0.001
+"""The time within which commands that are done without waiting for turns are counted."""
 MOST_CHANGES = 64
 """The most changes of one group on their way to the disk while no other group sends requests."""
 MOST_CHANGES_AMONG_OTHERS = 8
-"""The same while others do: the more changes, the longer the commit that all of them wait for."""
+"""The same while other groups send requests, which wait for the same, longer commits."""
 AMONG_OTHERS_SECONDS = 1.0
-"""How long after another group's request a group counts as not alone."""
+"""The seconds after another group's request for which `MOST_CHANGES_AMONG_OTHERS` holds."""
 
 
 class Rotation(Generic[K, V]):
