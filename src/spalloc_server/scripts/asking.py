@@ -13,7 +13,7 @@ from spalloc_server.operation.control.protocol import Request
 
 
 def ask_and_show(command: str, socket: Path, request: Request) -> int:
-    """Send a request to the server that listens at `socket`, show its answer as it comes, and return the status.
+    """Send a request to the server that listens at `socket`, show its answer, and return the status.
 
     Args:
         command: The name of the command that was typed, for messages.
@@ -22,7 +22,8 @@ def ask_and_show(command: str, socket: Path, request: Request) -> int:
     """
     status = 0
     try:
-        for line, ended in ask(socket, request):
+        # All of it first: a pager may rest for longer than the server waits for its reader.
+        for line, ended in list(ask(socket, request)):
             status = ended or 0
             (messages() if status else output()).print([printable(line.text)])
     except NoAnswerError as error:

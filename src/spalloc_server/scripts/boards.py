@@ -19,7 +19,7 @@ from spalloc_client.terminal.text import Text, printable
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.operation.control.client import NoAnswerError, ask
-from spalloc_server.operation.control.protocol import Request
+from spalloc_server.operation.control.protocol import Request, of_request
 from spalloc_server.parsing import Parser
 from spalloc_server.scripts.asking import ask_and_show
 
@@ -63,6 +63,10 @@ def main(argv: Sequence[str]) -> int:
                 print("the server was not asked; name its socket with --socket FILE", file=sys.stderr)
                 return 1
     request = Request(f"boards.{word}", _options(arguments))
+    try:
+        of_request(request)
+    except ValueError as error:
+        raise CommandError(USAGE, str(error)) from None
     if word == "list":
         return _list(socket, request, as_json=arguments.json)
     return ask_and_show(COMMAND, socket, request)

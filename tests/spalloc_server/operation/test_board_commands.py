@@ -74,8 +74,9 @@ def test_a_job_that_is_moved_for_a_board_that_is_taken_out_is_told_with_what_bec
         )
         assert board.about["job"] is None
         back = answer(front, "back", {"boards": ["0,0,1"]})
-        assert back.lines[0].about["drained"] is None
-        assert back.lines[0].about["job"] == job
+        (board,) = back.lines
+        assert board.about["drained"] is None
+        assert board.about["job"] == job
 
 
 def test_nothing_is_said_to_be_done_while_records_can_not_be_written() -> None:

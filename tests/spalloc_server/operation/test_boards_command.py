@@ -193,6 +193,13 @@ def test_what_can_not_be_done_is_told(site: Path) -> None:
             ),
             (["drain", "a", "0,0,0", "--reason", " "], 1, "say why, with --reason"),
             (["drain", "a", "0,0,0"], 2, "required: --reason"),
+            (
+                ["drain", "a", "0,0,0", "--reason", "\udcff"],
+                2,
+                r"'\udcff' is not valid text: write it in UTF-8",
+            ),
+            (["list", "\udcff"], 2, r"'\udcff' is not valid text: write it in UTF-8"),
+            (["drain", "a", "0,0,0", "--reason", "y" * 100_000], 2, "write a shorter reason"),
             (["back"], 1, "no board is named; name boards as MACHINE X,Y,Z"),
             (["list", "b"], 1, "'b' is no machine, coordinate or board's address; the site has a"),
             (["back", "--frame", "a", "0", "x"], 2, "'x' is not a whole number"),

@@ -18,15 +18,15 @@ def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
     """Send a request to the server that listens at `path`; yield each line of the answer, the last with a status.
 
     Raises:
+        ValueError: The request can't be sent; the message says why.
         NoAnswerError: No server listens there, this user may not connect, or there is no answer.
     """
+    asked = protocol.of_request(request)
     try:
         with sockets.connect(path, protocol.ANSWER_SECONDS) as connection:
-            connection.sendall(protocol.of_request(request))
+            connection.sendall(asked)
             with connection.makefile("rb") as answer:
-                left = protocol.LONGEST_ANSWER_BYTES
-                while line := answer.readline(left):
-                    left -= len(line)
+                while line := answer.readline(protocol.LONGEST_LINE_BYTES + 1):
                     said, status = protocol.to_line(line)
                     yield said, status
                     if status is not None:

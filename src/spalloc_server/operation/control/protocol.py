@@ -5,16 +5,17 @@ and no other, has the `status` that the administrator's program ends with. Other
 shows each `text` and uses the status can send commands that it does not know.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 VERSION = 1
 LONGEST_REQUEST_BYTES = 65_536
-LONGEST_ANSWER_BYTES = 4_000_000
+LONGEST_LINE_BYTES = 200_000
+"""How long a line of an answer may be. An answer may have any number of lines, and is not kept as a whole."""
 REQUEST_SECONDS = 10.0
-"""How long a client may take to send its request, and to read the answer."""
+"""How long a client may take to send its request, and to read each part of the answer."""
 ANSWER_SECONDS = 600.0
 """How long a client waits for the answer."""
 
@@ -49,8 +50,8 @@ class Answer:
     """The exit status of the administrator's program: 0 if the request is done."""
     text: str
     """The text of the last line: the result of the request."""
-    lines: Sequence[Line] = ()
-    """The lines before it."""
+    lines: Iterable[Line] = ()
+    """The lines before it, to be gone through once: many are better made as they are sent."""
 
 
 _decode_request = msgspec.json.Decoder(Request).decode
@@ -63,19 +64,48 @@ def to_request(line: bytes) -> Request:
     Raises:
         ValueError: The line is not a request; the message says why.
     """
-    return _decode_request(line)
+    try:
+        return _decode_request(line)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def of_request(request: Request) -> bytes:
-    """Encode a request as a line."""
-    return msgspec.json.encode(request) + b"\n"
+    """Encode a request as a line.
+
+    Raises:
+        ValueError: The request is too long, or has a string that is no valid text; the message says so.
+    """
+    try:
+        line = msgspec.json.encode(request) + b"\n"
+    except UnicodeEncodeError as error:
+        wrong = error.object[max(0, error.start - 20) : error.start + 20]
+        raise ValueError(f"{wrong!r} is not valid text: write it in UTF-8") from None
+    if len(line) > LONGEST_REQUEST_BYTES:
+        raise ValueError(
+            f"this is too much at once: {len(line)} bytes, of which {LONGEST_REQUEST_BYTES} may be sent; "
+            "write a shorter reason, or name fewer boards"
+        )
+    return line
 
 
-def of_answer(answer: Answer) -> bytes:
-    """Encode an answer as lines."""
-    lines = [{**line.about, "text": line.text} for line in answer.lines]
-    lines.append({"text": answer.text, "status": answer.status})
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+def of_answer(answer: Answer) -> Iterator[bytes]:
+    """Encode an answer, line by line; a line that is longer than `LONGEST_LINE_BYTES` is cut."""
+    for line in answer.lines:
+        yield _of_line(line.text, line.about)
+    yield _of_line(answer.text, {"status": answer.status})
+
+
+def _of_line(text: str, about: Mapping[str, object]) -> bytes:
+    line = msgspec.json.encode({**about, "text": text}) + b"\n"
+    if len(line) <= LONGEST_LINE_BYTES:
+        return line
+    kept = {name: about[name] for name in ("kind", "status") if name in about}
+    return msgspec.json.encode({**kept, "text": text[:_MOST_KEPT] + "…"}) + b"\n"
+
+
+_MOST_KEPT = LONGEST_LINE_BYTES // 10
+"""How many characters of a line that is too long are kept; JSON takes six bytes for one at most."""
 
 
 def to_line(line: bytes) -> tuple[Line, int | None]:
@@ -84,6 +114,8 @@ def to_line(line: bytes) -> tuple[Line, int | None]:
     Raises:
         ValueError: It is not a line of an answer.
     """
+    if len(line) > LONGEST_LINE_BYTES:
+        raise ValueError(f"a line is longer than {LONGEST_LINE_BYTES} bytes")
     values = _decode_line(line)
     text, status = values.pop("text", None), values.pop("status", None)
     if not isinstance(text, str) or not (status is None or isinstance(status, int)):

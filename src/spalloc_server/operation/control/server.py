@@ -82,9 +82,13 @@ class ControlServer:
         self._conversations.add(task)
         try:
             answer = await self._answer(reader, writer)
-            writer.write(protocol.of_answer(answer))
+            for line in protocol.of_answer(answer):
+                async with asyncio.timeout(protocol.REQUEST_SECONDS):
+                    writer.write(line)
+                    await writer.drain()
+                # A client that reads fast must not keep all others waiting until a long answer is sent.
+                await asyncio.sleep(0)
             async with asyncio.timeout(protocol.REQUEST_SECONDS):
-                await writer.drain()
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError):
@@ -101,7 +105,7 @@ class ControlServer:
             async with limit:
                 self._wait_for(limit)
                 # Read the request even of a client that is refused: if it stays unread, the system may drop the answer.
-                line = await reader.readline()
+                line = await self._line(reader)
             connection = writer.get_extra_info("socket")
             if not sockets.may_speak(connection):
                 _log.warning("a user other than the server's or root used %s, and is refused", self.path)
@@ -125,6 +129,13 @@ class ControlServer:
             return Answer(NOT_UNDERSTOOD, f"the request is not one: {error}")
         finally:
             self._doing -= 1
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.readline()
+        except ValueError:
+            # The library's own words are about its buffer.
+            raise ValueError(f"it is longer than {protocol.LONGEST_REQUEST_BYTES} bytes") from None
 
     def _wait_for(self, limit: asyncio.Timeout) -> None:
         """Wait for one more client's request; if too many wait, cut off the oldest."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from spalloc_server.core.commands import LONGEST_REASON
 from spalloc_server.operation.control import protocol
 from spalloc_server.operation.control.client import NoAnswerError, ask
 from spalloc_server.operation.control.protocol import Answer, Line, Request
@@ -72,6 +73,72 @@ def test_a_command_is_told_the_user_who_asks(tmp_path: Path) -> None:
     assert asyncio.run(talk()) == [(f"hello {pwd.getpwuid(os.geteuid()).pw_name}", 0)]
 
 
+def test_a_list_of_twelve_thousand_boards_with_the_longest_reasons_is_read_to_its_end(tmp_path: Path) -> None:
+    why = "\U0001f525" * LONGEST_REASON
+    lines = [Line(f"a (0, 0, 0): drained by jane: {why}", {"drained": {"reason": why}})] * 12_000
+
+    async def show(_arguments: Mapping[str, object], _by: str) -> Answer:
+        return Answer(0, "12000 boards are drained", iter(lines))
+
+    def read(path: Path) -> tuple[int, list[int | None]]:
+        answer = ask(path, Request("show"))
+        read = sum(line == expected for expected, (line, _) in zip(lines, answer, strict=False))
+        return read, [status for _, status in answer]
+
+    async def talk() -> tuple[int, list[int | None]]:
+        server = ControlServer(tmp_path / "socket", {"show": show})
+        await server.start()
+        try:
+            return await asyncio.to_thread(read, server.path)
+        finally:
+            await server.stop()
+
+    assert asyncio.run(talk()) == (12_000, [0])
+
+
+def test_a_board_with_each_kind_of_objection_and_reasons_that_are_the_longest_in_json_fits_in_a_line() -> (
+    None
+):
+    why = "\x01" * LONGEST_REASON
+    said = Line("; ".join([why] * 3), {"drained": {"reason": why}, "set_aside": why, "silent": why})
+    encoded, _ = protocol.of_answer(Answer(0, "", [said]))
+    assert protocol.to_line(encoded) == (said, None)
+
+
+def test_a_server_cuts_a_line_that_its_client_would_refuse(tmp_path: Path) -> None:
+    async def show(_arguments: Mapping[str, object], _by: str) -> Answer:
+        long = "\x01" * protocol.LONGEST_LINE_BYTES
+        return Answer(1, long, [Line(long, {"kind": "mistake", "file": long})])
+
+    async def talk() -> list[tuple[Line, int | None]]:
+        server = ControlServer(tmp_path / "socket", {"show": show})
+        await server.start()
+        try:
+            return await asyncio.to_thread(lambda: list(ask(server.path, Request("show"))))
+        finally:
+            await server.stop()
+
+    (line, _), (last, status) = asyncio.run(talk())
+    assert line.about == {"kind": "mistake"}
+    assert status == 1
+    for one in (line, last):
+        assert one.text.endswith("\x01…")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"reason": "no \udcff"}, r"'no \\udcff' is not valid text: write it in UTF-8"),
+        ({"reason": "x" * 100_000}, r"1000\d\d bytes, of which 65536 may be sent; write a shorter reason"),
+    ],
+)
+def test_a_request_that_can_not_be_sent_is_told_before_a_server_is_looked_for(
+    arguments: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        asked(tmp_path / "none", "greet", arguments)
+
+
 @pytest.mark.parametrize(
     ("request_line", "said"),
     [
@@ -81,7 +148,11 @@ def test_a_command_is_told_the_user_who_asks(tmp_path: Path) -> None:
         (b'{"command": "sing"}\n', "the server knows no 'sing' here; it knows greet"),
         (b'{"command": "greet", "version": 2}\n', "speaks version 1 here and was asked in version 2"),
         (b'{"command": "greet", "arguments": {"whom": "nobody"}}\n', "nobody can't be greeted"),
-        (b"[" * 2 * protocol.LONGEST_REQUEST_BYTES, "the request is not one"),
+        (b"[" * 2 * protocol.LONGEST_REQUEST_BYTES, "the request is not one: it is longer than 65536 bytes"),
+        (
+            b'{"command": "greet", "arguments": {"whom": ' + b"[" * 30_000 + b"\n",
+            "the request is not one: it is nested too deeply",
+        ),
     ],
 )
 def test_what_is_no_request_is_answered_in_words(request_line: bytes, said: str, tmp_path: Path) -> None:
