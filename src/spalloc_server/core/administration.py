@@ -33,12 +33,9 @@ class Drain(Command[list[int]]):
     """
 
     def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
-        """Return that a reason is missing, or None."""
-        return (
-            None
-            if self.why.strip()
-            else "say why, with --reason: users whose jobs wait for the board read it"
-        )
+        """Return that a reason is missing, or has nothing that can be read; or None."""
+        is_read = any(one.isprintable() and not one.isspace() for one in self.why[:LONGEST_REASON])
+        return None if is_read else "say why, with --reason: users whose jobs wait for the board read it"
 
     def apply(self, site: Site, host: str, at: Moment) -> list[int]:  # noqa: ARG002
         """Drain the boards, and move jobs if asked to."""

@@ -3,6 +3,7 @@
 Read-only. How they are written is decided in operation/ and the commands.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spalloc_server.core.board_life import CURED_BY_A_TEST, LOST, Objection, Resting, StayingOn, in_words
@@ -45,13 +46,18 @@ class Notable:
 def notable_boards(site: SiteView, at: Moment) -> list[Notable]:
     """Return the boards that are drained, faulty, reported, silent or lost, by machine and coordinate."""
     boards = site.boards
-    reported = site.reported()
     lost = [key for key, state in boards.states.items() if state is LOST]
-    return [notable(site, key, at) for key in sorted({*boards.objected(), *reported, *lost})]
+    return notable(site, sorted({*boards.objected(), *site.reported(), *lost}), at)
 
 
-def notable(site: SiteView, key: BoardKey, at: Moment) -> Notable:
-    """Return what an administrator wants to know of a board."""
+def notable(site: SiteView, keys: Iterable[BoardKey], at: Moment) -> list[Notable]:
+    """Return what an administrator wants to know of each of these boards."""
+    # Once for all boards: it counts the reports of the whole site.
+    reported = site.reported()
+    return [_notable(site, key, reported.get(key, 0), at) for key in keys]
+
+
+def _notable(site: SiteView, key: BoardKey, reports: int, at: Moment) -> Notable:
     boards = site.boards
     state, drained, job = boards.state(key), boards.drained(key), boards.holder(key)
     machine = site.machines.get(key.machine) if boards.knows(key) else None
@@ -67,7 +73,7 @@ def notable(site: SiteView, key: BoardKey, at: Moment) -> Notable:
         fault=boards.fault(key),
         fault_since=boards.since(key, *CURED_BY_A_TEST),
         until=None if drained is not None and isinstance(state, Resting) else until,
-        reports=site.reported().get(key, 0),
+        reports=reports,
         silent=boards.objections(key).get(Objection.SILENT),
         silent_since=boards.since(key, Objection.SILENT),
     )

@@ -5,6 +5,7 @@ What they do to boards is decided in core/administration.py. naming.py finds the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -78,9 +79,10 @@ class BoardCommands:
             except NoBoardError as error:
                 return Answer(REFUSED, str(error))
             found = [one for one in found if one.key in wanted]
-        lines = [Line(_sentence(one), _about(one)) for one in found]
         there = there_are(len(found), "board")
-        return Answer(DONE, f"{there} drained, set aside, silent, reported or no longer configured", lines)
+        return Answer(
+            DONE, f"{there} drained, set aside, silent, reported or no longer configured", map(_line, found)
+        )
 
     async def _drain(self, arguments: Mapping[str, object], by: str) -> Answer:
         options = msgspec.convert(arguments, Out)
@@ -169,8 +171,7 @@ class BoardCommands:
 
     def _answer(self, keys: Iterable[BoardKey], text: str, lines: Sequence[Line] = ()) -> Answer:
         at = moment(self._engine.clock)
-        now = [notable(self._site, key, at) for key in keys]
-        return Answer(DONE, text, [*lines, *(Line(_sentence(one), _about(one)) for one in now)])
+        return Answer(DONE, text, chain(lines, map(_line, notable(self._site, keys, at))))
 
     def _outlook(self, number: int) -> Line:
         """Return a line that says what would happen to a job that lost its boards."""
@@ -190,6 +191,10 @@ class BoardCommands:
         now = "has others now." if waiting is None else f"waits for others. {waiting.sentence}"
         about = {"kind": "job", "job": number, "owner": job.record.owner}
         return Line(f"job {number} of {job.record.owner} has lost its boards and {now}", about)
+
+
+def _line(one: Notable) -> Line:
+    return Line(_sentence(one), _about(one))
 
 
 def _sentence(one: Notable) -> str:

@@ -1,10 +1,11 @@
 """What `spalloc-server boards` is told, and told back: the words, without a socket."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
+from spalloc_server.core.effects import BoardKey
 from spalloc_server.operation.board_commands import BoardCommands
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer
 from tests.spalloc_server.fronts.v1.simulated import SimulatedFront, simulated_front
@@ -86,6 +87,34 @@ def test_nothing_is_said_to_be_done_while_records_can_not_be_written() -> None:
         assert refused.status == REFUSED
         assert "takes no changes for now, try again later: the disk is full" in refused.text
         assert not front.engine.site.boards.all_drained()
+
+
+def test_a_reason_must_have_something_that_can_be_read() -> None:
+    with simulated_front() as front:
+        for reason in ("", " \t\n", "\u200b", " " * 1000 + "cut off"):
+            refused = answer(front, "drain", {**FAN, "reason": reason})
+            assert refused.status == REFUSED
+            assert refused.text.startswith("say why, with --reason")
+        assert answer(front, "drain", {**FAN, "reason": "\u200b✗"}).status == DONE
+
+
+def test_a_list_of_many_boards_counts_the_reports_of_the_site_only_once_or_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with simulated_front() as front:
+        counts = 0
+        count = front.engine.site.reported
+
+        def counted() -> Mapping[BoardKey, int]:
+            nonlocal counts
+            counts += 1
+            return count()
+
+        monkeypatch.setattr(front.engine.site, "reported", counted)
+        answer(front, "drain", {"frames": [["m", 0, 0]], "reason": "a new BMP"})
+        counts = 0
+        assert len(list(answer(front, "list", {}).lines)) == 12
+        assert counts <= 2
 
 
 def test_arguments_that_are_none_are_told() -> None:
