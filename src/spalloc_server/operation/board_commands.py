@@ -79,6 +79,10 @@ class BoardCommands:
             except NoBoardError as error:
                 return Answer(REFUSED, str(error))
             found = [one for one in found if one.key in wanted]
+        try:
+            await self._recorded()
+        except RefusedError as error:
+            return Answer(REFUSED, str(error))
         there = there_are(len(found), "board")
         return Answer(
             DONE, f"{there} drained, set aside, silent, reported or no longer configured", map(_line, found)
@@ -158,6 +162,15 @@ class BoardCommands:
         """
         value = self._engine.do(command, "").value
         # Even if it changes nothing: the answer may show another administrator's change, which must be on disk as well.
+        await self._recorded()
+        return value
+
+    async def _recorded(self) -> None:
+        """Wait until all that was done up to now is on disk.
+
+        Raises:
+            RefusedError: It is not on disk.
+        """
         recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def tell(is_recorded: bool) -> None:
@@ -167,7 +180,6 @@ class BoardCommands:
         self._engine.when_recorded(tell)
         if not await recorded:
             raise RefusedError("the server stops before this was recorded; type it again when it is back")
-        return value
 
     def _answer(self, keys: Iterable[BoardKey], text: str, lines: Sequence[Line] = ()) -> Answer:
         at = moment(self._engine.clock)

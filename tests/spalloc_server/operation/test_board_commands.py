@@ -54,6 +54,31 @@ def test_a_word_about_a_board_is_answered_once_it_is_on_disk_also_if_somebody_el
         assert said_by == ([] if word == "back" else ["jane"])
 
 
+def test_a_list_shows_a_drain_only_once_it_is_on_disk() -> None:
+    with simulated_front() as front:
+        front.server.slowness = 10.0
+        drained, listed = say(front, "drain", FAN), say(front, "list", {})
+        front.pass_time(5.0)
+        assert listed() is None
+        front.pass_time(30.0)
+        assert drained() is not None
+        shown = listed()
+        assert shown is not None
+        assert [line.about["board"] for line in shown.lines] == [[0, 0, 1]]
+
+
+def test_a_list_says_that_the_server_stops_where_a_drain_does_not_get_onto_the_disk_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with simulated_front() as front:
+        monkeypatch.setattr(
+            front.engine, "when_recorded", lambda tell: asyncio.get_running_loop().call_soon(tell, False)
+        )
+        refused = answer(front, "list", {})
+        assert refused.status == REFUSED
+        assert refused.text.startswith("the server stops before this was recorded")
+
+
 def test_a_job_that_is_moved_for_a_board_that_is_taken_out_is_told_with_what_became_of_it() -> None:
     with simulated_front() as front:
         peer = front.connect()
