@@ -17,7 +17,7 @@ from spalloc_server.config.settings import Configuration
 from spalloc_server.core.jobs import first_job
 from spalloc_server.operation import log
 from spalloc_server.operation.board_commands import BoardCommands
-from spalloc_server.operation.control.protocol import Answer
+from spalloc_server.operation.control.protocol import REFUSED, Answer
 from spalloc_server.operation.control.server import ControlServer
 from spalloc_server.operation.garbage import keep_collections_short
 from spalloc_server.operation.reloading import Effect, Reloading
@@ -62,6 +62,8 @@ class Operation:
         self._control: ControlServer | None = None
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
+        self._reloads: set[asyncio.Task[Effect]] = set()
+        """Those that administrators have asked for over the control socket and that are in progress."""
 
     async def run(self, *, cold: bool = False, set_aside_unreadable: bool = False) -> None:
         """Serve until SIGINT or SIGTERM; on SIGHUP, read the configuration again without ending jobs.
@@ -105,11 +107,16 @@ class Operation:
                 for companion in companions:
                     companion.cancel()
         finally:
+            for reload in self._reloads:
+                reload.cancel()
             if self._control is not None:
-                await self._control.stop()
+                self._control.stop_listening()
             if self._http is not None:
                 await self._http.stop()
             await service.stop()
+            # Only now: an administrator's command is answered when the engine has recorded it.
+            if self._control is not None:
+                await self._control.stop()
         service.engine.check()
 
     def _how_to_end_jobs(self) -> str:
@@ -167,8 +174,19 @@ class Operation:
 
         async def reload(arguments: Mapping[str, object], _by: str) -> Answer:
             options = msgspec.convert(arguments, Reload)
-            effect = await self._reload(reloading, may_end_jobs=options.ends_jobs)
-            return effect.answer()
+            doing = asyncio.create_task(self._reload(reloading, may_end_jobs=options.ends_jobs))
+            self._reloads.add(doing)
+            try:
+                # Not what is cancelled with it: a cancelled reload is to be answered.
+                await asyncio.wait([doing])
+            finally:
+                doing.cancel()
+                self._reloads.discard(doing)
+            if doing.cancelled():
+                return Answer(
+                    REFUSED, "the server stops; it reads its configuration when it is started again"
+                )
+            return doing.result().answer()
 
         control = ControlServer(path, {"reload": reload, **BoardCommands(reloading.service.engine).commands})
         try:

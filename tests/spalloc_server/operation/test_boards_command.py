@@ -3,10 +3,12 @@
 import getpass
 import json
 import signal
+import sqlite3
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.states import JobState
 from spalloc_server.core.machine import Machine
 from spinnaker.geometry import Board, Size
-from tests.processes import SERVER, ServerProcess, spalloc_server
+from tests.processes import SERVER, ServerProcess, log_until, spalloc_server
 from tests.spalloc_server.operation.boards import virtual_machines, without, write
 
 pytestmark = pytest.mark.slow
@@ -151,6 +153,24 @@ def test_boards_with_jobs_are_taken_out_only_if_it_is_said_that_jobs_may_lose_th
         assert len(listed(site)) == 6
         assert boards(site, "back", "--frame", "a", "0", "0").returncode == 0
         assert listed(site) == []
+
+
+def test_a_command_that_waits_for_the_disk_is_answered_when_the_server_stops(site: Path) -> None:
+    with (
+        spalloc_server([str(site)]) as running,
+        closing(sqlite3.connect(site.with_suffix(".state"), isolation_level=None)) as records,
+    ):
+        records.execute("begin immediate")
+        with subprocess.Popen(
+            [*SERVER, "boards", str(site), "drain", "a", "0,0,0", "--reason", "x"],
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as drain:
+            log_until(running, "records can't be written")
+            running.process.send_signal(signal.SIGTERM)
+            _, said = drain.communicate()
+        assert said == "the server stops before this was recorded; type it again when it is back\n"
+        assert drain.returncode == 1
 
 
 def test_metrics_tell_drained_boards_with_their_reason(machines: list[Machine], site: Path) -> None:

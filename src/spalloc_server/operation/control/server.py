@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 16
 """How many clients may be connected without a request, and how many commands may be in progress. A further client costs
 the oldest one without a request its connection; a further command is refused."""
+LAST_WORDS_SECONDS = 2.0
+"""How long a server that stops lets its last answers go out."""
 _CROWDED = (
     f"there are more than {MOST_CONNECTIONS} connections, and this one is the oldest that has asked nothing"
 )
@@ -42,8 +44,9 @@ class ControlServer:
         self._commands = commands
         self._server: asyncio.Server | None = None
         self._conversations: set[asyncio.Task[None]] = set()
-        self._silent: dict[asyncio.Timeout, None] = {}
-        """The time limits of clients that have sent no request yet, the oldest first."""
+        self._silent: dict[asyncio.Timeout, asyncio.Task[None]] = {}
+        """The conversations with clients that have sent no request yet, by their time limits, the oldest first."""
+        self._stopping = False
         self._doing = 0
         """How many commands are in progress."""
         self._logged = Ration()
@@ -62,13 +65,22 @@ class ControlServer:
             self._converse, sock=listening, limit=protocol.LONGEST_REQUEST_BYTES
         )
 
-    async def stop(self) -> None:
-        """Stop listening, end all conversations, and remove the socket."""
+    def stop_listening(self) -> None:
+        """Accept no more clients, and cut off those that have asked nothing; the others still get their answers."""
+        self._stopping = True
         if self._server is not None:
             self._server.close()
-            for task in self._conversations:
-                task.cancel()
-            await asyncio.gather(*self._conversations, return_exceptions=True)
+        for conversation in self._silent.values():
+            conversation.cancel()
+
+    async def stop(self) -> None:
+        """Stop listening, let the last answers go out, end all conversations, and remove the socket."""
+        self.stop_listening()
+        if self._conversations:
+            _, slow = await asyncio.wait(self._conversations, timeout=LAST_WORDS_SECONDS)
+            for conversation in slow:
+                conversation.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
         self._sum_up(inf)
         with contextlib.suppress(OSError):
             found = self.path.lstat()
@@ -77,11 +89,14 @@ class ControlServer:
                 self.path.unlink()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._conversations.add(task)
         try:
-            answer = await self._answer(reader, writer)
+            answer = await self._answer(task, reader, writer)
             for line in protocol.of_answer(answer):
                 async with asyncio.timeout(protocol.REQUEST_SECONDS):
                     writer.write(line)
@@ -99,11 +114,13 @@ class ControlServer:
         finally:
             self._conversations.discard(task)
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Answer:
+    async def _answer(
+        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Answer:
         limit = asyncio.timeout(protocol.REQUEST_SECONDS)
         try:
             async with limit:
-                self._wait_for(limit)
+                self._wait_for(task, limit)
                 # Read the request even of a client that is refused: if it stays unread, the system may drop the answer.
                 line = await self._line(reader)
             connection = writer.get_extra_info("socket")
@@ -137,9 +154,9 @@ class ControlServer:
             # The library's own words are about its buffer.
             raise ValueError(f"it is longer than {protocol.LONGEST_REQUEST_BYTES} bytes") from None
 
-    def _wait_for(self, limit: asyncio.Timeout) -> None:
+    def _wait_for(self, task: asyncio.Task[None], limit: asyncio.Timeout) -> None:
         """Wait for one more client's request; if too many wait, cut off the oldest."""
-        self._silent[limit] = None
+        self._silent[limit] = task
         if len(self._silent) > MOST_CONNECTIONS:
             oldest = next(iter(self._silent))
             del self._silent[oldest]

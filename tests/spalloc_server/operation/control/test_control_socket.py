@@ -13,6 +13,7 @@ import pytest
 
 from spalloc_server.core.commands import LONGEST_REASON
 from spalloc_server.operation.control import protocol
+from spalloc_server.operation.control import server as control_server
 from spalloc_server.operation.control.client import NoAnswerError, ask
 from spalloc_server.operation.control.protocol import Answer, Line, Request
 from spalloc_server.operation.control.server import MOST_CONNECTIONS, ControlServer
@@ -231,6 +232,41 @@ def test_an_administrator_is_told_to_try_again_while_the_server_does_what_many_o
             assert b'"status":0' in await reader.read()
             writer.close()
         await server.stop()
+
+    asyncio.run(talk())
+
+
+def test_a_server_that_stops_still_answers_who_has_asked_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def talk() -> None:
+        begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+        async def wait(_arguments: Mapping[str, object], _by: str) -> Answer:
+            begun.release()
+            await go_on.wait()
+            return Answer(0, "done")
+
+        for is_answered in (True, False):
+            go_on.clear()
+            server = ControlServer(tmp_path / "socket", {"wait": wait})
+            await server.start()
+            silent, other = await asyncio.open_unix_connection(server.path)
+            reader, writer = await asyncio.open_unix_connection(server.path)
+            writer.write(protocol.of_request(Request("wait")))
+            await begun.acquire()
+            server.stop_listening()
+            with pytest.raises(NoAnswerError, match="no server listens at"):
+                await asyncio.to_thread(asked, server.path, "wait")
+            assert await silent.read() == b""
+            if is_answered:
+                go_on.set()
+            else:
+                monkeypatch.setattr(control_server, "LAST_WORDS_SECONDS", 0.1)
+            await server.stop()
+            assert await reader.read() == (b'{"status":0,"text":"done"}\n' if is_answered else b"")
+            other.close()
+            writer.close()
 
     asyncio.run(talk())
 
