@@ -131,7 +131,9 @@ class BoardsView:
         of = self._objections.get(key)
         if of is None:
             return BoardRecord(owed_off)
-        return BoardRecord(owed_off, of.fault, of.rest_seconds, of.drained, of.fault_since)
+        # By its rest, a restart tells a board that users reported from one that failed.
+        rest = (of.rest_seconds or 0.0) if Objection.REPORTED in of.why else None
+        return BoardRecord(owed_off, of.fault, rest, of.drained, of.fault_since)
 
     def lasting_record(self, key: BoardKey) -> BoardRecord | None:
         """Return the record of a board that is off and has no fault, or is held; None if it needs none."""

@@ -66,7 +66,7 @@ class BoardRecord:
     aside: str | None = None
     """Why the board is set aside; None if it is not."""
     rest_seconds: float | None = None
-    """How long it rests before it is tried, if that does not follow from its failures."""
+    """How long it rests before it is tried, if users reported it; None if they did not."""
     drained: Drained | None = None
     """Who drained it, when and why; None if it is not drained."""
     aside_since: float | None = None

@@ -7,7 +7,7 @@ import pytest
 from spalloc_client.states import JobState
 from spalloc_server.core import board_life
 from spalloc_server.core.administration import ClearReports, Drain, PutBack
-from spalloc_server.core.board_life import Condition, Free, Held, Resting
+from spalloc_server.core.board_life import Condition, Free, Held, Objection, Resting
 from spalloc_server.core.commands import Report
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.notable import notable_boards
@@ -243,6 +243,31 @@ def test_a_drained_board_stays_so_while_it_is_out_of_the_configuration(restarts:
     put_back(world)
     world.answer_all()
     assert state(world, job) is JobState.ready
+
+
+@pytest.mark.parametrize("while_off", [False, True])
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_restart_does_not_take_a_failed_board_for_a_reported_one_nor_the_other_way(
+    *, reported: bool, while_off: bool
+) -> None:
+    world = World(replace(machine(1, 1), reports_to_set_aside=1))
+    job = world.create(THIS_BOARD, host="a")
+    if reported:
+        world.answer_all()
+        report(world, "a")
+    else:
+        world.answer(world.orders[0], {KEY.board: "it is dark"})
+    world.destroy(job)
+    if while_off:
+        world.answer_all()
+    put_back(world)
+    for _ in range(3):
+        drain(world)
+        before = world.site.boards.objections(KEY).keys()
+        assert (Objection.REPORTED in before, Objection.FAILED in before) == (reported, not reported)
+        world.restart()
+        assert world.site.boards.objections(KEY).keys() == before
+        world.answer_all()
 
 
 def test_a_failed_board_that_is_drained_is_not_switched_on_before_it_is_put_back_and_then_tested_first() -> (
