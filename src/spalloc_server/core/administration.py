@@ -53,10 +53,13 @@ class Drain(Command[list[int]]):
 
 @dataclass(frozen=True, slots=True)
 class PutBack(Command[None]):
-    """Make boards available that were drained or set aside; those that must pass a test are tested now."""
+    """Make boards available that were drained or set aside; those that must pass a test are tested now.
+
+    Boards that are no longer configured are forgotten, and taken to be off.
+    """
 
     boards: Collection[BoardKey]
-    """Boards that are no longer configured are allowed, if they were drained."""
+    """Boards that are no longer configured are allowed, if they were drained or are perhaps on."""
     by: str
     """The administrator's name."""
 

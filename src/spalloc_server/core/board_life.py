@@ -88,6 +88,7 @@ class BoardHappening(StrEnum):
     REMOVED = "it is no longer configured, and off"
     REMOVED_ON = "it is no longer configured, and perhaps on"
     CONFIGURED = "it is configured again"
+    FORGOTTEN = "an administrator puts it back, though it is no longer configured"
     RECALLED_ON = "the server starts, and it may be on"
     RECALLED_IN_DOUBT = "the server starts, and it must pass a test"
 
@@ -122,6 +123,7 @@ BOARD_LIFE: dict[tuple[_Kind, BoardHappening], _Kind] = {
     (Testing, BoardHappening.TESTED): SwitchingOff,
     (Testing, BoardHappening.REMOVED_ON): Lost,
     (Lost, BoardHappening.CONFIGURED): SwitchingOff,
+    (Lost, BoardHappening.FORGOTTEN): Free,
 }
 
 _AFTER: dict[BoardHappening, dict[_Kind, _Kind]] = {

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from spalloc_server.core.board_life import (
     FREE,
+    LOST,
     BoardHappening,
     BoardState,
     Free,
@@ -57,6 +58,10 @@ class BoardsView:
         """Return the job that has a board, or None."""
         state = self._states.get(key)
         return state.job if isinstance(state, Held) else None
+
+    def lost(self) -> list[BoardKey]:
+        """Return the boards that are no longer configured, and perhaps on."""
+        return [key for key, state in self._states.items() if state is LOST]
 
     def in_care(self) -> dict[BoardKey, str | None]:
         """Return the boards that are neither free nor held, each with the fault that it is to be tested for, if any."""

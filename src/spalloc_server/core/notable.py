@@ -6,7 +6,7 @@ Read-only. How they are written is decided in operation/ and the commands.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from spalloc_server.core.board_life import CURED_BY_A_TEST, LOST, Objection, Resting, StayingOn, in_words
+from spalloc_server.core.board_life import CURED_BY_A_TEST, Objection, Resting, StayingOn, in_words
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.questions import SiteView
@@ -46,8 +46,7 @@ class Notable:
 def notable_boards(site: SiteView, at: Moment) -> list[Notable]:
     """Return the boards that are drained, faulty, reported, silent or lost, by machine and coordinate."""
     boards = site.boards
-    lost = [key for key, state in boards.states.items() if state is LOST]
-    return notable(site, sorted({*boards.objected(), *site.reported(), *lost}), at)
+    return notable(site, sorted({*boards.objected(), *site.reported(), *boards.lost()}), at)
 
 
 def notable(site: SiteView, keys: Iterable[BoardKey], at: Moment) -> list[Notable]:

@@ -95,7 +95,7 @@ def start_cold(
     site.next_job = next_job
     jobs = list(jobs)
     _recall_holders(site, jobs, at)
-    keys = set(boards)
+    keys = _every_board(site)
     for record in sorted(jobs, key=lambda record: (record.ended or at.wall, record.id)):
         if record.state is JobState.destroyed:
             site.remember(record)
@@ -104,12 +104,12 @@ def start_cold(
             site.retire(job, STARTED_COLD, at)
             if record.allocation is not None:
                 keys.update(keys_of(record.allocation))
-    keys |= _every_board(site)
     switched_off_first = {
         key: BoardRecord(owed_off=True, drained=boards[key].drained if key in boards else None)
         for key in keys
     }
-    site.upkeep.recall(switched_off_first, at.now)
+    # Of boards that are neither configured nor a job's, the records say whether they are on.
+    site.upkeep.recall({**boards, **switched_off_first}, at.now)
     site.collect_findings()
 
 
@@ -133,13 +133,12 @@ def _restore(site: Site, record: JobRecord, at: Moment) -> Job:
 def _perhaps_on(site: Site, boards: Mapping[BoardKey, BoardRecord]) -> dict[BoardKey, BoardRecord]:
     """Return records by which boards are switched off before they are free (`owed_off`), since they may be on.
 
-    These are all boards that no job holds, and all that have a record; a held board's record is not used.
+    These are all configured boards that no job holds; other boards' records stay as they are.
     """
     # So early in a start, only boards that a job holds have a state.
     without_job = _every_board(site) - site.boards.states.keys()
-    return {
-        key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in without_job | boards.keys()
-    }
+    off_first = {key: replace(boards.get(key, BoardRecord()), owed_off=True) for key in without_job}
+    return {**boards, **off_first}
 
 
 def _recall_holders(site: Site, records: Iterable[JobRecord], at: Moment) -> None:

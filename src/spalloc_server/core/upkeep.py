@@ -7,6 +7,7 @@ off, tested and freed is decided in care.py, what a fault means to the job that 
 from collections.abc import Collection, Iterable, Mapping
 
 from spalloc_server.core.board_life import (
+    FREE,
     LOST,
     BoardHappening,
     Free,
@@ -140,9 +141,18 @@ class Upkeep:
             self._tell(key, f"is drained by {drained.by}: {drained.why}", by=drained.by)
 
     def put_back(self, keys: Collection[BoardKey], by: str) -> None:
-        """Make drained boards available again; those that must pass a test are tested now, without a further rest."""
+        """Make drained boards available again; those that must pass a test are tested now, without a further rest.
+
+        Boards that are no longer configured, and perhaps on, are forgotten: the administrator says that they are off.
+        """
         for key in keys:
             objections = self._boards.known_objections(key)
+            if self._boards.state(key) is LOST:
+                self._boards.become([key], BoardHappening.FORGOTTEN, FREE)
+                self._care.withdraw([key], Objection.DRAINED)
+                self._care.update_record(key)
+                self._tell(key, f"is no longer configured, and is forgotten by {by}", by=by)
+                continue
             if objections is None or (objections.drained is None and objections.fault is None):
                 continue
             told = "is put back" if objections.fault is None else "is put back, and tested first"
@@ -219,9 +229,7 @@ class Upkeep:
         for key, state in list(self._boards.states.items()):
             if isinstance(state, Waiting) and not self._boards.knows(key):
                 self._care.let_go(key, on=isinstance(state, PerhapsOn))
-        back = sorted(
-            key for key, state in self._boards.states.items() if state is LOST and self._boards.knows(key)
-        )
+        back = sorted(key for key in self._boards.lost() if self._boards.knows(key))
         self._care.switch_off(back, BoardHappening.CONFIGURED)
 
     def tell_scheduler(self) -> None:
@@ -242,8 +250,13 @@ class Upkeep:
                 if record == BoardRecord(drained=record.drained):
                     # It is off, as is any board without a record.
                     continue
-            if not isinstance(self._boards.state(key), Held):
+            if isinstance(self._boards.state(key), Held):
+                continue
+            if record.owed_off or self._boards.knows(key):
                 cared_for.append(key)
+            else:
+                # It is off, and no longer configured: nothing but that it is drained matters.
+                self._care.update_record(key)
         for key in self._configured(cared_for):
             record = records[key]
             if record.aside is not None:

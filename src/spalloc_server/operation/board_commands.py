@@ -123,7 +123,8 @@ class BoardCommands:
             await self._do(PutBack(keys, by))
             return self._answer(keys, f"{there_are(len(keys), 'board')} put back")
 
-        return await self._with_boards(options, put_back, others=self._site.boards.all_drained())
+        boards = self._site.boards
+        return await self._with_boards(options, put_back, others={*boards.all_drained(), *boards.lost()})
 
     async def _clear_reports(self, arguments: Mapping[str, object], by: str) -> Answer:
         options = msgspec.convert(arguments, Boards)

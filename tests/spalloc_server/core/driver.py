@@ -183,7 +183,7 @@ class World:
         start_cold(self.site, list(self.job_records.values()), dict(self.board_records), next_job, at=self.at)
         self.settle()
 
-    def restart(self, *machines: Machine, all_off: bool = False) -> None:
+    def restart(self, *machines: Machine, all_off: bool = False, doubtful: bool = False) -> None:
         """Lose the process: all that is left is what was recorded, and what the hardware does."""
         self.machines = machines or self.machines
         self.site = Site(self.machines, slice_steps=self.slice_steps)
@@ -196,6 +196,7 @@ class World:
             next_job,
             at=self.at,
             all_off=all_off,
+            doubtful=doubtful,
         )
         self.settle()
 

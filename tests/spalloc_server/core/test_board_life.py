@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from spalloc_server.core import board_life
+from spalloc_server.core.administration import PutBack
 from spalloc_server.core.board_life import (
     BOARD_LIFE,
     FREE,
@@ -24,6 +25,7 @@ from spalloc_server.core.board_life import (
     condition,
 )
 from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.notable import notable_boards
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest
 from spinnaker.geometry import Board
 from tests.spalloc_server.core.driver import World, machine
@@ -133,3 +135,21 @@ def test_a_board_that_is_tested_while_it_is_taken_out_of_the_configuration_may_b
     assert state(world) is SwitchingOff
     world.answer_all()
     assert state(world) is Free
+
+
+def test_a_board_that_is_lost_is_forgotten_when_an_administrator_puts_it_back() -> None:
+    world = World(machine(1, 1))
+    world.create(JobRequest(BoardAt(KEY.board)))
+    world.answer_all()
+    before = world.machines[0]
+    world.restart(replace(before, name="other"))
+    assert world.site.boards.state(KEY) is LOST
+    world.do(PutBack([KEY], "jane"))
+    assert state(world) is Free
+    assert world.notices[-1].text == "m (0, 0, 0) is no longer configured, and is forgotten by jane"
+    assert not world.board_records
+    world.restart()
+    assert not notable_boards(world.site, world.at)
+    world.reconfigure(before)
+    assert not world.orders, "she said that it is off"
+    assert world.site.free_boards("m") == 3

@@ -245,6 +245,54 @@ def test_a_drained_board_stays_so_while_it_is_out_of_the_configuration(restarts:
     assert state(world, job) is JobState.ready
 
 
+def restart(world: World, how: str) -> None:
+    match how:
+        case "cold":
+            world.start_cold()
+        case _:
+            world.restart(doubtful=how == "restored")
+
+
+@pytest.mark.parametrize("again", ["warm", "cold", "restored"])
+@pytest.mark.parametrize("reloads", [False, True])
+@pytest.mark.parametrize("has_failed", [False, True])
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_board_that_was_off_when_it_left_the_configuration_is_off_at_any_later_start(
+    *, again: str, reloads: bool, has_failed: bool, drained: bool
+) -> None:
+    world = World(machine(1, 1))
+    without = machine(1, 1, dead_boards=frozenset([KEY.board]))
+    if has_failed:
+        fail(world)
+    if drained:
+        drain(world)
+    if reloads:
+        world.reconfigure(without)
+    world.notices.clear()
+    world.machines = (without,)
+    for _ in range(2):
+        restart(world, again)
+        world.answer_all()
+        assert not world.warnings, "there is nothing to be feared of it"
+        assert world.board_records == ({KEY: RECORD} if drained else {})
+        assert [one.key for one in notable_boards(world.site, world.at)] == [KEY] * drained
+    put_back(world)
+    assert not notable_boards(world.site, world.at)
+    assert not world.board_records
+
+
+def test_a_drained_board_that_is_no_longer_configured_and_perhaps_on_is_put_back_in_one_go() -> None:
+    world = World(machine(1, 1))
+    world.create(THIS_BOARD)
+    world.answer_all()
+    drain(world)
+    world.restart(machine(1, 1, name="other"))
+    assert world.board_records == {KEY: replace(RECORD, owed_off=True)}
+    put_back(world)
+    assert not notable_boards(world.site, world.at)
+    assert not world.board_records
+
+
 @pytest.mark.parametrize("while_off", [False, True])
 @pytest.mark.parametrize("reported", [False, True])
 def test_a_restart_does_not_take_a_failed_board_for_a_reported_one_nor_the_other_way(

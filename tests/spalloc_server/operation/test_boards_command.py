@@ -126,6 +126,21 @@ def test_a_drained_board_that_is_configured_no_more_is_put_back_by_the_name_that
         wait_for(client, client.create_job(0, 0, 1, owner="joe", keepalive=None), JobState.ready)
 
 
+def test_a_board_that_is_perhaps_on_and_configured_no_more_is_forgotten_by_the_name_that_the_list_shows(
+    machines: list[Machine], site: Path
+) -> None:
+    with spalloc_server([str(site)]) as running, client_of(running) as client:
+        wait_for(client, client.create_job(0, 0, 1, owner="joe", keepalive=None), JobState.ready)
+    write(site, [without(machines[0], Board(0, 0, 1))])
+    with spalloc_server([str(site)]):
+        assert [one["board"] for one in listed(site)] == [[0, 0, 1]]
+        back = boards(site, "back", "a", "(0, 0, 1)")
+        assert back.stdout == "a (0, 0, 1): no longer configured\n1 board is put back\n"
+        assert listed(site) == []
+    with spalloc_server([str(site)]):
+        assert listed(site) == []
+
+
 def test_boards_with_jobs_are_taken_out_only_if_it_is_said_that_jobs_may_lose_them(
     machines: list[Machine], site: Path
 ) -> None:
