@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spalloc_server.embedded import EmbeddedSite
 
-HERE = Path(__file__).parent
+CLONE = Path(__file__).parents[1]
 COMMANDS = Path(sys.executable).parent
 
 NEXT = """
@@ -29,7 +29,7 @@ def main() -> int:
     """Run the demonstration; return the exit status of the first command that failed, or 0."""
     with EmbeddedSite(2, 2) as site, tempfile.TemporaryDirectory() as folder:
         settings = f"[spalloc]\nhostname = {site.hostname}\nport = {site.port}\nowner = you@example.org\n"
-        (Path(folder) / ".spalloc").write_text(settings)
+        (Path(folder) / "spalloc").write_text(settings)
         say(
             f"A site of 2 x 2 triads, which is 12 virtual boards, with a server on port {site.port} of this computer."
         )
@@ -39,7 +39,7 @@ def main() -> int:
             "spalloc",
             "3",
             "-c",
-            "spalloc-job {id} && use_boards.py {hostname} {w} {h} {ethernet_ips}",
+            "spalloc-job {id} && python demo/use_boards.py {hostname} {w} {h} {ethernet_ips}",
         )
         if not status:
             say("The command has ended, so the boards are free again:")
@@ -55,11 +55,12 @@ def say(text: str) -> None:
 
 
 def type_in(folder: str, *command: str) -> int:
-    """Show a command as a user would type it, run it in `folder`, and return its exit status."""
+    """Show a command as a user would type it, run it with the settings in `folder`, and return its exit status."""
     shown = " ".join(f'"{part}"' if " " in part else part for part in command)
     print(f"$ {shown}", flush=True)
-    path = f"{COMMANDS}{os.pathsep}{HERE}{os.pathsep}{os.environ['PATH']}"
-    with subprocess.Popen(command, cwd=folder, env={**os.environ, "PATH": path}) as process:
+    path = f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "XDG_CONFIG_HOME": folder}
+    with subprocess.Popen(command, cwd=CLONE, env=variables) as process:
         try:
             return process.wait()
         except SystemExit:

@@ -25,6 +25,9 @@ def test_the_demo_allocates_shows_uses_and_frees_three_boards(tmp_path: Path) ->
     assert len(re.findall(r"^ *\d+, +\d+ +127\.", during, re.MULTILINE)) == 3
     assert re.search(r"^virtual +12 +0 +0 ", after, re.MULTILINE)
     assert "spalloc --virtual" in after
+    program = re.search(r"python (\S+\.py)", during)
+    assert program is not None, "the program that uses the boards can be typed again, in the clone"
+    assert (Path(__file__).parents[1] / program[1]).exists()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -28,19 +28,21 @@ def site() -> Iterator[EmbeddedSite]:
 
 
 def start(python: Path, folder: Path, site: EmbeddedSite, script: str) -> subprocess.Popen[str]:
-    """Start a script in a folder that has the page's configuration."""
+    """Start a script in a folder of its own, by a user whose home has the page's configuration."""
+    home, study = folder / "home", folder / "study"
+    (home / ".config").mkdir(parents=True)
+    study.mkdir()
     configuration = FILES[".spynnaker.cfg"]
     for value, ours in (("localhost", site.hostname), ("22244", str(site.port))):
         assert value in configuration
         configuration = configuration.replace(value, ours)
-    (folder / ".spynnaker.cfg").write_text(configuration + QUICK)
-    (folder / "network.py").write_text(script)
-    (folder / ".config").mkdir()
-    (folder / ".config" / "spalloc").write_text("[spalloc]\nkeepalive = 5\n")
+    (home / ".spynnaker.cfg").write_text(configuration + QUICK)
+    (home / ".config" / "spalloc").write_text("[spalloc]\nkeepalive = 5\n")
+    (study / "network.py").write_text(script)
     return subprocess.Popen(
         [python, "-W", "ignore", "network.py"],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT / "src")},
+        cwd=study,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
