@@ -42,7 +42,7 @@ DESCRIPTORS = 19_000
 
 
 def say(text: str) -> None:
-    """Tell whoever waits how far it is."""
+    """Print progress."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -66,7 +66,7 @@ def kept(names: list[str]) -> dict[str, RoomResults]:
     """Return the results of other rooms that an earlier run took on this machine.
 
     Raises:
-        SystemExit: They were taken on another one.
+        SystemExit: They were taken on another machine.
     """
     if set(names) >= set(ROOMS) or not RESULTS.exists():
         return {}
@@ -89,7 +89,7 @@ def attempt(name: str, work: Callable[[], None]) -> list[Failed]:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    """Return what is to be run: `rooms`, and whether `quick`."""
+    """Return what to run: `rooms`, and whether `quick`."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure side by side with published programs."
     )
@@ -105,7 +105,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 
 def prepare() -> None:
-    """Let this process, and those it starts, have many connections, and be stopped with Ctrl-C."""
+    """Allow this process, and those it starts, many connections, and let Ctrl-C stop them."""
     allow_descriptors(DESCRIPTORS)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Whatever starts this in the background has Ctrl-C ignored; servers that are stopped by it would inherit that.

@@ -21,14 +21,14 @@ hypothesis.settings.load_profile("whole")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Code under test reads no configuration of the person who runs the tests, neither in this process nor in others.
+    """Keep the configuration of the person who runs the tests from code under test, in this process and in others.
 
     Only where tests run, which with several processes is not here: installing published programs needs pip's settings,
     which are in the same folder (see peers/plugin.py).
     """
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = SEED
-    # Whoever starts the tests in the background, or by nohup, has these ignored; here they mean what they always do.
+    # In the background or under nohup, these are ignored; in the tests they have their usual meaning.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

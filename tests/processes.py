@@ -52,7 +52,7 @@ class ServerProcess:
     host: str
     port: int
     before: "dict[str, str]"
-    """Ports that the log named before the one for clients, by what they are for."""
+    """Ports that the log named before the one for clients, by their purpose."""
     start: str = ""
     """The log up to the line that names the port for clients."""
 
@@ -96,7 +96,7 @@ def kill(server: ServerProcess) -> None:
 
 
 def log_until(server: ServerProcess, pattern: str) -> list[str]:
-    """Wait for a line of a server's log that a pattern is found in; return all lines since the last wait."""
+    """Wait for a line of a server's log that contains a pattern; return all lines since the last wait."""
     lines = []
     assert server.process.stderr is not None
     for line in server.process.stderr:
@@ -146,7 +146,7 @@ def _drain(log: IO[str]) -> None:
 
 
 def open_sockets(process: int) -> list[str]:
-    """Return what the process's open sockets are called in /proc."""
+    """Return the names of the process's open sockets in /proc."""
     directory = f"/proc/{process}/fd"
     links = [os.readlink(f"{directory}/{name}") for name in os.listdir(directory)]  # noqa: PTH115, PTH208
     return [link for link in links if link.startswith("socket:")]
@@ -170,7 +170,7 @@ def boards(width: int, height: int) -> Iterator[dict]:
 
 
 def described(machine: Machine) -> dict:
-    """Return a machine as JSON can say it."""
+    """Return a machine in a form that JSON can hold."""
     return {
         "size": machine.size,
         "places": [[board, place] for board, place in machine.places.items()],

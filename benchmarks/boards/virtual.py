@@ -108,7 +108,7 @@ class Host:
         self._socket.send(datagram)
 
     def answer_bytes(self, datagram: bytes) -> int:
-        """Ask, and return how long the datagram is that comes back."""
+        """Ask, and return the length of the answering datagram."""
         self._socket.send(datagram)
         return len(self._socket.recv(1024))
 
@@ -126,7 +126,7 @@ class Host:
 
 @contextmanager
 def process(code: str, *arguments: str) -> Iterator[tuple[int, str]]:
-    """Run code until the block ends; give its number and the line that it says first."""
+    """Run code until the block ends; give its process ID and its first line of output."""
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
     ) as running:
@@ -211,12 +211,12 @@ def _seconds_of_demo() -> float:
 
 
 class FullSite:
-    """1,200 boards, booted and asked about every chip; what that took the last time."""
+    """1,200 boards, booted and asked about every chip, and the cost of the last time."""
 
     def __init__(self, together: bool) -> None:
         self._together = together
         self.booted = self.asked = 0.0
-        """Bytes, at the most, once all were booted, and once every chip was asked."""
+        """Most bytes used, once all were booted, and once every chip was asked."""
 
     def start(self) -> float:
         """Start, boot and ask; return the seconds from the process's start to the last board's answer."""

@@ -30,7 +30,7 @@ PACKAGES = Measurement(
 
 
 def installed(_: Effort) -> Generator[Scene, None, None]:
-    """Measure what installers put into an empty environment."""
+    """Measure what an installation adds to an empty environment."""
     folders = {subject: client.packages for subject, client in clients().items()}
 
     def takes(count: Callable[[Path], int]) -> dict[Subject, Take]:

@@ -33,7 +33,7 @@ class Echo(asyncio.Protocol):
 
 
 class Lines(Echo):
-    """Sends back each line that it receives, once it is whole: what comes in pieces has to be put together."""
+    """Sends back each line that it receives once it is complete, so it must join pieces."""
 
     _before = b""
 
@@ -56,7 +56,7 @@ class Prepared(Echo):
 
 
 class Broadcast(Echo):
-    """Sends what it receives to all who are connected; a `version` back to who asks, so that a crowd can assemble."""
+    """Sends what it receives to all clients, but a `version` only to its sender, so that a crowd can assemble."""
 
     everyone: ClassVar[set[Any]] = set()
 

@@ -26,7 +26,7 @@ class Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb", RECEIVED_BYTES)
         self.changed: list[int] = []
-        """Jobs that it was told of."""
+        """Jobs of which it was notified."""
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +47,7 @@ class Client:
         return said
 
     def hear(self) -> Any:
-        """Return the next reply; take note of notifications before it."""
+        """Return the next reply; record notifications before it."""
         while True:
             message = json.loads(self.read())
             if "return" in message:
@@ -71,7 +71,7 @@ class Client:
         return replies
 
     def wait_for_change(self) -> None:
-        """Wait until told of changed jobs."""
+        """Wait for a notification of changed jobs."""
         while not self.changed:
             self.changed += json.loads(self.read()).get("jobs_changed", ())
         self.changed.clear()
@@ -113,10 +113,10 @@ def acknowledge_at_once(connection: socket.socket) -> None:
 
 
 def fill(client: Client, jobs: int, within_seconds: float) -> int:
-    """Make as many live jobs as the time allows: one has the whole machine, the others wait for it.
+    """Create as many live jobs as the time allows: one has the whole machine, the others wait for it.
 
     Returns:
-        How many there are.
+        The number of jobs.
     """
     machine = client.call("list_machines")[0]
     client.call("create_job", machine["width"], machine["height"], owner="me", keepalive=None)

@@ -48,7 +48,7 @@ class Listener(asyncio.Protocol):
 
 
 class _Crowd:
-    """What the process does; each method is a word of its input."""
+    """The work of the process; each method is a command of its input."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -63,7 +63,7 @@ class _Crowd:
             self._all_heard.set()
 
     async def _everyone(self, said: bytes, speakers: list[Listener], listeners: list[Listener]) -> float:
-        """Send something from some, and wait until others have heard something; return how long that took."""
+        """Send a line from some clients, and wait until others have received one; return how long that took."""
         self._awaited = len(listeners)
         self._all_heard.clear()
         for listener in listeners:
@@ -95,17 +95,17 @@ class _Crowd:
         return await self._everyone(text.encode(), self._listeners, self._listeners)
 
     async def one_says(self, text: str) -> float:
-        """The first sends a line; returns the seconds until all have heard something."""
+        """The first sends a line; returns the seconds until all have received one."""
         return await self._everyone(text.encode(), self._listeners[:1], self._listeners)
 
 
 class Crowd:
-    """The process, seen from outside."""
+    """The process, as its parent uses it."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self.size = 0
-        """How many connections there are."""
+        """The number of connections."""
 
     def _do(self, what: str, *arguments: object) -> float:
         assert self._process.stdin is not None
@@ -128,7 +128,7 @@ class Crowd:
         self._do("each_says", request.decode())
 
     def one_says(self, request: bytes) -> float:
-        """One sends a line; return the seconds until all have heard something."""
+        """One sends a line; return the seconds until all have received one."""
         return self._do("one_says", request.decode())
 
 

@@ -18,8 +18,8 @@ def pairs_a_second(address: Address, clients: int, seconds: float, *, echoed: bo
 
     Args:
         address: the server's.
-        clients: how many there are.
-        seconds: for how long.
+        clients: their number.
+        seconds: the time this takes.
         echoed: whether the server only sends back what it receives.
     """
     return run(_pairs(address, clients, seconds, echoed))

@@ -44,8 +44,8 @@ def client_environment() -> Path:
     Each run makes it from the current sources, and deletes it at its end.
     """
     folder = Path(_kept.enter_context(tempfile.TemporaryDirectory(prefix="spalloc-client-")))
-    # Without pip, as the environments of the published programs are: what comes with it is looked at by every start of
-    # the interpreter.
+    # Without pip, as the environments of the published programs are: every start of the interpreter would read what
+    # comes with it.
     venv.create(folder)
     pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet"]
     subprocess.run([*pip, "--disable-pip-version-check", ROOT], check=True)
@@ -65,6 +65,6 @@ def made_environments() -> Iterator[None]:
 
 @contextlib.contextmanager
 def site(width: int, height: int) -> Iterator[tuple[dict[str, Any], Path]]:
-    """Virtual boards that do everything at once, and an empty folder; what servers need."""
+    """What servers need: virtual boards that do everything at once, and an empty folder."""
     with processes.boards(width, height) as machine, tempfile.TemporaryDirectory() as folder:
         yield machine, Path(folder)

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.programs.address import Address
 from benchmarks.suite.measurement import CannotDoError
 
-# Installers compile what they install, so that nobody's programs compile it each time; and no one's own configuration
+# Installers compile what they install, so that nobody's programs compile it each time; and no user's configuration
 # or folders of modules are part of what is measured.
 _KEPT_OUT = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
 ENVIRONMENT: Mapping[str, str] = {
@@ -30,7 +30,7 @@ IDLE_SHARE = 0.05
 
 
 class ServerProcess:
-    """A server that is started and ended over and over again, on one port and with one folder."""
+    """A server that is started and ended repeatedly, on one port and with one folder."""
 
     def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
         self._name = name
@@ -43,7 +43,7 @@ class ServerProcess:
 
     @property
     def address(self) -> Address:
-        """Where it is, while it runs."""
+        """Its address, while it runs."""
         assert self._process is not None
         return Address("127.0.0.1", self.port, self._process.pid)
 
@@ -82,7 +82,7 @@ class ServerProcess:
         )
 
     def kill(self) -> None:
-        """End it at once, with no moment to write anything."""
+        """Kill it, so that it has no time to write anything."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -107,13 +107,13 @@ def processor_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory that a process has now."""
+    """Return the memory that a process uses now."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(text.split()[1]) * 1024 for text in status.splitlines() if text.startswith("VmRSS"))
 
 
 def wait_until_idle(pid: int, *, still_seconds: float = 0.2, at_most: float = 10.0) -> None:
-    """Return once a process has used next to no processor time for a while, or after `at_most` seconds."""
+    """Return once a process has used almost no processor time for a while, or after `at_most` seconds."""
     until = time.monotonic() + at_most
     before = processor_seconds(pid)
     while time.monotonic() < until:

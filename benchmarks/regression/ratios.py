@@ -56,9 +56,9 @@ Ratios = Mapping[str, Callable[[], float]]
 """How to take each ratio: how many times better ours is, in this moment, by its name."""
 
 Work = Callable[[Client], list[Any]]
-"""What is counted; returns the server's answers."""
+"""The counted work; returns the server's answers."""
 Tidy = Callable[[Client, list[Any]], None]
-"""What must be undone, uncounted, so that the next time is like the first."""
+"""The cleanup, not counted, so that the next time is like the first."""
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def _destroy(client: Client, jobs: list[Any]) -> None:
 
 
 def client_import(root: Path) -> Ratios:
-    """Return the ratio of what importing costs; `root` is the environment that ours is installed in."""
+    """Return the ratio of the costs of importing; `root` is the environment that ours is installed in."""
     ours = InstalledClient(root, "spalloc_client")
     theirs = InstalledClient(published(PUBLISHED_CLIENTS[CLIENT_7_0_0]).root, "spalloc_client")
 

@@ -19,7 +19,7 @@ def recorded() -> Mapping[str, float]:
 
 
 def lost(name: str, ratio: Callable[[], float], before: Mapping[str, float], allowed: float) -> str | None:
-    """Take a ratio until it is where it was, three times at the most.
+    """Take a ratio until it reaches the recorded value, at most three times.
 
     Args:
         name: the ratio's name.

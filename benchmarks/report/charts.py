@@ -41,7 +41,7 @@ MARKS = {
 
 
 def ratios(title: str, results: Sequence[Result]) -> str:
-    """Draw how others compare with ours, which is 1: to the right ours is better, by the factor on the axis.
+    """Draw how others compare with ours, which is 1: to the right, ours is better by the factor on the axis.
 
     Each mark is a median, and the line through it spans the quartiles.
     """

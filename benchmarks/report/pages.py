@@ -36,7 +36,7 @@ time from first arrival to last end.""",
         "There is no published program to compare with; the limit is a bare UDP echo in Python.",
     ),
 }
-"""What each room's part of the page is called, and what a reader must know of how it was measured."""
+"""The heading of each room's part of the page, and what a reader must know about the measurement."""
 
 
 HOW_TO_READ = """\
@@ -47,10 +47,10 @@ sides. Times belong to the machine; ratios travel. All samples are in `results.j
 
 
 def readme(text: str, results: Results) -> str:
-    """Return README.md with the table of these results in the place of the one it has.
+    """Return README.md with its table replaced by one of these results.
 
     Raises:
-        ValueError: The marks that the table stands between are not there.
+        ValueError: The marks around the table are missing.
     """
     before, begin, rest = text.partition(GENERATED)
     _, end, after = rest.partition(END)
@@ -90,7 +90,7 @@ def measured(results: Results) -> str:
 
 
 def of_runs(results: Results) -> str:
-    """Return which rooms are of one run."""
+    """Return the rooms that were measured in one run."""
     rooms: dict[str, list[str]] = {}
     for name, room in results.rooms.items():
         rooms.setdefault(room.run, []).append(ROOMS[name][0])

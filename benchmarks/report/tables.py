@@ -18,7 +18,7 @@ IN_README = (
     "server/start-with-jobs",
     "client/command-ps",
 )
-"""The measurements that stand in README, by name: at most six."""
+"""The measurements in README, by name: at most six."""
 
 
 def summary(results: Results) -> str:
@@ -65,7 +65,7 @@ def is_better(result: Result) -> bool:
 
 
 def remarks(result: Result) -> str:
-    """Return what a reader needs beside the figures: the reason, and whose work was different."""
+    """Return the notes that a reader needs: the reason, and whose work was different."""
     said = [result.reason] if result.reason else []
     for subject in result.subjects:
         if subject.note:

@@ -19,7 +19,7 @@ SHAKES = 10
 
 
 def _others() -> list[list[TraceJob]]:
-    """Traces that no one chose the rule by: three loads, and durations that are more alike, or less."""
+    """Traces that were not used to choose the rule: three loads, with durations that vary more or less."""
     settings = [(1, 0.7, 1.2), (2, 0.9, 1.2), (3, 1.2, 1.2), (4, 0.9, 0.8), (5, 0.9, 1.6)]
     return [
         made_trace(seed, load, jobs=3000, size=MACHINE, largest=520, spread=spread)

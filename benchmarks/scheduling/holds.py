@@ -27,20 +27,20 @@ SIZE = Size(20, 20)
 REQUESTS = 10_000
 REQUESTS_A_MACHINE = 100
 MOST_LIVE = 60
-"""Jobs that live at once: then the machine is busy."""
+"""The number of live jobs, which keeps the machine busy."""
 NAMED = (
     JobRequest(Boards(600), max_dead_boards=10, max_dead_links=0),
     JobRequest(Boards(453), min_ratio=1e-9, max_dead_boards=100, max_dead_links=1),
     JobRequest(Boards(300), min_ratio=0.0, max_dead_boards=200, max_dead_links=0),
 )
-"""Those that took longest when a decision was made in one piece."""
+"""The requests that took longest when a decision was made in one piece."""
 
 
 class Worst:
     """The longest calls so far."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin without calls."""
         self.wall: dict[str, float] = {}
         self.processor: dict[str, float] = {}
         self.calls = 0
@@ -113,11 +113,11 @@ class World:
 
     @property
     def at(self) -> Moment:
-        """When it is."""
+        """The current time."""
         return Moment(self.now, self.now)
 
     def settle(self) -> int:
-        """Decide until all is decided; return in how many slices."""
+        """Decide until everything is decided; return the number of slices."""
         slices, settled = 0, False
         while not settled:
             with self.worst.of("decide"):
@@ -168,7 +168,7 @@ def at_random(worst: Worst, requests: int, random_: random.Random) -> None:
 
 
 def named(random_: random.Random, report: Callable[[str], None]) -> None:
-    """Ask for what took longest, on machines with ten dead boards and links."""
+    """Make the requests that took longest, on machines with ten dead boards and links."""
     for request in NAMED:
         worst = Worst()
         world = World(faulty(random_, 10, 10), worst)

@@ -23,7 +23,7 @@ GOAL_MEAN, GOAL_LONGEST = 3.0, 2.0
 BESIDE = dict(
     zip(PATIENCES, ((8, 6), (8, -12), (-8, -18), (6, -14), (-58, -6), (-52, -6), (8, 4), (8, 4)), strict=True)
 )
-"""Where the name of each patience is clear of the line, in points."""
+"""The offset, in points, at which the label of each patience is clear of the line."""
 
 
 def day() -> str:
@@ -35,7 +35,7 @@ def day() -> str:
 
 
 def frontier() -> str:
-    """Draw what several patiences reach between short waits on average and short longest waits."""
+    """Draw the mean and the longest waits for several values of patience."""
     given = [trace(name) for name in TRACES]
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.subplots()

@@ -29,7 +29,7 @@ Runs = list[tuple[float, float, float, int]]
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What matters of a history."""
+    """The figures of a history."""
 
     mean: float
     longest: float
@@ -50,7 +50,7 @@ def trace(name: str) -> list[TraceJob]:
 
 
 def published_queue(jobs: Sequence[TraceJob], size: Size) -> tuple[Runs, float]:
-    """Run a trace through the published server's queue; return what came of it, and its seconds an event.
+    """Run a trace through the published server's queue; return its figures, and its seconds for each event.
 
     Raises:
         CannotDoError: It took too long.
@@ -75,7 +75,7 @@ def published_queue(jobs: Sequence[TraceJob], size: Size) -> tuple[Runs, float]:
 
 
 def shaken(jobs: Sequence[TraceJob], seed: int) -> list[TraceJob]:
-    """Return a trace with each duration changed by up to 1 %: what a rule does on both is not due to luck."""
+    """Return a trace with each duration changed by up to 1 %: an effect on both is not due to luck."""
     random = Random(seed)
     return [job._replace(duration=job.duration * random.uniform(0.99, 1.01)) for job in jobs]
 
@@ -85,8 +85,8 @@ def without_geometry(jobs: Sequence[TraceJob], boards: int, *, patience: float) 
 
     Args:
         jobs: the trace.
-        boards: how many boards there are.
-        patience: seconds after which the first of the waiting jobs is overtaken no more; infinite for `skip`, 0 for
+        boards: the number of boards.
+        patience: seconds after which the first of the waiting jobs is no longer overtaken; infinite for `skip`, 0 for
             `fifo`.
     """
     ends: list[tuple[float, int]] = []
@@ -116,15 +116,15 @@ def without_geometry(jobs: Sequence[TraceJob], boards: int, *, patience: float) 
 def made_trace(
     seed: int, load: float, *, jobs: int, size: Size, largest: int, spread: float = 1.2
 ) -> list[TraceJob]:
-    """Make a trace of the kind of those in `traces/`.
+    """Make a trace like those in `traces/`.
 
     Arrivals are Poisson, 40 % of the jobs ask for one board, 23 % for two or three, the others' sizes have a heavy
     tail; durations are lognormal, 10 s to 6 h.
 
     Args:
-        seed: what the trace depends on.
+        seed: determines the trace.
         load: boards asked for times the time they are held, over all boards times the time of arrivals.
-        jobs: how many.
+        jobs: their number.
         size: the machine.
         largest: the most boards that a job asks for.
         spread: of the logarithm of durations.

@@ -74,7 +74,7 @@ def _measurements(name: str) -> tuple[Measurement, Measurement, Measurement, Mea
 
 
 class Histories:
-    """What came of a trace by each rule; worked out once, when it is first asked for."""
+    """The figures of a trace under each rule, computed when they are first needed."""
 
     def __init__(self, name: str) -> None:
         self._jobs = trace(name)
@@ -100,7 +100,7 @@ class Histories:
         return without_geometry(self._jobs, MACHINE.boards, patience=0.0)
 
     def takes(self, ours: Callable[[Figures], float], others: Callable[[Runs], float]) -> dict[Subject, Take]:
-        """Return how a figure is had of each."""
+        """Return how to take a figure of each rule."""
         return {
             OURS: Take(lambda: ours(self.ours)),
             SERVER_7_0_0: Take(lambda: others(self.theirs)),
@@ -113,7 +113,7 @@ class Histories:
         return figures(simulate(Machine("m", MACHINE), self._jobs, process_time)).us_per_event * 1e-6
 
     def their_seconds_to_decide(self) -> float:
-        """The same of the published server's queue."""
+        """Run the trace again; return the seconds for each event of the published server's queue."""
         return published_queue(self._jobs, MACHINE)[1]
 
 

@@ -131,7 +131,7 @@ def _watchers(stack: ExitStack, addresses: dict[Subject, Address], count: int) -
 def _held(
     stack: ExitStack, addresses: dict[Subject, Address], effort: Effort
 ) -> tuple[dict[Subject, Crowd], dict[Subject, str]]:
-    """Open as many connections as there is time for; say which servers have fewer than asked for."""
+    """Open as many connections as there is time for; say which servers have fewer than requested."""
     held, notes = {}, {}
     for subject, address in addresses.items():
         held[subject] = stack.enter_context(crowd(address))

@@ -52,7 +52,7 @@ def ready(_: Effort) -> Generator[Scene, None, None]:
 
 
 def _of_a_new_server(machine: dict[str, Any], folder: Path, jobs: int) -> Callable[[], float]:
-    """A server that still powers off what it had before would make new jobs wait for that."""
+    """A server that still powers off the boards of earlier jobs would make new jobs wait for that."""
 
     def sample() -> float:
         server = PublishedServer(machine, folder)

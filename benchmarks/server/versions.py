@@ -33,10 +33,10 @@ print(json.dumps(configured(json.load(sys.stdin), pathlib.Path(sys.argv[1]))))
 
 
 def _server(checkout: Path, machine: dict[str, Any], folder: Path) -> ServerProcess:
-    """Return a checkout's server, configured in its own words: settings come and go."""
+    """Return a checkout's server, with a configuration written by that checkout: settings come and go."""
     own = ("env", f"PYTHONPATH={checkout / 'src'}:{checkout}")
     configure = [*own, sys.executable, "-c", CONFIGURE, str(folder)]
-    # There: the folder that Python is started in comes before all others.
+    # Run there: Python looks for modules in the current folder first.
     answer = subprocess.run(
         configure, cwd=checkout, input=json.dumps(machine), capture_output=True, text=True, check=True
     )
@@ -63,14 +63,14 @@ def main(other: str, rounds: str = str(ROUNDS)) -> None:
     with ExitStack() as stack:
         servers = {}
         for name, checkout in (("before", Path(other)), ("now", ROOT)):
-            # Boards of its own: each server sees to it that its boards stay as it left them.
+            # Each server has boards of its own, which it keeps in the state that it ordered.
             machine, folder = stack.enter_context(site(20, 20))
             servers[name] = stack.enter_context(_server(checkout, machine, folder).running())
         for what, measure in MEASURED.items():
             figures: dict[str, list[float]] = {name: [] for name in servers}
             work = dict.fromkeys(servers, 0.0)
             for number in range(int(rounds)):
-                # Who is first has the quieter machine; so each is, in turns.
+                # The first one has the quieter machine, so they take turns at being first.
                 for name in sorted(servers, reverse=bool(number % 2)):
                     began = _processor_seconds(servers[name])
                     figures[name].append(measure(servers[name]))

@@ -45,25 +45,25 @@ OURS = tuple(str(SOURCES / package) + "/" for package in ("spalloc_server", "spa
 WARM_UP_JOBS = 2
 COUNTED_JOBS = 5
 STEPS = frozenset({"Scheduler.submit", "Packer.take", "Job.happens", "FrameDriver.add"})
-"""Functions of ours by which a command goes a step further."""
+"""Functions of ours by which a command takes a step."""
 LEAVING = frozenset({"execute", "executemany", "send", "sendmsg", "sendto"})
-"""The same of functions written in C: statements leave for the disk by them, and bytes for the network."""
+"""Functions written in C that also count as steps: they send statements to the disk, and bytes to the network."""
 REST_SECONDS = 0.05
-"""How long the server is still watched once it has told that a job is ready."""
+"""How long the server is still watched after it has notified that a job is ready."""
 _OF_A_FUNCTION = 0b11
-"""Flags of code that has optimized names of its own; the body of a class has not."""
+"""Flags of code with optimized local names, which the body of a class lacks."""
 
 
 class Function(NamedTuple):
     """A function of ours."""
 
     file: str
-    """Seen from src/."""
+    """Relative to src/."""
     name: str
 
 
 class Count(NamedTuple):
-    """How many functions, in how many files."""
+    """The number of functions, and of their files."""
 
     functions: int
     files: int
@@ -73,28 +73,28 @@ class Walk:
     """The functions that a command enters."""
 
     def __init__(self, entered: dict[Function, set[Function | None]], way: set[Function]) -> None:
-        """Take what was entered.
+        """Take the functions that were entered.
 
         Args:
-            entered: In order, each with those who called it; None is whoever is not ours.
+            entered: In order, each with its callers; None stands for callers that are not ours.
             way: Those of them that are on the way.
         """
         self._entered = entered
         self._way = way
 
     def __and__(self, other: "Walk") -> "Walk":
-        """Return what is in both."""
+        """Return the functions that are in both."""
         both = {entered: by for entered, by in self._entered.items() if entered in other._entered}
         return Walk(both, self._way & other._way)
 
     @property
     def on_the_way(self) -> Sequence[Function]:
-        """Those that wait while the command goes a step further, in the order in which they were entered first."""
+        """Those that wait while the command takes a step, in the order of their first entry."""
         return [function for function in self._entered if function in self._way]
 
     @property
     def entered(self) -> Sequence[Function]:
-        """All functions, in the order in which they were entered first."""
+        """All functions, in the order of their first entry."""
         return list(self._entered)
 
     @property
@@ -115,7 +115,7 @@ def count(functions: Sequence[Function]) -> Count:
 
 
 class Watch:
-    """Notes which functions of ours are entered, in all threads that begin while it is there."""
+    """Records which functions of ours are entered, in all threads that start while it is active."""
 
     def __init__(self) -> None:
         self._entered: defaultdict[CodeType, set[CodeType | None]] | None = None
@@ -129,11 +129,11 @@ class Watch:
         threading.setprofile(None)
 
     def begin(self) -> None:
-        """Begin to note."""
+        """Begin to record."""
         self._entered, self._way = defaultdict(set), set()
 
     def end(self) -> Walk:
-        """Stop, and return what was entered."""
+        """Stop, and return the functions that were entered."""
         entered, self._entered = self._entered, None
         assert entered is not None
         return Walk(
@@ -153,7 +153,7 @@ class Watch:
             if frame.f_code.co_qualname in STEPS:
                 self._note_way(frame)
             caller = frame.f_back
-            # A comprehension or a lambda is a part of the function that it stands in.
+            # A comprehension or a lambda is part of the function around it.
             while caller is not None and _is_ours(caller.f_code) and not _counts(caller.f_code):
                 caller = caller.f_back
             by = None if caller is None or not _is_ours(caller.f_code) else caller.f_code
@@ -200,7 +200,7 @@ def server(machine: dict[str, Any], folder: Path) -> Iterator[Address]:
 
     def serve_in_thread() -> None:
         try:
-            # In Python's own loop: it is Python that calls the sockets there, and is seen.
+            # In Python's own loop, where Python calls the sockets and can be traced.
             asyncio.run(serve())
         finally:
             started.set()
@@ -216,7 +216,7 @@ def server(machine: dict[str, Any], folder: Path) -> Iterator[Address]:
 
 
 def walk() -> Walk:
-    """Have jobs created, and return what each of them entered, in the order of the first."""
+    """Create jobs, and return the functions that every one of them entered, in the order of the first job."""
     with (
         site(2, 2) as (machine, folder),
         Watch() as watch,

@@ -10,7 +10,7 @@ import msgspec
 
 
 class MachineDescription(msgspec.Struct, frozen=True):
-    """What a reader needs to know of the machine that was measured on."""
+    """What a reader needs to know about the machine."""
 
     cores: int
     processor: str

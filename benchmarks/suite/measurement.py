@@ -11,7 +11,7 @@ from benchmarks.suite.statistics import Better
 
 
 class Unit(Enum):
-    """What a sample is a number of; always the plain unit, never a thousandth or a million of it."""
+    """The unit of a sample, without prefixes such as milli and mega."""
 
     SECONDS = "seconds"
     BYTES = "bytes"
@@ -30,7 +30,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who does the work."""
+    """A subject, which does the work."""
 
     name: str
     kind: Kind
@@ -62,9 +62,9 @@ class Measurement:
     """One line of the results."""
 
     name: str
-    """`room/subject`, by which the results and the pages find it."""
+    """`room/subject`, the name by which results and pages refer to it."""
     work: str
-    """What is done, as a reader of the table needs it."""
+    """The work, described for readers of the table."""
     unit: Unit
     better: Better = Better.LOWER
     peers: tuple[Subject, ...] = ()
@@ -72,7 +72,7 @@ class Measurement:
     limits: tuple[Subject, ...] = ()
     """What the machine allows: the least that could do this work."""
     rounds: int
-    """How many times all subjects take turns; 1 for what does not vary."""
+    """How many times all subjects take turns; 1 for a figure that does not vary."""
     quick_rounds: int
     """The same in a quick run; 0 leaves the measurement out."""
     peer_rounds: int | None = None
@@ -82,11 +82,11 @@ class Measurement:
     warm: bool = False
     """Whether each subject does the work once uncounted before the first round."""
     reason: str = ""
-    """What a reader needs beside the figures: above all why a ratio is not above 1."""
+    """A note for readers: above all, why a ratio is not above 1."""
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
-        """All who do the work, ours first."""
+        """All subjects, ours first."""
         return (OURS, *self.peers, *self.limits)
 
 
@@ -124,7 +124,7 @@ class Take:
     sample: Callable[[], float]
     """Do the work once; return the result in the measurement's unit."""
     note: str = ""
-    """In what this subject's work differs from the others', such as fewer jobs."""
+    """How this subject's work differs from the others', such as fewer jobs."""
 
 
 Takes = Mapping[Subject, Take]
@@ -134,7 +134,7 @@ Scene = tuple[Measurement, Takes]
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What was taken of one subject."""
+    """The samples of one subject."""
 
     subject: Subject
     values: tuple[float, ...]
@@ -147,7 +147,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was taken for a measurement."""
+    """The samples of one measurement."""
 
     measurement: Measurement
     samples: tuple[Samples, ...]

@@ -16,7 +16,7 @@ DIGITS = 6
 
 
 class Measured(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One subject's samples, and what they come to."""
+    """One subject's samples, and their statistics."""
 
     name: str
     kind: Kind
@@ -63,19 +63,19 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RoomResults(msgspec.Struct, frozen=True):
-    """What a room's run gave."""
+    """The results of a room's run."""
 
     taken: str
     """The day, as YYYY-MM-DD."""
     run: str
-    """The moment when the run began that these are of, in UTC: rooms of one run have the same."""
+    """When the run began, in UTC: the same for all rooms of a run."""
     seconds: float
     """How long the room took."""
     results: tuple[Result, ...]
 
 
 class Results(msgspec.Struct, frozen=True):
-    """What was measured on one machine."""
+    """The results of one machine."""
 
     machine: MachineDescription
     rooms: dict[str, RoomResults]
@@ -90,7 +90,7 @@ class Results(msgspec.Struct, frozen=True):
 
 
 def result_of(outcome: Outcome) -> Result:
-    """Work out what samples come to."""
+    """Compute the statistics of samples."""
     measurement, ours = outcome.measurement, outcome.samples[0]
 
     def summed_up(samples: Samples) -> Measured:

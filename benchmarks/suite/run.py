@@ -21,7 +21,7 @@ from benchmarks.suite.measurement import (
 )
 
 Room = Callable[[Effort], Generator[Scene, None, None]]
-"""Gives scenes; what they share is open while they are measured and closed afterwards."""
+"""Yields scenes; what they share is open while they are measured, and closed afterwards."""
 
 
 def measured(scene: Scene, effort: Effort) -> Outcome:
@@ -75,7 +75,7 @@ def measured(scene: Scene, effort: Effort) -> Outcome:
 
 
 def run(name: str, room: Room, effort: Effort, say: Callable[[str], None]) -> Iterator[Outcome | Failed]:
-    """Run the scenes of a room. What goes wrong with ours ends the room: the next scenes build on it.
+    """Run the scenes of a room. A failure of ours ends the room: the next scenes build on it.
 
     Args:
         name: the room's name.

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def copied(folder: Path) -> None:
-    """Copy all that is in the repository, as it is now, into a folder."""
+    """Copy the repository, in its current state, into a folder."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
@@ -59,7 +59,7 @@ def passes(room: Room, root: Path, seconds: float) -> bool:
 
 
 def usual_seconds(room: Room, root: Path) -> float:
-    """Return how long a room's tests take, which must pass as the sources are."""
+    """Return how long a room's tests take, which must pass with unchanged sources."""
     began = time.monotonic()
     if not passes(room, root, 600.0):
         raise SystemExit(f"the tests of {room.name} fail without any change: mend them first")
@@ -89,7 +89,7 @@ def survives(mutant: Mutant, root: Path, seconds: float) -> str | None:
 
 
 def main(size: int, minutes: float, seed: int) -> None:
-    """Try a sample, and print what survives and the score of each room."""
+    """Try a sample, and print the survivors and the score of each room."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         root = Path(folder)
         copied(root)

@@ -16,7 +16,7 @@ from tests.mutants.rooms import Room
 
 COSMIC_RAY = Path(".mutants") / "bin" / "cosmic-ray"
 SAME = frozenset({"Eq_Is", "Is_Eq", "NotEq_IsNot", "IsNot_NotEq"})
-"""Comparisons that are the same for None, members of enums and small numbers, which are what is compared so."""
+"""Pairs of comparisons that are equivalent for None, members of enums and small numbers, with which they are used."""
 _SPECIFICATIONS = """
 SELECT module_path, operator_name, occurrence, start_pos_row, start_pos_col, end_pos_row, end_pos_col
 FROM mutation_specs ORDER BY module_path, start_pos_row, start_pos_col, operator_name, occurrence

@@ -14,18 +14,18 @@ _FRONT = f"{_SERVER}/fronts/v1"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Sources, and tests that are to fail when these are changed."""
+    """Sources, and the tests that should fail when they are changed."""
 
     name: str
     sources: tuple[str, ...]
-    """Patterns, seen from src/."""
+    """Patterns, relative to src/."""
     tests: tuple[str, ...]
     """Files and folders."""
     sites: bool = True
     """Whether simulated sites belong to the tests."""
 
     def files(self, root: Path) -> list[Path]:
-        """Return the sources, seen from `root`."""
+        """Return the sources, relative to `root`."""
         found = {path.relative_to(root) for pattern in self.sources for path in (root / "src").glob(pattern)}
         return sorted(path for path in found if path.name != "__init__.py")
 

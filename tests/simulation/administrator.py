@@ -16,11 +16,11 @@ from spinnaker.geometry import Board, BoardLink, Link, neighbour
 from tests.simulation.world import World
 
 COLD_STARTS = 0.15
-"""How many of all starts forget the jobs."""
+"""The share of starts that forget the jobs."""
 
 
 class Administrator:
-    """Whoever writes the configuration."""
+    """The administrator, who writes the configuration."""
 
     def __init__(
         self,
@@ -34,11 +34,11 @@ class Administrator:
         Args:
             world: Where everything happens.
             machine: The machine.
-            reload: Has the server read what has changed.
-            say: Has the server do something with boards, if it is there.
+            reload: Makes the server read the changes.
+            say: Makes the server act on boards, if it runs.
         """
         self.machines: tuple[Machine, ...] = (machine,)
-        """What the configuration says now."""
+        """The current configuration."""
         self.taken_out: set[Board] = set()
         """Boards that were out of service at any time: jobs that had one may have been ended for that."""
         self._whole = machine
@@ -48,7 +48,7 @@ class Administrator:
         self._dice = world.dice("administrator")
 
     def plan(self, seconds: float) -> None:
-        """Have the configuration change now and then within the next `seconds`."""
+        """Change the configuration now and then within the next `seconds`."""
         dice = self._dice
         if dice.random() < 0.3:
             for _ in range(dice.choice((1, 2, 4))):
@@ -64,12 +64,12 @@ class Administrator:
         return self._dice.random() < COLD_STARTS
 
     def restore(self) -> None:
-        """Have the whole machine in service again."""
+        """Return the whole machine to service."""
         self.machines = (self._whole,)
         self._reload()
 
     def _care(self, dice: Random) -> None:
-        """Say something about some boards."""
+        """Give an order about some boards."""
         boards = sorted(self._whole.places)
         some = dice.sample(boards, dice.choice((1, 1, 2, len(boards) // 2)))
         keys = [BoardKey(self._whole.name, board) for board in some]

@@ -10,7 +10,7 @@ from tests.simulation.process import Process
 
 
 class RefusedError(Exception):
-    """The server said no."""
+    """The server refused."""
 
 
 class GoneError(Exception):

@@ -19,7 +19,7 @@ class _File:
     def __init__(self) -> None:
         self.data = bytearray()
         self._synced = bytearray()
-        """What was on the disk for good when that was last worked out."""
+        """The content that was on the disk for good when that was last computed."""
         self._changes: list[tuple[int, bytes] | int] = []
         """Writes (offset and bytes) and truncations (size) since then."""
         self._safe = 0
@@ -36,12 +36,12 @@ class _File:
         self._changes.append(size)
 
     def sync(self) -> None:
-        # Only counted: what is left after a power loss is worked out when there is one.
+        # Only counted: what is left after a power loss is computed when there is one.
         self._safe = len(self._changes)
         self.known = True
 
     def lose_power(self, dice: random.Random) -> None:
-        """Keep what was synced, and whatever else the dice leave."""
+        """Keep what was synced, and of the rest what the dice leave."""
         left = self._synced
         for change in self._changes[: self._safe]:
             _make(left, change)
@@ -86,13 +86,13 @@ def _torn(offset: int, data: bytes, dice: random.Random) -> tuple[int, bytes]:
 
 
 class Disk:
-    """Files, and what befalls them."""
+    """Files, and the faults that hit them."""
 
     def __init__(self) -> None:
         self.files: dict[str, _File] = {}
         self.deleted: dict[str, _File] = {}
         self.life = 0
-        """Goes up when the process that uses the disk dies: what it opened is of no use any more."""
+        """Goes up when the process that uses the disk dies: files that it opened become unusable."""
         self.full = False
         self.broken = False
         """Whether syncing fails."""

@@ -24,7 +24,7 @@ from tests.simulation.site import SimulatedSite
 
 
 class Watch:
-    """Looks at a site after every event at which something changed."""
+    """Checks a site after every event that changed something."""
 
     def __init__(self, site: SimulatedSite) -> None:
         self._site = site
@@ -32,7 +32,7 @@ class Watch:
         self._hardware_changes = -1
         self._changed = True
         self._found_ready: dict[int, JobRecord] = {}
-        """Jobs that were found to be ready in truth, as they were recorded then."""
+        """Jobs that were found to be really ready, as they were recorded then."""
         self.looks = 0
         site.world.after_each = self.look
 
@@ -56,7 +56,7 @@ class Watch:
             check_promises(site, core)
 
     def _listen_to(self, engine: Engine) -> None:
-        """Take note of whatever changes anything from now on."""
+        """Record all changes from now on."""
         take, self._changed = engine._site.take_effects, True
 
         def noted() -> Effects:
@@ -66,7 +66,7 @@ class Watch:
         engine._site.take_effects = noted  # type: ignore[method-assign]
 
     def _check_ready(self, core: Site) -> None:
-        """Look at the jobs that changed since the last look, and at those whose boards did."""
+        """Check the jobs that changed since the last check, and those whose boards did."""
         stirred, found = self._site.stirred, self._found_ready
         for job in core.jobs.values():
             record = job.record
@@ -84,7 +84,7 @@ def boards_in_care(core: Site) -> set[Board]:
 
 
 def check_holders(site: SimulatedSite, core: Site) -> None:
-    """No board is in two jobs; none is on without anybody knowing."""
+    """No board is in two jobs, and none is on without a reason."""
     machine = core.machines.get("m")
     places = {} if machine is None else machine.places
     holder: dict[Board, int] = {}
@@ -137,7 +137,7 @@ def check_ready(site: SimulatedSite, job: int, boards: frozenset[Board], *, on: 
 
 
 def check_promises(site: SimulatedSite, core: Site) -> None:
-    """Whatever was acknowledged is still so."""
+    """Whatever was acknowledged still holds."""
     for job in site.promises.created:
         assert job in core.jobs or job in core.ended, f"job {job} was acknowledged and is lost"
     for job in site.promises.destroyed:
@@ -152,7 +152,7 @@ def check_promises(site: SimulatedSite, core: Site) -> None:
 
 
 def is_at_rest(site: SimulatedSite) -> bool:
-    """Whether nothing is left to be done."""
+    """Whether nothing is left to do."""
     engine = site.engine
     if engine is None or engine._next_flush is not None or engine._recording is not None:
         return False

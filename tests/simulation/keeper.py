@@ -29,7 +29,7 @@ class Keeper:
         self._wanted: asyncio.Event = asyncio.Event()
         self.alive = True
         self.kept = 0
-        """How many keepalives were answered."""
+        """The number of keepalives that were answered."""
         self._task = crowd.start(self._run())
 
     def keep(self, job: int) -> None:
@@ -38,7 +38,7 @@ class Keeper:
         self._wanted.set()
 
     def die(self) -> None:
-        """Do nothing more."""
+        """Stop for good."""
         self.alive = False
         self._task.cancel()
 

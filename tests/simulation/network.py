@@ -41,14 +41,14 @@ class Trouble:
     idle_writes: bool = False
     """Whether it acknowledges writes to registers without doing anything."""
     slow: float = 0.0
-    """Seconds that it takes over everything."""
+    """Seconds by which everything it does takes longer."""
     last: float = 0.0
     """When the last request reached it: a slow one keeps their order."""
 
 
 @dataclass
 class Counts:
-    """What happened, to see that the faults were there."""
+    """Counts of what happened, to check that there were faults."""
 
     lost: int = 0
     doubled: int = 0
@@ -58,7 +58,7 @@ class Counts:
 
 
 class Network:
-    """All that is on its way."""
+    """Everything that is on its way."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -67,7 +67,7 @@ class Network:
         self.counts = Counts()
         self.to_hardware: Callable[[bytes, Socket, Socket], None] = lambda data, sender, to: None
         self.late_copy: Callable[[bytes, Socket], None] = lambda data, to: None
-        """Is told of what reaches a BMP late, and once more, just before it does."""
+        """Called just before a late copy of a datagram reaches a BMP."""
         self._listener: tuple[Any, Any] | None = None
         self._endpoints: dict[Socket, DatagramTransport] = {}
         self._numbers = 0
@@ -83,10 +83,10 @@ class Network:
             self._listener = None
 
     def connect(self, client: Any, protocol: asyncio.Protocol, host: str) -> "StreamTransport":
-        """Connect a client at `host` to whoever listens.
+        """Connect a client at `host` to the listening server.
 
         Raises:
-            ConnectionRefusedError: Nobody does.
+            ConnectionRefusedError: There is none.
         """
         if self._listener is None or not self._listener[0].alive or not self._listener[0].reachable:
             raise ConnectionRefusedError("nobody listens")
@@ -106,7 +106,7 @@ class Network:
         return near
 
     def cut_off(self, process: Any) -> None:
-        """End all streams of a process, of which it hears when it goes on; nobody can connect until then."""
+        """End all streams of a process, which learns of it when it goes on; no client can connect until then."""
         process.reachable = False
         for tell in process.on_death:
             stream = getattr(tell, "__self__", None)
@@ -256,7 +256,7 @@ class StreamTransport(asyncio.Transport):
         if self.peer.process.alive and not self.peer._gone:
             self.peer.process.enter(self.peer._take, piece)
         else:
-            # Nobody is there to read it, and the sender is told so.
+            # There is no reader, and the sender is told so.
             self._world.after(LATENCY, self.process.enter, self._lose, ConnectionResetError())
 
     def _note_read(self, size: int) -> None:

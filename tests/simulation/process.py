@@ -22,14 +22,14 @@ class Process(asyncio.AbstractEventLoop):
         self.name = name
         self.alive = True
         self.faults: list[dict[str, Any]] = []
-        """Exceptions that nobody caught."""
+        """Uncaught exceptions."""
         self.on_death: list[Callable[[], None]] = []
         self.slowness = 0.0
-        """Seconds that its threads take over everything beyond what they always take."""
+        """Seconds by which everything its threads do takes longer than usual."""
         self.lateness = 0.0
         """Seconds that each round of its event loop takes."""
         self.reachable = True
-        """Whether others can connect."""
+        """Whether clients can connect."""
         self.paused = False
         self._due: list[asyncio.Handle] = []
         """What was to be done while it was paused."""
@@ -48,7 +48,7 @@ class Process(asyncio.AbstractEventLoop):
             self.world.after(0.0, self._bury)
 
     def _bury(self) -> None:
-        """Let go of everything that was under way, so that it is not missed later."""
+        """Release everything that was under way, so that it is not missed later."""
         tasks, self._tasks = self._tasks, []
         events._set_running_loop(self)
         try:
@@ -86,7 +86,7 @@ class Process(asyncio.AbstractEventLoop):
             self.world.after(seconds, self.go_on)
 
     def go_on(self) -> None:
-        """Let it go on: all that was due and all that came is done now, first the one or first the other."""
+        """Let it continue: it now does all that was due and handles all that arrived, in either order."""
         if not self.paused:
             return
         self.paused, self.reachable = False, True
@@ -109,7 +109,7 @@ class Process(asyncio.AbstractEventLoop):
         self.call_later(seconds, lambda: future.done() or future.set_result(None))
         return future
 
-    # What asyncio wants of a loop
+    # What asyncio requires of a loop
 
     def time(self) -> float:
         return self.world.now

@@ -20,12 +20,12 @@ REST_SECONDS = 20_000.0
 
 
 def run(seed: int) -> Counter[str]:
-    """Simulate one site; return how often what happened.
+    """Simulate one site; return how often each kind of thing happened.
 
     Raises:
         AssertionError: A promise was broken.
     """
-    # Looking for garbage again and again takes a fifth of the time, and there is little; once at the end is enough.
+    # Repeated garbage collection takes a fifth of the time, and there is little; once at the end is enough.
     gc.disable()
     try:
         return _run(seed)
@@ -91,7 +91,7 @@ def _close_down(site: SimulatedSite) -> None:
 
 
 def _let_the_deserted_end(site: SimulatedSite) -> None:
-    """What nobody keeps alive ends in time, whatever the server itself missed; what is kept alive is still there."""
+    """Jobs that are not kept alive end in time, whatever the server itself missed; the others are still there."""
     assert site.engine is not None
     core = site.engine.site
     limit = 2 * KEEPALIVE + site.longest_pause + 5.0

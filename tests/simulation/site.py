@@ -41,7 +41,7 @@ from tests.simulation.world import World
 
 SIZES = (Size(1, 1), Size(2, 1), Size(2, 2), Size(3, 2))
 EXCUSE_SECONDS = 10.0
-"""How long a board may be as nobody ordered it after something that came late; see the top of invariants.py."""
+"""How long a board may differ from its orders after a late copy of a command; see the top of invariants.py."""
 LOSSY_EXCUSE_SECONDS = 100.0
 """The same where answers get lost: only the next regular look may tell of it, and turns take long."""
 BOARDS_IN_A_FRAME = 5
@@ -52,7 +52,7 @@ EXCUSES = {
     "record": ("disk full", "disk broken", "server's mistake"),
     "the history can't be read": ("disk full", "disk broken", "server's mistake"),
 }
-"""What the server says when it refuses something that is right, and what must have happened before it may."""
+"""The reasons for which the server may refuse a valid command, and what must have happened before it does."""
 
 
 class SimulatedClock:
@@ -73,16 +73,16 @@ class SimulatedClock:
 
 @dataclasses.dataclass
 class Promises:
-    """What clients were told, and so must hold."""
+    """What clients were told, which must hold."""
 
     created: set[int] = dataclasses.field(default_factory=set)
     destroyed: set[int] = dataclasses.field(default_factory=set)
     maybe_destroyed: set[int] = dataclasses.field(default_factory=set)
-    """Jobs that a client asked to be destroyed, or that nobody keeps alive any more: they may end at any time."""
+    """Jobs that a client asked to be destroyed, or that are not kept alive any more: they may end at any time."""
     drained: dict[Board, int | None] = dataclasses.field(default_factory=dict)
     """Boards that go to no job until they are put back, each with the job that may have it still."""
     deserted: set[int] = dataclasses.field(default_factory=set)
-    """Jobs with a keepalive that nobody keeps alive any more: they must end."""
+    """Jobs with a keepalive that are not kept alive any more: they must end."""
 
 
 class SimulatedSite:
@@ -96,7 +96,7 @@ class SimulatedSite:
         self.clock = SimulatedClock(self.world)
         self.promises = Promises()
         self.happened: Counter[str] = Counter()
-        """How often each kind of thing happened, to see that it did."""
+        """How often each kind of thing happened, to check that it did."""
         self.engine: Engine | None = None
         self.server: Process | None = None
         self.front: V1Server | None = None
@@ -105,9 +105,9 @@ class SimulatedSite:
         self.hardware_changes = 0
         self._agenda_planned: float | None = None
         self.stirred: set[Board] = set()
-        """Boards that were switched, or whose links were, since somebody last looked."""
+        """Boards that were switched, or whose links were, since the last check."""
         self._latest_words: dict[Board, Drain | PutBack] = {}
-        """What the administrator said last of each board."""
+        """The administrator's last order for each board."""
         self._excuses: dict[Board, float] = {}
         """Until when boards may not be as ordered, because something that came late has changed them."""
         self._last_trouble = 0.0
@@ -150,7 +150,7 @@ class SimulatedSite:
                 jitter=dice.choice((0, 0.001, 0.05)),
             )
         if not self.old:
-            # Of what BMPs without FPGA registers do, nothing can be seen: they are taken at their word.
+            # Nothing can be checked of BMPs without FPGA registers: their answers are trusted.
             self.network.weather.late_copies = dice.choice((0, 0, 0.01, 0.1))
         addresses = Addresses.standard(self.virtual, IPv4Address("127.1.0.0"))
         self.hardware = Hardware(self.virtual, addresses, self._from_hardware)
@@ -158,7 +158,7 @@ class SimulatedSite:
         self.network.late_copy = self._late_copy
         self._hardware_dice = self.world.dice("hardware")
         self.bad_boards: set[Board] = set()
-        """Boards whose FPGAs don't load just now."""
+        """Boards whose FPGAs fail to load now."""
         self.hardware_boards = {board: self.hardware.board(board) for board in places}
         for board in places:
             self._watch(board)
@@ -239,7 +239,7 @@ class SimulatedSite:
         self.world.at(when + 0.001, look)
 
     def is_excused(self, board: Board) -> bool:
-        """Whether a board may be as nobody ordered just now; see the top of invariants.py."""
+        """Whether a board may differ from its orders now; see the top of invariants.py."""
         until = self._excuses.get(board)
         if until is None:
             return False
@@ -259,7 +259,7 @@ class SimulatedSite:
 
     @property
     def has_excuses(self) -> bool:
-        """Whether any board may be as nobody ordered."""
+        """Whether any board may differ from its orders."""
         return bool(self._excuses)
 
     def _to_hardware(self, data: bytes, sender: Socket, to: Socket) -> None:
@@ -325,7 +325,7 @@ class SimulatedSite:
         engine.when_recorded(lambda recorded: recorded and self.promises.destroyed.update(ended))
 
     def _reload(self) -> None:
-        """Have the server read its configuration again, if it is there; else it will find it when it starts."""
+        """Make the server read its configuration again if it runs; else it will do so when it starts."""
         if self.server is None or not self.server.alive or self.engine is None or self.stopping:
             return
         self.happened["reload"] += 1
@@ -333,7 +333,7 @@ class SimulatedSite:
         self.server.enter(self.engine.reconfigure, self.administrator.machines)
 
     def _say(self, word: Drain | PutBack | ClearReports) -> None:
-        """Have an administrator's word come over the control socket, if the server is there."""
+        """Send an administrator's order over the control socket, if the server runs."""
         if self.server is not None and self.server.alive and self.engine is not None and not self.stopping:
             self.server.enter(self._hear, word)
 
@@ -359,13 +359,13 @@ class SimulatedSite:
             engine.when_recorded(lambda recorded: self._promise(word, holders) if recorded else None)
 
     def _promise(self, word: Drain, holders: dict[Board, int | None]) -> None:
-        """Note that boards are drained, but for those of which something else was said since."""
+        """Note that boards are drained, except those with a later order."""
         for board, holder in holders.items():
             if self._latest_words[board] is word:
                 self.promises.drained[board] = holder
 
     def _put_all_back(self) -> None:
-        """Have all boards put back, as soon as the server is there and takes it."""
+        """Return all boards to service, as soon as the server runs and accepts that."""
         engine = self.engine
         if engine is not None and not self.stopping:
             drained = engine.site.boards.all_drained()
@@ -446,7 +446,7 @@ class SimulatedSite:
     # Misfortunes
 
     def plan_misfortunes(self, seconds: float) -> None:
-        """Have things go wrong within the next `seconds`, until which everything is mended."""
+        """Make things go wrong within the next `seconds`, by whose end everything works again."""
         self.administrator.plan(seconds)
         dice = self.world.dice("misfortunes")
         for _ in range(dice.choice((0, 1, 2, 3))):
@@ -520,7 +520,7 @@ class SimulatedSite:
         self.disk.before_each = look
 
     def _blunder(self) -> None:
-        """Have a mistake in the server show itself."""
+        """Trigger a bug in the server."""
         if self.server is not None and self.server.alive:
             self.happened["server's mistake"] += 1
             self.database.fault = ValueError("nobody foresaw this")
@@ -626,7 +626,7 @@ class SimulatedSite:
             mine.append(job)
 
     def _desert(self, keeper: Keeper, mine: list[int]) -> None:
-        """Have whoever keeps jobs alive die; the user does not ask for them any more either."""
+        """Kill a user's keeper of jobs; the user does not ask for these jobs any more either."""
         self.happened["keeper died"] += 1
         keeper.die()
         mine[:] = [job for job in mine if job not in keeper.jobs]
@@ -646,7 +646,7 @@ class SimulatedSite:
             self.promises.destroyed.add(job)
 
     def _excuse(self, refusal: RefusedError) -> None:
-        """What is right may be refused only while the server can't record it, or stops before it could answer."""
+        """A valid command may be refused only while the server can't record it, or stops before it could answer."""
         self.happened["refused"] += 1
         said = str(refusal)
         excuses = [excuse for words, excuse in EXCUSES.items() if words in said]
@@ -674,7 +674,7 @@ class SimulatedSite:
         self.happened["report"] += 1
         board = dice.choice(sorted(self.machine.places))
         if dice.random() < 0.8:
-            # Of others' boards it counts for nothing.
+            # A report of another job's board does not count.
             info = await client.call("get_job_machine_info", dice.choice(mine))
             board = Board(*dice.choice(info["boards"])) if info["boards"] else board
         try:

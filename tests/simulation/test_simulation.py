@@ -22,7 +22,7 @@ BATCHES = [pytest.param(batch, marks=pytest.mark.uncounted) for batch in range(1
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """What the servers log of a hundred thousand misfortunes is of no interest."""
+    """Discard the log that servers write of a hundred thousand faults."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -15,18 +15,18 @@ class World:
         self.seed = seed
         self.now = 1000.0
         self.events = 0
-        """How many events have happened."""
+        """The number of events so far."""
         self.after_each: Callable[[], None] = lambda: None
         """Called after every event."""
         self._heap: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
         self._order = 0
 
     def dice(self, *names: object) -> random.Random:
-        """Dice of one's own: what others throw, and in which order, makes no difference to them."""
+        """Separate dice, which the throws of others do not affect."""
         return random.Random(f"{self.seed}/{'/'.join(map(str, names))}")
 
     def at(self, when: float, event: Callable[..., object], *arguments: object) -> None:
-        """Have something happen at a time; events of one time happen in the order in which they were planned."""
+        """Plan an event; events of the same time happen in the order in which they were planned."""
         self._order += 1
         heappush(self._heap, (max(self.now, when), self._order, event, arguments))
 
@@ -34,7 +34,7 @@ class World:
         self.at(self.now + seconds, event, *arguments)
 
     def run(self, *, until: Callable[[], bool], limit: float) -> bool:
-        """Let things happen until a condition holds; return whether it came to hold within `limit` seconds."""
+        """Run events until a condition holds; return whether it did within `limit` seconds."""
         end = self.now + limit
         while not until():
             if not self._step(end):
@@ -50,7 +50,7 @@ class World:
         self.now = end
 
     def _step(self, end: float) -> bool:
-        """Let the next thing happen, if it does so by `end`; return whether it did."""
+        """Run the next event, if it is due by `end`; return whether it was."""
         if not self._heap or self._heap[0][0] > end:
             return False
         self.now, _, event, arguments = heappop(self._heap)
