@@ -25,7 +25,7 @@ import os
 import time
 from collections import deque
 
-from spalloc_client.conversation import Call, Conversation, Lost
+from spalloc_client.conversation import Call, Conversation, Unanswered
 from spalloc_client.deadline import time_left
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
 from spalloc_client.handlers import raised_by_handler
@@ -408,7 +408,7 @@ class Connection:
         """
         result = call.outcome
         assert result is not None
-        if isinstance(result, Lost):
+        if isinstance(result, Unanswered):
             raise ProtocolError(self._sentence(result.trouble))
         return result
 

@@ -50,7 +50,7 @@ def as_body(notification: Notification) -> NotificationBody:
     return notification.body  # type: ignore[return-value]  # of a newer server, whose objects are unknown here
 
 
-class Lost:
+class Unanswered:
     """The conversation ended before a call had its reply."""
 
     __slots__ = ("trouble",)
@@ -67,7 +67,7 @@ class Call:
 
     def __init__(self, command: str) -> None:
         self.command = command
-        self.outcome: Return | Failure | Lost | None = None
+        self.outcome: Return | Failure | Unanswered | None = None
         """Its outcome; None while it has none."""
 
     def wake(self) -> None:
@@ -139,5 +139,5 @@ class Conversation:
         calls = list(self._calls)
         self._calls.clear()
         for call in calls:
-            call.outcome = Lost(trouble)
+            call.outcome = Unanswered(trouble)
         return calls

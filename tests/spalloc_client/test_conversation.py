@@ -5,7 +5,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_client.conversation import Call, Conversation, Lost, as_body
+from spalloc_client.conversation import Call, Conversation, Unanswered, as_body
 from spalloc_client.wire import Failure, JobsChanged, MachinesChanged, Return, encode
 
 
@@ -46,7 +46,7 @@ def test_what_came_before_garbage_is_kept_and_the_rest_is_told_why() -> None:
     settled = talk.receive(encode(Return(1)) + b"garbage\n" + encode(Return(2)))
     assert settled == [first, second]
     assert first.outcome == Return(1)
-    assert isinstance(second.outcome, Lost)
+    assert isinstance(second.outcome, Unanswered)
     assert "does not speak the protocol" in second.outcome.trouble
     assert "garbage" in second.outcome.trouble
     assert talk.receive(encode(Return(2))) == []

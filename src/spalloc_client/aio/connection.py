@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from typing import cast
 
-from spalloc_client.conversation import Call, Conversation, Lost, Notification
+from spalloc_client.conversation import Call, Conversation, Notification, Unanswered
 from spalloc_client.errors import ProtocolError
 from spalloc_client.wire import Failure, Return
 
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         """
         result = call.outcome
         assert result is not None
-        if isinstance(result, Lost):
+        if isinstance(result, Unanswered):
             raise ProtocolError(f"connection to {self._server}: {result.trouble}")
         return result
 

@@ -59,7 +59,7 @@ class Shown(Generic[T]):
         self.shown = shown
 
 
-class Lost:
+class Unreachable:
     """The server can no longer be reached, for a reason; it is tried again."""
 
     def __init__(self, trouble: str) -> None:
@@ -87,14 +87,14 @@ class Feed(Generic[T]):
         self._view = view
         self._server = server
         self._ring = ring
-        self._news: deque[Shown[T] | Lost | Failed] = deque()
+        self._news: deque[Shown[T] | Unreachable | Failed] = deque()
         self._has_shown = False
 
     def start(self) -> None:
         """Start the thread, which ends with the process."""
         threading.Thread(target=self._run, name="spalloc-feed", daemon=True).start()
 
-    def take(self) -> list[Shown[T] | Lost | Failed]:
+    def take(self) -> list[Shown[T] | Unreachable | Failed]:
         """Return what is new since the last call, oldest first."""
         taken = []
         while self._news:
@@ -111,7 +111,9 @@ class Feed(Generic[T]):
                 if not self._has_shown:
                     self._tell(Failed(error))
                     return
-                self._tell(Lost((error.strerror if isinstance(error, OSError) else None) or str(error)))
+                self._tell(
+                    Unreachable((error.strerror if isinstance(error, OSError) else None) or str(error))
+                )
                 time.sleep(_RETRY)
             except Exception as error:  # noqa: BLE001  # the main thread knows what to do about it
                 self._tell(Failed(error))
@@ -139,6 +141,6 @@ class Feed(Generic[T]):
             # One question covers all notifications so far.
             continue
 
-    def _tell(self, news: Shown[T] | Lost | Failed) -> None:
+    def _tell(self, news: Shown[T] | Unreachable | Failed) -> None:
         self._news.append(news)
         self._ring()

@@ -10,7 +10,7 @@ from textwrap import wrap
 from spalloc_client.answers import Listed, listed, machines, state_name
 from spalloc_client.job_answers import NO_BOARDS, MachineInfo, Status
 from spalloc_client.scripts.outcome import SUCCESS, WHICH_JOB
-from spalloc_client.scripts.queue import Place, place_in_queue
+from spalloc_client.scripts.queue import QueuePosition, place_in_queue
 from spalloc_client.scripts.wording import asked_for, job_json, local_time, place_json
 from spalloc_client.states import JobState
 from spalloc_client.terminal.table import definitions
@@ -41,7 +41,7 @@ class ShownJob:
         listed: Listed | None = None,
         status: Status | None = None,
         network: MachineInfo = NO_BOARDS,
-        place: Place | None = None,
+        place: QueuePosition | None = None,
         machine_size: tuple[int, int] | None = None,
     ) -> None:
         self.job_id = job_id
@@ -107,7 +107,7 @@ class JobView:
         return {**_json_state(shown), **_json_network(shown.network), "queue": place_json(shown.place)}
 
 
-def _request(job: Listed, place: Place | None) -> Pairs:
+def _request(job: Listed, place: QueuePosition | None) -> Pairs:
     pairs: Pairs = {"Job ID": job.job_id, "Owner": printable(job.owner), "State": state_name(job.state)}
     if place is not None:
         pairs["Asks for"] = asked_for(job.arguments)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
-    from spalloc_client.scripts.queue import Place
+    from spalloc_client.scripts.queue import QueuePosition
 
 COMMAND = "spalloc-ps"
 
@@ -83,7 +83,7 @@ class Jobs:
 
     __slots__ = ("jobs", "places")
 
-    def __init__(self, jobs: list[Listed], places: Mapping[int, Place] | None = None) -> None:
+    def __init__(self, jobs: list[Listed], places: Mapping[int, QueuePosition] | None = None) -> None:
         self.jobs = jobs
         self.places = places
 

@@ -23,7 +23,7 @@ _MOST_ASKED = 100
 """Jobs that the server is asked about one by one, for a list."""
 
 
-class Place:
+class QueuePosition:
     """A job's place in the queue."""
 
     __slots__ = ("of", "position", "reason")
@@ -50,7 +50,7 @@ class Place:
 
 def place_in_queue(
     client: ProtocolClient, job_id: int, timeout: float | None, jobs: Sequence[Listed] | None = None
-) -> Place | None:
+) -> QueuePosition | None:
     """Ask for a job's place in the queue.
 
     Args:
@@ -74,7 +74,7 @@ def place_in_queue(
 
 def places_in_queue(
     client: ProtocolClient, jobs: Sequence[Listed], wanted: Sequence[Listed], timeout: float | None
-) -> dict[int, Place]:
+) -> dict[int, QueuePosition]:
     """Ask for the places of jobs in the queue; the server is asked for the reasons of the first 100 only.
 
     Args:
@@ -87,7 +87,7 @@ def places_in_queue(
         The places of those that are queued, by ID.
     """
     queued = [job.job_id for job in jobs if job.state == JobState.queued]
-    places: dict[int, Place] = {}
+    places: dict[int, QueuePosition] = {}
     asking = True
     for job in wanted:
         place = place_among(job.job_id, queued)
@@ -102,11 +102,11 @@ def places_in_queue(
     return places
 
 
-def place_among(job_id: int, queued: Sequence[int]) -> Place | None:
+def place_among(job_id: int, queued: Sequence[int]) -> QueuePosition | None:
     """Return the place of a job among the IDs of queued jobs, oldest first; None when it isn't queued."""
     if job_id not in queued:
         return None
-    return Place(queued.index(job_id) + 1, len(queued))
+    return QueuePosition(queued.index(job_id) + 1, len(queued))
 
 
 def ordinal(number: int) -> str:
@@ -115,12 +115,14 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def _read(answer: object) -> Place | None:
+def _read(answer: object) -> QueuePosition | None:
     if answer is None:
         return None
     if not isinstance(answer, dict):
         raise AnswerError(_COMMAND, answer)
     try:
-        return Place(int(answer["position"]), int(answer["of"]), printable(str(answer.get("reason") or "")))
+        return QueuePosition(
+            int(answer["position"]), int(answer["of"]), printable(str(answer.get("reason") or ""))
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise AnswerError(_COMMAND, answer, error) from error

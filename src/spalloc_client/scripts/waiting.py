@@ -12,7 +12,7 @@ from textwrap import wrap
 from spalloc_client import logs
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
-from spalloc_client.scripts.queue import Place, place_in_queue
+from spalloc_client.scripts.queue import QueuePosition, place_in_queue
 from spalloc_client.scripts.wording import cause, sentence, waiting
 from spalloc_client.states import JobState
 from spalloc_client.terminal.text import Style, Text, printable
@@ -206,10 +206,10 @@ class _Queue:
     def __init__(self, job_id: int, server: tuple[str, int]) -> None:
         self._job_id = job_id
         self._client = ProtocolClient(*server, timeout=_PATIENCE)
-        self._place: Place | None = None
+        self._place: QueuePosition | None = None
         self._next = 0.0
 
-    def place(self, now: float) -> Place | None:
+    def place(self, now: float) -> QueuePosition | None:
         if now >= self._next:
             self._next = now + _ASK_AGAIN
             try:
@@ -219,7 +219,7 @@ class _Queue:
                 self._place = None
         return self._place
 
-    def _ask(self) -> Place | None:
+    def _ask(self) -> QueuePosition | None:
         if not self._client.connected:
             self._client.connect()
         return place_in_queue(self._client, self._job_id, _PATIENCE)

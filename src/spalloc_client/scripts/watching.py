@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from spalloc_client.polling import POLLERR, POLLHUP, POLLIN, POLLOUT
 from spalloc_client.scripts.bell import HEARS_FILES
-from spalloc_client.scripts.feed import Failed, Feed, Lost, Shown
+from spalloc_client.scripts.feed import Failed, Feed, Shown, Unreachable
 from spalloc_client.scripts.interruption import Interruptions, Stopped
 from spalloc_client.scripts.outcome import BROKEN_PIPE, SIGNALLED, SUCCESS
 from spalloc_client.terminal.console import has_places, messages, output
@@ -70,7 +70,7 @@ def _in_window(
     view: View[T], feed: Feed[T], interruptions: Interruptions, console: Console, server: Server
 ) -> int:
     shown = _first(feed, interruptions).shown
-    lost: Lost | None = None
+    lost: Unreachable | None = None
     keys = Keys.found()
     pager = Pager(has_keys=keys is not None)
     with Window(console, interruptions.bell.ring, keys) as window:
@@ -87,7 +87,7 @@ def _in_window(
             if keys is not None and keys.descriptor in found and any(map(pager.press, keys.read())):
                 return SUCCESS
             for news in feed.take():
-                shown, lost = (shown, news) if isinstance(news, Lost) else (_checked(news).shown, None)
+                shown, lost = (shown, news) if isinstance(news, Unreachable) else (_checked(news).shown, None)
 
 
 def _heard(interruptions: Interruptions, keys: Keys | None) -> dict[int, int]:
@@ -113,7 +113,7 @@ def _in_blocks(
     log = messages()
     while True:
         for news in feed.take():
-            if isinstance(news, Lost):
+            if isinstance(news, Unreachable):
                 log.print([f"connecting again: {printable(news.trouble)}"])
                 continue
             shown = _checked(news).shown
@@ -156,7 +156,7 @@ def _first(feed: Feed[T], interruptions: Interruptions) -> Shown[T]:
     """Wait for the first view before the window is touched: what goes wrong until then is said in the usual place."""
     while True:
         for news in feed.take():
-            if not isinstance(news, Lost):
+            if not isinstance(news, Unreachable):
                 return _checked(news)
         interruptions.wait()
 
@@ -171,7 +171,7 @@ def _reader_gone(found: dict[int, int]) -> bool:
     return any(events & (POLLERR | POLLHUP) for events in found.values())
 
 
-def _notice(lost: Lost, server: Server) -> Text:
+def _notice(lost: Unreachable, server: Server) -> Text:
     # Twice the server's name, and the reason is out of sight in a window of 80 columns.
     to = "" if str(server) in lost.trouble else f" to {server}"
     return Text(f"Connecting again{to}: {printable(lost.trouble)}", Style.YELLOW)

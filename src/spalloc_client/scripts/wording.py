@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from spalloc_client.answers import Listed
     from spalloc_client.job_answers import Connections
-    from spalloc_client.scripts.queue import Place
+    from spalloc_client.scripts.queue import QueuePosition
 
 _TIME_FORMAT = "%d/%m/%Y %H:%M:%S"
 
@@ -45,7 +45,7 @@ def asked_for(arguments: Sequence[object]) -> str:
     return f"board ({', '.join(words)})"
 
 
-def place_json(place: Place | None) -> dict[str, object] | None:
+def place_json(place: QueuePosition | None) -> dict[str, object] | None:
     """Return a place in the queue as a JSON object, or None; its keys are documented and stay."""
     if place is None:
         return None
@@ -102,7 +102,7 @@ def kept(job_id: int | None) -> Text:
     return Text(f"Job {job_id}: Kept; to go on with it: spalloc --resume {job_id}", Style.GREEN)
 
 
-def cause(place: Place | None, wanted: str | None) -> Text | None:
+def cause(place: QueuePosition | None, wanted: str | None) -> Text | None:
     """Return why a job waits; None if that is unknown.
 
     Args:
@@ -113,7 +113,7 @@ def cause(place: Place | None, wanted: str | None) -> Text | None:
     return Text("; ".join(said), Style.DIM) if said else None
 
 
-def waiting(job_id: int, state: int, waited: float, place: Place | None) -> Text:
+def waiting(job_id: int, state: int, waited: float, place: QueuePosition | None) -> Text:
     """Return what to say while a job stays in `state`.
 
     Args:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_client.deadline import spoken
-from spalloc_client.scripts.queue import Place, ordinal, place_among
+from spalloc_client.scripts.queue import QueuePosition, ordinal, place_among
 from spalloc_client.scripts.substitutions import csv, substituted
 from spalloc_client.scripts.wording import asked_for, cause, duration, sentence, waiting
 from spalloc_client.states import JobState
@@ -96,11 +96,11 @@ def test_how_much_a_job_asks_for_in_words(arguments: list[object], words: str) -
 
 
 def test_why_a_job_waits_is_said_without_its_place_twice() -> None:
-    place = Place(1, 2, "Number 1 of 2 in the queue; it needs 9 boards, and 3 are free on m.")
+    place = QueuePosition(1, 2, "Number 1 of 2 in the queue; it needs 9 boards, and 3 are free on m.")
     said = cause(place, "9 boards")
     assert said is not None
     assert said.plain == "Asks for 9 boards; it needs 9 boards, and 3 are free on m."
-    assert cause(Place(2, 5), None) is None
+    assert cause(QueuePosition(2, 5), None) is None
 
 
 def test_what_is_said_of_each_state() -> None:
@@ -111,7 +111,10 @@ def test_what_is_said_of_each_state() -> None:
     assert sentence(3, JobState.destroyed, "Because\x1b.").plain == "Job 3: Destroyed: Because\\x1b."
     assert sentence(3, JobState.unknown).plain == "Job 3: Job not recognised by server."
     assert sentence(3, 17).plain == "Job 3: Entered an unrecognised state 17."
-    assert waiting(3, JobState.queued, 42, Place(2, 5)).plain == "Job 3: Waiting in queue... 0:42 (2nd of 5)"
+    assert (
+        waiting(3, JobState.queued, 42, QueuePosition(2, 5)).plain
+        == "Job 3: Waiting in queue... 0:42 (2nd of 5)"
+    )
     assert waiting(3, JobState.power, 42, None).plain == "Job 3: Waiting for power on... 0:42"
 
 
