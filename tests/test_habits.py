@@ -134,3 +134,9 @@ def test_contributing_draws_the_house_as_it_is() -> None:
     rooms = {path.parent.name for path in ROOT.glob("src/spalloc_server/*/__init__.py")}
     top = {path.relative_to(ROOT).parts[0] for path in _files() if path.parent != ROOT}
     assert rooms | top | set(PACKAGES) <= drawn
+
+
+def test_hooks_before_a_commit_have_the_version_of_ruff_that_make_installs() -> None:
+    hooks = _text(ROOT / ".pre-commit-config.yaml")
+    locked = re.findall(r"^ruff==\S+", _text(ROOT / "constraints.txt"), re.MULTILINE)
+    assert set(re.findall(r"ruff(?:==[\w.]+)?(?=\])", hooks)) == set(locked)

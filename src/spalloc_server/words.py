@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime
 
-from spalloc_client._version import __version__
-
 
 def counted(number: int, noun: str) -> str:
     """Return `number` and `noun` in the singular or plural, such as "1 board" and "2 boards"."""
@@ -51,5 +49,5 @@ def another_server() -> str | None:
         return None
     return (
         f"spalloc-server {other}, another server with the same folder and command, is installed here as well: type "
-        f"pip uninstall spalloc-server, then pip install --force-reinstall --no-deps 'spalloc>={__version__}'"
+        "pip uninstall spalloc-server, then install this one again, with pip's --force-reinstall --no-deps"
     )

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from spalloc_client._version import __version__
 from tests.peers.environments import PeerEnvironment
 
 SOURCE = Path(__file__).parents[2] / "src"
 SENTENCE = (
     "spalloc-server 1!7.0.0, another server with the same folder and command, is installed here as well: type "
-    f"pip uninstall spalloc-server, then pip install --force-reinstall --no-deps 'spalloc>={__version__}'"
+    "pip uninstall spalloc-server, then install this one again, with pip's --force-reinstall --no-deps"
 )
 
 
