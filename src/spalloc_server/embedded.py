@@ -60,6 +60,7 @@ async def running_site(
     on_failure: Callable[[], None],
     log_packets: Callable[[str], None] | None = None,
     log_only: Collection[Traffic] = ALL_TRAFFIC,
+    beside: Callable[[Service], contextlib.AbstractAsyncContextManager[None]] | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
     """Run virtual boards and a server for them; gives the address that clients can connect to.
 
@@ -74,6 +75,7 @@ async def running_site(
         on_failure: Called if the server fails: the block should be left then.
         log_packets: Gets a line for each packet of BMPs and boards.
         log_only: The kinds of packets that `log_packets` is to get.
+        beside: Makes what runs beside the server from its start to its end, such as its control socket.
 
     Raises:
         EngineFailedError: The server failed, and the block was left.
@@ -88,7 +90,8 @@ async def running_site(
         service.engine.on_failure = on_failure
         address = await service.start(cold=cold, all_off=True, first_job=first_job)
         try:
-            yield address
+            async with contextlib.nullcontext() if beside is None else beside(service):
+                yield address
         finally:
             await service.stop()
         service.engine.check()

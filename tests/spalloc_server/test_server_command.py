@@ -114,6 +114,30 @@ def test_a_record_that_can_not_be_read_is_one_line_and_an_option_goes_on_without
         assert client.create_job(owner="me") > other
 
 
+@pytest.mark.parametrize("option", ["--socket", "--state"])
+def test_boards_of_a_virtual_site_are_drained_at_the_socket_that_its_log_names(
+    option: str, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    path = given if option == "--socket" else tmp_path / "given.socket"
+    with spalloc_server(["--virtual", "1x1", "--port", "0", option, str(given)]) as running:
+        drained = run("boards", "--socket", str(path), "drain", "0,0,1", "--reason", "a try")
+        assert drained.stdout.splitlines()[-1] == "1 board is drained", drained.stderr
+        assert "(0, 0, 1)" in run("boards", "--socket", str(path), "list").stdout
+        refused = run("reload", "--socket", str(path))
+        assert refused.returncode == 1
+        assert "a server with --virtual has no configuration to read again" in refused.stderr
+        assert f"the control socket is {path}" in running.start
+        assert running.end()[0] == 0
+    assert not path.exists()
+
+
+def test_a_virtual_site_without_a_socket_is_named_where_no_server_listens(tmp_path: Path) -> None:
+    missing = run("boards", "--socket", str(tmp_path / "none"), "list")
+    assert missing.returncode == 1
+    assert "a server with --virtual has none without --socket FILE or --state FILE" in missing.stderr
+
+
 def test_a_state_file_that_another_server_uses_is_refused_in_one_line(tmp_path: Path) -> None:
     arguments = ["--virtual", "1x1", "--port", "0", "--state", str(tmp_path / "jobs")]
     with spalloc_server(arguments):

@@ -109,7 +109,10 @@ def cause(place: QueuePosition | None, wanted: str | None) -> Text | None:
         place: Its place in the queue, if known.
         wanted: How much it asks for, if known.
     """
-    said = [part for part in (wanted and f"Asks for {wanted}", place and place.cause) if part]
+    why = place.cause if place is not None else ""
+    if wanted and why.startswith(f"it needs {wanted},"):
+        return Text(f"I{why[1:]}", Style.DIM)
+    said = [part for part in (wanted and f"Asks for {wanted}", why) if part]
     return Text("; ".join(said), Style.DIM) if said else None
 
 

@@ -120,8 +120,13 @@ class BoardCommands:
         options = msgspec.convert(arguments, Boards)
 
         async def put_back(keys: Sequence[BoardKey]) -> Answer:
+            before = notable(self._site, keys, moment(self._engine.clock))
+            here = sum(one.drained is None and one.fault is None and one.place is not None for one in before)
             await self._do(PutBack(keys, by))
-            return self._answer(keys, f"{there_are(len(keys), 'board')} put back")
+            said = [f"{there_are(len(keys) - here, 'board')} put back"] if here < len(keys) else []
+            if here:
+                said.append(f"nothing is changed for {counted(here, 'board')} in service")
+            return self._answer(keys, "; ".join(said))
 
         boards = self._site.boards
         return await self._with_boards(options, put_back, others={*boards.all_drained(), *boards.lost()})

@@ -4,11 +4,13 @@ See service.py for the server itself.
 """
 
 import asyncio
+import contextlib
 import logging
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +20,7 @@ from spalloc_server.core.jobs import first_job
 from spalloc_server.operation import log
 from spalloc_server.operation.board_commands import BoardCommands
 from spalloc_server.operation.control.protocol import REFUSED, Answer
-from spalloc_server.operation.control.server import ControlServer
+from spalloc_server.operation.control.server import Command, ControlServer
 from spalloc_server.operation.garbage import keep_collections_short
 from spalloc_server.operation.reloading import Effect, Reloading
 from spalloc_server.operation.systemd import Systemd
@@ -188,15 +190,35 @@ class Operation:
                 )
             return doing.result().answer()
 
-        control = ControlServer(path, {"reload": reload, **BoardCommands(reloading.service.engine).commands})
-        try:
-            await control.start()
-        except OSError as error:
-            # The server can do without it.
-            _log.warning("there is no control socket: %s", error.strerror or error)
-            return
-        self._control = control
-        _log.info("the control socket is %s", path)
+        self._control = await _control_at(path, reload, reloading.service)
+
+
+async def _control_at(path: Path, reload: Command, service: Service) -> ControlServer | None:
+    """Open a control socket; None, and a line in the log, if that fails."""
+    control = ControlServer(path, {"reload": reload, **BoardCommands(service.engine).commands})
+    try:
+        await control.start()
+    except OSError as error:
+        # The server can do without it.
+        _log.warning("there is no control socket: %s", error.strerror or error)
+        return None
+    _log.info("the control socket is %s", path)
+    return control
+
+
+@contextlib.asynccontextmanager
+async def control_of_virtual_boards(path: Path, service: Service) -> AsyncIterator[None]:
+    """Serve the control socket of a server of virtual boards, which has no configuration to read again."""
+
+    async def reload(_arguments: Mapping[str, object], _by: str) -> Answer:
+        return Answer(REFUSED, "a server with --virtual has no configuration to read again; start it again")
+
+    control = await _control_at(path, reload, service)
+    try:
+        yield
+    finally:
+        if control is not None:
+            await control.stop()
 
 
 async def serve(

@@ -83,8 +83,8 @@ def _parser() -> Parser:
                 "words, each with its own --help:",
                 *(f"  {word:13}  {meaning}" for word, meaning in _WORDS.items()),
                 "",
-                "It outlives the server, and is in its log with who said it. Exit status: 0 if it is done, 3 if it is",
-                "not because jobs would lose boards, 1 if it is not for another reason.",
+                "Drained boards stay drained across restarts; the log says who drained them. Exit status: 0 if it is",
+                "done, 3 if it is not because jobs would lose boards, 1 if it is not for another reason.",
             ]
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,

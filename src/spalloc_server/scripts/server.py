@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--socket",
         type=Path,
         metavar="FILE",
-        help="listen for administrators' commands at FILE (default: as configured, else beside the records)",
+        help="listen for administrators' commands at FILE (default: as configured, else beside the records, if any)",
     )
     parser.add_argument(
         "--cold-start",
@@ -180,10 +181,12 @@ def _complain(error: Exception, *, debug: bool) -> int:
 def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from spalloc_client.wire import DEFAULT_PORT
     from spalloc_server.clock import SystemClock
+    from spalloc_server.config.settings import Configuration
     from spalloc_server.core.jobs import first_job
     from spalloc_server.embedded import ALL_TRAFFIC, Traffic, opened_log, quick, running_site
     from spalloc_server.engine import EngineFailedError
     from spalloc_server.operation import log
+    from spalloc_server.operation.running import control_of_virtual_boards
     from spalloc_server.runtime import run
     from spalloc_server.store.errors import StoreError
 
@@ -198,6 +201,7 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     except ValueError as error:
         parser.error(f"argument --virtual: {error}")
     log.begin("debug" if arguments.debug else "warning" if arguments.quiet else "info")
+    control = Configuration(state=arguments.state, control=arguments.socket).control_socket
     try:
         with opened_log(arguments.log_packets) as log_packets:
             run(
@@ -213,6 +217,7 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
                         on_failure=failed,
                         log_packets=log_packets,
                         log_only=traffic,
+                        beside=None if control is None else partial(control_of_virtual_boards, control),
                     ),
                     farewell="stopping; jobs end with it"
                     if arguments.state is None

@@ -54,7 +54,7 @@ def test_all_three_commands_say_why_a_job_waits(
     make_job(4, 2)
     waiting = commands.start("spalloc", "--owner", "me", "3")
     why = "it needs 3 boards, and 0 are free on virtual."
-    waiting.until(f"Waiting in queue...\nAsks for 3 boards; {why}\n")
+    waiting.until(f"Waiting in queue...\nI{why[1:]}\n")
     assert why in commands.run("spalloc-ps", "--long").stdout
     shown = " ".join(commands.run("spalloc-job", "--owner", "me").stdout.split())
     assert f"Asks for: 3 boards Queue: Number 1 of 1 in the queue; {why}" in shown

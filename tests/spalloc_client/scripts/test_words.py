@@ -95,11 +95,14 @@ def test_how_much_a_job_asks_for_in_words(arguments: list[object], words: str) -
     assert asked_for(arguments) == words
 
 
-def test_why_a_job_waits_is_said_without_its_place_twice() -> None:
+def test_why_a_job_waits_is_said_without_its_place_or_its_boards_twice() -> None:
     place = QueuePosition(1, 2, "Number 1 of 2 in the queue; it needs 9 boards, and 3 are free on m.")
     said = cause(place, "9 boards")
     assert said is not None
-    assert said.plain == "Asks for 9 boards; it needs 9 boards, and 3 are free on m."
+    assert said.plain == "It needs 9 boards, and 3 are free on m."
+    said = cause(place, "3x1 triads")
+    assert said is not None
+    assert said.plain == "Asks for 3x1 triads; it needs 9 boards, and 3 are free on m."
     assert cause(QueuePosition(2, 5), None) is None
 
 

@@ -105,6 +105,17 @@ def test_a_job_that_is_moved_for_a_board_that_is_taken_out_is_told_with_what_bec
         assert board.about["job"] == job
 
 
+def test_boards_in_service_that_are_put_back_are_said_to_be_unchanged() -> None:
+    with simulated_front() as front:
+        assert (
+            answer(front, "back", {"boards": ["0,0,1", "0,0,2"]}).text
+            == "nothing is changed for 2 boards in service"
+        )
+        answer(front, "drain", FAN)
+        back = answer(front, "back", {"boards": ["0,0,1", "0,0,2"]})
+        assert back.text == "1 board is put back; nothing is changed for 1 board in service"
+
+
 def test_nothing_is_said_to_be_done_while_records_can_not_be_written() -> None:
     with simulated_front() as front:
         front.engine.trouble = "the disk is full"

@@ -34,7 +34,8 @@ def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NoAnswerError(
             f"no server listens at {path}: it does not run, or was started with other settings; "
-            "the log of its start names its control socket, to be given with --socket"
+            "the log of its start names its control socket, to be given with --socket; "
+            "a server with --virtual has none without --socket FILE or --state FILE"
         ) from error
     except PermissionError as error:
         raise NoAnswerError(f"{path} is for the server's user and root; become one of them") from error
