@@ -134,7 +134,7 @@ def where_is(
     given: dict[str, Any] = {**kwargs, **({} if timeout is None else {"timeout": timeout})}
     if len(args) > len(names):
         raise SpallocServerException(
-            f"where_is takes {' '.join(names)} by position, not {len(args)} arguments"
+            f"where_is takes only {', '.join(names)} by position, not {len(args)} arguments; give all others by name"
         )
     for name, value in zip(names, args, strict=False):
         if name in given:

@@ -50,7 +50,7 @@ class Presence:
     """Watches one event loop, and notes its delays."""
 
     def __init__(self, clock: Clock, delays: Delays, durations: Durations) -> None:
-        """Watch the loop that runs `start`.
+        """Prepare to watch the event loop in which `start` is called.
 
         Args:
             clock: Where the time is read.

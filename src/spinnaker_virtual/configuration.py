@@ -166,7 +166,7 @@ def _version(value: object) -> SoftwareNumber:
 
 def _values(table: object, kind: type[Timings] | type[Faults], where: str) -> dict[str, float]:
     if not isinstance(table, dict):
-        raise MachineFileError(f"{where} must be a table; write [{where}]")
+        raise MachineFileError(f"{where} must be a table, not {table!r}; write [{where}]")
     _known(table, tuple(entry.name for entry in fields(kind)), f"[{where}]")
     for name, value in table.items():
         if not isinstance(value, int | float) or isinstance(value, bool):

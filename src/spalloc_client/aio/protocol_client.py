@@ -266,9 +266,9 @@ class ProtocolClient:
 
         Args:
             args: None or 1 for one board, `n` for at least n boards, `w, h` for a rectangle of triads, `x,
-                y, z` for that board. As release 1!7.4 has it, `timeout` may stand before them: None, a `float`,
-                or the first of four.
-            timeout: As everywhere.
+                y, z` for that board. As in release 1!7.4, `timeout` may come first: the first argument is taken
+                for it if it is None or a `float`, or if there are four arguments.
+            timeout: Seconds to wait before giving up, or None to wait forever.
             kwargs: `owner` (required), and what `spalloc_client.Job` takes by name about the job and its boards,
                 not about the server or the connection.
 

@@ -29,7 +29,7 @@ _LONGEST = 1e9
 
 
 def _kind(expected: str, convert: Callable[[object], T | None]) -> Kind[T]:
-    """Return a kind of value.
+    """Return a function that converts an entry's value, or notes a mistake and returns None.
 
     Args:
         expected: what is allowed, in words.

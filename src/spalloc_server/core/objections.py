@@ -1,6 +1,6 @@
 """The objections to one board, and how long it is left alone because of them.
 
-Which kinds of objections there are stands in board_life.py, the objections of all boards in boards.py.
+board_life.py defines the kinds of objections; boards.py keeps the objections of all boards.
 """
 
 from collections.abc import Collection

@@ -1,6 +1,6 @@
 """A changed configuration: which jobs end because of it, and which boards are watched from then on.
 
-Whether a job can keep its boards is decided in allocation.py, what becomes of boards without a job in upkeep.py.
+allocation.py decides whether a job can keep its boards. upkeep.py decides what becomes of boards without a job.
 """
 
 from collections import defaultdict

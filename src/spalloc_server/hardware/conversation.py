@@ -244,8 +244,9 @@ class BmpConversation(asyncio.DatagramProtocol):
     def _catch_up(self, now: float, late: float) -> None:
         """Wait for answers that came during a delay of the server and are still to be read.
 
-        A question sent again now would be carried out twice. A try during the delay is not counted either, but only as
-        often as questions are asked: a server that is always late must still give up on a dead BMP.
+        A question whose answer is still unread would be carried out twice if it were sent again now. The try during the
+        delay does not count either. For each set of questions, as many delays are excused as a question has tries, and
+        no more: a server that is always late must still give up on a dead BMP.
         """
         if self._excuses:
             self._excuses -= 1

@@ -121,7 +121,10 @@ def _board(site: SiteView, name: str | None, board: Board, strangers: Collection
             f"board {board} of machine {machine.name} is configured as dead: to have it in service, take it out of "
             "dead_boards and reload"
         )
-    raise NoBoardError(f"machine {machine.name} has no board {board}: it has {machine.size} triads")
+    raise NoBoardError(
+        f"machine {machine.name} has no board {board}: it has {machine.size} triads, so X is at most "
+        f"{machine.size.width - 1}, Y at most {machine.size.height - 1}, and Z at most 2"
+    )
 
 
 def _with_address(site: SiteView, word: str) -> BoardKey:

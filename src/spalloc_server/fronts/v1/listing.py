@@ -100,8 +100,8 @@ class Listing:
         return self._long(self._latest[1])
 
     def _long(self, parts: Sequence[bytes]) -> LongReply:
-        # All listings share the jobs' parts. This one alone keeps its order, and parts that have been replaced since:
-        # at most as many bytes as have been written since.
+        # All listings share the jobs' parts. The weight counts what this reply alone keeps in memory: a pointer to each
+        # part, and the parts that were replaced since it began, at most as many bytes as were written since then.
         before = self._written
         return LongReply(
             _pieces(parts), lambda: len(parts) * _POINTER_BYTES + self._written - before, len(parts)

@@ -38,7 +38,10 @@ def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
             "a server with --virtual has none without --socket FILE or --state FILE"
         ) from error
     except PermissionError as error:
-        raise NoAnswerError(f"{path} is for the server's user and root; become one of them") from error
+        raise NoAnswerError(
+            f"{path} may be used only by the server's user and root; run the command as one of them, such as "
+            "with sudo"
+        ) from error
     except TimeoutError as error:
         raise NoAnswerError(
             f"the server at {path} did not answer within {protocol.ANSWER_SECONDS:g} s; its log says what it does"
