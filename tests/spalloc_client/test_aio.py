@@ -191,6 +191,7 @@ def test_a_block_that_is_cancelled_inside_frees_its_boards(run: Any, site: Embed
     run(scenario)
 
 
+@pytest.mark.slow  # it waits ten seconds for the answer
 def test_a_destruction_that_is_cancelled_has_been_asked_for_all_the_same(run: Any) -> None:
     async def scenario() -> None:
         with ScriptedServer({"create_job": 7, "destroy_job": b""}) as server:
