@@ -49,7 +49,7 @@ class Heap:
         block = self._word(self._base + _FREE)
         following, next_free = self._get(block) if block else (0, 0)
         while block and block + needed > following:
-            previous, block = block, _beyond(block, next_free)
+            previous, block = block, beyond(block, next_free)
             following, next_free = self._get(block) if block else (0, 0)
         if not block:
             return 0
@@ -71,7 +71,7 @@ class Heap:
         self._add_free(following - block)
         previous, after = 0, self._word(self._base + _FREE)
         while after and after < block:
-            previous, after = after, _beyond(after, self._get(after)[1])
+            previous, after = after, beyond(after, self._get(after)[1])
         next_free = after
         if after and following == after:
             following, next_free = self._get(after)
@@ -87,7 +87,7 @@ class Heap:
         block = self._word(self._base + _FIRST)
         while True:
             following, owner = self._get(block)
-            if not _beyond(block, following):
+            if not beyond(block, following):
                 return
             yield block, following, None if block in free else owner & 0xFFFF
             block = following
@@ -118,7 +118,7 @@ class Heap:
         block = self._word(self._base + _FREE)
         while block:
             yield block
-            block = _beyond(block, self._get(block)[1])
+            block = beyond(block, self._get(block)[1])
 
     def _word(self, address: int) -> int:
         return self._memory.read_word(address & self._mask)
@@ -140,7 +140,7 @@ class Heap:
         self._memory.write_word(self._base + _FREE_BYTES & self._mask, self.free_bytes + change)
 
 
-def _beyond(block: int, following: int) -> int:
+def beyond(block: int, following: int) -> int:
     """Return the block that follows another one, or 0 if the chain does not go on, or back, as SARK's never does.
 
     Whoever writes to the memory may make a circle of it.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from spinnaker.memory_map import ROUTER_ENTRIES, ROUTER_ENTRY, SDRAM, UNUSED_ROUTE, SystemVariable
 from spinnaker_virtual.scamp.chip import Chip
+from spinnaker_virtual.scamp.heap import beyond
 from spinnaker_virtual.scamp.layout import fresh_router
 
 _FIRST = 1
@@ -67,7 +68,7 @@ class RouterTable:
         entry = self._chip.get(SystemVariable.ROUTER_FREE)
         following, next_free, *_ = self._get(entry)
         while entry and entry + count > following:
-            previous, entry = entry, next_free
+            previous, entry = entry, beyond(entry, next_free)
             following, next_free, *_ = self._get(entry)
         if not entry:
             return 0
@@ -88,7 +89,7 @@ class RouterTable:
             self.clear(entry, following - entry)
         previous, after = 0, self._chip.get(SystemVariable.ROUTER_FREE)
         while after and after < entry:
-            previous, after = after, self._get(after)[1]
+            previous, after = after, beyond(after, self._get(after)[1])
         next_free = after
         if after and following == after:
             following, next_free = self._get(after)[:2]
@@ -128,7 +129,7 @@ class RouterTable:
         entry = self._chip.get(SystemVariable.ROUTER_FREE)
         while entry:
             yield entry
-            entry = self._get(entry)[1]
+            entry = beyond(entry, self._get(entry)[1])
 
     def _get(self, entry: int) -> tuple[int, int, int, int, int]:
         data = self._chip.sdram.read(self._base + ROUTER_ENTRY.size * entry, ROUTER_ENTRY.size)
