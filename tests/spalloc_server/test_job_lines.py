@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from spalloc_server.core.effects import Notice
-from spalloc_server.core.job_notices import STARTED_COLD, TIMED_OUT
+from spalloc_server.core.effects import STARTED_COLD, TIMED_OUT, Notice
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.engine import JOB_LINES
 from tests.spalloc_server.core.driver import HOST, World, machine

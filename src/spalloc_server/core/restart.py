@@ -8,8 +8,7 @@ from dataclasses import replace
 from itertools import accumulate, takewhile
 
 from spalloc_client.states import JobState
-from spalloc_server.core.effects import BoardKey, BoardRecord, keys_of
-from spalloc_server.core.job_notices import STARTED_COLD
+from spalloc_server.core.effects import STARTED_COLD, BoardKey, BoardRecord, keys_of
 from spalloc_server.core.jobs import Happening, Job, JobRecord
 from spalloc_server.core.reconfiguration import end_touched, watch_standing
 from spalloc_server.core.reports import RECENT_SECONDS

@@ -17,9 +17,18 @@ from spalloc_server.core.allocation import Allocation, border
 from spalloc_server.core.board_life import Objection
 from spalloc_server.core.boards import Boards
 from spalloc_server.core.care import Care
-from spalloc_server.core.effects import BoardKey, Effects, Notice, PowerOrder, about_board, keys_of
+from spalloc_server.core.effects import (
+    TIMED_OUT,
+    BoardKey,
+    Effects,
+    Notice,
+    PowerOrder,
+    about_board,
+    end_notice,
+    keys_of,
+    start_notice,
+)
 from spalloc_server.core.findings import Strays
-from spalloc_server.core.job_notices import TIMED_OUT, of_end, of_start
 from spalloc_server.core.jobs import Asked, Happening, Job, JobRecord, in_short, shortened
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
@@ -376,7 +385,7 @@ class Site:
             job = self.jobs[start.job]
             self._hold(job, start.allocation)
             self.order(job, Happening.ALLOCATED, start.allocation, on=not job.record.stays_off)
-            self.effects.notices.append(of_start(job.record, start.allocation, self.groups))
+            self.effects.notices.append(start_notice(job.record, start.allocation, self.groups))
         for number, why in self.scheduler.take_refused():
             job = self.jobs[number]
             # A client that asks for it in a loop must not fill the history with long requests.
@@ -497,7 +506,7 @@ class Site:
             Happening.DESTROYED, power=None, stays_off=False, reason=reason, ended=at.wall, ended_by=by
         )
         self.touch(job)
-        self.effects.notices.append(of_end(job.record, self.groups))
+        self.effects.notices.append(end_notice(job.record, self.groups))
         del self.jobs[job.id]
         self.remember(job.record)
         if len(self.keepalives) > 2 * len(self.jobs) + ENDED_CLOCKS:
