@@ -99,6 +99,11 @@ class JobRecord(Struct, frozen=True):
     """Address of the client that ended the job; None if the server did."""
     stays_off: bool = False
     """Whether a queued job's next boards stay off: it lost its boards, and its owner had switched them off."""
+    time_limit: float | None = None
+    """Seconds after `allocated` at which the job is ended; None for no limit."""
+    allocated: float | None = None
+    """When the boards of `allocation` were allocated, in seconds of Unix time; of a job that has ended, None also if an
+    older server recorded it."""
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -111,6 +116,10 @@ class JobRecord(Struct, frozen=True):
         # A job that was destroyed says which boards it had.
         if (self.allocation is not None) is not holds and not over:
             raise ValueError(f"a job in state {state.name} {_must(holds)} have boards")
+        if self.allocated is None and holds:
+            raise ValueError(f"a job in state {state.name} must say when its boards were allocated")
+        if self.allocated is not None and self.allocation is None:
+            raise ValueError("a job without boards can't say when they were allocated")
         if (self.ended is not None) is not over:
             raise ValueError(f"a job in state {state.name} {_must(over)} have ended")
         if self.stays_off and state is not JobState.queued:

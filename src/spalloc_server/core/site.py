@@ -124,6 +124,7 @@ class Site:
         keepalive: float | None,
         host: str,
         at: Moment,
+        time_limit: float | None = None,
     ) -> int:
         """Queue a new job and return its ID; a job that can never run is destroyed by a decision, with the reason.
 
@@ -134,12 +135,23 @@ class Site:
             keepalive: Seconds without a message after which the job is destroyed; None for never.
             host: Where the request came from.
             at: When it came.
+            time_limit: Seconds for which it may have boards; None for no limit.
         """
         number = self.next_job
         self.next_job += 1
         self.jobs_created += 1
         job = Job(
-            JobRecord(number, owner, at.wall, keepalive, request, asked, host, owner_host=host),
+            JobRecord(
+                number,
+                owner,
+                at.wall,
+                keepalive,
+                request,
+                asked,
+                host,
+                owner_host=host,
+                time_limit=time_limit,
+            ),
             at.now,
             at.now,
         )
@@ -384,7 +396,8 @@ class Site:
         for start in self.scheduler.decide(at.now):
             job = self.jobs[start.job]
             self._hold(job, start.allocation)
-            self.order(job, Happening.ALLOCATED, start.allocation, on=not job.record.stays_off)
+            on = not job.record.stays_off
+            self.order(job, Happening.ALLOCATED, start.allocation, on=on, allocated=at.wall)
             self.effects.notices.append(start_notice(job.record, start.allocation, self.groups))
         for number, why in self.scheduler.take_refused():
             job = self.jobs[number]
@@ -444,10 +457,27 @@ class Site:
         self.upkeep.hold(allocation.machine, allocation.boards, job.id)
         self.effects.machines_changed.add(allocation.machine)
 
-    def order(self, job: Job, happening: Happening, allocation: Allocation, *, on: bool) -> None:
-        """Have a job's boards switched on or off, because of what happens to it."""
+    def order(
+        self,
+        job: Job,
+        happening: Happening,
+        allocation: Allocation,
+        *,
+        on: bool,
+        allocated: float | None = None,
+    ) -> None:
+        """Have a job's boards switched on or off, because of what happens to it.
+
+        Args:
+            job: The job.
+            happening: What happens to it.
+            allocation: Its boards.
+            on: Whether they are to be on.
+            allocated: When they were allocated, in seconds of Unix time; None if the job has had them before.
+        """
         machine = self.machines[allocation.machine]
-        job.happens(happening, power=on, allocation=allocation, stays_off=False)
+        since = job.record.allocated if allocated is None else allocated
+        job.happens(happening, power=on, allocation=allocation, stays_off=False, allocated=since)
         job.order = next(self.order_numbers)
         self._awaited[job.order] = job.id
         cut = border(machine, allocation) if on else frozenset()
@@ -482,7 +512,8 @@ class Site:
         self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
         self._give_back(allocation, failed, at)
         job.order = None
-        job.happens(Happening.LOST_BOARDS, power=None, allocation=None, stays_off=not job.record.power)
+        stays_off = not job.record.power
+        job.happens(Happening.LOST_BOARDS, power=None, allocation=None, allocated=None, stays_off=stays_off)
         self.touch(job)
         # The machines may have changed since the job started, so the scheduler may refuse it now.
         self.scheduler.submit(job.id, job.record.request, job.since)

@@ -50,6 +50,8 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     owner_host: str = ""
     ended_by: str | None = None
     stays_off: bool = False
+    time_limit: float | None = None
+    allocated: float | None = None
 
 
 _write = msgspec.json.Encoder().encode
@@ -85,6 +87,8 @@ def to_text(record: JobRecord) -> bytes:
             owner_host=record.owner_host,
             ended_by=record.ended_by,
             stays_off=record.stays_off,
+            time_limit=record.time_limit,
+            allocated=record.allocated,
         )
     )
 
@@ -122,8 +126,9 @@ def from_text(text: bytes) -> JobRecord:
 
 def _flaw(record: JobRecord) -> str | None:
     """Return how a record is inconsistent, beyond what `JobRecord` checks itself; None if it is not."""
-    times = (record.created, record.keepalive or 0.0, record.ended or 0.0)
-    if not all(map(isfinite, times)) or (record.keepalive is not None and record.keepalive <= 0):
+    spans = [span for span in (record.keepalive, record.time_limit) if span is not None]
+    times = (record.created, record.ended or 0.0, record.allocated or 0.0, *spans)
+    if not all(map(isfinite, times)) or min(spans, default=1.0) <= 0:
         return "its times make no sense"
     allocation = record.allocation
     if allocation is not None:
@@ -141,6 +146,10 @@ def _is_board(board: Board) -> bool:
 
 def _record(stored: StoredJob) -> JobRecord:
     request = stored.request
+    allocated = stored.allocated
+    if allocated is None and stored.allocation is not None and stored.ended is None:
+        # Servers that knew no limits did not write it down; it was not before this.
+        allocated = stored.created
     return JobRecord(
         id=stored.id,
         owner=stored.owner,
@@ -165,4 +174,6 @@ def _record(stored: StoredJob) -> JobRecord:
         owner_host=stored.owner_host,
         ended_by=stored.ended_by,
         stays_off=stored.stays_off,
+        time_limit=stored.time_limit,
+        allocated=allocated,
     )

@@ -42,6 +42,33 @@ def test_job_ids_count_up_from_one_and_are_never_used_again() -> None:
     assert world.create(ONE) == 4
 
 
+def test_a_record_says_when_its_boards_were_allocated_also_after_the_end() -> None:
+    world = World()
+    first, second = world.create(WHOLE), world.create(WHOLE)
+    world.answer_all()
+    world.wait(30.0)
+    world.power(first, on=True)
+    assert world.record(first).allocated == 1_000_000.0
+    assert world.record(second).allocated is None
+    world.destroy(first)
+    world.answer_all()
+    assert world.record(first).allocated == 1_000_000.0
+    assert world.record(second).allocated == 1_000_030.0
+
+
+def test_a_job_that_is_moved_has_its_boards_since_it_got_the_new_ones() -> None:
+    world = World(machine(), machine(name="n"))
+    job = world.create(ONE)
+    world.answer_all()
+    world.wait(30.0)
+    board = next(iter(world.record(job).allocation.boards))  # type: ignore[union-attr]
+    world.power(job, on=True)
+    world.answer(world.orders[0], {board: "it is on fire"})
+    world.answer_all()
+    assert world.record(job).state is JobState.ready
+    assert world.record(job).allocated == 1_000_030.0
+
+
 def test_a_queued_job_starts_when_boards_are_free_again_and_not_before() -> None:
     world = World()
     first = world.create(WHOLE)

@@ -46,6 +46,8 @@ def running(number: int) -> JobRecord:
         state=JobState.ready,
         power=True,
         allocation=Allocation("m", Board(0, 0, 0), Size(1, 1), boards),
+        allocated=1.5e9 + 9.0,
+        time_limit=600.0,
     )
 
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, islice
 from operator import attrgetter, is_not
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -168,7 +168,14 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
     keepalivehost: str
 
 
-class _EndedEntry(_Entry, frozen=True, gc=False):
+class _LimitedEntry(_Entry, frozen=True, gc=False):
+    """A live job with a time limit; others are listed as published servers list them."""
+
+    time_limit: float | None
+    allocated: float | None
+
+
+class _EndedEntry(_LimitedEntry, frozen=True, gc=False):
     """An ended job in a listing."""
 
     reason: str | None
@@ -176,6 +183,27 @@ class _EndedEntry(_Entry, frozen=True, gc=False):
 
 
 def _entry(record: JobRecord) -> _Entry:
+    entry = _unlimited_entry(record)
+    if record.time_limit is None:
+        return entry
+    return _LimitedEntry(**_parts(entry), time_limit=record.time_limit, allocated=record.allocated)
+
+
+def _ended_entry(record: JobRecord) -> _EndedEntry:
+    return _EndedEntry(
+        **_parts(_unlimited_entry(record)),
+        time_limit=record.time_limit,
+        allocated=record.allocated,
+        reason=record.reason,
+        ended=record.ended,
+    )
+
+
+def _parts(entry: _Entry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in _Entry.__struct_fields__}
+
+
+def _unlimited_entry(record: JobRecord) -> _Entry:
     allocation = record.allocation
     return _Entry(
         record.id,
@@ -189,15 +217,6 @@ def _entry(record: JobRecord) -> _Entry:
         None if allocation is None else allocation.machine,
         None if allocation is None else sorted(allocation.boards),
         record.keepalive_host,
-    )
-
-
-def _ended_entry(record: JobRecord) -> _EndedEntry:
-    entry = _entry(record)
-    return _EndedEntry(
-        **{name: getattr(entry, name) for name in _Entry.__struct_fields__},
-        reason=record.reason,
-        ended=record.ended,
     )
 
 

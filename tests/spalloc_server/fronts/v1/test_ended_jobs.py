@@ -122,6 +122,8 @@ def test_ended_jobs_are_listed_latest_first_with_why_and_when() -> None:
     entry = front.ended()[1]
     assert entry["reason"] == "enough of 1"
     assert entry["ended"] == entry["start_time"] == 1_000_000.0
+    assert entry["allocated"] == 0.0
+    assert entry["time_limit"] is None
     assert entry["owner"] == "jane"
     assert entry["state"] == 4
     assert entry["allocated_machine_name"] == "a"
