@@ -26,6 +26,7 @@ from spalloc_server.core.effects import (
     Notice,
     Order,
     PowerOrder,
+    Remembered,
     Standing,
 )
 from spalloc_server.core.jobs import JobRecord
@@ -277,6 +278,7 @@ class Engine:
 
     def _take_up(self, recalled: Recalled, next_job: int, *, cold: bool, all_off: bool) -> None:
         jobs, boards, at = recalled.jobs, recalled.boards, moment(self.clock)
+        self._site.remembered = recalled.remembered
         if cold:
             start_cold(self._site, jobs, boards, next_job, at=at)
         else:
@@ -520,8 +522,8 @@ class Engine:
                     break
                 batch = self._writing = self._gathering
                 self._gathering = _Batch()
-                jobs, boards = batch.effects.jobs, batch.effects.boards
-                if (jobs or boards) and not await self._write(jobs, boards):
+                jobs, boards, remembered = batch.effects.jobs, batch.effects.boards, batch.effects.remembered
+                if (jobs or boards or remembered) and not await self._write(jobs, boards, remembered):
                     break
                 self._writing = _Batch()
                 batch.answer(recorded=True)
@@ -537,14 +539,17 @@ class Engine:
             batch.answer(recorded=False)
 
     async def _write(
-        self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
+        self,
+        jobs: Mapping[int, JobRecord],
+        boards: Mapping[BoardKey, BoardRecord | None],
+        remembered: Remembered,
     ) -> bool:
         """Put records on disk, however long it takes; return False if the server stops before that is done."""
         loop = asyncio.get_running_loop()
         began = self._writing_since = self.clock.now()
 
         def write() -> float:
-            self._store.write(jobs, boards)
+            self._store.write(jobs, boards, remembered)
             took = self.clock.now() - began
             if took <= LATE_SECONDS:
                 self._writing_since = None

@@ -3,12 +3,13 @@
 Values only. The engine carries them out, in this order: records, then replies, orders and notifications.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.lengths import Length
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.objections import Drained
@@ -77,6 +78,31 @@ class BoardRecord:
     """When `aside` began, in seconds of Unix time; None if that is not known."""
 
 
+class Share(NamedTuple):
+    """What somebody's jobs have used lately, as of a moment."""
+
+    used: float
+    """In board-seconds; older use counts less."""
+    at: float
+    """In seconds of Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the scheduler learns from jobs, and knows again after a restart."""
+
+    lengths: Sequence[Length] = ()
+    """Of the jobs that ended last, in the order in which they did."""
+    shares: Mapping[str, Share | None] = field(default_factory=dict)
+    """By whose they are; None removes a record."""
+    scheduler: bytes | None = None
+    """What the scheduler itself writes and reads."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.lengths or self.shares or self.scheduler is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A line for the log."""
@@ -107,6 +133,12 @@ class Effects:
     """Records to write."""
     boards: dict[BoardKey, BoardRecord | None] = field(default_factory=dict)
     """Records to write, or to remove where None."""
+    lengths: list[Length] = field(default_factory=list)
+    """Of jobs that have ended: to be added to those that are recorded."""
+    shares: dict[str, Share | None] = field(default_factory=dict)
+    """Records to write, or to remove where None."""
+    scheduler: bytes | None = None
+    """What the scheduler wants to know after a restart, in place of what it wrote before; None if that stays."""
     orders: list[Order] = field(default_factory=list)
     """To be given to the hardware, in this order, and only after all records are on disk."""
     jobs_changed: set[int] = field(default_factory=set)
@@ -118,6 +150,9 @@ class Effects:
         return bool(
             self.jobs
             or self.boards
+            or self.lengths
+            or self.shares
+            or self.scheduler is not None
             or self.orders
             or self.jobs_changed
             or self.machines_changed
@@ -125,10 +160,15 @@ class Effects:
         )
 
     @property
+    def remembered(self) -> Remembered:
+        """What the scheduler has learnt."""
+        return Remembered(self.lengths, self.shares, self.scheduler)
+
+    @property
     def are_waited_for(self) -> bool:
         """Whether the client that caused them must not be answered before they are on disk.
 
-        A job's record alone only says who keeps the job alive.
+        A job's record alone only says who keeps the job alive, and what the scheduler learns was asked for by nobody.
         """
         return bool(self.jobs_changed or self.boards or self.orders or self.machines_changed or self.notices)
 
@@ -139,6 +179,12 @@ class Effects:
             self.jobs.update(later.jobs)
         if later.boards:
             self.boards.update(later.boards)
+        if later.lengths:
+            self.lengths += later.lengths
+        if later.shares:
+            self.shares.update(later.shares)
+        if later.scheduler is not None:
+            self.scheduler = later.scheduler
         if later.orders:
             self.orders += later.orders
         if later.jobs_changed:

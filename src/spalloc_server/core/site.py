@@ -23,6 +23,7 @@ from spalloc_server.core.effects import (
     Effects,
     Notice,
     PowerOrder,
+    Remembered,
     about_board,
     end_notice,
     keys_of,
@@ -107,6 +108,8 @@ class Site:
         """Jobs whose boards have just come up, each with the power order."""
         self._retries: Timers[tuple[int, int]] = Timers()
         """Jobs whose boards are to be switched off again, each with the power order that failed."""
+        self.remembered = Remembered()
+        """What an earlier process's scheduler remembered, for the start."""
         self._awaited: dict[int, int] = {}
         """Power orders that are not answered yet, each with its job."""
         self._touched: dict[int, Job] = {}

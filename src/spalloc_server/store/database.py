@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from spalloc_client.states import JobState
-from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy, sync_folder
@@ -37,11 +37,14 @@ from spalloc_server.store.recalling import (
     read_next_job,
     set_aside,
 )
+from spalloc_server.store.remembering import DROPPED_AT_ONCE, read_remembered, remembering
 from spalloc_server.store.room import Reserve, lacks_room
 from spalloc_server.store.soundness import CHECKED_AT_ONCE_BYTES, flaw, save_what_can_be_read
 from spalloc_server.store.writing import counting_start, putting
 
 _log = logging.getLogger(__name__)
+
+NOTHING_LEARNT = Remembered()
 
 
 class Store:
@@ -77,6 +80,8 @@ class Store:
         """Ended jobs that the log named as unreadable."""
         self._written = False
         """Whether this process has written anything."""
+        self._lengths_added = DROPPED_AT_ONCE
+        """How many lengths were added since old ones were dropped; at the start, as many as there may be."""
         self._reserve = None if path is None else Reserve(path)
         self.history = Keeper(lambda: self._database, self._reserve)
         """Keeps ended jobs within their limits; for the writing thread."""
@@ -180,18 +185,25 @@ class Store:
             boards = read_boards(database)
             next_job, sure = read_next_job(database)
             doubtful = database.execute("SELECT 1 FROM counters WHERE name = 'doubtful'").fetchone()
+            remembered = read_remembered(database, self._name)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if is_damage(error):
                 raise damaged(self._name, error) from error
             raise StoreError(f"can't read the records in {self._name}: {error}") from error
-        return Recalled(jobs, boards, next_job, doubtful=not sure or doubtful is not None)
+        return Recalled(jobs, boards, next_job, not sure or doubtful is not None, remembered)
 
-    def write(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+    def write(
+        self,
+        jobs: Mapping[int, JobRecord],
+        boards: Mapping[BoardKey, BoardRecord | None],
+        remembered: Remembered = NOTHING_LEARNT,
+    ) -> None:
         """Record all of these at once; when this returns they are on disk, and if it raises, none of them is.
 
         Args:
             jobs: Records of jobs, by ID.
             boards: Records of boards; None removes a board's.
+            remembered: What the scheduler has learnt since the last time.
 
         Raises:
             sqlite3.Error: They could not be written; it may be tried again.
@@ -201,6 +213,7 @@ class Store:
             self.look()
         database = self._database
         pages, made_room = 0, False
+        added = self._lengths_added + len(remembered.lengths)
         while True:
             try:
                 database.execute("BEGIN")
@@ -208,7 +221,8 @@ class Store:
                 # take it. A first write that changes nothing would not sync it; counting the start always changes
                 # something, and so syncs all that came before.
                 first = () if self._written else counting_start()
-                for statement, values in chain(first, putting(jobs, boards)):
+                learnt = remembering(remembered, drop_old=added >= DROPPED_AT_ONCE)
+                for statement, values in chain(first, putting(jobs, boards), learnt):
                     database.execute(statement, values)
                 # Inside the transaction, this does not read the file.
                 (pages,) = database.execute("PRAGMA page_count").fetchone()
@@ -223,6 +237,7 @@ class Store:
                 if not made_room:
                     raise
         self._written = True
+        self._lengths_added = added % DROPPED_AT_ONCE
         self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()), pages)
         # If the file was removed meanwhile, what was just written is gone with it.
         self.look()

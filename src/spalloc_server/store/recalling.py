@@ -6,10 +6,10 @@ A single record is decoded by records.py. What missing jobs mean for boards is d
 import logging
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 
-from spalloc_server.core.effects import BoardKey, BoardRecord
+from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.objections import Drained
 from spalloc_server.store.records import UnreadableError, from_row
@@ -49,6 +49,8 @@ class Recalled:
     next_job: int
     doubtful: bool = False
     """Whether records may be missing: jobs that had boards, and IDs that were given."""
+    remembered: Remembered = field(default_factory=Remembered)
+    """What the scheduler remembers."""
 
 
 @dataclass(frozen=True, slots=True)

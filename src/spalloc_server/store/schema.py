@@ -59,6 +59,18 @@ ALTER TABLE boards ADD COLUMN drained_by TEXT;
 ALTER TABLE boards ADD COLUMN drained_since REAL;
 ALTER TABLE boards ADD COLUMN aside_since REAL;
 """,
+    # 5
+    """
+CREATE TABLE lengths (
+    id INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    boards INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    limit_seconds REAL
+) STRICT;
+CREATE TABLE shares (owner TEXT PRIMARY KEY, used REAL NOT NULL, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE scheduler (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+""",
 )
 """The statements that make each version of the schema from the one before; an empty database has version 0."""
 

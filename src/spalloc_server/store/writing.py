@@ -53,13 +53,13 @@ def putting(
     jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
 ) -> Iterator[Statement]:
     """Yield statements that write records of jobs, with the IDs given, and of boards; None removes a board's record."""
-    yield from _for_all(_PUT_JOB, [_job_row(record) for record in jobs.values()])
+    yield from for_all(_PUT_JOB, [_job_row(record) for record in jobs.values()])
     if jobs:
         yield _COUNT_JOBS, (max(jobs) + 1,)
-    yield from _for_all(
+    yield from for_all(
         _DROP_BOARDS, [(key.machine, *key.board) for key, record in boards.items() if record is None]
     )
-    yield from _for_all(
+    yield from for_all(
         _PUT_BOARD,
         [
             (
@@ -82,7 +82,8 @@ def _drained(record: BoardRecord) -> tuple[str | None, str | None, float | None]
     return (None, None, None) if word is None else (word.why, word.by, word.since)
 
 
-def _for_all(statement: str, rows: list[tuple[object, ...]]) -> Iterator[Statement]:
+def for_all(statement: str, rows: Sequence[tuple[object, ...]]) -> Iterator[Statement]:
+    """Yield as few statements as possible that write rows: `{rows}` stands for them in the statement."""
     # One statement for many rows: after each statement, the writing thread waits for the interpreter, which the event
     # loop keeps busy.
     for start in range(0, len(rows), _ROWS_A_STATEMENT):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.clock import moment
-from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder
+from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder, Share
 from spalloc_server.core.jobs import Asked
+from spalloc_server.core.lengths import Length
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import Site
@@ -135,6 +136,9 @@ def sound() -> Iterator[Path]:
             job = server.create(JobRequest(Boards(3) if number % 3 else AnyBoard()))
             if number % 4:
                 server.destroy(job)
+            server.site.effects.lengths.append(Length("me", 3, 60.0 + number, None))
+            server.site.effects.shares[f"owner {number}"] = Share(180.0, 1.7e9)
+            server.site.effects.scheduler = b"some"
         server.close()
         yield path
 
@@ -193,9 +197,12 @@ def _alter_values(path: Path, dice: random.Random) -> None:
             *(("boards", name) for name in ("x", "z", "machine", "owed_off", "aside", "rest_seconds")),
             ("counters", "value"),
             ("counters", "name"),
+            *(("lengths", name) for name in ("id", "owner", "boards", "seconds", "limit_seconds")),
+            *(("shares", name) for name in ("owner", "used", "at")),
+            *(("scheduler", name) for name in ("name", "value")),
         ]
     )
-    some = f"rowid % {dice.choice((1, 7))} = 0" if table == "jobs" else "true"
+    some = f"rowid % {dice.choice((1, 7))} = 0" if table in ("jobs", "lengths") else "true"
     try:
         with database:
             database.execute(f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {some}", (value,))
