@@ -19,7 +19,8 @@ from benchmarks.programs.published import published, published_server
 from benchmarks.scheduling.rules import MACHINE, published_queue, trace, waits
 from benchmarks.suite.measurement import CLIENT_7_0_0, PUBLISHED_CLIENTS
 from spalloc_server.core.machine import Machine
-from spalloc_server.simulate.simulation import Figures, figures, simulate
+from spalloc_server.simulate.figures import Figures, figures
+from spalloc_server.simulate.simulation import simulate
 
 TRACE = "light"
 JOBS = 1000

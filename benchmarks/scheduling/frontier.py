@@ -4,13 +4,15 @@
 """
 
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from statistics import geometric_mean
 
 from benchmarks.scheduling.rules import MACHINE, TRACES, made_trace, shaken, trace, waits, without_geometry
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.scheduler import PATIENCE
-from spalloc_server.simulate.simulation import figures, simulate
+from spalloc_server.core.scheduler import PATIENCE, Scheduler
+from spalloc_server.simulate.figures import figures
+from spalloc_server.simulate.simulation import simulate
 from spalloc_server.simulate.trace import TraceJob
 
 NEVER = 1e9
@@ -32,8 +34,9 @@ def waits_and_bounds(
 ) -> tuple[float, float, float, float]:
     """Return our mean wait, `skip`'s, our longest wait and `fifo`'s, in seconds, as geometric means over traces."""
     means, longest, skips, fifos = [], [], [], []
+    rule = partial(Scheduler, patience=patience)
     for jobs in traces:
-        ours = figures(simulate(Machine("m", MACHINE), jobs, lambda: 0.0, patience=patience))
+        ours = figures(simulate(Machine("m", MACHINE), jobs, lambda: 0.0, scheduler=rule))
         means.append(ours.mean_wait)
         longest.append(ours.max_wait)
         skips.append(waits(without_geometry(jobs, MACHINE.boards, patience=inf)).mean)

@@ -6,7 +6,8 @@ from time import process_time
 from benchmarks.scheduling.rules import made_trace, published_queue
 from benchmarks.suite.measurement import OURS, SERVER_7_0_0, Effort, Measurement, Scene, Take, Unit
 from spalloc_server.core.machine import Machine
-from spalloc_server.simulate.simulation import figures, simulate
+from spalloc_server.simulate.figures import figures
+from spalloc_server.simulate.simulation import simulate
 from spalloc_server.simulate.trace import TraceJob
 from spinnaker.geometry import Size
 

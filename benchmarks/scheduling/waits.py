@@ -32,7 +32,8 @@ from benchmarks.suite.measurement import (
 )
 from benchmarks.suite.statistics import Better
 from spalloc_server.core.machine import Machine
-from spalloc_server.simulate.simulation import Figures, figures, simulate
+from spalloc_server.simulate.figures import Figures, figures
+from spalloc_server.simulate.simulation import simulate
 
 
 def _measurements(name: str) -> tuple[Measurement, Measurement, Measurement, Measurement]:

@@ -6,7 +6,7 @@ docs/reference/configuration.md.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -59,13 +59,20 @@ _HISTORY: Mapping[str, Kind[object]] = {
 _JOB_LIMITS: Mapping[str, Kind[object]] = {field.name: _COUNT for field in fields(JobLimits)}
 _TRUST: Mapping[str, Kind[object]] = {"control": one_of(Control), "administrators": networks}
 
+Changes = Sequence[tuple[tuple[str, ...], object]]
+"""Values to read instead of those of a document: each with the keys that lead to it, through tables."""
+
 _LARGEST_FILE_BYTES = 16_000_000
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 _OLD_CONFIGURATION = re.compile(r"^\s*configuration\s*=\s*Configuration\s*\(", re.MULTILINE)
 
 
-def load(path: Path) -> Configuration:
+def load(path: Path, changes: Changes = ()) -> Configuration:
     """Return what the file at `path` says; paths in it are relative to its folder.
+
+    Args:
+        path: Where it is.
+        changes: What is read instead of some of its values.
 
     Raises:
         ConfigurationError: It can't be read, or anything is wrong with it.
@@ -76,24 +83,25 @@ def load(path: Path) -> Configuration:
     except FileError as error:
         raise ConfigurationError(name, [Mistake(name, error.line, str(error))]) from error
     try:
-        return parse(file.text, name, path.absolute().parent)
+        return parse(file.text, name, path.absolute().parent, changes)
     except ConfigurationError as error:
         raise ConfigurationError(name, error.mistakes, (*file.notes, *error.notes)) from error
 
 
-def parse(text: str, name: str, folder: Path) -> Configuration:
+def parse(text: str, name: str, folder: Path, changes: Changes = ()) -> Configuration:
     """Return what a configuration's text says.
 
     Args:
         text: The text, in TOML.
         name: What its file is called in reports.
         folder: What paths in it are relative to.
+        changes: What is read instead of some of its values.
 
     Raises:
         ConfigurationError: Anything is wrong with it.
     """
     try:
-        return _read(text, name, folder)
+        return _read(text, name, folder, changes)
     except RecursionError as error:
         raise ConfigurationError(
             name, [Mistake(name, 1, "the file has arrays or tables that are nested too deeply")]
@@ -105,7 +113,7 @@ def default_state(path: Path, folder: Path) -> Path:
     return folder / f"{path.stem}.state"
 
 
-def _read(text: str, name: str, folder: Path) -> Configuration:
+def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration:
     try:
         values = tomllib.loads(text)
     except ValueError as error:
@@ -113,6 +121,8 @@ def _read(text: str, name: str, folder: Path) -> Configuration:
         raise ConfigurationError(name, [_not_toml(name, text, str(error))]) from error
     # The lines of values are needed only if one is wrong: finding them takes as long as reading the values.
     mistakes = Mistakes(name, lambda: lines_of(text))
+    for keys, value in changes:
+        _change(values, keys, value, mistakes)
     document = Table(values, (), mistakes)
     if not document.has("machine"):
         # The machines may have been lost: a site without any must say so.
@@ -140,6 +150,18 @@ def _read(text: str, name: str, folder: Path) -> Configuration:
     if mistakes.found:
         raise ConfigurationError(name, mistakes.found, mistakes.notes)
     return configuration
+
+
+def _change(values: dict[str, object], keys: tuple[str, ...], value: object, mistakes: Mistakes) -> None:
+    """Put a value in its place, with the tables around it; what stands there and is no table is a mistake."""
+    *tables, last = keys
+    for at, key in enumerate(tables, 1):
+        inner = values.setdefault(key, {})
+        if not isinstance(inner, dict):
+            mistakes.add(keys[:at], f"is no table, so {last} can't be set in it")
+            return
+        values = inner
+    values[last] = value
 
 
 def _listening(table: Table, default: Listening) -> Listening:

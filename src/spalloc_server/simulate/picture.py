@@ -17,6 +17,9 @@ _CHART = _QUEUE + _BETWEEN + _USE
 _COLUMNS = 480
 _BUSY, _WANTED, _INK, _LINE = "#3b6ea5", "#e0a458", "#333", "#ccc"
 _HOUR = 3600.0
+_DAY = 86_400.0
+_MOST_HOURS = 96
+"""Hours up to which a picture's axis is in hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def occupancy(history: History, title: str) -> Occupancy:
     """Return a history's occupancy; of the boards in use, those that the jobs asked for count."""
     return occupancy_of(
         title,
-        history.machine.size.boards,
+        history.boards,
         [(run.job.submit, run.started, run.ended, run.job.boards) for run in history.runs],
     )
 
@@ -139,10 +142,12 @@ def _label(text: str, y: int) -> str:
 
 
 def _hours(bottom: int, span: float) -> list[str]:
-    hours = span / _HOUR
+    """Draw an axis of hours, or of days where the hours would be more than a few days."""
+    unit, name = (_DAY, "d") if span > _MOST_HOURS * _HOUR else (_HOUR, "h")
+    units = span / unit
     parts = []
-    for hour in range(0, int(hours) + 1, max(1, round(hours / 10))):
-        x = _LEFT + hour / hours * (_WIDTH - _LEFT - _RIGHT)
+    for number in range(0, int(units) + 1, max(1, round(units / 10))):
+        x = _LEFT + number / units * (_WIDTH - _LEFT - _RIGHT)
         parts.append(f'<line x1="{x:.1f}" y1="{bottom}" x2="{x:.1f}" y2="{bottom + 4}" stroke="{_INK}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{hour} h</text>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{number} {name}</text>')
     return parts

@@ -1,18 +1,16 @@
-"""A trace run through the scheduler in simulated time, and the figures of its history.
+"""A trace run through the scheduler in simulated time.
 
-Nothing here reads, prints or draws.
+Nothing here reads, prints, draws or sums up: see figures.py for the figures of a history.
 """
 
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
-from statistics import fmean, median
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
-from spalloc_server.core.scheduler import PATIENCE, Scheduler
+from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.simulate.trace import TraceJob
 
 
@@ -32,14 +30,14 @@ class Run:
     @property
     def ended(self) -> float:
         """When the boards were free again."""
-        return self.started + self.job.duration
+        return self.started + self.job.length
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """What happened to the jobs of a trace."""
 
-    machine: Machine
+    machines: tuple[Machine, ...]
     runs: tuple[Run, ...]
     """The jobs that ran, in the order in which they started."""
     refused: tuple[tuple[TraceJob, str], ...]
@@ -55,19 +53,29 @@ class History:
         """When the last job ended."""
         return max((run.ended for run in self.runs), default=self.first_arrival)
 
+    @property
+    def boards(self) -> int:
+        """How many boards the machines have."""
+        return sum(machine.size.boards for machine in self.machines)
+
 
 def simulate(
-    machine: Machine, trace: Sequence[TraceJob], clock: Callable[[], float], *, patience: float = PATIENCE
+    machines: Machine | Sequence[Machine],
+    trace: Sequence[TraceJob],
+    clock: Callable[[], float],
+    *,
+    scheduler: Callable[[Sequence[Machine]], Scheduler] = Scheduler,
 ) -> History:
-    """Run a trace on one machine whose boards are free again as soon as a job ends.
+    """Run a trace on machines whose boards are free again as soon as a job ends, at its limit at the latest.
 
     Args:
-        machine: the machine.
+        machines: the machine, or several, highest priority first.
         trace: the jobs, in order of submission.
         clock: returns the computer's own time in seconds, by which deciding is timed.
-        patience: the scheduler's, in seconds.
+        scheduler: makes the scheduler of these machines.
     """
-    scheduler = Scheduler([machine], patience=patience)
+    machines = (machines,) if isinstance(machines, Machine) else tuple(machines)
+    decider = scheduler(machines)
     ends: list[tuple[float, int]] = []
     running: dict[int, Run] = {}
     runs: list[Run] = []
@@ -78,61 +86,23 @@ def simulate(
         if submitted < len(trace) and (not ends or trace[submitted].submit < ends[0][0]):
             number, submitted = submitted, submitted + 1
             now = trace[number].submit
-            request = _request(trace[number])
+            request = trace[number].request or _request(trace[number])
             began = clock()
-            scheduler.submit(number, request, now)
+            decider.submit(number, request, now)
         else:
             now, number = heapq.heappop(ends)
             freed = running.pop(number).allocation
             began = clock()
-            scheduler.release(freed.machine, freed.boards)
-        starts = scheduler.decide(now)
+            decider.release(freed.machine, freed.boards)
+        starts = decider.decide(now)
         deciding += clock() - began
-        refused += [(trace[job], why) for job, why in scheduler.take_refused()]
+        refused += [(trace[job], why) for job, why in decider.take_refused()]
         for start in starts:
             run = running[start.job] = Run(trace[start.job], now, start.allocation)
             runs.append(run)
             heapq.heappush(ends, (run.ended, start.job))
-    return History(machine, tuple(runs), tuple(refused), trace[0].submit, events, deciding)
+    return History(machines, tuple(runs), tuple(refused), trace[0].submit, events, deciding)
 
 
 def _request(job: TraceJob) -> JobRequest:
     return JobRequest(AnyBoard() if job.boards == 1 else Boards(job.boards))
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The figures of a history."""
-
-    started: int
-    """Jobs that started."""
-    refused: int
-    """Jobs that can never run."""
-    mean_wait: float
-    """Seconds; waits are from submission to start, 0 for a job that starts at once."""
-    median_wait: float
-    p95_wait: float
-    """Seconds; 95 % of the jobs waited no longer."""
-    max_wait: float
-    requested_use: float
-    """Boards asked for times the time they were held, over all boards times the time from first arrival to last end."""
-    us_per_event: float
-    """Microseconds of the computer's time that deciding took, per submission or end of a job."""
-
-
-def figures(history: History) -> Figures:
-    """Return the figures of a history."""
-    waits = sorted(run.wait for run in history.runs)
-    work = sum(run.job.boards * run.job.duration for run in history.runs)
-    span = history.last_end - history.first_arrival
-    boards = history.machine.size.boards
-    return Figures(
-        started=len(waits),
-        refused=len(history.refused),
-        mean_wait=fmean(waits) if waits else 0.0,
-        median_wait=median(waits) if waits else 0.0,
-        p95_wait=waits[ceil(0.95 * len(waits)) - 1] if waits else 0.0,
-        max_wait=waits[-1] if waits else 0.0,
-        requested_use=work / (boards * span) if span else 0.0,
-        us_per_event=history.deciding / history.events * 1e6,
-    )

@@ -1,21 +1,23 @@
-"""Reading traces of jobs.
+"""Traces of jobs, and reading them as CSV.
 
-See simulation.py for what happens to the jobs.
+See swf.py for logs in the Standard Workload Format, and simulation.py for what happens to the jobs.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from spalloc_server.config.files import FileError, read_text
+from spalloc_server.core.requests import JobRequest
 
 COLUMNS = ("submit", "duration", "boards")
 LARGEST_TRACE_BYTES = 1_000_000_000
 
 
 class TraceError(ValueError):
-    """A trace cannot be read; the message names the file, the line, what is wrong and what is allowed."""
+    """A trace cannot be used; the message names the file, the line, what is wrong and what is allowed."""
 
 
 class TraceJob(NamedTuple):
@@ -27,10 +29,52 @@ class TraceJob(NamedTuple):
     """How long it holds its boards once it has them, in seconds; a scheduler must not know it."""
     boards: int
     """How many boards it asks for, 1 or more."""
+    owner: str = ""
+    """Whose job it is; empty if that is not known."""
+    limit: float | None = None
+    """The seconds after which it must have ended, which the scheduler knows; None without a limit."""
+    host: str = ""
+    """The host that it is created from, under any name; empty if that is not known."""
+    request: JobRequest | None = None
+    """What it asks for, if that is more than a number of boards."""
+
+    @property
+    def length(self) -> float:
+        """How long it holds its boards, in seconds, if it ends at its limit at the latest."""
+        return self.duration if self.limit is None else min(self.duration, self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The jobs of a file."""
+
+    name: str
+    jobs: tuple[TraceJob, ...]
+    """In order of submission, one or more."""
+    processors: int | None = None
+    """If the jobs ask for processors of another machine: how many it has. None if they ask for boards."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """How many jobs of the file are not among `jobs`, for each reason."""
+
+    def on(self, boards: int) -> Sequence[TraceJob]:
+        """Return the jobs as they ask for boards of a machine.
+
+        A job that asked for a share of another machine asks for the same share, rounded up.
+
+        Args:
+            boards: how many boards the machine has.
+        """
+        if self.processors is None:
+            return self.jobs
+        return [
+            job._replace(boards=min(boards, -(-job.boards * boards // self.processors))) for job in self.jobs
+        ]
 
 
 def read_trace(path: Path) -> list[TraceJob]:
-    """Return the jobs of a CSV file with the columns submit, duration and boards, in order of submission.
+    """Return the jobs of a CSV file, in order of submission.
+
+    It has the columns submit, duration and boards; the columns owner and limit may be there, and may be empty.
 
     Raises:
         TraceError: the file is missing, not text, or has a line that is not such a job.
@@ -55,7 +99,8 @@ def parse_trace(lines: Iterable[str], name: str) -> list[TraceJob]:
     missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
     if missing:
         raise TraceError(
-            f"{name}: the first line does not name the column {missing[0]}; it must be {','.join(COLUMNS)}."
+            f"{name}: the first line does not name the column {missing[0]}; it must be {','.join(COLUMNS)}, and may "
+            "go on with owner and limit."
         )
     try:
         jobs = [_job(row, f"{name}, line {rows.line_num}") for row in rows]
@@ -70,7 +115,16 @@ def _job(row: dict[str, str], where: str) -> TraceJob:
     boards = _number(row, "boards", where)
     if boards != int(boards) or boards < 1:
         raise TraceError(f"{where}: boards is {row['boards']!r}; it must be a whole number from 1 up.")
-    return TraceJob(_number(row, "submit", where), _number(row, "duration", where), int(boards))
+    limit = _number(row, "limit", where) if row.get("limit") else None
+    if limit == 0.0:
+        raise TraceError(f"{where}: limit is {row['limit']!r}; it must be a number above 0, or empty.")
+    return TraceJob(
+        _number(row, "submit", where),
+        _number(row, "duration", where),
+        int(boards),
+        row.get("owner") or "",
+        limit,
+    )
 
 
 def _number(row: dict[str, str], column: str, where: str) -> float:

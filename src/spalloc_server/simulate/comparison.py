@@ -1,0 +1,68 @@
+"""A trace run under several settings, each as often as wanted.
+
+See settings.py for what settings are, and report.py for how the outcomes are told.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from spalloc_server.core.machine import DEFAULT_TAG, Machine
+from spalloc_server.core.scheduler import Scheduler
+from spalloc_server.simulate.figures import Figures, figures
+from spalloc_server.simulate.settings import Settings
+from spalloc_server.simulate.simulation import History, simulate
+from spalloc_server.simulate.trace import Trace, TraceJob
+from spalloc_server.simulate.variation import varied
+
+_ANYWHERE = frozenset({DEFAULT_TAG})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trace led to under some settings."""
+
+    settings: Settings
+    figures: tuple[Figures, ...]
+    """Of each run, one or more."""
+    first: History
+    """Of the first run."""
+
+
+def run(
+    trace: Trace, settings: Settings, clock: Callable[[], float], *, runs: int = 1, seed: int = 0
+) -> Outcome:
+    """Run a trace under some settings.
+
+    Args:
+        trace: The trace.
+        settings: The settings.
+        clock: As for `simulate`.
+        runs: How often. If more than once, all lengths are changed by up to 1 %, differently in each run.
+        seed: The seed of these changes: the first run's; the others have the numbers that follow.
+    """
+    jobs = trace.on(max(machine.size.boards for machine in settings.machines))
+    if settings.anywhere:
+        jobs = [_anywhere(job) for job in jobs]
+    histories: list[History] = []
+    found = []
+    for number in range(runs):
+        history = simulate(
+            settings.machines,
+            varied(jobs, settings.limits, None if runs == 1 else seed + number),
+            clock,
+            scheduler=partial(_scheduler, settings),
+        )
+        found.append(figures(history))
+        histories = histories or [history]
+    return Outcome(settings, tuple(found), histories[0])
+
+
+def _scheduler(settings: Settings, machines: Sequence[Machine]) -> Scheduler:
+    return Scheduler(machines, **settings.scheduler)
+
+
+def _anywhere(job: TraceJob) -> TraceJob:
+    if job.request is None:
+        return job
+    return job._replace(request=replace(job.request, machine=None, tags=_ANYWHERE))
