@@ -338,6 +338,9 @@ def add_options(group: Group, of: str, config: Config) -> None:
         if option.group != of:
             continue
         value = flag.default(values[name])
+        told = flag.help
+        if value != flag.none and option.spell is not str:
+            told = told.replace("%(default)s", option.spell(value))
         if flag.off:
             yes, no = (" (default)", "") if value else ("", " (default)")
             group.add_argument(
@@ -347,7 +350,7 @@ def add_options(group: Group, of: str, config: Config) -> None:
                 *flag.off, action="store_false", dest=name, default=value, help=f"do not {flag.help}{no}"
             )
         else:
-            group.add_argument(*flag.names, dest=name, default=value, help=flag.help, **flag.settings)
+            group.add_argument(*flag.names, dest=name, default=value, help=told, **flag.settings)
 
 
 def named_server(arguments: Arguments) -> tuple[str, int]:

@@ -93,6 +93,25 @@ def keepalive(name: str, value: object) -> float | None:
     raise _wrong(name, value, "a number of seconds above 0, or None to keep the job until it is destroyed")
 
 
+def time_limit(name: str, value: object) -> float | None:
+    """A duration, or None."""
+    return None if value is None else duration(name, value, "; or None for what the server says")
+
+
+def duration(name: str, value: object, otherwise: str = "") -> float:
+    """Seconds above 0, as a number or as the text of a duration; `otherwise` says what else is allowed."""
+    from spalloc_client import durations
+
+    try:
+        seconds = durations.read(value) if isinstance(value, str) else _number(value)
+    except ValueError:
+        seconds = _NO_NUMBER
+    if 0.0 < seconds < _INFINITY:
+        return seconds
+    numbers = "" if isinstance(value, str) else "a number of seconds above 0, or "
+    raise _wrong(name, value, f"{numbers}{durations.ALLOWED}{otherwise}")
+
+
 def reconnect_delay(name: str, value: object) -> float:
     """Seconds, 0 or more."""
     seconds = _number(value)

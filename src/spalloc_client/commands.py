@@ -109,12 +109,17 @@ def create_job(args: Sequence[Json], kwargs: Mapping[str, Json]) -> Request:
 
     Raises:
         SpallocServerException: There is no owner.
-        ValueError: The tags are not valid.
+        ValueError: The tags or the time limit are not valid.
     """
     if kwargs.get("owner") is None:
         raise SpallocServerException(
             "create_job needs an owner: every job has one, by convention an email address"
         )
+    if "time_limit" in kwargs:
+        limit = checks.time_limit("time_limit", kwargs["time_limit"])
+        # A published server refuses arguments that it does not know, whatever they say.
+        others = {name: value for name, value in kwargs.items() if name != "time_limit"}
+        kwargs = others if limit is None else {**others, "time_limit": limit}
     return request("create_job", args, kwargs)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar, Unpack
 
     from spalloc_client.config import Files
-    from spalloc_client.job_answers import MachineInfo
+    from spalloc_client.job_answers import JobTimes, MachineInfo
     from spalloc_client.keepalive import Keepalive
     from spalloc_client.options import JobOptions, UseConfig
     from spalloc_client.progress import Progress
@@ -356,6 +356,53 @@ class Job:
         """
         place: QueuePosition | None = self._run(self._steps.queue_position())
         return place
+
+    def times(self) -> JobTimes:
+        """How long the job may have its boards, and when the server ends it, as of one moment.
+
+        Where the server knows no time limits, and once the job is no more, every part is None.
+        """
+        from spalloc_client import job_ends
+
+        return self._run(job_ends.times(self._steps))
+
+    def extend(self, time_limit: float | str) -> float:
+        """Give the job another time limit, which may also be shorter.
+
+        Args:
+            time_limit: Seconds, or a duration such as `2h`, counted from the moment when the boards were allocated.
+
+        Returns:
+            The limit that the job has now, in seconds.
+
+        Raises:
+            ValueError: `time_limit` is no duration.
+            JobDestroyedError: The job is no more.
+            SpallocServerException: The server refuses, and says why; or it knows no time limits.
+        """
+        from spalloc_client import job_ends
+
+        return self._run(job_ends.extend(self._steps, time_limit))
+
+    def wait_for_ending(self, before: float | str, timeout: float | None = None) -> JobTimes | None:
+        """Block until the server is about to end the job, by its time limit or for another reason.
+
+        The server may go away and come back meanwhile. Of a job that no end is set for, the end may be set later.
+
+        Args:
+            before: How long before: seconds, or a duration such as `5m`.
+            timeout: Seconds to wait, or None to wait as long as the job lives.
+
+        Returns:
+            The job's times, with when it ends and why; None if the timeout passed first.
+
+        Raises:
+            ValueError: `before` is no duration.
+            JobDestroyedError: The job was destroyed.
+        """
+        from spalloc_client import job_ends
+
+        return self._run(job_ends.wait_for_ending(self._steps, before, timeout))
 
     def report_problem(self, description: str, hostname: str | None = None) -> None:
         """Report a sick board of the job; when enough users have reported a board, it is set aside.

@@ -134,6 +134,39 @@ class Status:
             raise AnswerError("get_job_state", {"state": self.number}) from error
 
 
+class JobTimes:
+    """How long a job may have its boards, as the server says; every part None where it says nothing."""
+
+    __slots__ = ("ends_in", "expected_by", "expected_seconds", "expected_start", "time_limit", "why")
+    time_limit: float | None
+    """Seconds that it may have its boards, counted from the moment when they were allocated; None for any number."""
+    ends_in: float | None
+    """Seconds until the server ends it; None while no end is set."""
+    why: str | None
+    """The reason that the server will give then; it may contain any characters."""
+    expected_seconds: float | None
+    """Seconds that it is expected to have its boards in all."""
+    expected_by: str | None
+    """What that is expected by: `limit`, or `alike jobs`."""
+    expected_start: tuple[float, float] | None
+    """Seconds from now, at least and at most, until a job that waits is expected to get its boards."""
+
+    def __init__(self, answer: object) -> None:
+        with Reading("job_times", answer) as said:
+            self.time_limit = _positive(said.get("time_limit"))
+            self.ends_in = _number(said.get("ends_in"))
+            self.why = text_or_none(said.get("why"))
+            self.expected_seconds = _number(said.get("expected_seconds"))
+            self.expected_by = text_or_none(said.get("expected_by"))
+            start = said.get("expected_start")
+            earliest, latest = start or (0.0, 0.0)
+            self.expected_start = None if start is None else (float(earliest), float(latest))
+
+
+NO_TIMES = JobTimes({})
+"""Of a job that is no more, or whose server knows no time limits."""
+
+
 UNKNOWN = Status({"state": JobState.unknown.value})
 """The state of a job that the server does not know."""
 

@@ -51,12 +51,15 @@ from spalloc_client.wire import plain_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeAlias, TypeVar
 
     from spalloc_client.requirements import Requirements
     from spalloc_client.step_kinds import Steps
     from spalloc_client.wire import Json
+
+    T = TypeVar("T")
+    Look: TypeAlias = Callable[[float | None], Steps[tuple[T | None, float | None]]]
 
 CHECK_PERIOD = 30.0
 """Seconds a job is watched, at most, without asking the server: a dead connection is noticed within this time."""
@@ -98,6 +101,8 @@ class JobSteps:
         self._away = False
         """Whether the loss of the server has been reported."""
         self._destroyed = False
+        self.knows_times = False
+        """Whether the server is known to know time limits."""
         self._tells_places = True
         """Whether the server may know the command for places in the queue."""
 
@@ -152,7 +157,10 @@ class JobSteps:
         if self._keepalive is not None:
             # Before the job is asked for: while the server answers, the helper starts.
             yield from StartHelper()
-        job_id = yield from Ask("create_job", wanted.args, wanted.timeout, wanted.kwargs)
+        kwargs = wanted.kwargs
+        if "time_limit" in kwargs:
+            kwargs = yield from self._without_unknown_limit()
+        job_id = yield from Ask("create_job", wanted.args, wanted.timeout, kwargs)
         if not is_id(job_id):
             raise ProtocolError(f"the server's reply to create_job is {job_id!r}, which is not a job's ID")
         self._job_id = job_id
@@ -160,6 +168,20 @@ class JobSteps:
         if self._keepalive is not None:
             yield from Adopt(job_id, self._keepalive, None)
         yield from Log(f"Created spalloc job {job_id}.")
+
+    def _without_unknown_limit(self) -> Steps[Mapping[str, Json]]:
+        """Return the arguments without the time limit, and with a warning, where the server would refuse it."""
+        from spalloc_client.extensions import knows_times
+
+        wanted = self._requirements
+        self.knows_times = yield from knows_times(self.ask)
+        if self.knows_times:
+            return wanted.kwargs
+        yield from Log(
+            f"The server {wanted.hostname}:{wanted.port} knows no time limits: the job is created without one.",
+            warning=True,
+        )
+        return {name: value for name, value in wanted.kwargs.items() if name != "time_limit"}
 
     def _resume(self, job_id: int) -> Steps[None]:
         self._job_id = job_id
@@ -381,14 +403,38 @@ class JobSteps:
         Returns:
             The job's new status, or None if the timeout passed first.
         """
+
+        def look(within: float | None) -> Steps[tuple[Status | None, None]]:
+            status = yield from self.look(within)
+            return (status if status.state != old_state else None), None
+
+        try:
+            return (yield from self.watch(look, timeout))
+        except _NotOursError:
+            return UNKNOWN
+
+    def look(self, within: float | None) -> Steps[Status]:
+        """Ask for the job's state once, over the current connection."""
+        status = Status((yield from Ask("get_job_state", (self._job_id,), within)))
+        return status if (yield from self._recognise(status)) else UNKNOWN
+
+    def watch(self, look: Look[T], timeout: float | None) -> Steps[T | None]:
+        """Look at once and at each change of the job, across any number of lost connections.
+
+        Args:
+            look: Called with the seconds that it may take; returns what it was to find, or None, and then the seconds
+                after which to look again though nothing has changed, or None.
+            timeout: Seconds to wait, or None to wait forever.
+
+        Returns:
+            What was found; None if the timeout passed first.
+        """
         timeout = check_timeout(timeout)
         deadline = deadline_after(timeout, (yield from Now()))
         failures = 0
         while (left := (yield from _left(deadline))) != 0.0:
             try:
-                status = yield from self._watch(old_state, deadline, failures)
-            except _NotOursError:
-                return UNKNOWN
+                found = yield from self._watch(look, deadline, failures)
             except (ProtocolError, ProtocolTimeoutError, OSError) as error:
                 if self._closed or raised_by_handler(error):
                     raise
@@ -407,13 +453,11 @@ class JobSteps:
                 left = yield from _left(deadline)
                 yield from Sleep(pause if left is None else min(pause, left))
             else:
-                return status
+                return found
         return None
 
-    def _watch(
-        self, old_state: JobState | None, deadline: float | None, failures: int
-    ) -> Steps[Status | None]:
-        """Watch for a change over one connection; None once the deadline passed."""
+    def _watch(self, look: Look[T], deadline: float | None, failures: int) -> Steps[T | None]:
+        """Watch over one connection; None once the deadline passed."""
         timeout = _patience(failures, self._requirements.timeout)
         if not (yield from Connected()):
             yield from self._connect(_least(timeout, (yield from _left(deadline))))
@@ -425,14 +469,12 @@ class JobSteps:
         while (left := (yield from _left(deadline))) != 0.0:
             # Counted before the question: a change that comes between question and wait is not missed.
             seen = yield from Arrived()
-            status = Status((yield from Ask("get_job_state", (self._job_id,), _least(timeout, left))))
-            if not (yield from self._recognise(status)):
-                return UNKNOWN
-            if status.state != old_state:
-                return status
+            found, again = yield from look(_least(timeout, left))
+            if found is not None:
+                return found
             period = CHECK_PERIOD if self._keepalive is None else min(CHECK_PERIOD, self._keepalive / 2)
             try:
-                yield from Watch(seen, _least(period, (yield from _left(deadline))))
+                yield from Watch(seen, _least(_least(period, again), (yield from _left(deadline))))
             except ProtocolTimeoutError as error:
                 if raised_by_handler(error):
                     raise

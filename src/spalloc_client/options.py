@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         owner: str
         port: int | str
         keepalive: float | UseConfig | None
+        time_limit: float | str | None
         reconnect_delay: float | UseConfig
         timeout: float | UseConfig | None
         machine: str | None
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         owner: str | None
         port: int
         keepalive: float | None
+        time_limit: float | None
         reconnect_delay: float
         timeout: float | None
         machine: str | None
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
         owner: str | None
         port: int
         keepalive: float | None
+        time_limit: float | None
         reconnect_delay: float
         timeout: float | None
         machine: str | None
@@ -125,6 +128,7 @@ class Option:
         "none_is_default",
         "none_is_not_sent",
         "read",
+        "spell",
     )
 
     def __init__(
@@ -139,6 +143,7 @@ class Option:
         flag: Flag,
         none_is_default: bool = False,
         none_is_not_sent: bool = False,
+        spell: Callable[[Any], str] = str,
     ) -> None:
         self.name = name
         """What configuration files, `Job` and `create_job` call it."""
@@ -158,6 +163,8 @@ class Option:
         self.none_is_not_sent = none_is_not_sent
         """Whether None is not sent to the server, as for every requirement that the published protocol lacks: a
         published server refuses arguments that it does not know."""
+        self.spell = spell
+        """Writes a value, other than None, as files and command lines say it."""
 
     @property
     def is_requirement(self) -> bool:
@@ -210,6 +217,17 @@ OPTIONS = (
         flag=Flag("--keepalive", type=readings.seconds, metavar="SECONDS", none=-1,
                   help="the interval at which to require keepalive messages to be sent to prevent the server "
                   "cancelling the job, or -1 to not require keepalive messages (default: %(default)s)"),
+    ),
+    Option(
+        "time_limit", "How long the job may have its boards, from the moment when they are allocated; then the server "
+        "ends it. A number of seconds, or as in files `30m`, `2h`, `1d`, `90s`, `1h30m`, or as Slurm has it: `90` "
+        "(minutes), `30:00`, `1:30:00`, `2-0` (days and hours), `2-0:30`. None for what the server says. A server that "
+        "knows no limits is not sent it; a warning says so.",
+        group=JOB, default="None", read=readings.text_or_none, check=checks.time_limit, none_is_not_sent=True,
+        spell=readings.spelled_duration,
+        flag=Flag("--time", "-T", type=readings.duration, metavar="DURATION", none=-1,
+                  help="how long the job may have its boards before the server ends it, such as 30m, 2h or 1:30:00, or "
+                  "-1 for what the server says (default: %(default)s)"),
     ),
     Option(
         "reconnect_delay", "Seconds between attempts to reconnect to the server, 0 or more.",

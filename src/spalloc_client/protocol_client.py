@@ -32,13 +32,16 @@ if TYPE_CHECKING:
         JobDescription,
         JobMachineInfo,
         JobStatus,
+        JobTimesAnswer,
         MachineDescription,
         NotificationBody,
         QueuePosition,
     )
     from spalloc_client.wire import Json, Request
 
-_SUBSCRIBING = ("notify_job", "no_notify_job", "notify_machine", "no_notify_machine")
+_SUBSCRIBING = (
+    "notify_job", "no_notify_job", "notify_machine", "no_notify_machine", "notify_job_ending", "no_notify_job_ending",
+)  # fmt: skip
 """Commands that concern the connection over which they are sent."""
 
 _GLANCE = 1.0
@@ -389,6 +392,34 @@ class ProtocolClient:
     def queue_position(self, job_id: int, timeout: float | None = None) -> QueuePosition | None:
         """A job's place in the queue and why it waits; None if it is not queued. Not every server has this command."""
         return self.call("job_queue_position", job_id, timeout=timeout)
+
+    def job_times(self, job_id: int, timeout: float | None = None) -> JobTimesAnswer | None:
+        """How long a job may have its boards; None if it is not live. Not every server has this command."""
+        return self.call("job_times", job_id, timeout=timeout)
+
+    def extend_job(self, job_id: int, time_limit: float | str, timeout: float | None = None) -> float:
+        """Give a job another time limit. Not every server has this command.
+
+        Args:
+            job_id: The job.
+            time_limit: Seconds, or a duration such as `2h`, counted from the moment when its boards were allocated.
+            timeout: As everywhere.
+
+        Returns:
+            The limit that it has now, in seconds.
+
+        Raises:
+            ValueError: `time_limit` is no duration (nothing is sent).
+        """
+        return self.call("extend_job", job_id, checks.duration("time_limit", time_limit), timeout=timeout)
+
+    def notify_job_ending(self, job_id: int, timeout: float | None = None) -> None:
+        """Ask to be notified when a job is about to be ended by the server. Not every server has this command."""
+        self.call("notify_job_ending", job_id, timeout=timeout)
+
+    def no_notify_job_ending(self, job_id: int, timeout: float | None = None) -> None:
+        """Ask for no more such notifications. Not every server has this command."""
+        self.call("no_notify_job_ending", job_id, timeout=timeout)
 
     def list_ended_jobs(
         self,

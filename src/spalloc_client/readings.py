@@ -87,6 +87,28 @@ def seconds(word: str) -> float:
     raise ValueError(f"expected a number of seconds above 0, or -1 for no limit, not {word!r}")
 
 
+def duration(word: str) -> float:
+    """Read a duration as seconds; a number below 0 says that the server decides."""
+    from spalloc_client import durations
+
+    try:
+        return durations.read(word)
+    except ValueError:
+        number = number_or_none(word)
+        if isinstance(number, float) and number < 0.0:
+            return number
+        raise ValueError(
+            f"expected {durations.ALLOWED}; or -1 for what the server says; not {word!r}"
+        ) from None
+
+
+def spelled_duration(seconds: float) -> str:
+    """Write seconds as `duration` reads them."""
+    from spalloc_client import durations
+
+    return durations.written(seconds)
+
+
 def delay(word: str) -> float:
     """Read a number of seconds; one below 0 means 0."""
     try:

@@ -69,6 +69,26 @@ class QueuePosition(TypedDict):
     """What it waits for, one sentence."""
 
 
+class JobTimesAnswer(TypedDict):
+    """What `job_times` returns; `spalloc_client.job_answers.JobTimes` says what the parts mean."""
+
+    time_limit: float | None
+    ends_in: float | None
+    why: str | None
+    expected_seconds: float | None
+    expected_by: str | None
+    expected_start: list[float] | None
+
+
+class JobEnding(TypedDict):
+    """What a notification says of a job that is about to be ended."""
+
+    job_id: int
+    seconds: float
+    """Seconds until then."""
+    reason: str
+
+
 class MachineDescription(TypedDict):
     """One entry of what `list_machines` returns."""
 
@@ -102,7 +122,9 @@ class BoardLocation(TypedDict):
 
 
 class NotificationBody(TypedDict, total=False):
-    """What `wait_for_notification` returns: one of the two."""
+    """What `wait_for_notification` returns: one of these."""
 
     jobs_changed: list[int]
     machines_changed: list[str]
+    job_ending: JobEnding
+    """From servers that know time limits, once `notify_job_ending` asked for it."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_client import job_steps, step_kinds
+from spalloc_client import job_ends, job_steps, step_kinds
 from spalloc_client.config import read_config
 from spalloc_client.errors import (
     JobDestroyedError,
@@ -786,3 +786,37 @@ def test_what_the_program_raises_when_it_is_told_ends_the_wait(error: BaseExcept
     with pytest.raises(type(error)) as raised:
         world.run(job.wait_until_ready(None))
     assert raised.value is error
+
+
+def with_times(ends_in: Callable[[float], float | None], world: World) -> JobSteps:
+    """A job on a server that knows time limits."""
+    world.answers["list_machines"] = [{"set_aside_boards": []}]
+    world.answers["job_times"] = lambda elapsed: {"ends_in": ends_in(elapsed)}
+    return started(world)
+
+
+def test_the_end_is_waited_for_until_it_is_as_near_as_wanted_and_seldom_asked_for() -> None:
+    world = World()
+    job = with_times(lambda elapsed: 1000.0 - elapsed, world)
+    times = world.run(job_ends.wait_for_ending(job, 300.0, None))
+    assert 299.0 < times.ends_in <= 300.0
+    assert len(world.asked) < 2 * 700 / 30 + 10
+
+
+def test_waiting_for_the_end_survives_the_server() -> None:
+    world = World(up=lambda now: not 100.0 < now < 150.0)
+    job = with_times(lambda elapsed: 1000.0 - elapsed, world)
+    assert world.run(job_ends.wait_for_ending(job, 800.0, None)).ends_in <= 800.0
+    assert "unreachable" in world.log[1]
+
+
+def test_waiting_for_an_end_that_is_not_set_ends_with_the_job_or_in_time() -> None:
+    world = World()
+    job = with_times(lambda _: None, world)
+    assert world.run(job_ends.wait_for_ending(job, 300.0, 75.0)) is None
+    assert 75.0 <= world.elapsed < 76.0
+    world.states.append((400.0, JobState.destroyed))
+    world.reason = "Its owner ended it."
+    with pytest.raises(JobDestroyedError, match="Its owner ended it"):
+        world.run(job_ends.wait_for_ending(job, 300.0, None))
+    assert 400.0 <= world.elapsed < 401.0

@@ -87,7 +87,9 @@ def test_numbers_of_every_kind_are_numbers_in_every_argument(kind: Any) -> None:
     asked = ask(
         kind(4), kind(2), port=kind(7), timeout=kind(3), reconnect_delay=kind(2), keepalive=kind(5),
         min_ratio=kind(1), max_dead_boards=kind(1), max_dead_links=kind(0), require_torus=np.bool_(True),
+        time_limit=kind(6),
     )  # fmt: skip
+    assert asked.kwargs["time_limit"] == 6.0
     assert (asked.args, asked.port, asked.timeout, asked.reconnect_delay, asked.keepalive) == (
         (4, 2),
         7,
@@ -112,8 +114,25 @@ def test_nothing_else_is_looked_at_when_a_job_is_resumed() -> None:
     assert asked.resume_job_id == 7
 
 
+@pytest.mark.parametrize(("said", "seconds"), [(90, 90.0), ("90", 5400.0), ("1h30m", 5400.0), (0.5, 0.5)])
+def test_a_time_limit_is_seconds_in_a_program_and_a_duration_in_text(said: Any, seconds: float) -> None:
+    assert ask(time_limit=said).kwargs["time_limit"] == seconds
+    assert "time_limit" not in ask(configured={"time_limit": 60.0}, time_limit=None).kwargs
+
+
 WRONG: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((0,), {}, "number of boards is 0; it must be a whole number, 1 or more"),
+    (
+        (),
+        {"time_limit": 0},
+        "time_limit is 0; it must be a number of seconds above 0, or a duration above 0, such as",
+    ),
+    ((), {"time_limit": float("nan")}, "time_limit is nan; it must be a number of seconds above 0"),
+    ((), {"time_limit": float("inf")}, "time_limit is inf; it must be a number of seconds above 0"),
+    ((), {"time_limit": True}, "time_limit is True; it must be a number of seconds above 0"),
+    ((), {"time_limit": [5]}, "time_limit is [5]; it must be a number of seconds above 0"),
+    ((), {"time_limit": "soon"}, "time_limit is 'soon'; it must be a duration above 0, such as 30m"),
+    ((), {"time_limit": "0:00"}, "time_limit is '0:00'; it must be a duration above 0, such as 30m"),
     ((-3,), {}, "number of boards is -3; it must be"),
     ((1.5,), {}, "number of boards is 1.5; it must be"),
     ((True,), {}, "number of boards is True; it must be"),

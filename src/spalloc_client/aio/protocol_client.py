@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         JobDescription,
         JobMachineInfo,
         JobStatus,
+        JobTimesAnswer,
         MachineDescription,
         NotificationBody,
         QueuePosition,
@@ -332,6 +333,36 @@ class ProtocolClient:
     async def queue_position(self, job_id: int, timeout: float | None = None) -> QueuePosition | None:
         """A job's place in the queue and why it waits; None if it is not queued. Not every server has this command."""
         return await self.call("job_queue_position", job_id, timeout=timeout)
+
+    async def job_times(self, job_id: int, timeout: float | None = None) -> JobTimesAnswer | None:
+        """How long a job may have its boards; None if it is not live. Not every server has this command."""
+        return await self.call("job_times", job_id, timeout=timeout)
+
+    async def extend_job(self, job_id: int, time_limit: float | str, timeout: float | None = None) -> float:
+        """Give a job another time limit. Not every server has this command.
+
+        Args:
+            job_id: The job.
+            time_limit: Seconds, or a duration such as `2h`, counted from the moment when its boards were allocated.
+            timeout: As everywhere.
+
+        Returns:
+            The limit that it has now, in seconds.
+
+        Raises:
+            ValueError: `time_limit` is no duration (nothing is sent).
+        """
+        return await self.call(
+            "extend_job", job_id, checks.duration("time_limit", time_limit), timeout=timeout
+        )
+
+    async def notify_job_ending(self, job_id: int, timeout: float | None = None) -> None:
+        """Ask to be notified when a job is about to be ended by the server. Not every server has this command."""
+        await self.call("notify_job_ending", job_id, timeout=timeout)
+
+    async def no_notify_job_ending(self, job_id: int, timeout: float | None = None) -> None:
+        """Ask for no more such notifications. Not every server has this command."""
+        await self.call("no_notify_job_ending", job_id, timeout=timeout)
 
     async def list_ended_jobs(
         self,

@@ -104,7 +104,7 @@ def _show(*, as_json: bool) -> int:
         rows = [
             (
                 name,
-                Text("mistaken", Style.RED) if name in mistakes else printable(_as_said(found[name])),
+                Text("mistaken", Style.RED) if name in mistakes else printable(_as_said(name, found[name])),
                 printable(origins.get(name, "default")),
             )
             for name in BY_NAME
@@ -114,9 +114,11 @@ def _show(*, as_json: bool) -> int:
     return USAGE if mistakes else SUCCESS
 
 
-def _as_said(value: object) -> str:
-    """Return a value as a file would spell it."""
-    return ", ".join(value) if isinstance(value, list) else str(value)
+def _as_said(name: str, value: object) -> str:
+    """Return an option's value as a file would spell it."""
+    if isinstance(value, list):
+        return ", ".join(value)
+    return str(value) if value is None else BY_NAME[name].spell(value)
 
 
 def _check(server: Server) -> None:

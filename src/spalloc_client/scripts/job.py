@@ -9,7 +9,7 @@ from spalloc_client.answers import listed, state_name
 from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
 from spalloc_client.errors import ProtocolTimeoutError
 from spalloc_client.job_answers import MachineInfo, Status
-from spalloc_client.scripts.outcome import SUCCESS, USAGE, WHICH_JOB, CommandError
+from spalloc_client.scripts.outcome import SERVER_TROUBLE, SUCCESS, USAGE, WHICH_JOB, CommandError
 from spalloc_client.scripts.server import Server, job_of_environment, run
 from spalloc_client.scripts.showing import WATCH_KEYS, add_json, show
 from spalloc_client.states import JobState
@@ -70,6 +70,12 @@ def parser(config: Config) -> Parser:
         "--destroy", "-D", nargs="?", metavar="REASON", const="", help="destroy a queued or running job"
     )
     actions.add_argument(
+        "--extend",
+        type=_duration,
+        metavar="DURATION",
+        help="let the job have its boards for DURATION in all, such as 2h or 1:30:00, counted from when it got them",
+    )
+    actions.add_argument(
         "--report",
         nargs=2,
         metavar=("BOARD", "TEXT"),
@@ -80,6 +86,12 @@ def parser(config: Config) -> Parser:
     add_debug(made)
     add_server(made, config)
     return made
+
+
+def _duration(word: str) -> float:
+    from spalloc_client import durations
+
+    return durations.read(word)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,6 +111,7 @@ def _act(arguments: Arguments, server: Server) -> int:
         arguments.ethernet_ips,
         arguments.destroy is not None,
         arguments.report is not None,
+        arguments.extend is not None,
     )
     if arguments.json and any(actions):
         raise CommandError(USAGE, "--json shows a job: it goes with --info or --watch only")
@@ -127,6 +140,8 @@ def _do(arguments: Arguments, client: ProtocolClient, job_id: int, timeout: floa
     elif arguments.report is not None:
         board, text = arguments.report
         _report(client, job_id, board, text, timeout)
+    elif arguments.extend is not None:
+        _extend(client, job_id, arguments.extend, timeout)
     elif arguments.destroy is not None:
         reason = arguments.destroy
         if not reason and arguments.owner:
@@ -149,6 +164,19 @@ def _destroy(client: ProtocolClient, job_id: int, reason: str, timeout: float | 
     else:
         why = "" if before.reason is None else f": {printable(before.reason)}"
         messages().print([f"Job {job_id}: Had been destroyed before{why}"])
+
+
+def _extend(client: ProtocolClient, job_id: int, seconds: float, timeout: float | None) -> None:
+    """Give a job another time limit, and say how long it may have its boards now."""
+    from spalloc_client.scripts.ends import limit_of, times_of
+
+    machines = client.list_machines(timeout=timeout)
+    if times_of(client, job_id, timeout, machines) is None:
+        raise CommandError(SERVER_TROUBLE, "the server knows no time limits, so there is none to extend")
+    client.extend_job(job_id, seconds, timeout=timeout)
+    times = times_of(client, job_id, timeout, machines)
+    if times is not None:
+        messages().print([limit_of(job_id, times)])
 
 
 def only_job(client: ProtocolClient, owner: str, timeout: float | None) -> int:
