@@ -33,7 +33,7 @@ from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.questions import SiteView
 from spalloc_server.core.reconfiguration import reconfigure
-from spalloc_server.core.restart import recall, start_cold
+from spalloc_server.core.restart import last_recorded, recall, start_cold
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.measures import Measures
 from spalloc_server.presence import LATE_SECONDS, PendingExpiry, Presence
@@ -118,6 +118,9 @@ class ChangeListener(Protocol):
 
     def machines_changed(self, machines: set[str]) -> None:
         """Called when the machines with these names have changed."""
+
+    def jobs_ending(self, jobs: set[int]) -> None:
+        """Called when the server will end these jobs soon, or was to and that has changed."""
 
 
 class Outcome(NamedTuple, Generic[T]):
@@ -228,6 +231,8 @@ class Engine:
         try:
             value = command.apply(self._site, host, moment(self.clock))
             waits = self._take_effects()
+        except RefusedError:
+            raise
         except Exception as fault:
             # Half a change can't be undone.
             self.fail(fault)
@@ -258,7 +263,7 @@ class Engine:
             StoreError: The records can't be used.
         """
         recalled = self._store.recall(ended_limit=REMEMBERED_JOBS, set_aside_unreadable=cold)
-        self.latest_recorded = max((job.ended or job.created for job in recalled.jobs), default=None)
+        self.latest_recorded = last_recorded(recalled.jobs)
         next_job = recalled.next_job
         if recalled.doubtful:
             next_job = max(next_job, first_job) + SKIPPED_IDS
@@ -529,7 +534,7 @@ class Engine:
                 batch.answer(recorded=True)
                 self._log_effects(batch.effects)
                 self._give_orders(batch.effects.orders)
-                self._tell(batch.effects.jobs_changed, batch.effects.machines_changed)
+                self._tell(batch.effects)
                 await self._keep_history(len(jobs))
         except Exception as fault:  # noqa: BLE001 — the state in memory may never get onto the disk now
             self.fail(fault)
@@ -677,13 +682,15 @@ class Engine:
                 failed = dict.fromkeys(order.boards, why)
                 asyncio.get_running_loop().call_soon(self._power_done, order.number, failed)
 
-    def _tell(self, jobs: set[int], machines: set[str]) -> None:
+    def _tell(self, effects: Effects) -> None:
         for listener in list(self.listeners):
             try:
-                if jobs:
-                    listener.jobs_changed(jobs)
-                if machines:
-                    listener.machines_changed(machines)
+                if effects.jobs_changed:
+                    listener.jobs_changed(effects.jobs_changed)
+                if effects.machines_changed:
+                    listener.machines_changed(effects.machines_changed)
+                if effects.endings:
+                    listener.jobs_ending(effects.endings)
             except Exception:  # noqa: BLE001 — the changes are on disk, and clients can ask for them
                 _log.exception("clients could not be notified of changes")
 

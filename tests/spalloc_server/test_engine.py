@@ -517,6 +517,9 @@ def test_a_watcher_that_can_not_be_told_keeps_nobody_else_from_being_told(bench:
         def machines_changed(self, machines: set[str]) -> None:
             pass
 
+        def jobs_ending(self, jobs: set[int]) -> None:
+            pass
+
     bench.engine.listeners |= {Watcher(well=False), Watcher(well=True), Watcher(well=False)}
     bench.create()
     bench.pass_time(1.0)

@@ -4,12 +4,15 @@ Commands come in by the engine's `do` only. It first asks whether the client may
 effects afterwards. See questions.py for questions, which change nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar, Generic, TypeVar
 
+from spalloc_client.durations import in_words
 from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.requests import JobRequest, RequestError
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
@@ -37,7 +40,11 @@ class Command(Generic[T_co]):
         return None
 
     def apply(self, site: Site, host: str, at: Moment) -> T_co:
-        """Do it for a client at `host`, and return the result."""
+        """Do it for a client at `host`, and return the result.
+
+        Raises:
+            RefusedError: It may not be done at this moment; nothing is changed.
+        """
         raise NotImplementedError
 
     def tells_of(self) -> int | None:
@@ -50,7 +57,7 @@ class CreateJob(Command[int]):
     """Queue a new job; the result is its ID. A job that can never run is destroyed later, with the reason.
 
     Raises:
-        RequestError: The keepalive is not more than 0.
+        RequestError: The keepalive or the time limit is not more than 0.
     """
 
     request: JobRequest
@@ -59,23 +66,38 @@ class CreateJob(Command[int]):
     owner: str
     keepalive: float | None
     """Seconds without a message after which the job is destroyed; None for never."""
+    time_limit: float | None = None
+    """Seconds for which the job may have boards; None for the site's default."""
 
     def __post_init__(self) -> None:
-        """Check the keepalive."""
+        """Check the times."""
         if self.keepalive is not None and self.keepalive <= 0:
             raise RequestError(
                 f"keepalive is {self.keepalive}; it must be more than 0 seconds, or null for no limit"
             )
+        if self.time_limit is not None:
+            _check_limit(self.time_limit, ", or null for the site's default")
 
     def refusal(self, site: Site, host: str) -> str | None:
-        """Return why no other job is allowed, or None if one is."""
-        return site.refusal(self.owner, host)
+        """Return why no other job is allowed, or none with that limit; None if it is."""
+        return site.refusal(self.owner, host) or site.time_limits.refusal(self.request, self.time_limit)
 
     def apply(self, site: Site, host: str, at: Moment) -> int:
         """Queue the job."""
         return site.create_job(
-            self.request, self.asked, owner=self.owner, keepalive=self.keepalive, host=host, at=at
+            self.request,
+            self.asked,
+            owner=self.owner,
+            keepalive=self.keepalive,
+            host=host,
+            at=at,
+            time_limit=self.time_limit,
         )
+
+
+def _check_limit(time_limit: float, otherwise: str = "") -> None:
+    if not 0 < time_limit < inf:
+        raise RequestError(f"time_limit is {time_limit}; it must be more than 0 seconds{otherwise}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +121,50 @@ class DestroyJob(Command[None]):
 
     def tells_of(self) -> int | None:
         """Return the job: if it had just ended, and the server died before that is recorded, it would be live again."""
+        return self.job
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendJob(Command[float]):
+    """Change the time limit of a live job, to a longer or a shorter one; the result is the new limit.
+
+    Raises:
+        RequestError: The limit is not more than 0.
+    """
+
+    job: int
+    time_limit: float
+    """In seconds, counted from when the job got its boards."""
+
+    def __post_init__(self) -> None:
+        """Check the limit."""
+        _check_limit(self.time_limit)
+
+    def refusal(self, site: Site, host: str) -> str | None:
+        """Return why the client may not give the job this limit."""
+        job = site.jobs.get(self.job)
+        if job is None:
+            return f"job {self.job} is not live, so its time limit can't be changed"
+        return site.access_refusal(self.job, host) or site.limit_refusal(job, self.time_limit)
+
+    def apply(self, site: Site, host: str, at: Moment) -> float:
+        """Keep the job alive, and change its limit.
+
+        Raises:
+            RefusedError: The job has had its boards for longer than that.
+        """
+        job = site.jobs[self.job]
+        if job.began is not None and at.now >= job.began + self.time_limit:
+            raise RefusedError(
+                f"job {self.job} has had its boards for {in_words(at.now - job.began)}, and its time limit counts from "
+                f"then; give a longer one than {in_words(self.time_limit)}, or destroy the job"
+            )
+        site.keep_alive(self.job, host, at)
+        site.limit_job(job, self.time_limit, at)
+        return self.time_limit
+
+    def tells_of(self) -> int | None:
+        """Return the job: the limit that it had already may not be on disk yet."""
         return self.job
 
 
@@ -157,10 +223,11 @@ class SetRules(Command[None]):
 
     limits: JobLimits
     trust: Trust
+    time_limits: LimitRules = field(default_factory=LimitRules)
 
     def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
         """Replace the rules."""
-        site.limits, site.trust = self.limits, self.trust
+        site.limits, site.trust, site.time_limits = self.limits, self.trust, self.time_limits
 
 
 @dataclass(frozen=True, slots=True)

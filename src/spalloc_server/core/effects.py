@@ -10,6 +10,7 @@ from typing import NamedTuple
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.lengths import Length
+from spalloc_server.core.limits import is_of_limit
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.objections import Drained
@@ -143,6 +144,8 @@ class Effects:
     """To be given to the hardware, in this order, and only after all records are on disk."""
     jobs_changed: set[int] = field(default_factory=set)
     machines_changed: set[str] = field(default_factory=set)
+    endings: set[int] = field(default_factory=set)
+    """Jobs that will end soon, or whose ending was near and has changed: for clients that asked for it."""
     notices: list[Notice] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -156,6 +159,7 @@ class Effects:
             or self.orders
             or self.jobs_changed
             or self.machines_changed
+            or self.endings
             or self.notices
         )
 
@@ -191,6 +195,8 @@ class Effects:
             self.jobs_changed |= later.jobs_changed
         if later.machines_changed:
             self.machines_changed |= later.machines_changed
+        if later.endings:
+            self.endings |= later.endings
         if later.notices:
             self.notices += later.notices
 
@@ -207,11 +213,17 @@ def start_notice(record: JobRecord, allocation: Allocation, groups: Groups) -> N
     return Notice(f"job {record.id} starts", about=about, of=groups.of(record.owner_host))
 
 
+def _by_server(reason: str | None) -> str:
+    if reason == TIMED_OUT:
+        return "time-out"
+    return "time limit" if is_of_limit(reason) else "server"
+
+
 def end_notice(record: JobRecord, groups: Groups) -> Notice:
     """Return the notice that a job has ended."""
     by = record.ended_by
     about: dict[str, str | int] = {"job": record.id, "owner": record.owner}
-    about["by"] = by or ("time-out" if record.reason == TIMED_OUT else "server")
+    about["by"] = by or _by_server(record.reason)
     if record.reason is not None:
         about["reason"] = record.reason
     # Endings by the server itself are limited by the number of boards, or of jobs at its start.

@@ -133,7 +133,7 @@ def _must(must: bool) -> str:
 class Job:
     """A job: its record, which is replaced at every change, and what is known only while the server runs."""
 
-    __slots__ = ("heard", "order", "record", "since")
+    __slots__ = ("began", "heard", "order", "record", "since")
 
     def __init__(self, record: JobRecord, heard: float, since: float) -> None:
         """Take the record, the time of the last keepalive, and the time from which the job counts (the core's time)."""
@@ -141,6 +141,8 @@ class Job:
         self.heard = heard
         self.since = since
         """When the job came, by which the queue is ordered; negative if it came long before a restart."""
+        self.began: float | None = None
+        """When its boards were allocated, in the core's time; negative if that was long before a restart."""
         self.order: int | None = None
         """The number of the power order that the job waits for."""
 

@@ -13,6 +13,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.board_life import FREE, Condition, Objection, condition
 from spalloc_server.core.boards import BoardsView
 from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.endings import Ending
 from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
@@ -49,8 +50,18 @@ class SiteView(Protocol):
     def jobs_created(self) -> int:
         """How many jobs were created since the server started."""
 
+    @property
+    def jobs_ended_by_limit(self) -> int:
+        """How many jobs were ended by their time limit since then."""
+
     def waiting(self, number: int, /) -> Waiting | None:
         """Return where a queued job stands and what it waits for; None for any other."""
+
+    def ending(self, number: int, /) -> Ending | None:
+        """Return when and why the server will end a live job, as far as is known; otherwise None."""
+
+    def is_ending_soon(self, number: int, /) -> bool:
+        """Return whether that is so near that clients which asked for it are told."""
 
     def reported(self) -> Mapping[BoardKey, int]:
         """Return the boards that users reported and that are not set aside for it, each with how many hosts did."""
@@ -89,6 +100,33 @@ def boards_of_job(site: SiteView, record: JobRecord) -> JobBoards | None:
         for board in boards
     }
     return JobBoards(machine, width, height, boards, addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class JobTimes:
+    """How long a live job may have boards, and how long it is expected to; in seconds from now, but for the limit."""
+
+    time_limit: float | None
+    """In seconds from when it got its boards; None for no limit."""
+    ends_in: float | None
+    """When the server will end it; None if that is not known, or never."""
+    why: str | None
+    """The job's reason then."""
+    expected_seconds: float | None = None
+    """How long it is expected to have its boards from now on; None if nothing is known."""
+    expected_by: str | None = None
+    """What that follows from: `limit` or `alike jobs`."""
+
+
+def job_times(site: SiteView, number: int, now: float) -> JobTimes | None:
+    """Return a job's times at a moment of the core's time, or None if it is not live."""
+    job = site.jobs.get(number)
+    if job is None:
+        return None
+    ending = site.ending(number)
+    if ending is None:
+        return JobTimes(job.record.time_limit, None, None)
+    return JobTimes(job.record.time_limit, max(0.0, ending.at - now), ending.why)
 
 
 def board_with_address(site: SiteView, address: str) -> BoardKey | None:

@@ -10,6 +10,7 @@ from itertools import accumulate, takewhile
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import STARTED_COLD, BoardKey, BoardRecord, keys_of
 from spalloc_server.core.jobs import Happening, Job, JobRecord
+from spalloc_server.core.limits import began_before
 from spalloc_server.core.reconfiguration import end_touched, watch_standing
 from spalloc_server.core.reports import RECENT_SECONDS
 from spalloc_server.core.site import Site
@@ -51,7 +52,8 @@ def recall(
     ):
         site.remember(record)
     _recall_holders(site, (r for r in records if r.state is JobState.destroyed), at)
-    _recall_live(site, [record for record in records if record.state is not JobState.destroyed], at)
+    latest = last_recorded(records)
+    _recall_live(site, [r for r in records if r.state is not JobState.destroyed], latest, at)
     site.upkeep.recall(_perhaps_on(site, boards) if doubtful else boards, at.now)
     ended = end_touched(site, None, at)
     if ended:
@@ -112,7 +114,12 @@ def start_cold(
     site.collect_findings()
 
 
-def _recall_live(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
+def last_recorded(records: Iterable[JobRecord]) -> float | None:
+    """Return the latest time in jobs' records, in seconds of Unix time; None if there are none."""
+    return max((record.ended or record.allocated or record.created for record in records), default=None)
+
+
+def _recall_live(site: Site, records: Iterable[JobRecord], latest: float | None, at: Moment) -> None:
     for record in records:
         job = _restore(site, record, at)
         if record.keepalive is not None:
@@ -121,6 +128,10 @@ def _recall_live(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
         if allocation is not None:
             site.scheduler.occupy(allocation.machine, allocation.boards)
             site.upkeep.hold(allocation.machine, allocation.boards, job.id)
+            assert record.allocated is not None
+            job.began = began_before(record.allocated, latest, at)
+            # Its user could not be told while the server was down.
+            site.follow_limit(job, at, told_from=at.now)
 
 
 def _restore(site: Site, record: JobRecord, at: Moment) -> Job:

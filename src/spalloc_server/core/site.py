@@ -10,6 +10,7 @@ administration.py.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
+from math import inf
 
 from spalloc_client.states import JobState
 from spalloc_server.core.admission import Headcount, JobLimits, Trust
@@ -29,8 +30,10 @@ from spalloc_server.core.effects import (
     keys_of,
     start_notice,
 )
+from spalloc_server.core.endings import Ending, Endings
 from spalloc_server.core.findings import Strays
 from spalloc_server.core.jobs import Asked, Happening, Job, JobRecord, in_short, shortened
+from spalloc_server.core.limits import CAUSE, LimitRules, is_of_limit
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.objections import Fault
@@ -81,6 +84,8 @@ class Site:
         """The states of all boards and the objections to them."""
         self.limits = JobLimits()
         """How many jobs there may be; may be replaced at any time."""
+        self.time_limits = LimitRules()
+        """How long new jobs may have boards; may be replaced at any time."""
         self.trust = Trust()
         """Who may end a job or switch its boards; may be replaced at any time."""
         self.delays = Delays()
@@ -95,6 +100,8 @@ class Site:
         """How often boards strayed from what was ordered."""
         self.jobs_created = 0
         """How many jobs were created since the server started."""
+        self.jobs_ended_by_limit = 0
+        """How many jobs were ended by their time limit since then."""
         self.next_job = 1
         """The next job's ID."""
         self.order_numbers = count(1)
@@ -104,6 +111,8 @@ class Site:
         """What happens to boards; call `collect_findings` afterwards."""
         self.keepalives: Timers[int] = Timers()
         """When each job's keepalive is to be checked, by the job's ID."""
+        self.endings = Endings()
+        """When jobs will be ended for other reasons; see `expect_end`."""
         self._warming_up: Timers[tuple[int, int]] = Timers()
         """Jobs whose boards have just come up, each with the power order."""
         self._retries: Timers[tuple[int, int]] = Timers()
@@ -138,7 +147,7 @@ class Site:
             keepalive: Seconds without a message after which the job is destroyed; None for never.
             host: Where the request came from.
             at: When it came.
-            time_limit: Seconds for which it may have boards; None for no limit.
+            time_limit: Seconds for which it may have boards; None for what the rules say.
         """
         number = self.next_job
         self.next_job += 1
@@ -153,7 +162,7 @@ class Site:
                 asked,
                 host,
                 owner_host=host,
-                time_limit=time_limit,
+                time_limit=self.time_limits.chosen(request, time_limit),
             ),
             at.now,
             at.now,
@@ -173,6 +182,20 @@ class Site:
         """Return why a client at `host` may not end a job or switch its boards, or None if it may."""
         job = self.jobs.get(number)
         return None if job is None else self.trust.refusal(job.record, host)
+
+    def limit_refusal(self, job: Job, time_limit: float) -> str | None:
+        """Return why a live job can't get a time limit (seconds from when it got its boards), or None if it can."""
+        before = job.record.time_limit
+        if before is not None and time_limit <= before:
+            return None
+        return self.time_limits.refusal(job.record.request, time_limit)
+
+    def limit_job(self, job: Job, time_limit: float, at: Moment) -> None:
+        """Replace a live job's time limit (seconds from when it got its boards)."""
+        if time_limit != job.record.time_limit:
+            job.amend(time_limit=time_limit)
+            self.touch(job)
+            self.follow_limit(job, at)
 
     def keep_alive(self, number: int, host: str, at: Moment) -> Job | None:
         """Note that somebody still wants the job; return it if it is live.
@@ -358,7 +381,7 @@ class Site:
         self.collect_findings()
 
     def tick(self, at: Moment, *, unheard: Collection[str] = ()) -> None:
-        """Do what is due: end jobs that were not kept alive, and go on with boards.
+        """Do what is due: end jobs that were not kept alive or whose time is over, and go on with boards.
 
         If thousands of jobs are due at once, as after a restart, some are left to the next ticks.
 
@@ -369,6 +392,9 @@ class Site:
         """
         for number in self.keepalives.due(at.now, JOBS_A_TICK):
             self._check_keepalive(number, at, unheard)
+        for number, why in self.endings.due(at.now, JOBS_A_TICK):
+            self.jobs_ended_by_limit += is_of_limit(why)
+            self.destroy_job(number, why, at)
         for number, order in self._warming_up.due(at.now, JOBS_A_TICK):
             job = self.jobs.get(number)
             if job is not None and job.order == order:
@@ -384,6 +410,7 @@ class Site:
         """Return when `tick` has something to do, or None if it never has without further events."""
         deadlines = (
             self.keepalives.next(),
+            self.endings.next(),
             self._warming_up.next(),
             self._retries.next(),
             self._care.next_deadline(),
@@ -401,6 +428,8 @@ class Site:
             self._hold(job, start.allocation)
             on = not job.record.stays_off
             self.order(job, Happening.ALLOCATED, start.allocation, on=on, allocated=at.wall)
+            job.began = at.now
+            self.follow_limit(job, at)
             self.effects.notices.append(start_notice(job.record, start.allocation, self.groups))
         for number, why in self.scheduler.take_refused():
             job = self.jobs[number]
@@ -414,6 +443,7 @@ class Site:
         effects, self.effects = self.effects, Effects()
         touched, self._touched = self._touched, {}
         effects.jobs = {number: touched[number].record for number in sorted(touched)}
+        effects.endings = self.endings.take_news()
         return effects
 
     # Questions
@@ -431,6 +461,14 @@ class Site:
         if record is None and number not in self.jobs and number in self._touched:
             record = self._touched[number].record
         return record
+
+    def ending(self, number: int) -> Ending | None:
+        """Return when and why a live job will be ended by the server, as far as is known; otherwise None."""
+        return self.endings.of(number)
+
+    def is_ending_soon(self, number: int) -> bool:
+        """Return whether that is so near that clients which asked for it are told."""
+        return self.endings.is_near(number)
 
     def has_given(self, number: int) -> bool:
         """Return whether this ID may have been given to a job."""
@@ -451,6 +489,23 @@ class Site:
         self.headcount.note(job.record)
         self._touched[job.id] = job
         self.effects.jobs_changed.add(job.id)
+
+    def expect_end(self, number: int, cause: str, ending: Ending | None, at: Moment) -> None:
+        """Have a live job ended later, with a reason, and its clients told before; or not, for this cause.
+
+        Args:
+            number: The job's ID.
+            cause: What ends it, such as `limit`; a job may have several, and the soonest counts.
+            ending: When and why; None if this cause does not end it.
+            at: When this is known.
+        """
+        if number in self.jobs:
+            self.endings.expect(number, cause, ending, at.now)
+
+    def follow_limit(self, job: Job, at: Moment, told_from: float = -inf) -> None:
+        """Have a job ended by its time limit, from when it got its boards; see `LimitRules.ending` for `told_from`."""
+        ending = self.time_limits.ending(job.record.time_limit, job.began, told_from)
+        self.expect_end(job.id, CAUSE, ending, at)
 
     def notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:
         """Have a line written to the log."""
@@ -514,7 +569,8 @@ class Site:
         )
         self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
         self._give_back(allocation, failed, at)
-        job.order = None
+        job.order = job.began = None
+        self.follow_limit(job, at)
         stays_off = not job.record.power
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None, allocated=None, stays_off=stays_off)
         self.touch(job)
@@ -542,6 +598,7 @@ class Site:
         self.touch(job)
         self.effects.notices.append(end_notice(job.record, self.groups))
         del self.jobs[job.id]
+        self.endings.forget(job.id)
         self.remember(job.record)
         if len(self.keepalives) > 2 * len(self.jobs) + ENDED_CLOCKS:
             # A keepalive may be years long; timers of ended jobs would fill the memory until then.

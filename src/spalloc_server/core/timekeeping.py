@@ -112,6 +112,11 @@ AT_REST_SECONDS = 86_400.0
 a clock must be steady after a jump, so that somebody can notice that it is wrong."""
 
 
+def is_likely(latest: float, wall: float) -> bool:
+    """Return whether a wall clock may be right that tells `wall` at a start with records until `latest` (Unix time)."""
+    return -DRIFT_SECONDS <= wall - latest <= AT_REST_SECONDS
+
+
 class Calendar:
     """Tells whether the wall clock has been steady for long enough to delete records for their age.
 
@@ -127,7 +132,7 @@ class Calendar:
     def begin(self, latest: float | None, at: Moment) -> None:
         """Start with the latest time that is recorded, if any is: the wall clock must be at most a day later."""
         self._seen = at
-        if latest is not None and not -DRIFT_SECONDS <= at.wall - latest <= AT_REST_SECONDS:
+        if latest is not None and not is_likely(latest, at.wall):
             self._doubted_until = at.now + AT_REST_SECONDS
 
     def believes(self, at: Moment) -> bool:

@@ -48,6 +48,11 @@ class SiteCollector(Collector):
         yield CounterMetricFamily(
             "spalloc_jobs_created", "Jobs created since the server started.", site.jobs_created
         )
+        yield CounterMetricFamily(
+            "spalloc_jobs_ended_by_limit",
+            "Jobs ended by their time limit since the server started.",
+            site.jobs_ended_by_limit,
+        )
 
     def _of_boards(self) -> Iterator[Metric]:
         site = self._service.engine.site

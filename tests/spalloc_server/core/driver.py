@@ -82,6 +82,8 @@ class World:
         """What the hardware is to watch."""
         self.jobs_told: list[set[int]] = []
         self.machines_told: list[set[str]] = []
+        self.endings_told: list[tuple[float, int]] = []
+        """When clients were told of which job's ending."""
         self.notices: list[Notice] = []
         self.site = Site(self.machines, slice_steps=slice_steps)
 
@@ -103,6 +105,7 @@ class World:
         self.orders += [order for order in effects.orders if isinstance(order, PowerOrder)]
         self.standing += [order.order for order in effects.orders if isinstance(order, Standing)]
         self.notices += effects.notices
+        self.endings_told += [(self.now, job) for job in sorted(effects.endings)]
         if effects.jobs_changed:
             self.jobs_told.append(effects.jobs_changed)
         if effects.machines_changed:
@@ -117,7 +120,13 @@ class World:
         return value
 
     def create(
-        self, request: JobRequest, *, keepalive: float | None = 60.0, owner: str = "me", host: str = HOST
+        self,
+        request: JobRequest,
+        *,
+        keepalive: float | None = 60.0,
+        owner: str = "me",
+        host: str = HOST,
+        time_limit: float | None = None,
     ) -> int:
         asked = Asked(args_of(request.shape), {})
         number = self.site.create_job(
@@ -127,6 +136,7 @@ class World:
             keepalive=keepalive,
             host=host,
             at=self.at,
+            time_limit=time_limit,
         )
         self.settle()
         return number

@@ -52,6 +52,10 @@ COMMANDS = (
     "job_queue_position",
     "report_problem",
     "list_ended_jobs",
+    "job_times",
+    "extend_job",
+    "notify_job_ending",
+    "no_notify_job_ending",
 )
 NAMES = (
     "job_id",
@@ -63,6 +67,7 @@ NAMES = (
     "max_dead_boards",
     "max_dead_links",
     "require_torus",
+    "time_limit",
     "reason",
     "machine_name",
     "x",
@@ -259,6 +264,9 @@ class Fuzzer:
             watchers._of_machine,
             watchers._machines_of,
             watchers._missed,
+            watchers._endings._of_job,
+            watchers._endings._jobs_of,
+            watchers._endings._untold,
         )
         assert not any(kept), "something is kept of clients that have gone"
 

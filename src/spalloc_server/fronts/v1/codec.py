@@ -63,6 +63,11 @@ def machines_changed_line(machines: Sequence[str]) -> bytes:
     return b'{"machines_changed":%b}\n' % json_text(machines)
 
 
+def job_ending_line(job: int, seconds: float | None, reason: str | None) -> bytes:
+    """Return the notification that the server will end a job: in how many seconds, and why; None if it will not."""
+    return b'{"job_ending":%b}\n' % json_text({"job_id": job, "seconds": seconds, "reason": reason})
+
+
 def json_text(value: object) -> bytes:
     """Return a value as JSON, in ASCII.
 

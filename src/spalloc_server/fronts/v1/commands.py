@@ -13,10 +13,12 @@ import msgspec
 
 from spalloc_client.states import JobState
 from spalloc_client.wire import Json
+from spalloc_server.clock import Clock
 from spalloc_server.core.commands import (
     Command,
     CreateJob,
     DestroyJob,
+    ExtendJob,
     KeepAlive,
     Report,
     SetPower,
@@ -32,6 +34,7 @@ from spalloc_server.core.questions import (
     board_at,
     board_with_address,
     boards_of_job,
+    job_times,
     where_is,
 )
 from spalloc_server.core.requests import DEFAULT_MAX_DEAD_BOARDS, RequestError, requested
@@ -58,7 +61,8 @@ from spalloc_server.fronts.v1.listing import (
     Reply,
     ended_listing,
 )
-from spalloc_server.fronts.v1.watchers import Watcher, Watchers
+from spalloc_server.fronts.v1.watcher import Watcher
+from spalloc_server.fronts.v1.watchers import Watchers
 from spinnaker.geometry import Board, Chip
 from spinnaker.places import Place
 
@@ -85,6 +89,10 @@ class Door(Protocol):
     @property
     def site(self) -> SiteView:
         """The site, for reading."""
+
+    @property
+    def clock(self) -> Clock:
+        """The core's time."""
 
     def do(self, command: Command[T], host: str, /) -> Outcome[T]:
         """Have the site do a command; raises RefusedError if it is not done."""
@@ -146,7 +154,11 @@ _CREATE_JOB = (
     Parameter("max_dead_boards", or_null(a_whole_number), DEFAULT_MAX_DEAD_BOARDS),
     Parameter("max_dead_links", or_null(a_whole_number), None),
     Parameter("require_torus", or_null(a_boolean), None),
+    Parameter("time_limit", or_null(a_number), None),
 )
+_EXTEND_JOB = (*_JOB, Parameter("time_limit", a_number))
+_NOT_OF_BOARDS = frozenset({"owner", "keepalive", "time_limit"})
+"""Arguments of `create_job` that `list_jobs` lists by themselves."""
 _DESTROY_JOB = (*_JOB, Parameter("reason", or_null(a_string), None))
 _ENDED = (
     *(Parameter(name, or_null(a_string), None) for name in ("owner", "machine")),
@@ -190,6 +202,10 @@ class Commands:
             "where_is": V1Command(None, self._where_is),
             "job_queue_position": V1Command(_JOB, self._job_queue_position),
             "list_ended_jobs": V1Command(_ENDED, self._list_ended_jobs),
+            "job_times": V1Command(_JOB, self._job_times),
+            "extend_job": V1Command(_EXTEND_JOB, self._extend_job, changes=True),
+            "notify_job_ending": V1Command(_JOB, self._notify_job_ending),
+            "no_notify_job_ending": V1Command(_JOB, self._no_notify_job_ending),
             "report_problem": V1Command(_PROBLEM, self._report_problem, changes=True),
         }
         self.changes = frozenset(name for name, command in self._commands.items() if command.changes)
@@ -240,6 +256,7 @@ class Commands:
         max_dead_boards: int | None,
         max_dead_links: int | None,
         require_torus: bool | None,
+        time_limit: float | None,
     ) -> CreateJob:
         numbers = [_perhaps_whole(value) for value in args]
         request = requested(
@@ -253,9 +270,9 @@ class Commands:
         )
         asked = Asked(
             tuple(number for number in numbers if isinstance(number, int)),
-            {name: value for name, value in kwargs.items() if name not in ("owner", "keepalive")},
+            {name: value for name, value in kwargs.items() if name not in _NOT_OF_BOARDS},
         )
-        return CreateJob(request, asked, owner, keepalive)
+        return CreateJob(request, asked, owner, keepalive, time_limit)
 
     def _job_keepalive(self, caller: Caller, job_id: int) -> Json:
         self._door.do(KeepAlive(job_id), caller.host)
@@ -316,6 +333,28 @@ class Commands:
 
     def _no_notify_machine(self, caller: Caller, machine_name: str | None) -> None:
         self._watchers.unwatch_machine(caller.watcher, machine_name)
+
+    def _notify_job_ending(self, caller: Caller, job_id: int) -> None:
+        self._watchers.watch_ending(caller.watcher, job_id)
+
+    def _no_notify_job_ending(self, caller: Caller, job_id: int) -> None:
+        self._watchers.unwatch_ending(caller.watcher, job_id)
+
+    def _extend_job(self, _caller: Caller, job_id: int, time_limit: float) -> ExtendJob:
+        return ExtendJob(job_id, float(time_limit))
+
+    def _job_times(self, _caller: Caller, job_id: int) -> Json:
+        times = job_times(self._door.site, job_id, self._door.clock.now())
+        if times is None:
+            return None
+        return {
+            "time_limit": times.time_limit,
+            "ends_in": times.ends_in,
+            "why": times.why,
+            "expected_seconds": times.expected_seconds,
+            "expected_by": times.expected_by,
+            "expected_start": None,
+        }
 
     def _list_jobs(self, _caller: Caller) -> EncodedReply | LongReply:
         return self.listing.of(self._door.site.jobs)

@@ -49,7 +49,9 @@ PIECES_A_TURN = 8
 JOBS_IN_TIME = 2000
 """A client gets the time allowed for reading a short reply, and as much again for each 2,000 jobs of a long one."""
 
-_OF_A_JOB = frozenset({"job_keepalive", "get_job_state", "get_job_machine_info", "notify_job"})
+_OF_A_JOB = frozenset(
+    {"job_keepalive", "get_job_state", "get_job_machine_info", "notify_job", "notify_job_ending"}
+)
 """Commands by which a client shows that it holds a job."""
 
 _FAILED = failure_line("the server failed to do this; its log says why")

@@ -248,6 +248,9 @@ class ListingRefresher:
     def machines_changed(self, machines: set[str]) -> None:
         """Do nothing: the listing is about jobs."""
 
+    def jobs_ending(self, jobs: set[int]) -> None:
+        """Do nothing: what is listed of these jobs has not changed."""
+
     def stop(self) -> None:
         """Stop writing."""
         if self._next is not None:

@@ -16,6 +16,7 @@ from spalloc_server.fronts.listening import TurnedAway, listen
 from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, ClientConnection
 from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
+from spalloc_server.fronts.v1.endings import EndingWatchers
 from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.listing import ListingRefresher
 from spalloc_server.fronts.v1.readings import Readings
@@ -66,7 +67,9 @@ class V1Server:
         """
         self.engine = engine
         self.watchers = Watchers(
-            lambda job: job in engine.site.jobs, lambda machine: machine in engine.site.machines
+            lambda job: job in engine.site.jobs,
+            lambda machine: machine in engine.site.machines,
+            EndingWatchers(engine.site, engine.clock),
         )
         self.commands = Commands(engine, self.watchers)
         self._ahead = ListingRefresher(self.commands.listing, engine.site)

@@ -8,13 +8,12 @@ time, however many they are; changes between two notifications are sent together
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.codec import jobs_changed_line, machines_changed_line
-
-K = TypeVar("K")
-V = TypeVar("V")
+from spalloc_server.fronts.v1.endings import EndingWatchers
+from spalloc_server.fronts.v1.watcher import Watcher, leave
 
 PAUSE_SECONDS_A_WATCHER = 50e-6
 """The pause after watchers of everything were notified, for each of them. Notifying one takes about a fifth of it."""
@@ -33,18 +32,6 @@ NAME_BYTES = 600
 """Memory for watching a machine, apart from the letters of its name."""
 LETTER_BYTES = 4
 """Memory for a letter of its name, at most."""
-
-
-class Watcher(Protocol):
-    """A client that can be notified of changes."""
-
-    __slots__ = ()
-
-    def tell(self, line: bytes) -> bool:
-        """Send a notification to the client; return False if it has not read what was sent before."""
-
-    def keep(self, size: int) -> None:
-        """Note how many bytes are kept for what the client watches."""
 
 
 class _Missed:
@@ -69,13 +56,20 @@ class _News(NamedTuple):
 class Watchers:
     """All clients that watch something."""
 
-    def __init__(self, is_live: Callable[[int], bool], is_machine: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        is_live: Callable[[int], bool],
+        is_machine: Callable[[str], bool],
+        endings: EndingWatchers,
+    ) -> None:
         """Begin with no watchers.
 
         Args:
             is_live: Returns whether a job can still change.
             is_machine: Returns whether there is a machine of a name.
+            endings: Clients that are to be told before a job ends.
         """
+        self._endings = endings
         self._is_live = is_live
         self._is_machine = is_machine
         self._all_jobs: set[Watcher] = set()
@@ -98,6 +92,7 @@ class Watchers:
 
     def stop(self) -> None:
         """Stop notifying."""
+        self._endings.stop()
         if self._next_telling is not None:
             self._next_telling.cancel()
             self._next_telling = None
@@ -112,6 +107,7 @@ class Watchers:
             or watcher in self._all_machines
             or watcher in self._jobs_of
             or watcher in self._machines_of
+            or watcher in self._endings
         )
 
     # What clients ask for
@@ -130,10 +126,20 @@ class Watchers:
         if job is None:
             self._all_jobs.discard(watcher)
             for other in self._jobs_of.pop(watcher, ()):
-                _leave(self._of_job, other, watcher)
+                leave(self._of_job, other, watcher)
         else:
-            _leave(self._jobs_of, watcher, job)
-            _leave(self._of_job, job, watcher)
+            leave(self._jobs_of, watcher, job)
+            leave(self._of_job, job, watcher)
+        self._weigh(watcher)
+
+    def watch_ending(self, watcher: Watcher, job: int) -> None:
+        """Begin to tell a client before a job is ended by the server."""
+        self._endings.add(watcher, job)
+        self._weigh(watcher)
+
+    def unwatch_ending(self, watcher: Watcher, job: int) -> None:
+        """Stop telling a client before a job is ended."""
+        self._endings.remove(watcher, job)
         self._weigh(watcher)
 
     def watch_machine(self, watcher: Watcher, machine: str | None) -> None:
@@ -162,6 +168,7 @@ class Watchers:
         names = self._machines_of.get(watcher, ())
         watcher.keep(
             JOB_BYTES * len(self._jobs_of.get(watcher, ()))
+            + self._endings.weight(watcher)
             + NAME_BYTES * len(names)
             + LETTER_BYTES * sum(map(len, names))
             + (0 if missed is None else MISSED_BYTES * len(missed.jobs))
@@ -172,16 +179,17 @@ class Watchers:
         if machine is None:
             self._all_machines.discard(watcher)
             for other in self._machines_of.pop(watcher, ()):
-                _leave(self._of_machine, other, watcher)
+                leave(self._of_machine, other, watcher)
         else:
-            _leave(self._machines_of, watcher, machine)
-            _leave(self._of_machine, machine, watcher)
+            leave(self._machines_of, watcher, machine)
+            leave(self._of_machine, machine, watcher)
         self._weigh(watcher)
 
     def forget(self, watcher: Watcher) -> None:
         """Drop a client that has gone."""
         self._missed.pop(watcher, None)
         self._put_off.pop(watcher, None)
+        self._endings.forget(watcher)
         self.unwatch_job(watcher, None)
         self.unwatch_machine(watcher, None)
 
@@ -196,6 +204,7 @@ class Watchers:
                     theirs[watcher].append(job)
             if not self._is_live(job):
                 self._drop_job(job)
+        self._drop_endings(jobs & self._endings.jobs)
         lines: dict[tuple[int, ...], bytes] = {}
         for told, (watcher, changed) in enumerate(theirs.items()):
             if told >= WATCHERS_A_TURN or self._put_off:
@@ -210,6 +219,10 @@ class Watchers:
         if self._all_jobs:
             self._untold.jobs |= jobs
             self._notify_all_soon()
+
+    def jobs_ending(self, jobs: set[int]) -> None:
+        """Tell the clients that asked for it that these jobs will be ended soon, or that this has changed."""
+        self._endings.jobs_ending(jobs)
 
     def machines_changed(self, machines: set[str]) -> None:
         """Notify the clients that watch these machines."""
@@ -226,6 +239,7 @@ class Watchers:
 
     def catch_up(self, watcher: Watcher) -> None:
         """Send a client that reads again the changes that it missed."""
+        self._endings.catch_up(watcher)
         missed = self._missed.pop(watcher, None)
         if missed is None:
             return
@@ -237,8 +251,14 @@ class Watchers:
 
     def _drop_job(self, job: int) -> None:
         for watcher in self._of_job.pop(job, ()):
-            _leave(self._jobs_of, watcher, job)
+            leave(self._jobs_of, watcher, job)
             self._weigh(watcher)
+
+    def _drop_endings(self, jobs: set[int]) -> None:
+        for job in jobs:
+            if not self._is_live(job):
+                for watcher in self._endings.drop(job):
+                    self._weigh(watcher)
 
     def _notify_all_soon(self) -> None:
         if self._next_telling is None and not self._being_told:
@@ -304,11 +324,3 @@ class Watchers:
             self.catch_up(watcher)
         if self._put_off:
             self._next_put_off = asyncio.get_running_loop().call_soon(self._tell_those_put_off)
-
-
-def _leave(sets: dict[K, set[V]], key: K, value: V) -> None:
-    members = sets.get(key)
-    if members is not None:
-        members.discard(value)
-        if not members:
-            del sets[key]

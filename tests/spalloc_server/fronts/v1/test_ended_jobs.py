@@ -23,6 +23,7 @@ from spalloc_server.core.timekeeping import Moment
 from spalloc_server.engine import Engine, Outcome
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.commands import Caller, Commands
+from spalloc_server.fronts.v1.endings import EndingWatchers
 from spalloc_server.fronts.v1.listing import EncodedReply, LaterReply
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.hardware.bmps import Bmps
@@ -61,7 +62,10 @@ class Front:
     store: Store = field(default_factory=lambda: Store(None))
 
     def __post_init__(self) -> None:
-        self.commands = Commands(self, Watchers(self.site.jobs.__contains__, self.site.machines.__contains__))
+        self.clock = _Clock()
+        endings = EndingWatchers(self.site, self.clock)
+        watchers = Watchers(self.site.jobs.__contains__, self.site.machines.__contains__, endings)
+        self.commands = Commands(self, watchers)
 
     def do(self, command: Command[T], host: str) -> Outcome[T]:
         refusal = command.refusal(self.site, host)

@@ -6,7 +6,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_server.clock import SystemClock
+from spalloc_server.core.site import Site
 from spalloc_server.fronts.v1.codec import jobs_changed_line, machines_changed_line
+from spalloc_server.fronts.v1.endings import EndingWatchers
 from spalloc_server.fronts.v1.watchers import WATCHERS_A_TURN, Watchers
 
 
@@ -30,7 +33,7 @@ def test_nothing_is_kept_of_jobs_that_have_ended_however_long_their_watcher_stay
     ends: list[set[int]],
 ) -> None:
     live = set(range(1, 21))
-    watchers = Watchers(live.__contains__, lambda _: True)
+    watchers = Watchers(live.__contains__, lambda _: True, EndingWatchers(Site([]), SystemClock()))
     client = Client()
     for job in live:
         watchers.watch_job(client, job)
@@ -52,7 +55,7 @@ def test_thousands_who_watch_one_thing_are_all_told_but_others_have_their_turn_i
     many = [Client() for _ in range(20 * WATCHERS_A_TURN)]
 
     async def turns() -> list[int]:
-        watchers = Watchers(lambda _: True, lambda _: True)
+        watchers = Watchers(lambda _: True, lambda _: True, EndingWatchers(Site([]), SystemClock()))
         for client in many:
             watchers.watch_job(client, 1)
             watchers.watch_machine(client, "m")
