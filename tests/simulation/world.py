@@ -53,7 +53,8 @@ class World:
         """Run the next event, if it is due by `end`; return whether it was."""
         if not self._heap or self._heap[0][0] > end:
             return False
-        self.now, _, event, arguments = heappop(self._heap)
+        when, _, event, arguments = heappop(self._heap)
+        self.now = max(self.now, when)
         self.events += 1
         event(*arguments)
         self.after_each()

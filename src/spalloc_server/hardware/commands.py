@@ -169,7 +169,9 @@ class BmpCommands:
         still_on = f"it is on, although its BMP at {self.address} has switched it off"
         return unknown | dict.fromkeys(on, still_on)
 
-    async def isolate(self, wanted: Mapping[int, frozenset[Link]], *, fresh: bool) -> Findings:
+    async def isolate(
+        self, wanted: Mapping[int, frozenset[Link]], *, fresh: bool, findings: Findings | None = None
+    ) -> Findings:
         """Make sure that boards run, and that exactly the wanted links of them are stopped.
 
         On a BMP without FPGA registers, this only waits until it has done all earlier commands.
@@ -178,15 +180,17 @@ class BmpCommands:
             wanted: For each board, the links that are to be stopped.
             fresh: Whether the boards were just powered on. Then their links are stopped first, and a link that can't
                 be read is a failure; otherwise it is assumed to be as wanted.
+            findings: What is found is added to these, so that it is known even if the BMP falls silent over it.
 
         Raises:
             SilenceError: The BMP does not answer.
         """
+        findings = findings or Findings()
         if self.has_fpgas is False:
             # A power command that came twice may still be in progress. A BMP answers in order: once that is done.
             await self._ask([_greeting(min(wanted))], self._patience)
-            return Findings()
-        findings, left = Findings(), wanted
+            return findings
+        left = wanted
         refused: dict[int, str] = {}
         wrong = {slot: dict.fromkeys(cut, True) for slot, cut in wanted.items()} if fresh else {}
         for tries in range(LINK_TRIES + 1):

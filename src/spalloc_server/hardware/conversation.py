@@ -271,6 +271,7 @@ class BmpConversation(asyncio.DatagramProtocol):
         if late > LATE_SECONDS and (self._excuses or not self._reading):
             self._catch_up(now, late)
             return
+        changed: set[int] = set()
         for sequence, asked in list(self._under_way.items()):
             if asked.deadline > now:
                 continue
@@ -285,8 +286,10 @@ class BmpConversation(asyncio.DatagramProtocol):
             self.retries += 1
             if self._transport is not None:
                 self._transport.sendto(asked.datagram)
-            if asked.changes:
-                self._doubt(asked.changes, now + LATEST_SECONDS)
+            changed |= asked.changes
+        if changed:
+            # From when they were sent: the server may have stood still just before.
+            self._doubt(frozenset(changed), asyncio.get_running_loop().time() + LATEST_SECONDS)
         if self._under_way:
             self._set_timer(min(asked.deadline for asked in self._under_way.values()))
         self._send_more()

@@ -311,6 +311,10 @@ class FrameDriver:
         """
         lane.bmp.unanswered.clear()
         await self._greet(lane, goals)
+        checked: AbstractSet[int] = frozenset()
+        if goals and (doubtful := self._doubtful(lane, gathered_for=0.0)):
+            # Before anything is switched: that takes seconds, and a border of a job that runs may be open.
+            checked = await self._check(lane, doubtful)
         off = {slot: goal for slot, goal in goals.items() if not goal.piece.on}
         if off:
             failed = await lane.bmp.power(off, on=False)
@@ -333,7 +337,7 @@ class FrameDriver:
                 failed |= findings.failed
             self._note_done(on, on.keys() - failed.keys())
             self._try_again(lane, on, failed)
-        checked = await self._check(lane)
+        checked |= await self._check(lane, self._due(lane))
         self._update_slow(lane, goals.keys() | checked)
 
     async def _outwait_doubts(self, slots: Iterable[int]) -> None:
@@ -402,24 +406,27 @@ class FrameDriver:
                 del self._doubts[slot]
 
     def _due(self, lane: _Lane) -> dict[int, BoardState]:
-        """Return the boards that are to be checked now."""
+        """Return the boards that are to be checked now: all from time to time, else those in doubt."""
         now = asyncio.get_running_loop().time()
-        states = {slot: state for slot, state in self._states.items() if self._lane_of(slot) is lane}
-        if lane is self._main and now >= self._check_all_at:
+        if lane is self._main and now >= self._check_all_at and lane.bmp.has_fpgas is not False:
             self._check_all_at = now + self._check_seconds
             self._check_apart(self._slow)
-            return states
-        # A board with a goal has no state yet, and is checked once it has one.
-        self._doubts = {
-            slot: until for slot, until in self._doubts.items() if slot in self._states or until > now
-        }
+            return {slot: state for slot, state in self._states.items() if self._lane_of(slot) is lane}
+        return self._doubtful(lane, gathered_for=GATHER_SECONDS)
+
+    def _doubtful(self, lane: _Lane, *, gathered_for: float) -> dict[int, BoardState]:
+        """Return the boards in doubt for which nothing more has been expected for so many seconds.
+
+        A board with a goal has no state yet; its doubt is kept until it has one.
+        """
+        latest = asyncio.get_running_loop().time() - gathered_for
         return {
-            slot: states[slot]
+            slot: self._states[slot]
             for slot, until in self._doubts.items()
-            if slot in states and until + GATHER_SECONDS <= now
+            if until <= latest and slot in self._states and self._lane_of(slot) is lane
         }
 
-    async def _check(self, lane: _Lane) -> AbstractSet[int]:
+    async def _check(self, lane: _Lane, due: Mapping[int, BoardState]) -> AbstractSet[int]:
         """Check boards, correct links that are not as ordered, and report boards that strayed.
 
         Returns:
@@ -428,33 +435,44 @@ class FrameDriver:
         Raises:
             SilenceError: The BMP does not answer.
         """
-        due = {} if lane.bmp.has_fpgas is False else self._due(lane)
-        if not due:
-            return due.keys()
+        if not due or lane.bmp.has_fpgas is False:
+            return frozenset()
         self._clear_doubts(due)
         on = {slot: state.cut for slot, state in due.items() if state.on}
-        strayed = await lane.bmp.still_on(due.keys() - on.keys())
-        if on:
-            findings = await lane.bmp.isolate(on, fresh=False)
-            strayed |= findings.failed
-            for slot, links in findings.corrected.items():
-                if links >= on[slot] > frozenset():
-                    # A stopped link never starts by itself. If all of a board's did, the board was reset.
-                    strayed.setdefault(slot, "it was reset")
-                elif slot not in findings.failed:
-                    self.listener.corrected(slot, f"{_named(links)} were not as ordered")
+        findings = Findings()
+        try:
+            findings.failed |= await lane.bmp.still_on(due.keys() - on.keys())
+            if on:
+                await lane.bmp.isolate(on, fresh=False, findings=findings)
+        except SilenceError:
+            # What was seen before is not seen again: corrections may be carried out although no answer tells so.
+            self._report_strayed(lane, due, findings)
+            raise
+        strayed = self._report_strayed(lane, due, findings)
+        for slot in findings.corrected.keys() - findings.failed.keys() - strayed:
+            self.listener.corrected(slot, f"{_named(findings.corrected[slot])} were not as ordered")
+        return due.keys()
+
+    def _report_strayed(
+        self, lane: _Lane, due: Mapping[int, BoardState], findings: Findings
+    ) -> AbstractSet[int]:
+        """Report those of the boards that were checked that strayed, and return them."""
+        # A board that did not answer in the main lane is checked again in the lane for slow boards.
+        left = lane.bmp.unanswered if lane is self._main else frozenset[int]()
+        strayed = {slot: why for slot, why in findings.failed.items() if slot not in left}
+        for slot, links in findings.corrected.items():
+            # A stopped link never starts by itself. If all of a board's did, the board was reset.
+            if links >= due[slot].cut > frozenset():
+                strayed.setdefault(slot, "it was reset")
         by_order: dict[int, dict[int, str]] = defaultdict(dict)
         for slot, why in strayed.items():
-            if lane is self._main and slot in lane.bmp.unanswered:
-                # It is checked again in the lane for slow boards.
-                continue
             # If it got a new order during the check, that order may explain its state.
             if self._states.get(slot) is due[slot]:
                 del self._states[slot]
                 by_order[due[slot].order][slot] = why
         for order, slots in by_order.items():
             self.listener.strayed(order, slots)
-        return due.keys()
+        return strayed.keys()
 
     # Silence
 

@@ -1,5 +1,7 @@
 """What was ordered is looked at: against BMPs that acknowledge without doing, and networks that bring things twice."""
 
+from random import Random
+
 import pytest
 
 from spalloc_server.hardware.conversation import LATEST_SECONDS
@@ -7,6 +9,7 @@ from spalloc_server.hardware.frame import POWER_TRIES, BoardState, FrameDriver
 from spinnaker.bmp import BmpCommand
 from spinnaker.geometry import Link
 from spinnaker.scp import ScpReply, ScpRequest
+from spinnaker_virtual.network import Socket
 from tests.spalloc_server.hardware.bench import ADDRESS, CHECK_SECONDS, OLD, Bench
 
 SOON = 1.0
@@ -209,6 +212,112 @@ def test_nothing_is_said_of_a_board_that_got_another_order_meanwhile(bench: Benc
     bench.wait("end")
     bench.pass_time(CHECK_SECONDS)
     assert bench.lost == []
+
+
+@pytest.fixture
+def running(bench: Bench) -> Bench:
+    """Give boards 3 and 4 to a job, with some links stopped."""
+    bench.ask("running", {3, 4}, cut=CUT)
+    bench.wait("running")
+    return bench
+
+
+def test_a_border_that_may_be_open_is_looked_at_before_other_boards_are_switched(running: Bench) -> None:
+    late = the(running, BmpCommand.POWER)
+    switching: list[ScpRequest] = []
+
+    def take_five_seconds(request: ScpRequest) -> ScpReply | None:
+        if request.command != BmpCommand.POWER or request.argument_2 == late.argument_2:
+            return running.bmp.well(request)
+        if not switching:
+            # Just before the first of two orders is done.
+            running.world.after(4.99, running.bmp.hear, late)
+        if request not in switching:
+            switching.append(request)
+            running.world.after(5.0, running.bmp.hear, request)
+            return None
+        return running.bmp.well(request)
+
+    running.bmp.misbehave = take_five_seconds
+    running.ask("one", {6})
+    running.pass_time(1.0)
+    running.ask("other", {7})
+    running.wait("one")
+    assert running.bmp.stopped(3) == set()
+    running.pass_time(0.1)
+    assert running.bmp.stopped(3) == {Link.NORTH, Link.EAST}
+    assert "other" not in running.done
+    running.wait("other")
+
+
+@pytest.mark.parametrize("silent", ["board", "BMP"])
+def test_that_a_board_was_reset_is_told_though_no_answer_tells_that_its_links_are_stopped_again(
+    running: Bench, silent: str
+) -> None:
+    correcting = False
+
+    def answer_no_correction(request: ScpRequest) -> ScpReply | None:
+        nonlocal correcting
+        correcting = correcting or request.command == BmpCommand.WRITE_FPGA
+        reply = running.bmp.well(request)
+        return None if correcting and (silent == "BMP" or request.header.destination.core == 3) else reply
+
+    running.bmp.misbehave = answer_no_correction
+    running.bmp.hear(the(running, BmpCommand.POWER))
+    running.pass_time(SOON)
+    assert running.bmp.stopped(3) == {Link.NORTH, Link.EAST}
+    running.pass_time(CHECK_SECONDS)
+    assert running.lost == [(1, {3: "it was reset"})], "nothing can be seen of it later"
+    assert running.repairs == []
+
+
+def test_a_power_on_that_comes_late_is_noticed_while_other_boards_are_still_looked_at(bench: Bench) -> None:
+    slow = 5
+    bench.bmp.misbehave = lambda request: (
+        None if request.header.destination.core == slow else bench.bmp.well(request)
+    )
+    bench.ask("slow", {slow}, cut={(slow, Link.NORTH)})
+    bench.wait("slow")
+    bench.bmp.requests.clear()
+    struck: list[ScpRequest] = []
+
+    def strike_before_the_second_board_answers(request: ScpRequest) -> ScpReply | None:
+        second = request.command == BmpCommand.READ_FPGA and request.header.destination.core == 4
+        if second and not struck:
+            struck.append(the(bench, BmpCommand.POWER))
+            bench.bmp.hear(*struck)
+            bench.ask("apart", {slow}, on=False)
+        return None if second and "apart" not in bench.done else bench.bmp.well(request)
+
+    bench.bmp.misbehave = strike_before_the_second_board_answers
+    bench.ask("job", {3, 4}, cut={(3, Link.NORTH)})
+    bench.wait("job", "apart")
+    bench.pass_time(SOON)
+    assert bench.bmp.stopped(3) == {Link.NORTH}
+    assert bench.lost == [(2, {3: "it was reset"})]
+
+
+def test_no_copy_is_missed_of_what_a_server_that_stood_still_sends_late(running: Bench) -> None:
+    carry, writes = running.network.request, list[ScpRequest]()
+
+    def stand_still_before_the_second(data: bytes, sender: Socket, to: Socket, dice: Random) -> None:
+        request = ScpRequest.decode(data)
+        if request.command == BmpCommand.WRITE_FPGA:
+            writes.append(request)
+            if len(writes) == 1:
+                return
+            if len(writes) == 2:
+                running.world.now += 40.0
+                running.world.after(0.9 * LATEST_SECONDS, lambda: running.bmp.hear(request, answered=False))
+        carry(data, sender, to, dice)
+
+    running.network.request = stand_still_before_the_second  # type: ignore[method-assign]
+    running.ask("before", {6}, cut={(6, Link.NORTH)})
+    running.wait("before")
+    running.ask("job", {6}, cut={(6, Link.EAST)})
+    running.wait("job")
+    running.pass_time(LATEST_SECONDS + SOON)
+    assert running.bmp.stopped(6) == {Link.EAST}
 
 
 # What it costs
