@@ -145,7 +145,7 @@ class JobTimes:
     why: str | None
     """The reason that the server will give then; it may contain any characters."""
     expected_seconds: float | None
-    """Seconds that it is expected to have its boards in all."""
+    """Seconds for which it is expected to have boards from now on."""
     expected_by: str | None
     """What that is expected by: `limit`, or `alike jobs`."""
     expected_start: tuple[float, float] | None

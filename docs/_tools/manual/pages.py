@@ -144,12 +144,22 @@ def pages() -> list[Page]:
                 boards are freed, unless --no-destroy was given. When the job is revoked, is moved to other boards or
                 its server can't be reached, a line on standard error says so, and the command goes on; the file of
                 Ethernet-connected chips is written again for other boards.
+
+                Where the server knows time limits, a line says some time before the server ends the job, by its limit
+                or for another reason, and another says why when it has. With --signal, all processes of the command
+                also get a signal then, or as long before the end as is said: for example, to save results. A program
+                that does not handle SIGUSR1 is ended by it. Of a line for the shell, the shell itself goes on. More
+                time: spalloc-job --extend.
                 """
             ),
             (
                 ("Three boards, for as long as the program runs", 'spalloc 3 -c "python my_app.py {}"'),
                 ("A rectangle of 4 by 2 triads", "spalloc 4 2"),
                 ("The board at (3, 4, 0)", "spalloc 3 4 0"),
+                (
+                    "An hour at most; a signal to save results, five minutes before",
+                    "spalloc 3 --time 1h --signal USR1@5m -c python my_app.py",
+                ),
                 ("Try it without hardware", 'spalloc --virtual 2x2 3 -c "echo {hostname} {w} {h}"'),
                 (
                     "Keep a job without this command, and take it on again",

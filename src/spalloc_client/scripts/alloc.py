@@ -101,6 +101,22 @@ def _add_command(made: Parser) -> None:
         "columns: x, y and hostname giving the hostname of each Ethernet connected SpiNNaker chip)",
     )
 
+    group.add_argument(
+        "--signal",
+        nargs="?",
+        type=_signal,
+        const=("USR1", None),
+        metavar="SIG@TIME",
+        help="send the command a signal before the server ends the job; both parts may be left out: SIG is USR1 then, "
+        "and TIME, such as 2m, when the server tells of the end",
+    )
+
+
+def _signal(word: str) -> tuple[str, float | None]:
+    from spalloc_client.scripts.ends import read_signal
+
+    return read_signal(word)
+
 
 def _add_server(made: Parser, config: Config) -> None:
     group = add_server(made, config)
@@ -177,6 +193,11 @@ def check(arguments: Arguments) -> None:
             raise CommandError(USAGE, "--boot needs SpiNNMan, which is not installed: pip install SpiNNMan")
     # As in configuration files, commas may separate tags.
     arguments.tags = [tag for word in arguments.tags for tag in word.split(",") if tag]
+    if arguments.signal is not None:
+        if sys.platform == "win32":
+            raise CommandError(USAGE, "--signal: Windows has no signals that could be sent to a command")
+        if arguments.command is None:
+            raise CommandError(USAGE, "--signal is for the command that --command names, and there is none")
     if arguments.command is not None:
         _check_command(arguments.command)
     if not arguments.what and arguments.resume is None:

@@ -11,6 +11,7 @@ import math
 import signal
 import socket
 import sys
+from collections import deque
 
 from spalloc_client.polling import POLLIN, poll
 
@@ -70,3 +71,22 @@ class Bell:
         if found.pop(self._read.fileno(), 0):
             self._read.recv(4096)
         return found
+
+
+class Letterbox:
+    """Signals that another thread wants a wrapped command to get; the main thread sends them."""
+
+    def __init__(self) -> None:
+        self._signals: deque[int] = deque()
+        self.bell: Bell | None = None
+        """What wakes the main thread, while it runs the command."""
+
+    def put(self, number: int) -> None:
+        """Have a signal sent, as soon as the command is there."""
+        self._signals.append(number)
+        if self.bell is not None:
+            self.bell.ring()
+
+    def take(self) -> list[int]:
+        """Return the signals to send now."""
+        return [self._signals.popleft() for _ in range(len(self._signals))]

@@ -10,6 +10,7 @@ import threading
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.job_answers import MachineInfo, Status
 from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.scripts.ends import Ends
 from spalloc_client.scripts.wording import ended, lost_from_sight, moved, seen_again
 from spalloc_client.states import JobState
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spalloc_client.job_answers import Connections
+    from spalloc_client.scripts.ends import Wish
     from spalloc_client.scripts.wording import Happened
 
 _CHECK_EVERY = 30.0
@@ -43,6 +45,8 @@ class Outlook:
         connections: Connections,
         tell: Callable[[Happened], None],
         reconnect_delay: float,
+        wish: Wish | None = None,
+        send: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Describe it.
 
@@ -52,6 +56,8 @@ class Outlook:
             connections: The boards that its user knows.
             tell: Called at each thing that happens, in this thread, or in the one that takes the last look.
             reconnect_delay: Seconds between attempts to reach a server that is away.
+            wish: A signal to send before the server ends the job, and when.
+            send: Sends it, from that thread.
         """
         self._job_id = job_id
         self._server = server
@@ -61,6 +67,7 @@ class Outlook:
         self._looking = threading.Lock()
         self._over = threading.Event()
         self._away = False
+        self._ends = Ends(job_id, self._tell_in_time, wish, send)
 
     def start(self) -> None:
         """Begin to watch; the process may end without waiting for this."""
@@ -86,8 +93,9 @@ class Outlook:
                 with ProtocolClient(*self._server, timeout=_PATIENCE) as client:
                     # Asked for before the first look, so that no change falls between the two.
                     client.notify_job(self._job_id, timeout=_PATIENCE)
+                    self._ends.subscribe(client, _PATIENCE)
                     while self._look(client, _PATIENCE):
-                        _wait_for_change(client)
+                        self._wait_for_change(client, self._ends.look(client, _PATIENCE))
             except _TROUBLE as error:
                 with self._looking:
                     if not self._away and not self._over.is_set():
@@ -117,16 +125,21 @@ class Outlook:
                 self._tell(moved(self._job_id, self._known))
         return True
 
+    def _wait_for_change(self, client: ProtocolClient, at_most: float | None) -> None:
+        within = _CHECK_EVERY if at_most is None else min(at_most, _CHECK_EVERY)
+        try:
+            self._ends.hear(client.wait_for_notification(within))
+        except ProtocolTimeoutError:
+            return
+
+    def _tell_in_time(self, event: Happened) -> None:
+        with self._looking:
+            if not self._over.is_set():
+                self._tell(event)
+
     def _is_this_host(self, address: str | None) -> bool:
         if address is None:
             return False
         from spalloc_client.scripts.this_host import is_this_host
 
         return is_this_host(address, self._server[0])
-
-
-def _wait_for_change(client: ProtocolClient) -> None:
-    try:
-        client.wait_for_notification(_CHECK_EVERY)
-    except ProtocolTimeoutError:
-        return

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections import deque
 
+from spalloc_client.scripts.bell import Letterbox
 from spalloc_client.scripts.interruption import Interruptions
 from spalloc_client.scripts.outcome import NOT_EXECUTABLE, NOT_FOUND, SUCCESS, CommandError, Ended
 from spalloc_client.scripts.outlook import Outlook
@@ -59,14 +60,20 @@ def use(
             interruptions.bell.ring()
 
     delay = max(0.0, arguments.reconnect_delay)
-    outlook = Outlook(facts.job_id, facts.server, facts.connections, tell, delay)
+    letterbox = Letterbox()
+    outlook = Outlook(
+        facts.job_id, facts.server, facts.connections, tell, delay, arguments.signal, letterbox.put
+    )
     outlook.start()
     try:
         if not arguments.command:
             _show(facts)
             status = await_enter(news, interruptions)
             return Ended(status, interrupted=False, job_is_over=status == DESTROYED)
-        ended = _run(arguments.command, facts, interruptions)
+        command = arguments.command
+        if arguments.signal is not None:
+            command = surviving(command, arguments.signal[0])
+        ended = _run(command, facts, interruptions, letterbox)
         # The command may have ended because it lost its boards, and the news may not have arrived yet.
         interruptions.outcome_of(outlook.last_look)
     finally:
@@ -89,7 +96,15 @@ def _say(line: Text) -> None:
         return  # the message can no longer be read; the command goes on
 
 
-def _run(command: list[str], facts: Facts, interruptions: Interruptions) -> Ended:
+def surviving(command: list[str], name: str) -> list[str]:
+    """Return a command so that, of a line for the shell, the shell itself is not ended by a signal that all get.
+
+    A signal with a trap of its own, unlike one that is ignored, means to the programs of the line what it always does.
+    """
+    return command if len(command) > 1 or name in ("KILL", "STOP") else [f"trap : {name}; {command[0]}"]
+
+
+def _run(command: list[str], facts: Facts, interruptions: Interruptions, letterbox: Letterbox) -> Ended:
     tokens = facts.tokens()
     words = [substituted(word, tokens) for word in command]
     try:
@@ -101,7 +116,7 @@ def _run(command: list[str], facts: Facts, interruptions: Interruptions) -> Ende
         else:  # noqa: RET505  # the type checker passes over it for Windows
             from spalloc_client.scripts.wrapped import run_wrapped
 
-            return run_wrapped(words, facts.environment(), interruptions.check)
+            return run_wrapped(words, facts.environment(), interruptions.check, letterbox)
     except FileNotFoundError as error:
         raise CommandError(NOT_FOUND, f"--command: there is no program {words[0]!r}") from error
     except PermissionError as error:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from spalloc_client.scripts.bell import Bell
+from spalloc_client.scripts.bell import Bell, Letterbox
 from spalloc_client.scripts.outcome import Ended
 
 # Windows has none of this: see windows/command.py.
@@ -38,7 +38,10 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def run_wrapped(
-    command: Sequence[str], environment: Mapping[str, str], check: Callable[[], None] = lambda: None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    check: Callable[[], None] = lambda: None,
+    letterbox: Letterbox | None = None,
 ) -> Ended:
     """Run a command until it ends; SIGINT, SIGQUIT, SIGTERM and SIGHUP are passed on to all its processes.
 
@@ -47,12 +50,13 @@ def run_wrapped(
         environment: Variables that it finds beside those of this process.
         check: Called before the command is started, when signals are already kept for it: raises what is to be
             raised because of one that came earlier.
+        letterbox: Where other threads leave signals for it; these are not taken for an order to end.
 
     Raises:
         FileNotFoundError: There is no such program.
         PermissionError: The program may not be run.
     """
-    with _PassOn() as signals, _Terminal() as terminal:
+    with _PassOn(letterbox or Letterbox()) as signals, _Terminal() as terminal:
         check()
         process = subprocess.Popen(
             command[0] if len(command) == 1 else list(command),
@@ -135,8 +139,9 @@ def _signal_group(group: int, number: int) -> bool:
 class _PassOn:
     """While entered, signals to this process are passed on to a group."""
 
-    def __init__(self) -> None:
+    def __init__(self, letterbox: Letterbox) -> None:
         self._bell = Bell()
+        self._letterbox = letterbox
         self._kill_at: float | None = None
         self._group: int | None = None
         self._early: list[int] = []
@@ -149,6 +154,7 @@ class _PassOn:
 
     def __enter__(self) -> Self:
         self._bell.__enter__()
+        self._letterbox.bell = self._bell
         for number in _PASSED_ON:
             # One that is ignored, as under nohup, stays so: the command inherits that too.
             if signal.getsignal(number) != signal.SIG_IGN:
@@ -163,6 +169,7 @@ class _PassOn:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+        self._letterbox.bell = None
         self._bell.__exit__()
 
     def start(self, group: int) -> None:
@@ -170,10 +177,13 @@ class _PassOn:
         self._group = group
         while self._early:
             self._pass(group, self._early.pop(0))
+        self._deliver(group)
 
     def wait(self) -> None:
         """Wait for a signal; kill a group that was told to end and has not in time."""
         self._bell.wait(None if self._kill_at is None else self._kill_at - time.monotonic())
+        if self._group is not None:
+            self._deliver(self._group)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._kill_at = None
             if self._group is not None:
@@ -185,11 +195,18 @@ class _PassOn:
         else:
             self._pass(self._group, number)
 
-    def _pass(self, group: int, number: int) -> None:
+    def _deliver(self, group: int) -> None:
+        for number in self._letterbox.take():
+            self._send(group, number)
+
+    def _send(self, group: int, number: int) -> None:
         self.passed = True
         _signal_group(group, number)
         # A stopped process receives it only when it continues.
         _signal_group(group, signal.SIGCONT)
+
+    def _pass(self, group: int, number: int) -> None:
+        self._send(group, number)
         if number in _ENDINGS:
             self.told_to_end = True
             self._kill_at = time.monotonic() + _PATIENCE

@@ -1,14 +1,16 @@
 """The commands and time limits, with servers that know them and servers that do not."""
 
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spalloc_client.wire import Failure, Request
+from spalloc_client.wire import Failure, JobsChanged, Other, Request, encode
 from tests.spalloc_client.scripted import Answer, ScriptedServer
-from tests.spalloc_client.scripts.conftest import Commands
+from tests.spalloc_client.scripts.conftest import Commands, Running
 
 pytestmark = pytest.mark.slow
 
@@ -143,3 +145,140 @@ def test_to_extend_by_what_is_no_duration_is_refused(commands: Commands) -> None
     assert ended.stderr.startswith(
         "spalloc-job: argument --extend: '0' can't be read; it must be a duration above 0, such as 30m"
     )
+
+
+OWNER = ("--owner", "me")
+WAIT = ("-c", "read line; exit 0")
+REASON = "Its time limit of 30 minutes was reached."
+
+
+def job_ending(seconds: float | None, reason: str | None = REASON, job_id: int = 7) -> bytes:
+    """What a server sends to who asked for it."""
+    return encode(Other({"job_ending": {"job_id": job_id, "seconds": seconds, "reason": reason}}))
+
+
+def end_the_job(server: ScriptedServer) -> None:
+    server.answers["get_job_state"] = {**READY, "state": 4, "power": None, "reason": REASON}
+    server.send(encode(JobsChanged([7])))
+
+
+def let_go(running: Running) -> int:
+    """Let a command, or the prompt, that waits for a line end; return the status."""
+    assert running.process.stdin is not None
+    running.process.stdin.write("\n")
+    running.process.stdin.flush()
+    return running.end()
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_command_is_told_before_the_end_and_why_the_job_has_ended(resumed: bool) -> None:
+    with limits() as server:
+        words = ("--resume", "7") if resumed else OWNER
+        running = commands_of(server).start("spalloc", *words, *WAIT)
+        server.wait_for_command("notify_job_ending")
+        server.send(job_ending(300.0) + job_ending(10.0, job_id=8))
+        running.until(f"Job 7: The server will end it in 5 minutes: {REASON}\n")
+        end_the_job(server)
+        running.until(f"Job 7 was revoked: {REASON}\n")
+        assert let_go(running) == 1
+        assert "10 seconds" not in running.said["error"], "that is another job"
+
+
+def test_at_the_prompt_it_is_told_too_and_that_the_end_is_put_off() -> None:
+    with limits() as server:
+        running = commands_of(server).start("spalloc", *OWNER)
+        running.until("<Press enter", "output")
+        server.wait_for_command("notify_job_ending")
+        server.send(job_ending(59.9))
+        running.until(f"Job 7: The server will end it in 1 minute: {REASON}\n")
+        server.send(job_ending(7200.0, None))
+        running.until("Job 7: The server will end it in 2 hours.\n")
+        server.send(job_ending(None, None))
+        running.until("Job 7: The server will not end it after all.\n")
+        end_the_job(server)
+        assert running.end() == 1
+        assert running.said["error"].endswith(f"Job 7 was revoked: {REASON}\n")
+
+
+def test_a_server_that_tells_of_no_ends_is_asked_nothing_that_it_does_not_know() -> None:
+    with published() as server:
+        running = commands_of(server).start("spalloc", *OWNER, "--signal", *WAIT)
+        running.until("Job 7: The server does not tell when a job ends: SIGUSR1 will not be sent.\n")
+        assert let_go(running) == 0
+        assert server.count("notify_job_ending") == server.count("job_times") == 0
+
+
+WAITER = (
+    "import signal, sys; it = signal.Signals[sys.argv[1]]; signal.pthread_sigmask(signal.SIG_BLOCK, {it}); "
+    "print('waits', flush=True); signal.sigwait({it}); print('heard', it.name, flush=True)"
+)
+"""A program that ends when it gets the signal named."""
+
+
+@pytest.mark.parametrize(("said", "name"), [((), "SIGUSR1"), (("int",), "SIGINT"), (("SIGTERM",), "SIGTERM")])
+def test_the_command_gets_the_signal_when_the_server_tells_of_the_end(
+    said: tuple[str, ...], name: str
+) -> None:
+    with limits() as server:
+        running = commands_of(server).start(
+            "spalloc", *OWNER, "--signal", *said, "-c", sys.executable, "-c", WAITER, name
+        )
+        running.until("waits", "output")
+        server.wait_for_command("notify_job_ending")
+        server.send(job_ending(300.0))
+        assert running.end() == 0
+        assert running.said["output"] == f"waits\nheard {name}\n"
+
+
+def test_the_command_gets_the_signal_as_long_before_the_end_as_wanted() -> None:
+    waits = threading.Event()
+
+    def left(request: Request) -> Any:
+        return {**TIMES, "ends_in": 120.0 if waits.is_set() else 3600.0} if request.args == (7,) else None
+
+    with limits(job_times=left) as server:
+        running = commands_of(server).start(
+            "spalloc", *OWNER, "--signal", "USR2@2m", "-c", sys.executable, "-c", WAITER, "SIGUSR2"
+        )
+        running.until("waits", "output")
+        server.wait_for_command("job_times")
+        server.send(job_ending(300.0))
+        running.until("in 5 minutes")
+        assert running.process.poll() is None
+        waits.set()
+        server.send(encode(JobsChanged([7])))
+        assert running.end() == 0
+        assert running.said["output"] == "waits\nheard SIGUSR2\n"
+
+
+def test_a_shell_line_outlives_the_signal_that_its_programs_get() -> None:
+    with limits() as server:
+        line = f'{sys.executable} -c "{WAITER}" SIGUSR1; echo status $?; exit 7'
+        running = commands_of(server).start("spalloc", *OWNER, "--signal", "-c", line)
+        running.until("waits", "output")
+        server.wait_for_command("notify_job_ending")
+        server.send(job_ending(300.0))
+        assert running.end() == 7
+        assert running.said["output"] == "waits\nheard SIGUSR1\nstatus 0\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--signal", "USR1@60", *WAIT), "write USR1@60s or USR1@60m: Slurm has seconds here"),
+        (("--signal", "@60", *WAIT), "write USR1@60s or USR1@60m"),
+        (("--signal", "10", *WAIT), "'10': there is no signal 10; write a name, such as USR1, TERM or INT"),
+        (("--signal", "USR9@2m", *WAIT), "there is no signal USR9"),
+        (
+            ("--signal", "USR1@soon", *WAIT),
+            "'soon' can't be read; it must be a duration above 0, such as 30m",
+        ),
+        (("--signal",), "--signal is for the command that --command names, and there is none"),
+    ],
+)
+def test_a_signal_that_can_not_be_is_refused_in_one_line(
+    commands: Commands, words: tuple[str, ...], said: str
+) -> None:
+    ended = commands.run("spalloc", *OWNER, *words)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert said in ended.stderr
