@@ -24,6 +24,7 @@ COMMANDS = {
     "simulate --json": ["simulate", "trace.csv", "--machine", "2x2", "--json"],
     "reload --help": ["reload", "--help"],
     "backup --help": ["backup", "--help"],
+    "export --help": ["export", "--help"],
     "boards --help": ["boards", "--help"],
     "boards drain --help": ["boards", "drain", "--help"],
     "restore --help": ["restore", "--help"],

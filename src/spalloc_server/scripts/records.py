@@ -22,6 +22,8 @@ OF_THE_SERVICE = Path("/var/lib/spalloc/state")
 def parse(parser: Parser, file: str, argv: Sequence[str]) -> tuple[argparse.Namespace, Path]:
     """Return a command's arguments, and the path of the records.
 
+    Among the arguments, `loaded` is what the configuration says; None without one.
+
     Args:
         parser: The command's parser, with its own options.
         file: The help for the command's FILE.
@@ -44,17 +46,18 @@ def parse(parser: Parser, file: str, argv: Sequence[str]) -> tuple[argparse.Name
     arguments = parser.parse_intermixed_args(argv)
     if arguments.state is not None and arguments.configuration is not None:
         parser.error("CONFIG.toml and --state both say where the records are: give one of them")
+    arguments.loaded = None
     if arguments.configuration is None:
         return arguments, arguments.state or OF_THE_SERVICE
     try:
-        records = load(arguments.configuration).state
+        arguments.loaded = load(arguments.configuration)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         raise CommandError(
             SERVER_TROUBLE, "so it is not known where the records are; name them with --state RECORDS"
         ) from error
-    assert records is not None
-    return arguments, records
+    assert arguments.loaded.state is not None
+    return arguments, arguments.loaded.state
 
 
 def done(action: Callable[[], None]) -> int:

@@ -60,7 +60,8 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
         "spalloc-server reload CONFIG.toml, spalloc-server boards CONFIG.toml list, "
         "spalloc-server backup CONFIG.toml FILE, "
-        "spalloc-server restore CONFIG.toml FILE, spalloc-server convert OLD.cfg, spalloc-server simulate TRACE.csv",
+        "spalloc-server restore CONFIG.toml FILE, spalloc-server export CONFIG.toml LOG.swf, "
+        "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE",
     )
     site = parser.add_mutually_exclusive_group(required=True)
     site.add_argument(
@@ -341,6 +342,12 @@ def _convert(words: Sequence[str]) -> int:
     return convert(words)
 
 
+def _export(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.export import main as export
+
+    return export(words)
+
+
 def _reload(words: Sequence[str]) -> int:
     from spalloc_server.scripts.reload import main as reload
 
@@ -364,6 +371,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "boards": _boards,
     "check": _check,
     "convert": _convert,
+    "export": _export,
     "reload": _reload,
     "restore": _restore,
     "simulate": _simulate,

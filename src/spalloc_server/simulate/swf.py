@@ -95,9 +95,7 @@ class _Header:
     """What the comments say."""
 
     values: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, dict[int, object]] = field(
-        default_factory=lambda: {"User": {}, "Group": {}, "Queue": {}}
-    )
+    tables: dict[str, dict[int, object]] = field(default_factory=lambda: {"User": {}, "Queue": {}})
 
     def note(self, line: str) -> None:
         found = _COMMENT.match(line)
@@ -179,10 +177,10 @@ def _fields(words: list[str], where: str) -> list[float]:
     fields = []
     for at, word in enumerate(words):
         try:
-            number = float(word)
-        except ValueError:
             # The user's may be a name.
-            number = UNKNOWN if at == At.USER else inf
+            number = UNKNOWN if at == At.USER else float(word)
+        except ValueError:
+            number = inf
         if not isfinite(number):
             raise TraceError(
                 f"{where}: field {at + 1} is {word[:_LONGEST_WORD]!r}; it must be a number, {UNKNOWN} if it is not "

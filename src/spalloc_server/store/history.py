@@ -5,6 +5,7 @@ See database.py for how jobs get there.
 
 import logging
 import sqlite3
+from collections.abc import Iterator
 
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.store.records import UnreadableError, from_row
@@ -16,6 +17,7 @@ MOST_BYTES = 4_000_000
 
 _MOST_TOLD = 1000
 _LATEST = "SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
+_CREATED = "SELECT id, ended, record FROM jobs WHERE created >= ? ORDER BY id"
 _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
 _COUNT = "SELECT count(*) FROM jobs WHERE ended IS NOT NULL"
 _FORGET_IDLE = """
@@ -51,6 +53,18 @@ def ended_jobs(
             break
     rows.close()
     return found
+
+
+def all_jobs(database: sqlite3.Connection, since: float) -> Iterator[JobRecord | None]:
+    """Yield all jobs that were created at a moment of Unix time or later, live ones too, in the order of their IDs.
+
+    For a job whose record can't be read, None is yielded.
+    """
+    for number, ended, text in database.execute(_CREATED, (since,)):
+        try:
+            yield from_row(number, ended, text)
+        except UnreadableError:
+            yield None
 
 
 def ended_job(database: sqlite3.Connection, number: int, told: set[int]) -> JobRecord | None:
