@@ -41,7 +41,7 @@ def run(
         runs: How often. If more than once, all lengths are changed by up to 1 %, differently in each run.
         seed: The seed of these changes: the first run's; the others have the numbers that follow.
     """
-    jobs = trace.on(max(machine.size.boards for machine in settings.machines))
+    jobs = trace.on(max(machine.size.boards - len(machine.dead_boards) for machine in settings.machines))
     if settings.anywhere:
         jobs = [_anywhere(job) for job in jobs]
     histories: list[History] = []

@@ -174,6 +174,13 @@ def _fields(words: list[str], where: str) -> list[float]:
             f"{where}: it has {counted(len(words), 'field')}; a job has {FIELDS}, separated by blanks, and a comment "
             "begins with a semicolon."
         )
+    try:
+        fields = list(map(float, words))
+    except ValueError:
+        fields = []
+    if fields and isfinite(sum(fields)):
+        return fields
+    # One of them is not what most are: the user's name, or a mistake.
     fields = []
     for at, word in enumerate(words):
         try:

@@ -5,12 +5,12 @@ See swf.py for logs in the Standard Workload Format, and simulation.py for what 
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from spalloc_server.config.files import FileError, read_text
-from spalloc_server.core.requests import JobRequest
+from spalloc_server.core.requests import AnyBoard, Boards, JobRequest, shape_of
 
 COLUMNS = ("submit", "duration", "boards")
 LARGEST_TRACE_BYTES = 1_000_000_000
@@ -62,13 +62,21 @@ class Trace:
         A job that asked for a share of another machine asks for the same share, rounded up.
 
         Args:
-            boards: how many boards the machine has.
+            boards: how many boards the machine has that are not dead.
         """
         if self.processors is None:
             return self.jobs
+        boards = max(boards, 1)
         return [
-            job._replace(boards=min(boards, -(-job.boards * boards // self.processors))) for job in self.jobs
+            _asking_for(min(boards, -(-job.boards * boards // self.processors)), job) for job in self.jobs
         ]
+
+
+def _asking_for(boards: int, job: TraceJob) -> TraceJob:
+    request = job.request
+    if request is not None and isinstance(request.shape, AnyBoard | Boards):
+        request = replace(request, shape=shape_of([boards]))
+    return job._replace(boards=boards, request=request)
 
 
 def read_trace(path: Path) -> list[TraceJob]:

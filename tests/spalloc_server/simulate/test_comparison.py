@@ -140,6 +140,14 @@ def test_jobs_go_where_they_asked_to_unless_machines_have_no_names(
     assert "left out: 1 job of the log that never ran" in text
 
 
+def test_the_whole_of_a_log_s_machine_is_all_boards_that_are_not_dead(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dead = [f"--dead-boards={number}" for number in (0, 11, 12)]
+    found = [figures(capsys, "log.swf", "--machine", "2x2", each)[0] for each in dead]
+    assert [each["started"] for each in found] == [2, 2, 0]
+
+
 def test_a_setting_of_the_site_is_changed_and_checked(
     capsys: pytest.CaptureFixture[str], files: Path
 ) -> None:
