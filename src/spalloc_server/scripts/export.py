@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         action="store_const",
         dest="owners",
         const=Owners.NUMBERS,
-        help="tell owners by numbers only, to hand the log on",
+        help="tell owners and hosts by numbers only, to hand the log on",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     arguments, records = parse(

@@ -171,6 +171,10 @@ class Log:
             yield f"Note: the records of {counted(self.unreadable, 'more job')} can't be read."
         if self._owners is Owners.TABLE:
             yield from _table("User", self._users)
+        hosts = self._hosts
+        if self._owners is Owners.NUMBERS:
+            hosts = {f"host {number}": number for number in hosts.values()}
+        yield from _table("Group", hosts)
         yield from _table("Partition", self._machines)
         for asked, number in self._queues.items():
             if len(asked) <= _LONGEST_ENTRY:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from math import inf, isfinite
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 from urllib.parse import unquote
 
 from spalloc_server.core.requests import JobRequest, RequestError, requested
@@ -90,12 +90,22 @@ def _lines(file: "IO[bytes] | gzip.GzipFile", name: str) -> Iterator[str]:
         yield line.decode(errors="replace")
 
 
+class _Names(NamedTuple):
+    """Fields of a job that the comments say more about."""
+
+    user: str
+    group: int
+    queue: int
+
+
 @dataclass(slots=True)
 class _Header:
     """What the comments say."""
 
     values: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, dict[int, object]] = field(default_factory=lambda: {"User": {}, "Queue": {}})
+    tables: dict[str, dict[int, object]] = field(
+        default_factory=lambda: {"User": {}, "Group": {}, "Queue": {}}
+    )
 
     def note(self, line: str) -> None:
         found = _COMMENT.match(line)
@@ -133,7 +143,7 @@ def parse_swf(lines: Iterable[str], name: str, processors_per_board: int | None 
     header = _Header()
     left_out: Counter[str] = Counter()
     jobs: list[TraceJob] = []
-    named: list[tuple[str, int]] = []
+    named: list[_Names] = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if text.startswith(";"):
@@ -148,7 +158,7 @@ def parse_swf(lines: Iterable[str], name: str, processors_per_board: int | None 
             if len(jobs) == _MOST_JOBS:
                 raise TraceError(f"{name}, line {number}: there are more than {_MOST_JOBS} jobs.")
             jobs.append(job)
-            named.append((words[At.USER], int(fields[At.QUEUE])))
+            named.append(_Names(words[At.USER], int(fields[At.GROUP]), int(fields[At.QUEUE])))
     if not jobs:
         told = "".join(f"; {count} {reason}" for reason, count in left_out.items())
         raise TraceError(f"{name}: it has no job that ran{told}.")
@@ -199,9 +209,7 @@ def _fields(words: list[str], where: str) -> list[float]:
 
 def _job(fields: list[float]) -> TraceJob | str:
     """Return the job of a line, with processors for boards; or why it is left out."""
-    submit, length, limit, status, group = (
-        fields[at] for at in (At.SUBMIT, At.RUN_TIME, At.LIMIT, At.STATUS, At.GROUP)
-    )
+    submit, length, limit, status = (fields[at] for at in (At.SUBMIT, At.RUN_TIME, At.LIMIT, At.STATUS))
     processors = fields[At.REQUESTED] if fields[At.REQUESTED] >= 1 else fields[At.ALLOCATED]
     if status in _PARTS:
         return "are parts of jobs that have lines of their own"
@@ -218,30 +226,36 @@ def _job(fields: list[float]) -> TraceJob | str:
         length,
         int(processors),
         limit=limit if limit > 0 else None,
-        host=str(int(group)) if group >= 0 else "",
     )
 
 
 def _with_names(
-    jobs: list[TraceJob], named: list[tuple[str, int]], header: _Header, per_board: int, name: str
+    jobs: list[TraceJob], named: list[_Names], header: _Header, per_board: int, name: str
 ) -> Iterator[TraceJob]:
     """Yield the jobs with boards for processors, with their owners, and with what they asked for.
 
     Args:
         jobs: the jobs.
-        named: the user and the queue of each.
+        named: who and what stands behind each.
         header: what the comments say of them.
         per_board: how many processors are a board.
         name: what to call the log in messages.
     """
-    users, queues = header.tables["User"], header.tables["Queue"]
+    users, hosts, queues = (header.tables[title] for title in ("User", "Group", "Queue"))
     requests: dict[tuple[int, int], JobRequest] = {}
-    for job, (user, queue) in zip(jobs, named, strict=True):
+    for job, (user, group, queue) in zip(jobs, named, strict=True):
         boards = -(-job.boards // per_board)
         asked = queues.get(queue)
         if isinstance(asked, dict) and (queue, boards) not in requests:
             requests[queue, boards] = _request(asked, boards, f"{name}, the comment Queue: {queue}")
-        yield job._replace(boards=boards, owner=_owner(user, users), request=requests.get((queue, boards)))
+        host = hosts.get(group)
+        yield job._replace(
+            boards=boards,
+            owner=_owner(user, users),
+            # In other systems' logs, groups are no hosts.
+            host=host if isinstance(host, str) else "",
+            request=requests.get((queue, boards)),
+        )
 
 
 def _owner(word: str, users: Mapping[int, object]) -> str:

@@ -114,6 +114,8 @@ def test_owners_are_a_table_or_names_or_numbers_and_are_read_again(owner: str) -
     assert [each.owner for each in trace(*jobs).jobs] == ["ann", owner]
     assert [each.owner for each in trace(*jobs, owners=Owners.NAMES).jobs] == ["ann", owner]
     assert [each.owner for each in trace(*jobs, owners=Owners.NUMBERS).jobs] == ["1", "2"]
+    assert [each.host for each in trace(*jobs).jobs] == ["10.0.0.9"] * 2
+    assert [each.host for each in trace(*jobs, owners=Owners.NUMBERS).jobs] == ["host 1"] * 2
     assert not any("ann" in line or "10.0.0.9" in line for line in log(*jobs, owners=Owners.NUMBERS))
 
 

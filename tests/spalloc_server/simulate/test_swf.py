@@ -65,9 +65,9 @@ def parsed(*lines: str, per_board: int | None = 1) -> Sequence[TraceJob]:
 def test_jobs_have_the_archives_fields_and_the_whole_log_becomes_the_whole_machine() -> None:
     trace = parse_swf((HEADER + JOBS).splitlines(keepends=True), "log.swf")
     assert trace.on(1200) == [
-        TraceJob(0.0, 3600.0, 150, "1", 7200.0, "1"),
+        TraceJob(0.0, 3600.0, 150, "1", 7200.0),
         TraceJob(90.0, 50.0, 1200),
-        TraceJob(120.0, 0.0, 5, "2", None, "1"),
+        TraceJob(120.0, 0.0, 5, "2"),
     ]
 
 
@@ -136,11 +136,12 @@ def test_a_file_that_cannot_be_read_is_an_error_of_one_line(tmp_path: Path) -> N
 def test_owners_and_requests_are_read_from_the_comments_that_export_writes() -> None:
     jobs = parsed(
         '; User: 1 "jane doe"',
+        '; Group: 7 "10.0.0.9"',
         '; Queue: 1 {"tags": ["large"]}',
         '; Queue: 2 {"args": [2, 3], "machine": "room"}',
         '; Queue: 3 {"args": [4, 5, 1]}',
         "; ProcessorsPerBoard: 1",
-        line(user=1, queue=1, asked=7),
+        line(user=1, group=7, queue=1, asked=7),
         line(user=2, queue=1),
         line(user="j%20d", queue=2, asked=18),
         line(user="%31", queue=3),
@@ -148,6 +149,7 @@ def test_owners_and_requests_are_read_from_the_comments_that_export_writes() -> 
         per_board=None,
     )
     assert [job.owner for job in jobs] == ["jane doe", "2", "j d", "1", ""]
+    assert [job.host for job in jobs] == ["10.0.0.9", "", "", "", ""]
     large = frozenset({"large"})
     assert [job.request for job in jobs] == [
         JobRequest(Boards(7), tags=large),
