@@ -96,7 +96,7 @@ class Checks:
                     self.pending = False
                     return
             check = self._whose_turn()
-            if not check.group.jobs:
+            if not check.group.alike:
                 self._end(check)
                 continue
             turn = Allowance(_TURN_STEPS)

@@ -1,9 +1,23 @@
-"""How long jobs had their boards."""
+"""How long jobs are expected to have their boards: by their time limit, or by what alike jobs took.
 
+Statistics only: who may start because of them is decided in scheduler.py.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 REMEMBERED = 5_000
 """How many lengths are remembered, those of the jobs that ended last."""
+_ALIKE = 50
+"""How many of them, at most, count among those of one owner or one size."""
+_OF_ALL = 1_000
+"""How many of them count among those of all."""
+_FEW = 3
+"""With fewer lengths than this, jobs that are less alike are asked."""
+UNKNOWN_SECONDS = 600.0
+"""How long a job is expected to take while next to nothing is known."""
 
 
 class Length(NamedTuple):
@@ -15,3 +29,117 @@ class Length(NamedTuple):
     seconds: float
     limit: float | None
     """Its time limit in seconds; None without one."""
+
+
+class _Latest:
+    """The latest lengths of some jobs."""
+
+    __slots__ = ("in_order", "latest", "most", "remembered")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.latest: deque[float] = deque()
+        self.in_order: list[float] = []
+        self.remembered = 0
+        """How many of all remembered lengths are these jobs': the latest, and older ones that do not count."""
+
+    def add(self, seconds: float) -> None:
+        self.remembered += 1
+        insort(self.in_order, seconds)
+        self.latest.append(seconds)
+        if len(self.latest) > self.most:
+            self._drop_oldest()
+
+    def forget_oldest(self) -> None:
+        """Forget the oldest remembered length."""
+        if self.remembered == len(self.latest):
+            self._drop_oldest()
+        self.remembered -= 1
+
+    def _drop_oldest(self) -> None:
+        del self.in_order[bisect_left(self.in_order, self.latest.popleft())]
+
+    def quantile(self, share: float, beyond: float) -> float | None:
+        """Return a quantile of the lengths greater than `beyond`; None if these are too few."""
+        first = bisect_right(self.in_order, beyond)
+        count = len(self.in_order) - first
+        return self.in_order[first + min(int(share * count), count - 1)] if count >= _FEW else None
+
+
+class Lengths:
+    """What the lengths of jobs that have ended say about others.
+
+    It depends on the last `REMEMBERED` lengths only, so it is the same after a restart that reads these.
+    """
+
+    def __init__(self, lengths: Iterable[Length] = ()) -> None:
+        """Begin with lengths of jobs that have ended, in the order in which they did."""
+        self._remembered: deque[Length] = deque()
+        self._alike: dict[Hashable, _Latest] = {}
+        self._all = _Latest(_OF_ALL)
+        for length in lengths:
+            self.note(length)
+
+    def __iter__(self) -> Iterator[Length]:
+        """Go through the remembered lengths, in the order in which the jobs ended."""
+        return iter(self._remembered)
+
+    def note(self, length: Length) -> None:
+        """Remember how long a job had its boards that has ended as it wanted, or by its limit."""
+        self._remembered.append(length)
+        for key in _keys(length.owner, length.boards):
+            latest = self._alike.get(key)
+            if latest is None:
+                latest = self._alike[key] = _Latest(_ALIKE)
+            latest.add(length.seconds)
+        self._all.add(length.seconds)
+        if len(self._remembered) > REMEMBERED:
+            self._forget(self._remembered.popleft())
+
+    def _forget(self, length: Length) -> None:
+        self._all.forget_oldest()
+        for key in _keys(length.owner, length.boards):
+            latest = self._alike[key]
+            latest.forget_oldest()
+            if not latest.remembered:
+                del self._alike[key]
+
+    def expected(self, owner: str, boards: int, limit: float | None, *, doubt: float = 0.5) -> float:
+        """Return how many seconds a job that has not started is expected to take, more than 0.
+
+        Args:
+            owner: whose it is.
+            boards: how many it asks for.
+            limit: its limit in seconds; None without one.
+            doubt: how many of the alike jobs took longer, as a share of them.
+        """
+        if limit is not None:
+            return limit
+        found = self._quantile(owner, boards, -1.0, 1.0 - doubt)
+        return max(UNKNOWN_SECONDS if found is None else found, 1.0)
+
+    def left(self, owner: str, boards: int, limit: float | None, age: float) -> float:
+        """Return how many seconds a job is expected to go on that has had its boards for `age` seconds, more than 0."""
+        if limit is not None:
+            return max(limit - age, 1.0)
+        found = self._quantile(owner, boards, age, 0.5)
+        return max(age if found is None else found - age, 1.0)
+
+    def _quantile(self, owner: str, boards: int, beyond: float, share: float) -> float | None:
+        """Return a quantile of what the most alike jobs took, of those that took longer than `beyond`."""
+        for key in _keys(owner, boards):
+            latest = self._alike.get(key)
+            found = None if latest is None else latest.quantile(share, beyond)
+            if found is not None:
+                return found
+        return self._all.quantile(share, beyond)
+
+    def nearly_longest(self) -> float:
+        """Return how many seconds all but one in a hundred jobs have taken lately; an hour while none has ended."""
+        in_order = self._all.in_order
+        return in_order[int(0.99 * len(in_order))] if in_order else 3600.0
+
+
+def _keys(owner: str, boards: int) -> tuple[Hashable, ...]:
+    """Return what jobs are alike by, the most alike first."""
+    return ((owner, boards), owner, boards) if owner else (boards,)

@@ -6,8 +6,8 @@ Which job is next is decided in scheduler.py.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spalloc_server.core.packing.packer import Packer
-from spalloc_server.core.request_groups import Queued, Stage, wanted
+from spalloc_server.core.keeping import Keeper
+from spalloc_server.core.request_groups import Queued, Stage
 from spalloc_server.core.requests import BoardAt
 from spalloc_server.words import counted, there_are
 from spinnaker.geometry import Board
@@ -25,60 +25,55 @@ class Waiting:
     """The position in words, and what the job waits for."""
 
 
-def waiting(
-    queued: Queued, position: int, length: int, packers: Mapping[str, Packer], reserved_for: Mapping[str, int]
-) -> Waiting:
+def waiting(queued: Queued, position: int, length: int, keepers: Mapping[str, Keeper]) -> Waiting:
     """Return where a job stands in the queue, and what it waits for.
 
     Args:
         queued: the job.
         position: 1 for the job that has waited longest.
         length: how many jobs wait.
-        packers: the machines, by name.
-        reserved_for: for each machine with a reservation, the job that has it.
+        keepers: the machines, by name.
     """
-    cause = _cause(queued, packers, reserved_for)
+    cause = _cause(queued, keepers)
     return Waiting(position, length, f"Number {position} of {length} in the queue; {cause}.")
 
 
-def _cause(queued: Queued, packers: Mapping[str, Packer], reserved_for: Mapping[str, int]) -> str:
-    for name, job in reserved_for.items():
-        if job == queued.job:
-            packer = packers[name]
-            return (
-                f"on {name} {there_are(packer.reserved_boards, 'board')} reserved for it, "
-                f"{packer.awaited_boards} of which {_are(packer.awaited_boards)} still in use"
-            )
+def _cause(queued: Queued, keepers: Mapping[str, Keeper]) -> str:
+    for name, keeper in keepers.items():
+        if keeper.kept is not None and keeper.kept.queued is queued:
+            kept = keeper.packer.kept.size
+            awaited = kept - keeper.packer.kept_and_free
+            return f"on {name} {there_are(kept, 'board')} kept for it, {awaited} of which {_are(awaited)} still in use"
     if queued.group.stage is not Stage.NO_SPOT:
         return "about to be considered"
     shape = queued.group.request.shape
     if isinstance(shape, BoardAt):
         where = "; on ".join(
-            f"{option.packer.machine.name} it {_hindrance(option.packer, shape.board, reserved_for)}"
+            f"{option.packer.machine.name} it {_hindrance(keepers[option.packer.machine.name], shape.board)}"
             for option in queued.group.options
         )
         return f"it needs board {shape.board}: on {where}"
-    boards = wanted(queued.group.request)
+    boards = queued.group.boards
     most = max((option.packer for option in queued.group.options), key=lambda packer: packer.free_boards)
     on = f"free on {most.machine.name}"
     if most.free_boards < boards:
         aside = len(most.set_aside_boards)
         other = f", where {aside} {_are(aside)} set aside" if aside else ""
         return f"it needs {counted(boards, 'board')}, and {most.free_boards} {_are(most.free_boards)} {on}{other}"
-    holder = reserved_for.get(most.machine.name)
-    other = "" if holder is None else f", or reserved for job {holder}, which has waited longest"
+    kept_for = keepers[most.machine.name].kept
+    other = "" if kept_for is None else f", or kept for job {kept_for.queued.job}, which has waited longest"
     return f"{there_are(most.free_boards, 'board')} {on}, but not together as it needs them{other}"
 
 
-def _hindrance(packer: Packer, board: Board, reserved_for: Mapping[str, int]) -> str:
+def _hindrance(keeper: Keeper, board: Board) -> str:
     """Return why a board is not available, as the end of a sentence about it."""
+    packer = keeper.packer
     if board in packer.set_aside_boards:
         return "is set aside, and goes to no job until it is put back"
     if packer.is_free(board):
-        holder = reserved_for.get(packer.machine.name)
-        if holder is None:
+        if keeper.kept is None:
             return "has just become free"
-        return f"is reserved for job {holder}, which has waited longest"
+        return f"is kept for job {keeper.kept.queued.job}, which has waited longest"
     return "is in use"
 
 

@@ -10,8 +10,9 @@ from enum import Enum
 from math import inf
 from typing import NamedTuple, TypeVar
 
+from spalloc_server.core.packing.bitmaps import Planes
 from spalloc_server.core.packing.demand import Wish
-from spalloc_server.core.packing.packer import Packer
+from spalloc_server.core.packing.packer import Packer, Zones
 from spalloc_server.core.packing.steps import Steps
 from spalloc_server.core.requests import Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board
@@ -22,6 +23,15 @@ _GLANCES_PER_STEP = 64
 """How many waiting jobs or groups can be glanced at in one step of work."""
 
 
+class Failure(NamedTuple):
+    """A search for a spot that failed."""
+
+    version: int
+    """The version of the boards with which it failed."""
+    next_version: int
+    """The first version with which it can succeed."""
+
+
 @dataclass(slots=True)
 class Option:
     """A machine that a job may run on."""
@@ -29,10 +39,19 @@ class Option:
     packer: Packer
     request: JobRequest
     next_version: int = 0
-    """The first version of the available boards there with which there can be a spot."""
-    unreservable_with: frozenset[Board] | None = None
-    """The boards that were set aside when no reservation could be made, because of them; None if one never failed."""
+    """The first version of the boards outside all zones with which there can be a spot."""
+    inside: dict[Zones, Failure] = field(default_factory=dict)
+    """The last failures inside zones, by the zones that a job could not use."""
+    unkeepable_with: frozenset[Board] | None = None
+    """The boards that were set aside when no spot could be kept, because of them; None if that never happened."""
+    denied: Planes | None = None
+    """Boards that were refused to a job for the sake of the one for which a spot is kept."""
     known_wish: Wish | None = None
+
+    def may_fit_inside(self, closed: Zones) -> bool:
+        """Return whether there can be a spot for jobs that may use all zones but these."""
+        failed = self.inside.get(closed)
+        return failed is None or self.packer.space(closed).open.version >= failed.next_version
 
     def wish(self) -> Steps[Wish]:
         """The request as the machine sees it: worked out once there are enough boards to search."""
@@ -54,12 +73,16 @@ class Queued(NamedTuple):
     """A job that waits."""
 
     job: int
-    since: float
-    group: "RequestGroup"
+    alike: "Alike"
     order: tuple[float, int]
-    """Smaller than that of every job that came later."""
+    """Smaller than that of every job that is to start later: a time, in seconds, and the job's ID."""
     number: int
     """Larger than that of every job that was queued earlier."""
+
+    @property
+    def group(self) -> "RequestGroup":
+        """The jobs that ask for the same."""
+        return self.alike.group
 
 
 class Arrivals:
@@ -110,10 +133,25 @@ class Arrivals:
 
 
 @dataclass(slots=True, eq=False)
+class Alike:
+    """Waiting jobs that ask for the same, have the same owner and the same limit: they are expected to take as long."""
+
+    group: "RequestGroup"
+    owner: str
+    limit: float | None
+    jobs: Arrivals = field(default_factory=Arrivals)
+
+
+@dataclass(slots=True, eq=False)
 class RequestGroup:
-    """The waiting jobs that ask for the same: if there is no spot for one of them, there is none for any."""
+    """The waiting jobs that ask for the same: if there is no spot for one of them, there is none for any.
+
+    But for zones, which may be open to some of them only.
+    """
 
     request: JobRequest
+    boards: int
+    """How many boards each asks for."""
     fewest: int
     """How many boards each needs at least."""
     minds_others: bool
@@ -121,25 +159,40 @@ class RequestGroup:
     options: list[Option] = field(default_factory=list)
     """The machines they may run on, as of the last check."""
     stage: Stage = Stage.UNCHECKED
-    jobs: Arrivals = field(default_factory=Arrivals)
+    alike: dict[tuple[str, float | None], Alike] = field(default_factory=dict)
+    """The jobs, by owner and limit."""
 
     def is_hopeful(self) -> bool:
-        """Return whether enough boards have become available anywhere for there to be a spot."""
+        """Return whether enough boards outside all zones have become available anywhere for there to be a spot."""
         for option in self.options:  # noqa: SIM110 - asked for every group at every event
             if option.packer.version >= option.next_version:
                 return True
         return False
+
+    @property
+    def jobs(self) -> list[int]:
+        """The IDs of the jobs."""
+        return [queued.job for alike in self.alike.values() for queued in alike.jobs]
 
 
 _BEFORE_ALL = (-inf, 0)
 
 
 class Line:
-    """The jobs of one group that are still to be tried, in order of arrival: one of several lines to be merged."""
+    """The jobs of some alike ones that are still to be tried, in order: one of several lines to be merged."""
 
-    def __init__(self, group: RequestGroup, last: int) -> None:
-        """Begin in front of all jobs that were queued with numbers up to `last`."""
-        self.group = group
+    __slots__ = ("_last", "alike", "order", "outside", "queued")
+
+    def __init__(self, alike: Alike, last: int, *, outside: bool) -> None:
+        """Begin in front of all jobs that were queued with numbers up to `last`.
+
+        Args:
+            alike: the jobs.
+            last: the last number.
+            outside: whether there may be a spot outside all zones.
+        """
+        self.alike = alike
+        self.outside = outside
         self.queued: Queued
         """The job in front; there is one once `advance` has returned True."""
         self.order = _BEFORE_ALL
@@ -147,7 +200,7 @@ class Line:
 
     def advance(self) -> bool:
         """Move to the next job, if there is one; any job may have left the queue meanwhile."""
-        for queued in self.group.jobs:
+        for queued in self.alike.jobs:
             if queued.number <= self._last and queued.order > self.order:
                 self.queued, self.order = queued, queued.order
                 return True
@@ -173,14 +226,18 @@ class RequestGroups:
 
     def begin(self, request: JobRequest) -> RequestGroup:
         """Return a new group, about which nothing is known."""
-        group = self._by_request[request] = RequestGroup(request, _fewest(request), _minds_others(request))
+        group = self._by_request[request] = RequestGroup(
+            request, wanted(request), _fewest(request), _minds_others(request)
+        )
         return group
 
     def leave(self, queued: Queued) -> None:
         """Take a job out of its group, and drop the group if that was its last job."""
-        group = queued.group
-        group.jobs.pop(queued.job)
-        if not group.jobs:
+        alike, group = queued.alike, queued.group
+        alike.jobs.pop(queued.job)
+        if not alike.jobs:
+            del group.alike[alike.owner, alike.limit]
+        if not group.alike:
             del self._by_request[group.request]
             self._unlist(group)
 
@@ -210,16 +267,19 @@ class RequestGroups:
         for group in self._by_request.values():
             group.stage = Stage.UNCHECKED
 
+    def within(self, most: int) -> list[RequestGroup]:
+        """Return the groups at stage `NO_SPOT` whose jobs need no more than `most` boards each."""
+        return self.without_spot[: bisect_right(self.without_spot, most, key=_needs)]
+
     def hopeful(self, packers: Collection[Packer], most: int) -> Steps[list[RequestGroup]]:
-        """Return the groups at stage `NO_SPOT` for which there may be a spot now.
+        """Return the groups at stage `NO_SPOT` for which there may be a spot outside all zones now.
 
         Args:
             packers: all machines.
-            most: how many boards are available on the machine with most.
+            most: how many boards outside all zones are available on the machine with most.
         """
         hopeful: list[RequestGroup] = []
-        enough = bisect_right(self.without_spot, most, key=_needs)
-        for some in chunks(self.without_spot[:enough]):
+        for some in chunks(self.within(most)):
             hopeful += [group for group in some if group.is_hopeful()]
             yield 1
         if hopeful:

@@ -46,6 +46,7 @@ def recall(
         doubtful: Whether records may be missing; then boards without a job are switched off before they are free.
     """
     site.next_job = next_job
+    site.scheduler.learn(site.remembered.lengths)
     records = sorted(jobs, key=lambda record: record.id)
     for record in sorted(
         (r for r in records if r.state is JobState.destroyed), key=lambda r: (r.ended or 0.0, r.id)
@@ -67,7 +68,7 @@ def recall(
         )
     for job in list(site.jobs.values()):
         if job.record.allocation is None:
-            site.scheduler.submit(job.id, job.record.request, job.since)
+            site.submit(job)
         elif job.record.state is JobState.power or (all_off and job.record.power):
             site.order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
     site.collect_findings()
@@ -94,6 +95,7 @@ def start_cold(
         at: When it happens.
     """
     site.next_job = next_job
+    site.scheduler.learn(site.remembered.lengths)
     jobs = list(jobs)
     _recall_holders(site, jobs, at)
     keys = _every_board(site)
@@ -126,10 +128,18 @@ def _recall_live(site: Site, records: Iterable[JobRecord], latest: float | None,
             site.keepalives.add(at.now + record.keepalive, job.id)
         allocation = record.allocation
         if allocation is not None:
-            site.scheduler.occupy(allocation.machine, allocation.boards)
-            site.upkeep.hold(allocation.machine, allocation.boards, job.id)
             assert record.allocated is not None
             job.began = began_before(record.allocated, latest, at)
+            site.scheduler.begin(
+                job.id,
+                allocation.machine,
+                allocation.boards,
+                request=record.request,
+                owner=record.owner,
+                limit=record.time_limit,
+                started=job.began,
+            )
+            site.upkeep.hold(allocation.machine, allocation.boards, job.id)
             # Its user could not be told while the server was down.
             site.follow_limit(job, at, told_from=at.now)
 

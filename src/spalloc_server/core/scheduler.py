@@ -2,10 +2,14 @@
 
 Where a job fits on a machine is found in packing/. What happens to a job after its start is decided in site.py.
 
-**The rule.** Jobs are tried in the order in which they came, and each starts as soon as there is a spot for it. When
-the job that has waited longest has waited for longer than `PATIENCE`, boards are reserved for it, which no other job
-gets: those whose longest-running job has been running the shortest time. The reservation moves when boards are freed
-that make a better one.
+**The rule.** Jobs are tried in order, and each starts as soon as there is a spot for it. For the job that has waited
+longest, once that is longer than `PATIENCE`, the spot is kept that is expected to be free soonest. Another job may
+start in it only if it is expected to end before that (keeping.py). A job is expected to take as long as its limit or,
+without one, as alike jobs took (lengths.py). The order is that of arrival; shares.py may move a job back in it.
+
+**Zones.** The kept spot and the boards that an administrator has reserved are zones: some jobs may use them, others may
+not, depending on their owner and on when they are expected to end. A job is tried outside all zones first, where all
+jobs that ask for the same are alike, and then inside those that it may use.
 
 Before it is tried, a job is checked: can its request be met at all? This may take long for an odd request. A job that
 is still being checked is passed over, so nobody waits for the check of another's request.
@@ -23,27 +27,35 @@ from heapq import heapify, heappop, heapreplace
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.checks import Checks
+from spalloc_server.core.keeping import Keeper, Running
+from spalloc_server.core.lengths import Length, Lengths
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.obstacles import Waiting, waiting
-from spalloc_server.core.packing.packer import Packer
+from spalloc_server.core.packing.packer import KEPT, Expected, Packer, Zone, Zones
 from spalloc_server.core.packing.steps import Allowance, Steps
 from spalloc_server.core.request_groups import (
+    Alike,
     Arrivals,
+    Failure,
     Line,
+    Option,
     Queued,
     RequestGroup,
     RequestGroups,
     Stage,
     chunks,
+    wanted,
 )
 from spalloc_server.core.requests import JobRequest
 from spinnaker.geometry import Board
 
 PATIENCE = 3600.0
-"""Seconds after which boards are reserved for the job that has waited longest.
+"""Seconds after which a spot is kept for the job that has waited longest, if it has no time limit.
 
 Less patience makes the longest waits shorter and the others longer: docs/guides/scheduling.md has the figures.
 """
+PATIENCE_WITH_LIMIT = 1200.0
+"""The same for a job with a time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +70,44 @@ class Scheduler:
     """The queue of all jobs and the boards of all machines."""
 
     def __init__(
-        self, machines: Sequence[Machine], *, patience: float = PATIENCE, slice_steps: int | None = None
+        self,
+        machines: Sequence[Machine],
+        *,
+        patience: float = PATIENCE,
+        patience_with_limit: float = PATIENCE_WITH_LIMIT,
+        slice_steps: int | None = None,
+        lengths: Lengths | None = None,
     ) -> None:
         """Start with empty machines.
 
         Args:
             machines: the machines, highest priority first.
-            patience: seconds after which boards are reserved for the job that has waited longest.
+            patience: seconds after which a spot is kept for the job that has waited longest, without a limit.
+            patience_with_limit: the same for a job with a time limit.
             slice_steps: about how many steps of work (`packing/steps.py`) a slice has; None to make each decision at
                 once.
+            lengths: how long jobs have taken so far.
         """
+        self._lengths = Lengths() if lengths is None else lengths
         self._packers = {machine.name: Packer(machine) for machine in machines}
+        self._keepers = {name: Keeper(packer, self._lengths) for name, packer in self._packers.items()}
         self._patience = patience
+        self._patience_with_limit = min(patience, patience_with_limit)
         self._slice_steps = slice_steps
         self._queue = Arrivals()
         self._queued = 0
         """How many jobs have been queued so far."""
         self._groups = RequestGroups()
+        self._newcomers: dict[Alike, None] = {}
+        """Jobs that came when there was no spot for any that asks for the same: they may start inside a zone."""
         self._checks = Checks(self._packers)
-        self._reserved_for: dict[str, int] = {}
-        """For each machine with a reservation, the job that has it."""
+        self._kept_for: dict[int, str] = {}
+        """The jobs for which a spot is kept, each with the machine."""
+        self._running: dict[int, tuple[str, Running]] = {}
+        """The jobs that have boards, each with the machine."""
         self._now = 0.0
+        self._longest = 0.0
+        """No job that waits is expected to take longer, in seconds."""
         self._decision: Steps[None] | None = None
         """The decision that is under way."""
         self._changed = False
@@ -88,7 +117,16 @@ class Scheduler:
 
     # The queue
 
-    def submit(self, job: int, request: JobRequest, since: float) -> None:
+    def submit(
+        self,
+        job: int,
+        request: JobRequest,
+        since: float,
+        *,
+        owner: str = "",
+        limit: float | None = None,
+        moved_back: float = 0.0,
+    ) -> None:
         """Queue a job.
 
         Args:
@@ -96,16 +134,29 @@ class Scheduler:
             request: what it asks for.
             since: the time in seconds at which it came. For a job that had boards and lost them, this is when it was
                 created: it is ahead of all jobs that came later.
+            owner: whose it is.
+            limit: its time limit in seconds; None without one.
+            moved_back: by how many seconds it stands later in the order than it came.
         """
+        self._add(job, request, (since + moved_back, job), owner, limit)
+
+    def _add(
+        self, job: int, request: JobRequest, order: tuple[float, int], owner: str, limit: float | None
+    ) -> None:
         group = self._groups.get(request)
         if group is None:
             group = self._groups.begin(request)
             if self._checks.begin(group):
                 self._groups.freshen(group)
+        alike = group.alike.get((owner, limit))
+        if alike is None:
+            alike = group.alike[owner, limit] = Alike(group, owner, limit)
         self._queued += 1
-        queued = Queued(job, since, group, (since, job), self._queued)
+        queued = Queued(job, alike, order, self._queued)
         self._queue.add(queued)
-        group.jobs.add(queued)
+        alike.jobs.add(queued)
+        if group.stage is Stage.NO_SPOT:
+            self._newcomers[alike] = None
         self._changed = True
 
     def withdraw(self, job: int) -> None:
@@ -115,11 +166,13 @@ class Scheduler:
             self._changed = True
 
     def _leave(self, job: int) -> None:
-        self._groups.leave(self._queue.pop(job))
-        if job in self._reserved_for.values():
-            for name in [name for name, holder in self._reserved_for.items() if holder == job]:
-                del self._reserved_for[name]
-                self._packers[name].cancel_reservation()
+        queued = self._queue.pop(job)
+        self._groups.leave(queued)
+        if not queued.alike.jobs:
+            self._newcomers.pop(queued.alike, None)
+        machine = self._kept_for.pop(job, None)
+        if machine is not None:
+            self._keepers[machine].drop()
 
     # Decisions
 
@@ -169,57 +222,57 @@ class Scheduler:
             self._changed = True
         else:
             why = self._checks.refusal(group.request)
-            for job in [queued.job for queued in group.jobs]:
+            for job in group.jobs:
                 self._refused.append((job, why))
                 self._leave(job)
 
     def _decide(self) -> Steps[None]:
-        """Start all jobs that can start, and make reservations.
+        """Start all jobs that can start, and keep spots.
 
         Anything may have happened whenever this has yielded, except a change of machines, which ends it.
         """
+        for keeper in self._keepers.values():
+            keeper.charge(self._now)
+            keeper.correct(self._now)
         again = True
         while again:
-            for name in list(self._reserved_for):
-                yield from self._start_reserved(name)
+            for job in list(self._kept_for):
+                yield from self._start_kept(job)
+            for name, keeper in self._keepers.items():
+                yield from self._improve(name, keeper)
+            yield from self._keep_spots()
             again = yield from self._start_others()
-            yield from self._make_reservations()
+        for keeper in self._keepers.values():
+            if keeper.must_count(self._now):
+                yield from self._note_idle(keeper)
 
     def _start_others(self) -> Steps[bool]:
-        """Start all jobs that can start on boards that are not reserved, in the order in which they came.
+        """Start all jobs that can start outside zones, or in zones that they may use, in order.
 
         Returns:
-            whether one of them had a reservation elsewhere: its boards are available now, so others may start.
+            whether a spot was kept for one of them elsewhere: its boards are available now, so others may start.
         """
-        last = self._queued
-        groups = list(self._groups.fresh)
-        packers = self._packers.values()
-        most = max([packer.look() for packer in packers], default=0)
-        if most and self._groups.without_spot:
-            groups += yield from self._groups.hopeful(packers, most)
         lines: list[tuple[tuple[float, int], Line]] = []
-        for some in chunks(groups):
-            for group in some:
-                line = Line(group, last)
-                if line.advance():
-                    lines.append((line.order, line))
+        for some in chunks((yield from self._hopeful_lines())):
+            lines += [(line.order, line) for line in some if line.advance()]
             yield 1
         heapify(lines)
         again = False
         while lines:
             line = lines[0][1]
-            group, queued = line.group, line.queued
-            if queued.job in group.jobs:
-                reserved = queued.job in self._reserved_for.values()
+            alike, queued = line.alike, line.queued
+            group = alike.group
+            if queued.job in alike.jobs:
+                kept = queued.job in self._kept_for
                 yield 1
                 # The job must start before this yields again: its boards could be set aside meanwhile.
-                allocation = yield from self._find(group, queued.job)
-                if queued.job not in group.jobs:
+                allocation = yield from self._find(line, queued.job)
+                if queued.job not in alike.jobs:
                     pass  # it has left; the next job of its line is tried instead
                 elif allocation is not None:
-                    self._begin(queued.job, allocation)
-                    again = again or reserved
-                elif not reserved:
+                    self._begin(queued, allocation)
+                    again = again or kept
+                elif not kept:
                     self._groups.found_no_spot(group)
                     heappop(lines)
                     continue
@@ -227,26 +280,108 @@ class Scheduler:
                 heapreplace(lines, (line.order, line))
             else:
                 heappop(lines)
-                if group.jobs and group.stage is Stage.NO_SPOT:
+                if alike.jobs and group.stage is Stage.NO_SPOT:
                     # These jobs came while the others were tried.
-                    self._groups.freshen(group)
+                    self._newcomers[alike] = None
+                    if line.outside:
+                        self._groups.freshen(group)
         return again
 
-    def _find(self, group: RequestGroup, job: int) -> Steps[Allocation | None]:
-        for option in group.options:
-            packer = option.packer
-            version = packer.version
-            if version < option.next_version or self._reserved_for.get(packer.machine.name) == job:
-                continue
-            missing = group.fewest - packer.available_boards
-            if missing <= 0:
-                wish = option.known_wish or (yield from option.wish())
-                failed_version = packer.previous_version if group.stage is Stage.NO_SPOT else 0
-                found = yield from packer.find(wish, failed_version=failed_version)
-                if isinstance(found, Allocation):
+    def _hopeful_lines(self) -> Steps[list[Line]]:
+        """Return the jobs for which there may be a spot now."""
+        last = self._queued
+        groups = list(self._groups.fresh)
+        packers = self._packers.values()
+        far = self._now + self._longest
+        most = max([packer.look(far) for packer in packers], default=0)
+        if most and self._groups.without_spot:
+            groups += yield from self._groups.hopeful(packers, most)
+        lines = [Line(alike, last, outside=True) for group in groups for alike in group.alike.values()]
+        insiders = yield from self._insiders(set(groups))
+        self._newcomers.clear()
+        return lines + [Line(alike, last, outside=False) for alike in insiders]
+
+    def _insiders(self, others: set[RequestGroup]) -> Steps[list[Alike]]:
+        """Return the jobs for which there may be a spot inside zones, but for those of some groups."""
+        packers = [packer for packer in self._packers.values() if packer.lets_in(self._now)]
+        if not packers:
+            return []
+        insiders: list[Alike] = []
+        for some in chunks(self._groups.within(max([packer.opened_boards for packer in packers]))):
+            for group in some:
+                if group not in others:
+                    insiders += self._insiders_of(group)
+            yield 1
+        return insiders
+
+    def _insiders_of(self, group: RequestGroup) -> list[Alike]:
+        options = [option for option in group.options if option.may_fit_inside(0)]
+        if not options:
+            return []
+        return [
+            alike
+            for alike in group.alike.values()
+            if any(self._may_fit_inside(alike, option) for option in options)
+        ]
+
+    def _may_fit_inside(self, alike: Alike, option: Option) -> bool:
+        closed = self._closed(alike, option.packer)
+        return closed != option.packer.zones and option.may_fit_inside(closed)
+
+    def _closed(self, alike: Alike, packer: Packer) -> Zones:
+        """Return the zones that alike jobs may not use if they start now."""
+        seconds = self._lengths.expected(alike.owner, alike.group.boards, alike.limit)
+        self._longest = max(self._longest, seconds)
+        return self._keepers[packer.machine.name].closed(alike, self._now)
+
+    def _find(self, line: Line, job: int) -> Steps[Allocation | None]:
+        """Return what a job gets outside all zones or, failing that, inside those that it may use."""
+        options = line.alike.group.options
+        kept_at = self._kept_for.get(job)
+        for option in options if line.outside else ():
+            if option.packer.machine.name != kept_at:
+                found = yield from self._find_outside(line.alike.group, option)
+                if found is not None:
                     return found
-                missing = found.boards
-            option.next_version = version + missing
+        for option in options:
+            if option.packer.machine.name != kept_at:
+                closed = self._closed(line.alike, option.packer)
+                if closed != option.packer.zones:
+                    found = yield from self._find_inside(option, closed, line.alike.group.fewest)
+                    if found is not None:
+                        return found
+        return None
+
+    def _find_outside(self, group: RequestGroup, option: Option) -> Steps[Allocation | None]:
+        packer = option.packer
+        version = packer.version
+        if version < option.next_version:
+            return None
+        missing = group.fewest - packer.available_boards
+        if missing <= 0:
+            wish = option.known_wish or (yield from option.wish())
+            failed_version = packer.previous_version if group.stage is Stage.NO_SPOT else 0
+            found = yield from packer.find(wish, failed_version=failed_version)
+            if isinstance(found, Allocation):
+                return found
+            missing = found.boards
+        option.next_version = version + missing
+        return None
+
+    def _find_inside(self, option: Option, closed: Zones, fewest: int) -> Steps[Allocation | None]:
+        if not option.may_fit_inside(closed):
+            return None
+        now = option.packer.space(closed).open
+        version, missing = now.version, fewest - now.size
+        failed = option.inside.get(closed)
+        failed_version = 0 if failed is None else failed.version
+        if missing <= 0:
+            wish = option.known_wish or (yield from option.wish())
+            found = yield from option.packer.find(wish, closed, failed_version=failed_version)
+            if isinstance(found, Allocation):
+                return found
+            missing, failed_version = found.boards, version
+        option.inside[closed] = Failure(failed_version, version + missing)
         return None
 
     def waiting(self, job: int) -> Waiting:
@@ -257,74 +392,221 @@ class Scheduler:
         """
         queued = self._queue[job]
         position = self._queue.position(job)
-        return waiting(queued, position, len(self._queue), self._packers, self._reserved_for)
+        return waiting(queued, position, len(self._queue), self._keepers)
 
-    def _begin(self, job: int, allocation: Allocation) -> None:
-        self._leave(job)
-        self._packers[allocation.machine].take(allocation.boards)
-        self._starts.append(Start(job, allocation))
+    def _begin(self, queued: Queued, allocation: Allocation) -> None:
+        alike = queued.alike
+        seconds = self._lengths.expected(alike.owner, alike.group.boards, alike.limit)
+        self._leave(queued.job)
+        self._run(
+            queued.job,
+            allocation.machine,
+            allocation.boards,
+            owner=alike.owner,
+            asked=alike.group.boards,
+            limit=alike.limit,
+            started=self._now,
+            until=self._now + seconds,
+        )
+        self._starts.append(Start(queued.job, allocation))
 
-    # Reservations
+    # Kept spots
 
-    def _start_reserved(self, name: str) -> Steps[None]:
-        """Start the job that a machine has a reservation for, or improve the reservation."""
-        packer, job = self._packers[name], self._reserved_for.get(name)
-        if job is None or not packer.has_reservation:
-            return  # reserved boards were set aside since; others are reserved at the end of the decision
-        found = yield from packer.find_for_reservation()
-        if self._reserved_for.get(name) != job or not packer.has_reservation:
+    def _start_kept(self, job: int) -> Steps[None]:
+        """Start a job for which a spot is kept, there or elsewhere on that machine, if it can start."""
+        name = self._kept_for.get(job)
+        if name is None or job not in self._queue:
             return
-        if found is not None:
-            self._begin(job, found)
+        queued = self._queue[job]
+        option = next((one for one in queued.group.options if one.packer is self._packers[name]), None)
+        if option is None:
             return
-        yield from packer.improve_reservation()
+        closed = self._closed(queued.alike, option.packer) & ~KEPT
+        option.packer.see(self._now + self._longest)
+        found = yield from self._find_inside(option, closed, queued.group.fewest)
+        if found is not None and job in self._queue:
+            self._begin(queued, found)
 
-    def _make_reservations(self) -> Steps[None]:
-        """On each machine without one, make a reservation for the job that has waited longest and may run there."""
-        for name, packer in self._packers.items():
-            if name in self._reserved_for:
-                if packer.has_reservation:
-                    continue
-                del self._reserved_for[name]
-            if self._queue and self._is_overdue(next(iter(self._queue))):
-                yield from self._make_reservation(name, packer)
+    def _improve(self, name: str, keeper: Keeper) -> Steps[None]:
+        yield from keeper.improve(self._now)
+        if keeper.kept is None:
+            self._kept_for = {job: other for job, other in self._kept_for.items() if other != name}
 
-    def _is_overdue(self, queued: Queued) -> bool:
-        return self._now - queued.since >= self._patience
-
-    def _make_reservation(self, name: str, packer: Packer) -> Steps[None]:
+    def _keep_spots(self) -> Steps[None]:
+        """Keep a spot on each machine without one, for the job that has waited longest and may run there."""
+        if not any(keeper.may_keep for keeper in self._keepers.values()):
+            return
         for some in chunks(list(self._queue)):
             for queued in some:
-                if not self._is_overdue(queued):
+                waited = self._now - queued.order[0]
+                if waited < self._patience_with_limit:
                     return
-                yield from self._reserve(name, packer, queued)
-                if name in self._reserved_for:
-                    return
+                is_due = waited >= self._patience or queued.alike.limit is not None
+                if is_due and queued.job not in self._kept_for and queued.job in self._queue:
+                    yield from self._keep_spot(queued)
+                    if not any(keeper.may_keep for keeper in self._keepers.values()):
+                        return
             yield 1
 
-    def _reserve(self, name: str, packer: Packer, queued: Queued) -> Steps[None]:
-        """Reserve boards of a machine for a job, if it may have a reservation there."""
-        if queued.group.stage is Stage.UNCHECKED:
-            return
-        option = next((option for option in queued.group.options if option.packer is packer), None)
-        if option is None or queued.job not in self._queue or queued.job in self._reserved_for.values():
-            return
-        aside = packer.set_aside_boards
-        if option.unreservable_with == aside:
-            return
-        yield from packer.reserve((yield from option.wish()))
-        if queued.job not in self._queue:
-            packer.cancel_reservation()
-        elif packer.has_reservation:
-            self._reserved_for[name] = queued.job
-        else:
-            option.unreservable_with = aside
+    def _keep_spot(self, queued: Queued) -> Steps[None]:
+        """Keep the spot for a job that is expected to be free soonest, on a machine where nothing is kept."""
+        best: tuple[float, str, Option, Expected] | None = None
+        for option in queued.group.options:
+            packer = option.packer
+            name, aside = packer.machine.name, packer.set_aside_boards
+            if not self._keepers[name].may_keep or option.unkeepable_with == aside:
+                continue
+            wish = yield from option.wish()
+            spot = yield from self._keepers[name].soonest(queued, wish, self._now)
+            if spot is None:
+                option.unkeepable_with = aside
+            elif best is None or spot.when < best[0]:
+                best = spot.when, name, option, spot
+        if best is not None and queued.job in self._queue:
+            _, name, option, spot = best
+            if self._keepers[name].may_keep and option.packer.is_usable(spot.boards):
+                assert option.known_wish is not None
+                self._keepers[name].keep(queued, option.known_wish, spot, self._now)
+                self._kept_for[queued.job] = name
+                yield from self._start_kept(queued.job)
+
+    def _note_idle(self, keeper: Keeper) -> Steps[None]:
+        """Count the boards that are kept idle though a job that waits could use them."""
+        packer = keeper.packer
+        kept, idle = packer.kept_and_free, 0
+        if kept:
+            for some in chunks(self._groups.within(packer.opened_boards)):
+                for group in some:
+                    if group.alike and idle < kept:
+                        idle += yield from self._denied(group, packer)
+                yield 1
+        keeper.keeps_idle(min(kept, idle), self._now)
+
+    def _denied(self, group: RequestGroup, packer: Packer) -> Steps[int]:
+        """Return how many boards the jobs of a group ask for that could start if nothing were kept on a machine."""
+        option = next((one for one in group.options if one.packer is packer), None)
+        if option is None:
+            return 0
+        closed = self._closed(next(iter(group.alike.values())), packer) & ~KEPT
+        if option.denied is None or not packer.is_open(option.denied, closed):
+            found = yield from self._find_inside(option, closed, group.fewest)
+            option.denied = None if found is None else packer.found
+        waiting = sum([len(alike.jobs) for alike in group.alike.values()])
+        return 0 if option.denied is None else group.boards * waiting
 
     # Boards
 
     def free_boards(self, machine: str) -> int:
-        """Return how many boards of a machine are free, reserved ones included."""
+        """Return how many boards of a machine are free, those in zones included."""
         return self._packers[machine].free_boards
+
+    def begin(
+        self,
+        job: int,
+        machine: str,
+        boards: Iterable[Board],
+        *,
+        request: JobRequest,
+        owner: str = "",
+        limit: float | None = None,
+        started: float,
+        until: float | None = None,
+    ) -> None:
+        """Note that a job has boards already, as after a restart; a machine that is not there makes no difference.
+
+        Args:
+            job: the job's ID.
+            machine: the boards' machine.
+            boards: its boards.
+            request: what it asked for.
+            owner: whose it is.
+            limit: its time limit in seconds; None without one.
+            started: when it got its boards.
+            until: when it is expected to end; None to begin with what is expected of a job that starts.
+        """
+        if machine in self._keepers:
+            asked = wanted(request)
+            if until is None:
+                until = started + self._lengths.expected(owner, asked, limit)
+            self._run(
+                job, machine, boards, owner=owner, asked=asked, limit=limit, started=started, until=until
+            )
+            self._changed = True
+
+    def _run(
+        self,
+        job: int,
+        machine: str,
+        boards: Iterable[Board],
+        *,
+        owner: str,
+        asked: int,
+        limit: float | None,
+        started: float,
+        until: float,
+    ) -> None:
+        running = self._keepers[machine].begin(
+            job, boards, owner=owner, asked=asked, limit=limit, started=started, until=until
+        )
+        self._running[job] = machine, running
+
+    def ended(self, job: int, now: float, *, counts: bool) -> Length | None:
+        """Note that a job no longer has its boards, which are about to be free.
+
+        Args:
+            job: the job's ID; one that has no boards makes no difference.
+            now: the time.
+            counts: whether others are expected to take as long: it ended as it wanted, or by its limit.
+
+        Returns:
+            how long it had its boards, if that counts.
+        """
+        if job not in self._running:
+            return None
+        machine, running = self._running.pop(job)
+        keeper = self._keepers.get(machine)
+        if keeper is not None:
+            keeper.end(running)
+            self._changed = True
+        if not counts:
+            return None
+        length = Length(running.owner, running.boards, max(0.0, now - running.started), running.limit)
+        self._lengths.note(length)
+        return length
+
+    def learn(self, lengths: Iterable[Length]) -> None:
+        """Note how long earlier jobs had their boards, in the order in which they ended."""
+        for length in lengths:
+            self._lengths.note(length)
+
+    def limit(self, job: int, limit: float | None) -> None:
+        """Note that a job's time limit (seconds) has changed."""
+        if job in self._queue:
+            queued = self._queue[job]
+            if queued.alike.limit != limit:
+                self._leave(job)
+                self._add(job, queued.group.request, queued.order, queued.alike.owner, limit)
+        elif job in self._running:
+            machine, running = self._running[job]
+            running.limit = limit
+            if machine in self._keepers:
+                age = max(0.0, self._now - running.started)
+                left = self._lengths.left(running.owner, running.boards, limit, age)
+                self._keepers[machine].expect(running, self._now + left)
+        self._changed = True
+
+    def objection(self, job: int, until: float) -> str | None:
+        """Return why a job that has boards can't go on until a time (seconds), for the sake of others; None if it can.
+
+        Args:
+            job: the job's ID.
+            until: when it would end.
+        """
+        if job not in self._running:
+            return None
+        machine, running = self._running[job]
+        keeper = self._keepers.get(machine)
+        return None if keeper is None else keeper.objection(running, until)
 
     def release(self, machine: str, boards: Iterable[Board]) -> None:
         """Note that boards are free again; a machine that is no longer configured makes no difference."""
@@ -333,7 +615,7 @@ class Scheduler:
             self._changed = True
 
     def occupy(self, machine: str, boards: Iterable[Board]) -> None:
-        """Note that boards are not free, whatever the reason."""
+        """Note that boards are not free for a while, though no job has them."""
         if machine in self._packers:
             self._packers[machine].take(boards)
             self._changed = True
@@ -341,17 +623,24 @@ class Scheduler:
     def set_aside(self, machine: str, board: Board) -> None:
         """Give a live board to no job until it is put back; the job that has it keeps it."""
         if machine in self._packers:
-            packer = self._packers[machine]
-            packer.set_aside(board)
             self._changed = True
-            if not packer.has_reservation:
-                # The board was reserved: the job that waited for it gets another reservation with the next decision.
-                self._reserved_for.pop(machine, None)
+            if self._packers[machine].set_aside(board):
+                # The spot is kept no longer: with the next decision, another is kept for the job.
+                self._keepers[machine].drop()
+                self._kept_for = {job: name for job, name in self._kept_for.items() if name != machine}
 
     def put_back(self, machine: str, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
         if machine in self._packers:
             self._packers[machine].put_back(board)
+            self._keepers[machine].look_again()
+            self._changed = True
+
+    def set_zones(self, machine: str, zones: Sequence[Zone]) -> None:
+        """Replace the reservations of a machine, those that have ended left out."""
+        if machine in self._packers:
+            self._packers[machine].reserve(zones)
+            self._keepers[machine].look_again()
             self._changed = True
 
     # Configuration
@@ -361,21 +650,24 @@ class Scheduler:
 
         Running jobs keep their boards on machines that stay. Queued jobs are checked again, one after the other.
         """
-        before = self._packers
-        self._packers = {machine.name: _packer(machine, before.get(machine.name)) for machine in machines}
-        self._reserved_for.clear()
+        before = self._keepers
+        self._keepers = {
+            machine.name: self._keeper(machine, before.get(machine.name)) for machine in machines
+        }
+        self._packers = {name: keeper.packer for name, keeper in self._keepers.items()}
+        self._kept_for.clear()
+        self._newcomers.clear()
         self._decision = None
         self._changed = True
         self._groups.forget_all()
         self._checks = Checks(self._packers, list(self._groups))
 
-
-def _packer(machine: Machine, earlier: Packer | None) -> Packer:
-    """Return a machine's boards, with what is known of them so far."""
-    if earlier is not None and earlier.machine == machine:
-        earlier.cancel_reservation()
-        return earlier
-    packer = Packer(machine)
-    if earlier is not None:
-        packer.take_over(earlier)
-    return packer
+    def _keeper(self, machine: Machine, earlier: Keeper | None) -> Keeper:
+        """Return a machine with what is known of it so far."""
+        if earlier is not None and earlier.packer.machine == machine:
+            earlier.drop()
+            return earlier
+        keeper = Keeper(Packer(machine), self._lengths)
+        if earlier is not None:
+            keeper.take_over(earlier)
+        return keeper

@@ -169,7 +169,7 @@ class Site:
         )
         self.jobs[number] = job
         self.touch(job)
-        self.scheduler.submit(number, request, at.now)
+        self.submit(job)
         if keepalive is not None:
             self.keepalives.add(at.now + keepalive, number)
         return number
@@ -195,6 +195,7 @@ class Site:
         if time_limit != job.record.time_limit:
             job.amend(time_limit=time_limit)
             self.touch(job)
+            self.scheduler.limit(job.id, time_limit)
             self.follow_limit(job, at)
 
     def keep_alive(self, number: int, host: str, at: Moment) -> Job | None:
@@ -241,7 +242,7 @@ class Site:
         if job is not None:
             if job.record.state is JobState.queued:
                 self.scheduler.withdraw(number)
-            self.end(job, reason, at, by)
+            self.end(job, reason, at, by, counts=self._took_its_time(job, reason, by))
 
     def group_by(self, ipv6_prefix: int) -> bool:
         """Count addresses of an IPv6 network with this prefix (0 to 128 bits) as one; return whether it changed."""
@@ -507,6 +508,17 @@ class Site:
         ending = self.time_limits.ending(job.record.time_limit, job.began, told_from)
         self.expect_end(job.id, CAUSE, ending, at)
 
+    def submit(self, job: Job) -> None:
+        """Have a job wait for boards."""
+        record = job.record
+        self.scheduler.submit(job.id, record.request, job.since, owner=record.owner, limit=record.time_limit)
+
+    def _took_its_time(self, job: Job, reason: str | None, by: str | None) -> bool:
+        """Return whether a job had its boards for as long as it wanted, or was allowed."""
+        if by is None:
+            return reason is not None and (reason == TIMED_OUT or is_of_limit(reason))
+        return self.groups.of(by) == self.groups.of(job.record.owner_host)
+
     def notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:
         """Have a line written to the log."""
         self.effects.notices.append(Notice(text, serious, about))
@@ -568,25 +580,40 @@ class Site:
             serious=True,
         )
         self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
-        self._give_back(allocation, failed, at)
+        self._give_back(job, failed, at, counts=False)
         job.order = job.began = None
         self.follow_limit(job, at)
         stays_off = not job.record.power
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None, allocated=None, stays_off=stays_off)
         self.touch(job)
         # The machines may have changed since the job started, so the scheduler may refuse it now.
-        self.scheduler.submit(job.id, job.record.request, job.since)
+        self.submit(job)
 
-    def _give_back(self, allocation: Allocation, faulty: Mapping[Board, Fault], at: Moment) -> None:
+    def _give_back(self, job: Job, faulty: Mapping[Board, Fault], at: Moment, *, counts: bool) -> None:
+        allocation = job.record.allocation
+        assert allocation is not None
+        length = self.scheduler.ended(job.id, at.now, counts=counts)
+        if length is not None:
+            self.effects.lengths.append(length)
         self.upkeep.give_back(allocation.machine, allocation.boards, faulty, at)
         self.collect_findings()
 
-    def end(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
-        """End a job that is not in the scheduler's queue: give its boards back and retire it."""
+    def end(
+        self, job: Job, reason: str | None, at: Moment, by: str | None = None, *, counts: bool = False
+    ) -> None:
+        """End a job that is not in the scheduler's queue: give its boards back and retire it.
+
+        Args:
+            job: A job.
+            reason: Why it ends, for its owner.
+            at: When it ends.
+            by: The host that asked for it; None if none did.
+            counts: Whether others are expected to have their boards for as long.
+        """
         allocation = job.record.allocation
         if allocation is not None:
             self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
-            self._give_back(allocation, {}, at)
+            self._give_back(job, {}, at, counts=counts)
         self.retire(job, reason, at, by)
 
     def retire(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:

@@ -88,11 +88,12 @@ def simulate(
             now = trace[number].submit
             request = trace[number].request or _request(trace[number])
             began = clock()
-            decider.submit(number, request, now)
+            decider.submit(number, request, now, owner=trace[number].owner, limit=trace[number].limit)
         else:
             now, number = heapq.heappop(ends)
             freed = running.pop(number).allocation
             began = clock()
+            decider.ended(number, now, counts=True)
             decider.release(freed.machine, freed.boards)
         starts = decider.decide(now)
         deciding += clock() - began

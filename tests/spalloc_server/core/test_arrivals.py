@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.core.request_groups import Arrivals, Queued, RequestGroups
+from spalloc_server.core.request_groups import Alike, Arrivals, Queued, RequestGroups
 from spalloc_server.core.requests import AnyBoard, JobRequest
 
-GROUP = RequestGroups().begin(JobRequest(AnyBoard()))
+ALIKE = Alike(RequestGroups().begin(JobRequest(AnyBoard())), "me", None)
 
 
 class Since(float):
@@ -20,7 +20,7 @@ class Since(float):
 
 
 def add(arrivals: Arrivals, job: int, since: float) -> None:
-    arrivals.add(Queued(job, since, GROUP, (since, job), 0))
+    arrivals.add(Queued(job, ALIKE, (since, job), 0))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 3))))

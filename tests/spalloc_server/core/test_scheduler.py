@@ -25,6 +25,10 @@ def started(starts: list[Start]) -> list[int]:
     return [start.job for start in starts]
 
 
+LONG = 1e6
+"""A limit in seconds that lets no job into a kept spot."""
+
+
 def free_all(scheduler: Scheduler, start: Start) -> None:
     scheduler.release(start.allocation.machine, start.allocation.boards)
 
@@ -136,8 +140,8 @@ def test_a_queued_job_can_be_told_where_it_stands_and_what_it_waits_for() -> Non
     assert (third.position, third.queued) == (2, 2)
     assert "12 boards are free on m, but not together as it needs them" in third.sentence
     scheduler.decide(PATIENCE)
-    assert "on m 48 boards are reserved for it, 36 of which are still in use" in scheduler.waiting(2).sentence
-    assert "or reserved for job 2" in scheduler.waiting(3).sentence
+    assert "on m 48 boards are kept for it, 36 of which are still in use" in scheduler.waiting(2).sentence
+    assert "or kept for job 2" in scheduler.waiting(3).sentence
     free_all(scheduler, starts[0])
     assert started(scheduler.decide(PATIENCE)) == [2]
 
@@ -159,9 +163,9 @@ def test_a_job_for_one_board_can_be_told_whether_it_is_in_use_or_set_aside_or_re
     scheduler.submit(3, WHOLE, 3.0)
     scheduler.decide(3.0 + PATIENCE)
     other = Board(0, 0, 0)
-    scheduler.submit(4, JobRequest(BoardAt(other)), 4.0 + PATIENCE)
+    scheduler.submit(4, JobRequest(BoardAt(other)), 4.0 + PATIENCE, limit=LONG)
     assert started(scheduler.decide(4.0 + PATIENCE)) == []
-    assert "reserved for job 3" in scheduler.waiting(4).sentence
+    assert "kept for job 3" in scheduler.waiting(4).sentence
 
 
 def test_a_job_that_waits_for_boards_is_told_how_many_are_set_aside() -> None:
@@ -178,7 +182,7 @@ def test_a_withdrawn_job_never_starts_and_what_was_reserved_for_it_is_available_
     scheduler.decide(0.0)
     scheduler.submit(2, WHOLE, 0.0)
     scheduler.decide(PATIENCE)
-    scheduler.submit(3, ONE, PATIENCE)
+    scheduler.submit(3, ONE, PATIENCE, limit=LONG)
     assert scheduler.decide(PATIENCE) == []
     scheduler.withdraw(2)
     assert started(scheduler.decide(PATIENCE)) == [3]
@@ -207,7 +211,7 @@ def test_reserved_boards_are_available_at_once_when_their_job_starts_elsewhere()
     scheduler = two_machines()
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
     scheduler.decide(PATIENCE)
-    scheduler.submit(4, JobRequest(AnyBoard(), machine="a", tags=frozenset()), PATIENCE)
+    scheduler.submit(4, JobRequest(AnyBoard(), machine="a", tags=frozenset()), PATIENCE, limit=LONG)
     assert scheduler.decide(PATIENCE) == [], "all free boards of a are reserved for job 3"
     scheduler.release("b", boards_of(Size(2, 2)))
     assert [(start.job, start.allocation.machine) for start in scheduler.decide(PATIENCE)] == [
@@ -226,7 +230,7 @@ def test_those_boards_are_reserved_whose_jobs_have_been_running_the_shortest_tim
     scheduler.decide(6.0 + PATIENCE)
     scheduler.submit(6, TRIAD, 6.0 + PATIENCE)
     free_all(scheduler, rows[4])
-    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "the row that was taken last was reserved for it"
+    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "the row that was taken last was kept for it"
 
 
 def test_a_reservation_moves_when_freed_boards_make_a_better_one() -> None:
@@ -309,7 +313,7 @@ def test_a_reservation_that_loses_a_board_is_cancelled_and_its_job_still_starts(
     scheduler.submit(2, WHOLE, 0.0)
     scheduler.decide(0.0)
     scheduler.decide(PATIENCE + 1.0)
-    assert "reserved for it" in scheduler.waiting(2).sentence
+    assert "kept for it" in scheduler.waiting(2).sentence
     sick = Board(3, 3, 2)
     scheduler.set_aside("m", sick)
     assert scheduler.decide(PATIENCE + 2.0) == []
@@ -341,7 +345,7 @@ def test_the_next_job_has_a_reservation_while_the_first_can_have_none() -> None:
     scheduler.submit(3, JobRequest(Boards(47)), 0.0)
     scheduler.decide(PATIENCE)
     assert "it needs 48 boards" in scheduler.waiting(2).sentence
-    assert "reserved for it" in scheduler.waiting(3).sentence
+    assert "kept for it" in scheduler.waiting(3).sentence
 
 
 @pytest.mark.parametrize(
@@ -548,10 +552,7 @@ class _Forgetful(Scheduler):
                 self._groups.freshen(group)
             for option in group.options:
                 option.next_version = 0
-        for packer in self._packers.values():
-            reservation = packer._reservation
-            if reservation is not None:
-                reservation.failed_version = reservation.next_version = reservation.failed_hope_version = 0
+                option.inside.clear()
         return super().decide(now)
 
 

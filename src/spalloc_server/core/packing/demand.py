@@ -12,7 +12,7 @@ from math import ceil
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import BOARDS_PER_TRIAD, Size
 
-LOOSENESS = (1.0, 1.4, 2.0)
+LOOSENESS = (1.0, 1.4, 2.0, 3.0)
 """The areas of the rectangles that are tried, as multiples of the area that the boards need.
 
 A looser rectangle lets a job bend around its neighbours; what it does not need is left to them. How much that

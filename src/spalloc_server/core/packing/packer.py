@@ -1,44 +1,67 @@
-"""One machine's boards: what a job can be allocated, and what is reserved for a job that waits.
+"""One machine's boards: what a job can be allocated, and where and when boards are expected to be free for it.
 
 See scheduler.py for which job is next, search.py for how a spot is found, and occupancy.py for which boards are in use.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.demand import Wish
-from spalloc_server.core.packing.occupancy import Occupancy
-from spalloc_server.core.packing.search import Missing, Spot, find, fits
+from spalloc_server.core.packing.occupancy import AT_ONCE, Occupancy
+from spalloc_server.core.packing.search import Missing, Spot, find, fits, may_fit
 from spalloc_server.core.packing.space import Space
 from spalloc_server.core.packing.steps import Steps
 from spalloc_server.core.packing.topology import Topology
 from spalloc_server.core.packing.wishes import Wishes
-from spinnaker.geometry import Board
+from spinnaker.geometry import Board, boards_of
+
+_TAKINGS_PER_STEP = 64
+"""How many takings of boards can be gone through in one step of work."""
 
 
-@dataclass(slots=True)
-class _Reservation:
-    """Boards that are reserved for a waiting job. Numbers are those of `Occupancy.taken`."""
+class Zone(NamedTuple):
+    """Boards that an administrator has reserved for a time."""
 
-    wish: Wish
+    name: str
+    boards: frozenset[Board]
+    begins: float
+    """In seconds of the core's time: from then on, only jobs that it is for may use the boards."""
+    ends: float
+    owners: frozenset[str]
+    """The owners whose jobs it is for."""
+
+
+Zones = int
+"""A set of a machine's zones, a bit for each: the lowest for the kept spot, the others for reservations in order."""
+KEPT: Zones = 1
+NO_ZONES: Zones = 0
+ALL_ZONES: Zones = -1
+
+
+class Expected(NamedTuple):
+    """A spot, and when it is expected to be free."""
+
     boards: Planes
-    latest: int
-    """Only boards that were taken with numbers up to this may be among the reserved ones, besides free boards."""
-    oldest: int
-    """The first number among the reserved boards when they were chosen."""
-    hoped: Planes
-    """What is in use with later numbers up to `latest`: counts as free when a better spot is looked for."""
-    failed_version: int = 0
-    """The version of the free boards with which the last search for the job failed; 0 if none did."""
-    next_version: int = 0
-    """The first version of the free boards with which a search can succeed."""
-    failed_hope_version: int = 0
-    """The version of the hoped-for boards with which the last search for a better spot failed; 0 if none did."""
-    stale: bool = False
-    """Whether there may be a better spot since the last search for one."""
+    when: float
+    """In seconds of the core's time; `AT_ONCE` if that is now."""
+
+
+class _View:
+    """The boards that are open to jobs which may not use certain zones."""
+
+    __slots__ = ("look", "space", "state")
+
+    def __init__(self, topology: Topology) -> None:
+        self.space = Space(topology)
+        self.state = -1
+        """The packer's state when the space was brought up to date."""
+        self.look = -1
+        """The number of the look when boards were opened in it."""
 
 
 class Packer:
@@ -50,28 +73,36 @@ class Packer:
         self.wishes = Wishes(self._topology)
         self._occupancy = Occupancy(self._topology)
         self._found: frozenset[Board] = frozenset()
-        """What was found last, which is mostly taken next, and the same in planes."""
-        self._found_planes = NO_BOARDS
-        self._reservation: _Reservation | None = None
-        self._free = Space(self._topology, self._topology.live)
-        """The free boards, as of the last call of `_free_space`."""
-        self._available = Space(self._topology, self._topology.live)
-        """The free boards that are not reserved, as of the last call of `_available_space`; only `look` opens any."""
+        """What was found last, which is mostly taken next."""
+        self.found = NO_BOARDS
+        """The same in planes."""
+        self._kept = NO_BOARDS
+        """The boards that are kept for a job."""
+        self._kept_until = inf
+        """Jobs that are expected to end by then may use them."""
+        self._zones: list[tuple[Zones, Zone, Planes]] = []
+        self._far = inf
+        """A reservation that begins later than this is in nobody's way."""
+        self._looks = 0
+        """How many looks there have been."""
+        self._looked = self._occupancy.free
+        """The boards that were free at the last look and still are."""
+        self._state = 0
+        """Counts the changes of the above."""
         self._up_to_date = True
+        self._views: dict[Zones, _View] = {}
         self._version = 0
-        """The version of the available boards with the last look."""
+        """The version of the boards outside all zones with the last look."""
         self.previous_version = 0
         """Their version with the look before that."""
-        self._hope = Space(self._topology)
-        """The boards among which a better spot than the reserved one is looked for."""
 
     @property
     def free_boards(self) -> int:
-        """How many boards are free, reserved ones included."""
+        """How many boards are free, those in zones included."""
         return self._occupancy.free.size
 
     def is_free(self, board: Board) -> bool:
-        """Return whether a board is free, reserved or not."""
+        """Return whether a board is free, in a zone or not."""
         return self._occupancy.is_free(board)
 
     @property
@@ -80,98 +111,217 @@ class Packer:
         return self._occupancy.set_aside_boards
 
     @property
-    def reserved_boards(self) -> int:
-        """How many boards are reserved, free or not."""
-        return 0 if self._reservation is None else self._reservation.boards.size
+    def kept(self) -> Planes:
+        """The boards that are kept for a job, free or not."""
+        return self._kept
 
     @property
-    def awaited_boards(self) -> int:
-        """How many of the reserved boards are not free yet."""
-        return 0 if self._reservation is None else (self._reservation.boards - self._occupancy.free).size
+    def kept_and_free(self) -> int:
+        """How many of the boards that are kept for a job are free."""
+        return (self._kept & self._occupancy.free).size
+
+    @property
+    def opened_boards(self) -> int:
+        """How many boards were free at the last look and still are, those in zones included."""
+        self._update()
+        return self._looked.size
+
+    @property
+    def live_boards(self) -> int:
+        """How many boards are alive."""
+        return self._topology.live.size
+
+    def has_taken(self, number: int) -> bool:
+        """Return whether any board of a taking is still in use."""
+        return number in self._occupancy.taken
+
+    @property
+    def zones(self) -> Zones:
+        """All zones that there are."""
+        every = KEPT if self._kept != NO_BOARDS else NO_ZONES
+        return sum([bit for bit, _, _ in self._zones], every)
 
     @property
     def available_boards(self) -> int:
-        """How many boards are available to any job: free, and not reserved."""
-        return self._available_space().open.size
+        """How many boards are available to any job: free, and in no zone."""
+        return self.space(ALL_ZONES).open.size
 
     @property
     def version(self) -> int:
-        """The version of the available boards."""
+        """The version of the boards outside all zones."""
         # Asking opens no board. It closes those that have been taken: even if they are given back, they stay closed
         # until the next look.
-        return self._available_space().open.version
+        return self.space(ALL_ZONES).open.version
+
+    def is_usable(self, boards: Planes) -> bool:
+        """Return whether none of some boards is dead or set aside."""
+        return boards - self._occupancy.usable == NO_BOARDS
+
+    def is_open(self, boards: Planes, closed: Zones) -> bool:
+        """Return whether boards are open to a job which may not use some zones."""
+        return boards - self.space(closed).open.boards == NO_BOARDS
+
+    @property
+    def has_reservations(self) -> bool:
+        """Whether boards are reserved, now or later."""
+        return bool(self._zones)
+
+    def lets_in(self, now: float) -> bool:
+        """Return whether there is a zone that some job may use."""
+        return bool(self._zones) or (self._kept != NO_BOARDS and self._kept_until > now)
 
     # Changes
 
-    def take(self, boards: Iterable[Board]) -> None:
-        """Note that boards are in use from now on; those that are already, or do not exist, are left out."""
-        self._occupancy.take(boards, self._found_planes if boards is self._found else None)
-        self._up_to_date = False
+    def take(self, boards: Iterable[Board], until: float = AT_ONCE) -> int:
+        """Note that boards are in use from now on, and return the number of the taking.
 
-    def give_back(self, boards: Iterable[Board]) -> None:
-        """Note that boards are no longer in use."""
-        reservation = self._reservation
-        for number, returned in self._occupancy.give_back(boards):
-            if reservation is not None:
-                if reservation.oldest < number <= reservation.latest:
-                    reservation.hoped -= returned
-                else:
-                    reservation.stale = True
+        Args:
+            boards: the boards; those that are in use already, or do not exist, are left out.
+            until: when they are expected to be given back.
+        """
         self._up_to_date = False
+        return self._occupancy.take(boards, self.found if boards is self._found else None, until=until)
+
+    def give_back(self, boards: Iterable[Board]) -> float:
+        """Note that boards are no longer in use, and return until when they were expected to be."""
+        self._up_to_date = False
+        return max((until for until, _ in self._occupancy.give_back(boards)), default=AT_ONCE)
+
+    def expect(self, number: int, until: float) -> None:
+        """Note when the boards of a taking are expected to be given back, if they have not been."""
+        self._occupancy.expect(number, until)
 
     def take_over(self, earlier: "Packer") -> None:
-        """Copy what is in use and set aside from the same machine, as it was configured before."""
+        """Copy what is in use and set aside from the same machine, as it was configured before; numbers stay."""
         self._occupancy.take_over(earlier._occupancy)
         self._up_to_date = False
 
-    def set_aside(self, board: Board) -> None:
-        """Give a board to no job until it is put back; a job that has it keeps it."""
-        planes = self._occupancy.set_aside(board)
-        if self._reservation is not None and planes & self._reservation.boards != NO_BOARDS:
-            self.cancel_reservation()
+    def set_aside(self, board: Board) -> bool:
+        """Give a board to no job until it is put back, and return whether it is kept for one.
+
+        A job that has it keeps it.
+        """
         self._up_to_date = False
+        return self._occupancy.set_aside(board) & self._kept != NO_BOARDS
 
     def put_back(self, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
         if self._occupancy.put_back(board):
-            if self._reservation is not None:
-                self._reservation.stale = True
             self._up_to_date = False
+
+    # Zones
+
+    def keep(self, boards: Planes, until: float) -> None:
+        """Keep boards for a job, in place of those kept so far; jobs expected to end by `until` may use them."""
+        if boards != self._kept:
+            self._kept = boards
+            self._state += 1
+        self._kept_until = until
+
+    def reserve(self, zones: Sequence[Zone]) -> None:
+        """Replace the reservations; each that has ended is left out by the caller."""
+        planes = self._topology.bitmaps.planes
+        every = frozenset(boards_of(self.machine.size))
+        self._zones = [
+            (KEPT << number, zone, planes(zone.boards & every)) for number, zone in enumerate(zones, 1)
+        ]
+        self._state += 1
+
+    def closed(self, owner: str, end: float, latest_end: float = inf) -> Zones:
+        """Return the zones that a job may not use.
+
+        Args:
+            owner: whose it is.
+            end: when it is expected to end.
+            latest_end: when it has surely ended: it may use the kept spot if that is free no sooner.
+        """
+        closed = KEPT if latest_end > self._kept_until and self._kept != NO_BOARDS else NO_ZONES
+        for bit, zone, _ in self._zones:
+            if end > zone.begins and owner not in zone.owners:
+                closed |= bit
+        return closed
+
+    def blocking_zone(self, owner: str, end: float) -> Zone | None:
+        """Return the reservation that keeps most free boards from a job; None if none does."""
+        blocking = [
+            ((planes & self._occupancy.free).size, zone)
+            for _, zone, planes in self._zones
+            if end > zone.begins and owner not in zone.owners
+        ]
+        most, zone = max(blocking, key=lambda pair: pair[0], default=(0, None))
+        return zone if most else None
+
+    def zone_in_the_way(self, number: int, owner: str, end: float) -> Zone | None:
+        """Return a reservation that the boards of a taking would run into at `end`; None if there is none."""
+        taken = self._occupancy.taken.get(number, NO_BOARDS)
+        return next(
+            (
+                zone
+                for _, zone, planes in self._zones
+                if taken & planes != NO_BOARDS and end > zone.begins and owner not in zone.owners
+            ),
+            None,
+        )
+
+    def _boards_of(self, zones: Zones) -> Planes:
+        boards = self._kept if zones & KEPT else NO_BOARDS
+        for bit, zone, planes in self._zones:
+            if zones & bit and (zones != ALL_ZONES or zone.begins < self._far):
+                boards |= planes
+        return boards
 
     # Boards come back one by one; the consequences are worked out when they are needed. A board that has become
     # available opens to nobody before the next look. Otherwise a job that is tried late could get it before one that
     # was tried early.
 
-    def _available_space(self) -> Space:
+    def _update(self) -> None:
         if not self._up_to_date:
             self._up_to_date = True
-            self._available.become(self._available.open.boards & self._unreserved())
-        return self._available
+            self._looked &= self._occupancy.free
+            self._state += 1
 
-    def _unreserved(self) -> Planes:
-        free = self._occupancy.free
-        return free if self._reservation is None else free - self._reservation.boards
+    def space(self, closed: Zones) -> Space:
+        """Return the boards that are open to a job which may not use some zones."""
+        self._update()
+        view = self._views.get(closed)
+        if view is None:
+            view = self._views[closed] = _View(self._topology)
+        if view.state != self._state:
+            boards = self._looked - self._boards_of(closed)
+            if view.look == self._looks:
+                boards &= view.space.open.boards
+            view.space.become(boards)
+            view.state, view.look = self._state, self._looks
+        return view.space
 
-    def _free_space(self) -> Space:
-        self._free.become(self._occupancy.free)
-        return self._free
+    def see(self, far: float = inf) -> None:
+        """Open the boards that have become available, before the jobs are tried for which a spot is kept.
 
-    # What can be allocated
+        Args:
+            far: no job that waits is expected to end later.
+        """
+        self._up_to_date = True
+        self._looks += 1
+        self._state += 1
+        self._far = far
+        self._looked = self._occupancy.free
 
-    def look(self) -> int:
+    def look(self, far: float = inf) -> int:
         """Open the boards to jobs that have become available since the last look.
 
+        Args:
+            far: no job that waits is expected to end later.
+
         Returns:
-            how many boards are available now; 0 if none has become so.
+            how many boards are available now outside all zones; 0 if none has become so.
         """
-        # `_available_space` has opened none of them, though it may say that it is up to date.
-        self._up_to_date = True
-        self._available.become(self._unreserved())
-        self.previous_version, self._version = self._version, self._available.open.version
-        return self._available.open.size if self.previous_version < self._version else 0
+        self.see(far)
+        now = self.space(ALL_ZONES).open
+        self.previous_version, self._version = self._version, now.version
+        return now.size if self.previous_version < self._version else 0
 
     def largest_gain(self, least: int) -> int:
-        """Return the size of the largest cluster that has a board which became available before the last look.
+        """Return the size of the largest cluster outside all zones with a board that the last look has opened.
 
         A job for more boards than that, for which a search failed after the look before, would fail now as well,
         unless other jobs' boards were in its way: see `Demand.minds_others`.
@@ -179,124 +329,166 @@ class Packer:
         Args:
             least: smaller clusters need not be counted: the result may be too small if it is smaller than this.
         """
-        if self.previous_version == self._version or self._available.open.size < least:
+        space = self.space(ALL_ZONES)
+        if self.previous_version == self._version or space.open.size < least:
             return 0
-        return self._available.largest_cluster(self._available.opened_since(self.previous_version))
+        return space.largest_cluster(space.opened_since(self.previous_version))
 
-    def find(self, wish: Wish, *, failed_version: int = 0) -> Steps[Allocation | Missing]:
-        """Return what a job can be allocated now of the available boards; nothing is taken yet.
+    # What can be allocated
+
+    def find(
+        self, wish: Wish, closed: Zones = ALL_ZONES, *, failed_version: int = 0
+    ) -> Steps[Allocation | Missing]:
+        """Return what a job can be allocated now; nothing is taken yet.
 
         Boards that were taken or set aside while the search went on are in nothing that is returned.
 
         Args:
             wish: what the job asks for.
-            failed_version: the version with which the last search for the same wish failed; 0 if none did.
+            closed: the zones that it may not use.
+            failed_version: the version of the space with which the last search for the same wish failed; 0 if none did.
         """
         while True:
-            found = yield from find(wish, self._available_space(), failed_version=failed_version)
+            space = self.space(closed)
+            found = yield from find(wish, space, failed_version=failed_version)
             if isinstance(found, Missing):
                 return found
-            if self._up_to_date or found.boards - self._unreserved() == NO_BOARDS:
+            if found.boards - self.space(closed).open.boards == NO_BOARDS:
                 return self._as_allocation(found)
-
-    def find_for_reservation(self) -> Steps[Allocation | None]:
-        """Return what the job with the reservation can be allocated now, there or elsewhere; nothing is taken yet.
-
-        Boards that were taken or set aside while the search went on are in nothing that is returned.
-        """
-        reservation, space = self._reservation, self._free_space()
-        assert reservation is not None
-        version = space.open.version
-        if version < reservation.next_version:
-            return None
-        while True:
-            found = yield from find(reservation.wish, space, failed_version=reservation.failed_version)
-            if isinstance(found, Missing):
-                reservation.failed_version = space.open.version
-                reservation.next_version = version + found.boards
-                return None
-            if found.boards - self._occupancy.free == NO_BOARDS:
-                return self._as_allocation(found)
-            space = self._free_space()
 
     def _as_allocation(self, spot: Spot) -> Allocation:
-        self._found, self._found_planes = frozenset(self._topology.bitmaps.boards(spot.boards)), spot.boards
+        self._found, self.found = frozenset(self._topology.bitmaps.boards(spot.boards)), spot.boards
         wraps = (False, False)
         if spot.size is not None:
             wraps = self._topology.wrapped(spot.boards, spot.origin, spot.size)
         return Allocation(self.machine.name, spot.origin, spot.size, self._found, *wraps)
 
-    # The reservation
-
-    def reserve(self, wish: Wish) -> Steps[None]:
-        """Reserve boards for a job, if there is a spot: where the wait is likely to be shortest.
-
-        Most jobs are short and a few are very long, so one that has run for long is likely to run on. Of the spots,
-        the one is therefore chosen whose longest-running job has been running the shortest time.
-        """
-        yield from self._reserve_best(wish, self._occupancy.latest, 0)
-
-    def cancel_reservation(self) -> None:
-        """Make the reserved boards available to all jobs."""
-        if self._reservation is not None:
-            self._reservation = None
-            self._up_to_date = False
+    # What is expected
 
     @property
-    def has_reservation(self) -> bool:
-        """Whether boards are reserved."""
-        return self._reservation is not None
+    def latest(self) -> int:
+        """The number of the latest taking."""
+        return self._occupancy.latest
 
-    def improve_reservation(self) -> Steps[None]:
-        """Move the reservation if there is a better spot since boards were freed."""
-        reservation = self._reservation
-        if reservation is None or not reservation.stale:
-            return
-        reservation.stale = False
-        hope = self._hope
-        hope.become((self._occupancy.free | reservation.hoped) & self._occupancy.usable)
-        if (yield from fits(reservation.wish, hope, failed_version=reservation.failed_hope_version)):
-            if self._reservation is reservation:
-                yield from self._reserve_best(reservation.wish, reservation.latest, reservation.oldest + 1)
-        else:
-            reservation.failed_hope_version = hope.open.version
+    def overdue(self, now: float) -> list[int]:
+        """Return the numbers of the takings by jobs that were expected to have ended by `now`."""
+        return self._occupancy.overdue(now)
 
-    def _reserve_best(self, wish: Wish, latest: int, first: int) -> Steps[None]:
-        """Reserve the spot whose oldest number is as late as possible, of the numbers from `first` to `latest`."""
-        occupancy, before = self._occupancy, self._reservation
+    def is_in_the_way(self, number: int) -> bool:
+        """Return whether a taking has any of the kept boards."""
+        return self._occupancy.taken.get(number, NO_BOARDS) & self._kept != NO_BOARDS
+
+    def when_free(self) -> float:
+        """Return when the kept boards are expected to be free, reservations apart."""
+        occupancy = self._occupancy
+        return next(
+            (
+                until
+                for until, number in reversed(occupancy.ends)
+                if occupancy.taken[number] & self._kept != NO_BOARDS
+            ),
+            AT_ONCE,
+        )
+
+    def soonest(
+        self,
+        wish: Wish,
+        owner: str,
+        *,
+        now: float,
+        seconds: float,
+        latest: float = inf,
+        not_before: float = AT_ONCE,
+        before: float = inf,
+    ) -> Steps[Expected | None]:
+        """Return the spot that is expected to be free soonest for a job, whatever is kept; None if there is none.
+
+        Of the spots that are free by then, it is the one with the most boards that are free now.
+
+        Args:
+            wish: what the job asks for.
+            owner: its owner.
+            now: the time.
+            seconds: how long the job is expected to take.
+            latest: only boards of takings with numbers up to this count, besides free ones.
+            not_before: no spot is known to be free before this time, so earlier ones are not looked for.
+            before: later spots are not wanted.
+        """
+        closed = self.closed(owner, now + seconds) & ~KEPT
         while True:
-            best = yield from self._best_spot(wish, latest, first)
-            if self._reservation is not before:
-                return  # the job it was for has left, or reserved boards were set aside
-            if best is None or best.boards - occupancy.usable == NO_BOARDS:
-                break
-        if best is not None:
-            in_the_way = (
-                number
-                for number, boards in occupancy.taken.items()
-                if first <= number <= latest and boards & best.boards != NO_BOARDS
+            found = yield from self._soonest(wish, closed, latest, not_before, before)
+            if found is None:
+                return None
+            into = self.closed(owner, max(now, found.when) + seconds) & ~closed & ~KEPT
+            into = sum(
+                bit for bit, _, planes in self._zones if into & bit and planes & found.boards != NO_BOARDS
             )
-            oldest = next(in_the_way, latest)
-            hoped = occupancy.free_or_taken(oldest + 1, latest) - occupancy.free
-            versions = (0, 0) if before is None else (before.failed_version, before.next_version)
-            self._reservation = _Reservation(wish, best.boards, latest, oldest, hoped, *versions)
-            self._up_to_date = False
+            if not into:
+                return found
+            closed |= into
 
-    def _best_spot(self, wish: Wish, latest: int, first: int) -> Steps[Spot | None]:
-        numbers = [number for number in self._occupancy.taken if first <= number <= latest]
-        numbers.append(latest + 1)
-        # There is a spot if the boards with numbers from `low` on count as free, and none with those from `high` on.
-        low, high = 0, len(numbers)
-        if not (yield from fits(wish, self._hope_from(numbers[0], latest))):
-            return None
-        while high - low > 1:
-            middle = (low + high) // 2
-            if (yield from fits(wish, self._hope_from(numbers[middle], latest))):
-                low = middle
-            else:
-                high = middle
-        best = yield from find(wish, self._hope_from(numbers[low], latest), best_for=self._free_space())
-        return best if isinstance(best, Spot) else None
+    def _soonest(
+        self, wish: Wish, closed: Zones, latest: float, not_before: float, before: float
+    ) -> Steps[Expected | None]:
+        """Return the spot that is free soonest if reserved boards are free when the reservations are over."""
+        occupancy, topology = self._occupancy, self._topology
+        while True:
+            usable, ends = occupancy.usable, self._ends(closed, latest)
+            none, last = bisect_left(ends, not_before, key=_when), bisect_left(ends, before, key=_when)
+            low = _union(occupancy.free - self._boards_of(closed), ends[:none])
+            yield 1 + last // _TAKINGS_PER_STEP
+            if not may_fit(wish, Space(topology, _union(low, ends[none:last]) & usable)):
+                return None
+            # Counting boards is quick, and where there are enough of them, they are mostly connected.
+            enough = last
+            while enough - none > 1:
+                middle = (none + enough) // 2
+                between = _union(low, ends[none:middle])
+                yield 1 + (middle - none) // _TAKINGS_PER_STEP
+                if may_fit(wish, Space(topology, between & usable)):
+                    enough = middle
+                else:
+                    none, low = middle, between
+            step, space = 1, Space(topology, _union(low, ends[none:enough]) & usable)
+            while not (yield from fits(wish, space)):
+                if enough == last:
+                    return None
+                low, none = _union(low, ends[none:enough]), enough
+                enough, step = min(enough + step, last), 2 * step
+                space = Space(topology, _union(low, ends[none:enough]) & usable)
+            while enough - none > 1:
+                middle = (none + enough) // 2
+                nearer = Space(topology, _union(low, ends[none:middle]) & usable)
+                if (yield from fits(wish, nearer)):
+                    enough, space = middle, nearer
+                else:
+                    low, none = _union(low, ends[none:middle]), middle
+            found = yield from find(wish, space, best_for=self.space(NO_ZONES))
+            if isinstance(found, Missing):
+                return None
+            if found.boards - occupancy.usable == NO_BOARDS:
+                return Expected(found.boards, ends[enough - 1][0] if enough else AT_ONCE)
 
-    def _hope_from(self, first: int, last: int) -> Space:
-        return Space(self._topology, self._occupancy.free_or_taken(first, last))
+    def _ends(self, closed: Zones, latest: float) -> list[tuple[float, Planes]]:
+        """Return what is expected to become free for a job that may not use some zones: times with boards, in order."""
+        taken = self._occupancy.taken
+        ends = [(until, taken[number]) for until, number in self._occupancy.ends if number <= latest]
+        if closed:
+            reserved = self._boards_of(closed)
+            ends = [(until, boards - reserved) for until, boards in ends]
+            ends += [(zone.ends, planes) for bit, zone, planes in self._zones if closed & bit]
+            ends.sort(key=lambda end: end[0])
+        return ends
+
+
+def _when(end: tuple[float, Planes]) -> float:
+    return end[0]
+
+
+def _union(boards: Planes, ends: Iterable[tuple[float, Planes]]) -> Planes:
+    z0, z1, z2 = boards
+    for _, (more0, more1, more2) in ends:
+        z0 |= more0
+        z1 |= more1
+        z2 |= more2
+    return Planes(z0, z1, z2)

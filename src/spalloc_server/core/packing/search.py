@@ -83,6 +83,19 @@ def find_rectangle(
     return found
 
 
+def may_fit(wish: Wish, space: Space) -> bool:
+    """Return whether there are enough open boards for a spot, connected or not."""
+    match wish:
+        case AnyBoard():
+            return space.open.size > 0
+        case BoardAt(board):
+            return bool(space.topology.bitmaps.triad(board.x, board.y) & space.open.boards[board.z])
+        case Demand():
+            return space.open.size >= wish.fewest and any(
+                space.rectangles(size).any_has(wish.fewest) for size in wish.outermost
+            )
+
+
 def fits(wish: Wish, space: Space, *, failed_version: int = 0) -> Steps[bool]:
     """Return whether there is a spot, without choosing one; the arguments are those of `find`."""
     if not isinstance(wish, Demand):

@@ -1,0 +1,262 @@
+"""What is known of one machine over time: when its jobs are expected to end, and the spot that is kept for a job.
+
+Which job a spot is kept for is decided in scheduler.py; where the spot is, in packing/.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+
+from spalloc_server.core.lengths import Lengths
+from spalloc_server.core.packing.bitmaps import NO_BOARDS
+from spalloc_server.core.packing.demand import Wish
+from spalloc_server.core.packing.occupancy import AT_ONCE
+from spalloc_server.core.packing.packer import Expected, Packer, Zones
+from spalloc_server.core.packing.steps import Steps
+from spalloc_server.core.request_groups import Alike, Queued
+from spinnaker.geometry import Board
+
+IDLE_SHARE = 0.1
+"""How much of a machine, on average, may be kept idle while somebody could use it."""
+SAVED_SECONDS = 86_400.0
+"""For how long at most a machine saves up what it has not kept idle."""
+WORTH_MOVING = 0.1
+"""The kept spot moves if that saves at least this share of the time that is left until it is free."""
+LOOK_SECONDS = 60
+"""How much time there is between two looks for a better spot, at least: a look takes as long as ten decisions."""
+COUNT_SECONDS = 60.0
+"""How much time there is between two counts of the boards that are kept idle, at least."""
+SHUT_FACTOR = 3.0
+"""A spot that is late is shut when it has been kept this many times as long as nearly all jobs take."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A job that has boards."""
+
+    job: int
+    owner: str
+    boards: int
+    """How many it asked for."""
+    limit: float | None
+    started: float
+    number: int
+    """The number of its taking of boards."""
+    until: float
+    """When it is expected to end."""
+
+
+@dataclass(slots=True)
+class KeptSpot:
+    """The spot that is kept for a job that has waited long."""
+
+    queued: Queued
+    wish: Wish
+    since: float
+    """Since when one has been kept for the job."""
+    when: float
+    """When its boards are expected to be free."""
+    promised: float
+    """When they were expected to be free at first."""
+    latest: float = inf
+    """Once it is shut, the number of the latest taking then: it moves to no later job's boards."""
+    is_late: bool = False
+    """Whether it is free later than was expected."""
+    next_look: float = -inf
+    """When at the soonest another spot is looked for."""
+    may_be_sooner: bool = False
+    """Whether there may be a spot that is free sooner."""
+
+
+class Keeper:
+    """One machine: its boards, the jobs that have some, and the spot that is kept there."""
+
+    def __init__(self, packer: Packer, lengths: Lengths) -> None:
+        """Begin with no job, and nothing kept."""
+        self.packer = packer
+        self.kept: KeptSpot | None = None
+        self._lengths = lengths
+        self._running: dict[int, Running] = {}
+        """The jobs that have boards, by the number of the taking."""
+        self._budget = 0.0
+        """How many board-seconds more may be kept idle."""
+        self._idle = 0
+        """How many boards are kept idle that somebody could use."""
+        self._next_count = -inf
+        """When at the soonest they are counted again."""
+        self._charged = -inf
+        """Up to when that has been charged."""
+
+    # Jobs that have boards
+
+    def begin(
+        self,
+        job: int,
+        boards: Iterable[Board],
+        *,
+        owner: str,
+        asked: int,
+        limit: float | None,
+        started: float,
+        until: float,
+    ) -> Running:
+        """Give a job its boards."""
+        number = self.packer.take(boards, until)
+        running = Running(job, owner, asked, limit, started, number, until)
+        self._running[number] = running
+        return running
+
+    def end(self, running: Running) -> None:
+        """Note that a job's boards are about to be free."""
+        self._running.pop(running.number, None)
+        self.packer.expect(running.number, AT_ONCE)
+        if self.kept is not None and running.until >= self.kept.when:
+            self.kept.may_be_sooner = True
+
+    def expect(self, running: Running, until: float) -> None:
+        """Note when a job is expected to end."""
+        kept = self.kept
+        if kept is not None:
+            if until < kept.when <= running.until:
+                kept.may_be_sooner = True
+            elif until > kept.when and self.packer.is_in_the_way(running.number):
+                kept.is_late = True
+        running.until = until
+        self.packer.expect(running.number, until)
+
+    def correct(self, now: float) -> None:
+        """Expect new ends of those jobs that should have ended by now."""
+        for number in self.packer.overdue(now):
+            running = self._running.get(number)
+            if running is None:
+                continue
+            age = now - running.started
+            left = self._lengths.left(running.owner, running.boards, running.limit, age)
+            self.expect(running, now + left)
+
+    def objection(self, running: Running, until: float) -> str | None:
+        """Return who would be harmed if a job went on until a time, as a sentence's end; None if nobody would."""
+        if until <= running.until:
+            return None
+        zone = self.packer.zone_in_the_way(running.number, running.owner, until)
+        if zone is not None:
+            return f"some of its boards are reserved then: {zone.name}"
+        if self.kept is not None and until > self.kept.when and self.packer.is_in_the_way(running.number):
+            return f"job {self.kept.queued.job}, which has waited longest, is to have some of its boards then"
+        return None
+
+    # The kept spot
+
+    def closed(self, alike: Alike, now: float) -> Zones:
+        """Return the zones that alike jobs may not use if they start now.
+
+        The longer a spot has been kept, the surer it must be that they end before it is free.
+        """
+        lengths, kept = self._lengths, self.kept
+        seconds = latest = lengths.expected(alike.owner, alike.group.boards, alike.limit)
+        if kept is not None and alike.limit is None:
+            doubt = 0.5 / (1.0 + (now - kept.since) / lengths.nearly_longest())
+            latest = lengths.expected(alike.owner, alike.group.boards, None, doubt=doubt)
+        return self.packer.closed(alike.owner, now + seconds, now + latest)
+
+    def charge(self, now: float) -> None:
+        """Charge what has been kept idle up to now."""
+        if self._charged > -inf:
+            share = IDLE_SHARE * self.packer.live_boards
+            gained = (share - self._idle) * (now - self._charged)
+            self._budget = min(share * SAVED_SECONDS, self._budget + gained)
+        self._charged = now
+
+    def must_count(self, now: float) -> bool:
+        """Return whether it is time to count the boards that are kept idle."""
+        return self.kept is not None and now >= self._next_count
+
+    def keeps_idle(self, boards: int, now: float) -> None:
+        """Note how many boards are kept idle from now on that somebody could use."""
+        self._idle, self._next_count = boards, now + COUNT_SECONDS
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether a spot may be kept for another job."""
+        return self.kept is None and self._budget >= 0
+
+    def soonest(
+        self,
+        queued: Queued,
+        wish: Wish,
+        now: float,
+        *,
+        latest: float = inf,
+        not_before: float = AT_ONCE,
+        before: float = inf,
+    ) -> Steps[Expected | None]:
+        """Return the spot that is expected to be free soonest for a job: see `Packer.soonest`."""
+        alike = queued.alike
+        seconds = self._lengths.expected(alike.owner, alike.group.boards, alike.limit)
+        return self.packer.soonest(
+            wish,
+            alike.owner,
+            now=now,
+            seconds=seconds,
+            latest=latest,
+            not_before=not_before,
+            before=before,
+        )
+
+    def keep(self, queued: Queued, wish: Wish, spot: Expected, now: float) -> None:
+        """Keep a spot for a job."""
+        self.kept = KeptSpot(queued, wish, now, spot.when, spot.when)
+        self.packer.keep(spot.boards, spot.when)
+
+    def drop(self) -> None:
+        """Keep nothing any more."""
+        self.kept = None
+        self._idle, self._next_count = 0, -inf
+        self.packer.keep(NO_BOARDS, inf)
+
+    def improve(self, now: float) -> Steps[None]:
+        """Shut the kept spot if it is time, and move it if another is expected to be free sooner."""
+        kept = self.kept
+        if kept is None:
+            return
+        is_late = now > kept.promised and now - kept.since > SHUT_FACTOR * self._lengths.nearly_longest()
+        if is_late and kept.latest == inf:
+            kept.latest, kept.is_late = self.packer.latest, True
+        if not (kept.is_late or kept.may_be_sooner) or now < kept.next_look:
+            return
+        kept.next_look = now + LOOK_SECONDS
+        packer = self.packer
+        not_before = AT_ONCE if kept.may_be_sooner else kept.when
+        if kept.is_late:
+            # The spot stays where it is, unless another is free sooner.
+            kept.when = inf if packer.has_reservations else packer.when_free()
+        before = kept.when if kept.when == inf else kept.when - WORTH_MOVING * max(0.0, kept.when - now)
+        kept.is_late = kept.may_be_sooner = False
+        spot = None
+        if not_before < before:
+            spot = yield from self.soonest(
+                kept.queued, kept.wish, now, latest=kept.latest, not_before=not_before, before=before
+            )
+        if self.kept is not kept:
+            return  # the job it was for has left, or kept boards were set aside
+        if spot is not None:
+            kept.when = spot.when
+        elif before == inf:
+            self.drop()
+            return
+        boards = packer.kept if spot is None else spot.boards
+        packer.keep(boards, kept.when if kept.latest == inf else AT_ONCE)
+
+    def look_again(self) -> None:
+        """Note that there may be a better spot than the one that is kept."""
+        if self.kept is not None:
+            self.kept.is_late = self.kept.may_be_sooner = True
+            self.kept.next_look = -inf
+
+    def take_over(self, earlier: "Keeper") -> None:
+        """Take over the boards and jobs of the same machine, as it was configured before, and what it may keep idle."""
+        self.packer.take_over(earlier.packer)
+        self._running = {
+            number: running for number, running in earlier._running.items() if self.packer.has_taken(number)
+        }
+        self._budget, self._charged = earlier._budget, earlier._charged
