@@ -315,6 +315,7 @@ class FrameDriver:
         if goals and (doubtful := self._doubtful(lane, gathered_for=0.0)):
             # Before anything is switched: that takes seconds, and a border of a job that runs may be open.
             checked = await self._check(lane, doubtful)
+            self._update_slow(lane, checked)
         off = {slot: goal for slot, goal in goals.items() if not goal.piece.on}
         if off:
             failed = await lane.bmp.power(off, on=False)

@@ -92,6 +92,25 @@ def test_jobs_that_come_while_a_board_in_use_does_not_answer_are_ready_at_once(
     assert bench.lost == [], "what the BMP does not tell of a board in use is taken to be right"
 
 
+@pytest.mark.parametrize("later", range(0, int(CHECK_SECONDS), 2))
+def test_a_board_in_doubt_that_does_not_answer_holds_up_others_once(
+    bench: Bench, answer: Result | None, later: int
+) -> None:
+    bench.ask("again", {SICK}, cut={(SICK, Link.NORTH)})
+    bench.wait("again")
+    bench.pass_time(later)
+    bench.bmp.hear(bench.bmp.of(BmpCommand.WRITE_FPGA)[0])
+    bench.pass_time(0.1)
+    fall_ill(bench, answer)
+    for slot in range(6, 12):
+        bench.ask(f"job {slot}", {slot}, cut={(slot, Link.NORTH)})
+    bench.wait(*(f"job {slot}" for slot in range(6, 12)), limit=FIRST_SECONDS)
+    for slot in range(12, 20):
+        bench.ask(f"later {slot}", {slot}, cut={(slot, Link.NORTH)})
+        bench.wait(f"later {slot}", limit=AT_ONCE)
+        bench.pass_time(1.0)
+
+
 def test_a_frame_is_not_silent_because_one_of_its_boards_is(bench: Bench) -> None:
     fall_ill(bench, None)
     for number in range(5):
