@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from spalloc_server import engine
 from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.commands import CreateJob, DestroyJob, KeepAlive, RefusedError, SetRules
-from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder
+from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder, Remembered
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import JOBS_A_TICK, Site
@@ -72,7 +72,12 @@ class Records:
         if self.misplaced:
             raise MisplacedError("another file is in its place")
 
-    def write(self, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+    def write(
+        self,
+        jobs: Mapping[int, JobRecord],
+        boards: Mapping[BoardKey, BoardRecord | None],
+        remembered: Remembered | None = None,
+    ) -> None:
         if self.failing:
             raise sqlite3.OperationalError("disk I/O error")
         if self.fault is not None:
@@ -464,7 +469,9 @@ def test_what_was_being_recorded_when_a_fault_came_is_acknowledged_and_not_power
     bench.pass_time(1.0)
     write = bench.records.write
 
-    def write_and_fail(jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+    def write_and_fail(
+        jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None], _: Remembered
+    ) -> None:
         write(jobs, boards)
         bench.process.enter(lambda: bench.engine.fail(FORESEEN_BY_NOBODY))
 
@@ -576,7 +583,9 @@ def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, 
         engine.start()
         begun, write = asyncio.Event(), records.write
 
-        def note(jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]) -> None:
+        def note(
+            jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None], _: Remembered
+        ) -> None:
             loop.call_soon_threadsafe(begun.set)
             write(jobs, boards)
 
