@@ -3,12 +3,13 @@
 Only compares: service.py and operation/running.py apply the changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
 from spalloc_server.config.mistakes import shown
 from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.core.limits import TimeLimits
 from spalloc_server.core.networks import Networks
 
 _IN_THE_FILE = {
@@ -18,6 +19,9 @@ _IN_THE_FILE = {
     "state": "state.file",
     "control": "control.socket",
     "job_limits": "jobs",
+    "time_limits": "jobs",
+    "jobs.of_tags": "jobs.tags",
+    "jobs.of_machines": "the machines' time limits",
     "log_level": "log.level",
 }
 """What the file calls the settings that have another name in `Configuration`."""
@@ -96,6 +100,10 @@ def _written(value: object) -> str:
             return shown(value.value)
         case tuple():
             return f"[{', '.join(map(_written, value))}]"
+        case TimeLimits():
+            return f"default {_written(value.default)}, longest {_written(value.longest)}"
+        case Mapping():
+            return "; ".join(f"{shown(name)}: {_written(inner)}" for name, inner in value.items()) or "none"
         case Networks():
             return f"[{value}]"
         case Listening():

@@ -21,6 +21,7 @@ from spalloc_server.config.kinds import (
     one_of,
     whole_number,
 )
+from spalloc_server.config.limits import read_limits
 from spalloc_server.config.lines import lines_of
 from spalloc_server.config.machines import CARE, read_machines
 from spalloc_server.config.mistakes import ConfigurationError, Mistake, Mistakes
@@ -133,15 +134,19 @@ def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration
     v1, metrics, state = document.table("v1"), document.table("metrics"), document.table("state")
     control, log, file = document.table("control"), document.table("log"), a_file(folder)
     care = document.table("boards").whole(Machine("", Size(1, 1)), CARE)
+    jobs, machines = document.table("jobs"), document.tables("machine")
+    # First, since reading a machine ends with noting the settings that nobody has taken.
+    time_limits = read_limits(jobs, machines)
     configuration = Configuration(
-        machines=read_machines(document.tables("machine"), folder, care),
+        machines=read_machines(machines, folder, care),
         v1_limits=v1.table("limits").whole(Limits(), _LIMITS),
         v1=_listening(v1, Configuration(None).v1),
         metrics=_listening(metrics, Listening(DEFAULT_METRICS_PORT)) if document.has("metrics") else None,
         state=state.take("file", file, default_state(Path(name), folder)),
         control=control.take("socket", file, None),
         history=document.table("history").whole(History(), _HISTORY),
-        job_limits=document.table("jobs").whole(JobLimits(), _JOB_LIMITS),
+        job_limits=jobs.whole(JobLimits(), _JOB_LIMITS),
+        time_limits=time_limits,
         trust=document.table("trust").whole(Trust(), _TRUST),
         log_level=log.take("level", one_of(Level), Level.INFO),
     )

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 from typing import TypeVar
 
+from spalloc_client.durations import read
 from spalloc_server.config.mistakes import shown
 from spalloc_server.config.reading import Entry, Kind
 from spalloc_server.core.networks import Network, Networks
@@ -107,6 +108,16 @@ def list_of(kind: Kind[T], what: str) -> Kind[tuple[T, ...]]:
         return tuple(value for value in taken if value is not None)
 
     return of_list
+
+
+def _seconds(value: object) -> float | None:
+    seconds = read(value) if isinstance(value, str) else value
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return float(seconds) if is_number and 0 < seconds <= _LONGEST else None  # type: ignore[arg-type, operator]
+
+
+a_time_limit = _kind('a duration, such as "30m" or "1d", or a number of seconds, more than 0', _seconds)
+"""A length of time as people write it, or in seconds; more than 0."""
 
 
 # Networks, hosts and files

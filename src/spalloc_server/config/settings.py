@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spalloc_client.wire import DEFAULT_PORT
 from spalloc_server.core.admission import JobLimits, Trust
+from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import EVERYWHERE, Networks
 from spalloc_server.fronts.v1.limits import Limits
@@ -66,6 +67,7 @@ class Configuration:
     """Where metrics and readiness are served; None for nowhere."""
     history: History = field(default_factory=History)
     job_limits: JobLimits = field(default_factory=JobLimits)
+    time_limits: LimitRules = field(default_factory=LimitRules)
     trust: Trust = field(default_factory=Trust)
     log_level: Level = Level.INFO
     control: Path | None = None

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from spalloc_client.durations import written
 from spalloc_client.terminal.console import output
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
+from spalloc_server.core.limits import LimitRules, TimeLimits
 from spalloc_server.parsing import Parser
 from spalloc_server.words import counted
 
@@ -41,6 +43,7 @@ def describe(path: Path, configuration: Configuration) -> Iterator[str]:
             f"({len(machine.dead_boards)} dead), {counted(len(machine.bmps), 'BMP')}, "
             f"tags {', '.join(sorted(machine.tags)) or 'none'}"
         )
+    yield from _limits(configuration.time_limits)
     v1 = configuration.v1
     yield f"  clients: {', '.join(v1.addresses)} port {v1.port}, allowed from {v1.allow}"
     if configuration.metrics is not None:
@@ -51,3 +54,18 @@ def describe(path: Path, configuration: Configuration) -> Iterator[str]:
         f"  records: {configuration.state}, ended jobs for {history.days:g} day{'s' * (history.days != 1)}, "
         f"{history.jobs} or {history.megabytes} MB at most"
     )
+
+
+def _limits(rules: LimitRules) -> Iterator[str]:
+    """Yield a line about time limits, if there are any."""
+    named = [("all jobs", TimeLimits(rules.default_time_limit, rules.longest_time_limit))]
+    named += [(f"tag {tag}", limits) for tag, limits in rules.of_tags.items()]
+    named += [(f"machine {name}", limits) for name, limits in rules.of_machines.items()]
+    said = [f"{what} {_of(limits)}" for what, limits in named if limits != TimeLimits()]
+    if said:
+        yield f"  time limits: {'; '.join(said)}"
+
+
+def _of(limits: TimeLimits) -> str:
+    parts = (("", limits.default), ("at most ", limits.longest))
+    return ", ".join(f"{word}{written(seconds)}" for word, seconds in parts if seconds is not None)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from spalloc_server.config.changes import differences
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import History, Level
 from spalloc_server.core.admission import Control, JobLimits
+from spalloc_server.core.limits import LimitRules, TimeLimits
 from spalloc_server.core.networks import EVERYWHERE
 from spinnaker.geometry import Board, BoardLink, Link, Size
 from spinnaker.places import Frame, Place
@@ -324,3 +326,64 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml")
     with pytest.raises(ConfigurationError, match=r"the file can't be read: Is a directory"):
         load(tmp_path)
+
+
+LIMITED = """
+[jobs]
+default_time_limit = "2h"
+longest_time_limit = 172800
+time_limit_warning = "90s"
+[jobs.tags.quick]
+longest_time_limit = "10m"
+[jobs.tags."day long"]
+default_time_limit = "1-0"
+[[machine]]
+longest_time_limit = "1:30:00"
+"""
+
+
+def test_time_limits_are_of_the_site_of_tags_and_of_machines() -> None:
+    limits = read(LIMITED + ONE_BOARD.replace("[[machine]]", "", 1)).time_limits
+    assert limits == LimitRules(
+        7200.0,
+        172_800.0,
+        90.0,
+        {"quick": TimeLimits(longest=600.0), "day long": TimeLimits(default=86_400.0)},
+        {"desk": TimeLimits(longest=5400.0)},
+    )
+
+
+def test_a_site_without_time_limits_has_none() -> None:
+    assert read(ONE_BOARD).time_limits == LimitRules(None, None, 300.0)
+
+
+def test_time_limits_that_can_not_be_are_mistakes() -> None:
+    text = """[jobs]
+default_time_limit = "2h"
+longest_time_limit = "1h"
+time_limit_warning = 0
+[jobs.tags.quick]
+default_time_limit = "soon"
+shortest = 1
+[[machine]]
+longest_time_limit = true
+"""
+    expected = 'expected a duration, such as "30m" or "1d", or a number of seconds, more than 0'
+    assert _mistakes(text + ONE_BOARD.replace("[[machine]]", "", 1)) == [
+        '2: jobs.default_time_limit is "2h"; expected at most longest_time_limit',
+        f"4: jobs.time_limit_warning is 0; {expected}",
+        f'6: jobs.tags.quick.default_time_limit is "soon"; {expected}',
+        "7: jobs.tags.quick.shortest is not a setting; known are default_time_limit, longest_time_limit",
+        f'9: machine "desk" longest_time_limit is true; {expected}',
+    ]
+
+
+def test_changed_time_limits_are_named_as_the_file_names_them() -> None:
+    before, after = read(ONE_BOARD), read(LIMITED + ONE_BOARD.replace("[[machine]]", "", 1))
+    assert differences(before, after) == [
+        "jobs.default_time_limit is 7200.0, was none",
+        "jobs.longest_time_limit is 172800.0, was none",
+        "jobs.time_limit_warning is 90.0, was 300.0",
+        'jobs.tags is "quick": default none, longest 600.0; "day long": default 86400.0, longest none, was none',
+        'the machines\' time limits is "desk": default none, longest 5400.0, was none',
+    ]

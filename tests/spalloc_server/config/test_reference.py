@@ -15,6 +15,7 @@ TABLES = (
     "control",
     "history",
     "jobs",
+    "jobs.tags.NAME",
     "trust",
     "log",
     "boards",
@@ -43,7 +44,7 @@ def _documented() -> set[str]:
     found = set()
     table = ""
     for line in PAGE.read_text().splitlines():
-        heading = re.match(r"##+ `\[+([a-z0-9_.]+)\]+`", line)
+        heading = re.match(r"##+ `\[+([a-zA-Z0-9_.]+)\]+`", line)
         if line.startswith("##"):
             table = heading[1] if heading else ""
         row = re.match(r"\| `(\w+)` \|", line)

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from spalloc_client.wire import Json
 from spalloc_server.clock import moment
+from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.endings import Ending
+from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.requests import AnyBoard, JobRequest
 from spalloc_server.fronts.v1.endings import LINES_A_TURN, EndingWatchers
 from spalloc_server.fronts.v1.watchers import Watchers
+from spalloc_server.service import Service
 from tests.spalloc_server.core.driver import World, machine
 from tests.spalloc_server.fronts.test_front import Front, Peer, run
 from tests.spalloc_server.fronts.v1.test_watchers import Client
@@ -128,6 +132,21 @@ def test_what_can_not_be_is_refused_with_the_reason() -> None:
         peer.writer.close()
 
     run(test)
+
+
+def test_a_new_configuration_has_new_limits_for_new_jobs() -> None:
+    async def main() -> None:
+        service = Service(Configuration(None, v1=Listening(0), time_limits=LimitRules(60.0, 120.0)))
+        peer = Peer(*await asyncio.open_connection(*await service.start()))
+        assert await said(peer, "create_job", owner="me", time_limit=3600) == (
+            "the time limit is 1 hour; the longest that this server allows is 2 minutes"
+        )
+        service.reconfigure(replace(service.configuration, time_limits=LimitRules()))
+        await peer.call("create_job", owner="me", time_limit=3600)
+        peer.writer.close()
+        await service.stop()
+
+    asyncio.run(main())
 
 
 class Clock:
