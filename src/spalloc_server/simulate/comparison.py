@@ -11,9 +11,9 @@ from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.simulate.figures import Figures, figures
 from spalloc_server.simulate.settings import Settings
-from spalloc_server.simulate.simulation import History, simulate
+from spalloc_server.simulate.simulation import History, request_of, simulate
 from spalloc_server.simulate.trace import Trace, TraceJob
-from spalloc_server.simulate.variation import varied
+from spalloc_server.simulate.variation import Limits, varied
 
 _ANYWHERE = frozenset({DEFAULT_TAG})
 
@@ -47,9 +47,10 @@ def run(
     histories: list[History] = []
     found = []
     for number in range(runs):
+        changed = varied(jobs, settings.limits, None if runs == 1 else seed + number)
         history = simulate(
             settings.machines,
-            varied(jobs, settings.limits, None if runs == 1 else seed + number),
+            [_allowed(job, settings) for job in changed] if settings.limits is not Limits.NONE else changed,
             clock,
             scheduler=partial(_scheduler, settings),
         )
@@ -60,6 +61,16 @@ def run(
 
 def _scheduler(settings: Settings, machines: Sequence[Machine]) -> Scheduler:
     return Scheduler(machines, **settings.scheduler)
+
+
+def _allowed(job: TraceJob, settings: Settings) -> TraceJob:
+    """Return a job with the limit that the site lets it have: a longer one is cut."""
+    request = request_of(job)
+    rules = settings.time_limits
+    limit, longest = rules.chosen(request, job.limit), rules.of(request).longest
+    if limit is not None and longest is not None:
+        limit = min(limit, longest)
+    return job if limit == job.limit else job._replace(limit=limit)
 
 
 def _anywhere(job: TraceJob) -> TraceJob:

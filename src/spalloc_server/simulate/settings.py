@@ -15,6 +15,7 @@ from typing import Any
 
 from spalloc_server.config.document import load, parse
 from spalloc_server.config.mistakes import ConfigurationError, nearest
+from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.simulate.variation import Limits
@@ -97,6 +98,8 @@ class Settings:
     """The scheduler's parameters that are not as by default."""
     limits: Limits = Limits.DECLARED
     """Which time limits the jobs have."""
+    time_limits: LimitRules = field(default_factory=LimitRules)
+    """Which limits the site gives to jobs that declare none, and how long limits may be."""
 
     def telling_limits(self) -> "Settings":
         """Return the same, with a name that says which limits the jobs have."""
@@ -112,7 +115,7 @@ def settings_of_machines(
         SettingsError: A change is not possible.
     """
     try:
-        parse("machine = []", "--set", Path(), _of_the_site(changes))
+        configuration = parse("machine = []", "--set", Path(), _of_the_site(changes))
     except ConfigurationError as error:
         raise SettingsError(str(error)) from error
     return Settings(
@@ -121,6 +124,7 @@ def settings_of_machines(
         all(_is_nameless(machine) for machine in machines),
         _of_the_scheduler(changes),
         limits,
+        configuration.time_limits,
     )
 
 
@@ -143,6 +147,7 @@ def settings_of_site(
         configuration.machines,
         scheduler=_of_the_scheduler(changes),
         limits=limits,
+        time_limits=configuration.time_limits,
     )
 
 

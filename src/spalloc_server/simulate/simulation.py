@@ -86,7 +86,7 @@ def simulate(
         if submitted < len(trace) and (not ends or trace[submitted].submit < ends[0][0]):
             number, submitted = submitted, submitted + 1
             now = trace[number].submit
-            request = trace[number].request or _request(trace[number])
+            request = request_of(trace[number])
             began = clock()
             decider.submit(number, request, now, owner=trace[number].owner, limit=trace[number].limit)
         else:
@@ -105,5 +105,6 @@ def simulate(
     return History(machines, tuple(runs), tuple(refused), trace[0].submit, events, deciding)
 
 
-def _request(job: TraceJob) -> JobRequest:
-    return JobRequest(AnyBoard() if job.boards == 1 else Boards(job.boards))
+def request_of(job: TraceJob) -> JobRequest:
+    """Return what a job asks for."""
+    return job.request or JobRequest(AnyBoard() if job.boards == 1 else Boards(job.boards))

@@ -92,6 +92,15 @@ def test_limits_are_kept_taken_away_or_made_as_wanted(capsys: pytest.CaptureFixt
     assert [each["max_wait"] for each in found] == [120.0, 130.0, 130.0]
 
 
+def test_the_site_s_default_and_longest_limits_count_as_on_the_site(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("trace.csv", "--machine", "2x2", "--set", "jobs.default_time_limit=30", "--set")
+    longest = (*words, "jobs.longest_time_limit=20s", "--limits")
+    assert [each["at_limit"] for each in figures(capsys, *longest, "declared")] == [1, 2, 2]
+    assert [each["at_limit"] for each in figures(capsys, *longest, "none")] == [0, 0, 0]
+
+
 def test_runs_change_lengths_a_little_and_tell_the_range(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("trace.csv", "--machine", "2x2", "--limits", "none", "--runs", "3")
     (found,) = figures(capsys, *words)
