@@ -5,7 +5,7 @@ job_answers.py reads what they answer about one job.
 
 from __future__ import annotations
 
-from spalloc_client.job_answers import AnswerError, Reading, boards_or_none, text_or_none
+from spalloc_client.job_answers import AnswerError, Reading, boards_or_none, number_or_none, text_or_none
 from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
@@ -19,8 +19,8 @@ class Listed:
     """A live job, as `list_jobs` describes it."""
 
     __slots__ = (
-        "arguments", "boards", "host", "job_id", "keepalive", "machine", "options", "owner", "power", "start_time",
-        "state",
+        "allocated", "arguments", "boards", "host", "job_id", "keepalive", "machine", "options", "owner", "power",
+        "start_time", "state", "time_limit",
     )  # fmt: skip
     job_id: int
     owner: str
@@ -43,6 +43,10 @@ class Listed:
     """What it asked for, by position."""
     options: Mapping[str, object]
     """What it asked for, by name."""
+    time_limit: float | None
+    """Seconds for which it may have its boards; None for any number, or if the server does not tell."""
+    allocated: float | None
+    """When it got its boards, seconds since 1970; None without boards, or if the server does not tell."""
 
     def __init__(self, answer: object, command: str = "list_jobs") -> None:
         with Reading(command, answer) as said:
@@ -57,6 +61,8 @@ class Listed:
             self.boards = boards_or_none(said["boards"])
             self.arguments = tuple(said["args"])
             self.options = said["kwargs"]
+            self.time_limit = number_or_none(said.get("time_limit"))
+            self.allocated = number_or_none(said.get("allocated"))
 
 
 class Ended(Listed):

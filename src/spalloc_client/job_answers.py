@@ -59,14 +59,15 @@ def _a(kind: type[Any], value: object) -> Any:
     raise TypeError(f"{value!r} is no {kind.__name__}")
 
 
-def _number(value: object) -> float | None:
+def number_or_none(value: object) -> float | None:
+    """Read a number, or null."""
     if value is None or isinstance(value, int | float):
         return value
     raise TypeError(f"{value!r} is no number")
 
 
 def _positive(value: object) -> float | None:
-    number = _number(value)
+    number = number_or_none(value)
     if number is not None and not number > 0:
         raise ValueError(f"{number} is not above 0")
     return number
@@ -116,7 +117,7 @@ class Status:
             self.power = _a(bool, said.get("power")) if state in (JobState.power, JobState.ready) else None
             self.keepalive = _positive(said.get("keepalive"))
             self.reason = _a(str, said.get("reason")) if state == JobState.destroyed else None
-            self.start_time = _number(said.get("start_time"))
+            self.start_time = number_or_none(said.get("start_time"))
             self.host = text_or_none(said.get("keepalivehost"))
             self.ended_here = said.get("ended_here") is True
             self.ended_by = text_or_none(said.get("ended_by"))
@@ -154,9 +155,9 @@ class JobTimes:
     def __init__(self, answer: object) -> None:
         with Reading("job_times", answer) as said:
             self.time_limit = _positive(said.get("time_limit"))
-            self.ends_in = _number(said.get("ends_in"))
+            self.ends_in = number_or_none(said.get("ends_in"))
             self.why = text_or_none(said.get("why"))
-            self.expected_seconds = _number(said.get("expected_seconds"))
+            self.expected_seconds = number_or_none(said.get("expected_seconds"))
             self.expected_by = text_or_none(said.get("expected_by"))
             start = said.get("expected_start")
             earliest, latest = start or (0.0, 0.0)

@@ -10,6 +10,7 @@ from spalloc_client import JobDestroyedError, SpallocServerException
 from spalloc_client.errors import ProtocolTimeoutError
 from spalloc_client.job_answers import AnswerError
 from spalloc_client.wire import Failure, JobsChanged, Request, encode
+from spalloc_server.embedded import EmbeddedSite
 from tests.spalloc_client.conftest import arguments
 from tests.spalloc_client.scripted import PATIENCE, Answer, ScriptedServer
 
@@ -268,3 +269,16 @@ def test_a_server_that_is_silent_about_limits_is_not_asked_for_a_job(job_class: 
         with pytest.raises(ProtocolTimeoutError):
             job_class(time_limit=5, timeout=0.2, **arguments(server))
         assert server.count("create_job") == 0
+
+
+def test_a_site_ends_a_job_at_its_limit_and_tells_when_and_why(
+    job_class: Any, small_site: EmbeddedSite
+) -> None:
+    with job_class(1, time_limit=3600, **arguments(small_site)) as job:
+        assert job.times().time_limit == 3600.0
+        assert 3500.0 < job.times().ends_in <= 3600.0
+        assert job.extend("2h") == 7200.0
+        assert 7100.0 < job.wait_for_ending("1d").ends_in <= 7200.0
+        with job_class(1, time_limit=1, **arguments(small_site)) as other:
+            with pytest.raises(JobDestroyedError, match="Its time limit of 1 second was reached"):
+                other.wait_for_ending(0.001)

@@ -53,6 +53,11 @@ def times_of(client: ProtocolClient, job_id: int, timeout: float | None, machine
     return NO_TIMES if answer is None else JobTimes(answer)
 
 
+def times_json(times: JobTimes) -> dict[str, object]:
+    """Return a job's times as a JSON object; its keys are documented and stay."""
+    return {name: getattr(times, name) for name in JobTimes.__slots__}
+
+
 def limit_of(job_id: int, times: JobTimes) -> str:
     """Return in a sentence how long a job may have its boards."""
     if times.time_limit is None:
@@ -72,7 +77,8 @@ def read_signal(word: str) -> Wish:
     name, at, when = word.partition("@")
     name = name.strip().upper().removeprefix("SIG") or USUAL[0]
     if sys.platform != "win32" and f"SIG{name}" not in signal.Signals.__members__:
-        raise ValueError(f"{word!r}: there is no signal {name}; write a name, such as USR1, TERM or INT")
+        names = "USR1; boards go before --signal" if name.isdecimal() else "USR1, TERM or INT"
+        raise ValueError(f"there is no signal {name!r}; write a name, such as {names}")
     if not at:
         return name, None
     if when.strip().isdecimal():

@@ -5,10 +5,13 @@ job.py acts on jobs.
 
 from __future__ import annotations
 
+import time
 from textwrap import wrap
 
 from spalloc_client.answers import Listed, listed, machines, state_name
+from spalloc_client.durations import in_words
 from spalloc_client.job_answers import NO_BOARDS, MachineInfo, Status
+from spalloc_client.scripts.ends import times_json, times_of
 from spalloc_client.scripts.outcome import SUCCESS, WHICH_JOB
 from spalloc_client.scripts.queue import QueuePosition, place_in_queue
 from spalloc_client.scripts.wording import asked_for, job_json, local_time, place_json
@@ -20,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spalloc_client.job_answers import JobTimes
     from spalloc_client.protocol_client import ProtocolClient
 
     Pairs = dict[str, Text | str | int | float | Sequence[Text] | None]
@@ -32,7 +36,7 @@ _SENTENCE_WIDTH = 60
 class ShownJob:
     """A job that is alive, with its place in the queue or its boards; or the state of one that is not."""
 
-    __slots__ = ("job_id", "listed", "machine_size", "network", "place", "status")
+    __slots__ = ("asked_at", "job_id", "listed", "machine_size", "network", "place", "status", "times")
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class ShownJob:
         network: MachineInfo = NO_BOARDS,
         place: QueuePosition | None = None,
         machine_size: tuple[int, int] | None = None,
+        times: JobTimes | None = None,
     ) -> None:
         self.job_id = job_id
         self.listed = listed
@@ -55,6 +60,10 @@ class ShownJob:
         """Its place in the queue, if it is there."""
         self.machine_size = machine_size
         """Width and height in triads of the machine it is on."""
+        self.times = times
+        """How long it may have its boards; None if the server knows no time limits."""
+        self.asked_at = time.time()
+        """When the server told all this, seconds since 1970."""
 
 
 class JobView:
@@ -73,16 +82,16 @@ class JobView:
         job = next((job for job in jobs if job.job_id == self._job_id), None)
         if job is None:
             return ShownJob(self._job_id, status=Status(client.get_job_state(self._job_id, timeout=timeout)))
+        machines_told = client.call("list_machines", timeout=timeout)
+        times = times_of(client, self._job_id, timeout, machines_told)
         if job.boards is None:
-            place = place_in_queue(client, self._job_id, timeout, jobs)
-            return ShownJob(self._job_id, listed=job, place=place)
+            place = place_in_queue(client, self._job_id, timeout, jobs, machines_told)
+            return ShownJob(self._job_id, listed=job, place=place, times=times)
         # Asking for this is a sign of life to the server, so it is left out where there is nothing to learn.
         network = MachineInfo(client.get_job_machine_info(self._job_id, timeout=timeout))
-        sizes = {
-            machine.name: (machine.width, machine.height)
-            for machine in machines(client.list_machines(timeout=timeout))
-        }
-        return ShownJob(self._job_id, listed=job, network=network, machine_size=sizes.get(job.machine or ""))
+        sizes = {machine.name: (machine.width, machine.height) for machine in machines(machines_told)}
+        size = sizes.get(job.machine or "")
+        return ShownJob(self._job_id, listed=job, network=network, machine_size=size, times=times)
 
     def draw(self, shown: ShownJob, columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
         """Return it as definitions."""
@@ -92,7 +101,7 @@ class JobView:
             if shown.status.reason is not None:
                 pairs["Reason"] = printable(shown.status.reason)
             return definitions(pairs)
-        return definitions({**_request(shown.listed, shown.place), **_allocation(shown)})
+        return definitions({**_request(shown.listed, shown.place), **_limit(shown), **_allocation(shown)})
 
     def status(self, shown: ShownJob) -> int:
         """Return 0, or the status for a job that the server does not know."""
@@ -104,7 +113,12 @@ class JobView:
 
     def json(self, shown: ShownJob) -> object:
         """Return it as a JSON object; its keys are documented and stay."""
-        return {**_json_state(shown), **_json_network(shown.network), "queue": place_json(shown.place)}
+        return {
+            **_json_state(shown),
+            **_json_network(shown.network),
+            "queue": place_json(shown.place),
+            "times": None if shown.times is None else times_json(shown.times),
+        }
 
 
 def _request(job: Listed, place: QueuePosition | None) -> Pairs:
@@ -124,6 +138,20 @@ def _request(job: Listed, place: QueuePosition | None) -> Pairs:
     pairs["Request"] = [
         Text(printable(line)) for line in f"Job({words}{gap}{separator.join(options)})".split("\n")
     ]
+    return pairs
+
+
+def _limit(shown: ShownJob) -> Pairs:
+    """Return what limits the job's time, if anything does."""
+    times = shown.times
+    pairs: Pairs = {}
+    if times is not None and times.time_limit is not None:
+        pairs["Time limit"] = in_words(times.time_limit)
+    if times is not None and times.ends_in is not None:
+        end = shown.asked_at + times.ends_in
+        pairs["Time left"] = f"{in_words(end - time.time())}, until {local_time(end)}"
+        if times.why is not None:
+            pairs["Ends with"] = "\n".join(wrap(printable(times.why), _SENTENCE_WIDTH))
     return pairs
 
 
@@ -168,6 +196,8 @@ def _json_state(shown: ShownJob) -> dict[str, object]:
         "boards": None,
         "args": None,
         "kwargs": None,
+        "time_limit": None,
+        "allocated": None,
         "reason": status.reason,
     }
 

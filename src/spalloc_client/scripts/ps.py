@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 COMMAND = "spalloc-ps"
 
-_LONG = ("id", "state", "power", "boards", "asks", "machine", "created", "keepalive", "owner", "queue")
+_LONG = (
+    "id", "state", "power", "boards", "asks", "machine", "created", "keepalive", "limit", "left", "owner", "queue",
+)  # fmt: skip
 _USUAL = tuple(name for name in _LONG if name not in ("asks", "queue"))
-_SPARE = ("keepalive", "created", "power", "machine")
+_OF_LIMITS = ("limit", "left")
+"""Columns that are shown only where a job has a time limit, unless a user asks for them."""
+_SPARE = ("keepalive", "created", "limit", "power", "machine", "left")
 """Columns that a narrow window does without, the first of them first."""
 
 _STATES: dict[int, Text] = {
@@ -183,8 +187,10 @@ def job_table(
         more: The cells of those columns.
     """
     kept = list(names)
+    if tuple(names) in (_USUAL, _LONG) and all(job.time_limit is None for job in shown.jobs):
+        kept = [name for name in names if name not in _OF_LIMITS]
     if width is not None and tuple(names) == _USUAL:
-        for spare in _SPARE:
+        for spare in filter(kept.__contains__, _SPARE):
             if max(line.width for line in _table(shown, kept)) <= width:
                 break
             kept.remove(spare)
@@ -235,6 +241,25 @@ def _queue(job: Listed, shown: Jobs) -> str:
     return f"{place}: {place.cause}" if place.cause else str(place)
 
 
+def _limit(job: Listed) -> str:
+    if job.time_limit is None:
+        return ""
+    from spalloc_client.durations import written
+
+    return written(job.time_limit)
+
+
+def _left(job: Listed) -> str:
+    """Return how much of a live job's time limit is left."""
+    if job.time_limit is None or job.allocated is None or job.state == JobState.destroyed:
+        return ""
+    import time
+
+    from spalloc_client.durations import written
+
+    return written(job.allocated + job.time_limit - time.time())
+
+
 def _power(job: Listed) -> Text:
     if job.power is None:
         return Text()
@@ -253,6 +278,8 @@ _COLUMNS: dict[str, tuple[str, Callable[[Listed, Jobs], Cell]]] = {
     "machine": ("Machine", lambda job, _: printable(job.machine or "")),
     "created": ("Created at", lambda job, _: local_time(job.start_time)),
     "keepalive": ("Keepalive", lambda job, _: str(job.keepalive)),
+    "limit": ("Time limit", lambda job, _: _limit(job)),
+    "left": ("Time left", lambda job, _: _left(job)),
     "owner": ("Owner", lambda job, _: owner_and_host(job)),
     "queue": ("Queue", _queue),
 }

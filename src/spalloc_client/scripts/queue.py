@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from spalloc_client.answers import Listed, listed
 from spalloc_client.errors import SpallocServerException
+from spalloc_client.extensions import has_extensions
 from spalloc_client.job_answers import AnswerError
 from spalloc_client.states import JobState
 from spalloc_client.terminal.text import printable
@@ -49,7 +50,11 @@ class QueuePosition:
 
 
 def place_in_queue(
-    client: ProtocolClient, job_id: int, timeout: float | None, jobs: Sequence[Listed] | None = None
+    client: ProtocolClient,
+    job_id: int,
+    timeout: float | None,
+    jobs: Sequence[Listed] | None = None,
+    machines: object = None,
 ) -> QueuePosition | None:
     """Ask for a job's place in the queue.
 
@@ -58,18 +63,20 @@ def place_in_queue(
         job_id: The job.
         timeout: Seconds to wait for each answer.
         jobs: All live jobs, if the caller has just asked for them.
+        machines: The answer to `list_machines`, likewise: it shows whether the server would hang up on the question.
 
     Returns:
         The place, or None for a job that is not in the queue.
     """
-    try:
-        answer = client.call(_COMMAND, job_id, timeout=timeout)
-    except SpallocServerException:
-        # A server that doesn't know the command lists its jobs in the queue's order.
-        if jobs is None:
-            jobs = listed(client.list_jobs(timeout=timeout))
-        return place_among(job_id, [job.job_id for job in jobs if job.state == JobState.queued])
-    return _read(answer)
+    if machines is None or has_extensions(machines):
+        try:
+            return _read(client.call(_COMMAND, job_id, timeout=timeout))
+        except SpallocServerException:
+            pass  # it doesn't know the command
+    # Such a server lists its jobs in the queue's order.
+    if jobs is None:
+        jobs = listed(client.list_jobs(timeout=timeout))
+    return place_among(job_id, [job.job_id for job in jobs if job.state == JobState.queued])
 
 
 def places_in_queue(
@@ -88,7 +95,7 @@ def places_in_queue(
     """
     queued = [job.job_id for job in jobs if job.state == JobState.queued]
     places: dict[int, QueuePosition] = {}
-    asking = True
+    asking = bool(queued) and has_extensions(client.call("list_machines", timeout=timeout))
     for job in wanted:
         place = place_among(job.job_id, queued)
         if place is None:

@@ -66,6 +66,8 @@ def job_json(job: Listed) -> dict[str, object]:
         "boards": job.boards,
         "args": job.arguments,
         "kwargs": job.options,
+        "time_limit": job.time_limit,
+        "allocated": job.allocated,
     }
 
 

@@ -1,6 +1,7 @@
 """`spalloc-ps`: which columns there are, what the queue waits for, and what a narrow window leaves out."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from spalloc_client.answers import Listed
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.scripts import ps
+from spalloc_client.scripts.job_view import JobView
 from spalloc_client.wire import Failure
 from spalloc_server.embedded import EmbeddedSite
 from tests.spalloc_client.scripted import ScriptedServer
@@ -21,6 +23,10 @@ def job(number: int, **more: Any) -> dict[str, Any]:
         "job_id": number, "owner": "jane@cs.example.org", "start_time": 0.0, "keepalive": 60.0, "state": 1,
         "power": None, "args": [24], "kwargs": {}, "allocated_machine_name": None, "boards": None, **more,
     }  # fmt: skip
+
+
+OURS = [{"name": "m", "set_aside_boards": []}]
+"""Machines of a server with extensions."""
 
 
 def headings(lines: list[Any]) -> list[str]:
@@ -77,6 +83,7 @@ def test_columns_can_be_chosen(commands: Commands, make_job: Callable[..., int])
 
 def test_a_server_that_tells_no_reasons_is_asked_once_and_places_are_worked_out() -> None:
     answers = {
+        "list_machines": OURS,
         "job_queue_position": Failure("no such command"),
         "list_jobs": [job(7), job(9, owner="me"), job(12)],
     }
@@ -87,9 +94,104 @@ def test_a_server_that_tells_no_reasons_is_asked_once_and_places_are_worked_out(
         assert server.count("job_queue_position") == 1
 
 
+def test_a_server_that_would_hang_up_on_the_question_for_places_is_not_asked() -> None:
+    answers: dict[str, Any] = {"list_machines": [{"name": "m"}], "list_jobs": [job(7), job(9)]}
+    with ScriptedServer(answers) as server, ProtocolClient(server.hostname, server.port) as client:
+        view = ps.JobsView(None, None, ["id", "queue"])
+        shown = view.draw(view.ask(client, 5.0), None, None)
+        assert [line.plain for line in shown[1:]] == [" 7  1st of 2", " 9  2nd of 2"]
+        alone = JobView(9).ask(client, 5.0)
+        assert str(alone.place) == "2nd of 2"
+        assert server.count("job_queue_position") == server.count("job_times") == 0
+
+
+def limited(number: int, limit: float | None, ago: float | None = None, **more: Any) -> dict[str, Any]:
+    """A job with a time limit, which got its boards some seconds ago."""
+    allocated = None if ago is None else time.time() - ago
+    return job(number, time_limit=limit, allocated=allocated, **more)
+
+
+def test_limits_and_the_time_left_are_shown_where_a_job_has_a_limit() -> None:
+    shown = ps.Jobs(
+        [
+            Listed(limited(1, 5400.0, 1800.2, state=3)),
+            Listed(limited(2, 1800.0)),
+            Listed(job(3)),
+            Listed(limited(4, 60.0, 90.0, state=3)),
+        ]
+    )
+    lines = ps.JobsView(None, None).draw(shown, None, None)
+    assert "Time limit" in headings(lines)
+    lines = ps.JobsView(None, None, ["id", "limit", "left"]).draw(shown, None, None)
+    assert [line.plain.split() for line in lines[1:]] == [
+        ["1", "1h30m", "1h"],
+        ["2", "30m"],
+        ["3"],
+        ["4", "1m", "0s"],
+    ]
+
+
+@pytest.mark.parametrize("columns", [None, ps._LONG])
+def test_where_no_job_has_a_limit_the_table_is_as_without_limits(columns: Any) -> None:
+    names = headings(ps.JobsView(None, None, columns).draw(ps.Jobs([Listed(job(1))]), None, None))
+    assert "Time limit" not in names
+    assert "Time left" not in names
+
+
+def test_columns_of_limits_stay_where_they_were_asked_for() -> None:
+    view = ps.JobsView(None, None, ["id", "limit"])
+    assert headings(view.draw(ps.Jobs([Listed(job(1))]), None, None)) == ["ID", "Time limit"]
+
+
+def test_limits_are_in_the_json_and_null_for_servers_that_know_none() -> None:
+    told: Any = ps.JobsView(None, None).json(ps.Jobs([Listed(job(1, time_limit=60.0, allocated=5.0))]))
+    assert (told["jobs"][0]["time_limit"], told["jobs"][0]["allocated"]) == (60.0, 5.0)
+    told = ps.JobsView(None, None).json(ps.Jobs([Listed(job(1))]))
+    assert (told["jobs"][0]["time_limit"], told["jobs"][0]["allocated"]) == (None, None)
+
+
+TIMES = {
+    "time_limit": 1800.0, "ends_in": 1500.2, "why": "Its time limit of 30 minutes was reached.",
+    "expected_seconds": None, "expected_by": None, "expected_start": None,
+}  # fmt: skip
+
+
+def job_shown(times: Any) -> tuple[str, Any]:
+    """What `spalloc-job` shows of a queued job, and its JSON, with a server that tells these times."""
+    answers: dict[str, Any] = {
+        "list_machines": OURS,
+        "list_jobs": [job(7)],
+        "job_times": times,
+        "job_queue_position": None,
+    }
+    with ScriptedServer(answers) as server, ProtocolClient(server.hostname, server.port) as client:
+        view = JobView(7)
+        shown = view.ask(client, 5.0)
+        return "\n".join(line.plain for line in view.draw(shown, None, None)), view.json(shown)
+
+
+def test_one_job_is_shown_with_its_limit_the_time_left_and_the_reason_of_its_end() -> None:
+    text, json_object = job_shown(TIMES)
+    assert "Time limit: 30 minutes\n" in text
+    assert "Time left: 25 minutes, until " in text
+    assert "Ends with: Its time limit of 30 minutes was reached." in text
+    assert json_object["times"] == TIMES
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [(Failure("no such command"), None), (dict.fromkeys(TIMES), dict.fromkeys(TIMES))],
+)
+def test_one_job_without_a_limit_is_shown_as_before(times: Any, told: Any) -> None:
+    text, json_object = job_shown(times)
+    assert "Time" not in text.replace("Start time", "")
+    assert json_object["times"] == told
+
+
 def test_of_a_long_queue_only_the_first_are_asked_about() -> None:
     waits = {"position": 1, "of": 1, "reason": "It waits."}
     answers: dict[str, Any] = {
+        "list_machines": OURS,
         "job_queue_position": waits,
         "list_jobs": [job(number) for number in range(1, 301)],
     }

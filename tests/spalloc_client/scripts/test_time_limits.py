@@ -267,8 +267,14 @@ def test_a_shell_line_outlives_the_signal_that_its_programs_get() -> None:
     [
         (("--signal", "USR1@60", *WAIT), "write USR1@60s or USR1@60m: Slurm has seconds here"),
         (("--signal", "@60", *WAIT), "write USR1@60s or USR1@60m"),
-        (("--signal", "10", *WAIT), "'10': there is no signal 10; write a name, such as USR1, TERM or INT"),
-        (("--signal", "USR9@2m", *WAIT), "there is no signal USR9"),
+        (
+            ("--signal", "10", *WAIT),
+            "there is no signal '10'; write a name, such as USR1; boards go before --signal",
+        ),
+        (
+            ("--signal", "USR9@2m", *WAIT),
+            "there is no signal 'USR9'; write a name, such as USR1, TERM or INT",
+        ),
         (
             ("--signal", "USR1@soon", *WAIT),
             "'soon' can't be read; it must be a duration above 0, such as 30m",
