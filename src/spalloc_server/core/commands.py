@@ -14,6 +14,7 @@ from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.requests import JobRequest, RequestError
+from spalloc_server.core.shares import ShareRules
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
 
@@ -224,10 +225,12 @@ class SetRules(Command[None]):
     limits: JobLimits
     trust: Trust
     time_limits: LimitRules = field(default_factory=LimitRules)
+    shares: ShareRules = field(default_factory=ShareRules)
 
     def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
         """Replace the rules."""
         site.limits, site.trust, site.time_limits = self.limits, self.trust, self.time_limits
+        site.share_by(self.shares, at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ class JobRecord(Struct, frozen=True):
     allocated: float | None = None
     """When the boards of `allocation` were allocated, in seconds of Unix time; of a job that has ended, None also if an
     older server recorded it."""
+    moved_back: float = 0.0
+    """By how many seconds the job stands later in the order of the queue than it came; earlier where negative."""
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""

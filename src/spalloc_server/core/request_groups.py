@@ -78,6 +78,8 @@ class Queued(NamedTuple):
     """Smaller than that of every job that is to start later: a time, in seconds, and the job's ID."""
     number: int
     """Larger than that of every job that was queued earlier."""
+    moved_back: float = 0.0
+    """By how many seconds it stands later in the order than it came."""
 
     @property
     def group(self) -> "RequestGroup":

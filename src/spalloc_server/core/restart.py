@@ -55,6 +55,8 @@ def recall(
     _recall_holders(site, (r for r in records if r.state is JobState.destroyed), at)
     latest = last_recorded(records)
     _recall_live(site, [r for r in records if r.state is not JobState.destroyed], latest, at)
+    site.shares.recall(site.remembered.shares, latest, at)
+    site.count_shares(at)
     site.upkeep.recall(_perhaps_on(site, boards) if doubtful else boards, at.now)
     ended = end_touched(site, None, at)
     if ended:
@@ -97,6 +99,7 @@ def start_cold(
     site.next_job = next_job
     site.scheduler.learn(site.remembered.lengths)
     jobs = list(jobs)
+    site.shares.recall(site.remembered.shares, last_recorded(jobs), at)
     _recall_holders(site, jobs, at)
     keys = _every_board(site)
     for record in sorted(jobs, key=lambda record: (record.ended or at.wall, record.id)):

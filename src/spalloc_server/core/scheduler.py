@@ -56,6 +56,8 @@ Less patience makes the longest waits shorter and the others longer: docs/guides
 """
 PATIENCE_WITH_LIMIT = 1200.0
 """The same for a job with a time limit."""
+PASSED_OVER = 64
+"""How many jobs, at most, that have not waited for long may stand before the one for which a spot is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Scheduler:
         self._queue = Arrivals()
         self._queued = 0
         """How many jobs have been queued so far."""
+        self._most_moved = 0.0
+        """No job that waits is moved back by more seconds."""
         self._groups = RequestGroups()
         self._newcomers: dict[Alike, None] = {}
         """Jobs that came when there was no spot for any that asks for the same: they may start inside a zone."""
@@ -138,10 +142,16 @@ class Scheduler:
             limit: its time limit in seconds; None without one.
             moved_back: by how many seconds it stands later in the order than it came.
         """
-        self._add(job, request, (since + moved_back, job), owner, limit)
+        self._add(job, request, (since + moved_back, job), owner, limit, moved_back)
 
     def _add(
-        self, job: int, request: JobRequest, order: tuple[float, int], owner: str, limit: float | None
+        self,
+        job: int,
+        request: JobRequest,
+        order: tuple[float, int],
+        owner: str,
+        limit: float | None,
+        moved_back: float,
     ) -> None:
         group = self._groups.get(request)
         if group is None:
@@ -152,7 +162,8 @@ class Scheduler:
         if alike is None:
             alike = group.alike[owner, limit] = Alike(group, owner, limit)
         self._queued += 1
-        queued = Queued(job, alike, order, self._queued)
+        queued = Queued(job, alike, order, self._queued, moved_back)
+        self._most_moved = max(moved_back, self._most_moved if self._queue else 0.0)
         self._queue.add(queued)
         alike.jobs.add(queued)
         if group.stage is Stage.NO_SPOT:
@@ -433,14 +444,20 @@ class Scheduler:
             self._kept_for = {job: other for job, other in self._kept_for.items() if other != name}
 
     def _keep_spots(self) -> Steps[None]:
-        """Keep a spot on each machine without one, for the job that has waited longest and may run there."""
+        """Keep a spot on each machine without one, for the first job that has waited long enough and may run there."""
         if not any(keeper.may_keep for keeper in self._keepers.values()):
             return
+        passed_over = 0
         for some in chunks(list(self._queue)):
             for queued in some:
-                waited = self._now - queued.order[0]
+                waited = self._now - queued.order[0] + queued.moved_back
                 if waited < self._patience_with_limit:
-                    return
+                    # Jobs that came earlier may stand behind it, if they were moved.
+                    passed_over += 1
+                    longest = self._now - queued.order[0] + self._most_moved
+                    if longest < self._patience_with_limit or passed_over == PASSED_OVER:
+                        return
+                    continue
                 is_due = waited >= self._patience or queued.alike.limit is not None
                 if is_due and queued.job not in self._kept_for and queued.job in self._queue:
                     yield from self._keep_spot(queued)
@@ -574,6 +591,10 @@ class Scheduler:
         self._lengths.note(length)
         return length
 
+    def expected(self, owner: str, boards: int, limit: float | None) -> float:
+        """Return how many seconds a new job is expected to have its boards."""
+        return self._lengths.expected(owner, boards, limit)
+
     def learn(self, lengths: Iterable[Length]) -> None:
         """Note how long earlier jobs had their boards, in the order in which they ended."""
         for length in lengths:
@@ -585,7 +606,9 @@ class Scheduler:
             queued = self._queue[job]
             if queued.alike.limit != limit:
                 self._leave(job)
-                self._add(job, queued.group.request, queued.order, queued.alike.owner, limit)
+                self._add(
+                    job, queued.group.request, queued.order, queued.alike.owner, limit, queued.moved_back
+                )
         elif job in self._running:
             machine, running = self._running[job]
             running.limit = limit

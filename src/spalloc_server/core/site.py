@@ -39,8 +39,10 @@ from spalloc_server.core.networks import Groups
 from spalloc_server.core.objections import Fault
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.reports import Reports
+from spalloc_server.core.request_groups import wanted
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler
+from spalloc_server.core.shares import Asking, ShareRules, Shares
 from spalloc_server.core.timekeeping import Delays, Moment, Timers
 from spalloc_server.core.upkeep import Upkeep
 from spinnaker.geometry import Board
@@ -98,6 +100,8 @@ class Site:
         """Users' reports of boards, and which hosts had them."""
         self.strays = Strays()
         """How often boards strayed from what was ordered."""
+        self.shares = Shares(self.groups)
+        """What owners and hosts have used lately; its rules are changed by `share_by`."""
         self.jobs_created = 0
         """How many jobs were created since the server started."""
         self.jobs_ended_by_limit = 0
@@ -168,6 +172,9 @@ class Site:
             at.now,
         )
         self.jobs[number] = job
+        moved_back = self.shares.moved_back(self.asking(job), self._count_boards(), at.now)
+        if moved_back:
+            job.amend(moved_back=moved_back)
         self.touch(job)
         self.submit(job)
         if keepalive is not None:
@@ -243,6 +250,37 @@ class Site:
             if job.record.state is JobState.queued:
                 self.scheduler.withdraw(number)
             self.end(job, reason, at, by, counts=self._took_its_time(job, reason, by))
+
+    def share_by(self, rules: ShareRules, at: Moment) -> None:
+        """Change how new jobs are moved in the order of the queue; those that wait already stay where they are."""
+        if self.shares.follow(rules, at.now):
+            self.count_shares(at)
+
+    def count_shares(self, at: Moment) -> None:
+        """Count what all live jobs have and want."""
+        jobs = self.jobs.values()
+        for began, number in sorted((job.began, job.id) for job in jobs if job.began is not None):
+            job = self.jobs[number]
+            assert job.record.allocation is not None
+            boards = len(job.record.allocation.boards)
+            self.shares.has(self.asking(job), job.record.moved_back, boards, began)
+        for job in sorted(
+            (job for job in jobs if job.began is None),
+            key=lambda job: (job.since + job.record.moved_back, job.id),
+        ):
+            self.shares.waits(self.asking(job), job.record.moved_back, at.now)
+
+    def asking(self, job: Job) -> Asking:
+        """Return a job as far as it counts for shares."""
+        record = job.record
+        boards = wanted(record.request)
+        seconds = self.scheduler.expected(record.owner, boards, record.time_limit)
+        return Asking(
+            job.id, record.owner, record.owner_host, record.request.tags, job.since, boards * seconds
+        )
+
+    def _count_boards(self) -> int:
+        return sum([len(machine.places) for machine in self.machines.values()])
 
     def group_by(self, ipv6_prefix: int) -> bool:
         """Count addresses of an IPv6 network with this prefix (0 to 128 bits) as one; return whether it changed."""
@@ -430,6 +468,7 @@ class Site:
             on = not job.record.stays_off
             self.order(job, Happening.ALLOCATED, start.allocation, on=on, allocated=at.wall)
             job.began = at.now
+            self.shares.begin(job.id, len(start.allocation.boards), at.now)
             self.follow_limit(job, at)
             self.effects.notices.append(start_notice(job.record, start.allocation, self.groups))
         for number, why in self.scheduler.take_refused():
@@ -511,7 +550,14 @@ class Site:
     def submit(self, job: Job) -> None:
         """Have a job wait for boards."""
         record = job.record
-        self.scheduler.submit(job.id, record.request, job.since, owner=record.owner, limit=record.time_limit)
+        self.scheduler.submit(
+            job.id,
+            record.request,
+            job.since,
+            owner=record.owner,
+            limit=record.time_limit,
+            moved_back=record.moved_back,
+        )
 
     def _took_its_time(self, job: Job, reason: str | None, by: str | None) -> bool:
         """Return whether a job had its boards for as long as it wanted, or was allowed."""
@@ -582,6 +628,7 @@ class Site:
         self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
         self._give_back(job, failed, at, counts=False)
         job.order = job.began = None
+        self.shares.lose(job.id, at.now)
         self.follow_limit(job, at)
         stays_off = not job.record.power
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None, allocated=None, stays_off=stays_off)
@@ -626,6 +673,8 @@ class Site:
         self.effects.notices.append(end_notice(job.record, self.groups))
         del self.jobs[job.id]
         self.endings.forget(job.id)
+        self.shares.end(job.id, at.now)
+        self.effects.shares.update(self.shares.take_news(at))
         self.remember(job.record)
         if len(self.keepalives) > 2 * len(self.jobs) + ENDED_CLOCKS:
             # A keepalive may be years long; timers of ended jobs would fill the memory until then.

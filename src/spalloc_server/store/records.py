@@ -52,6 +52,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     stays_off: bool = False
     time_limit: float | None = None
     allocated: float | None = None
+    moved_back: float = 0.0
 
 
 _write = msgspec.json.Encoder().encode
@@ -89,6 +90,7 @@ def to_text(record: JobRecord) -> bytes:
             stays_off=record.stays_off,
             time_limit=record.time_limit,
             allocated=record.allocated,
+            moved_back=record.moved_back,
         )
     )
 
@@ -127,7 +129,7 @@ def from_text(text: bytes) -> JobRecord:
 def _flaw(record: JobRecord) -> str | None:
     """Return how a record is inconsistent, beyond what `JobRecord` checks itself; None if it is not."""
     spans = [span for span in (record.keepalive, record.time_limit) if span is not None]
-    times = (record.created, record.ended or 0.0, record.allocated or 0.0, *spans)
+    times = (record.created, record.ended or 0.0, record.allocated or 0.0, record.moved_back, *spans)
     if not all(map(isfinite, times)) or min(spans, default=1.0) <= 0:
         return "its times make no sense"
     allocation = record.allocation
@@ -176,4 +178,5 @@ def _record(stored: StoredJob) -> JobRecord:
         stays_off=stored.stays_off,
         time_limit=stored.time_limit,
         allocated=allocated,
+        moved_back=stored.moved_back,
     )

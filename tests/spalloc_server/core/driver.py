@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from spalloc_server.core.commands import Command
-from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, Standing
+from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, Remembered, Share, Standing
 from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.lengths import Length
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import BoardAt, JobRequest, args_of
@@ -77,6 +78,8 @@ class World:
         self.hardware = Hardware()
         self.job_records: dict[int, JobRecord] = {}
         self.board_records: dict[BoardKey, BoardRecord] = {}
+        self.lengths: list[Length] = []
+        self.share_records: dict[str, Share] = {}
         self.orders: list[PowerOrder] = []
         self.standing: list[PowerOrder] = []
         """What the hardware is to watch."""
@@ -102,6 +105,12 @@ class World:
                 self.board_records.pop(key, None)
             else:
                 self.board_records[key] = record
+        self.lengths += effects.lengths
+        for name, share in effects.shares.items():
+            if share is None:
+                self.share_records.pop(name, None)
+            else:
+                self.share_records[name] = share
         self.orders += [order for order in effects.orders if isinstance(order, PowerOrder)]
         self.standing += [order.order for order in effects.orders if isinstance(order, Standing)]
         self.notices += effects.notices
@@ -196,7 +205,10 @@ class World:
     def restart(self, *machines: Machine, all_off: bool = False, doubtful: bool = False) -> None:
         """Lose the process: all that is left is what was recorded, and what the hardware does."""
         self.machines = machines or self.machines
+        rules = self.site.shares.rules
         self.site = Site(self.machines, slice_steps=self.slice_steps)
+        self.site.share_by(rules, self.at)
+        self.site.remembered = Remembered(list(self.lengths), dict(self.share_records))
         self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
         recall(

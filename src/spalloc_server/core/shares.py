@@ -1,0 +1,295 @@
+"""By how much a job is moved in the order of the queue: fair share between people, and priorities.
+
+A job stands later in the order than it came by the time that the whole site would need for what its owner's jobs have
+used lately and for those of them that already wait. This is decided once, when the job comes, and recorded with it: a
+restart or a move to other boards changes nothing. Which job starts when is decided in scheduler.py.
+
+**Whose.** Without accounts, anybody can give any owner's name. So both the owner and the host that the job comes from
+are counted, and the one that has used more decides: whoever invents owners shares the part of one host. Hosts that many
+people share are to be named by the administrator; there, only owners are counted.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import inf, log, log2
+from typing import NamedTuple
+
+from spalloc_server.core.effects import Share
+from spalloc_server.core.limits import began_before
+from spalloc_server.core.networks import NOWHERE, Groups, Networks
+from spalloc_server.core.timekeeping import Moment
+
+DAY_SECONDS = 86_400.0
+WAITING_WEIGHT = 4.0
+"""How much more a board-second counts that somebody's waiting jobs are expected to use than one that was used."""
+MOST_REMEMBERED = 1000
+"""Of how many people and hosts without jobs it is remembered what they used; those that used least are forgotten."""
+_FORGOTTEN_AT_ONCE = 100
+_APART = 0.001
+"""By how many seconds a job stands behind the one before, so that no rounding puts it before that."""
+_LN_2 = log(2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareRules:
+    """Which jobs are moved in the order, and how far."""
+
+    enabled: bool = False
+    """Whether jobs are moved back for what their owners use; priorities count in any case."""
+    half_life: float = DAY_SECONDS
+    """After how many seconds use counts half; more than 0."""
+    most_moved: float = DAY_SECONDS
+    """By how many seconds a job is moved at most, back or forward; 0 or more."""
+    shared_hosts: Networks = NOWHERE
+    """Hosts that many people share: on them, each owner counts for itself."""
+    priority_of_owners: Mapping[str, float] = field(default_factory=dict)
+    """By how many seconds an owner's jobs are moved forward; back where negative."""
+    priority_of_tags: Mapping[str, float] = field(default_factory=dict)
+    """The same for jobs that ask for a tag."""
+
+    def priority(self, owner: str, tags: Iterable[str]) -> float:
+        """Return by how many seconds a job is moved forward: the sum of what its owner and its tags have."""
+        of_tags = self.priority_of_tags
+        return self.priority_of_owners.get(owner, 0.0) + sum([of_tags.get(tag, 0.0) for tag in tags])
+
+    def within(self, seconds: float) -> float:
+        """Return by how much a job is moved back that was to be moved by this much."""
+        return max(-self.most_moved, min(self.most_moved, seconds))
+
+
+class Asking(NamedTuple):
+    """A job, as far as it counts here."""
+
+    job: int
+    owner: str
+    host: str
+    """The address that it came from."""
+    tags: frozenset[str]
+    """The tags that it asks for."""
+    since: float
+    """When it came, in the core's time."""
+    work: float
+    """The board-seconds that it is expected to use."""
+
+
+@dataclass(slots=True)
+class _Party:
+    """What one owner or host has used, and what its jobs want."""
+
+    used: float
+    """Board-seconds as of `at`, where older ones count less."""
+    at: float
+    """In the core's time."""
+    boards: int = 0
+    """How many its jobs have."""
+    waiting: float = 0.0
+    """The board-seconds that its waiting jobs are expected to use."""
+    jobs: int = 0
+    """How many of its jobs wait or have boards."""
+    line: dict[int, float] = field(default_factory=dict)
+    """Its waiting jobs, and where they stand in the order but for priorities; the last is at the end."""
+
+    def settle(self, now: float, half_life: float) -> None:
+        """Count what its jobs have used since `at`."""
+        seconds = now - self.at
+        if seconds > 0:
+            left = 2.0 ** (-seconds / half_life)
+            self.used = self.used * left + self.boards * (1.0 - left) * half_life / _LN_2
+            self.at = now
+
+
+@dataclass(slots=True)
+class _Counted:
+    """As what a live job is counted."""
+
+    parties: tuple[_Party, ...]
+    names: tuple[str, ...]
+    work: float
+    order: float = 0.0
+    """Where it stands in the order, before priorities."""
+    boards: int = 0
+    """How many it has; 0 while it waits."""
+
+
+class Shares:
+    """What owners and hosts have used lately, what their jobs still want, and by how much a new job is moved."""
+
+    def __init__(self, groups: Groups) -> None:
+        """Begin with nothing used; `groups` says which addresses count as one host."""
+        self._groups = groups
+        self._rules = ShareRules()
+        self._parties: dict[str, _Party] = {}
+        self._jobs: dict[int, _Counted] = {}
+        self._idle: dict[str, None] = {}
+        """Those without jobs."""
+        self._news: dict[str, None] = {}
+        """Whose records are to be written or removed."""
+
+    @property
+    def rules(self) -> ShareRules:
+        """By which rules jobs are moved."""
+        return self._rules
+
+    def follow(self, rules: ShareRules, now: float) -> bool:
+        """Change the rules; jobs that wait stay where they are.
+
+        Returns:
+            whether the live jobs must be counted from now on: see `has` and `waits`.
+        """
+        before, self._rules = self._rules, rules
+        for party in self._parties.values():
+            party.settle(now, before.half_life)
+        if not rules.enabled:
+            self._parties, self._jobs, self._idle, self._news = {}, {}, {}, {}
+        return rules.enabled and not before.enabled
+
+    # Jobs
+
+    def moved_back(self, job: Asking, boards: int, now: float) -> float:
+        """Count a new job, and return by how many seconds it stands later in the order than it came.
+
+        It is less than 0 for a job that stands earlier. Priorities aside, the jobs of one owner or host keep their
+        order: none stands before another that came earlier and still waits.
+
+        Args:
+            job: The job.
+            boards: How many boards the site has.
+            now: The core's time.
+        """
+        rules = self._rules
+        moved = 0.0
+        if rules.enabled:
+            counted = self._count(job, now)
+            for party in counted.parties:
+                party.settle(now, rules.half_life)
+                wanted = party.used + WAITING_WEIGHT * max(0.0, party.waiting)
+                last = next(reversed(party.line.values())) + _APART - job.since if party.line else 0.0
+                moved = max(moved, wanted / max(1, boards), last)
+            moved = min(moved, rules.most_moved)
+            self._line_up(job.job, counted, job.since + moved)
+        return rules.within(moved - rules.priority(job.owner, job.tags))
+
+    def waits(self, job: Asking, moved_back: float, now: float) -> None:
+        """Count a job that waits already; jobs come here in the order of the queue."""
+        if self._rules.enabled:
+            moved = moved_back + self._rules.priority(job.owner, job.tags)
+            self._line_up(job.job, self._count(job, now), job.since + moved)
+
+    def has(self, job: Asking, moved_back: float, boards: int, began: float) -> None:
+        """Count a job that has had boards since `began` (the core's time); jobs come here in the order of that."""
+        if self._rules.enabled:
+            counted = self._count(job, began)
+            counted.order = job.since + moved_back + self._rules.priority(job.owner, job.tags)
+            self._run(counted, boards, began)
+
+    def begin(self, job: int, boards: int, now: float) -> None:
+        """Note that a job has got boards."""
+        counted = self._jobs.get(job)
+        if counted is not None:
+            self._leave_line(job, counted)
+            self._run(counted, boards, now)
+
+    def lose(self, job: int, now: float) -> None:
+        """Note that a job has lost its boards, and waits again where it stood before."""
+        counted = self._jobs.get(job)
+        if counted is not None:
+            self._stop(counted, now)
+            self._line_up(job, counted, counted.order)
+            for party in counted.parties:
+                party.line = dict(sorted(party.line.items(), key=lambda item: (item[1], item[0])))
+
+    def end(self, job: int, now: float) -> None:
+        """Note that a job has ended, whether it had boards or not."""
+        counted = self._jobs.pop(job, None)
+        if counted is None:
+            return
+        if counted.boards:
+            self._stop(counted, now)
+            self._news.update(dict.fromkeys(counted.names))
+        else:
+            self._leave_line(job, counted)
+        for name, party in zip(counted.names, counted.parties, strict=True):
+            party.jobs -= 1
+            if not party.jobs:
+                self._idle[name] = None
+        if len(self._idle) >= MOST_REMEMBERED + _FORGOTTEN_AT_ONCE:
+            self._forget()
+
+    def _line_up(self, job: int, counted: _Counted, order: float) -> None:
+        counted.order = order
+        for party in counted.parties:
+            party.waiting += counted.work
+            party.line[job] = order
+
+    def _leave_line(self, job: int, counted: _Counted) -> None:
+        for party in counted.parties:
+            del party.line[job]
+            party.waiting = party.waiting - counted.work if party.line else 0.0
+
+    def _run(self, counted: _Counted, boards: int, now: float) -> None:
+        counted.boards = boards
+        for party in counted.parties:
+            party.settle(now, self._rules.half_life)
+            party.boards += boards
+
+    def _stop(self, counted: _Counted, now: float) -> None:
+        for party in counted.parties:
+            party.settle(now, self._rules.half_life)
+            party.boards -= counted.boards
+        counted.boards = 0
+
+    # Owners and hosts
+
+    def _count(self, job: Asking, now: float) -> _Counted:
+        """Count a job for its owner, and for its host unless many people share that."""
+        names = [f"owner {job.owner}"]
+        if job.host not in self._rules.shared_hosts:
+            names.append(f"host {self._groups.of(job.host)}")
+        for name in names:
+            if name not in self._parties:
+                self._parties[name] = _Party(0.0, now)
+        parties = tuple([self._parties[name] for name in names])
+        for name, party in zip(names, parties, strict=True):
+            party.jobs += 1
+            self._idle.pop(name, None)
+        counted = self._jobs[job.job] = _Counted(parties, tuple(names), job.work)
+        return counted
+
+    def _forget(self) -> None:
+        """Forget those without jobs that have used least."""
+        half_life = self._rules.half_life
+
+        def amount(name: str) -> float:
+            party = self._parties[name]
+            return log2(party.used) + party.at / half_life if party.used > 0 else -inf
+
+        for name in sorted(self._idle, key=amount)[: len(self._idle) - MOST_REMEMBERED]:
+            del self._parties[name], self._idle[name]
+            self._news[name] = None
+
+    # Records
+
+    def recall(self, shares: Mapping[str, Share | None], latest: float | None, at: Moment) -> None:
+        """Continue from records, before any job is counted.
+
+        Args:
+            shares: What was recorded.
+            latest: The latest time in the records, in seconds of Unix time; None if there is none.
+            at: Now.
+        """
+        if self._rules.enabled:
+            for name, share in shares.items():
+                if share is not None:
+                    self._parties[name] = _Party(share.used, began_before(share.at, latest, at))
+                    self._idle[name] = None
+
+    def take_news(self, at: Moment) -> dict[str, Share | None]:
+        """Return what is to be recorded since the last time; None removes a record."""
+        if not self._news:
+            return {}
+        news, self._news = self._news, {}
+        found = [(name, self._parties.get(name)) for name in news]
+        return {
+            name: None if party is None else Share(party.used, at.wall - (at.now - party.at))
+            for name, party in found
+        }

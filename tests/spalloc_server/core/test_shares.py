@@ -1,0 +1,293 @@
+"""By how much jobs are moved in the order, as users and administrators are told."""
+
+import heapq
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_server.core.effects import Share
+from spalloc_server.core.networks import Groups, Networks
+from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
+from spalloc_server.core.shares import MOST_REMEMBERED, Asking, ShareRules, Shares
+from spalloc_server.core.timekeeping import Moment
+from tests.examples import examples
+from tests.spalloc_server.core.driver import World, machine
+
+HOUR = 3600.0
+DAY = 86_400.0
+FAIR = ShareRules(enabled=True)
+OFF = ShareRules()
+
+
+def shares(rules: ShareRules = FAIR) -> Shares:
+    found = Shares(Groups())
+    found.follow(rules, 0.0)
+    return found
+
+
+def job(number: int, owner: str, since: float, work: float = 600.0, host: str = "10.0.0.1") -> Asking:
+    return Asking(number, owner, host, frozenset({"default"}), since, work)
+
+
+# What an owner's jobs have used, and what they want
+
+
+def test_a_first_job_stands_where_it_came() -> None:
+    assert shares().moved_back(job(1, "jane", 5.0), 100, 5.0) == 0.0
+
+
+def test_a_job_stands_back_by_the_time_that_the_site_needs_for_what_was_used() -> None:
+    fair = shares()
+    fair.moved_back(job(1, "jane", 0.0, work=0.0), 100, 0.0)
+    fair.begin(1, 50, 0.0)
+    fair.end(1, 60.0)
+    moved = fair.moved_back(job(2, "jane", 60.0), 100, 60.0)
+    assert moved == pytest.approx(50 * 60 / 100, rel=1e-3)
+
+
+def test_use_counts_half_after_a_half_life_and_boards_in_use_count() -> None:
+    fair = shares(replace(FAIR, half_life=HOUR))
+    fair.moved_back(job(1, "jane", 0.0, work=0.0), 100, 0.0)
+    fair.begin(1, 50, 0.0)
+    running = fair.moved_back(job(2, "jane", 60.0, work=0.0), 100, 60.0)
+    assert running == pytest.approx(30.0, rel=0.02)
+    fair.end(2, 60.0)
+    fair.end(1, 60.0)
+    later = fair.moved_back(job(3, "jane", 60.0 + HOUR, work=0.0), 100, 60.0 + HOUR)
+    assert later == pytest.approx(running / 2)
+
+
+def test_a_thousand_jobs_at_once_are_spread_out_and_the_next_persons_stands_before_most_of_them() -> None:
+    fair = shares()
+    flood = [
+        fair.moved_back(job(number, "flood", 0.0, 4 * 600.0, "10.0.0.9"), 1200, 0.0) for number in range(1000)
+    ]
+    assert flood == sorted(flood)
+    assert flood[-1] > 2 * HOUR
+    other = 60.0 + fair.moved_back(job(2000, "jane", 60.0), 1200, 60.0)
+    assert sum(place < other for place in flood) < 20
+
+
+def test_a_job_that_leaves_the_queue_no_longer_counts() -> None:
+    fair = shares()
+    for number in range(10):
+        fair.moved_back(job(number, "jane", 0.0), 10, 0.0)
+    for number in range(10):
+        fair.end(number, 1.0)
+    assert fair.moved_back(job(10, "jane", 1.0), 10, 1.0) == 0.0
+
+
+# Whose
+
+
+@given(st.integers(0, 2**32), st.booleans())
+@examples(50)
+def test_inventing_owners_on_one_host_does_not_help(seed: int, others: bool) -> None:
+    def places(invent: bool) -> list[float]:
+        dice, fair, found, live = random.Random(seed), shares(), [], []
+        now = 0.0
+        for number in range(60):
+            now += dice.expovariate(1 / 300.0)
+            is_other = others and dice.random() < 0.3
+            host = "10.0.0.2" if is_other else "10.0.0.1"
+            owner = "joe" if is_other else f"invented {number}" if invent else "jane"
+            asked = job(number, owner, now, dice.uniform(60.0, 1e5), host)
+            found.append(fair.moved_back(asked, 100, now))
+            live.append(number)
+            if dice.random() < 0.6:
+                fair.begin(number, dice.randrange(1, 50), now)
+            if dice.random() < 0.4:
+                fair.end(live.pop(dice.randrange(len(live))), now)
+        return found
+
+    assert places(invent=True) == pytest.approx(places(invent=False))
+
+
+def test_whoever_comes_from_many_hosts_counts_as_one_owner() -> None:
+    fair = shares()
+    moved = [
+        fair.moved_back(job(number, "jane", 0.0, 1e4, f"10.0.1.{number}"), 100, 0.0) for number in range(50)
+    ]
+    assert moved == sorted(set(moved))
+
+
+def test_on_a_host_that_is_named_as_shared_each_owner_counts_alone() -> None:
+    fair = shares(replace(FAIR, shared_hosts=Networks((ip_network("10.0.0.0/24"),))))
+    for number in range(50):
+        fair.moved_back(job(number, "jane", 0.0, 1e4), 100, 0.0)
+    assert fair.moved_back(job(50, "joe", 0.0), 100, 0.0) == 0.0
+
+
+def test_addresses_of_one_network_count_as_one_host() -> None:
+    fair = shares()
+    fair.moved_back(job(1, "a", 0.0, 1e5, "2001:db8::1"), 100, 0.0)
+    assert fair.moved_back(job(2, "b", 0.0, 1e5, "2001:db8::2"), 100, 0.0) > 0
+
+
+# Priorities, and the most that a job is moved
+
+RULES = st.builds(
+    ShareRules,
+    enabled=st.booleans(),
+    most_moved=st.sampled_from([0.0, HOUR, DAY]),
+    half_life=st.sampled_from([60.0, HOUR, 7 * DAY]),
+    priority_of_owners=st.dictionaries(st.sampled_from("ab"), st.floats(-2 * DAY, 2 * DAY)),
+    priority_of_tags=st.dictionaries(st.just("default"), st.floats(-2 * DAY, 2 * DAY)),
+)
+
+
+@given(RULES, st.integers(0, 2**32))
+@examples(50)
+def test_no_job_is_moved_by_more_than_the_most_either_way(rules: ShareRules, seed: int) -> None:
+    dice, fair = random.Random(seed), shares(rules)
+    for number in range(30):
+        now = 600.0 * number
+        asked = job(number, dice.choice("abc"), now, dice.uniform(0, 1e7))
+        assert abs(fair.moved_back(asked, 100, now)) <= rules.most_moved
+        if dice.random() < 0.5:
+            fair.begin(number, 50, now)
+
+
+def test_an_administrators_priorities_move_jobs_forward_or_back_with_fair_share_or_without() -> None:
+    rules = ShareRules(priority_of_owners={"vip": HOUR, "cron": -HOUR}, priority_of_tags={"default": -60.0})
+    for enabled in (False, True):
+        fair = shares(replace(rules, enabled=enabled))
+        moved = [
+            fair.moved_back(job(n, owner, 0.0, host=f"10.0.0.{n}"), 100, 0.0)
+            for n, owner in enumerate(("vip", "cron", "jane"))
+        ]
+        assert moved == [60.0 - HOUR, HOUR + 60.0, 60.0]
+
+
+def test_only_so_many_owners_are_remembered_and_those_that_used_least_are_forgotten() -> None:
+    fair = shares()
+    kept: dict[str, Share] = {}
+    for number in range(3 * MOST_REMEMBERED):
+        now = 10.0 * number
+        fair.moved_back(job(number, f"owner {number}", now, host=f"host {number}"), 100, now)
+        fair.begin(number, 50 if number == 7 else 1, now)
+        fair.end(number, now + 5.0)
+        for name, share in fair.take_news(Moment(now + 5.0, now + 5.0)).items():
+            if share is None:
+                kept.pop(name, None)
+            else:
+                kept[name] = share
+    assert len(kept) <= MOST_REMEMBERED + 200
+    assert kept["owner owner 7"].used == pytest.approx(250.0, rel=1e-3)
+
+
+# On a site
+
+
+@dataclass
+class Site:
+    """A site whose users' jobs end when they have had their boards for long enough."""
+
+    rules: ShareRules
+    started: dict[int, float] = field(default_factory=dict)
+    ends: list[tuple[float, int]] = field(default_factory=list)
+    lengths: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.world = World(machine(4, 4))
+        self.world.site.share_by(self.rules, self.world.at)
+
+    def go_on(self, until: float) -> None:
+        while self.ends and self.ends[0][0] <= until:
+            self.world.now, number = heapq.heappop(self.ends)
+            self.world.destroy(number)
+            self._look()
+        self.world.now = until
+
+    def submit(self, at: float, boards: int, length: float, owner: str, host: str) -> int:
+        self.go_on(at)
+        request = JobRequest(AnyBoard() if boards == 1 else Boards(boards))
+        number = self.world.create(request, keepalive=None, owner=owner, host=host)
+        self.lengths[number] = length
+        self._look()
+        return number
+
+    def _look(self) -> None:
+        self.world.answer_all()
+        for number, live in self.world.site.jobs.items():
+            if live.record.allocation is not None and number not in self.started:
+                self.started[number] = self.world.now
+                heapq.heappush(self.ends, (self.world.now + self.lengths[number], number))
+
+
+Submission = tuple[float, int, float, str, str]
+
+
+def run(rules: ShareRules, trace: list[Submission]) -> dict[int, float]:
+    """Return when each job started."""
+    site = Site(rules)
+    for at, boards, length, owner, host in trace:
+        site.submit(at, boards, length, owner, host)
+    site.go_on(1e9)
+    return site.started
+
+
+def arrivals(seed: int, gap: float, count: int, who: Callable[[random.Random], str]) -> Iterator[Submission]:
+    dice, now = random.Random(seed), 0.0
+    for _ in range(count):
+        now += dice.expovariate(1 / gap)
+        owner = who(dice)
+        yield now, dice.choice((1, 3, 6, 12, 24, 48)), dice.lognormvariate(6.0, 1.0), owner, f"10.0.0.{owner}"
+
+
+@given(st.integers(0, 2**32))
+@examples(10)
+def test_nothing_changes_for_an_owner_who_is_alone_however_greedy(seed: int) -> None:
+    trace = list(arrivals(seed, 60.0, 120, lambda _: "1"))
+    assert run(FAIR, trace) == run(OFF, trace)
+
+
+def test_owners_who_want_the_same_wait_the_same() -> None:
+    waits: dict[str, list[float]] = defaultdict(list)
+    for seed in range(6):
+        trace = list(arrivals(seed, 240.0, 150, lambda dice: dice.choice("123")))
+        started = run(FAIR, trace)
+        for (at, *_, owner, _), start in zip(
+            trace, (started[number] for number in sorted(started)), strict=True
+        ):
+            waits[owner].append(start - at)
+    means = sorted(fmean(some) for some in waits.values())
+    assert means[0] > 60.0, "somebody must wait for this to say anything"
+    assert means[-1] < 1.4 * means[0]
+
+
+def test_who_asks_for_much_at_once_does_not_hold_up_who_comes_next() -> None:
+    flood: list[Submission] = [(float(n) / 1000, 12, 600.0, "9", "10.0.0.9") for n in range(100)]
+    trace = [*flood, (300.0, 12, 60.0, "1", "10.0.0.1"), (900.0, 12, 60.0, "2", "10.0.0.2")]
+    before, after = run(OFF, trace), run(FAIR, trace)
+    for number, (at, *_) in enumerate(trace[100:], 101):
+        assert before[number] - at > 3 * HOUR
+        assert after[number] - at <= 1200.0
+
+
+def test_a_restart_keeps_the_order_and_what_was_used() -> None:
+    worlds = []
+    for _ in range(2):
+        site = Site(FAIR)
+        for submission in arrivals(3, 30.0, 60, lambda dice: dice.choice("123")):
+            site.submit(*submission)
+        site.world.now += HOUR
+        worlds.append(site.world)
+    before, after = worlds
+    after.restart()
+    queue = [queued.job for queued in before.site.scheduler._queue]
+    assert len(queue) > 10
+    assert queue != sorted(queue)
+    assert [queued.job for queued in after.site.scheduler._queue] == queue
+    for owner in "1234":
+        later = job(10_000, owner, after.now, host=f"10.0.0.{owner}")
+        moved = [world.site.shares.moved_back(later, 48, world.now) for world in worlds]
+        assert moved[1] == pytest.approx(moved[0])
+        assert moved[0] > 0 or owner == "4"
