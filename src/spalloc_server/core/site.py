@@ -195,7 +195,12 @@ class Site:
         before = job.record.time_limit
         if before is not None and time_limit <= before:
             return None
-        return self.time_limits.refusal(job.record.request, time_limit)
+        refusal = self.time_limits.refusal(job.record.request, time_limit)
+        if refusal is None and before is not None and job.began is not None:
+            harmed = self.scheduler.objection(job.id, job.began + time_limit)
+            if harmed is not None:
+                return f"job {job.id} can't have its boards for longer, since {harmed}"
+        return refusal
 
     def limit_job(self, job: Job, time_limit: float, at: Moment) -> None:
         """Replace a live job's time limit (seconds from when it got its boards)."""

@@ -248,6 +248,22 @@ def test_extending_again_and_again_keeps_no_memory() -> None:
     assert len(world.site.endings._timers) <= OLD_TIMERS + 2
 
 
+def test_a_job_is_not_extended_where_another_counts_on_its_end() -> None:
+    world = World(machine(2, 1))
+    job = limited(world, 7200.0, JobRequest(Rectangle(Size(2, 1))))
+    world.answer_all()
+    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) is None
+    waiting = limited(world, 60.0, JobRequest(Rectangle(Size(2, 1))))
+    world.wait(7000)
+    world.settle()
+    assert "kept for it" in world.site.scheduler.waiting(waiting).sentence
+    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) == (
+        f"job {job} can't have its boards for longer, since job {waiting}, which has waited longest, is to have "
+        "some of its boards then"
+    )
+    assert ExtendJob(job, 7100.0).refusal(world.site, HOST) is None
+
+
 # Which limit
 
 

@@ -110,7 +110,8 @@ class EndingWatchers:
             if watcher is None:
                 return
             job = next(iter(self._untold[watcher]))
-            if watcher.tell(self._line(job)):
+            # One that has ended is dropped once that is on disk.
+            if job not in self._site.jobs or watcher.tell(self._line(job)):
                 self._told(watcher, job)
             else:
                 # `catch_up` is called when it reads again.
