@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from spalloc_client.wire import Failure, JobsChanged, Lines, Request, Return, decode_message, encode
+from spalloc_client.wire import Failure, JobsChanged, Lines, Other, Request, Return, decode_message, encode
 from tests.simulation.network import Network, StreamTransport
 from tests.simulation.process import Process
 
@@ -24,6 +24,9 @@ class Client(asyncio.Protocol):
         self._lines = Lines()
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self.changed: set[int] = set()
+        self.endings: dict[int, list[str]] = {}
+        """What it was told about the ends of jobs."""
+        self.asked_for_ends = False
         self.gone = False
         self.transport: StreamTransport
 
@@ -48,6 +51,10 @@ class Client(asyncio.Protocol):
             message = decode_message(line)
             if isinstance(message, JobsChanged):
                 self.changed |= set(message.jobs)
+            elif isinstance(message, Other):
+                told = message.body["job_ending"]
+                assert self.asked_for_ends, "nobody asked for it"
+                self.endings.setdefault(told["job_id"], []).append(told["reason"])
             elif isinstance(message, Return | Failure) and self._waiting:
                 future = self._waiting.popleft()
                 if future.done():
@@ -64,6 +71,7 @@ class Client(asyncio.Protocol):
             future.set_exception(GoneError())
         else:
             self._waiting.append(future)
+            self.asked_for_ends |= command == "notify_job_ending"
             self.transport.write(encode(Request(command, args, kwargs)))
         return future
 

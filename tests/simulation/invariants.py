@@ -50,6 +50,7 @@ class Watch:
         core = engine.site
         check_holders(site, core)
         check_drained(site, core)
+        site.limits.check(core)
         self._check_ready(core)
         if engine is not self._engine:
             self._engine = engine
@@ -146,9 +147,8 @@ def check_promises(site: SimulatedSite, core: Site) -> None:
         record = core.ended[job]
         reason = record.reason or ""
         boards = frozenset() if record.allocation is None else record.allocation.boards
-        assert reason.startswith("Cancelled:") or boards & site.administrator.taken_out, (
-            f"job {job} ended by itself: {reason!r}"
-        )
+        is_expected = reason.startswith("Cancelled:") or site.limits.is_over(record)
+        assert is_expected or boards & site.administrator.taken_out, f"job {job} ended by itself: {reason!r}"
 
 
 def is_at_rest(site: SimulatedSite) -> bool:

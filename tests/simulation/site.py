@@ -35,6 +35,7 @@ from tests.simulation.administrator import Administrator
 from tests.simulation.client import Client, GoneError, RefusedError
 from tests.simulation.disk import Disk
 from tests.simulation.keeper import KEEPALIVE, Keeper
+from tests.simulation.limits import Limits as TimeLimits
 from tests.simulation.network import LATENCY, Network, Trouble, Weather
 from tests.simulation.process import Process
 from tests.simulation.world import World
@@ -95,6 +96,7 @@ class SimulatedSite:
         self.disk = Disk()
         self.clock = SimulatedClock(self.world)
         self.promises = Promises()
+        self.limits = TimeLimits(self)
         self.happened: Counter[str] = Counter()
         """How often each kind of thing happened, to check that it did."""
         self.engine: Engine | None = None
@@ -110,7 +112,7 @@ class SimulatedSite:
         """The administrator's last order for each board."""
         self._excuses: dict[Board, float] = {}
         """Until when boards may not be as ordered, because something that came late has changed them."""
-        self._last_trouble = 0.0
+        self.last_trouble = 0.0
         """When something last kept the server from seeing to boards."""
         self.crowd = Process(self.world, self.network, "clients")
         self.tasks: list[asyncio.Task[Any]] = []
@@ -248,14 +250,14 @@ class SimulatedSite:
         # What can't be recorded can't be done, and is forgotten if the server dies meanwhile.
         absent = engine is None or engine.trouble is not None or self.server is None or self.server.paused
         away = absent or trouble.dead or trouble.slow > 0 or not self._is_in_service(board)
-        return away or self.world.now <= max(until, self._last_trouble + EXCUSE_SECONDS)
+        return away or self.world.now <= max(until, self.last_trouble + EXCUSE_SECONDS)
 
     def _is_in_service(self, board: Board) -> bool:
         machine = None if self.engine is None else self.engine.site.machines.get("m")
         return machine is not None and board in machine.places
 
     def _note_trouble(self) -> None:
-        self._last_trouble = self.world.now
+        self.last_trouble = self.world.now
 
     @property
     def has_excuses(self) -> bool:
@@ -291,6 +293,13 @@ class SimulatedSite:
         return self._borders[boards]
 
     # The server's process
+
+    @property
+    def is_hampered(self) -> bool:
+        """Whether the server can't do what it should: it is away, stopping, paused, or its disk takes nothing."""
+        server = self.server
+        is_up = server is not None and server.alive and not server.paused and not self.stopping
+        return not is_up or self.engine is None or self.disk.full or self.disk.broken
 
     def boot(self) -> None:
         """Start the server, as it would be after whatever happened before."""
@@ -539,6 +548,7 @@ class SimulatedSite:
         self.world.after(begin + seconds, lambda: set_to(well))
 
     def _ail_disk(self, fault: str, ill: bool) -> None:
+        self.limits.disturbed = self.world.now
         self.happened[f"disk {fault}"] += ill
         setattr(self.disk, fault, ill)
 
@@ -550,6 +560,7 @@ class SimulatedSite:
         self.end = self.world.now + seconds
         for number in range(users):
             self.crowd.enter(self._begin_user, number)
+        self.crowd.enter(lambda: self.tasks.append(self.crowd.start(self.limits.wait_for_ends("10.0.2.1"))))
 
     def _begin_user(self, number: int) -> None:
         self.tasks.append(self.crowd.start(self._user(number, self.world.dice("user", number))))
@@ -571,13 +582,15 @@ class SimulatedSite:
             except GoneError:
                 self.happened["connection lost"] += 1
             except RefusedError as refusal:
-                self._excuse(refusal)
+                self.excuse(refusal)
 
     async def _session(self, client: Client, mine: list[int], keeper: Keeper, dice: random.Random) -> None:
         if dice.random() < 0.3:
             await client.call("notify_job")
         while self.world.now < self.end:
             await self.crowd.passing(dice.choice((0.0, 0.01, 1.0, 10.0, 20.0)) * dice.random())
+            if mine and self.limits.wants_to_extend():
+                await self.limits.extend(client, dice.choice(mine))
             action = dice.random()
             if action < 0.35 or not mine:
                 await self._create(client, mine, keeper, dice)
@@ -602,15 +615,18 @@ class SimulatedSite:
     async def _create(self, client: Client, mine: list[int], keeper: Keeper, dice: random.Random) -> None:
         wishes: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (1, 1), (0, 0, 1), (2, 1), (6,), (999,)]
         keepalive = dice.choice((None, None, KEEPALIVE))
+        limit = self.limits.wish()
         pipelined = [
-            client.send("create_job", *dice.choice(wishes), owner=dice.choice("abc"), keepalive=keepalive)
+            client.send(
+                "create_job", *dice.choice(wishes), owner=dice.choice("abc"), keepalive=keepalive, **limit
+            )
             for _ in range(dice.choice((1, 1, 3)))
         ]
         for reply in pipelined:
             try:
                 job = await reply
             except RefusedError as refusal:
-                self._excuse(refusal)
+                self.excuse(refusal)
                 continue
             except GoneError:
                 for other in pipelined:
@@ -618,6 +634,7 @@ class SimulatedSite:
                 raise
             assert job not in self.promises.created, f"job {job} was created twice"
             self.promises.created.add(job)
+            self.limits.created(job, limit)
             if keepalive is not None and not keeper.alive:
                 self._nobody_keeps([job])
                 continue
@@ -641,11 +658,11 @@ class SimulatedSite:
         try:
             await client.call("destroy_job", job, "enough")
         except RefusedError as refusal:
-            self._excuse(refusal)
+            self.excuse(refusal)
         else:
             self.promises.destroyed.add(job)
 
-    def _excuse(self, refusal: RefusedError) -> None:
+    def excuse(self, refusal: RefusedError) -> None:
         """A valid command may be refused only while the server can't record it, or stops before it could answer."""
         self.happened["refused"] += 1
         said = str(refusal)
@@ -657,7 +674,7 @@ class SimulatedSite:
         try:
             await client.call(command, job)
         except RefusedError as refusal:
-            self._excuse(refusal)
+            self.excuse(refusal)
 
     async def _look(self, client: Client, job: int) -> None:
         state = await client.call("get_job_state", job)
@@ -681,7 +698,7 @@ class SimulatedSite:
             await client.call("report_problem", self.machine.addresses[board], description="it is sick")
         except RefusedError as refusal:
             if board not in self.administrator.taken_out:
-                self._excuse(refusal)
+                self.excuse(refusal)
 
     async def _misbehave(self, client: Client, dice: random.Random) -> None:
         self.happened["bad input"] += 1

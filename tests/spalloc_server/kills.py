@@ -67,6 +67,8 @@ class Promises:
         self.ending: set[int] = set()
         """Jobs whose end was asked for, and perhaps not acknowledged."""
         self.ended: set[int] = set()
+        self.limits: dict[int, set[float | None]] = {}
+        """The time limit of each job; two, if another was asked for and perhaps not acknowledged."""
         self.commands = 0
 
 
@@ -102,10 +104,13 @@ async def _use(session: Session, promises: Promises, dice: random.Random) -> Non
     mine: list[int] = []
     while True:
         if dice.random() < 0.5 or not mine:
-            job = await session.call("create_job", dice.choice((1, 1, 3, 6)), owner="me", keepalive=None)
+            limit = dice.choice((None, 3600.0))
+            boards = dice.choice((1, 1, 3, 6))
+            job = await session.call("create_job", boards, owner="me", keepalive=None, time_limit=limit)
             assert isinstance(job, int)
             assert job not in promises.live | promises.ended, f"job {job} was created twice"
             promises.live.add(job)
+            promises.limits[job] = {limit}
             mine.append(job)
         elif dice.random() < 0.8 or len(mine) > 20:
             job = mine.pop(dice.randrange(len(mine)))
@@ -114,7 +119,11 @@ async def _use(session: Session, promises: Promises, dice: random.Random) -> Non
             promises.live.discard(job)
             promises.ended.add(job)
         else:
-            await session.call("power_on_job_boards", dice.choice(mine))
+            job, limit = dice.choice(mine), dice.uniform(3600.0, 7200.0)
+            promises.limits[job].add(limit)
+            assert await session.call("extend_job", job, limit) == limit
+            promises.limits[job] = {limit}
+            await session.call("power_on_job_boards", job)
         promises.commands += 1
 
 
@@ -132,10 +141,14 @@ async def check(port: int, promises: Promises, boards: VirtualSite) -> None:
     assert not lost, f"jobs {sorted(lost)} were acknowledged and are lost"
     risen = promises.ended & listed.keys()
     assert not risen, f"jobs {sorted(risen)} were destroyed, acknowledged, and live"
+    for job in listed.keys() & promises.limits.keys():
+        limit = listed[job].get("time_limit")
+        assert limit in promises.limits[job], f"job {job} has the limit {limit}, not {promises.limits[job]}"
     await _settled(session, boards)
     for job in listed:
         await session.call("destroy_job", job)
     promises.live.clear()
+    promises.limits.clear()
     promises.ended |= listed.keys()
     for _ in range(round(PATIENCE_SECONDS / 0.01)):
         if not any(boards.is_on(board) for board in boards.machine.places):
