@@ -112,7 +112,9 @@ class Service:
     def _follow(self, configuration: Configuration) -> None:
         self.v1.limits = configuration.v1_limits
         self.v1.admission = configuration.v1.refusal
-        rules = SetRules(configuration.job_limits, configuration.trust, configuration.time_limits)
+        rules = SetRules(
+            configuration.job_limits, configuration.trust, configuration.time_limits, configuration.shares
+        )
         self.engine.do(rules, "")
         history = configuration.history
         most = history.megabytes * 1_000_000

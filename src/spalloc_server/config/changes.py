@@ -22,6 +22,9 @@ _IN_THE_FILE = {
     "time_limits": "jobs",
     "jobs.of_tags": "jobs.tags",
     "jobs.of_machines": "the machines' time limits",
+    "shares": "fair_share",
+    "fair_share.priority_of_owners": "priority.owners",
+    "fair_share.priority_of_tags": "priority.tags",
     "log_level": "log.level",
 }
 """What the file calls the settings that have another name in `Configuration`."""

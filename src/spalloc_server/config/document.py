@@ -34,6 +34,7 @@ from spalloc_server.config.settings import (
     Level,
     Listening,
 )
+from spalloc_server.config.shares import read_shares
 from spalloc_server.core.admission import Control, JobLimits, Trust
 from spalloc_server.core.machine import Machine
 from spalloc_server.fronts.v1.limits import Limits
@@ -147,6 +148,7 @@ def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration
         history=document.table("history").whole(History(), _HISTORY),
         job_limits=jobs.whole(JobLimits(), _JOB_LIMITS),
         time_limits=time_limits,
+        shares=read_shares(document.table("fair_share"), document.table("priority")),
         trust=document.table("trust").whole(Trust(), _TRUST),
         log_level=log.take("level", one_of(Level), Level.INFO),
     )

@@ -120,6 +120,23 @@ a_time_limit = _kind('a duration, such as "30m" or "1d", or a number of seconds,
 """A length of time as people write it, or in seconds; more than 0."""
 
 
+def _moved(value: object) -> float | None:
+    back = isinstance(value, str) and value.startswith("-")
+    seconds = read(value.removeprefix("-")) if isinstance(value, str) else value
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not abs(seconds) <= _LONGEST:  # type: ignore[arg-type]
+        return None
+    return -float(seconds) if back else float(seconds)  # type: ignore[arg-type]
+
+
+a_priority = _kind(
+    'a duration, such as "2h", or "-2h" for later, or a number of seconds, below 0 for later', _moved
+)
+"""A length of time by which something is moved forward; back with a minus sign."""
+
+true_or_false = _kind("true or false", lambda value: value if isinstance(value, bool) else None)
+
+
 # Networks, hosts and files
 
 _a_network: Kind[Network] = _kind(

@@ -12,6 +12,7 @@ from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import EVERYWHERE, Networks
+from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.fronts.v1.limits import Limits
 
 LOOPBACK = "127.0.0.1"
@@ -68,6 +69,7 @@ class Configuration:
     history: History = field(default_factory=History)
     job_limits: JobLimits = field(default_factory=JobLimits)
     time_limits: LimitRules = field(default_factory=LimitRules)
+    shares: ShareRules = field(default_factory=ShareRules)
     trust: Trust = field(default_factory=Trust)
     log_level: Level = Level.INFO
     control: Path | None = None

@@ -14,7 +14,7 @@ from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.requests import JobRequest, RequestError
-from spalloc_server.core.shares import ShareRules
+from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
 

@@ -6,11 +6,15 @@ Which job is next is decided in scheduler.py.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spalloc_client.durations import in_words
 from spalloc_server.core.keeping import Keeper
 from spalloc_server.core.request_groups import Queued, Stage
 from spalloc_server.core.requests import BoardAt
 from spalloc_server.words import counted, there_are
 from spinnaker.geometry import Board
+
+SMALL_MOVE_SECONDS = 60.0
+"""By how many seconds a job may be moved in the order without being told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,7 @@ class Waiting:
     """Where a job stands in the queue, and what it waits for."""
 
     position: int
-    """1 for the job that has waited longest."""
+    """1 for the job that is considered first."""
     queued: int
     """How many jobs wait, this one included."""
     sentence: str
@@ -30,12 +34,20 @@ def waiting(queued: Queued, position: int, length: int, keepers: Mapping[str, Ke
 
     Args:
         queued: the job.
-        position: 1 for the job that has waited longest.
+        position: 1 for the job that is considered first.
         length: how many jobs wait.
         keepers: the machines, by name.
     """
     cause = _cause(queued, keepers)
-    return Waiting(position, length, f"Number {position} of {length} in the queue; {cause}.")
+    return Waiting(position, length, f"Number {position} of {length} in the queue{_moved(queued)}; {cause}.")
+
+
+def _moved(queued: Queued) -> str:
+    seconds = abs(queued.moved_back)
+    if seconds < SMALL_MOVE_SECONDS:
+        return ""
+    way = "back" if queued.moved_back > 0 else "forward"
+    return f", moved {way} by {in_words(60 * round(seconds / 60))} by fair share and priorities"
 
 
 def _cause(queued: Queued, keepers: Mapping[str, Keeper]) -> str:

@@ -9,17 +9,17 @@ are counted, and the one that has used more decides: whoever invents owners shar
 people share are to be named by the administrator; there, only owners are counted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, log, log2
 from typing import NamedTuple
 
 from spalloc_server.core.effects import Share
 from spalloc_server.core.limits import began_before
-from spalloc_server.core.networks import NOWHERE, Groups, Networks
+from spalloc_server.core.networks import Groups
+from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.timekeeping import Moment
 
-DAY_SECONDS = 86_400.0
 WAITING_WEIGHT = 4.0
 """How much more a board-second counts that somebody's waiting jobs are expected to use than one that was used."""
 MOST_REMEMBERED = 1000
@@ -28,33 +28,6 @@ _FORGOTTEN_AT_ONCE = 100
 _APART = 0.001
 """By how many seconds a job stands behind the one before, so that no rounding puts it before that."""
 _LN_2 = log(2.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShareRules:
-    """Which jobs are moved in the order, and how far."""
-
-    enabled: bool = False
-    """Whether jobs are moved back for what their owners use; priorities count in any case."""
-    half_life: float = DAY_SECONDS
-    """After how many seconds use counts half; more than 0."""
-    most_moved: float = DAY_SECONDS
-    """By how many seconds a job is moved at most, back or forward; 0 or more."""
-    shared_hosts: Networks = NOWHERE
-    """Hosts that many people share: on them, each owner counts for itself."""
-    priority_of_owners: Mapping[str, float] = field(default_factory=dict)
-    """By how many seconds an owner's jobs are moved forward; back where negative."""
-    priority_of_tags: Mapping[str, float] = field(default_factory=dict)
-    """The same for jobs that ask for a tag."""
-
-    def priority(self, owner: str, tags: Iterable[str]) -> float:
-        """Return by how many seconds a job is moved forward: the sum of what its owner and its tags have."""
-        of_tags = self.priority_of_tags
-        return self.priority_of_owners.get(owner, 0.0) + sum([of_tags.get(tag, 0.0) for tag in tags])
-
-    def within(self, seconds: float) -> float:
-        """Return by how much a job is moved back that was to be moved by this much."""
-        return max(-self.most_moved, min(self.most_moved, seconds))
 
 
 class Asking(NamedTuple):

@@ -42,7 +42,8 @@ from spalloc_server.core.reports import Reports
 from spalloc_server.core.request_groups import wanted
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler
-from spalloc_server.core.shares import Asking, ShareRules, Shares
+from spalloc_server.core.share_rules import ShareRules
+from spalloc_server.core.shares import Asking, Shares
 from spalloc_server.core.timekeeping import Delays, Moment, Timers
 from spalloc_server.core.upkeep import Upkeep
 from spinnaker.geometry import Board

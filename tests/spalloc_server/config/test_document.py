@@ -12,6 +12,7 @@ from spalloc_server.config.settings import History, Level
 from spalloc_server.core.admission import Control, JobLimits
 from spalloc_server.core.limits import LimitRules, TimeLimits
 from spalloc_server.core.networks import EVERYWHERE
+from spalloc_server.core.share_rules import ShareRules
 from spinnaker.geometry import Board, BoardLink, Link, Size
 from spinnaker.places import Frame, Place
 from tests.spalloc_server.config.examples import CSV, OF_A_FILE, ONE_BOARD, THREE_BOARDS, read
@@ -194,7 +195,10 @@ control = "me"
             '4: v1.allow[0] is "10.0.0.1/8"; expected a network, such as "10.0.0.0/8" (no bits set after the first 8), '
             "or an address"
         ),
-        "5: v2 is not a setting; known are boards, control, history, jobs, log, machine, metrics, state, trust, v1",
+        (
+            "5: v2 is not a setting; known are boards, control, fair_share, history, jobs, log, "
+            "machine, metrics, priority, state, trust, v1"
+        ),
         '8: machine "desk" size is "2x"; expected a size in triads, "WIDTHxHEIGHT", from "1x1" to "21x21"',
         '10: machine "desk" dead_boards[0] is [0, 0]; expected a board\'s [x, y, z]',
         '12: machine[1] has no name; expected a name, such as name = "desk"',
@@ -351,6 +355,52 @@ def test_time_limits_are_of_the_site_of_tags_and_of_machines() -> None:
         {"quick": TimeLimits(longest=600.0), "day long": TimeLimits(default=86_400.0)},
         {"desk": TimeLimits(longest=5400.0)},
     )
+
+
+SHARED = """
+[fair_share]
+enabled = true
+half_life = "7d"
+most_moved = 7200
+shared_hosts = ["10.0.0.5", "10.1.0.0/16"]
+[priority.owners]
+jane = "2h"
+"cron job" = "-1h30m"
+[priority.tags]
+large = -60
+"""
+
+
+def test_how_jobs_are_moved_in_the_order_is_read() -> None:
+    rules = read(SHARED + ONE_BOARD).shares
+    assert (rules.enabled, rules.half_life, rules.most_moved) == (True, 7 * 86400.0, 7200.0)
+    assert "10.1.2.3" in rules.shared_hosts
+    assert rules.priority_of_owners == {"jane": 7200.0, "cron job": -5400.0}
+    assert rules.priority_of_tags == {"large": -60.0}
+
+
+def test_without_these_tables_no_job_is_moved() -> None:
+    assert read(ONE_BOARD).shares == ShareRules()
+    assert not ShareRules().enabled
+
+
+@pytest.mark.parametrize(
+    ("line", "mistake"),
+    [
+        ("[fair_share]\nenabled = 1", "fair_share.enabled is 1; expected true or false"),
+        ("[fair_share]\nhalf_life = 0", "fair_share.half_life is 0; expected a duration"),
+        ("[fair_share]\nhalflife = 1", "fair_share.halflife is not a setting; did you mean 'half_life'?"),
+        (
+            '[priority.owners]\njane = "soon"',
+            'priority.owners.jane is "soon"; expected a duration, such as "2h", or',
+        ),
+        ("[priority]\nowner = {}", "priority.owner is not a setting; did you mean 'owners'?"),
+    ],
+)
+def test_a_mistake_in_how_jobs_are_moved_is_told(line: str, mistake: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read(f"{line}\n{ONE_BOARD}")
+    assert mistake in str(raised.value)
 
 
 def test_a_site_without_time_limits_has_none() -> None:

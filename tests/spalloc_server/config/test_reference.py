@@ -16,6 +16,8 @@ TABLES = (
     "history",
     "jobs",
     "jobs.tags.NAME",
+    "fair_share",
+    "priority",
     "trust",
     "log",
     "boards",

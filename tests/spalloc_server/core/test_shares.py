@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from spalloc_server.core.effects import Share
 from spalloc_server.core.networks import Groups, Networks
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
-from spalloc_server.core.shares import MOST_REMEMBERED, Asking, ShareRules, Shares
+from spalloc_server.core.share_rules import ShareRules
+from spalloc_server.core.shares import MOST_REMEMBERED, Asking, Shares
 from spalloc_server.core.timekeeping import Moment
 from tests.examples import examples
 from tests.spalloc_server.core.driver import World, machine
@@ -270,6 +271,35 @@ def test_who_asks_for_much_at_once_does_not_hold_up_who_comes_next() -> None:
     for number, (at, *_) in enumerate(trace[100:], 101):
         assert before[number] - at > 3 * HOUR
         assert after[number] - at <= 1200.0
+
+
+def test_a_waiting_job_is_told_by_how_much_it_was_moved() -> None:
+    site = Site(replace(FAIR, priority_of_owners={"vip": 2 * HOUR}))
+    site.submit(0.0, 48, 600.0, "1", "10.0.0.1")
+    first = site.submit(0.0, 48, 600.0, "1", "10.0.0.1")
+    second = site.submit(0.0, 48, 600.0, "1", "10.0.0.1")
+    third = site.submit(60.0, 48, 600.0, "vip", "10.0.0.2")
+    told = {number: site.world.site.waiting(number) for number in (first, second, third)}
+    begins = {number: waiting.sentence.partition(";")[0] for number, waiting in told.items() if waiting}
+    assert begins == {
+        first: "Number 2 of 3 in the queue",
+        second: "Number 3 of 3 in the queue, moved back by 40 minutes by fair share and priorities",
+        third: "Number 1 of 3 in the queue, moved forward by 2 hours by fair share and priorities",
+    }
+
+
+def test_fair_share_that_is_switched_on_counts_the_jobs_that_are_there() -> None:
+    site = Site(OFF)
+    for _ in range(3):
+        site.submit(0.0, 48, 600.0, "1", "10.0.0.1")
+    site.world.now = 500.0
+    site.world.site.share_by(FAIR, site.world.at)
+    moved = site.world.record(site.submit(500.0, 1, 60.0, "1", "10.0.0.1")).moved_back
+    assert moved == pytest.approx(500.0 + 4 * 2 * 600.0, rel=0.01)
+    other = site.world.record(site.submit(500.0, 1, 60.0, "2", "10.0.0.2"))
+    assert other.moved_back == 0.0
+    site.world.site.share_by(OFF, site.world.at)
+    assert site.world.record(site.submit(500.0, 1, 60.0, "1", "10.0.0.1")).moved_back == 0.0
 
 
 def test_a_restart_keeps_the_order_and_what_was_used() -> None:

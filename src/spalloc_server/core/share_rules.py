@@ -1,0 +1,38 @@
+"""The rules by which an administrator has jobs moved in the order of the queue.
+
+By how much a job is moved because of them is decided in shares.py.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from spalloc_server.core.networks import NOWHERE, Networks
+
+DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareRules:
+    """Which jobs are moved in the order, and how far."""
+
+    enabled: bool = False
+    """Whether jobs are moved back for what their owners use; priorities count in any case."""
+    half_life: float = DAY_SECONDS
+    """After how many seconds use counts half; more than 0."""
+    most_moved: float = DAY_SECONDS
+    """By how many seconds a job is moved at most, back or forward; 0 or more."""
+    shared_hosts: Networks = NOWHERE
+    """Hosts that many people share: on them, each owner counts for itself."""
+    priority_of_owners: Mapping[str, float] = field(default_factory=dict)
+    """By how many seconds an owner's jobs are moved forward; back where negative."""
+    priority_of_tags: Mapping[str, float] = field(default_factory=dict)
+    """The same for jobs that ask for a tag."""
+
+    def priority(self, owner: str, tags: Iterable[str]) -> float:
+        """Return by how many seconds a job is moved forward: the sum of what its owner and its tags have."""
+        of_tags = self.priority_of_tags
+        return self.priority_of_owners.get(owner, 0.0) + sum([of_tags.get(tag, 0.0) for tag in tags])
+
+    def within(self, seconds: float) -> float:
+        """Return by how much a job is moved back that was to be moved by this much."""
+        return max(-self.most_moved, min(self.most_moved, seconds))
