@@ -19,14 +19,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, TypeVarTuple
 from spalloc_server.clock import Clock, moment
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.effects import (
-    BoardKey,
-    BoardRecord,
     Effects,
     NewMachines,
     Notice,
     Order,
     PowerOrder,
-    Remembered,
     Standing,
 )
 from spalloc_server.core.jobs import JobRecord
@@ -284,6 +281,8 @@ class Engine:
     def _take_up(self, recalled: Recalled, next_job: int, *, cold: bool, all_off: bool) -> None:
         jobs, boards, at = recalled.jobs, recalled.boards, moment(self.clock)
         self._site.remembered = recalled.remembered
+        # Also at a cold start: it forgets jobs and faults, not what an administrator has decided.
+        self._site.reserving.recall(recalled.reservations)
         if cold:
             start_cold(self._site, jobs, boards, next_job, at=at)
         else:
@@ -527,15 +526,14 @@ class Engine:
                     break
                 batch = self._writing = self._gathering
                 self._gathering = _Batch()
-                jobs, boards, remembered = batch.effects.jobs, batch.effects.boards, batch.effects.remembered
-                if (jobs or boards or remembered) and not await self._write(jobs, boards, remembered):
+                if batch.effects.has_records and not await self._write(batch.effects):
                     break
                 self._writing = _Batch()
                 batch.answer(recorded=True)
                 self._log_effects(batch.effects)
                 self._give_orders(batch.effects.orders)
                 self._tell(batch.effects)
-                await self._keep_history(len(jobs))
+                await self._keep_history(len(batch.effects.jobs))
         except Exception as fault:  # noqa: BLE001 — the state in memory may never get onto the disk now
             self.fail(fault)
         finally:
@@ -543,18 +541,13 @@ class Engine:
             # Callbacks are left only if the batch could not be recorded.
             batch.answer(recorded=False)
 
-    async def _write(
-        self,
-        jobs: Mapping[int, JobRecord],
-        boards: Mapping[BoardKey, BoardRecord | None],
-        remembered: Remembered,
-    ) -> bool:
+    async def _write(self, effects: Effects) -> bool:
         """Put records on disk, however long it takes; return False if the server stops before that is done."""
         loop = asyncio.get_running_loop()
         began = self._writing_since = self.clock.now()
 
         def write() -> float:
-            self._store.write(jobs, boards, remembered)
+            self._store.write(effects.jobs, effects.boards, effects.remembered, effects.reservations)
             took = self.clock.now() - began
             if took <= LATE_SECONDS:
                 self._writing_since = None

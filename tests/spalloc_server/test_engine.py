@@ -76,7 +76,7 @@ class Records:
         self,
         jobs: Mapping[int, JobRecord],
         boards: Mapping[BoardKey, BoardRecord | None],
-        remembered: Remembered | None = None,
+        *_: object,
     ) -> None:
         if self.failing:
             raise sqlite3.OperationalError("disk I/O error")
@@ -470,7 +470,7 @@ def test_what_was_being_recorded_when_a_fault_came_is_acknowledged_and_not_power
     write = bench.records.write
 
     def write_and_fail(
-        jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None], _: Remembered
+        jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None], *_: object
     ) -> None:
         write(jobs, boards)
         bench.process.enter(lambda: bench.engine.fail(FORESEEN_BY_NOBODY))

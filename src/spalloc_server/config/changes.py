@@ -29,6 +29,8 @@ _IN_THE_FILE = {
 }
 """What the file calls the settings that have another name in `Configuration`."""
 
+_OF_A_RESERVATION = {"begins": "from", "ends": "to", "machines": "machine", "tags": "tag"}
+
 
 def needs_restart(started_with: Configuration, now: Configuration) -> list[str]:
     """Return the settings whose change takes effect only after a restart, as the file names them.
@@ -58,7 +60,7 @@ def forgets(before: Configuration, after: Configuration) -> bool:
 
 def differences(before: Configuration, after: Configuration) -> list[str]:
     """Return what is different, one sentence for each setting or machine, in the file's words."""
-    return [*_machines(before, after), *_settings("", before, after)]
+    return [*_machines(before, after), *_reservations(before, after), *_settings("", before, after)]
 
 
 def _machines(before: Configuration, after: Configuration) -> Iterator[str]:
@@ -80,9 +82,26 @@ def _machines(before: Configuration, after: Configuration) -> Iterator[str]:
         yield "the order of the machines is different"
 
 
+def _reservations(before: Configuration, after: Configuration) -> Iterator[str]:
+    old = {one.name: one for one in before.reservations}
+    new = {one.name: one for one in after.reservations}
+    for name in old.keys() - new.keys():
+        yield f'reservation "{name}" is gone'
+    for name, reservation in new.items():
+        if name not in old:
+            yield f'reservation "{name}" is new'
+        elif reservation != old[name]:
+            changed = [
+                _OF_A_RESERVATION.get(field.name, field.name)
+                for field in fields(reservation)
+                if getattr(reservation, field.name) != getattr(old[name], field.name)
+            ]
+            yield f'reservation "{name}" has different {", ".join(changed)}'
+
+
 def _settings(path: str, before: object, after: object) -> Iterator[str]:
     for field in fields(before):  # type: ignore[arg-type]
-        if field.name == "machines":
+        if field.name in ("machines", "reservations"):
             continue
         inner = f"{path}.{field.name}" if path else field.name
         name = _IN_THE_FILE.get(inner, inner)

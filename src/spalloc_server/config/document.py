@@ -1,7 +1,7 @@
 """From the text of a configuration to its values, or to one report of all its mistakes.
 
-The whole document and its tables, except those of machines, which are read in machines.py. Every key is described in
-docs/reference/configuration.md.
+The whole document and its tables, except those of machines and reservations, which are read in modules of their own.
+Every key is described in docs/reference/configuration.md.
 """
 
 import re
@@ -26,6 +26,7 @@ from spalloc_server.config.lines import lines_of
 from spalloc_server.config.machines import CARE, read_machines
 from spalloc_server.config.mistakes import ConfigurationError, Mistake, Mistakes
 from spalloc_server.config.reading import Kind, Table
+from spalloc_server.config.reservations import read_reservations
 from spalloc_server.config.settings import (
     DEFAULT_METRICS_PORT,
     LOOPBACK,
@@ -135,11 +136,15 @@ def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration
     v1, metrics, state = document.table("v1"), document.table("metrics"), document.table("state")
     control, log, file = document.table("control"), document.table("log"), a_file(folder)
     care = document.table("boards").whole(Machine("", Size(1, 1)), CARE)
-    jobs, machines = document.table("jobs"), document.tables("machine")
+    jobs, tables = document.table("jobs"), document.tables("machine")
     # First, since reading a machine ends with noting the settings that nobody has taken.
-    time_limits = read_limits(jobs, machines)
+    time_limits = read_limits(jobs, tables)
+    before = len(mistakes.found)
+    machines = read_machines(tables, folder, care)
+    known = None if len(mistakes.found) > before else machines
     configuration = Configuration(
-        machines=read_machines(machines, folder, care),
+        machines=machines,
+        reservations=read_reservations(document.tables("reservation"), known),
         v1_limits=v1.table("limits").whole(Limits(), _LIMITS),
         v1=_listening(v1, Configuration(None).v1),
         metrics=_listening(metrics, Listening(DEFAULT_METRICS_PORT)) if document.has("metrics") else None,

@@ -6,6 +6,7 @@ One value at a time: which keys there are, and what must fit together, is for do
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from enum import Enum
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
@@ -87,6 +88,15 @@ def _number(expected: str, is_allowed: Callable[[float], bool]) -> Kind[float]:
 
 a_share = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 """A part of a whole, from 0 to 1."""
+
+
+a_flag = _kind("true or false", lambda value: value if isinstance(value, bool) else None)
+
+a_time = _kind(
+    "a date and time with its offset from UTC, such as 2026-12-01T09:00:00+01:00, without quotation marks",
+    lambda value: value.timestamp() if isinstance(value, datetime) and value.tzinfo is not None else None,
+)
+"""A moment, in seconds of Unix time."""
 
 
 def one_of(choices: type[E]) -> Kind[E]:

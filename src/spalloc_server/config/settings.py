@@ -12,6 +12,7 @@ from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import EVERYWHERE, Networks
+from spalloc_server.core.reservations import Reservation
 from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.fronts.v1.limits import Limits
 
@@ -62,6 +63,7 @@ class Configuration:
     """The file of the server's records; None keeps them in memory."""
     machines: tuple[Machine, ...] = ()
     """Highest priority first."""
+    reservations: tuple[Reservation, ...] = ()
     v1: Listening = field(default_factory=lambda: Listening(DEFAULT_PORT))
     v1_limits: Limits = field(default_factory=Limits)
     metrics: Listening | None = None

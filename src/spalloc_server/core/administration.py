@@ -1,4 +1,4 @@
-"""Administrators' commands: drain boards, put them back, clear the reports of them.
+"""Administrators' commands: drain boards, put them back, clear the reports of them; make and remove reservations.
 
 Like those of commands.py, they come in by the engine's `do`. They are accepted on the administrators' socket only,
 never over a front. How boards are named belongs to operation/.
@@ -7,13 +7,25 @@ never over a front. How boards are named belongs to operation/.
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
 from spalloc_server.core.commands import LONGEST_REASON, Command
 from spalloc_server.core.effects import BoardKey, about_board
 from spalloc_server.core.objections import Drained
+from spalloc_server.core.reservations import (
+    LONGEST_NAME,
+    MOST_RESERVATIONS,
+    Reservation,
+    clash_sentence,
+    flaw,
+    sentence,
+)
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
+from spalloc_server.words import date_and_time
 from spinnaker.geometry import Board
+
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +96,70 @@ class ClearReports(Command[None]):
             site.notice(f"{key.machine} {key.board} has its reports cleared by {self.by}", about)
         site.upkeep.forget_reports(self.boards, self.by)
         site.collect_findings()
+
+
+@dataclass(frozen=True, slots=True)
+class SetReservations(Command[None]):
+    """Replace the reservations of the configuration."""
+
+    is_lasting: ClassVar[bool] = False
+
+    reservations: Collection[Reservation]
+
+    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+        """Replace them; they count from the next decision."""
+        site.reserving.configure(self.reservations)
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve(Command[None]):
+    """Make a reservation; it stays until it is removed or over."""
+
+    reservation: Reservation
+    """`by` is the administrator's name."""
+
+    def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
+        """Return what is wrong with it, or which other one it can't be beside; or None."""
+        new = self.reservation
+        wrong = flaw(new) or clash_sentence(new, site.reserving, site.machines.values())
+        if wrong is not None:
+            return f"reservation {new.name[:LONGEST_NAME]} {wrong}"
+        if len(site.reserving.added) >= MOST_RESERVATIONS:
+            return f"there are {MOST_RESERVATIONS} reservations made by command, and no more are allowed: remove some"
+        return None
+
+    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+        """Make it; it counts from the next decision."""
+        new = self.reservation
+        site.reserving.add(new)
+        about = {"reservation": new.name, "by": new.by or ""}
+        times = f"from {date_and_time(new.begins)} to {date_and_time(new.ends)}"
+        site.notice(f"{times}, {new.by} has reserved {sentence(new, site.machines)}", about)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreserve(Command[None]):
+    """Remove reservations that were made by command: all of these, or none."""
+
+    names: Collection[str]
+    by: str
+    """The administrator's name."""
+
+    def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
+        """Return that one does not exist, or is in the configuration; or None."""
+        added, configured = site.reserving.added, site.reserving.configured
+        for name in self.names:
+            if name in added:
+                continue
+            if name in configured:
+                return f"reservation {name} is in the configuration: take it out there, and reload"
+            known = ", ".join(sorted(added)[:_MOST_NAMED])
+            there = f"the list has {known}" if known else "there are none"
+            return f"no reservation {name[:LONGEST_NAME]!r} was made by command; {there}"
+        return None if self.names else "say which reservations, by name"
+
+    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+        """Remove them; that counts from the next decision."""
+        for name in self.names:
+            site.reserving.remove(name)
+            site.notice(f"reservation {name} is removed by {self.by}", {"reservation": name, "by": self.by})

@@ -14,6 +14,7 @@ from spalloc_server.core.limits import is_of_limit
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.objections import Drained
+from spalloc_server.core.reservations import Reservation
 from spinnaker.geometry import Board, BoardLink, Link
 
 TIMED_OUT = "Job timed out."
@@ -140,6 +141,8 @@ class Effects:
     """Records to write, or to remove where None."""
     scheduler: bytes | None = None
     """What the scheduler wants to know after a restart, in place of what it wrote before; None if that stays."""
+    reservations: dict[str, Reservation | None] = field(default_factory=dict)
+    """Records to write, by name, or to remove where None."""
     orders: list[Order] = field(default_factory=list)
     """To be given to the hardware, in this order, and only after all records are on disk."""
     jobs_changed: set[int] = field(default_factory=set)
@@ -156,6 +159,7 @@ class Effects:
             or self.lengths
             or self.shares
             or self.scheduler is not None
+            or self.reservations
             or self.orders
             or self.jobs_changed
             or self.machines_changed
@@ -169,12 +173,24 @@ class Effects:
         return Remembered(self.lengths, self.shares, self.scheduler)
 
     @property
+    def has_records(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.jobs or self.boards or self.reservations or self.remembered)
+
+    @property
     def are_waited_for(self) -> bool:
         """Whether the client that caused them must not be answered before they are on disk.
 
         A job's record alone only says who keeps the job alive, and what the scheduler learns was asked for by nobody.
         """
-        return bool(self.jobs_changed or self.boards or self.orders or self.machines_changed or self.notices)
+        return bool(
+            self.jobs_changed
+            or self.boards
+            or self.reservations
+            or self.orders
+            or self.machines_changed
+            or self.notices
+        )
 
     def then(self, later: "Effects") -> None:
         """Add later effects; of several records of one job or board, the last stays."""
@@ -189,6 +205,8 @@ class Effects:
             self.shares.update(later.shares)
         if later.scheduler is not None:
             self.scheduler = later.scheduler
+        if later.reservations:
+            self.reservations.update(later.reservations)
         if later.orders:
             self.orders += later.orders
         if later.jobs_changed:

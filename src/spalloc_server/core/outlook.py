@@ -1,17 +1,25 @@
-"""Which jobs would end if the machines were changed: asked before a new configuration takes effect.
+"""Which jobs would end if machines or reservations were changed: asked before a new configuration takes effect.
 
 Nothing is changed here. When the configuration takes effect, allocation.py and the scheduler decide the same.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spalloc_server.core.allocation import objection
 from spalloc_server.core.jobs import JobRecord, shortened
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.questions import SiteView
+from spalloc_server.core.reservations import (
+    WARNING_SECONDS,
+    Reservation,
+    by_machine,
+    clash_sentence,
+    first_to_end,
+)
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.site import SLICE_STEPS
+from spinnaker.geometry import Board
 
 _SUBMITTED_AT_ONCE = 500
 """How many queued jobs are submitted between two pauses."""
@@ -27,15 +35,16 @@ class Ending:
 
 
 class Outlook:
-    """What would happen to a site's jobs if it had other machines.
+    """What would happen to a site's jobs if it had other machines and reservations.
 
     To find out whether a queued job could ever run there can take long, so it is done in slices, and jobs may arrive
     meanwhile. Call `work_out` for all jobs that are `unknown`, until there are none.
     """
 
-    def __init__(self, machines: Sequence[Machine]) -> None:
-        """Ask what would happen with `machines`, highest priority first."""
+    def __init__(self, machines: Sequence[Machine], reservations: Collection[Reservation] = ()) -> None:
+        """Ask what would happen with `machines`, highest priority first, and these reservations configured."""
         self._machines = tuple(machines)
+        self._reservations = reservations
         self._after = {machine.name: machine for machine in machines}
         self._known: set[int] = set()
         """Queued jobs of which it is known whether they could run."""
@@ -72,9 +81,23 @@ class Outlook:
         # Not earlier: the caller may stop in the middle.
         self._known |= submitted
 
-    def endings(self, site: SiteView) -> list[Ending]:
-        """Return the jobs that are known to end, the oldest first."""
-        if tuple(site.machines.values()) == self._machines:
+    def clash(self, site: SiteView) -> str | None:
+        """Return which reservation can't be beside one that was made by command, and why; None if all can."""
+        for one in self._reservations:
+            wrong = clash_sentence(one, site.reserving.added.values(), self._machines)
+            if wrong is not None:
+                return f"reservation {one.name} {wrong}, or remove that one, which was made by command"
+        return None
+
+    def endings(self, site: SiteView, wall: float) -> list[Ending]:
+        """Return the jobs that are known to end, oldest first: at `wall` (Unix time), or too soon to be told."""
+        current = [
+            one
+            for one in (*self._reservations, *site.reserving.added.values())
+            if one.begins < wall + WARNING_SECONDS and not one.is_over(wall)
+        ]
+        reserved = by_machine(current, self._machines)
+        if tuple(site.machines.values()) == self._machines and not reserved:
             return []
         endings = []
         for job in site.jobs.values():
@@ -84,9 +107,27 @@ class Outlook:
             else:
                 name = allocation.machine
                 why = objection(allocation, site.machines.get(name), self._after.get(name))
+                why = why or _reserved(site, job.record, reserved)
             if why is not None:
                 endings.append(Ending(job.id, job.record.owner, why))
         return endings
+
+
+def _reserved(
+    site: SiteView,
+    record: JobRecord,
+    reserved: Mapping[str, Sequence[tuple[Reservation, frozenset[Board]]]],
+) -> str | None:
+    """Return why a job would end for one of the reservations `reserved`; None if none ends it sooner than now."""
+    allocation = record.allocation
+    if allocation is None:
+        return None
+    name = allocation.machine
+    after = first_to_end(record.owner, allocation.boards, reserved.get(name, ()))
+    before = first_to_end(record.owner, allocation.boards, site.reserving.on(name))
+    if after is None or (before is not None and before.begins <= after.begins):
+        return None
+    return after.why
 
 
 def _what_jobs_need(machines: Iterable[Machine]) -> frozenset[tuple[object, ...]]:

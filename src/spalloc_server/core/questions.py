@@ -18,6 +18,7 @@ from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.obstacles import Waiting
+from spalloc_server.core.reserving import ReservingView
 from spalloc_server.core.timekeeping import Delays
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Chip, board_of_chip, chip_size, first_chip
 from spinnaker.places import Place
@@ -45,6 +46,10 @@ class SiteView(Protocol):
     @property
     def delays(self) -> Delays:
         """When the server was away."""
+
+    @property
+    def reserving(self) -> ReservingView:
+        """The reservations."""
 
     @property
     def jobs_created(self) -> int:

@@ -45,6 +45,7 @@ def reconfigure(site: Site, machines: Sequence[Machine], at: Moment) -> None:
     site.collect_findings()
     site.scheduler.reconfigure(machines)
     site.upkeep.tell_scheduler()
+    site.reserving.machines_changed()
     watch_standing(site, before)
 
 

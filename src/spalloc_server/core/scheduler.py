@@ -161,6 +161,8 @@ class Scheduler:
         alike = group.alike.get((owner, limit))
         if alike is None:
             alike = group.alike[owner, limit] = Alike(group, owner, limit)
+            # Before the first look: a zone that the job would run into must be in its way then.
+            self._longest = max(self._longest, self._lengths.expected(owner, group.boards, limit))
         self._queued += 1
         queued = Queued(job, alike, order, self._queued, moved_back)
         self._most_moved = max(moved_back, self._most_moved if self._queue else 0.0)
@@ -402,8 +404,9 @@ class Scheduler:
             KeyError: the job is not in the queue.
         """
         queued = self._queue[job]
-        position = self._queue.position(job)
-        return waiting(queued, position, len(self._queue), self._keepers)
+        position, alike = self._queue.position(job), queued.alike
+        end = self._now + self._lengths.expected(alike.owner, alike.group.boards, alike.limit)
+        return waiting(queued, position, len(self._queue), self._keepers, now=self._now, end=end)
 
     def _begin(self, queued: Queued, allocation: Allocation) -> None:
         alike = queued.alike

@@ -41,6 +41,8 @@ from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.reports import Reports
 from spalloc_server.core.request_groups import wanted
 from spalloc_server.core.requests import JobRequest
+from spalloc_server.core.reserving import CAUSE as RESERVATION
+from spalloc_server.core.reserving import Reserving
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.shares import Asking, Shares
@@ -114,6 +116,8 @@ class Site:
         self._care = Care(self.boards, self.scheduler, lambda: next(self.order_numbers))
         self.upkeep = Upkeep(self.boards, self._care, self.scheduler)
         """What happens to boards; call `collect_findings` afterwards."""
+        self.reserving = Reserving(self.machines, self.scheduler)
+        """The reservations; a change of them counts from the next decision."""
         self.keepalives: Timers[int] = Timers()
         """When each job's keepalive is to be checked, by the job's ID."""
         self.endings = Endings()
@@ -459,6 +463,7 @@ class Site:
             self._warming_up.next(),
             self._retries.next(),
             self._care.next_deadline(),
+            self.reserving.next_deadline(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -468,6 +473,7 @@ class Site:
         Returns:
             whether everything is decided; if not, `decide` must be called again soon, even if no event comes.
         """
+        self._follow_reservations(at)
         for start in self.scheduler.decide(at.now):
             job = self.jobs[start.job]
             self._hold(job, start.allocation)
@@ -476,6 +482,7 @@ class Site:
             job.began = at.now
             self.shares.begin(job.id, len(start.allocation.boards), at.now)
             self.follow_limit(job, at)
+            self._follow_reservation(job, at)
             self.effects.notices.append(start_notice(job.record, start.allocation, self.groups))
         for number, why in self.scheduler.take_refused():
             job = self.jobs[number]
@@ -484,12 +491,26 @@ class Site:
             self.end(job, shortened(f"Cancelled: {why}"), at)
         return self.scheduler.is_done
 
+    def _follow_reservations(self, at: Moment) -> None:
+        changed = self.reserving.look(at)
+        self.effects.machines_changed |= changed
+        for job in list(self.jobs.values()) if changed else ():
+            if job.record.allocation is not None and job.record.allocation.machine in changed:
+                self._follow_reservation(job, at)
+        notices, self.reserving.notices = self.reserving.notices, []
+        self.effects.notices += notices
+
+    def _follow_reservation(self, job: Job, at: Moment) -> None:
+        self.expect_end(job.id, RESERVATION, self.reserving.ending(job.record), at)
+
     def take_effects(self) -> Effects:
         """Return the effects of all calls since the last time."""
         effects, self.effects = self.effects, Effects()
         touched, self._touched = self._touched, {}
         effects.jobs = {number: touched[number].record for number in sorted(touched)}
         effects.endings = self.endings.take_news()
+        if self.reserving.records:
+            effects.reservations, self.reserving.records = self.reserving.records, {}
         return effects
 
     # Questions
@@ -638,6 +659,7 @@ class Site:
         self.follow_limit(job, at)
         stays_off = not job.record.power
         job.happens(Happening.LOST_BOARDS, power=None, allocation=None, allocated=None, stays_off=stays_off)
+        self._follow_reservation(job, at)
         self.touch(job)
         # The machines may have changed since the job started, so the scheduler may refuse it now.
         self.submit(job)

@@ -3,26 +3,23 @@
 What they do to boards is decided in core/administration.py. naming.py finds the boards that were named.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TypeVar
 
 import msgspec
 
 from spalloc_server.clock import moment
 from spalloc_server.core.administration import ClearReports, Drain, PutBack
 from spalloc_server.core.board_life import Objection
-from spalloc_server.core.commands import Command, RefusedError
+from spalloc_server.core.commands import RefusedError
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.notable import Notable, notable, notable_boards
 from spalloc_server.core.requests import BoardAt
 from spalloc_server.engine import Engine, EngineFailedError
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
+from spalloc_server.operation.doing import do, recorded
 from spalloc_server.operation.naming import Names, NoBoardError, boards_named
 from spalloc_server.words import counted, date_and_time, there_are
-
-T = TypeVar("T")
 
 WOULD_MOVE_JOBS = 3
 """The status of an `out` without `now` that was refused because jobs would lose their boards."""
@@ -80,7 +77,7 @@ class BoardCommands:
                 return Answer(REFUSED, str(error))
             found = [one for one in found if one.key in wanted]
         try:
-            await self._recorded()
+            await recorded(self._engine)
         except RefusedError as error:
             return Answer(REFUSED, str(error))
         there = there_are(len(found), "board")
@@ -92,7 +89,7 @@ class BoardCommands:
         options = msgspec.convert(arguments, Out)
 
         async def drain(keys: Sequence[BoardKey]) -> Answer:
-            await self._do(Drain(keys, options.reason, by))
+            await do(self._engine, Drain(keys, options.reason, by))
             return self._answer(keys, f"{there_are(len(keys), 'board')} drained")
 
         return await self._with_boards(options, drain)
@@ -109,7 +106,7 @@ class BoardCommands:
                     "what runs there end first, or have it moved at once with --now",
                     [self._outlook(job) for job in jobs],
                 )
-            moved = await self._do(Drain(keys, options.reason, by, moves_jobs=True))
+            moved = await do(self._engine, Drain(keys, options.reason, by, moves_jobs=True))
             ended = f"; {there_are(len(moved), 'job')} moved" if moved else ""
             out = f"{there_are(len(keys), 'board')} out of service{ended}"
             return self._answer(keys, out, [self._fate(job) for job in moved])
@@ -122,7 +119,7 @@ class BoardCommands:
         async def put_back(keys: Sequence[BoardKey]) -> Answer:
             before = notable(self._site, keys, moment(self._engine.clock))
             here = sum(one.drained is None and one.fault is None and one.place is not None for one in before)
-            await self._do(PutBack(keys, by))
+            await do(self._engine, PutBack(keys, by))
             said = [f"{there_are(len(keys) - here, 'board')} put back"] if here < len(keys) else []
             if here:
                 said.append(f"nothing is changed for {counted(here, 'board')} in service")
@@ -138,7 +135,7 @@ class BoardCommands:
             reported = self._site.reported()
             aside = self._site.boards.objections
             before = [key for key in keys if key in reported or Objection.REPORTED in aside(key)]
-            await self._do(ClearReports(keys, by))
+            await do(self._engine, ClearReports(keys, by))
             return self._answer(before, f"the reports of {counted(len(keys), 'board')} are cleared")
 
         return await self._with_boards(options, clear, whole_machines=True)
@@ -158,34 +155,6 @@ class BoardCommands:
             return await action(keys)
         except (NoBoardError, RefusedError, EngineFailedError) as error:
             return Answer(REFUSED, str(error))
-
-    async def _do(self, command: Command[T]) -> T:
-        """Do a command, and wait until it is on disk.
-
-        Raises:
-            RefusedError: It is not done, or not on disk.
-            EngineFailedError: The engine failed.
-        """
-        value = self._engine.do(command, "").value
-        # Even if it changes nothing: the answer may show another administrator's change, which must be on disk as well.
-        await self._recorded()
-        return value
-
-    async def _recorded(self) -> None:
-        """Wait until all that was done up to now is on disk.
-
-        Raises:
-            RefusedError: It is not on disk.
-        """
-        recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def tell(is_recorded: bool) -> None:
-            if not recorded.done():
-                recorded.set_result(is_recorded)
-
-        self._engine.when_recorded(tell)
-        if not await recorded:
-            raise RefusedError("the server stops before this was recorded; type it again when it is back")
 
     def _answer(self, keys: Iterable[BoardKey], text: str, lines: Sequence[Line] = ()) -> Answer:
         at = moment(self._engine.clock)

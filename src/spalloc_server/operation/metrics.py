@@ -69,6 +69,15 @@ class SiteCollector(Collector):
         for key, word in sorted(site.boards.all_drained().items()):
             drained.add_metric([key.machine, str(key.board), word.why], word.since)
         yield drained
+        reserved = GaugeMetricFamily(
+            "spalloc_reserved_boards",
+            "Boards that a reservation keeps from other jobs now.",
+            labels=["machine"],
+        )
+        wall = self._service.engine.clock.wall()
+        for machine in site.machines:
+            reserved.add_metric([machine], len(site.reserving.boards_now(machine, wall)))
+        yield reserved
         yield GaugeMetricFamily(
             "spalloc_silent_bmps", "Frames whose BMP does not answer.", len(site.boards.silent.why)
         )

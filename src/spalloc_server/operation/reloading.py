@@ -112,13 +112,18 @@ class Reloading:
             except Exception:  # noqa: BLE001 — a fault in reading must not disturb jobs
                 _log.exception("the new configuration can't be read, the old one stays in force")
                 return Effect("the new configuration can't be read; the server's log says why", REFUSED)
+            clash = Outlook(new.machines, new.reservations).clash(self.service.engine.site)
+            if clash is not None:
+                refusal = f"the new configuration is refused, the old one stays in force: {clash}"
+                _log.error("%s", refusal)
+                return Effect(refusal, REFUSED)
             return await self._apply(new, may_end_jobs=may_end_jobs)
 
     async def _apply(self, new: Configuration, *, may_end_jobs: bool) -> Effect:
         site, old = self.service.engine.site, self.service.configuration
         changes = differences(old, new)
         restart = needs_restart(self._started_with, new)
-        outlook = Outlook(new.machines)
+        outlook = Outlook(new.machines, new.reservations)
         for _ in range(ROUNDS):
             for _ in outlook.work_out(outlook.unknown(site)):
                 await asyncio.sleep(0)
@@ -126,7 +131,8 @@ class Reloading:
             with self.service.v1.no_changes():
                 await self._work_out_the_last(outlook)
         # From here to the change itself there is no await, so that no job can change.
-        endings, left = outlook.endings(site), len(outlook.unknown(site))
+        wall = self.service.engine.clock.wall()
+        endings, left = outlook.endings(site, wall), len(outlook.unknown(site))
         jobs = f"{counted(len(endings), 'job')}: {_named(endings)}"
         if endings and not may_end_jobs:
             _log.warning(

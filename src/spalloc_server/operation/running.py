@@ -23,6 +23,7 @@ from spalloc_server.operation.control.protocol import REFUSED, Answer
 from spalloc_server.operation.control.server import Command, ControlServer
 from spalloc_server.operation.garbage import keep_collections_short
 from spalloc_server.operation.reloading import Effect, Reloading
+from spalloc_server.operation.reservation_commands import ReservationCommands
 from spalloc_server.operation.systemd import Systemd
 from spalloc_server.service import Service
 from spalloc_server.words import counted
@@ -195,7 +196,14 @@ class Operation:
 
 async def _control_at(path: Path, reload: Command, service: Service) -> ControlServer | None:
     """Open a control socket; None, and a line in the log, if that fails."""
-    control = ControlServer(path, {"reload": reload, **BoardCommands(service.engine).commands})
+    control = ControlServer(
+        path,
+        {
+            "reload": reload,
+            **BoardCommands(service.engine).commands,
+            **ReservationCommands(service.engine).commands,
+        },
+    )
     try:
         await control.start()
     except OSError as error:

@@ -5,7 +5,6 @@ The server does it, in operation/board_commands.py, and finds the boards that ar
 
 import argparse
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,13 @@ from spalloc_client.scripts.wording import local_time
 from spalloc_client.terminal.console import output
 from spalloc_client.terminal.table import Cell, table
 from spalloc_client.terminal.text import Text, printable
-from spalloc_server.config.document import load
-from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.operation.control.client import NoAnswerError, ask
 from spalloc_server.operation.control.protocol import Request, of_request
 from spalloc_server.parsing import Parser
-from spalloc_server.scripts.asking import ask_and_show
+from spalloc_server.scripts.asking import OF_THE_SERVICE, ask_and_show, socket_of
+from spalloc_server.scripts.naming import add_board_names, names_of
 
 COMMAND = "spalloc-server boards"
-OF_THE_SERVICE = Path("/run/spalloc/control")
-"""The control socket of the service, as its systemd unit has it."""
-
 _WORDS = {
     "list": "show every board that is drained, set aside, silent, reported or no longer configured",
     "drain": "give boards to no job from now on; a job that has one keeps it to its end",
@@ -50,18 +45,9 @@ def main(argv: Sequence[str]) -> int:
     before = parser.parse_intermixed_args([*argv[:at], argv[at]])
     word = argv[at]
     arguments = _parser_of(word).parse_intermixed_args(list(argv[at + 1 :]))
-    socket = arguments.socket or before.socket
-    if socket is not None and before.configuration is not None:
-        parser.error("CONFIG.toml and --socket both say where the server listens: give one of them")
+    socket = socket_of(parser, before.configuration, arguments.socket or before.socket)
     if socket is None:
-        socket = OF_THE_SERVICE
-        if before.configuration is not None:
-            try:
-                socket = load(before.configuration).control_socket
-            except ConfigurationError as error:
-                print(error, file=sys.stderr)
-                print("the server was not asked; name its socket with --socket FILE", file=sys.stderr)
-                return 1
+        return SERVER_TROUBLE
     request = Request(f"boards.{word}", _options(arguments))
     try:
         of_request(request)
@@ -107,24 +93,7 @@ def _parser_of(word: str) -> Parser:
     """Return the parser of the arguments after a word."""
     of = "machines or boards (default: all)" if word == "list" else _BOARD
     parser = Parser(prog=f"{COMMAND} {word}", description=_description(word))
-    parser.add_argument("boards", nargs="*", metavar="BOARD", help=of)
-    parser.add_argument(
-        "--physical",
-        "-p",
-        nargs=4,
-        action="append",
-        default=[],
-        metavar=("MACHINE", "CABINET", "FRAME", "BOARD"),
-        help="a board by where it stands",
-    )
-    parser.add_argument(
-        "--frame",
-        nargs=3,
-        action="append",
-        default=[],
-        metavar=("MACHINE", "CABINET", "FRAME"),
-        help="all boards of a frame",
-    )
+    add_board_names(parser, of)
     parser.add_argument("--socket", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     if word in ("drain", "out"):
         parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for users to read, too")
@@ -142,23 +111,12 @@ def _description(word: str) -> str:
 
 def _options(arguments: argparse.Namespace) -> dict[str, object]:
     """Return a word's arguments as the server takes them."""
-    options: dict[str, object] = {
-        "boards": arguments.boards,
-        "physical": [[words[0], *map(_number, words[1:])] for words in arguments.physical],
-        "frames": [[words[0], *map(_number, words[1:])] for words in arguments.frame],
-    }
+    options = names_of(arguments)
     if "reason" in arguments:
         options["reason"] = arguments.reason
     if "now" in arguments:
         options["now"] = arguments.now
     return options
-
-
-def _number(word: str) -> int:
-    try:
-        return int(word.strip().removesuffix(","))
-    except ValueError:
-        raise CommandError(USAGE, f"{word!r} is not a whole number") from None
 
 
 def _list(socket: Path, request: Request, *, as_json: bool) -> int:

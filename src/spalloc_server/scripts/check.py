@@ -13,8 +13,9 @@ from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.limits import LimitRules, TimeLimits
+from spalloc_server.core.reservations import sentence
 from spalloc_server.parsing import Parser
-from spalloc_server.words import counted
+from spalloc_server.words import counted, date_and_time
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,6 +45,10 @@ def describe(path: Path, configuration: Configuration) -> Iterator[str]:
             f"tags {', '.join(sorted(machine.tags)) or 'none'}"
         )
     yield from _limits(configuration.time_limits)
+    by_name = {machine.name: machine for machine in machines}
+    for one in configuration.reservations:
+        times = f"from {date_and_time(one.begins)} to {date_and_time(one.ends)}"
+        yield f"  reserved {times}: {sentence(one, by_name)}"
     v1 = configuration.v1
     yield f"  clients: {', '.join(v1.addresses)} port {v1.port}, allowed from {v1.allow}"
     if configuration.metrics is not None:

@@ -59,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Share a site's SpiNNaker boards among jobs.",
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
         "spalloc-server reload CONFIG.toml, spalloc-server boards CONFIG.toml list, "
+        "spalloc-server reservations CONFIG.toml list, "
         "spalloc-server backup CONFIG.toml FILE, "
         "spalloc-server restore CONFIG.toml FILE, spalloc-server export CONFIG.toml LOG.swf, "
         "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE",
@@ -330,6 +331,12 @@ def _boards(words: Sequence[str]) -> int:
     return boards(words)
 
 
+def _reservations(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.reservations import main as reservations
+
+    return reservations(words)
+
+
 def _check(words: Sequence[str]) -> int:
     from spalloc_server.scripts.check import main as check
 
@@ -369,6 +376,7 @@ def _simulate(words: Sequence[str]) -> int:
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "backup": _backup,
     "boards": _boards,
+    "reservations": _reservations,
     "check": _check,
     "convert": _convert,
     "export": _export,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spalloc_server.store.history import count_ended
-from spalloc_server.store.recalling import Unreadable, read_boards, read_jobs
+from spalloc_server.store.recalling import Unreadable, read_boards, read_jobs, read_reservations
 from spalloc_server.words import counted
 
 
@@ -23,15 +23,18 @@ class Contents:
     """Boards that are set aside."""
     drained: int
     """Boards that are drained."""
+    reservations: int
+    """Reservations that were made by command."""
     unreadable: tuple[Unreadable, ...]
     """Live jobs that can't be read."""
 
     def lines(self) -> Iterator[str]:
         """Yield the lines for the administrator."""
         drained = f", {self.drained} drained" if self.drained else ""
+        reserved = f", {counted(self.reservations, 'reservation')}" if self.reservations else ""
         yield (
             f"  {counted(self.jobs, 'live job')} with {counted(self.boards, 'board')}, "
-            f"{counted(self.ended, 'ended job')}, {counted(self.aside, 'board')} set aside{drained}"
+            f"{counted(self.ended, 'ended job')}, {counted(self.aside, 'board')} set aside{drained}{reserved}"
         )
         if self.unreadable:
             first = self.unreadable[0]
@@ -55,5 +58,6 @@ def contents_of(database: sqlite3.Connection) -> Contents:
         ended=count_ended(database),
         aside=sum(board.aside is not None for board in boards),
         drained=sum(board.drained is not None for board in boards),
+        reservations=len(read_reservations(database)),
         unreadable=tuple(unreadable),
     )

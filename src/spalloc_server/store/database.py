@@ -14,6 +14,7 @@ from pathlib import Path
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.reservations import Reservation
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy, sync_folder
 from spalloc_server.store.history import ended_job, ended_jobs
@@ -35,6 +36,7 @@ from spalloc_server.store.recalling import (
     read_boards,
     read_jobs,
     read_next_job,
+    read_reservations,
     set_aside,
 )
 from spalloc_server.store.remembering import DROPPED_AT_ONCE, read_remembered, remembering
@@ -45,6 +47,7 @@ from spalloc_server.store.writing import counting_start, putting
 _log = logging.getLogger(__name__)
 
 NOTHING_LEARNT = Remembered()
+NO_RESERVATIONS: Mapping[str, Reservation | None] = {}
 
 
 class Store:
@@ -183,6 +186,7 @@ class Store:
                 raise StoreError(about_live(live, self._name))
             set_aside(database, unreadable, self._name)
             boards = read_boards(database)
+            reservations = read_reservations(database)
             next_job, sure = read_next_job(database)
             doubtful = database.execute("SELECT 1 FROM counters WHERE name = 'doubtful'").fetchone()
             remembered = read_remembered(database, self._name)
@@ -190,13 +194,14 @@ class Store:
             if is_damage(error):
                 raise damaged(self._name, error) from error
             raise StoreError(f"can't read the records in {self._name}: {error}") from error
-        return Recalled(jobs, boards, next_job, not sure or doubtful is not None, remembered)
+        return Recalled(jobs, boards, next_job, not sure or doubtful is not None, remembered, reservations)
 
     def write(
         self,
         jobs: Mapping[int, JobRecord],
         boards: Mapping[BoardKey, BoardRecord | None],
         remembered: Remembered = NOTHING_LEARNT,
+        reservations: Mapping[str, Reservation | None] = NO_RESERVATIONS,
     ) -> None:
         """Record all of these at once; when this returns they are on disk, and if it raises, none of them is.
 
@@ -204,6 +209,7 @@ class Store:
             jobs: Records of jobs, by ID.
             boards: Records of boards; None removes a board's.
             remembered: What the scheduler has learnt since the last time.
+            reservations: Those made by command, by name; None removes one.
 
         Raises:
             sqlite3.Error: They could not be written; it may be tried again.
@@ -222,7 +228,7 @@ class Store:
                 # something, and so syncs all that came before.
                 first = () if self._written else counting_start()
                 learnt = remembering(remembered, drop_old=added >= DROPPED_AT_ONCE)
-                for statement, values in chain(first, putting(jobs, boards), learnt):
+                for statement, values in chain(first, putting(jobs, boards, reservations), learnt):
                     database.execute(statement, values)
                 # Inside the transaction, this does not read the file.
                 (pages,) = database.execute("PRAGMA page_count").fetchone()

@@ -12,7 +12,8 @@ from math import isfinite
 from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.objections import Drained
-from spalloc_server.store.records import UnreadableError, from_row
+from spalloc_server.core.reservations import Reservation
+from spalloc_server.store.records import UnreadableError, from_row, reservation_from_text
 from spalloc_server.words import counted
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board
 
@@ -51,6 +52,8 @@ class Recalled:
     """Whether records may be missing: jobs that had boards, and IDs that were given."""
     remembered: Remembered = field(default_factory=Remembered)
     """What the scheduler remembers."""
+    reservations: Sequence[Reservation] = ()
+    """Those that were made by command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,22 @@ def read_boards(database: sqlite3.Connection) -> dict[BoardKey, BoardRecord]:
             else BoardRecord(True, aside, drained=drained)
         )
     return boards
+
+
+def read_reservations(database: sqlite3.Connection) -> list[Reservation]:
+    """Return the reservations that were made by command; those that can't be read are logged, and stay on disk."""
+    if not database.execute("PRAGMA table_info(reservations)").fetchall():
+        # An older server's, of which a backup is summed up.
+        return []
+    found = []
+    for name, text in database.execute("SELECT name, record FROM reservations ORDER BY name"):
+        try:
+            found.append(reservation_from_text(name, text))
+        except UnreadableError as error:
+            _log.critical(
+                "reservation %s is not in force: its record can't be read (%s); make it again", name, error
+            )
+    return found
 
 
 def _moment(seconds: float | None) -> float | None:

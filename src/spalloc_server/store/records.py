@@ -1,6 +1,6 @@
-"""Encodes a job's record as JSON for the disk, and decodes it.
+"""Encodes the records of jobs and reservations as JSON for the disk, and decodes them.
 
-See writing.py for the SQL statements that write it. A field that is added later needs a default here, so that
+See writing.py for the SQL statements that write them. A field that is added later needs a default here, so that
 records of older servers can still be read.
 """
 
@@ -12,6 +12,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.requests import JobRequest, args_of, checked, shape_of
+from spalloc_server.core.reservations import Reservation, flaw
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size
 
 
@@ -57,6 +58,8 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _write = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(StoredJob).decode
+_write_in_order = msgspec.json.Encoder(order="deterministic").encode
+_read_reservation = msgspec.json.Decoder(Reservation).decode
 
 
 def to_text(record: JobRecord) -> bytes:
@@ -180,3 +183,26 @@ def _record(stored: StoredJob) -> JobRecord:
         allocated=allocated,
         moved_back=stored.moved_back,
     )
+
+
+def reservation_to_text(reservation: Reservation) -> bytes:
+    """Return a reservation as JSON."""
+    return _write_in_order(reservation)
+
+
+def reservation_from_text(name: str, text: bytes) -> Reservation:
+    """Return the reservation that `reservation_to_text` wrote, checked against the name of its row.
+
+    Raises:
+        UnreadableError: The text is no reservation, or that of another name.
+    """
+    try:
+        reservation = _read_reservation(text)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UnreadableError(str(error)) from error
+    if reservation.name != name:
+        raise UnreadableError(f"it is {reservation.name}'s")
+    wrong = flaw(reservation)
+    if wrong is not None:
+        raise UnreadableError(f"it {wrong}")
+    return reservation

@@ -71,6 +71,10 @@ CREATE TABLE lengths (
 CREATE TABLE shares (owner TEXT PRIMARY KEY, used REAL NOT NULL, at REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE scheduler (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """,
+    # 6
+    """
+CREATE TABLE reservations (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+""",
 )
 """The statements that make each version of the schema from the one before; an empty database has version 0."""
 

@@ -94,7 +94,16 @@ def _copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
     target.execute(f"PRAGMA application_id = {schema.APPLICATION}")
     target.execute("BEGIN")
     saved = 0
-    for table in ("jobs", "set_aside", "boards", "counters", "lengths", "shares", "scheduler"):
+    for table in (
+        "jobs",
+        "set_aside",
+        "boards",
+        "counters",
+        "lengths",
+        "shares",
+        "scheduler",
+        "reservations",
+    ):
         # A table of an older server may lack columns, if it was too damaged to be brought up to date.
         known = {name for _, name, *_ in _until_damage(source, f"PRAGMA table_info({table})")}
         columns = [

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from spalloc_client.states import JobState
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.store.records import to_text
+from spalloc_server.core.reservations import Reservation
+from spalloc_server.store.records import reservation_to_text, to_text
 
 Statement = tuple[str, Sequence[object]]
 """SQL, and the values of its parameters."""
@@ -30,6 +31,11 @@ SET owed_off = excluded.owed_off, aside = excluded.aside, rest_seconds = exclude
 """
 _ROWS_A_STATEMENT = 100
 _DROP_BOARDS = "DELETE FROM boards WHERE (machine, x, y, z) IN (VALUES {rows})"
+_PUT_RESERVATION = """
+INSERT INTO reservations (name, record) VALUES {rows}
+ON CONFLICT (name) DO UPDATE SET record = excluded.record
+"""
+_DROP_RESERVATIONS = "DELETE FROM reservations WHERE (name) IN (VALUES {rows})"
 _COUNT_JOBS = """
 INSERT INTO counters (name, value) VALUES ('next_job', ?)
 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)
@@ -50,9 +56,14 @@ def counting_start() -> Iterator[Statement]:
 
 
 def putting(
-    jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
+    jobs: Mapping[int, JobRecord],
+    boards: Mapping[BoardKey, BoardRecord | None],
+    reservations: Mapping[str, Reservation | None],
 ) -> Iterator[Statement]:
-    """Yield statements that write records of jobs, with the IDs given, and of boards; None removes a board's record."""
+    """Yield statements that write records of jobs, with the IDs given, of boards and of reservations.
+
+    None removes the record of a board or of a reservation.
+    """
     yield from for_all(_PUT_JOB, [_job_row(record) for record in jobs.values()])
     if jobs:
         yield _COUNT_JOBS, (max(jobs) + 1,)
@@ -74,6 +85,13 @@ def putting(
             for key, record in boards.items()
             if record is not None
         ],
+    )
+    yield from for_all(
+        _DROP_RESERVATIONS, [(name,) for name, record in reservations.items() if record is None]
+    )
+    yield from for_all(
+        _PUT_RESERVATION,
+        [(name, reservation_to_text(record)) for name, record in reservations.items() if record is not None],
     )
 
 

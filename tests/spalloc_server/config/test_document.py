@@ -197,7 +197,7 @@ control = "me"
         ),
         (
             "5: v2 is not a setting; known are boards, control, fair_share, history, jobs, log, "
-            "machine, metrics, priority, state, trust, v1"
+            "machine, metrics, priority, reservation, state, trust, v1"
         ),
         '8: machine "desk" size is "2x"; expected a size in triads, "WIDTHxHEIGHT", from "1x1" to "21x21"',
         '10: machine "desk" dead_boards[0] is [0, 0]; expected a board\'s [x, y, z]',

@@ -24,6 +24,7 @@ TABLES = (
     "[machine]",
     "[machine.boards]",
     "[machine.bmps]",
+    "[reservation]",
 )
 
 

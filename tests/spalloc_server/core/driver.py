@@ -14,6 +14,7 @@ from spalloc_server.core.lengths import Length
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.requests import BoardAt, JobRequest, args_of
+from spalloc_server.core.reservations import Reservation
 from spalloc_server.core.restart import recall, start_cold
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
@@ -80,6 +81,11 @@ class World:
         self.board_records: dict[BoardKey, BoardRecord] = {}
         self.lengths: list[Length] = []
         self.share_records: dict[str, Share] = {}
+        self.reservation_records: dict[str, Reservation] = {}
+        self.configured: list[Reservation] = []
+        """The reservations of the configuration."""
+        self.skew = 0.0
+        """By how much the wall clock was corrected."""
         self.orders: list[PowerOrder] = []
         self.standing: list[PowerOrder] = []
         """What the hardware is to watch."""
@@ -111,6 +117,11 @@ class World:
                 self.share_records.pop(name, None)
             else:
                 self.share_records[name] = share
+        for name, reservation in effects.reservations.items():
+            if reservation is None:
+                del self.reservation_records[name]
+            else:
+                self.reservation_records[name] = reservation
         self.orders += [order for order in effects.orders if isinstance(order, PowerOrder)]
         self.standing += [order.order for order in effects.orders if isinstance(order, Standing)]
         self.notices += effects.notices
@@ -194,10 +205,15 @@ class World:
         reconfigure(self.site, machines, self.at)
         self.settle()
 
+    def _start(self) -> None:
+        self.site = Site(self.machines, slice_steps=self.slice_steps)
+        self.site.reserving.configure(self.configured)
+        self.site.reserving.recall(self.reservation_records.values())
+        self.orders.clear()
+
     def start_cold(self) -> None:
         """Lose the process, and start another that is to forget everything."""
-        self.site = Site(self.machines, slice_steps=self.slice_steps)
-        self.orders.clear()
+        self._start()
         next_job = max(self.job_records, default=0) + 1
         start_cold(self.site, list(self.job_records.values()), dict(self.board_records), next_job, at=self.at)
         self.settle()
@@ -206,10 +222,9 @@ class World:
         """Lose the process: all that is left is what was recorded, and what the hardware does."""
         self.machines = machines or self.machines
         rules = self.site.shares.rules
-        self.site = Site(self.machines, slice_steps=self.slice_steps)
+        self._start()
         self.site.share_by(rules, self.at)
         self.site.remembered = Remembered(list(self.lengths), dict(self.share_records))
-        self.orders.clear()
         next_job = max(self.job_records, default=0) + 1
         recall(
             self.site,
@@ -224,7 +239,7 @@ class World:
 
     @property
     def wall(self) -> float:
-        return 1_000_000.0 + self.now
+        return 1_000_000.0 + self.now + self.skew
 
     @property
     def at(self) -> Moment:

@@ -284,7 +284,7 @@ class Reconfigurations(RuleBasedStateMachine):
         outlook = Outlook(machines)
         for _ in outlook.work_out(outlook.unknown(site)):
             pass
-        foretold = {ending.job: ending.why for ending in outlook.endings(site)}
+        foretold = {ending.job: ending.why for ending in outlook.endings(site, self.world.wall)}
         live = set(site.jobs)
         self.world.reconfigure(*machines)
         assert {job: site.ended[job].reason for job in live - set(site.jobs)} == foretold

@@ -251,6 +251,17 @@ class Packer:
         most, zone = max(blocking, key=lambda pair: pair[0], default=(0, None))
         return zone if most else None
 
+    def zone_of(self, board: Board, owner: str, end: float) -> Zone | None:
+        """Return the reservation that keeps a board from a job that is expected to end at `end`; None if none does."""
+        return next(
+            (
+                zone
+                for _, zone, _ in self._zones
+                if board in zone.boards and end > zone.begins and owner not in zone.owners
+            ),
+            None,
+        )
+
     def zone_in_the_way(self, number: int, owner: str, end: float) -> Zone | None:
         """Return a reservation that the boards of a taking would run into at `end`; None if there is none."""
         taken = self._occupancy.taken.get(number, NO_BOARDS)

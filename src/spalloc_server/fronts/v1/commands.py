@@ -393,6 +393,18 @@ class Commands:
                     [*board, why]
                     for board, why in sorted(self._door.site.boards.set_aside(machine.name).items())
                 ],
+                "reservations": [
+                    {
+                        "name": one.name,
+                        "from": one.begins,
+                        "to": one.ends,
+                        "owners": sorted(one.owners),
+                        "reason": one.reason,
+                        "ends_jobs": one.ends_jobs,
+                        "boards": sorted(boards),
+                    }
+                    for one, boards in self._door.site.reserving.on(machine.name)
+                ],
             }
             for machine in self._door.site.machines.values()
         ]

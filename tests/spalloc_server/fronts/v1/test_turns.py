@@ -220,9 +220,9 @@ def _commits(
     sizes: list[int] = []
     write = Store.write
 
-    def count(self: Store, jobs: Any, boards: Any) -> None:
+    def count(self: Store, jobs: Any, *others: Any) -> None:
         sizes.append(len(jobs))
-        write(self, jobs, boards)
+        write(self, jobs, *others)
 
     monkeypatch.setattr(Store, "write", count)
     run(test)

@@ -1,0 +1,349 @@
+"""What reservations do to a site: who gets their boards when, and which jobs end for them."""
+
+from dataclasses import replace
+
+import pytest
+
+from spalloc_client.states import JobState
+from spalloc_server.core.administration import Reserve, SetReservations, Unreserve
+from spalloc_server.core.outlook import Outlook
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest
+from spalloc_server.core.reservations import MOST_RESERVATIONS, Reservation
+from spinnaker.geometry import Board
+from tests.spalloc_server.core.driver import World, machine
+
+ONE = JobRequest(AnyBoard())
+WHOLE = JobRequest(Boards(12))
+BOARD = Board(0, 0, 1)
+HERE = JobRequest(BoardAt(BOARD))
+HOUR = 3600.0
+START = 1_000_000.0
+"""What the wall clock says when a world begins."""
+
+
+def reservation(
+    begins: float, seconds: float = HOUR, owner: str = "jane", name: str = "course", *, ends_jobs: bool = True
+) -> Reservation:
+    """Reserve one board, from so many seconds after the world has begun."""
+    return Reservation(
+        name,
+        START + begins,
+        START + begins + seconds,
+        "a course",
+        boards=frozenset({("m", BOARD)}),
+        owners=frozenset({owner} if owner else ()),
+        ends_jobs=ends_jobs,
+        by="mary",
+    )
+
+
+def reserve(world: World, *args: object, **kwargs: object) -> Reservation:
+    made = reservation(*args, **kwargs)  # type: ignore[arg-type]
+    world.do(Reserve(made))
+    return made
+
+
+def has_it(world: World, job: int) -> bool:
+    allocation = world.record(job).allocation
+    return allocation is not None and BOARD in allocation.boards and world.record(job).ended is None
+
+
+def test_only_the_owners_of_a_reservation_get_its_boards_between_its_begin_and_its_end() -> None:
+    world = World()
+    reserve(world, 0.0)
+    others, hers = world.create(HERE, owner="joe", keepalive=None), world.create(HERE, owner="jane")
+    assert has_it(world, hers)
+    world.destroy(hers)
+    world.answer_all()
+    world.wait(HOUR - 1.0)
+    assert not has_it(world, others)
+    world.wait(2.0)
+    assert has_it(world, others)
+
+
+def test_nobody_gets_boards_that_are_reserved_for_maintenance() -> None:
+    world = World()
+    reserve(world, 0.0, owner="")
+    job = world.create(HERE, owner="jane", keepalive=None)
+    world.wait(HOUR - 1.0)
+    assert not has_it(world, job)
+    world.do(Unreserve(["course"], "mary"))
+    assert has_it(world, job)
+
+
+def test_a_job_does_not_start_where_its_limit_runs_into_a_reservation() -> None:
+    world = World()
+    reserve(world, 1000.0)
+    long = world.create(HERE, owner="joe", keepalive=None, time_limit=2000.0)
+    short = world.create(HERE, owner="joe", keepalive=None, time_limit=900.0)
+    assert not has_it(world, long)
+    assert has_it(world, short)
+    hers = world.create(HERE, owner="jane", keepalive=None, time_limit=2000.0)
+    world.destroy(short)
+    world.answer_all()
+    assert not has_it(world, long)
+    assert has_it(world, hers)
+
+
+def test_other_boards_are_given_as_ever() -> None:
+    world = World()
+    reserve(world, 1000.0)
+    jobs = [world.create(ONE, owner="joe", keepalive=None, time_limit=HOUR) for _ in range(12)]
+    assert sum(world.record(job).state is JobState.power for job in jobs) == 11
+
+
+def test_a_job_that_is_there_is_told_ten_minutes_before_and_ends_when_the_reservation_begins() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    made = reserve(world, 2000.0)
+    world.wait(1399.0)
+    assert not world.site.is_ending_soon(job)
+    world.wait(2.0)
+    assert world.site.is_ending_soon(job)
+    ending = world.site.ending(job)
+    assert ending is not None
+    assert (ending.at, ending.why) == (2000.0, made.why)
+    world.wait(598.0)
+    assert world.record(job).state is JobState.ready
+    world.wait(2.0)
+    assert world.record(job).state is JobState.destroyed
+    assert world.record(job).reason == (
+        "Its boards are reserved for jane from 1970-01-12 at 14:20:00 UTC (course): a course"
+    )
+
+
+def test_a_job_of_an_owner_goes_on_through_the_whole_reservation_and_is_told_nothing() -> None:
+    world = World()
+    job = world.create(HERE, owner="jane", keepalive=None)
+    world.answer_all()
+    reserve(world, 1000.0)
+    world.wait(3 * HOUR)
+    assert world.record(job).state is JobState.ready
+    assert world.site.ending(job) is None
+
+
+def test_a_reservation_that_ends_no_jobs_waits_for_those_that_are_there() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    reserve(world, 1000.0, ends_jobs=False)
+    others, hers = world.create(HERE, owner="joe", keepalive=None), world.create(HERE, owner="jane")
+    world.wait(1100.0)
+    world.site.keep_alive(hers, "", world.at)
+    assert world.record(job).state is JobState.ready
+    world.destroy(job)
+    world.answer_all()
+    assert not has_it(world, others)
+
+
+def test_a_job_that_lost_its_boards_is_not_ended_for_a_reservation_of_those() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    reserve(world, 1000.0)
+    world.power(job, on=True)
+    world.answer(world.orders[0], {BOARD: "it is on fire"})
+    assert world.record(job).state is JobState.queued
+    assert world.site.ending(job) is None
+    world.wait(1100.0)
+    assert world.record(job).state is JobState.queued
+
+
+def test_a_job_is_told_again_when_the_reservation_is_removed() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    reserve(world, 300.0)
+    assert world.site.is_ending_soon(job)
+    world.do(Unreserve(["course"], "mary"))
+    assert not world.site.is_ending_soon(job)
+    world.wait(HOUR)
+    assert world.record(job).state is JobState.ready
+
+
+def test_the_sooner_of_limit_and_reservation_ends_a_job() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None, time_limit=500.0)
+    world.answer_all()
+    reserve(world, 1000.0)
+    ending = world.site.ending(job)
+    assert ending is not None
+    assert ending.at == 500.0
+
+
+def test_reservations_follow_the_wall_clock_when_it_is_corrected() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    reserve(world, 2000.0)
+    world.wait(1000.0)
+    world.skew = -500.0
+    world.wait(1400.0)
+    assert world.record(job).state is JobState.ready
+    world.skew = 0.0
+    world.wait(31.0)
+    assert world.record(job).state is JobState.destroyed
+
+
+def test_reservations_and_what_they_mean_for_jobs_stay_through_a_restart_warm_or_cold() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    made = reserve(world, 2000.0)
+    world.restart()
+    ending = world.site.ending(job)
+    assert ending is not None
+    assert (ending.at, ending.why) == (2000.0, made.why)
+    world.wait(2100.0)
+    assert world.record(job).reason == made.why
+    world.start_cold()
+    world.answer_all()
+    late = world.create(HERE, owner="joe", keepalive=None)
+    assert not has_it(world, late)
+
+
+def test_a_reservation_that_is_over_is_forgotten_an_hour_later_but_not_because_the_clock_was_wrong() -> None:
+    world = World()
+    reserve(world, 2000.0)
+    world.skew = 365 * 86_400.0
+    world.wait(60.0)
+    assert world.reservation_records
+    world.skew = 0.0
+    world.wait(3 * HOUR)
+    assert not world.reservation_records
+    assert list(world.site.reserving) == []
+    told = [notice.text for notice in world.notices if "course" in notice.text]
+    assert told[-1] == "reservation course is over"
+
+
+def test_configured_reservations_are_replaced_with_the_configuration_and_are_not_recorded() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    world.do(SetReservations([replace(reservation(1000.0), by=None)]))
+    assert world.site.ending(job) is not None
+    world.reconfigure(machine(cool_down_seconds=1.0))
+    assert world.site.ending(job) is not None
+    world.do(SetReservations([]))
+    assert world.site.ending(job) is None
+    assert world.reservation_records == {}
+
+
+def test_a_reservation_holds_on_a_machine_that_is_configured_later() -> None:
+    world = World(machine(name="n"))
+    made = Reservation(
+        "all", START, START + HOUR, "x", tags=frozenset({"default"}), boards=frozenset({("m", BOARD)})
+    )
+    world.do(Reserve(made))
+    world.reconfigure(machine())
+    job = world.create(HERE, owner="joe", keepalive=None)
+    assert not has_it(world, job)
+    assert world.site.reserving.boards_now("m", world.wall) == frozenset(machine().places)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 599.0])
+def test_a_reload_says_which_jobs_would_end_for_a_new_reservation_too_soon_to_be_told(seconds: float) -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    soon = reservation(seconds)
+    (ending,) = Outlook(world.machines, [soon]).endings(world.site, world.wall)
+    assert (ending.job, ending.owner, ending.why) == (job, "joe", soon.why)
+    for harmless in (reservation(601.0), reservation(seconds, owner="joe"), replace(soon, ends_jobs=False)):
+        assert Outlook(world.machines, [harmless]).endings(world.site, world.wall) == []
+
+
+def test_a_reload_does_not_count_jobs_that_end_for_a_reservation_in_any_case() -> None:
+    world = World()
+    world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    reserve(world, 300.0)
+    assert Outlook(world.machines, [reservation(400.0, name="other")]).endings(world.site, world.wall) == []
+
+
+def test_a_reload_is_refused_whose_reservation_overlaps_one_that_was_made_by_command() -> None:
+    world = World()
+    reserve(world, 1000.0)
+    why = Outlook(world.machines, [reservation(1500.0, owner="joe", name="other")]).clash(world.site)
+    assert why is not None
+    assert why.startswith(
+        "reservation other overlaps the reservation course, which has 1 board of m for jane"
+    )
+    assert Outlook(world.machines, [reservation(1500.0, name="other")]).clash(world.site) is None
+
+
+def test_what_administrators_may_not_do_is_said() -> None:
+    world = World()
+    reserve(world, 1000.0)
+    world.site.reserving.configure([reservation(HOUR * 5, name="fixed")])
+    for name, why in (
+        ("fixed", "reservation fixed is in the configuration: take it out there, and reload"),
+        ("other", "no reservation 'other' was made by command; the list has course"),
+    ):
+        assert Unreserve(["course", name], "mary").refusal(world.site, "") == why
+    for number in range(MOST_RESERVATIONS - 1):
+        reserve(world, HOUR * 9, name=str(number))
+    full = Reserve(reservation(HOUR * 9, name="one more")).refusal(world.site, "")
+    assert full == "there are 100 reservations made by command, and no more are allowed: remove some"
+
+
+def test_the_log_tells_when_reservations_are_made_begin_and_are_over() -> None:
+    world = World()
+    reserve(world, 1000.0)
+    world.wait(2 * HOUR)
+    assert [notice.text for notice in world.notices] == [
+        (
+            "from 1970-01-12 at 14:03:20 UTC to 1970-01-12 at 15:03:20 UTC, mary has reserved course: 1 board of m for "
+            "jane; ends jobs of others: a course"
+        ),
+        "reservation course holds until 1970-01-12 at 15:03:20 UTC, for jane: a course",
+        "reservation course is over",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("begins", "owner", "request_", "why"),
+    [
+        (
+            0.0,
+            "jane",
+            HERE,
+            "it needs board (0, 0, 1): on m it is reserved for jane for another 1 hour (course)",
+        ),
+        (
+            0.0,
+            "",
+            WHOLE,
+            "12 boards are free on m, but some are reserved for maintenance for another 1 hour (course)",
+        ),
+        (
+            600.0,
+            "jane",
+            HERE,
+            (
+                "it needs board (0, 0, 1): on m it is reserved for jane in 10 minutes, before the job is expected to "
+                "end (course)"
+            ),
+        ),
+    ],
+)
+def test_a_waiting_job_is_told_of_the_reservation_that_it_waits_for(
+    begins: float, owner: str, request_: JobRequest, why: str
+) -> None:
+    world = World()
+    reserve(world, begins, owner=owner)
+    job = world.create(request_, owner="joe", keepalive=None, time_limit=2 * HOUR)
+    waiting = world.site.waiting(job)
+    assert waiting is not None
+    assert waiting.sentence == f"Number 1 of 1 in the queue; {why}."
+
+
+def test_a_waiting_job_that_a_reservation_does_not_keep_from_boards_is_not_told_of_it() -> None:
+    world = World()
+    reserve(world, 0.0)
+    world.create(HERE, owner="jane", keepalive=None)
+    job = world.create(HERE, owner="jane", keepalive=None)
+    waiting = world.site.waiting(job)
+    assert waiting is not None
+    assert waiting.sentence.endswith("on m it is in use.")
