@@ -81,10 +81,45 @@ class Ended(Listed):
             self.reason = text_or_none(said["reason"])
 
 
+class ReservationAnswer:
+    """A reservation of boards of a machine, as `list_machines` describes it."""
+
+    __slots__ = ("begins", "boards", "ends", "ends_jobs", "name", "owners", "reason")
+    name: str
+    begins: float
+    """Seconds since 1970."""
+    ends: float
+    """Seconds since 1970."""
+    owners: tuple[str, ...]
+    """Whose jobs may use the boards; of nobody if it is for maintenance."""
+    reason: str
+    ends_jobs: bool
+    """Whether it ends jobs of others when it begins."""
+    boards: frozenset[BoardTuple]
+
+    def __init__(self, answer: object) -> None:
+        with Reading("list_machines", answer) as said:
+            self.name = str(said["name"])
+            self.begins, self.ends = float(said["from"]), float(said["to"])
+            self.owners = tuple(str(owner) for owner in said["owners"])
+            self.reason = str(said["reason"])
+            self.ends_jobs = bool(said["ends_jobs"])
+            self.boards = frozenset((x, y, z) for x, y, z in said["boards"])
+
+
 class MachineAnswer:
     """A machine, as `list_machines` describes it."""
 
-    __slots__ = ("dead_boards", "dead_links", "height", "name", "set_aside_boards", "tags", "width")
+    __slots__ = (
+        "dead_boards",
+        "dead_links",
+        "height",
+        "name",
+        "reservations",
+        "set_aside_boards",
+        "tags",
+        "width",
+    )
     name: str
     tags: tuple[str, ...]
     width: int
@@ -96,6 +131,8 @@ class MachineAnswer:
     """x, y and z of a board, and the number of one of its links."""
     set_aside_boards: dict[BoardTuple, str]
     """Boards that are set aside, with the reasons; other servers don't report them."""
+    reservations: tuple[ReservationAnswer, ...]
+    """Those that are not over; other servers have none."""
 
     def __init__(self, answer: object) -> None:
         with Reading("list_machines", answer) as said:
@@ -106,6 +143,7 @@ class MachineAnswer:
             self.dead_boards = frozenset((x, y, z) for x, y, z in said["dead_boards"])
             self.dead_links = frozenset((x, y, z, link) for x, y, z, link in said["dead_links"])
             self.set_aside_boards = {(x, y, z): str(why) for x, y, z, why in said.get("set_aside_boards", ())}
+            self.reservations = tuple(map(ReservationAnswer, said.get("reservations", ())))
 
     @property
     def live_boards(self) -> int:

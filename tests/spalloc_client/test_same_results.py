@@ -71,9 +71,9 @@ def results(job_class: Any, client_class: Any, hostname: str, port: int) -> dict
             client.get_board_at_position("virtual", 0, 0, 5),
             client.get_board_at_position("virtual", 0, 9, 5),
         ]
-        # Ours has one key more; see the page on extensions of the protocol.
+        # Ours has two keys more; see the page on extensions of the protocol.
         said["machines"] = [
-            {key: value for key, value in machine.items() if key != "set_aside_boards"}
+            {key: value for key, value in machine.items() if key not in ("set_aside_boards", "reservations")}
             for machine in client.list_machines()
         ]
         (listed,) = client.list_jobs()

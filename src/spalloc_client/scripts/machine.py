@@ -11,7 +11,7 @@ from spalloc_client.drawing.pictures import scene_of
 from spalloc_client.scripts.outcome import SUCCESS, USAGE, CommandError
 from spalloc_client.scripts.server import Server, run
 from spalloc_client.scripts.showing import add_showing, show
-from spalloc_client.scripts.wording import job_json, owner_and_host
+from spalloc_client.scripts.wording import job_json, local_time, owner_and_host
 from spalloc_client.terminal.console import DEFAULT_COLUMNS, output
 from spalloc_client.terminal.table import cells, definitions, table
 from spalloc_client.terminal.text import Style, Text, printable
@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from spalloc_client.answers import ReservationAnswer
     from spalloc_client.drawing.scene import Scene
     from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
@@ -197,6 +198,18 @@ def machine_json(machine: MachineAnswer, jobs: Sequence[Listed]) -> dict[str, ob
         "dead_boards": sorted(machine.dead_boards),
         "dead_links": sorted(machine.dead_links),
         "set_aside_boards": [[*board, why] for board, why in sorted(machine.set_aside_boards.items())],
+        "reservations": [
+            {
+                "name": one.name,
+                "from": one.begins,
+                "to": one.ends,
+                "owners": one.owners,
+                "reason": one.reason,
+                "ends_jobs": one.ends_jobs,
+                "boards": sorted(one.boards),
+            }
+            for one in machine.reservations
+        ],
         "jobs": [job_json(job) for job in jobs],
     }
 
@@ -226,7 +239,16 @@ def _head(machine: MachineAnswer, jobs: Sequence[Listed], scene: Scene) -> list[
             Text(f"{_counted(len(machine.set_aside_boards), 'board')} ({SET_ASIDE})"),
             *(Text(f"{board}: {printable(why)}") for board, why in sorted(machine.set_aside_boards.items())),
         ]
+    if machine.reservations:
+        pairs["Reserved"] = [_reserved(one) for one in machine.reservations]
     return definitions(pairs)
+
+
+def _reserved(reservation: ReservationAnswer) -> Text:
+    owners = printable(", ".join(reservation.owners)) or "maintenance"
+    times = f"from {local_time(reservation.begins)} to {local_time(reservation.ends)}"
+    boards = _counted(len(reservation.boards), "board")
+    return Text(f"{boards} for {owners} {times}: {printable(reservation.reason)}")
 
 
 def _keys(scene: Scene, columns: int | None) -> list[Text]:
