@@ -1,6 +1,7 @@
 """A simulated administrator.
 
-It changes the configuration of a running server, restarts the server, takes boards out of service, and returns them.
+It changes the configuration of a running server, restarts the server, takes boards out of service, returns them, and
+reserves some.
 invariants.py checks what may follow from that for jobs.
 """
 
@@ -9,11 +10,15 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
-from spalloc_server.core.administration import ClearReports, Drain, PutBack
+from spalloc_server.core.administration import ClearReports, Drain, PutBack, Reserve, Unreserve
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.reservations import Reservation
 from spinnaker.geometry import Board, BoardLink, Link, neighbour
-from tests.simulation.world import World
+from tests.simulation.world import EPOCH, World
+
+Word = Drain | PutBack | ClearReports | Reserve | Unreserve
+"""An order that is given over the control socket."""
 
 COLD_STARTS = 0.15
 """The share of starts that forget the jobs."""
@@ -27,7 +32,7 @@ class Administrator:
         world: World,
         machine: Machine,
         reload: Callable[[], None],
-        say: Callable[[Drain | PutBack | ClearReports], None],
+        say: Callable[[Word], None],
     ) -> None:
         """Begin with one whole machine.
 
@@ -35,12 +40,14 @@ class Administrator:
             world: Where everything happens.
             machine: The machine.
             reload: Makes the server read the changes.
-            say: Makes the server act on boards, if it runs.
+            say: Makes the server follow an order, if it runs.
         """
         self.machines: tuple[Machine, ...] = (machine,)
         """The current configuration."""
         self.taken_out: set[Board] = set()
         """Boards that were out of service at any time: jobs that had one may have been ended for that."""
+        self.reserved: list[Reservation] = []
+        """All reservations that were ever asked for."""
         self._whole = machine
         self._reload = reload
         self._say = say
@@ -58,6 +65,11 @@ class Administrator:
         if dice.random() < 0.4:
             for _ in range(dice.choice((1, 2, 4, 8))):
                 self._world.after(dice.uniform(0, seconds), partial(self._care, dice))
+
+        dice = self._world.dice("reservations")
+        if dice.random() < 0.5:
+            for _ in range(dice.choice((1, 2, 4, 8))):
+                self._world.after(dice.uniform(0, seconds), partial(self._reserve, dice))
 
     def wants_cold_start(self) -> bool:
         """Decide whether the next start is to forget all jobs."""
@@ -82,6 +94,27 @@ class Administrator:
                 self._say(PutBack(keys, "jane"))
             case "clear":
                 self._say(ClearReports(keys, "jane"))
+
+    def _reserve(self, dice: Random) -> None:
+        """Reserve some boards for a while, for some users or for nobody; or remove a reservation."""
+        if self.reserved and dice.random() < 0.25:
+            self._say(Unreserve([dice.choice(self.reserved).name], "jane"))
+            return
+        boards = sorted(self._whole.places)
+        some = dice.sample(boards, dice.choice((1, 2, len(boards) // 2, len(boards))))
+        begins = EPOCH + self._world.now + dice.choice((-5.0, 0.0, 5.0, 20.0))
+        reservation = Reservation(
+            name=f"r{len(self.reserved)}",
+            begins=begins,
+            ends=begins + dice.choice((8.0, 20.0, 60.0)),
+            reason="a course",
+            boards=frozenset((self._whole.name, board) for board in some),
+            owners=frozenset(dice.choice(("", "a", "b", "ab"))),
+            ends_jobs=dice.random() < 0.7,
+            by="jane",
+        )
+        self.reserved.append(reservation)
+        self._say(Reserve(reservation))
 
     def _change(self, dice: Random) -> None:
         whole = self._whole

@@ -21,6 +21,10 @@ from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spinnaker.geometry import Board
 from tests.simulation.site import SimulatedSite
+from tests.simulation.world import EPOCH
+
+LATE_SECONDS = 10.0
+"""How long after the begin of a reservation a job may have its boards, where nothing holds up the server."""
 
 
 class Watch:
@@ -31,6 +35,10 @@ class Watch:
         self._engine: Engine | None = None
         self._hardware_changes = -1
         self._changed = True
+        self._told: set[int] = set()
+        """Jobs that were told that they would be ended."""
+        self._untold: set[int] = set()
+        """Jobs that a reservation ended without that."""
         self._found_ready: dict[int, JobRecord] = {}
         """Jobs that were found to be really ready, as they were recorded then."""
         self.looks = 0
@@ -51,6 +59,8 @@ class Watch:
         check_holders(site, core)
         check_drained(site, core)
         site.limits.check(core)
+        check_reservations(site, core)
+        assert not self._untold, f"jobs {self._untold} were ended by a reservation and not told before"
         self._check_ready(core)
         if engine is not self._engine:
             self._engine = engine
@@ -62,7 +72,12 @@ class Watch:
 
         def noted() -> Effects:
             self._changed = True
-            return take()
+            effects = take()
+            self._told |= effects.endings
+            ended = {number for number, record in effects.jobs.items() if is_of_reservation(record)}
+            self._untold |= ended - self._told
+            self._site.happened["job ended by a reservation"] += len(ended)
+            return effects
 
         engine._site.take_effects = noted  # type: ignore[method-assign]
 
@@ -124,6 +139,40 @@ def check_drained(site: SimulatedSite, core: Site) -> None:
         assert holder is None or holder == job, f"board {board} is drained, and job {holder} got it"
 
 
+def is_of_reservation(record: JobRecord) -> bool:
+    """Return whether a job was ended by a reservation."""
+    return record.ended is not None and (record.reason or "").startswith("Its boards are reserved for ")
+
+
+def check_reservations(site: SimulatedSite, core: Site) -> None:
+    """While a reservation holds, jobs of others get none of its boards, and those that had some end soon.
+
+    They may keep them where it waits for them. A reservation that was acknowledged holds until it is removed.
+    """
+    for name in site.promises.reserved:
+        assert name in core.reserving.added, f"reservation {name} was acknowledged and is lost"
+    wall = site.clock.wall()
+    for one, boards in core.reserving.on("m"):
+        if not one.begins <= wall < one.ends:
+            continue
+        since = max(one.begins, EPOCH + site.reserved_since[one.name])
+        for job in core.jobs.values():
+            record = job.record
+            if (
+                record.allocation is None
+                or one.lets(record.owner)
+                or boards.isdisjoint(record.allocation.boards)
+            ):
+                continue
+            assert record.allocated is not None
+            assert record.allocated <= since, f"job {job.id} got boards that are reserved ({one.name})"
+            if one.ends_jobs:
+                late = wall - max(since, EPOCH + site.last_hindrance)
+                assert late < LATE_SECONDS, (
+                    f"job {job.id} has boards {late} s after reservation {one.name} began"
+                )
+
+
 def check_ready(site: SimulatedSite, job: int, boards: frozenset[Board], *, on: bool) -> None:
     for board in boards:
         if not site.is_excused(board):
@@ -147,6 +196,14 @@ def check_promises(site: SimulatedSite, core: Site) -> None:
         record = core.ended[job]
         reason = record.reason or ""
         boards = frozenset() if record.allocation is None else record.allocation.boards
+        if is_of_reservation(record):
+            assert any(
+                one.ends_jobs
+                and not one.lets(record.owner)
+                and {("m", board) for board in boards} & one.boards
+                for one in site.administrator.reserved
+            ), f"job {job} ended for a reservation that never was: {reason!r}"
+            continue
         is_expected = reason.startswith("Cancelled:") or site.limits.is_over(record)
         assert is_expected or boards & site.administrator.taken_out, f"job {job} ended by itself: {reason!r}"
 
@@ -160,7 +217,7 @@ def is_at_rest(site: SimulatedSite) -> bool:
     settled = all(
         job.record.allocation is None or job.record.state is JobState.ready for job in core.jobs.values()
     )
-    out = core.boards.silent.why or core.boards.all_drained()
+    out = core.boards.silent.why or core.boards.all_drained() or core.reserving.added
     return settled and not boards_in_care(core) and not out and not site.has_excuses
 
 

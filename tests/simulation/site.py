@@ -13,7 +13,7 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
-from spalloc_server.core.administration import ClearReports, Drain, PutBack
+from spalloc_server.core.administration import ClearReports, Drain, PutBack, Reserve, Unreserve
 from spalloc_server.core.commands import RefusedError as NotDoneError
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.site import Site
@@ -31,14 +31,14 @@ from spinnaker_virtual import Timings, VirtualMachine
 from spinnaker_virtual.hardware import Hardware
 from spinnaker_virtual.network import Network as Addresses
 from spinnaker_virtual.network import Socket
-from tests.simulation.administrator import Administrator
+from tests.simulation.administrator import Administrator, Word
 from tests.simulation.client import Client, GoneError, RefusedError
 from tests.simulation.disk import Disk
 from tests.simulation.keeper import KEEPALIVE, Keeper
 from tests.simulation.limits import Limits as TimeLimits
 from tests.simulation.network import LATENCY, Network, Trouble, Weather
 from tests.simulation.process import Process
-from tests.simulation.world import World
+from tests.simulation.world import EPOCH, World
 
 SIZES = (Size(1, 1), Size(2, 1), Size(2, 2), Size(3, 2))
 EXCUSE_SECONDS = 10.0
@@ -69,7 +69,7 @@ class SimulatedClock:
         return 0.0
 
     def wall(self) -> float:
-        return 1e9 + self._world.now
+        return EPOCH + self._world.now
 
 
 @dataclasses.dataclass
@@ -82,6 +82,8 @@ class Promises:
     """Jobs that a client asked to be destroyed, or that are not kept alive any more: they may end at any time."""
     drained: dict[Board, int | None] = dataclasses.field(default_factory=dict)
     """Boards that go to no job until they are put back, each with the job that may have it still."""
+    reserved: set[str] = dataclasses.field(default_factory=set)
+    """Reservations that hold until they are over or removed."""
     deserted: set[int] = dataclasses.field(default_factory=set)
     """Jobs with a keepalive that are not kept alive any more: they must end."""
 
@@ -110,6 +112,8 @@ class SimulatedSite:
         """Boards that were switched, or whose links were, since the last check."""
         self._latest_words: dict[Board, Drain | PutBack] = {}
         """The administrator's last order for each board."""
+        self.reserved_since: dict[str, float] = {}
+        """When the server was told of each reservation."""
         self._excuses: dict[Board, float] = {}
         """Until when boards may not be as ordered, because something that came late has changed them."""
         self.last_trouble = 0.0
@@ -341,10 +345,54 @@ class SimulatedSite:
         self._note_trouble()
         self.server.enter(self.engine.reconfigure, self.administrator.machines)
 
-    def _say(self, word: Drain | PutBack | ClearReports) -> None:
+    def _say(self, word: Word) -> None:
         """Send an administrator's order over the control socket, if the server runs."""
         if self.server is not None and self.server.alive and self.engine is not None and not self.stopping:
-            self.server.enter(self._hear, word)
+            self.server.enter(
+                self._hear_of_time if isinstance(word, Reserve | Unreserve) else self._hear, word
+            )
+
+    def _hear_of_time(self, word: Reserve | Unreserve) -> None:
+        engine = self.engine
+        if engine is None:
+            return
+        if isinstance(word, Unreserve):
+            self.promises.reserved.difference_update(word.names)
+        try:
+            engine.do(word, "")
+        except NotDoneError:
+            self.happened["administrator refused"] += 1
+            return
+        self.happened[type(word).__name__] += 1
+        if isinstance(word, Reserve):
+            name = word.reservation.name
+            self.reserved_since[name] = self.world.now
+            engine.when_recorded(lambda recorded: self._promise_reservation(name) if recorded else None)
+
+    def _promise_reservation(self, name: str) -> None:
+        """Note that a reservation holds, unless it was removed before it was recorded."""
+        if self.engine is not None and name in self.engine.site.reserving.added:
+            self.promises.reserved.add(name)
+
+    def _remove_reservations(self) -> None:
+        """Remove all reservations, as soon as the server runs and accepts that."""
+        engine = self.engine
+        if engine is not None and not self.stopping:
+            there = list(engine.site.reserving.added)
+            if not there:
+                return
+            self._say(Unreserve(there, "jane"))
+        self.world.after(1.0, self._remove_reservations)
+
+    @property
+    def last_hindrance(self) -> float:
+        """When something last kept the server from doing what was due."""
+        engine, server = self.engine, self.server
+        if self.disk.full or self.disk.broken or engine is None or engine.trouble is not None:
+            return self.world.now
+        if server is None or server.paused or engine._is_stalled():
+            return self.world.now
+        return max(self.last_trouble, self.limits.disturbed)
 
     def _hear(self, word: Drain | PutBack | ClearReports) -> None:
         engine = self.engine
@@ -515,6 +563,7 @@ class SimulatedSite:
         self.disk.before_each = lambda: None
         self.administrator.restore()
         self._put_all_back()
+        self._remove_reservations()
 
     def _crash_at(self, operation: int, power_loss: bool) -> None:
         """Crash just before the disk is changed for the n-th time from now."""

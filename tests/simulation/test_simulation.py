@@ -74,6 +74,9 @@ def test_stories_have_every_misfortune_in_them() -> None:
         "out",
         "PutBack",
         "ClearReports",
+        "Reserve",
+        "Unreserve",
+        "job ended by a reservation",
     ):
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
 

@@ -7,6 +7,9 @@ import random
 from collections.abc import Callable
 from heapq import heappop, heappush
 
+EPOCH = 1e9
+"""What the computer's clock says at moment 0 of the world, in Unix time."""
+
 
 class World:
     """The clock, the events to come, and the dice."""
