@@ -6,14 +6,18 @@ See settings.py for what settings are, and report.py for how the outcomes are to
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.simulate.figures import Figures, figures
 from spalloc_server.simulate.settings import Settings
-from spalloc_server.simulate.simulation import History, request_of, simulate
-from spalloc_server.simulate.trace import Trace, TraceJob
+from spalloc_server.simulate.simulation import History, simulate
+from spalloc_server.simulate.trace import Trace, TraceJob, request_of
 from spalloc_server.simulate.variation import Limits, varied
+
+if TYPE_CHECKING:
+    from spalloc_server.simulate.sharing import Sharing
 
 _ANYWHERE = frozenset({DEFAULT_TAG})
 
@@ -53,6 +57,7 @@ def run(
             [_allowed(job, settings) for job in changed] if settings.limits is not Limits.NONE else changed,
             clock,
             scheduler=partial(_scheduler, settings),
+            sharing=_sharing(settings),
         )
         found.append(figures(history))
         histories = histories or [history]
@@ -61,6 +66,18 @@ def run(
 
 def _scheduler(settings: Settings, machines: Sequence[Machine]) -> Scheduler:
     return Scheduler(machines, **settings.scheduler)
+
+
+def _sharing(settings: Settings) -> "Sharing | None":
+    rules = settings.shares
+    if not (rules.enabled or rules.priority_of_owners or rules.priority_of_tags):
+        return None
+    # Only here: it needs more packages than the rest of the simulation.
+    from spalloc_server.simulate.sharing import Sharing
+
+    return Sharing(
+        rules, sum(machine.size.boards - len(machine.dead_boards) for machine in settings.machines)
+    )
 
 
 def _allowed(job: TraceJob, settings: Settings) -> TraceJob:

@@ -18,6 +18,7 @@ from spalloc_server.config.mistakes import ConfigurationError, nearest
 from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
 from spalloc_server.core.scheduler import Scheduler
+from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.simulate.variation import Limits
 from spinnaker.geometry import Board, Size, boards_of
 
@@ -100,6 +101,8 @@ class Settings:
     """Which time limits the jobs have."""
     time_limits: LimitRules = field(default_factory=LimitRules)
     """Which limits the site gives to jobs that declare none, and how long limits may be."""
+    shares: ShareRules = field(default_factory=ShareRules)
+    """How the site moves jobs in the order of the queue."""
 
     def telling_limits(self) -> "Settings":
         """Return the same, with a name that says which limits the jobs have."""
@@ -125,6 +128,7 @@ def settings_of_machines(
         _of_the_scheduler(changes),
         limits,
         configuration.time_limits,
+        configuration.shares,
     )
 
 
@@ -148,6 +152,7 @@ def settings_of_site(
         scheduler=_of_the_scheduler(changes),
         limits=limits,
         time_limits=configuration.time_limits,
+        shares=configuration.shares,
     )
 
 

@@ -6,12 +6,15 @@ Nothing here reads, prints, draws or sums up: see figures.py for the figures of 
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.scheduler import Scheduler
-from spalloc_server.simulate.trace import TraceJob
+from spalloc_server.simulate.trace import TraceJob, request_of
+
+if TYPE_CHECKING:
+    from spalloc_server.simulate.sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ def simulate(
     clock: Callable[[], float],
     *,
     scheduler: Callable[[Sequence[Machine]], Scheduler] = Scheduler,
+    sharing: "Sharing | None" = None,
 ) -> History:
     """Run a trace on machines whose boards are free again as soon as a job ends, at its limit at the latest.
 
@@ -73,6 +77,7 @@ def simulate(
         trace: the jobs, in order of submission.
         clock: returns the computer's own time in seconds, by which deciding is timed.
         scheduler: makes the scheduler of these machines.
+        sharing: moves jobs in the order of the queue; None leaves them as they came.
     """
     machines = (machines,) if isinstance(machines, Machine) else tuple(machines)
     decider = scheduler(machines)
@@ -86,25 +91,29 @@ def simulate(
         if submitted < len(trace) and (not ends or trace[submitted].submit < ends[0][0]):
             number, submitted = submitted, submitted + 1
             now = trace[number].submit
-            request = request_of(trace[number])
+            job = trace[number]
+            request = request_of(job)
             began = clock()
-            decider.submit(number, request, now, owner=trace[number].owner, limit=trace[number].limit)
+            moved_back = 0.0 if sharing is None else sharing.moved_back(number, job, decider)
+            decider.submit(number, request, now, owner=job.owner, limit=job.limit, moved_back=moved_back)
         else:
             now, number = heapq.heappop(ends)
             freed = running.pop(number).allocation
             began = clock()
             decider.ended(number, now, counts=True)
+            if sharing is not None:
+                sharing.end(number, now)
             decider.release(freed.machine, freed.boards)
         starts = decider.decide(now)
         deciding += clock() - began
-        refused += [(trace[job], why) for job, why in decider.take_refused()]
+        for number, why in decider.take_refused():
+            refused.append((trace[number], why))
+            if sharing is not None:
+                sharing.end(number, now)
         for start in starts:
             run = running[start.job] = Run(trace[start.job], now, start.allocation)
             runs.append(run)
+            if sharing is not None:
+                sharing.begin(start.job, len(start.allocation.boards), now)
             heapq.heappush(ends, (run.ended, start.job))
     return History(machines, tuple(runs), tuple(refused), trace[0].submit, events, deciding)
-
-
-def request_of(job: TraceJob) -> JobRequest:
-    """Return what a job asks for."""
-    return job.request or JobRequest(AnyBoard() if job.boards == 1 else Boards(job.boards))

@@ -44,6 +44,11 @@ class TraceJob(NamedTuple):
         return self.duration if self.limit is None else min(self.duration, self.limit)
 
 
+def request_of(job: TraceJob) -> JobRequest:
+    """Return what a job asks for."""
+    return job.request or JobRequest(AnyBoard() if job.boards == 1 else Boards(job.boards))
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """The jobs of a file."""

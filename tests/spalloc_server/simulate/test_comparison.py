@@ -101,6 +101,18 @@ def test_the_site_s_default_and_longest_limits_count_as_on_the_site(
     assert [each["at_limit"] for each in figures(capsys, *longest, "none")] == [0, 0, 0]
 
 
+def test_a_site_s_fair_share_and_priorities_move_jobs_as_on_the_site(
+    capsys: pytest.CaptureFixture[str], files: Path
+) -> None:
+    # All are for the whole machine: ann's ten, and then one of ben's.
+    jobs = [f"{number},1000,12,ann" for number in range(10)]
+    (files / "trace.csv").write_text("\n".join(["submit,duration,boards,owner", *jobs, "10,1000,12,ben", ""]))
+    words = ("trace.csv", "--machine", "2x2", "--set", "fair_share.enabled=true", "--set")
+    found = figures(capsys, *words, "priority.owners.ben=1h")
+    assert [each["worst_owner"] for each in found] == ["ben", "ann", "ann"]
+    assert [each["max_wait"] for each in found] == [9990.0, 9991.0, 9991.0]
+
+
 def test_runs_change_lengths_a_little_and_tell_the_range(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("trace.csv", "--machine", "2x2", "--limits", "none", "--runs", "3")
     (found,) = figures(capsys, *words)
