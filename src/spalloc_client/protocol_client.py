@@ -250,7 +250,8 @@ class ProtocolClient:
                 been received is returned, or None if that is nothing.
 
         Returns:
-            ``{"jobs_changed": [id, ...]}`` or ``{"machines_changed": [name, ...]}``, as the server sent it.
+            ``{"jobs_changed": [id, ...]}`` or ``{"machines_changed": [name, ...]}``, as the server sent it; after
+            `notify_job_ending`, also ``{"job_ending": {...}}``.
 
         Raises:
             ProtocolTimeoutError: The time passed.

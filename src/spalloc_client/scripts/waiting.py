@@ -206,6 +206,8 @@ class _Queue:
     def __init__(self, job_id: int, server: tuple[str, int]) -> None:
         self._job_id = job_id
         self._client = ProtocolClient(*server, timeout=_PATIENCE)
+        self._machines: object = None
+        """What shows whether the server would hang up on the question for a place."""
         self._place: QueuePosition | None = None
         self._next = 0.0
 
@@ -222,4 +224,5 @@ class _Queue:
     def _ask(self) -> QueuePosition | None:
         if not self._client.connected:
             self._client.connect()
-        return place_in_queue(self._client, self._job_id, _PATIENCE)
+            self._machines = self._client.call("list_machines", timeout=_PATIENCE)
+        return place_in_queue(self._client, self._job_id, _PATIENCE, machines=self._machines)

@@ -305,7 +305,7 @@ def test_json_is_one_object_with_what_the_documentation_says(
     assert (gone["state"], gone["reason"]) == ("destroyed", "Enough.")
     documented = (
         "job_id owner host state power start_time keepalive machine boards args kwargs "
-        "reason hostname width height connections queue"
+        "time_limit allocated reason hostname width height connections queue times"
     )
     assert sorted(shown) == sorted(documented.split())
 

@@ -1,5 +1,6 @@
 """The commands and time limits, with servers that know them and servers that do not."""
 
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -288,3 +289,14 @@ def test_a_signal_that_can_not_be_is_refused_in_one_line(
     ended = commands.run("spalloc", *OWNER, *words)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
     assert said in ended.stderr
+
+
+def test_while_boards_are_waited_for_a_published_server_is_asked_nothing_that_it_does_not_know() -> None:
+    queued = {**READY, "state": 1, "power": None}
+    with published(get_job_state=queued, list_jobs=[]) as server:
+        running = commands_of(server).start("spalloc", *OWNER, "3")
+        running.until("Job 7: Waiting in queue...\n")
+        server.wait_for_command("list_jobs")
+        running.until("Asks for 3 boards\n")
+        assert server.count("job_queue_position") == 0
+        assert running.end(signal.SIGINT) == 4
