@@ -14,8 +14,12 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from spalloc_server.core.administration import ClearReports, Drain, PutBack, Reserve, Unreserve
+from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.commands import RefusedError as NotDoneError
+from spalloc_server.core.commands import SetRules
 from spalloc_server.core.machine import Machine
+from spalloc_server.core.networks import EVERYWHERE, NOWHERE
+from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.limits import Limits
@@ -88,6 +92,19 @@ class Promises:
     """Jobs with a keepalive that are not kept alive any more: they must end."""
 
 
+def _shares(dice: random.Random) -> ShareRules:
+    """Return how jobs are moved in the queue: on half of the sites not at all."""
+    if dice.random() < 0.5:
+        return ShareRules()
+    return ShareRules(
+        enabled=dice.random() < 0.8,
+        half_life=dice.choice((5.0, 60.0, 86_400.0)),
+        most_moved=dice.choice((1.0, 60.0, 86_400.0)),
+        shared_hosts=dice.choice((NOWHERE, EVERYWHERE)),
+        priority_of_owners={"a": dice.choice((-30.0, 0.0, 30.0))},
+    )
+
+
 class SimulatedSite:
     """The server's process, its disk, the hardware and the clients."""
 
@@ -99,6 +116,7 @@ class SimulatedSite:
         self.clock = SimulatedClock(self.world)
         self.promises = Promises()
         self.limits = TimeLimits(self)
+        self.shares = _shares(self.world.dice("shares"))
         self.happened: Counter[str] = Counter()
         """How often each kind of thing happened, to check that it did."""
         self.engine: Engine | None = None
@@ -321,6 +339,7 @@ class SimulatedSite:
         machines = self.administrator.machines
         bmps = Bmps(machines)
         engine = Engine(Site(machines), store, bmps, self.clock)
+        engine.do(SetRules(JobLimits(), Trust(), shares=self.shares), "")
         self.front = V1Server(engine, Limits(connections=50, slow_reader_seconds=20.0))
         engine.on_failure = self._failed
         cold = self.happened["boot"] > 1 and self.administrator.wants_cold_start()
