@@ -27,6 +27,9 @@ LATE_SECONDS = 10.0
 """How long after the begin of a reservation a job may have its boards, where nothing holds up the server."""
 
 
+ROUNDING_SECONDS = 1e-3
+
+
 class Watch:
     """Checks a site after every event that changed something."""
 
@@ -153,9 +156,8 @@ def check_reservations(site: SimulatedSite, core: Site) -> None:
         assert name in core.reserving.added, f"reservation {name} was acknowledged and is lost"
     wall = site.clock.wall()
     for one, boards in core.reserving.on("m"):
-        if not one.begins <= wall < one.ends:
-            continue
-        since = max(one.begins, EPOCH + site.reserved_since[one.name])
+        told = EPOCH + site.reserved_since[one.name]
+        since = max(one.begins, told)
         for job in core.jobs.values():
             record = job.record
             if (
@@ -166,7 +168,10 @@ def check_reservations(site: SimulatedSite, core: Site) -> None:
                 continue
             assert record.allocated is not None
             assert record.allocated <= since, f"job {job.id} got boards that are reserved ({one.name})"
-            if one.ends_jobs:
+            if record.time_limit is not None and record.allocated > told:
+                late = record.allocated + record.time_limit - one.begins
+                assert late < ROUNDING_SECONDS, f"job {job.id} may run {late} s into reservation {one.name}"
+            if one.ends_jobs and one.begins <= wall < one.ends:
                 late = wall - max(since, EPOCH + site.last_hindrance)
                 assert late < LATE_SECONDS, (
                     f"job {job.id} has boards {late} s after reservation {one.name} began"
