@@ -591,7 +591,7 @@ class Scheduler:
         if not counts:
             return None
         length = Length(running.owner, running.boards, max(0.0, now - running.started), running.limit)
-        self._lengths.note(length)
+        self.learn([length])
         return length
 
     def expected(self, owner: str, boards: int, limit: float | None) -> float:
@@ -602,6 +602,8 @@ class Scheduler:
         """Note how long earlier jobs had their boards, in the order in which they ended."""
         for length in lengths:
             self._lengths.note(length)
+            # Jobs that wait may be expected to take as long from now on.
+            self._longest = max(self._longest, length.seconds)
 
     def limit(self, job: int, limit: float | None) -> None:
         """Note that a job's time limit (seconds) has changed."""

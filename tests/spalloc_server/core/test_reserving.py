@@ -6,11 +6,12 @@ import pytest
 
 from spalloc_client.states import JobState
 from spalloc_server.core.administration import Reserve, SetReservations, Unreserve
+from spalloc_server.core.lengths import UNKNOWN_SECONDS
 from spalloc_server.core.outlook import Outlook
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest
 from spalloc_server.core.reservations import MOST_RESERVATIONS, Reservation
 from spinnaker.geometry import Board
-from tests.spalloc_server.core.driver import World, machine
+from tests.spalloc_server.core.driver import HOST, World, machine
 
 ONE = JobRequest(AnyBoard())
 WHOLE = JobRequest(Boards(12))
@@ -83,6 +84,21 @@ def test_a_job_does_not_start_where_its_limit_runs_into_a_reservation() -> None:
     world.answer_all()
     assert not has_it(world, long)
     assert has_it(world, hers)
+
+
+def test_a_waiting_job_that_is_expected_to_take_longer_than_it_was_keeps_out_of_a_reservation() -> None:
+    world = World()
+    took = 3 * UNKNOWN_SECONDS
+    reserve(world, took + 2 * UNKNOWN_SECONDS)
+    alike = [world.create(request, owner="joe", keepalive=None) for request in (HERE, *[ONE] * 5)]
+    world.answer_all()
+    second = world.create(HERE, owner="joe", keepalive=None)
+    world.wait(took)
+    for job in alike:
+        world.site.destroy_job(job, "done", world.at, by=HOST)
+    world.settle()
+    world.answer_all()
+    assert not has_it(world, second)
 
 
 def test_other_boards_are_given_as_ever() -> None:
