@@ -12,7 +12,13 @@ from spalloc_server.core.endings import Ending
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.packer import Zone
-from spalloc_server.core.reservations import WARNING_SECONDS, Reservation, by_machine, first_to_end
+from spalloc_server.core.reservations import (
+    WARNING_SECONDS,
+    Reservation,
+    by_machine,
+    clash_sentence,
+    first_to_end,
+)
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.timekeeping import Moment
 from spalloc_server.words import date_and_time
@@ -98,9 +104,14 @@ class Reserving(ReservingView):
         self._changed = True
 
     def recall(self, reservations: Collection[Reservation]) -> None:
-        """Take up the recorded reservations, after a restart."""
+        """Take up the recorded reservations, after a restart with a configuration that may not fit them."""
         self._added = {one.name: one for one in reservations}
         self._changed = True
+        for one in self._configured.values():
+            wrong = clash_sentence(one, reservations, self._machines.values())
+            if wrong is not None:
+                text = f"reservation {one.name} of the configuration {wrong}; until then, both hold"
+                self.notices.append(Notice(text, serious=True, about={"reservation": one.name}))
 
     def add(self, reservation: Reservation) -> None:
         """Add a reservation that was made by command; there must be none of its name."""

@@ -289,6 +289,21 @@ def test_a_reload_is_refused_whose_reservation_overlaps_one_that_was_made_by_com
     assert Outlook(world.machines, [reservation(1500.0, name="other")]).clash(world.site) is None
 
 
+def test_a_start_tells_of_a_configured_reservation_that_overlaps_a_recorded_one_and_both_hold() -> None:
+    world = World()
+    reserve(world, 1000.0)
+    world.configured = [replace(reservation(1500.0, owner="joe", name="other"), by=None)]
+    world.restart()
+    (told,) = world.warnings
+    assert told.text.startswith(
+        "reservation other of the configuration overlaps the reservation course, which has "
+    )
+    assert told.text.endswith("; until then, both hold")
+    world.wait(2000.0)
+    jobs = [world.create(HERE, owner=owner, keepalive=None) for owner in ("joe", "jane")]
+    assert not any(has_it(world, job) for job in jobs)
+
+
 def test_what_administrators_may_not_do_is_said() -> None:
     world = World()
     reserve(world, 1000.0)
