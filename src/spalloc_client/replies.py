@@ -84,9 +84,9 @@ class JobEnding(TypedDict):
     """What a notification says of a job that is about to be ended."""
 
     job_id: int
-    seconds: float
-    """Seconds until then."""
-    reason: str
+    seconds: float | None
+    """Seconds until then; None if it will not be ended after all."""
+    reason: str | None
 
 
 class MachineDescription(TypedDict):
