@@ -135,7 +135,7 @@ def _must(must: bool) -> str:
 class Job:
     """A job: its record, which is replaced at every change, and what is known only while the server runs."""
 
-    __slots__ = ("began", "heard", "order", "record", "since")
+    __slots__ = ("began", "heard", "order", "recalled", "record", "since")
 
     def __init__(self, record: JobRecord, heard: float, since: float) -> None:
         """Take the record, the time of the last keepalive, and the time from which the job counts (the core's time)."""
@@ -145,6 +145,8 @@ class Job:
         """When the job came, by which the queue is ordered; negative if it came long before a restart."""
         self.began: float | None = None
         """When its boards were allocated, in the core's time; negative if that was long before a restart."""
+        self.recalled: float | None = None
+        """When a restart took it up with its boards and by its clock knew since when, in the core's time; else None."""
         self.order: int | None = None
         """The number of the power order that the job waits for."""
 

@@ -14,7 +14,7 @@ from spalloc_server.core.limits import began_before
 from spalloc_server.core.reconfiguration import end_touched, watch_standing
 from spalloc_server.core.reports import RECENT_SECONDS
 from spalloc_server.core.site import Site
-from spalloc_server.core.timekeeping import Moment
+from spalloc_server.core.timekeeping import Moment, is_likely
 from spalloc_server.words import counted
 
 MOST_RECALLED = 200_000
@@ -133,6 +133,7 @@ def _recall_live(site: Site, records: Iterable[JobRecord], latest: float | None,
         if allocation is not None:
             assert record.allocated is not None
             job.began = began_before(record.allocated, latest, at)
+            job.recalled = at.now if latest is None or is_likely(latest, at.wall) else None
             site.scheduler.begin(
                 job.id,
                 allocation.machine,

@@ -46,7 +46,7 @@ from spalloc_server.core.reserving import Reserving
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.shares import Asking, Shares
-from spalloc_server.core.timekeeping import Delays, Moment, Timers
+from spalloc_server.core.timekeeping import DRIFT_SECONDS, Delays, Moment, Timers
 from spalloc_server.core.upkeep import Upkeep
 from spinnaker.geometry import Board
 from spinnaker.places import Frame
@@ -442,8 +442,9 @@ class Site:
         for number in self.keepalives.due(at.now, JOBS_A_TICK):
             self._check_keepalive(number, at, unheard)
         for number, why in self.endings.due(at.now, JOBS_A_TICK):
-            self.jobs_ended_by_limit += is_of_limit(why)
-            self.destroy_job(number, why, at)
+            if not (is_of_limit(why) and self._began_later(self.jobs[number], at)):
+                self.jobs_ended_by_limit += is_of_limit(why)
+                self.destroy_job(number, why, at)
         for number, order in self._warming_up.due(at.now, JOBS_A_TICK):
             job = self.jobs.get(number)
             if job is not None and job.order == order:
@@ -574,6 +575,18 @@ class Site:
         ending = self.time_limits.ending(job.record.time_limit, job.began, told_from)
         self.expect_end(job.id, CAUSE, ending, at)
 
+    def _began_later(self, job: Job, at: Moment) -> bool:
+        """Follow the limit again of a job that got its boards later than was believed; return whether it did."""
+        if job.recalled is None or job.record.allocated is None or job.began is None:
+            return False
+        began = at.now - max(at.wall - job.record.allocated, at.now - job.recalled)
+        if began <= job.began + DRIFT_SECONDS:
+            return False
+        # The computer's clock was fast at the start, and has been set right since.
+        job.began = began
+        self.follow_limit(job, at)
+        return True
+
     def submit(self, job: Job) -> None:
         """Have a job wait for boards."""
         record = job.record
@@ -654,7 +667,7 @@ class Site:
         )
         self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
         self._give_back(job, failed, at, counts=False)
-        job.order = job.began = None
+        job.order = job.began = job.recalled = None
         self.shares.lose(job.id, at.now)
         self.follow_limit(job, at)
         stays_off = not job.record.power

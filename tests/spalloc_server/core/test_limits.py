@@ -405,6 +405,46 @@ def test_a_clock_that_jumped_while_the_server_was_down_ends_no_job_early(jump: f
     assert world.record(job).reason == REASON
 
 
+class Skewed(World):
+    """A world whose computer's clock can be wrong."""
+
+    error = 0.0
+
+    @property
+    def wall(self) -> float:
+        return super().wall + self.error
+
+
+def test_a_clock_that_is_set_right_soon_after_the_start_ends_no_job_early() -> None:
+    world = Skewed()
+    job = limited(world)
+    world.answer_all()
+    world.wait(600)
+    world.error = 3 * 3600.0
+    world.restart()
+    world.wait(100)
+    world.error = 0.0
+    world.wait(1099)
+    assert world.record(job).state is JobState.ready
+    world.wait(1)
+    assert world.record(job).reason == REASON
+    # At the start, when the clock was found to be right, and in time.
+    assert [when for when, _ in world.endings_told] == [600.0, 900.0, 1500.0]
+
+
+def test_a_clock_that_is_set_back_after_a_start_gives_a_job_no_more_than_its_limit_again() -> None:
+    world = Skewed()
+    job = limited(world)
+    world.answer_all()
+    world.wait(600)
+    world.restart()
+    world.error = -1e7
+    world.wait(1799)
+    assert world.record(job).state is JobState.ready
+    world.wait(1)
+    assert world.record(job).reason == REASON
+
+
 @examples(100)
 @given(
     limit=st.floats(1.0, 10_000.0),
@@ -431,6 +471,7 @@ def test_no_job_keeps_boards_longer_than_its_limit(limit: float, events: list[tu
             world.power(job, on=True)
         elif seconds > world.now and ExtendJob(job, seconds).refusal(world.site, HOST) is None:
             limit = world.do(ExtendJob(job, seconds), HOST)
+            start = 0.0
         world.answer_all()
     world.wait(20_000.0)
     ended = world.record(job).ended
