@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar, Unpack
 
     from spalloc_client.config import Files
-    from spalloc_client.job_answers import JobTimes, MachineInfo
+    from spalloc_client.job_answers import MachineInfo, Times
     from spalloc_client.keepalive import Keepalive
     from spalloc_client.options import JobOptions, UseConfig
     from spalloc_client.progress import Progress
@@ -357,7 +357,7 @@ class Job:
         place: QueuePosition | None = self._run(self._steps.queue_position())
         return place
 
-    def times(self) -> JobTimes:
+    def times(self) -> Times:
         """How long the job may have its boards, and when the server ends it, as of one moment.
 
         Where the server knows no time limits, and once the job is no more, every part is None.
@@ -384,7 +384,7 @@ class Job:
 
         return self._run(job_ends.extend(self._steps, time_limit))
 
-    def wait_for_ending(self, before: float | str, timeout: float | None = None) -> JobTimes | None:
+    def wait_for_ending(self, before: float | str, timeout: float | None = None) -> Times | None:
         """Block until the server is about to end the job, by its time limit or for another reason.
 
         The server may go away and come back meanwhile. Of a job that no end is set for, the end may be set later.

@@ -135,7 +135,7 @@ class Status:
             raise AnswerError("get_job_state", {"state": self.number}) from error
 
 
-class JobTimes:
+class Times:
     """How long a job may have its boards, as the server says; every part None where it says nothing."""
 
     __slots__ = ("ends_in", "expected_by", "expected_seconds", "expected_start", "time_limit", "why")
@@ -164,7 +164,7 @@ class JobTimes:
             self.expected_start = None if start is None else (float(earliest), float(latest))
 
 
-NO_TIMES = JobTimes({})
+NO_TIMES = Times({})
 """Of a job that is no more, or whose server knows no time limits."""
 
 

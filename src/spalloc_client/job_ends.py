@@ -8,7 +8,7 @@ from __future__ import annotations
 from spalloc_client import checks
 from spalloc_client.errors import JobDestroyedError, SpallocServerException
 from spalloc_client.extensions import knows_times
-from spalloc_client.job_answers import NO_TIMES, AnswerError, JobTimes
+from spalloc_client.job_answers import NO_TIMES, AnswerError, Times
 from spalloc_client.states import JobState
 from spalloc_client.step_kinds import Ask
 
@@ -29,7 +29,7 @@ def _knows_times(steps: JobSteps, ask: Callable[..., Steps[Any]]) -> Steps[bool]
     return steps.knows_times
 
 
-def times(steps: JobSteps) -> Steps[JobTimes]:
+def times(steps: JobSteps) -> Steps[Times]:
     """Ask how long the job may have its boards."""
     if not (yield from _knows_times(steps, steps.ask)):
         return NO_TIMES
@@ -39,8 +39,8 @@ def times(steps: JobSteps) -> Steps[JobTimes]:
         return NO_TIMES
 
 
-def _read(answer: Json) -> JobTimes:
-    return NO_TIMES if answer is None else JobTimes(answer)
+def _read(answer: Json) -> Times:
+    return NO_TIMES if answer is None else Times(answer)
 
 
 def extend(steps: JobSteps, time_limit: object) -> Steps[float]:
@@ -60,7 +60,7 @@ def extend(steps: JobSteps, time_limit: object) -> Steps[float]:
     return given
 
 
-def wait_for_ending(steps: JobSteps, before: object, timeout: float | None) -> Steps[JobTimes | None]:
+def wait_for_ending(steps: JobSteps, before: object, timeout: float | None) -> Steps[Times | None]:
     """Wait until the job has little time left.
 
     Args:
@@ -77,7 +77,7 @@ def wait_for_ending(steps: JobSteps, before: object, timeout: float | None) -> S
     """
     least = checks.duration("before", before)
 
-    def look(within: float | None) -> Steps[tuple[JobTimes | None, float | None]]:
+    def look(within: float | None) -> Steps[tuple[Times | None, float | None]]:
         status = yield from steps.look(within)
         if status.state in (JobState.destroyed, JobState.unknown):
             raise JobDestroyedError(status.reason or f"job {steps.job_id} is no more, no reason given")

@@ -70,7 +70,7 @@ class QueuePosition(TypedDict):
 
 
 class JobTimesAnswer(TypedDict):
-    """What `job_times` returns; `spalloc_client.job_answers.JobTimes` says what the parts mean."""
+    """What `job_times` returns; `spalloc_client.job_answers.Times` says what the parts mean."""
 
     time_limit: float | None
     ends_in: float | None

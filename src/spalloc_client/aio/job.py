@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from spalloc_client.config import Files
-    from spalloc_client.job_answers import JobTimes, MachineInfo, Status
+    from spalloc_client.job_answers import MachineInfo, Status, Times
     from spalloc_client.options import JobOptions, UseConfig
     from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
@@ -252,7 +252,7 @@ class Job:
         place: QueuePosition | None = await self._run(self._steps.queue_position())
         return place
 
-    async def times(self) -> JobTimes:
+    async def times(self) -> Times:
         """How long the job may have its boards, and when the server ends it, as of one moment.
 
         Where the server knows no time limits, and once the job is no more, every part is None.
@@ -279,7 +279,7 @@ class Job:
 
         return await self._run(job_ends.extend(self._steps, time_limit))
 
-    async def wait_for_ending(self, before: float | str, timeout: float | None = None) -> JobTimes | None:
+    async def wait_for_ending(self, before: float | str, timeout: float | None = None) -> Times | None:
         """Wait until the server is about to end the job, by its time limit or for another reason.
 
         The server may go away and come back meanwhile. Of a job that no end is set for, the end may be set later.

@@ -12,7 +12,7 @@ import time
 from spalloc_client import durations
 from spalloc_client.errors import SpallocServerException
 from spalloc_client.extensions import has_extensions
-from spalloc_client.job_answers import NO_TIMES, JobTimes
+from spalloc_client.job_answers import NO_TIMES, Times
 from spalloc_client.scripts.wording import Happened
 from spalloc_client.terminal.text import Style, Text, printable
 
@@ -32,7 +32,7 @@ _SAME = 2.0
 """Seconds by which an end that is told twice may seem to differ."""
 
 
-def times_of(client: ProtocolClient, job_id: int, timeout: float | None, machines: object) -> JobTimes | None:
+def times_of(client: ProtocolClient, job_id: int, timeout: float | None, machines: object) -> Times | None:
     """Ask for a job's times.
 
     Args:
@@ -50,15 +50,15 @@ def times_of(client: ProtocolClient, job_id: int, timeout: float | None, machine
         answer = client.job_times(job_id, timeout=timeout)
     except SpallocServerException:
         return None
-    return NO_TIMES if answer is None else JobTimes(answer)
+    return NO_TIMES if answer is None else Times(answer)
 
 
-def times_json(times: JobTimes) -> dict[str, object]:
+def times_json(times: Times) -> dict[str, object]:
     """Return a job's times as a JSON object; its keys are documented and stay."""
-    return {name: getattr(times, name) for name in JobTimes.__slots__}
+    return {name: getattr(times, name) for name in Times.__slots__}
 
 
-def limit_of(job_id: int, times: JobTimes) -> str:
+def limit_of(job_id: int, times: Times) -> str:
     """Return in a sentence how long a job may have its boards."""
     if times.time_limit is None:
         return f"Job {job_id}: It has no time limit."
@@ -134,7 +134,7 @@ class Ends:
         if self._before is None or not self._known:
             return None
         answer = client.job_times(self._job_id, timeout=timeout)
-        ends_in = None if answer is None else JobTimes(answer).ends_in
+        ends_in = None if answer is None else Times(answer).ends_in
         if ends_in is None or ends_in > self._before:
             self._sent = False  # the end may have been put off
             return None if ends_in is None else ends_in - self._before

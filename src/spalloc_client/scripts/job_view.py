@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spalloc_client.job_answers import JobTimes
+    from spalloc_client.job_answers import Times
     from spalloc_client.protocol_client import ProtocolClient
 
     Pairs = dict[str, Text | str | int | float | Sequence[Text] | None]
@@ -47,7 +47,7 @@ class ShownJob:
         network: MachineInfo = NO_BOARDS,
         place: QueuePosition | None = None,
         machine_size: tuple[int, int] | None = None,
-        times: JobTimes | None = None,
+        times: Times | None = None,
     ) -> None:
         self.job_id = job_id
         self.listed = listed
