@@ -26,8 +26,8 @@ _SUBMITTED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """A job that would end."""
+class Victim:
+    """A job that a reload would end."""
 
     job: int
     owner: str
@@ -89,7 +89,7 @@ class Outlook:
                 return f"reservation {one.name} {wrong}, or remove that one, which was made by command"
         return None
 
-    def endings(self, site: SiteView, wall: float) -> list[Ending]:
+    def endings(self, site: SiteView, wall: float) -> list[Victim]:
         """Return the jobs that are known to end, oldest first: at `wall` (Unix time), or too soon to be told."""
         current = [
             one
@@ -109,7 +109,7 @@ class Outlook:
                 why = objection(allocation, site.machines.get(name), self._after.get(name))
                 why = why or _reserved(site, job.record, reserved)
             if why is not None:
-                endings.append(Ending(job.id, job.record.owner, why))
+                endings.append(Victim(job.id, job.record.owner, why))
         return endings
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from spalloc_server.config.changes import differences, forgets, needs_restart
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
-from spalloc_server.core.outlook import Ending, Outlook
+from spalloc_server.core.outlook import Outlook, Victim
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
 from spalloc_server.service import Service
 from spalloc_server.words import counted, there_are
@@ -42,7 +42,7 @@ class Effect:
     error: ConfigurationError | None = None
     """The mistakes in the new configuration."""
     changes: Sequence[str] = ()
-    endings: Sequence[Ending] = ()
+    endings: Sequence[Victim] = ()
     """The jobs that it ended, or would end."""
     left: int = 0
     """Queued jobs that were not checked, since too many came."""
@@ -214,7 +214,7 @@ def _left(jobs: int) -> str:
     return f"{there_are(jobs, 'queued job')} still to be checked; those that can never run end soon, too"
 
 
-def _named(endings: Sequence[Ending]) -> str:
+def _named(endings: Sequence[Victim]) -> str:
     named = ", ".join(str(ending.job) for ending in endings[:MOST_JOBS_LOGGED])
     more = len(endings) - MOST_JOBS_LOGGED
     return f"{named} and {more} more" if more > 0 else named
