@@ -4,24 +4,22 @@ The server does it, in operation/board_commands.py, and finds the boards that ar
 """
 
 import argparse
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spalloc_client.scripts.outcome import SERVER_TROUBLE, SUCCESS, USAGE, CommandError
+from spalloc_client.scripts.outcome import SERVER_TROUBLE, SUCCESS
 from spalloc_client.scripts.showing import json_line
 from spalloc_client.scripts.wording import local_time
 from spalloc_client.terminal.console import output
 from spalloc_client.terminal.table import Cell, table
 from spalloc_client.terminal.text import Text, printable
-from spalloc_server.operation.control.client import NoAnswerError, ask
-from spalloc_server.operation.control.protocol import Request, of_request
+from spalloc_server.operation.control.protocol import Request
 from spalloc_server.parsing import Parser
-from spalloc_server.scripts.asking import OF_THE_SERVICE, ask_and_show, socket_of
+from spalloc_server.scripts.asking import ask_and_show
 from spalloc_server.scripts.naming import add_board_names, names_of
+from spalloc_server.scripts.words import Words, listed, sendable
 
-COMMAND = "spalloc-server boards"
 _WORDS = {
     "list": "show every board that is drained, set aside, silent, reported or no longer configured",
     "drain": "give boards to no job from now on; a job that has one keeps it to its end",
@@ -29,6 +27,16 @@ _WORDS = {
     "back": "put boards back in service; those that are set aside are tested first, now",
     "clear-reports": "clear users' reports of boards, or of a whole machine; boards set aside for them are tested now",
 }
+_COMMAND = Words(
+    "spalloc-server boards",
+    _WORDS,
+    "[BOARD ...]",
+    "Look at boards of the running server, take them out of service, and put them back.",
+    [
+        "Drained boards stay drained across restarts; the log says who drained them. Exit status: 0 if it is",
+        "done, 3 if it is not because jobs would lose boards, 1 if it is not for another reason.",
+    ],
+)
 _BOARD = (
     "MACHINE X,Y,Z (more coordinates may follow; a site's only machine needs no name), or a board's address"
 )
@@ -36,65 +44,21 @@ _BOARD = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return 0 if it is done."""
-    at = next((index for index, word in enumerate(argv) if word in _WORDS), None)
-    parser = _parser()
-    if at is None:
-        parser.parse_known_args(argv)
-        said = f"; you wrote {shlex.join(argv)}" if argv else ""
-        parser.error(f"say what to do: one of {', '.join(_WORDS)}{said}")
-    before = parser.parse_intermixed_args([*argv[:at], argv[at]])
-    word = argv[at]
-    arguments = _parser_of(word).parse_intermixed_args(list(argv[at + 1 :]))
-    socket = socket_of(parser, before.configuration, arguments.socket or before.socket)
-    if socket is None:
+    said = _COMMAND.parse(argv, _parser_of)
+    if said is None:
         return SERVER_TROUBLE
-    request = Request(f"boards.{word}", _options(arguments))
-    try:
-        of_request(request)
-    except ValueError as error:
-        raise CommandError(USAGE, str(error)) from None
+    word, arguments, socket = said
+    request = sendable(Request(f"boards.{word}", _options(arguments)))
     if word == "list":
         return _list(socket, request, as_json=arguments.json)
-    return ask_and_show(COMMAND, socket, request)
-
-
-def _parser() -> Parser:
-    """Return the parser of the arguments up to the word."""
-    parser = Parser(
-        prog=COMMAND,
-        usage=f"{COMMAND} [-h] [CONFIG.toml | --socket FILE] WORD [BOARD ...]",
-        description="Look at boards of the running server, take them out of service, and put them back.",
-        epilog="\n".join(
-            [
-                "words, each with its own --help:",
-                *(f"  {word:13}  {meaning}" for word, meaning in _WORDS.items()),
-                "",
-                "Drained boards stay drained across restarts; the log says who drained them. Exit status: 0 if it is",
-                "done, 3 if it is not because jobs would lose boards, 1 if it is not for another reason.",
-            ]
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "configuration",
-        type=Path,
-        nargs="?",
-        metavar="CONFIG.toml",
-        help=f"the configuration of the server, which says where it listens (default: {OF_THE_SERVICE})",
-    )
-    parser.add_argument(
-        "--socket", type=Path, metavar="FILE", help="where it listens, as the log of its start names it"
-    )
-    parser.add_argument("word", metavar="WORD", help="what to do, see below")
-    return parser
+    return ask_and_show(_COMMAND.command, socket, request)
 
 
 def _parser_of(word: str) -> Parser:
     """Return the parser of the arguments after a word."""
     of = "machines or boards (default: all)" if word == "list" else _BOARD
-    parser = Parser(prog=f"{COMMAND} {word}", description=_description(word))
+    parser = Parser(prog=f"{_COMMAND.command} {word}", description=_description(word))
     add_board_names(parser, of)
-    parser.add_argument("--socket", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     if word in ("drain", "out"):
         parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for users to read, too")
     if word == "out":
@@ -120,26 +84,14 @@ def _options(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def _list(socket: Path, request: Request, *, as_json: bool) -> int:
-    boards: list[Mapping[str, Any]] = []
-    try:
-        for line, status in ask(socket, request):
-            if status is None:
-                boards.append(line.about)
-            elif status:
-                raise CommandError(status, line.text)
-    except NoAnswerError as error:
-        raise CommandError(SERVER_TROUBLE, str(error)) from error
+    boards = listed(socket, request)
     if as_json:
-        output().print([json_line({"boards": [_without_kind(board) for board in boards]})])
+        output().print([json_line({"boards": boards})])
     elif boards:
         output().print(_table(boards))
     else:
         output().print(["none of these boards is drained, set aside, silent or reported"])
     return SUCCESS
-
-
-def _without_kind(board: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in board.items() if name != "kind"}
 
 
 def _table(boards: Sequence[Mapping[str, Any]]) -> list[Text]:

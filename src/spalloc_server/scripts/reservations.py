@@ -4,7 +4,6 @@ The server does it, in operation/reservation_commands.py, and finds the boards t
 """
 
 import argparse
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,89 +15,52 @@ from spalloc_client.scripts.showing import json_line
 from spalloc_client.terminal.console import output
 from spalloc_client.terminal.table import Cell, table
 from spalloc_client.terminal.text import Text, printable
-from spalloc_server.operation.control.client import NoAnswerError, ask
-from spalloc_server.operation.control.protocol import Request, of_request
+from spalloc_server.operation.control.protocol import Request
 from spalloc_server.parsing import Parser
-from spalloc_server.scripts.asking import OF_THE_SERVICE, ask_and_show, socket_of
+from spalloc_server.scripts.asking import ask_and_show
 from spalloc_server.scripts.naming import add_board_names, names_of
 from spalloc_server.scripts.times import ALLOWED, after_seconds, moment_of, shown
-
-COMMAND = "spalloc-server reservations"
+from spalloc_server.scripts.words import Words, listed, sendable
 
 _WORDS = {
     "list": "show all reservations: those of the configuration, and those made by command",
     "add": "reserve boards, machines or tags from a time to a time, for some owners or for maintenance",
     "remove": "remove reservations that were made by command",
 }
+_COMMAND = Words(
+    "spalloc-server reservations",
+    _WORDS,
+    "...",
+    "Look at reservations of the running server, make some, and remove them.",
+    [
+        "Reservations stay across restarts, until they are over. Exit status: 0 if it is done, 3 if it is not",
+        "because jobs would end without a timely warning, 1 if it is not for another reason.",
+    ],
+)
 
 T = TypeVar("T")
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return 0 if it is done."""
-    at = next((index for index, word in enumerate(argv) if word in _WORDS), None)
-    parser = _parser()
-    if at is None:
-        parser.parse_known_args(argv)
-        said = f"; you wrote {shlex.join(argv)}" if argv else ""
-        parser.error(f"say what to do: one of {', '.join(_WORDS)}{said}")
-    before = parser.parse_intermixed_args([*argv[:at], argv[at]])
-    word = argv[at]
-    arguments = _parser_of(word).parse_intermixed_args(list(argv[at + 1 :]))
-    socket = socket_of(parser, before.configuration, arguments.socket or before.socket)
-    if socket is None:
+    said = _COMMAND.parse(argv, _parser_of)
+    if said is None:
         return SERVER_TROUBLE
+    word, arguments, socket = said
     if word == "list":
         return _list(socket, as_json=arguments.json)
     options = {"names": arguments.names} if word == "remove" else _what_to_add(arguments)
-    request = Request(f"reservations.{word}", options)
-    try:
-        of_request(request)
-    except ValueError as error:
-        raise CommandError(USAGE, str(error)) from None
-    return ask_and_show(COMMAND, socket, request)
-
-
-def _parser() -> Parser:
-    """Return the parser of the arguments up to the word."""
-    parser = Parser(
-        prog=COMMAND,
-        usage=f"{COMMAND} [-h] [CONFIG.toml | --socket FILE] WORD ...",
-        description="Look at reservations of the running server, make some, and remove them.",
-        epilog="\n".join(
-            [
-                "words, each with its own --help:",
-                *(f"  {word:6}  {meaning}" for word, meaning in _WORDS.items()),
-                "",
-                "Reservations stay across restarts, until they are over. Exit status: 0 if it is done, 3 if it is not",
-                "because jobs would end without a timely warning, 1 if it is not for another reason.",
-            ]
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "configuration",
-        type=Path,
-        nargs="?",
-        metavar="CONFIG.toml",
-        help=f"the configuration of the server, which says where it listens (default: {OF_THE_SERVICE})",
-    )
-    parser.add_argument(
-        "--socket", type=Path, metavar="FILE", help="where it listens, as the log of its start names it"
-    )
-    parser.add_argument("word", metavar="WORD", help="what to do, see below")
-    return parser
+    return ask_and_show(_COMMAND.command, socket, sendable(Request(f"reservations.{word}", options)))
 
 
 def _parser_of(word: str) -> Parser:
     """Return the parser of the arguments after a word."""
     meaning = _WORDS[word]
     parser = Parser(
-        prog=f"{COMMAND} {word}",
+        prog=f"{_COMMAND.command} {word}",
         description=f"{meaning[0].upper()}{meaning[1:]}.",
         epilog=f"A TIME is {ALLOWED}." if word == "add" else None,
     )
-    parser.add_argument("--socket", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     if word == "list":
         parser.add_argument("--json", action="store_true", help="write one JSON object instead of a table")
     if word == "remove":
@@ -173,18 +135,9 @@ def _read(option: str, text: str, read: Callable[[str], T]) -> T:
 
 
 def _list(socket: Path, *, as_json: bool) -> int:
-    found: list[Mapping[str, Any]] = []
-    try:
-        for line, status in ask(socket, Request("reservations.list", {})):
-            if status is None:
-                found.append(line.about)
-            elif status:
-                raise CommandError(status, line.text)
-    except NoAnswerError as error:
-        raise CommandError(SERVER_TROUBLE, str(error)) from error
+    found = listed(socket, Request("reservations.list", {}))
     if as_json:
-        without_kind = [{name: value for name, value in one.items() if name != "kind"} for one in found]
-        output().print([json_line({"reservations": without_kind})])
+        output().print([json_line({"reservations": found})])
     elif found:
         output().print(_table(found))
     else:
