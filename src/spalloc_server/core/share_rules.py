@@ -28,6 +28,11 @@ class ShareRules:
     priority_of_tags: Mapping[str, float] = field(default_factory=dict)
     """The same for jobs that ask for a tag."""
 
+    @property
+    def move_any(self) -> bool:
+        """Whether any job can be moved by them."""
+        return self.enabled or bool(self.priority_of_owners or self.priority_of_tags)
+
     def priority(self, owner: str, tags: Iterable[str]) -> float:
         """Return by how many seconds a job is moved forward: the sum of what its owner and its tags have."""
         of_tags = self.priority_of_tags

@@ -177,9 +177,8 @@ class Site:
             at.now,
         )
         self.jobs[number] = job
-        moved_back = self.shares.moved_back(self.asking(job), self._count_boards(), at.now)
-        if moved_back:
-            job.amend(moved_back=moved_back)
+        if self.shares.rules.move_any:
+            job.amend(moved_back=self.shares.moved_back(self.asking(job), self._count_boards(), at.now))
         self.touch(job)
         self.submit(job)
         if keepalive is not None:
