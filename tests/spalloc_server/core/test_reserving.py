@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.core.administration import Reserve, SetReservations, Unreserve
@@ -11,6 +13,7 @@ from spalloc_server.core.outlook import Outlook
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest
 from spalloc_server.core.reservations import MOST_RESERVATIONS, Reservation
 from spinnaker.geometry import Board
+from tests.examples import examples
 from tests.spalloc_server.core.driver import HOST, World, machine
 
 ONE = JobRequest(AnyBoard())
@@ -378,3 +381,120 @@ def test_a_waiting_job_that_a_reservation_does_not_keep_from_boards_is_not_told_
     waiting = world.site.waiting(job)
     assert waiting is not None
     assert waiting.sentence.endswith("on m it is in use.")
+
+
+OWNERS = ("jane", "joe")
+BOARDS = sorted(machine(1, 1).places)
+SECONDS = st.sampled_from((50.0, 200.0, 1000.0))
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[tuple[str, tuple[object, ...]]]:
+    """What happens to a site of three boards."""
+    any_board = st.just(None)
+    each = {
+        "create": st.tuples(st.sampled_from(OWNERS), st.one_of(any_board, st.sampled_from(BOARDS)), SECONDS),
+        "destroy": st.tuples(st.integers(0, 20)),
+        "reserve": st.tuples(
+            st.sets(st.sampled_from(BOARDS), min_size=1),
+            st.sampled_from((0.0, 30.0, 100.0, 500.0)),
+            SECONDS,
+            st.sets(st.sampled_from(OWNERS)),
+            st.booleans(),
+        ),
+        "unreserve": st.tuples(st.integers(0, 5)),
+        "wait": st.tuples(st.sampled_from((1.0, 40.0, 300.0))),
+        "restart": st.tuples(),
+    }
+    names = draw(
+        st.lists(st.sampled_from(["create", "create", "reserve", "wait", *each]), min_size=8, max_size=30)
+    )
+    return [(name, draw(each[name])) for name in names]
+
+
+class Story:
+    """A site, and all that was ever reserved."""
+
+    def __init__(self) -> None:
+        self.world = World(machine(1, 1))
+        self.made: list[tuple[frozenset[int], Reservation]] = []
+        """Each reservation, with the jobs that had boards before."""
+        self.jobs: list[int] = []
+
+    def create(self, owner: str, board: Board | None, limit: float) -> None:
+        request = JobRequest(AnyBoard() if board is None else BoardAt(board))
+        self.jobs.append(self.world.create(request, owner=owner, keepalive=None, time_limit=limit))
+
+    def destroy(self, index: int) -> None:
+        if self.jobs:
+            self.world.destroy(self.jobs[index % len(self.jobs)])
+
+    def reserve(
+        self, boards: set[Board], begins: float, seconds: float, owners: set[str], ends_jobs: bool
+    ) -> None:
+        begins += self.world.wall
+        new = Reservation(
+            f"r{len(self.made)}", begins, begins + seconds, "x", frozenset(("m", board) for board in boards),
+            owners=frozenset(owners), ends_jobs=ends_jobs, by="mary",
+        )  # fmt: skip
+        if Reserve(new).refusal(self.world.site, "") is None:
+            jobs = self.world.site.jobs.values()
+            before = frozenset(job.id for job in jobs if job.record.allocation is not None)
+            self.made.append((before, new))
+            self.world.do(Reserve(new))
+
+    def unreserve(self, index: int) -> None:
+        names = list(self.world.site.reserving.added)
+        if names:
+            self.world.do(Unreserve([names[index % len(names)]], "mary"))
+
+    def wait(self, seconds: float) -> None:
+        self.world.wait(seconds)
+
+    def restart(self) -> None:
+        self.world.restart()
+
+    def check(self) -> None:
+        world, wall = self.world, self.world.wall
+        world.answer_all()
+        there = [(before, one) for before, one in self.made if one.name in world.site.reserving.added]
+        holders = set()
+        for job in world.site.jobs.values():
+            record = job.record
+            if record.allocation is None or record.allocated is None or record.time_limit is None:
+                continue
+            holders |= record.allocation.boards
+            for before, one in there:
+                if one.lets(record.owner) or record.allocation.boards.isdisjoint(
+                    one.boards_on(machine(1, 1))
+                ):
+                    continue
+                if job.id not in before and record.allocated < one.ends:
+                    assert record.allocated + record.time_limit <= one.begins + 0.01
+                if one.ends_jobs and one.begins + 0.01 < wall < one.ends:
+                    raise AssertionError(f"job {job.id} has boards of {one.name}")
+        for job in world.site.jobs.values():
+            waiting = world.site.waiting(job.id)
+            if waiting is None or waiting.position > 1:
+                continue
+            record, limit = job.record, job.record.time_limit or 0.0
+            shape = record.request.shape
+            asked = {shape.board} if isinstance(shape, BoardAt) else set(BOARDS)
+            kept = {
+                board
+                for _, one in there
+                for board in one.boards_on(machine(1, 1))
+                if not one.lets(record.owner) and one.begins < wall + limit - 0.01 and one.ends > wall
+            }
+            assert not asked - holders - kept, f"job {job.id} waits, and could start"
+
+
+@given(steps())
+@examples(200)
+def test_nobody_is_in_a_reservation_of_others_and_whoever_can_start_beside_them_starts(
+    story: list[tuple[str, tuple[object, ...]]],
+) -> None:
+    told = Story()
+    for name, arguments in story:
+        getattr(told, name)(*arguments)
+        told.check()
