@@ -61,16 +61,17 @@ class Limits:
 
     async def _wait_for_an_end(self, client: Client) -> None:
         site, wish = self._site, {"time_limit": self._dice.choice((2.0, 5.0, 10.0))}
+        # The limit counts from its start, which may be long before the reply if the disk is full meanwhile.
+        began = site.world.now
         job = await client.call("create_job", owner="patient", keepalive=None, **wish)
         site.promises.created.add(job)
         self.created(job, wish)
         await client.call("notify_job_ending", job)
-        asked = site.world.now
         was_live = False
         while (state := await client.call("get_job_state", job))["state"] != 4 and site.world.now < site.end:
             was_live = True
             await site.crowd.passing(1.0)
-        is_quiet = not site.is_hampered and max(self.disturbed, site.last_trouble) < asked
+        is_quiet = not site.is_hampered and max(self.disturbed, site.last_trouble) < began
         if was_live and is_quiet and is_of_limit(state["reason"]):
             site.happened["end told"] += 1
             assert state["reason"] in client.endings.get(job, []), f"nobody was told that job {job} will end"
