@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from spalloc_server import engine
 from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.commands import CreateJob, DestroyJob, KeepAlive, RefusedError, SetRules
-from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder, Remembered
+from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import JOBS_A_TICK, Site
@@ -584,7 +584,7 @@ def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, 
         begun, write = asyncio.Event(), records.write
 
         def note(
-            jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None], _: Remembered
+            jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None], *_: object
         ) -> None:
             loop.call_soon_threadsafe(begun.set)
             write(jobs, boards)

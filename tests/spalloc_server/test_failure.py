@@ -13,7 +13,6 @@ import pytest
 
 from spalloc_client import Job, ProtocolClient, ProtocolError, SpallocServerException
 from spalloc_server.config.settings import Configuration, Listening
-from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.reports import Reports
 from spalloc_server.core.site import Site
@@ -32,12 +31,10 @@ def _unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have records of owners called "trouble" fail in a way that nobody foresaw."""
     write = Store.write
 
-    def fail(
-        self: Store, jobs: Mapping[int, JobRecord], boards: Mapping[BoardKey, BoardRecord | None]
-    ) -> None:
+    def fail(self: Store, jobs: Mapping[int, JobRecord], *others: Any) -> None:
         if any(record.owner == "trouble" for record in jobs.values()):
             raise ValueError("nobody foresaw this")
-        write(self, jobs, boards)
+        write(self, jobs, *others)
 
     monkeypatch.setattr(Store, "write", fail)
 

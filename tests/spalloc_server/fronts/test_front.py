@@ -582,10 +582,10 @@ def test_a_job_is_kept_alive_from_anywhere_while_the_disk_fails_and_no_report_is
     write = Store.write
     full = asyncio.Event()
 
-    def fail(self: Store, jobs: Any, boards: Any) -> None:
+    def fail(self: Store, jobs: Any, *others: Any) -> None:
         if full.is_set():
             raise sqlite3.OperationalError("disk I/O error")
-        write(self, jobs, boards)
+        write(self, jobs, *others)
 
     monkeypatch.setattr(Store, "write", fail)
     monkeypatch.setattr(engine, "RECORD_RETRY_SECONDS", 0.05)
