@@ -26,12 +26,14 @@ from spalloc_server.core.effects import (
     PowerOrder,
     Standing,
 )
+from spalloc_server.core.forecast import Forecast
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.questions import SiteView
 from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.restart import last_recorded, recall, start_cold
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
+from spalloc_server.forecasts import Forecasts
 from spalloc_server.measures import Measures
 from spalloc_server.presence import LATE_SECONDS, PendingExpiry, Presence
 from spalloc_server.ration import WINDOW_SECONDS, Ration
@@ -182,6 +184,7 @@ class Engine:
         # In a thread, so that the loop goes on while the disk works. In only one, so that commits stay in order.
         self._disk = ThreadPoolExecutor(1, "spalloc-store")
         self._reading = ThreadPoolExecutor(1, "spalloc-history")
+        self._forecasts = Forecasts(site.forecast, clock)
         self._gathering = _Batch()
         self._writing = _Batch()
         self._news = False
@@ -302,6 +305,7 @@ class Engine:
         """Stop talking to the hardware and record what is still to be recorded; jobs stay as they are."""
         self._stopping = True
         self.presence.stop()
+        self._forecasts.stop()
         for handle in (self._next_flush, self._alarm, self._summary):
             if handle is not None:
                 handle.cancel()
@@ -385,6 +389,14 @@ class Engine:
         if record is None:
             record = self._gathering.effects.jobs.get(number) or self._writing.effects.jobs.get(number)
         return record
+
+    def forecast(self) -> Forecast | None:
+        """Return when waiting jobs are expected to get boards, as of late; None if that is being worked out first."""
+        if self._stopping or self.failure is not None:
+            return None
+        if not self._site.has_queue:
+            return Forecast(self.clock.now())
+        return self._forecasts.latest()
 
     async def ended_job(self, number: int) -> JobRecord | None:
         """Return the record on disk of an ended job; None if there is none.
@@ -509,6 +521,8 @@ class Engine:
             self._unfinished = not finished
             if self._unfinished:
                 self.event()
+            elif self._site.has_queue and not self._stopping:
+                self._forecasts.renew()
 
     async def _record(self) -> None:
         batch = _Batch()

@@ -3,8 +3,8 @@
 Which job a spot is kept for is decided in scheduler.py; where the spot is, in packing/.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from math import inf
 
 from spalloc_server.core.lengths import Lengths
@@ -252,6 +252,20 @@ class Keeper:
         if self.kept is not None:
             self.kept.is_late = self.kept.may_be_sooner = True
             self.kept.next_look = -inf
+
+    def copy(self) -> "Keeper":
+        """Return the same, which changes by itself from now on."""
+        made = Keeper(self.packer.copy(), self._lengths)
+        made._running = {number: replace(running) for number, running in self._running.items()}
+        made.kept = None if self.kept is None else replace(self.kept)
+        made._budget, made._charged = self._budget, self._charged
+        made._idle, made._next_count = self._idle, self._next_count
+        return made
+
+    def holdings(self) -> Iterator[tuple[frozenset[Board], Running | None]]:
+        """Go through all boards that are in use, with the job that has them, if one does."""
+        for number in self.packer.takings:
+            yield self.packer.boards_taken(number), self._running.get(number)
 
     def take_over(self, earlier: "Keeper") -> None:
         """Take over the boards and jobs of the same machine, as it was configured before, and what it may keep idle."""

@@ -16,6 +16,8 @@ _OF_ALL = 1_000
 """How many of them count among those of all."""
 _FEW = 3
 """With fewer lengths than this, jobs that are less alike are asked."""
+_EVERYBODY = None
+"""The key of what is known of the jobs of all owners."""
 UNKNOWN_SECONDS = 600.0
 """How long a job is expected to take while next to nothing is known."""
 
@@ -77,6 +79,8 @@ class Lengths:
         self._remembered: deque[Length] = deque()
         self._alike: dict[Hashable, _Latest] = {}
         self._all = _Latest(_OF_ALL)
+        self._parts: dict[Hashable, _Latest] = {}
+        """Which part of their limit jobs took: those of each owner, and of all."""
         for length in lengths:
             self.note(length)
 
@@ -92,6 +96,9 @@ class Lengths:
             if latest is None:
                 latest = self._alike[key] = _Latest(_ALIKE)
             latest.add(length.seconds)
+        if length.limit:
+            for key in (length.owner, _EVERYBODY):
+                self._parts.setdefault(key, _Latest(_ALIKE)).add(length.seconds / length.limit)
         self._all.add(length.seconds)
         if len(self._remembered) > REMEMBERED:
             self._forget(self._remembered.popleft())
@@ -103,6 +110,12 @@ class Lengths:
             latest.forget_oldest()
             if not latest.remembered:
                 del self._alike[key]
+        if length.limit:
+            for key in (length.owner, _EVERYBODY):
+                parts = self._parts[key]
+                parts.forget_oldest()
+                if not parts.remembered:
+                    del self._parts[key]
 
     def expected(self, owner: str, boards: int, limit: float | None, *, doubt: float = 0.5) -> float:
         """Return how many seconds a job that has not started is expected to take, more than 0.
@@ -124,6 +137,29 @@ class Lengths:
             return max(limit - age, 1.0)
         found = self._quantile(owner, boards, age, 0.5)
         return max(age if found is None else found - age, 1.0)
+
+    def likely(self, owner: str, boards: int, limit: float | None, age: float, share: float) -> float:
+        """Return how many seconds in all a job may well take, more than its `age`.
+
+        Unlike what it is expected to take, this tells what users do with their limits: most end sooner.
+
+        Args:
+            owner: whose it is.
+            boards: how many it asks for.
+            limit: its limit in seconds; None without one.
+            age: for how many seconds it has had its boards; 0 if it has not started.
+            share: how many of the alike jobs that took longer than `age` took less than the result, 0 to less than 1.
+        """
+        beyond = age or -1.0
+        if limit is None:
+            found = self._quantile(owner, boards, beyond, share)
+            return max(found or (age or UNKNOWN_SECONDS) / (1.0 - share), age + 1.0)
+        for key in (owner, _EVERYBODY):
+            parts = self._parts.get(key) if limit > 0 else None
+            part = None if parts is None else parts.quantile(share, beyond / limit)
+            if part is not None:
+                return max(min(part, 1.0) * limit, age + 1.0)
+        return max(age + share * (limit - age), age + 1.0)
 
     def _quantile(self, owner: str, boards: int, beyond: float, share: float) -> float | None:
         """Return a quantile of what the most alike jobs took, of those that took longer than `beyond`."""

@@ -24,6 +24,7 @@ slices is not allocated.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
+from itertools import islice
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.checks import Checks
@@ -670,6 +671,92 @@ class Scheduler:
             self._packers[machine].reserve(zones)
             self._keepers[machine].look_again()
             self._changed = True
+
+    # Ahead
+
+    def copy(self, most: int, slice_steps: int | None = None) -> "Scheduler":
+        """Return a scheduler that decides the same, and changes by itself from now on.
+
+        Args:
+            most: how many jobs of the queue it has, the first ones; those that are still being checked are left out.
+            slice_steps: as for a new scheduler.
+        """
+        made = Scheduler(
+            (),
+            patience=self._patience,
+            patience_with_limit=self._patience_with_limit,
+            slice_steps=slice_steps,
+            lengths=self._lengths,
+        )
+        made._keepers = {name: keeper.copy() for name, keeper in self._keepers.items()}
+        made._packers = {name: keeper.packer for name, keeper in made._keepers.items()}
+        made._checks = Checks(made._packers)
+        made._running = {
+            running.job: (name, running) for name, _, running in made.holdings() if running is not None
+        }
+        made._now, made._longest = self._now, self._longest
+        for queued in islice(self._queue, most):
+            alike = queued.alike
+            if alike.group.stage is not Stage.UNCHECKED:
+                made._know(alike.group)
+                made._add(
+                    queued.job, alike.group.request, queued.order, alike.owner, alike.limit, queued.moved_back
+                )
+        for name, keeper in made._keepers.items():
+            if keeper.kept is not None:
+                job = keeper.kept.queued.job
+                if job in made._queue:
+                    keeper.kept.queued = made._queue[job]
+                    made._kept_for[job] = name
+                else:
+                    keeper.drop()
+        return made
+
+    def _know(self, other: RequestGroup) -> None:
+        """Take over what a scheduler, of which this is a copy, knows of a request."""
+        if self._groups.get(other.request) is None:
+            group = self._groups.begin(other.request)
+            group.options = [
+                Option(
+                    self._packers[option.packer.machine.name], option.request, known_wish=option.known_wish
+                )
+                for option in other.options
+            ]
+            self._groups.freshen(group)
+
+    def holdings(self) -> list[tuple[str, frozenset[Board], Running | None]]:
+        """Return all boards that are in use: machine, boards, and the job that has them, if one does."""
+        return [
+            (name, boards, running)
+            for name, keeper in self._keepers.items()
+            for boards, running in keeper.holdings()
+        ]
+
+    def end_zones(self, now: float) -> float | None:
+        """Drop the reservations that have ended by `now`, and return when the next one ends; None if there is none."""
+        nexts: list[float] = []
+        for name, packer in self._packers.items():
+            left = [zone for zone in packer.reservations if zone.ends > now]
+            if len(left) < len(packer.reservations):
+                self.set_zones(name, left)
+            nexts += [zone.ends for zone in left]
+        return min(nexts, default=None)
+
+    def promised(self, job: int) -> float | None:
+        """Return when the spot is expected to be free that is kept for a job; None if none is."""
+        machine = self._kept_for.get(job)
+        kept = None if machine is None else self._keepers[machine].kept
+        return None if kept is None else kept.when
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long jobs have taken so far."""
+        return self._lengths
+
+    @property
+    def waiting_jobs(self) -> Arrivals:
+        """The jobs of the queue, in order."""
+        return self._queue
 
     # Configuration
 

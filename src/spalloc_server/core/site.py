@@ -32,12 +32,14 @@ from spalloc_server.core.effects import (
 )
 from spalloc_server.core.endings import Ending, Endings
 from spalloc_server.core.findings import Strays
+from spalloc_server.core.forecast import Forecast, Forecaster
 from spalloc_server.core.jobs import Asked, Happening, Job, JobRecord, in_short, shortened
 from spalloc_server.core.limits import CAUSE, LimitRules, is_of_limit
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.objections import Fault
 from spalloc_server.core.obstacles import Waiting
+from spalloc_server.core.packing.steps import Steps
 from spalloc_server.core.reports import Reports
 from spalloc_server.core.request_groups import wanted
 from spalloc_server.core.requests import JobRequest
@@ -114,6 +116,8 @@ class Site:
         self.order_numbers = count(1)
         self.scheduler = Scheduler(machines, slice_steps=slice_steps)
         self._care = Care(self.boards, self.scheduler, lambda: next(self.order_numbers))
+        self.forecaster = Forecaster()
+        """Tells when waiting jobs may get boards."""
         self.upkeep = Upkeep(self.boards, self._care, self.scheduler)
         """What happens to boards; call `collect_findings` afterwards."""
         self.reserving = Reserving(self.machines, self.scheduler)
@@ -181,6 +185,7 @@ class Site:
             job.amend(moved_back=self.shares.moved_back(self.asking(job), self._count_boards(), at.now))
         self.touch(job)
         self.submit(job)
+        self.forecaster.came(request, owner, job.record.time_limit, at.now, job.record.moved_back)
         if keepalive is not None:
             self.keepalives.add(at.now + keepalive, number)
         return number
@@ -258,6 +263,7 @@ class Site:
         if job is not None:
             if job.record.state is JobState.queued:
                 self.scheduler.withdraw(number)
+                self.forecaster.left(number)
             self.end(job, reason, at, by, counts=self._took_its_time(job, reason, by))
 
     def share_by(self, rules: ShareRules, at: Moment) -> None:
@@ -476,6 +482,7 @@ class Site:
         self._follow_reservations(at)
         for start in self.scheduler.decide(at.now):
             job = self.jobs[start.job]
+            self.forecaster.started(start.job, at.now)
             self._hold(job, start.allocation)
             on = not job.record.stays_off
             self.order(job, Happening.ALLOCATED, start.allocation, on=on, allocated=at.wall)
@@ -486,6 +493,7 @@ class Site:
             self.effects.notices.append(start_notice(job.record, start.allocation, self.groups))
         for number, why in self.scheduler.take_refused():
             job = self.jobs[number]
+            self.forecaster.left(number)
             # A client that asks for it in a loop must not fill the history with long requests.
             job.record = in_short(job.record)
             self.end(job, shortened(f"Cancelled: {why}"), at)
@@ -521,6 +529,15 @@ class Site:
         if job is None or job.record.state is not JobState.queued:
             return None
         return self.scheduler.waiting(number)
+
+    def forecast(self, now: float) -> Steps[Forecast]:
+        """Return when the first jobs of the queue are expected to start, as it seems at a moment of the core's time."""
+        return self.forecaster.forecast(self.scheduler, now)
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether any job waits for boards."""
+        return bool(self.scheduler.waiting_jobs)
 
     def ended_record(self, number: int) -> JobRecord | None:
         """Return the record of an ended job, if it is still remembered or not recorded yet; otherwise None."""

@@ -53,6 +53,7 @@ COMMANDS = (
     "report_problem",
     "list_ended_jobs",
     "job_times",
+    "job_starts",
     "extend_job",
     "notify_job_ending",
     "no_notify_job_ending",

@@ -53,6 +53,11 @@ class Occupancy:
         """Return until when the boards of a taking are expected to be in use; None if all have been given back."""
         return self._until.get(number)
 
+    def boards_taken(self, number: int) -> frozenset[Board]:
+        """Return the boards of a taking that are still in use."""
+        untouched = self._untouched.get(number)
+        return frozenset(self._bitmaps.boards(self.taken[number])) if untouched is None else untouched
+
     def take(self, boards: Iterable[Board], planes: Planes | None = None, *, until: float = AT_ONCE) -> int:
         """Note that boards are in use from now on; those that are already, or do not exist, are left out.
 
@@ -158,6 +163,16 @@ class Occupancy:
         self.usable |= self._bitmaps.planes([board]) & self._live
         self.free = self.usable - self._in_use
         return True
+
+    def copy(self, topology: Topology) -> "Occupancy":
+        """Return the same, which changes by itself from now on."""
+        made = Occupancy(topology)
+        made.latest = self.latest
+        made.taken, made._until, made.ends = dict(self.taken), dict(self._until), list(self.ends)
+        made._untouched, made._numbers = dict(self._untouched), dict(self._numbers)
+        made._in_use, made.set_aside_boards = self._in_use, self.set_aside_boards
+        made.usable, made.free = self.usable, self.free
+        return made
 
     def take_over(self, earlier: "Occupancy") -> None:
         """Copy what is in use and set aside from the same machine, as it was configured before; numbers stay."""

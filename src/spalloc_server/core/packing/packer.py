@@ -67,11 +67,14 @@ class _View:
 class Packer:
     """One machine's boards, and what of them a job can be allocated."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, same: "Packer | None" = None) -> None:
+        """Begin with all boards free, or as they are in the `same` machine's packer."""
         self.machine = machine
-        self._topology = Topology(machine)
-        self.wishes = Wishes(self._topology)
-        self._occupancy = Occupancy(self._topology)
+        self._topology: Topology = Topology(machine) if same is None else same._topology
+        self.wishes: Wishes = Wishes(self._topology) if same is None else same.wishes
+        self._occupancy: Occupancy = (
+            Occupancy(self._topology) if same is None else same._occupancy.copy(self._topology)
+        )
         self._found: frozenset[Board] = frozenset()
         """What was found last, which is mostly taken next."""
         self.found = NO_BOARDS
@@ -95,6 +98,12 @@ class Packer:
         """The version of the boards outside all zones with the last look."""
         self.previous_version = 0
         """Their version with the look before that."""
+
+    def copy(self) -> "Packer":
+        """Return the same, which changes by itself from now on."""
+        made = Packer(self.machine, self)
+        made._kept, made._kept_until, made._zones = self._kept, self._kept_until, list(self._zones)
+        return made
 
     @property
     def free_boards(self) -> int:
@@ -131,6 +140,15 @@ class Packer:
         """How many boards are alive."""
         return self._topology.live.size
 
+    @property
+    def takings(self) -> list[int]:
+        """The numbers of all takings of which a board is still in use."""
+        return list(self._occupancy.taken)
+
+    def boards_taken(self, number: int) -> frozenset[Board]:
+        """Return the boards of a taking that are still in use."""
+        return self._occupancy.boards_taken(number)
+
     def has_taken(self, number: int) -> bool:
         """Return whether any board of a taking is still in use."""
         return number in self._occupancy.taken
@@ -165,6 +183,11 @@ class Packer:
     def has_reservations(self) -> bool:
         """Whether boards are reserved, now or later."""
         return bool(self._zones)
+
+    @property
+    def reservations(self) -> list[Zone]:
+        """The boards that are reserved, now or later."""
+        return [zone for _, zone, _ in self._zones]
 
     def lets_in(self, now: float) -> bool:
         """Return whether there is a zone that some job may use."""

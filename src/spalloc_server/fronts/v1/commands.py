@@ -23,6 +23,7 @@ from spalloc_server.core.commands import (
     Report,
     SetPower,
 )
+from spalloc_server.core.forecast import Forecast
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.questions import (
     BoardInFrame,
@@ -96,6 +97,9 @@ class Door(Protocol):
 
     def do(self, command: Command[T], host: str, /) -> Outcome[T]:
         """Have the site do a command; raises RefusedError if it is not done."""
+
+    def forecast(self) -> Forecast | None:
+        """Return when waiting jobs are expected to get boards, as of late; None if that is being worked out first."""
 
     def ended_record(self, number: int, /) -> JobRecord | None:
         """Return the record of an ended job if it is in memory; else None."""
@@ -203,6 +207,7 @@ class Commands:
             "job_queue_position": V1Command(_JOB, self._job_queue_position),
             "list_ended_jobs": V1Command(_ENDED, self._list_ended_jobs),
             "job_times": V1Command(_JOB, self._job_times),
+            "job_starts": V1Command((), self._job_starts),
             "extend_job": V1Command(_EXTEND_JOB, self._extend_job, changes=True),
             "notify_job_ending": V1Command(_JOB, self._notify_job_ending),
             "no_notify_job_ending": V1Command(_JOB, self._no_notify_job_ending),
@@ -353,7 +358,24 @@ class Commands:
             "why": times.why,
             "expected_seconds": times.expected_seconds,
             "expected_by": times.expected_by,
-            "expected_start": None,
+            "expected_start": self._starts().get(job_id),
+        }
+
+    def _job_starts(self, _caller: Caller) -> Json:
+        if self._door.forecast() is None:
+            return None
+        return {str(number): start for number, start in self._starts().items()}
+
+    def _starts(self) -> dict[int, list[float]]:
+        """Return in how many seconds jobs are expected to start, at least and at most; empty while nothing is known."""
+        forecast = self._door.forecast()
+        if forecast is None:
+            return {}
+        now, jobs = self._door.clock.now(), self._door.site.jobs
+        return {
+            number: [max(0.0, start.earliest - now), max(0.0, start.latest - now)]
+            for number, start in forecast.ranges.items()
+            if number in jobs and jobs[number].record.state is JobState.queued
         }
 
     def _list_jobs(self, _caller: Caller) -> EncodedReply | LongReply:

@@ -83,6 +83,26 @@ def test_a_client_that_asks_when_the_end_is_near_is_told_at_once_and_when_it_cha
     run(test)
 
 
+def test_a_client_is_told_when_waiting_jobs_may_get_boards_without_a_question_for_each() -> None:
+    async def test(front: Front) -> None:
+        peer = await front.connect()
+        whole = {"owner": "me", "time_limit": 3600}
+        first = await peer.call("create_job", 2, 2, **whole)
+        assert await peer.call("job_starts") == {}, "nobody waits"
+        second = await peer.call("create_job", 2, 2, **whole)
+        # A question never waits for the answer, but it has it worked out.
+        while not (starts := await peer.call("job_starts")):
+            pass
+        assert starts.keys() == {str(second)}
+        earliest, latest = starts[str(second)]
+        assert 0 <= earliest <= latest <= 3700
+        assert len((await peer.call("job_times", second))["expected_start"]) == 2
+        assert (await peer.call("job_times", first))["expected_start"] is None, "it has its boards"
+        peer.writer.close()
+
+    run(test)
+
+
 def test_a_job_is_asked_for_its_times() -> None:
     async def test(front: Front) -> None:
         peer = await front.connect()
