@@ -54,7 +54,7 @@ def test_clients_are_told_the_server_ends_and_no_acknowledged_job_is_lost(tmp_pa
         assert [entry["job_id"] for entry in client.list_jobs()] == [job]
 
 
-def _fail(*_args: object) -> NoReturn:
+def _fail(*_args: object, **_options: object) -> NoReturn:
     raise ValueError("nobody foresaw this")
 
 
