@@ -32,6 +32,8 @@ class Victim:
     job: int
     owner: str
     why: str
+    when: float | None = None
+    """When, in Unix time, if a reservation ends it that begins later; None for at once."""
 
 
 class Outlook:
@@ -107,7 +109,10 @@ class Outlook:
             else:
                 name = allocation.machine
                 why = objection(allocation, site.machines.get(name), self._after.get(name))
-                why = why or _reserved(site, job.record, reserved)
+                reservation = None if why else _reserved(site, job.record, reserved)
+                if reservation is not None:
+                    when = reservation.begins if reservation.begins > wall else None
+                    endings.append(Victim(job.id, job.record.owner, reservation.why, when))
             if why is not None:
                 endings.append(Victim(job.id, job.record.owner, why))
         return endings
@@ -117,8 +122,8 @@ def _reserved(
     site: SiteView,
     record: JobRecord,
     reserved: Mapping[str, Sequence[tuple[Reservation, frozenset[Board]]]],
-) -> str | None:
-    """Return why a job would end for one of the reservations `reserved`; None if none ends it sooner than now."""
+) -> Reservation | None:
+    """Return which of the reservations `reserved` would end a job; None if none ends it sooner than now."""
     allocation = record.allocation
     if allocation is None:
         return None
@@ -127,7 +132,7 @@ def _reserved(
     before = first_to_end(record.owner, allocation.boards, site.reserving.on(name))
     if after is None or (before is not None and before.begins <= after.begins):
         return None
-    return after.why
+    return after
 
 
 def _what_jobs_need(machines: Iterable[Machine]) -> frozenset[tuple[object, ...]]:

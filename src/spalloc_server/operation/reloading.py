@@ -15,7 +15,7 @@ from spalloc_server.config.settings import Configuration
 from spalloc_server.core.outlook import Outlook, Victim
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
 from spalloc_server.service import Service
-from spalloc_server.words import counted, there_are
+from spalloc_server.words import counted, date_and_time, there_are
 
 _log = logging.getLogger(__name__)
 
@@ -60,21 +60,26 @@ class Effect:
             )
             lines += [Line(f"note: {note}", {"kind": "note"}) for note in self.error.notes]
         lines += _some(self.changes, "change", lambda one: Line(one, {"kind": "change"}))
-        verb = "ended" if self.refusal is None else "would end"
         lines += _some(
             self.endings,
             "job",
             lambda one: Line(
-                f"job {one.job} of {one.owner} {verb}: {one.why}",
+                f"job {one.job} of {one.owner} {self._verb(one)}: {one.why}",
                 {"kind": "ending", "job": one.job, "owner": one.owner, "reason": one.why},
             ),
         )
         lines += [Line(restart_sentence(one), {"kind": "restart", "setting": one}) for one in self.restart]
         if self.refusal is not None:
             return Answer(self.status, self.refusal, lines)
-        ended = f"; it ended {counted(len(self.endings), 'job')}" if self.endings else ""
+        at_once = [one for one in self.endings if one.when is None]
+        ended = f"; it ended {counted(len(at_once), 'job')}" if at_once else ""
         left = f"; {_left(self.left)}" if self.left else ""
         return Answer(DONE, f"the new configuration is in force{ended}{left}", lines)
+
+    def _verb(self, ending: Victim) -> str:
+        if self.refusal is not None:
+            return "would end"
+        return "ended" if ending.when is None else f"ends at {date_and_time(ending.when)}"
 
 
 class Reloading:

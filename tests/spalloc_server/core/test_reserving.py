@@ -269,6 +269,7 @@ def test_a_reload_says_which_jobs_would_end_for_a_new_reservation_too_soon_to_be
     soon = reservation(seconds)
     (ending,) = Outlook(world.machines, [soon]).endings(world.site, world.wall)
     assert (ending.job, ending.owner, ending.why) == (job, "joe", soon.why)
+    assert ending.when == (START + seconds if seconds else None)
     for harmless in (reservation(601.0), reservation(seconds, owner="joe"), replace(soon, ends_jobs=False)):
         assert Outlook(world.machines, [harmless]).endings(world.site, world.wall) == []
 
