@@ -447,7 +447,9 @@ class Site:
         for number in self.keepalives.due(at.now, JOBS_A_TICK):
             self._check_keepalive(number, at, unheard)
         for number, why in self.endings.due(at.now, JOBS_A_TICK):
-            if not (is_of_limit(why) and self._began_later(self.jobs[number], at)):
+            # A job has two timers for one ending if another came before it for a while.
+            job = self.jobs.get(number)
+            if job is not None and not (is_of_limit(why) and self._began_later(job, at)):
                 self.jobs_ended_by_limit += is_of_limit(why)
                 self.destroy_job(number, why, at)
         for number, order in self._warming_up.due(at.now, JOBS_A_TICK):

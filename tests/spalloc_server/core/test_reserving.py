@@ -191,6 +191,16 @@ def test_the_sooner_of_limit_and_reservation_ends_a_job() -> None:
     assert ending.at == 500.0
 
 
+def test_a_job_ends_once_at_its_limit_when_a_reservation_that_was_sooner_is_removed() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None, time_limit=50.0)
+    world.answer_all()
+    reserve(world, 10.0)
+    world.do(Unreserve(["course"], "mary"))
+    world.wait(60.0)
+    assert world.record(job).reason == "Its time limit of 50 seconds was reached; ask for more with --time."
+
+
 def test_reservations_follow_the_wall_clock_when_it_is_corrected() -> None:
     world = World()
     job = world.create(HERE, owner="joe", keepalive=None)
