@@ -106,6 +106,8 @@ class JobRecord(Struct, frozen=True):
     older server recorded it."""
     moved_back: float = 0.0
     """By how many seconds the job stands later in the order of the queue than it came; earlier where negative."""
+    expected_end: float | None = None
+    """When the boards are expected to be given back, in seconds of Unix time; None without boards."""
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""

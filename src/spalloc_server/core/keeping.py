@@ -11,18 +11,16 @@ from spalloc_server.core.lengths import Lengths
 from spalloc_server.core.packing.bitmaps import NO_BOARDS
 from spalloc_server.core.packing.demand import Wish
 from spalloc_server.core.packing.occupancy import AT_ONCE
-from spalloc_server.core.packing.packer import Expected, Packer, Zones
+from spalloc_server.core.packing.packer import Expected, Packer
 from spalloc_server.core.packing.steps import Steps
-from spalloc_server.core.request_groups import Alike, Queued
+from spalloc_server.core.request_groups import Queued
 from spinnaker.geometry import Board
 
 IDLE_SHARE = 0.1
 """How much of a machine, on average, may be kept idle while somebody could use it."""
 SAVED_SECONDS = 86_400.0
 """For how long at most a machine saves up what it has not kept idle."""
-WORTH_MOVING = 0.1
-"""The kept spot moves if that saves at least this share of the time that is left until it is free."""
-LOOK_SECONDS = 60
+LOOK_SECONDS = 120.0
 """How much time there is between two looks for a better spot, at least: a look takes as long as ten decisions."""
 COUNT_SECONDS = 60.0
 """How much time there is between two counts of the boards that are kept idle, at least."""
@@ -51,21 +49,44 @@ class KeptSpot:
     """The spot that is kept for a job that has waited long."""
 
     queued: Queued
-    wish: Wish
     since: float
     """Since when one has been kept for the job."""
     when: float
     """When its boards are expected to be free."""
     promised: float
     """When they were expected to be free at first."""
-    latest: float = inf
-    """Once it is shut, the number of the latest taking then: it moves to no later job's boards."""
+    shut_after: float = 0.0
+    """After how many seconds it is shut, if it is late."""
+    shut: float = inf
+    """When it was shut: nobody else may start in it since, and it moves to no job's boards that started later."""
     is_late: bool = False
     """Whether it is free later than was expected."""
     next_look: float = -inf
     """When at the soonest another spot is looked for."""
     may_be_sooner: bool = False
     """Whether there may be a spot that is free sooner."""
+
+
+@dataclass(slots=True)
+class IdleBudget:
+    """How much of a machine may be kept idle while somebody could use it."""
+
+    left: float = 0.0
+    """In board-seconds; below 0, no other spot is kept."""
+    idle: int = 0
+    """How many boards are kept idle that somebody could use, as of the last count."""
+    next_count: float = -inf
+    """When at the soonest they are counted again."""
+    charged: float = -inf
+    """Up to when they have been charged."""
+
+    def charge(self, now: float, boards: int) -> None:
+        """Charge what has been kept idle up to now on a machine with so many boards."""
+        if self.charged > -inf:
+            share = IDLE_SHARE * boards
+            gained = (share - self.idle) * (now - self.charged)
+            self.left = min(share * SAVED_SECONDS, self.left + gained)
+        self.charged = now
 
 
 class Keeper:
@@ -75,17 +96,10 @@ class Keeper:
         """Begin with no job, and nothing kept."""
         self.packer = packer
         self.kept: KeptSpot | None = None
+        self.budget = IdleBudget()
         self._lengths = lengths
         self._running: dict[int, Running] = {}
         """The jobs that have boards, by the number of the taking."""
-        self._budget = 0.0
-        """How many board-seconds more may be kept idle."""
-        self._idle = 0
-        """How many boards are kept idle that somebody could use."""
-        self._next_count = -inf
-        """When at the soonest they are counted again."""
-        self._charged = -inf
-        """Up to when that has been charged."""
 
     # Jobs that have boards
 
@@ -124,8 +138,9 @@ class Keeper:
         running.until = until
         self.packer.expect(running.number, until)
 
-    def correct(self, now: float) -> None:
-        """Expect new ends of those jobs that should have ended by now."""
+    def correct(self, now: float) -> list[Running]:
+        """Expect new ends of those jobs that should have ended by now, and return these."""
+        corrected = []
         for number in self.packer.overdue(now):
             running = self._running.get(number)
             if running is None:
@@ -133,6 +148,8 @@ class Keeper:
             age = now - running.started
             left = self._lengths.left(running.owner, running.boards, running.limit, age)
             self.expect(running, now + left)
+            corrected.append(running)
+        return corrected
 
     def objection(self, running: Running, until: float) -> str | None:
         """Return who would be harmed if a job went on until a time, as a sentence's end; None if nobody would."""
@@ -147,38 +164,18 @@ class Keeper:
 
     # The kept spot
 
-    def closed(self, alike: Alike, now: float) -> Zones:
-        """Return the zones that alike jobs may not use if they start now.
-
-        The longer a spot has been kept, the surer it must be that they end before it is free.
-        """
-        lengths, kept = self._lengths, self.kept
-        seconds = latest = lengths.expected(alike.owner, alike.group.boards, alike.limit)
-        if kept is not None and alike.limit is None:
-            doubt = 0.5 / (1.0 + (now - kept.since) / lengths.nearly_longest())
-            latest = lengths.expected(alike.owner, alike.group.boards, None, doubt=doubt)
-        return self.packer.closed(alike.owner, now + seconds, now + latest)
-
-    def charge(self, now: float) -> None:
-        """Charge what has been kept idle up to now."""
-        if self._charged > -inf:
-            share = IDLE_SHARE * self.packer.live_boards
-            gained = (share - self._idle) * (now - self._charged)
-            self._budget = min(share * SAVED_SECONDS, self._budget + gained)
-        self._charged = now
-
     def must_count(self, now: float) -> bool:
         """Return whether it is time to count the boards that are kept idle."""
-        return self.kept is not None and now >= self._next_count
+        return self.kept is not None and now >= self.budget.next_count
 
     def keeps_idle(self, boards: int, now: float) -> None:
         """Note how many boards are kept idle from now on that somebody could use."""
-        self._idle, self._next_count = boards, now + COUNT_SECONDS
+        self.budget.idle, self.budget.next_count = boards, now + COUNT_SECONDS
 
     @property
     def may_keep(self) -> bool:
         """Whether a spot may be kept for another job."""
-        return self.kept is None and self._budget >= 0
+        return self.kept is None and self.budget.left >= 0
 
     def soonest(
         self,
@@ -203,39 +200,44 @@ class Keeper:
             before=before,
         )
 
-    def keep(self, queued: Queued, wish: Wish, spot: Expected, now: float) -> None:
+    def keep(self, queued: Queued, spot: Expected, now: float) -> None:
         """Keep a spot for a job."""
-        self.kept = KeptSpot(queued, wish, now, spot.when, spot.when)
+        self.kept = KeptSpot(queued, now, spot.when, spot.when)
         self.packer.keep(spot.boards, spot.when)
 
     def drop(self) -> None:
         """Keep nothing any more."""
         self.kept = None
-        self._idle, self._next_count = 0, -inf
+        self.budget.idle, self.budget.next_count = 0, -inf
         self.packer.keep(NO_BOARDS, inf)
 
     def improve(self, now: float) -> Steps[None]:
         """Shut the kept spot if it is time, and move it if another is expected to be free sooner."""
-        kept = self.kept
+        kept, packer = self.kept, self.packer
         if kept is None:
             return
-        is_late = now > kept.promised and now - kept.since > SHUT_FACTOR * self._lengths.nearly_longest()
-        if is_late and kept.latest == inf:
-            kept.latest, kept.is_late = self.packer.latest, True
-        if not (kept.is_late or kept.may_be_sooner) or now < kept.next_look:
+        # It must not shrink meanwhile: while only short jobs end, the spot would be shut too early.
+        kept.shut_after = max(kept.shut_after, SHUT_FACTOR * self._lengths.nearly_longest())
+        is_late = now > kept.promised and now - kept.since > kept.shut_after
+        if is_late and kept.shut == inf:
+            kept.shut, kept.is_late = now, True
+            packer.keep(packer.kept, AT_ONCE)
+        option = kept.queued.group.option(packer)
+        if not (kept.is_late or kept.may_be_sooner) or now < kept.next_look or option is None:
             return
         kept.next_look = now + LOOK_SECONDS
-        packer = self.packer
         not_before = AT_ONCE if kept.may_be_sooner else kept.when
         if kept.is_late:
             # The spot stays where it is, unless another is free sooner.
             kept.when = inf if packer.has_reservations else packer.when_free()
-        before = kept.when if kept.when == inf else kept.when - WORTH_MOVING * max(0.0, kept.when - now)
+        before = kept.when
         kept.is_late = kept.may_be_sooner = False
         spot = None
         if not_before < before:
+            wish = yield from option.wish()
+            latest = self._latest_of(kept.shut)
             spot = yield from self.soonest(
-                kept.queued, kept.wish, now, latest=kept.latest, not_before=not_before, before=before
+                kept.queued, wish, now, latest=latest, not_before=not_before, before=before
             )
         if self.kept is not kept:
             return  # the job it was for has left, or kept boards were set aside
@@ -244,8 +246,13 @@ class Keeper:
         elif before == inf:
             self.drop()
             return
-        boards = packer.kept if spot is None else spot.boards
-        packer.keep(boards, kept.when if kept.latest == inf else AT_ONCE)
+        packer.keep(packer.kept if spot is None else spot.boards, kept.when if kept.shut == inf else AT_ONCE)
+
+    def _latest_of(self, shut: float) -> float:
+        """Return the number of the latest taking by a job that started before the spot was shut."""
+        if shut == inf:
+            return inf
+        return max((number for number, one in self._running.items() if one.started <= shut), default=0)
 
     def look_again(self) -> None:
         """Note that there may be a better spot than the one that is kept."""
@@ -258,8 +265,7 @@ class Keeper:
         made = Keeper(self.packer.copy(), self._lengths)
         made._running = {number: replace(running) for number, running in self._running.items()}
         made.kept = None if self.kept is None else replace(self.kept)
-        made._budget, made._charged = self._budget, self._charged
-        made._idle, made._next_count = self._idle, self._next_count
+        made.budget = replace(self.budget)
         return made
 
     def holdings(self) -> Iterator[tuple[frozenset[Board], Running | None]]:
@@ -273,4 +279,4 @@ class Keeper:
         self._running = {
             number: running for number, running in earlier._running.items() if self.packer.has_taken(number)
         }
-        self._budget, self._charged = earlier._budget, earlier._charged
+        self.budget = earlier.budget

@@ -65,7 +65,7 @@ class _Latest:
         """Return a quantile of the lengths greater than `beyond`; None if these are too few."""
         first = bisect_right(self.in_order, beyond)
         count = len(self.in_order) - first
-        return self.in_order[first + min(int(share * count), count - 1)] if count >= _FEW else None
+        return self.in_order[first + int(share * count)] if count >= _FEW else None
 
 
 class Lengths:
@@ -81,6 +81,8 @@ class Lengths:
         self._all = _Latest(_OF_ALL)
         self._parts: dict[Hashable, _Latest] = {}
         """Which part of their limit jobs took: those of each owner, and of all."""
+        self.noted = 0
+        """How many lengths have been noted so far."""
         for length in lengths:
             self.note(length)
 
@@ -90,6 +92,7 @@ class Lengths:
 
     def note(self, length: Length) -> None:
         """Remember how long a job had its boards that has ended as it wanted, or by its limit."""
+        self.noted += 1
         self._remembered.append(length)
         for key in _keys(length.owner, length.boards):
             latest = self._alike.get(key)
@@ -117,18 +120,11 @@ class Lengths:
                 if not parts.remembered:
                     del self._parts[key]
 
-    def expected(self, owner: str, boards: int, limit: float | None, *, doubt: float = 0.5) -> float:
-        """Return how many seconds a job that has not started is expected to take, more than 0.
-
-        Args:
-            owner: whose it is.
-            boards: how many it asks for.
-            limit: its limit in seconds; None without one.
-            doubt: how many of the alike jobs took longer, as a share of them.
-        """
+    def expected(self, owner: str, boards: int, limit: float | None) -> float:
+        """Return how many seconds a job that has not started is expected to take, more than 0."""
         if limit is not None:
             return limit
-        found = self._quantile(owner, boards, -1.0, 1.0 - doubt)
+        found = self._quantile(owner, boards, -1.0, 0.5)
         return max(UNKNOWN_SECONDS if found is None else found, 1.0)
 
     def left(self, owner: str, boards: int, limit: float | None, age: float) -> float:
@@ -153,7 +149,7 @@ class Lengths:
         beyond = age or -1.0
         if limit is None:
             found = self._quantile(owner, boards, beyond, share)
-            return max(found or max(age, UNKNOWN_SECONDS) / (1.0 - share), age + 1.0)
+            return max(found or (age or UNKNOWN_SECONDS) / (1.0 - share), age + 1.0)
         for key in (owner, _EVERYBODY):
             parts = self._parts.get(key) if limit > 0 else None
             part = None if parts is None else parts.quantile(share, beyond / limit)

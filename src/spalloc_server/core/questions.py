@@ -19,6 +19,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.reserving import ReservingView
+from spalloc_server.core.scheduler import Expectation
 from spalloc_server.core.timekeeping import Delays
 from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Chip, board_of_chip, chip_size, first_chip
 from spinnaker.places import Place
@@ -58,6 +59,9 @@ class SiteView(Protocol):
     @property
     def jobs_ended_by_limit(self) -> int:
         """How many jobs were ended by their time limit since then."""
+
+    def expectation(self, number: int, now: float, /) -> Expectation | None:
+        """Return how long a live job is expected to have its boards from now on; None for any other."""
 
     def waiting(self, number: int, /) -> Waiting | None:
         """Return where a queued job stands and what it waits for; None for any other."""
@@ -128,10 +132,13 @@ def job_times(site: SiteView, number: int, now: float) -> JobTimes | None:
     job = site.jobs.get(number)
     if job is None:
         return None
-    ending = site.ending(number)
-    if ending is None:
-        return JobTimes(job.record.time_limit, None, None)
-    return JobTimes(job.record.time_limit, max(0.0, ending.at - now), ending.why)
+    ending, expectation = site.ending(number), site.expectation(number, now)
+    ends_in = None if ending is None else max(0.0, ending.at - now)
+    why = None if ending is None else ending.why
+    if expectation is None:
+        return JobTimes(job.record.time_limit, ends_in, why)
+    by = "limit" if expectation.by_limit else "alike jobs"
+    return JobTimes(job.record.time_limit, ends_in, why, expectation.seconds, by)
 
 
 def board_with_address(site: SiteView, address: str) -> BoardKey | None:

@@ -142,6 +142,10 @@ class Alike:
     owner: str
     limit: float | None
     jobs: Arrivals = field(default_factory=Arrivals)
+    seconds: float = 0.0
+    """How long they are expected to take, if `noted` is up to date."""
+    noted: int = -1
+    """How many lengths had been noted when that was worked out."""
 
 
 @dataclass(slots=True, eq=False)
@@ -171,6 +175,10 @@ class RequestGroup:
                 return True
         return False
 
+    def option(self, packer: Packer) -> Option | None:
+        """Return the option to run on a machine; None if the jobs can't, or it is not known yet."""
+        return next((option for option in self.options if option.packer is packer), None)
+
     @property
     def jobs(self) -> list[int]:
         """The IDs of the jobs."""
@@ -183,7 +191,7 @@ _BEFORE_ALL = (-inf, 0)
 class Line:
     """The jobs of some alike ones that are still to be tried, in order: one of several lines to be merged."""
 
-    __slots__ = ("_last", "alike", "order", "outside", "queued")
+    __slots__ = ("_last", "alike", "is_looked_at_again", "order", "outside", "queued")
 
     def __init__(self, alike: Alike, last: int, *, outside: bool) -> None:
         """Begin in front of all jobs that were queued with numbers up to `last`.
@@ -195,6 +203,8 @@ class Line:
         """
         self.alike = alike
         self.outside = outside
+        self.is_looked_at_again = False
+        """Whether a spot outside all zones must be looked for with the next decision, whatever happens."""
         self.queued: Queued
         """The job in front; there is one once `advance` has returned True."""
         self.order = _BEFORE_ALL

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import accumulate, takewhile
 
 from spalloc_client.states import JobState
+from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.effects import STARTED_COLD, BoardKey, BoardRecord, keys_of
 from spalloc_server.core.jobs import Happening, Job, JobRecord
 from spalloc_server.core.limits import began_before
@@ -73,6 +74,7 @@ def recall(
             site.submit(job)
         elif job.record.state is JobState.power or (all_off and job.record.power):
             site.order(job, Happening.POWER_ASKED, job.record.allocation, on=bool(job.record.power))
+    _recall_memory(site, at)
     site.collect_findings()
     watch_standing(site, {})
 
@@ -125,27 +127,42 @@ def last_recorded(records: Iterable[JobRecord]) -> float | None:
 
 
 def _recall_live(site: Site, records: Iterable[JobRecord], latest: float | None, at: Moment) -> None:
+    holders: list[tuple[float, Job, Allocation]] = []
     for record in records:
         job = _restore(site, record, at)
         if record.keepalive is not None:
             site.keepalives.add(at.now + record.keepalive, job.id)
-        allocation = record.allocation
-        if allocation is not None:
+        if record.allocation is not None:
             assert record.allocated is not None
             job.began = began_before(record.allocated, latest, at)
             job.recalled = at.now if latest is None or is_likely(latest, at.wall) else None
-            site.scheduler.begin(
-                job.id,
-                allocation.machine,
-                allocation.boards,
-                request=record.request,
-                owner=record.owner,
-                limit=record.time_limit,
-                started=job.began,
-            )
-            site.upkeep.hold(allocation.machine, allocation.boards, job.id)
+            holders.append((job.began, job, record.allocation))
+            site.upkeep.hold(record.allocation.machine, record.allocation.boards, job.id)
             # Its user could not be told while the server was down.
             site.follow_limit(job, at, told_from=at.now)
+    for began, job, allocation in sorted(holders, key=lambda holder: (holder[0], holder[1].id)):
+        end = job.record.expected_end
+        site.scheduler.begin(
+            job.id,
+            allocation.machine,
+            allocation.boards,
+            request=job.record.request,
+            owner=job.record.owner,
+            limit=job.record.time_limit,
+            started=began,
+            until=None if end is None else end - (at.wall - at.now),
+        )
+
+
+def _recall_memory(site: Site, at: Moment) -> None:
+    memory = site.remembered.scheduler
+    if memory is not None:
+        try:
+            site.scheduler.recall(memory, at.wall - at.now)
+        except ValueError as error:
+            site.notice(
+                f"what the scheduler remembered can't be read, so it begins anew: {error}", {}, serious=True
+            )
 
 
 def _restore(site: Site, record: JobRecord, at: Moment) -> Job:

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
+from math import inf
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.checks import Checks
@@ -34,6 +35,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.obstacles import Waiting, waiting
 from spalloc_server.core.packing.packer import KEPT, Expected, Packer, Zone, Zones
 from spalloc_server.core.packing.steps import Allowance, Steps
+from spalloc_server.core.remembering import recall, state_of, written
 from spalloc_server.core.request_groups import (
     Alike,
     Arrivals,
@@ -50,15 +52,40 @@ from spalloc_server.core.request_groups import (
 from spalloc_server.core.requests import JobRequest
 from spinnaker.geometry import Board
 
-PATIENCE = 3600.0
-"""Seconds after which a spot is kept for the job that has waited longest, if it has no time limit.
+PATIENCE = 3000.0
+"""Seconds after which a spot is kept for the job that has waited longest, if its time limit says little or it has none.
 
 Less patience makes the longest waits shorter and the others longer: docs/guides/scheduling.md has the figures.
 """
-PATIENCE_WITH_LIMIT = 1200.0
-"""The same for a job with a time limit."""
+PATIENCE_WITH_LIMIT = 1500.0
+"""The same for a job with a time limit that says something."""
+VAGUE_LIMIT = 86_400.0
+"""A time limit of so many seconds or more says little."""
 PASSED_OVER = 64
 """How many jobs, at most, that have not waited for long may stand before the one for which a spot is kept."""
+SOFTENING = 1200.0
+"""Seconds that are added to the time that a job has waited and to the time that it is expected to take."""
+
+Rank = tuple[float, tuple[float, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How long a job is expected to have its boards."""
+
+    seconds: float
+    by_limit: bool
+    """Whether that is its time limit; otherwise alike jobs took as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A spot that is kept for a job that has waited long."""
+
+    job: int
+    boards: frozenset[Board]
+    when: float
+    """When it is expected to be free, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +137,8 @@ class Scheduler:
         """The jobs for which a spot is kept, each with the machine."""
         self._running: dict[int, tuple[str, Running]] = {}
         """The jobs that have boards, each with the machine."""
+        self._first: int | None = None
+        """The first job of the queue."""
         self._now = 0.0
         self._longest = 0.0
         """No job that waits is expected to take longer, in seconds."""
@@ -117,6 +146,10 @@ class Scheduler:
         """The decision that is under way."""
         self._changed = False
         """Whether anything has happened since it began."""
+        self._expected: dict[int, float] = {}
+        """The jobs of which another end is expected since `take_expected` was called."""
+        self._remembered = state_of(self._keepers)
+        """What was to be remembered when `memory` was called last."""
         self._starts: list[Start] = []
         self._refused: list[tuple[int, str]] = []
 
@@ -200,6 +233,7 @@ class Scheduler:
             # Nobody waits, so there is nothing to check or to place.
             self._checks.stop()
             self._changed = False
+            self._longest = 0.0
             return []
         steps = self._slice_steps
         if self._checks.pending:
@@ -246,8 +280,9 @@ class Scheduler:
         Anything may have happened whenever this has yielded, except a change of machines, which ends it.
         """
         for keeper in self._keepers.values():
-            keeper.charge(self._now)
-            keeper.correct(self._now)
+            keeper.budget.charge(self._now, keeper.packer.live_boards)
+            for running in keeper.correct(self._now):
+                self._expected[running.job] = running.until
         again = True
         while again:
             for job in list(self._kept_for):
@@ -255,6 +290,7 @@ class Scheduler:
             for name, keeper in self._keepers.items():
                 yield from self._improve(name, keeper)
             yield from self._keep_spots()
+            self._first = next((queued.job for queued in self._queue), None)
             again = yield from self._start_others()
         for keeper in self._keepers.values():
             if keeper.must_count(self._now):
@@ -266,9 +302,9 @@ class Scheduler:
         Returns:
             whether a spot was kept for one of them elsewhere: its boards are available now, so others may start.
         """
-        lines: list[tuple[tuple[float, int], Line]] = []
+        lines: list[tuple[Rank, Line]] = []
         for some in chunks((yield from self._hopeful_lines())):
-            lines += [(line.order, line) for line in some if line.advance()]
+            lines += [(self._rank(line), line) for line in some if line.advance()]
             yield 1
         heapify(lines)
         again = False
@@ -287,11 +323,12 @@ class Scheduler:
                     self._begin(queued, allocation)
                     again = again or kept
                 elif not kept:
-                    self._groups.found_no_spot(group)
+                    if not line.is_looked_at_again:
+                        self._groups.found_no_spot(group)
                     heappop(lines)
                     continue
             if line.advance():
-                heapreplace(lines, (line.order, line))
+                heapreplace(lines, (self._rank(line), line))
             else:
                 heappop(lines)
                 if alike.jobs and group.stage is Stage.NO_SPOT:
@@ -300,6 +337,14 @@ class Scheduler:
                     if line.outside:
                         self._groups.freshen(group)
         return again
+
+    def _rank(self, line: Line) -> Rank:
+        """Return what is smaller the earlier the job in front of a line is tried."""
+        order = line.queued.order
+        if line.queued.job == self._first:
+            return -inf, order
+        waited = max(0.0, self._now - order[0])
+        return -(waited + SOFTENING) / (self._seconds(line.alike) + SOFTENING), order
 
     def _hopeful_lines(self) -> Steps[list[Line]]:
         """Return the jobs for which there may be a spot now."""
@@ -340,30 +385,44 @@ class Scheduler:
 
     def _may_fit_inside(self, alike: Alike, option: Option) -> bool:
         closed = self._closed(alike, option.packer)
-        return closed != option.packer.zones and option.may_fit_inside(closed)
+        return closed != option.packer.outside_of and option.may_fit_inside(closed)
 
     def _closed(self, alike: Alike, packer: Packer) -> Zones:
         """Return the zones that alike jobs may not use if they start now."""
-        seconds = self._lengths.expected(alike.owner, alike.group.boards, alike.limit)
+        seconds = self._seconds(alike)
         self._longest = max(self._longest, seconds)
-        return self._keepers[packer.machine.name].closed(alike, self._now)
+        return packer.closed(alike.owner, self._now + seconds)
+
+    def _seconds(self, alike: Alike) -> float:
+        """Return how long alike jobs are expected to have their boards."""
+        if alike.limit is not None:
+            return alike.limit
+        if alike.noted != self._lengths.noted:
+            alike.noted = self._lengths.noted
+            alike.seconds = self._lengths.expected(alike.owner, alike.group.boards, None)
+        return alike.seconds
 
     def _find(self, line: Line, job: int) -> Steps[Allocation | None]:
         """Return what a job gets outside all zones or, failing that, inside those that it may use."""
-        options = line.alike.group.options
-        kept_at = self._kept_for.get(job)
-        for option in options if line.outside else ():
-            if option.packer.machine.name != kept_at:
-                found = yield from self._find_outside(line.alike.group, option)
+        group, kept_at = line.alike.group, self._kept_for.get(job)
+        options = [
+            (option, self._closed(line.alike, option.packer))
+            for option in group.options
+            if option.packer.machine.name != kept_at
+        ]
+        for option, closed in options if line.outside else ():
+            if closed & ~option.packer.outside_of:
+                # A reservation so far ahead that nobody was expected to run into it at the last look.
+                line.is_looked_at_again = True
+            else:
+                found = yield from self._find_outside(group, option)
                 if found is not None:
                     return found
-        for option in options:
-            if option.packer.machine.name != kept_at:
-                closed = self._closed(line.alike, option.packer)
-                if closed != option.packer.zones:
-                    found = yield from self._find_inside(option, closed, line.alike.group.fewest)
-                    if found is not None:
-                        return found
+        for option, closed in options:
+            if closed != option.packer.outside_of:
+                found = yield from self._find_inside(option, closed, group.fewest)
+                if found is not None:
+                    return found
         return None
 
     def _find_outside(self, group: RequestGroup, option: Option) -> Steps[Allocation | None]:
@@ -433,7 +492,7 @@ class Scheduler:
         if name is None or job not in self._queue:
             return
         queued = self._queue[job]
-        option = next((one for one in queued.group.options if one.packer is self._packers[name]), None)
+        option = queued.group.option(self._packers[name])
         if option is None:
             return
         closed = self._closed(queued.alike, option.packer) & ~KEPT
@@ -462,7 +521,7 @@ class Scheduler:
                     if longest < self._patience_with_limit or passed_over == PASSED_OVER:
                         return
                     continue
-                is_due = waited >= self._patience or queued.alike.limit is not None
+                is_due = waited >= self._patience or (queued.alike.limit or VAGUE_LIMIT) < VAGUE_LIMIT
                 if is_due and queued.job not in self._kept_for and queued.job in self._queue:
                     yield from self._keep_spot(queued)
                     if not any(keeper.may_keep for keeper in self._keepers.values()):
@@ -486,8 +545,7 @@ class Scheduler:
         if best is not None and queued.job in self._queue:
             _, name, option, spot = best
             if self._keepers[name].may_keep and option.packer.is_usable(spot.boards):
-                assert option.known_wish is not None
-                self._keepers[name].keep(queued, option.known_wish, spot, self._now)
+                self._keepers[name].keep(queued, spot, self._now)
                 self._kept_for[queued.job] = name
                 yield from self._start_kept(queued.job)
 
@@ -505,7 +563,7 @@ class Scheduler:
 
     def _denied(self, group: RequestGroup, packer: Packer) -> Steps[int]:
         """Return how many boards the jobs of a group ask for that could start if nothing were kept on a machine."""
-        option = next((one for one in group.options if one.packer is packer), None)
+        option = group.option(packer)
         if option is None:
             return 0
         closed = self._closed(next(iter(group.alike.values())), packer) & ~KEPT
@@ -570,6 +628,7 @@ class Scheduler:
             job, boards, owner=owner, asked=asked, limit=limit, started=started, until=until
         )
         self._running[job] = machine, running
+        self._expected[job] = until
 
     def ended(self, job: int, now: float, *, counts: bool) -> Length | None:
         """Note that a job no longer has its boards, which are about to be free.
@@ -606,6 +665,63 @@ class Scheduler:
             # Jobs that wait may be expected to take as long from now on.
             self._longest = max(self._longest, length.seconds)
 
+    def expectation(self, job: int, now: float) -> Expectation | None:
+        """Return how long a live job is expected to have its boards, from now or from its start on."""
+        if job in self._running:
+            _, running = self._running[job]
+            by_limit = running.limit is not None
+            return Expectation(max(0.0, running.until - now), by_limit=by_limit)
+        if job in self._queue:
+            alike = self._queue[job].alike
+            seconds = self._lengths.expected(alike.owner, alike.group.boards, alike.limit)
+            return Expectation(seconds, by_limit=alike.limit is not None)
+        return None
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long jobs have had their boards lately."""
+        return self._lengths
+
+    def expected_ends(self) -> dict[int, float]:
+        """Return when the jobs that have boards are expected to end, in seconds."""
+        return {job: running.until for job, (_, running) in self._running.items()}
+
+    def kept_spot(self, machine: str) -> Kept | None:
+        """Return the spot that is kept on a machine; None if none is."""
+        keeper = self._keepers[machine]
+        if keeper.kept is None:
+            return None
+        return Kept(keeper.kept.queued.job, keeper.packer.kept_boards, keeper.kept.when)
+
+    def take_expected(self) -> dict[int, float]:
+        """Return the jobs of which another end is expected since the last call, each with the time."""
+        expected, self._expected = self._expected, {}
+        return {job: until for job, until in expected.items() if job in self._running}
+
+    def memory(self, wall: float) -> bytes | None:
+        """Return what `recall` is to be given after a restart, if it has changed since the last call.
+
+        Args:
+            wall: by how many seconds Unix time is ahead of the core's time.
+        """
+        state = state_of(self._keepers)
+        if state == self._remembered:
+            return None
+        self._remembered = state
+        return written(self._keepers, wall)
+
+    def recall(self, memory: bytes, wall: float) -> None:
+        """Go on with the kept spots of an earlier process, once all of its jobs have been submitted or begun.
+
+        Args:
+            memory: what `memory` returned last.
+            wall: by how many seconds Unix time is ahead of the core's time.
+
+        Raises:
+            ValueError: it did not return anything of the kind.
+        """
+        self._kept_for = recall(memory, self._keepers, self._queue, wall)
+
     def limit(self, job: int, limit: float | None) -> None:
         """Note that a job's time limit (seconds) has changed."""
         if job in self._queue:
@@ -622,6 +738,7 @@ class Scheduler:
                 age = max(0.0, self._now - running.started)
                 left = self._lengths.left(running.owner, running.boards, limit, age)
                 self._keepers[machine].expect(running, self._now + left)
+                self._expected[job] = running.until
         self._changed = True
 
     def objection(self, job: int, until: float) -> str | None:
@@ -747,11 +864,6 @@ class Scheduler:
         machine = self._kept_for.get(job)
         kept = None if machine is None else self._keepers[machine].kept
         return None if kept is None else kept.when
-
-    @property
-    def lengths(self) -> Lengths:
-        """How long jobs have taken so far."""
-        return self._lengths
 
     @property
     def waiting_jobs(self) -> Arrivals:

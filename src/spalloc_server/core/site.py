@@ -45,7 +45,7 @@ from spalloc_server.core.request_groups import wanted
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.reserving import CAUSE as RESERVATION
 from spalloc_server.core.reserving import Reserving
-from spalloc_server.core.scheduler import Scheduler
+from spalloc_server.core.scheduler import Expectation, Scheduler
 from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.shares import Asking, Shares
 from spalloc_server.core.timekeeping import DRIFT_SECONDS, Delays, Moment, Timers
@@ -499,6 +499,13 @@ class Site:
             # A client that asks for it in a loop must not fill the history with long requests.
             job.record = in_short(job.record)
             self.end(job, shortened(f"Cancelled: {why}"), at)
+        ahead = at.wall - at.now
+        for number, until in self.scheduler.take_expected().items():
+            self.jobs[number].amend(expected_end=until + ahead)
+            self._touched[number] = self.jobs[number]
+        memory = self.scheduler.memory(ahead)
+        if memory is not None:
+            self.effects.scheduler = memory
         return self.scheduler.is_done
 
     def _follow_reservations(self, at: Moment) -> None:
@@ -540,6 +547,10 @@ class Site:
     def has_queue(self) -> bool:
         """Whether any job waits for boards."""
         return bool(self.scheduler.waiting_jobs)
+
+    def expectation(self, number: int, now: float) -> Expectation | None:
+        """Return how long a live job is expected to have its boards from now on; None for any other."""
+        return self.scheduler.expectation(number, now)
 
     def ended_record(self, number: int) -> JobRecord | None:
         """Return the record of an ended job, if it is still remembered or not recorded yet; otherwise None."""
@@ -689,7 +700,14 @@ class Site:
         self.shares.lose(job.id, at.now)
         self.follow_limit(job, at)
         stays_off = not job.record.power
-        job.happens(Happening.LOST_BOARDS, power=None, allocation=None, allocated=None, stays_off=stays_off)
+        job.happens(
+            Happening.LOST_BOARDS,
+            power=None,
+            allocation=None,
+            allocated=None,
+            expected_end=None,
+            stays_off=stays_off,
+        )
         self._follow_reservation(job, at)
         self.touch(job)
         # The machines may have changed since the job started, so the scheduler may refuse it now.
@@ -726,7 +744,13 @@ class Site:
         """Mark a job as destroyed and remember it as ended; its boards are left to the caller."""
         job.order = None
         job.happens(
-            Happening.DESTROYED, power=None, stays_off=False, reason=reason, ended=at.wall, ended_by=by
+            Happening.DESTROYED,
+            power=None,
+            expected_end=None,
+            stays_off=False,
+            reason=reason,
+            ended=at.wall,
+            ended_by=by,
         )
         self.touch(job)
         self.effects.notices.append(end_notice(job.record, self.groups))

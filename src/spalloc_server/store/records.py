@@ -54,6 +54,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     time_limit: float | None = None
     allocated: float | None = None
     moved_back: float = 0.0
+    expected_end: float | None = None
 
 
 _write = msgspec.json.Encoder().encode
@@ -94,6 +95,7 @@ def to_text(record: JobRecord) -> bytes:
             time_limit=record.time_limit,
             allocated=record.allocated,
             moved_back=record.moved_back,
+            expected_end=record.expected_end,
         )
     )
 
@@ -132,7 +134,8 @@ def from_text(text: bytes) -> JobRecord:
 def _flaw(record: JobRecord) -> str | None:
     """Return how a record is inconsistent, beyond what `JobRecord` checks itself; None if it is not."""
     spans = [span for span in (record.keepalive, record.time_limit) if span is not None]
-    times = (record.created, record.ended or 0.0, record.allocated or 0.0, record.moved_back, *spans)
+    ends = (record.ended or 0.0, record.expected_end or 0.0)
+    times = (record.created, *ends, record.allocated or 0.0, record.moved_back, *spans)
     if not all(map(isfinite, times)) or min(spans, default=1.0) <= 0:
         return "its times make no sense"
     allocation = record.allocation
@@ -182,6 +185,7 @@ def _record(stored: StoredJob) -> JobRecord:
         time_limit=stored.time_limit,
         allocated=allocated,
         moved_back=stored.moved_back,
+        expected_end=stored.expected_end,
     )
 
 

@@ -351,8 +351,8 @@ def test_a_client_can_ask_when_a_job_will_end_and_why() -> None:
     world = World()
     job, waiting = limited(world, request=WHOLE), limited(world, 60.0)
     world.wait(600)
-    assert job_times(world.site, job, world.now) == JobTimes(HALF_AN_HOUR, 1200.0, REASON)
-    assert job_times(world.site, waiting, world.now) == JobTimes(60.0, None, None)
+    assert job_times(world.site, job, world.now) == JobTimes(HALF_AN_HOUR, 1200.0, REASON, 1200.0, "limit")
+    assert job_times(world.site, waiting, world.now) == JobTimes(60.0, None, None, 60.0, "limit")
     assert job_times(world.site, 99, world.now) is None
 
 

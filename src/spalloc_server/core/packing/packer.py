@@ -125,6 +125,11 @@ class Packer:
         return self._kept
 
     @property
+    def kept_boards(self) -> frozenset[Board]:
+        """The same as coordinates."""
+        return frozenset(self._topology.bitmaps.boards(self._kept))
+
+    @property
     def kept_and_free(self) -> int:
         """How many of the boards that are kept for a job are free."""
         return (self._kept & self._occupancy.free).size
@@ -154,10 +159,10 @@ class Packer:
         return number in self._occupancy.taken
 
     @property
-    def zones(self) -> Zones:
-        """All zones that there are."""
+    def outside_of(self) -> Zones:
+        """The zones that are left out of the boards outside all zones: those that may be in a job's way."""
         every = KEPT if self._kept != NO_BOARDS else NO_ZONES
-        return sum([bit for bit, _, _ in self._zones], every)
+        return sum([bit for bit, zone, _ in self._zones if zone.begins < self._far], every)
 
     @property
     def available_boards(self) -> int:
@@ -250,15 +255,9 @@ class Packer:
         ]
         self._state += 1
 
-    def closed(self, owner: str, end: float, latest_end: float = inf) -> Zones:
-        """Return the zones that a job may not use.
-
-        Args:
-            owner: whose it is.
-            end: when it is expected to end.
-            latest_end: when it has surely ended: it may use the kept spot if that is free no sooner.
-        """
-        closed = KEPT if latest_end > self._kept_until and self._kept != NO_BOARDS else NO_ZONES
+    def closed(self, owner: str, end: float) -> Zones:
+        """Return the zones that a job of `owner` may not use if it is expected to end at `end`."""
+        closed = KEPT if end > self._kept_until and self._kept != NO_BOARDS else NO_ZONES
         for bit, zone, _ in self._zones:
             if end > zone.begins and owner not in zone.owners:
                 closed |= bit
@@ -468,35 +467,37 @@ class Packer:
         occupancy, topology = self._occupancy, self._topology
         while True:
             usable, ends = occupancy.usable, self._ends(closed, latest)
-            none, last = bisect_left(ends, not_before, key=_when), bisect_left(ends, before, key=_when)
-            low = _union(occupancy.free - self._boards_of(closed), ends[:none])
+            first, last = bisect_left(ends, not_before, key=_when), bisect_left(ends, before, key=_when)
+            sure = _union(occupancy.free - self._boards_of(closed), ends[:first])
             yield 1 + last // _TAKINGS_PER_STEP
-            if not may_fit(wish, Space(topology, _union(low, ends[none:last]) & usable)):
+            if not may_fit(wish, Space(topology, _union(sure, ends[first:last]) & usable)):
                 return None
-            # Counting boards is quick, and where there are enough of them, they are mostly connected.
-            enough = last
+            # The spot is free with the first `enough` ends, and there is none with the first `none`. Counting boards is
+            # quick, and where there are enough of them, they are mostly connected.
+            none, enough = first if not_before > AT_ONCE else -1, last
             while enough - none > 1:
                 middle = (none + enough) // 2
-                between = _union(low, ends[none:middle])
-                yield 1 + (middle - none) // _TAKINGS_PER_STEP
+                between = _union(sure, ends[first:middle])
+                yield 1 + (middle - first) // _TAKINGS_PER_STEP
                 if may_fit(wish, Space(topology, between & usable)):
                     enough = middle
                 else:
-                    none, low = middle, between
-            step, space = 1, Space(topology, _union(low, ends[none:enough]) & usable)
+                    none = middle
+                    first, sure = max(first, middle), between
+            step, space = 1, Space(topology, _union(sure, ends[first:enough]) & usable)
             while not (yield from fits(wish, space)):
                 if enough == last:
                     return None
-                low, none = _union(low, ends[none:enough]), enough
+                none = enough
                 enough, step = min(enough + step, last), 2 * step
-                space = Space(topology, _union(low, ends[none:enough]) & usable)
+                space = Space(topology, _union(sure, ends[first:enough]) & usable)
             while enough - none > 1:
                 middle = (none + enough) // 2
-                nearer = Space(topology, _union(low, ends[none:middle]) & usable)
+                nearer = Space(topology, _union(sure, ends[first:middle]) & usable)
                 if (yield from fits(wish, nearer)):
                     enough, space = middle, nearer
                 else:
-                    low, none = _union(low, ends[none:middle]), middle
+                    none = middle
             found = yield from find(wish, space, best_for=self.space(NO_ZONES))
             if isinstance(found, Missing):
                 return None

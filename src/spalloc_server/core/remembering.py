@@ -1,0 +1,140 @@
+"""What the scheduler remembers over a restart: the spots that are kept, and how much may be kept idle.
+
+A few lines of JSON, written when they change. The expected ends of jobs are in the jobs' own records.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import inf
+
+import msgspec
+
+from spalloc_server.core.keeping import IdleBudget, Keeper, KeptSpot
+from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
+from spalloc_server.core.packing.occupancy import AT_ONCE
+from spalloc_server.core.request_groups import Arrivals
+from spinnaker.geometry import Size
+
+
+class _Spot(msgspec.Struct, frozen=True):
+    """A kept spot; times are in seconds of Unix time, None for one that is infinite."""
+
+    job: int
+    boards: tuple[str, str, str]
+    """Three bitmaps in hexadecimal."""
+    since: float
+    when: float | None
+    promised: float | None
+    shut_after: float
+    """In seconds."""
+    shut: float | None
+    next_look: float | None
+    is_late: bool
+    may_be_sooner: bool
+
+
+class _Machine(msgspec.Struct, frozen=True):
+    """What is remembered of a machine; times are as in `_Spot`."""
+
+    size: Size
+    left: float
+    idle: int
+    next_count: float | None
+    charged: float | None
+    spot: _Spot | None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, _Machine]).decode
+
+
+def written(keepers: Mapping[str, Keeper], wall: float) -> bytes:
+    """Return what is to be remembered of all machines, by name.
+
+    Args:
+        keepers: the machines.
+        wall: by how many seconds Unix time is ahead of the core's time.
+    """
+    return _encode({name: _machine(keeper, wall) for name, keeper in keepers.items()})
+
+
+def state_of(keepers: Mapping[str, Keeper]) -> object:
+    """Return something that differs when something else is to be remembered; time alone makes no difference."""
+    return [
+        (name, keeper.budget.idle, keeper.budget.next_count, keeper.packer.kept, replace(keeper.kept))
+        for name, keeper in keepers.items()
+        if keeper.kept is not None
+    ]
+
+
+def _machine(keeper: Keeper, wall: float) -> _Machine:
+    budget, kept, spot = keeper.budget, keeper.kept, None
+    if kept is not None:
+        z0, z1, z2 = (f"{plane:x}" for plane in keeper.packer.kept)
+        spot = _Spot(
+            kept.queued.job,
+            (z0, z1, z2),
+            kept.since + wall,
+            _finite(kept.when, wall),
+            _finite(kept.promised, wall),
+            kept.shut_after,
+            _finite(kept.shut, wall),
+            _finite(kept.next_look, wall),
+            kept.is_late,
+            kept.may_be_sooner,
+        )
+    next_count, charged = _finite(budget.next_count, wall), _finite(budget.charged, wall)
+    return _Machine(keeper.packer.machine.size, budget.left, budget.idle, next_count, charged, spot)
+
+
+def recall(text: bytes, keepers: Mapping[str, Keeper], queue: Arrivals, wall: float) -> dict[int, str]:
+    """Go on with what `written` wrote, as far as it is about machines and waiting jobs that there are.
+
+    Args:
+        text: what was written.
+        keepers: the machines.
+        queue: the jobs that wait.
+        wall: by how many seconds Unix time is ahead of the core's time.
+
+    Returns:
+        the jobs for which a spot is kept, each with the machine.
+
+    Raises:
+        ValueError: nothing of the kind was written.
+    """
+    kept_for: dict[int, str] = {}
+    for name, machine in _decode(text).items():
+        keeper, spot = keepers.get(name), machine.spot
+        if keeper is None or keeper.packer.machine.size != machine.size:
+            continue
+        next_count, charged = _time(machine.next_count, wall, -inf), _time(machine.charged, wall, -inf)
+        keeper.budget = IdleBudget(machine.left, machine.idle, next_count, charged)
+        if spot is None or spot.job not in queue or spot.job in kept_for:
+            continue
+        z0, z1, z2 = (int(plane, 16) for plane in spot.boards)
+        boards = Planes(z0, z1, z2)
+        if boards == NO_BOARDS or not keeper.packer.is_usable(boards):
+            continue
+        when, shut = _time(spot.when, wall, AT_ONCE), _time(spot.shut, wall, inf)
+        keeper.kept = KeptSpot(
+            queue[spot.job],
+            spot.since - wall,
+            when,
+            _time(spot.promised, wall, AT_ONCE),
+            spot.shut_after,
+            shut,
+            spot.is_late,
+            _time(spot.next_look, wall, -inf),
+            spot.may_be_sooner,
+        )
+        keeper.packer.keep(boards, when if shut == inf else AT_ONCE)
+        kept_for[spot.job] = name
+    return kept_for
+
+
+def _finite(time: float, wall: float) -> float | None:
+    return None if abs(time) == inf else time + wall
+
+
+def _time(time: float | None, wall: float, infinite: float) -> float:
+    return infinite if time is None else time - wall

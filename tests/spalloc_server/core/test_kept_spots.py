@@ -1,0 +1,264 @@
+"""Spots that are kept for jobs that have waited long, and reservations: who may use them, and for how long.
+
+A naive second implementation looks at every rectangle and every end; histories are random, on small machines.
+"""
+
+from dataclasses import dataclass, field
+from math import inf
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.machine import Machine
+from spalloc_server.core.packing.demand import every_rectangle
+from spalloc_server.core.packing.occupancy import AT_ONCE
+from spalloc_server.core.packing.packer import Packer, Zone
+from spalloc_server.core.packing.steps import whole
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.scheduler import PATIENCE, Scheduler
+from spinnaker.geometry import Board, Size, boards_of
+from tests.examples import examples
+from tests.spalloc_server.core.packing import naive
+
+_EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["submit", "submit", "submit", "end", "end", "withdraw", "reserve"]),
+        st.integers(0, 99),
+        naive.requests(largest=3),
+        st.sampled_from([None, None, 60.0, 600.0, 5000.0]),
+        st.sampled_from([0.0, 30.0, 700.0, PATIENCE]),
+    ),
+    max_size=40,
+)
+_OWNERS = ("jane", "joe", "")
+
+
+@dataclass
+class _Job:
+    request: JobRequest
+    owner: str
+    limit: float | None
+    submitted: float
+    started: float = inf
+    allocation: Allocation | None = None
+    until: float = inf
+
+
+@dataclass
+class _World:
+    """A scheduler, and what it has done."""
+
+    machine: Machine
+    scheduler: Scheduler
+    now: float = 0.0
+    queued: dict[int, _Job] = field(default_factory=dict)
+    running: dict[int, _Job] = field(default_factory=dict)
+    zones: list[Zone] = field(default_factory=list)
+    log: list[object] = field(default_factory=list)
+    started: list[_Job] = field(default_factory=list)
+    """The jobs that the last decision has started."""
+
+    def happen(self, number: int, event: tuple[str, int, JobRequest, float | None, float]) -> None:
+        what, which, request, limit, wait = event
+        self.now += wait
+        for job in [job for job, one in self.running.items() if one.limit is not None]:
+            if self.running[job].started + (self.running[job].limit or 0.0) <= self.now:
+                self.end(job)
+        owner = _OWNERS[which % len(_OWNERS)]
+        if what == "submit":
+            self.scheduler.submit(number, request, self.now, owner=owner, limit=limit)
+            self.queued[number] = _Job(request, owner, limit, self.now)
+        elif what == "end" and self.running:
+            self.end(sorted(self.running)[which % len(self.running)])
+        elif what == "withdraw" and self.queued:
+            gone = sorted(self.queued)[which % len(self.queued)]
+            del self.queued[gone]
+            self.scheduler.withdraw(gone)
+        elif what == "reserve":
+            boards = boards_of(self.machine.size)
+            some = frozenset(boards[which % len(boards) :: 2])
+            begins = self.now + wait
+            self.zones.append(Zone(f"r{number}", some, begins, begins + 2000.0, frozenset({owner} - {""})))
+        self.zones = [zone for zone in self.zones if zone.ends > self.now]
+        self.scheduler.set_zones("m", self.zones)
+        self.decide()
+
+    def end(self, job: int) -> None:
+        allocation = self.running.pop(job).allocation
+        assert allocation is not None
+        self.scheduler.ended(job, self.now, counts=True)
+        self.scheduler.release("m", allocation.boards)
+
+    def decide(self) -> None:
+        starts = self.scheduler.decide(self.now)
+        refused = self.scheduler.take_refused()
+        self.log += [starts, refused]
+        for job, _ in refused:
+            del self.queued[job]
+        self.started = [self.queued[start.job] for start in starts]
+        for start in starts:
+            one = self.running[start.job] = self.queued.pop(start.job)
+            one.started, one.allocation = self.now, start.allocation
+            expectation = self.scheduler.expectation(start.job, self.now)
+            assert expectation is not None
+            one.until = self.now + expectation.seconds
+
+    def free(self) -> set[Board]:
+        held = [one.allocation.boards for one in self.running.values() if one.allocation is not None]
+        return naive.live_boards(self.machine).difference(*held)
+
+
+def _world(machine: Machine) -> _World:
+    return _World(machine, Scheduler([machine]))
+
+
+def _sizes(machine: Machine, request: JobRequest) -> list[Size]:
+    match request.shape:
+        case Rectangle(size):
+            return [size] if size.width <= machine.size.width and size.height <= machine.size.height else []
+        case Boards(count):
+            return every_rectangle(-(-count // 3), request.min_ratio, machine.size)
+        case _:
+            return []
+
+
+def _has_spot(machine: Machine, request: JobRequest, free: set[Board]) -> bool:
+    match request.shape:
+        case AnyBoard():
+            return bool(free)
+        case BoardAt(board):
+            return board in free
+        case _:
+            return naive.has_spot(machine, request, _sizes(machine, request), free)
+
+
+@given(naive.machines(largest=3), _EVENTS)
+@examples(150)
+def test_nobody_starts_in_a_reservation_that_it_is_expected_to_run_into(
+    machine: Machine, events: list[tuple[str, int, JobRequest, float | None, float]]
+) -> None:
+    world = _world(machine)
+    for number, event in enumerate(events):
+        world.happen(number, event)
+        for one in world.started:
+            assert one.allocation is not None
+            for zone in world.zones:
+                if one.owner not in zone.owners and one.until > zone.begins:
+                    assert not one.allocation.boards & zone.boards
+
+
+@given(naive.machines(largest=3), _EVENTS)
+@examples(150)
+def test_nobody_starts_in_the_kept_spot_who_is_not_expected_to_end_before_it_is_free(
+    machine: Machine, events: list[tuple[str, int, JobRequest, float | None, float]]
+) -> None:
+    world = _world(machine)
+    for number, event in enumerate(events):
+        world.happen(number, event)
+        kept = world.scheduler.kept_spot("m")
+        if kept is not None:
+            assert kept.job in world.queued
+            for one in world.started:
+                assert one.allocation is not None
+                assert not one.allocation.boards & kept.boards or one.until <= kept.when
+
+
+@given(naive.machines(largest=3), _EVENTS)
+@examples(100)
+def test_whoever_can_start_starts(
+    machine: Machine, events: list[tuple[str, int, JobRequest, float | None, float]]
+) -> None:
+    """Outside the kept spot and all reservations, where everybody may start; only small rectangles are asked for."""
+    world = _world(machine)
+    for number, event in enumerate(events):
+        world.happen(number, event)
+        kept = world.scheduler.kept_spot("m")
+        free = world.free() - (kept.boards if kept is not None else frozenset())
+        free = free.difference(*(zone.boards for zone in world.zones))
+        for one in world.queued.values():
+            if not isinstance(one.request.shape, Boards):
+                assert not _has_spot(machine, one.request, free)
+
+
+@given(
+    naive.machines(largest=3),
+    st.lists(st.tuples(naive.requests(largest=3), st.floats(1.0, 100.0)), max_size=12),
+    naive.requests(largest=3),
+)
+@examples(150)
+def test_the_spot_is_kept_that_is_expected_to_be_free_soonest(
+    machine: Machine, jobs: list[tuple[JobRequest, float]], request: JobRequest
+) -> None:
+    packer, ends = Packer(machine), []
+    for one, until in jobs:
+        wish = whole(packer.wishes.of(one))
+        packer.look()
+        found = None if wish is None else whole(packer.find(wish))
+        if isinstance(found, Allocation):
+            packer.take(found.boards, until)
+            ends.append((until, found.boards))
+    wish = whole(packer.wishes.of(request))
+    if wish is None:
+        return
+    packer.look()
+    spot = whole(packer.soonest(wish, "me", now=0.0, seconds=10.0))
+    if isinstance(request.shape, Boards):
+        # The search samples the sizes; what it finds is free then, and no naive spot of the smallest size sooner.
+        assert spot is not None
+        sizes = every_rectangle(-(-request.shape.count // 3), request.min_ratio, machine.size)[:1]
+    else:
+        sizes = _sizes(machine, request)
+    free = naive.live_boards(machine).difference(*(boards for _, boards in ends))
+    for until, boards in [(AT_ONCE, frozenset[Board]()), *sorted(ends, key=lambda end: end[0])]:
+        assert spot is not None
+        if until >= spot.when:
+            break
+        free |= boards
+        if isinstance(request.shape, Boards):
+            assert not naive.has_spot(machine, request, sizes, free) or spot.when <= until
+        else:
+            assert not _has_spot(machine, request, free)
+
+
+@given(naive.machines(largest=3), _EVENTS, st.integers(0, 40))
+@examples(150)
+def test_a_restart_at_any_moment_changes_no_decision(
+    machine: Machine, events: list[tuple[str, int, JobRequest, float | None, float]], at: int
+) -> None:
+    undisturbed, restarted = _world(machine), _world(machine)
+    memory = None
+    for number, event in enumerate(events):
+        undisturbed.happen(number, event)
+        restarted.happen(number, event)
+        memory = restarted.scheduler.memory(1e6) or memory
+        if number == at:
+            restarted.scheduler = _again(restarted, memory)
+            restarted.decide()
+            undisturbed.decide()
+    assert restarted.log == undisturbed.log
+
+
+def _again(world: _World, memory: bytes | None) -> Scheduler:
+    """Return a new process's scheduler that goes on from what was recorded."""
+    scheduler = Scheduler([world.machine])
+    scheduler.learn(world.scheduler.lengths)
+    for job, one in sorted(world.queued.items()):
+        scheduler.submit(job, one.request, one.submitted, owner=one.owner, limit=one.limit)
+    expected = world.scheduler.expected_ends()
+    for job, one in sorted(world.running.items(), key=lambda item: (item[1].started, item[0])):
+        assert one.allocation is not None
+        scheduler.begin(
+            job,
+            "m",
+            one.allocation.boards,
+            request=one.request,
+            owner=one.owner,
+            limit=one.limit,
+            started=one.started,
+            until=expected[job],
+        )
+    scheduler.set_zones("m", world.zones)
+    if memory is not None:
+        scheduler.recall(memory, 1e6)
+    return scheduler
