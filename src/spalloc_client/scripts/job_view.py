@@ -14,6 +14,7 @@ from spalloc_client.job_answers import NO_BOARDS, MachineInfo, Status
 from spalloc_client.scripts.ends import times_json, times_of
 from spalloc_client.scripts.outcome import SUCCESS, WHICH_JOB
 from spalloc_client.scripts.queue import QueuePosition, place_in_queue
+from spalloc_client.scripts.starts import in_words as start_in_words
 from spalloc_client.scripts.wording import asked_for, job_json, local_time, place_json
 from spalloc_client.states import JobState
 from spalloc_client.terminal.table import definitions
@@ -142,11 +143,13 @@ def _request(job: Listed, place: QueuePosition | None) -> Pairs:
 
 
 def _limit(shown: ShownJob) -> Pairs:
-    """Return what limits the job's time, if anything does."""
+    """Return when the job is expected to start, and what limits its time, as far as that is known."""
     times = shown.times
     pairs: Pairs = {}
     if times is not None and times.time_limit is not None:
         pairs["Time limit"] = in_words(times.time_limit)
+    if times is not None and times.expected_start is not None:
+        pairs["Starts"] = f"expected {start_in_words(times.expected_start)}"
     if times is not None and times.ends_in is not None:
         end = shown.asked_at + times.ends_in
         pairs["Time left"] = f"{in_words(end - time.time())}, until {local_time(end)}"

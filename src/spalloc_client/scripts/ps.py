@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
     from spalloc_client.scripts.queue import QueuePosition
+    from spalloc_client.scripts.starts import Start
 
 COMMAND = "spalloc-ps"
 
@@ -29,6 +30,7 @@ _LONG = (
     "id", "state", "power", "boards", "asks", "machine", "created", "keepalive", "limit", "left", "owner", "queue",
 )  # fmt: skip
 _USUAL = tuple(name for name in _LONG if name not in ("asks", "queue"))
+_EVERY = (*_LONG, "start")
 _OF_LIMITS = ("limit", "left")
 """Columns that are shown only where a job has a time limit, unless a user asks for them."""
 _SPARE = ("keepalive", "created", "limit", "power", "machine", "left")
@@ -51,11 +53,14 @@ def parser(config: Config) -> Parser:
         "--long", "-l", action="store_true", help="show also how much jobs ask for, and why they wait"
     )
     columns.add_argument(
+        "--start", action="store_true", help="show also when jobs that wait are expected to get boards"
+    )
+    columns.add_argument(
         "--columns",
         "-c",
         type=column_names,
         metavar="NAMES",
-        help=f"show these columns, with commas between: {', '.join(_LONG)}",
+        help=f"show these columns, with commas between: {', '.join(_EVERY)}",
     )
     filters = made.add_group("filtering arguments")
     filters.add_argument("--machine", "-m", help="list only jobs on the specified machine")
@@ -78,18 +83,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _act(arguments: Arguments, server: Server) -> int:
     names = arguments.columns or (_LONG if arguments.long else _USUAL)
+    if arguments.start and "start" not in names:
+        names = (*names, "start")
     kind = AllJobsView if arguments.all else JobsView
     return show(kind(arguments.machine, arguments.owner, names), arguments, server)
 
 
 class Jobs:
-    """Jobs, and the places in the queue of those that wait, if these are wanted."""
+    """Jobs, and of those that wait, the places in the queue and when they may start, if these are wanted."""
 
-    __slots__ = ("jobs", "places")
+    __slots__ = ("jobs", "places", "starts")
 
-    def __init__(self, jobs: list[Listed], places: Mapping[int, QueuePosition] | None = None) -> None:
+    def __init__(
+        self,
+        jobs: list[Listed],
+        places: Mapping[int, QueuePosition] | None = None,
+        starts: Mapping[int, Start] | None = None,
+    ) -> None:
         self.jobs = jobs
         self.places = places
+        self.starts = starts
 
 
 class JobsView:
@@ -108,11 +121,16 @@ class JobsView:
         """Return the jobs."""
         everybody = listed(client.list_jobs(timeout=timeout))
         jobs = chosen(everybody, self._machine, self._owner)
-        if "queue" not in self._columns:
-            return Jobs(jobs)
-        from spalloc_client.scripts.queue import places_in_queue
+        places = starts = None
+        if "queue" in self._columns:
+            from spalloc_client.scripts.queue import places_in_queue
 
-        return Jobs(jobs, places_in_queue(client, everybody, jobs, timeout))
+            places = places_in_queue(client, everybody, jobs, timeout)
+        if "start" in self._columns:
+            from spalloc_client.scripts.starts import starts_of
+
+            starts = starts_of(client, timeout)
+        return Jobs(jobs, places, starts)
 
     def draw(self, shown: Jobs, columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
         """Return their table."""
@@ -128,7 +146,12 @@ class JobsView:
 
     def json(self, shown: Jobs) -> object:
         """Return them as a JSON object."""
-        return {"jobs": [{**self._job_json(job), **_json_place(job, shown)} for job in shown.jobs]}
+        return {
+            "jobs": [
+                {**self._job_json(job), **_json_place(job, shown), **_json_start(job, shown)}
+                for job in shown.jobs
+            ]
+        }
 
     def _job_json(self, job: Listed) -> dict[str, object]:
         return job_json(job)
@@ -143,7 +166,9 @@ class AllJobsView(JobsView):
 
         # Live ones first: a job that ends meanwhile is then in both lists, and not in none.
         live = super().ask(client, timeout)
-        return Jobs(with_ended(client, live.jobs, self._machine, self._owner, timeout), live.places)
+        return Jobs(
+            with_ended(client, live.jobs, self._machine, self._owner, timeout), live.places, live.starts
+        )
 
     def draw(self, shown: Jobs, columns: int | None, lines: int | None) -> list[Text]:  # noqa: ARG002
         """Return their table."""
@@ -163,6 +188,10 @@ def _json_place(job: Listed, shown: Jobs) -> dict[str, object]:
     from spalloc_client.scripts.wording import place_json
 
     return {"queue": place_json(shown.places.get(job.job_id))}
+
+
+def _json_start(job: Listed, shown: Jobs) -> dict[str, object]:
+    return {} if shown.starts is None else {"expected_start": shown.starts.get(job.job_id)}
 
 
 def chosen(jobs: Iterable[Listed], machine: str | None, owner: str | None) -> list[Listed]:
@@ -260,6 +289,15 @@ def _left(job: Listed) -> str:
     return written(job.allocated + job.time_limit - time.time())
 
 
+def _start(job: Listed, shown: Jobs) -> str:
+    start = (shown.starts or {}).get(job.job_id)
+    if start is None:
+        return ""
+    from spalloc_client.scripts.starts import in_words
+
+    return in_words(start)
+
+
 def _power(job: Listed) -> Text:
     if job.power is None:
         return Text()
@@ -282,6 +320,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Listed, Jobs], Cell]]] = {
     "left": ("Time left", lambda job, _: _left(job)),
     "owner": ("Owner", lambda job, _: owner_and_host(job)),
     "queue": ("Queue", _queue),
+    "start": ("Expected to start", _start),
 }
 """Columns by the names with which users choose them: the heading, and the cell's content."""
 

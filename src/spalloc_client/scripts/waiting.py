@@ -12,6 +12,7 @@ from textwrap import wrap
 from spalloc_client import logs
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.scripts.ends import times_of
 from spalloc_client.scripts.queue import QueuePosition, place_in_queue
 from spalloc_client.scripts.wording import cause, sentence, waiting
 from spalloc_client.states import JobState
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from spalloc_client.job import Job
     from spalloc_client.scripts.interruption import Interruptions
+    from spalloc_client.scripts.starts import Start
     from spalloc_client.terminal.console import Console
 
 DESTROYED = 1
@@ -164,7 +166,7 @@ def wait_for_boards(
         if status_line.lives:
             now = time.monotonic()
             place = outcome_of(partial(queue.place, now)) if state == JobState.queued else None
-            why = cause(place, wanted) if state == JobState.queued else None
+            why = cause(place, wanted, queue.start) if state == JobState.queued else None
             status_line.show(waiting(job_id, state, now - began, place), why)
             state = outcome_of(partial(job.wait_for_state_change, state, timeout=_TICK))
         else:
@@ -191,9 +193,10 @@ def _wait_quietly(
     said: Text | None = None
     while True:
         if state == JobState.queued and status_line.wants_lines:
-            why = cause(interruptions.outcome_of(partial(queue.place, time.monotonic())), wanted)
+            place = interruptions.outcome_of(partial(queue.place, time.monotonic()))
+            why = cause(place, wanted)
             if why is not None and why != said:
-                status_line.show(why)
+                status_line.show(cause(place, wanted, queue.start) or why)
                 said = why
         after = interruptions.outcome_of(partial(job.wait_for_state_change, state, timeout=_SAY_AGAIN))
         if after != state:
@@ -210,15 +213,18 @@ class _Queue:
         """What shows whether the server would hang up on the question for a place."""
         self._place: QueuePosition | None = None
         self._next = 0.0
+        self.start: Start | None = None
+        """In how many seconds the job was expected to start when last asked, at least and at most."""
 
     def place(self, now: float) -> QueuePosition | None:
         if now >= self._next:
             self._next = now + _ASK_AGAIN
             try:
                 self._place = self._ask()
+                self.start = self._ask_for_start() if self._place is not None else None
             except (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException):
                 # The job's own connection is what matters, and reports its troubles.
-                self._place = None
+                self._place = self.start = None
         return self._place
 
     def _ask(self) -> QueuePosition | None:
@@ -226,3 +232,7 @@ class _Queue:
             self._client.connect()
             self._machines = self._client.call("list_machines", timeout=_PATIENCE)
         return place_in_queue(self._client, self._job_id, _PATIENCE, machines=self._machines)
+
+    def _ask_for_start(self) -> Start | None:
+        times = times_of(self._client, self._job_id, _PATIENCE, self._machines)
+        return None if times is None else times.expected_start

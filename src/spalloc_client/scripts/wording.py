@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spalloc_client.answers import Listed
     from spalloc_client.job_answers import Connections
     from spalloc_client.scripts.queue import QueuePosition
+    from spalloc_client.scripts.starts import Start
 
 _TIME_FORMAT = "%d/%m/%Y %H:%M:%S"
 
@@ -104,17 +105,28 @@ def kept(job_id: int | None) -> Text:
     return Text(f"Job {job_id}: Kept; to go on with it: spalloc --resume {job_id}", Style.GREEN)
 
 
-def cause(place: QueuePosition | None, wanted: str | None) -> Text | None:
+def cause(place: QueuePosition | None, wanted: str | None, start: Start | None = None) -> Text | None:
     """Return why a job waits; None if that is unknown.
 
     Args:
         place: Its place in the queue, if known.
         wanted: How much it asks for, if known.
+        start: In how many seconds it may start, at least and at most, if known.
     """
+    expected = ""
+    if start is not None:
+        from spalloc_client.scripts.starts import in_words
+
+        expected = f"expected to start {in_words(start)}"
     why = place.cause if place is not None else ""
     if wanted and why.startswith(f"it needs {wanted},"):
-        return Text(f"I{why[1:]}", Style.DIM)
-    said = [part for part in (wanted and f"Asks for {wanted}", why) if part]
+        parts: tuple[str | None, ...] = (
+            f"I{why[1:].removesuffix('.')}" if expected else f"I{why[1:]}",
+            expected,
+        )
+    else:
+        parts = (wanted and f"Asks for {wanted}", why.removesuffix(".") if expected else why, expected)
+    said = [part for part in parts if part]
     return Text("; ".join(said), Style.DIM) if said else None
 
 

@@ -39,7 +39,7 @@ _SCORED = 300
 """From how many of the latest ranges is learned how right they are."""
 _FEW_SCORES = 10
 """With fewer, nothing is corrected."""
-_BLUR = 5.0
+_BLUR = 60.0
 """Seconds by which every wait counts as longer when waits are compared: nobody minds them."""
 _STEPS_OF_AN_EVENT = 2
 _SLICE_STEPS = 25
@@ -102,7 +102,7 @@ class Forecaster:
         self._last_arrival: float | None = None
         self._told: dict[int, _Told] = {}
         self._scores: deque[float] = deque(maxlen=_SCORED)
-        """By which factor each of the latest ranges would have had to be wider to be right, just so."""
+        """By which factor each of the latest ranges would have had to end later, or by its square to begin sooner."""
 
     # What happens
 
@@ -121,7 +121,10 @@ class Forecaster:
         if told is not None:
             waited = now - told.at + _BLUR
             self._scores.append(
-                max((told.earliest - told.at + _BLUR) / waited, waited / (told.latest - told.at + _BLUR))
+                max(
+                    ((told.earliest - told.at + _BLUR) / waited) ** 0.5,
+                    waited / (told.latest - told.at + _BLUR),
+                )
             )
 
     def left(self, job: int) -> None:
@@ -180,7 +183,8 @@ def _shortest(starts: Sequence[float]) -> tuple[float, float]:
 
 
 def _widened(told: _Told, factor: float) -> tuple[float, float]:
-    earliest = (told.earliest - told.at + _BLUR) / factor - _BLUR
+    # A range that begins sooner is not much wider, since few seconds are left before it.
+    earliest = (told.earliest - told.at + _BLUR) / max(factor, factor * factor) - _BLUR
     latest = (told.latest - told.at + _BLUR) * factor - _BLUR
     if earliest > latest:
         earliest = latest = (earliest + latest) / 2

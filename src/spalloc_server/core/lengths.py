@@ -149,7 +149,7 @@ class Lengths:
         beyond = age or -1.0
         if limit is None:
             found = self._quantile(owner, boards, beyond, share)
-            return max(found or (age or UNKNOWN_SECONDS) / (1.0 - share), age + 1.0)
+            return max(found or max(age, UNKNOWN_SECONDS) / (1.0 - share), age + 1.0)
         for key in (owner, _EVERYBODY):
             parts = self._parts.get(key) if limit > 0 else None
             part = None if parts is None else parts.quantile(share, beyond / limit)

@@ -28,6 +28,7 @@ def settled(rows: list[str]) -> str:
     text = "\n".join(rows)
     text = re.sub(r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d", "DD/MM/YYYY hh:mm:ss", text)
     text = re.sub(r"Queue: .*(\n {7,}.*)*", "Queue: ...", text)
+    text = re.sub(r"\n *Starts: .*", "", text)
     return re.sub(r"127\.\d+\.\d+\.\d+", "127.x.x.x", text)
 
 

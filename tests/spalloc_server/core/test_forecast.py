@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.scheduling.starts import measure
 from spalloc_server.core.forecast import FIRST, MOST_EVENTS, RUNS, Forecast, Forecaster
-from spalloc_server.core.lengths import Length
+from spalloc_server.core.lengths import UNKNOWN_SECONDS, Length
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.packer import Zone
 from spalloc_server.core.packing.steps import whole
@@ -158,3 +158,11 @@ def test_eight_of_ten_jobs_of_a_made_log_start_within_their_range() -> None:
     assert figures is not None
     assert figures.told > 50
     assert figures.right >= 0.8
+
+
+def test_while_nothing_is_known_a_job_that_has_just_begun_is_not_expected_to_end_at_once() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    for job in (1, 2):
+        scheduler.submit(job, WHOLE, 0.0)
+    scheduler.decide(0.0)
+    assert forecast(scheduler, 0.1).ranges[2].earliest >= UNKNOWN_SECONDS
