@@ -138,7 +138,7 @@ def sound() -> Iterator[Path]:
                 server.destroy(job)
             server.site.effects.lengths.append(Length("me", 3, 60.0 + number, None))
             server.site.effects.shares[f"owner {number}"] = Share(180.0, 1.7e9)
-            server.site.effects.scheduler = b"some"
+            server.site.effects.scheduler = b"{}"
         server.close()
         yield path
 
