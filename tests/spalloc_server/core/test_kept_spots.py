@@ -4,19 +4,23 @@ A naive second implementation looks at every rectangle and every end; histories 
 """
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from math import inf
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.keeping import IDLE_SHARE, SHUT_FACTOR
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.demand import every_rectangle
 from spalloc_server.core.packing.occupancy import AT_ONCE
 from spalloc_server.core.packing.packer import Packer, Zone
 from spalloc_server.core.packing.steps import whole
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
-from spalloc_server.core.scheduler import PATIENCE, Scheduler
+from spalloc_server.core.scheduler import PATIENCE, PATIENCE_WITH_LIMIT, Scheduler
 from spinnaker.geometry import Board, Size, boards_of
 from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
@@ -262,3 +266,69 @@ def _again(world: _World, memory: bytes | None) -> Scheduler:
     if memory is not None:
         scheduler.recall(memory, 1e6)
     return scheduler
+
+
+def _longest_first(seed: int, *, limits: bool) -> float:
+    """Return how long a job was first in the queue before it started, at most, over thousands of jobs.
+
+    Small jobs keep a machine full, and every now and then somebody wants all of it.
+    """
+    dice = Random(seed)
+    size = Size(4, 4)
+    scheduler = Scheduler([Machine("m", size)])
+    ends: list[tuple[float, int]] = []
+    held: dict[int, Allocation] = {}
+    came: dict[int, float] = {}
+    first: dict[int, float] = {}
+    longest = now = 0.0
+    for job in range(1, 2500):
+        now += dice.expovariate(1 / 40.0)
+        while ends and ends[0][0] <= now:
+            at, ended = heappop(ends)
+            scheduler.ended(ended, at, counts=True)
+            scheduler.release("m", held.pop(ended).boards)
+            longest = max(longest, _start(scheduler, dice, at, ends, held, came, first))
+        boards = 48 if job % 60 == 0 else dice.choice((1, 3, 6, 9))
+        request = JobRequest(AnyBoard()) if boards == 1 else JobRequest(Boards(boards))
+        came[job] = now
+        scheduler.submit(job, request, now, owner=str(job % 3), limit=LONGEST if limits else None)
+        longest = max(longest, _start(scheduler, dice, now, ends, held, came, first))
+    return longest
+
+
+LONGEST = 900.0
+"""How long a job of these runs takes at most, in seconds."""
+
+
+def _start(
+    scheduler: Scheduler,
+    dice: Random,
+    now: float,
+    ends: list[tuple[float, int]],
+    held: dict[int, Allocation],
+    came: dict[int, float],
+    first: dict[int, float],
+) -> float:
+    longest = 0.0
+    for start in scheduler.decide(now):
+        held[start.job] = start.allocation
+        heappush(ends, (now + dice.choice((20.0, 60.0, 300.0, LONGEST)), start.job))
+        del came[start.job]
+        longest = max(longest, now - first.pop(start.job, now))
+    if came:
+        first.setdefault(next(iter(came)), now)
+        longest = max(longest, now - first[next(iter(came))])
+    return longest
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_limits_the_first_job_starts_within_the_bound_of_the_guide(seed: int) -> None:
+    bound = max(PATIENCE_WITH_LIMIT, LONGEST / IDLE_SHARE) + LONGEST
+    assert _longest_first(seed, limits=True) <= bound
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_limits_the_first_job_starts_within_the_bound_of_the_guide(seed: int) -> None:
+    shut = SHUT_FACTOR * LONGEST
+    bound = max(PATIENCE, (shut + LONGEST) / IDLE_SHARE) + shut + LONGEST
+    assert _longest_first(seed, limits=False) <= bound
