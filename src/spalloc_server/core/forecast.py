@@ -152,6 +152,7 @@ class Forecaster:
             yield _SLICE_STEPS
             for job, start in (yield from run.starts_of(jobs)).items():
                 insort(starts[job], start)
+            run.end()
         factor = self._factor()
         ranges: dict[int, Range] = {}
         for job, found in starts.items():
@@ -164,6 +165,7 @@ class Forecaster:
             if promised is not None:
                 earliest, latest = min(earliest, max(promised, now)), max(latest, promised)
             ranges[job] = Range(earliest, latest)
+        model.forget_queue()
         return Forecast(now, ranges)
 
     def _factor(self) -> float:
@@ -224,6 +226,10 @@ class _Run:
                 self._ends.append((running.started + seconds, running.job, machine, boards))
         heapify(self._ends)
         self._zone_ends = scheduler.end_zones(now)
+
+    def end(self) -> None:
+        """Leave nothing of the copy to the garbage collector."""
+        self._scheduler.forget_queue()
 
     def starts_of(self, jobs: Iterable[int]) -> Steps[dict[int, float]]:
         """Return when jobs start, those that do within the run."""

@@ -829,6 +829,11 @@ class Scheduler:
                     keeper.drop()
         return made
 
+    def forget_queue(self) -> None:
+        """Forget all jobs that wait: a copy is needed no longer, and must not be left to the garbage collector."""
+        for queued in list(self._queue):
+            self._leave(queued.job)
+
     def _know(self, other: RequestGroup) -> None:
         """Take over what a scheduler, of which this is a copy, knows of a request."""
         if self._groups.get(other.request) is None:
