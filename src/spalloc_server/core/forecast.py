@@ -34,7 +34,7 @@ _FEW_ARRIVALS = 5
 RIGHT = 0.86
 """Which share of the ranges is to be right: more than is promised, since the past is an example only."""
 _WITHIN = 0.65
-"""Before correction, a range holds this share of the runs."""
+"""Before correction, jobs start by the end of the range in this share of the runs."""
 _SCORED = 300
 """From how many of the latest ranges is learned how right they are."""
 _FEW_SCORES = 10
@@ -156,7 +156,7 @@ class Forecaster:
         factor = self._factor()
         ranges: dict[int, Range] = {}
         for job, found in starts.items():
-            told = _Told(now, *_shortest(found))
+            told = _Told(now, *_range(found))
             if told.latest == inf:
                 continue
             self._told.setdefault(job, told)
@@ -175,13 +175,10 @@ class Forecaster:
         return scores[min(len(scores) - 1, int(RIGHT * (len(scores) + 1)))]
 
 
-def _shortest(starts: Sequence[float]) -> tuple[float, float]:
-    """Return the shortest range that holds enough of the starts, which are in order; missing ones are never."""
+def _range(starts: Sequence[float]) -> tuple[float, float]:
+    """Return the range of a job by its starts in the runs, in order; missing ones are never."""
     count = ceil(_WITHIN * RUNS)
-    if len(starts) < count:
-        return inf, inf
-    first = min(range(len(starts) - count + 1), key=lambda at: starts[at + count - 1] - starts[at])
-    return starts[first], starts[first + count - 1]
+    return (starts[0], starts[count - 1]) if len(starts) >= count else (inf, inf)
 
 
 def _widened(told: _Told, factor: float) -> tuple[float, float]:
