@@ -113,7 +113,7 @@ def measure(jobs: Sequence[TraceJob], machine: str, each: int = 1) -> Figures | 
     Args:
         jobs: the jobs.
         machine: the machine's size.
-        each: only every so many of the jobs are told anything.
+        each: only every this many of the jobs are told anything.
     """
     made: list[_Telling] = []
 

@@ -23,7 +23,7 @@ _TRY_AGAIN = 0.3
 """Seconds between two questions to a server that works the answer out."""
 _UNITS = ((86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
 _MOST_OF_SMALLER = 2
-"""Up to so many of a unit, the next smaller one is used."""
+"""Up to this many of a unit, the next smaller one is used."""
 
 
 def starts_of(client: ProtocolClient, timeout: float | None) -> Mapping[int, Start]:

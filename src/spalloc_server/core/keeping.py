@@ -81,7 +81,7 @@ class IdleBudget:
     """Up to when they have been charged."""
 
     def charge(self, now: float, boards: int) -> None:
-        """Charge what has been kept idle up to now on a machine with so many boards."""
+        """Charge what has been kept idle up to now on a machine that has this many boards."""
         if self.charged > -inf:
             share = IDLE_SHARE * boards
             gained = (share - self.idle) * (now - self.charged)

@@ -151,10 +151,10 @@ class Reserving(ReservingView):
             is_corrected = abs(at.wall - at.now - self._skew) > CORRECTION_SECONDS
             if at.now < self._next and not is_corrected:
                 return frozenset()
-        before, anew = self._on, self._changed
+        before, is_new = self._on, self._changed
         self._changed = False
-        if anew or abs(at.wall - at.now - self._skew) > CORRECTION_SECONDS:
-            self._skew, anew = at.wall - at.now, True
+        if is_new or abs(at.wall - at.now - self._skew) > CORRECTION_SECONDS:
+            self._skew, is_new = at.wall - at.now, True
         wall = at.now + self._skew + GRAIN_SECONDS
         self._forget(at.now, wall)
         current = [one for one in self if not one.is_over(wall)]
@@ -162,7 +162,7 @@ class Reserving(ReservingView):
         self._tell(known)
         self._on = by_machine(current, self._machines.values())
         touched = self._on.keys() | before.keys()
-        if known == self._known and not anew:
+        if known == self._known and not is_new:
             touched = {name for name in touched if self._on.get(name) != before.get(name)}
         for name in touched & self._machines.keys():
             self._scheduler.set_zones(name, [self._zone(one, boards) for one, boards in self.on(name)])

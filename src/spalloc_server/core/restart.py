@@ -161,7 +161,9 @@ def _recall_memory(site: Site, at: Moment) -> None:
             site.scheduler.recall(memory, at.wall - at.now)
         except ValueError as error:
             site.notice(
-                f"what the scheduler remembered can't be read, so it begins anew: {error}", {}, serious=True
+                f"what the scheduler remembered can't be read, so it begins with nothing: {error}",
+                {},
+                serious=True,
             )
 
 

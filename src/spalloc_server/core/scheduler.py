@@ -60,7 +60,7 @@ Less patience makes the longest waits shorter and the others longer: docs/guides
 PATIENCE_WITH_LIMIT = 1500.0
 """The same for a job with a time limit that says something."""
 VAGUE_LIMIT = 86_400.0
-"""A time limit of so many seconds or more says little."""
+"""A time limit of this many seconds, or more, says little."""
 PASSED_OVER = 64
 """How many jobs, at most, that have not waited for long may stand before the one for which a spot is kept."""
 SOFTENING = 1200.0

@@ -416,7 +416,7 @@ class FrameDriver:
         return self._doubtful(lane, gathered_for=GATHER_SECONDS)
 
     def _doubtful(self, lane: _Lane, *, gathered_for: float) -> dict[int, BoardState]:
-        """Return the boards in doubt for which nothing more has been expected for so many seconds.
+        """Return the boards in doubt for which nothing more has been expected for this many seconds.
 
         A board with a goal has no state yet; its doubt is kept until it has one.
         """

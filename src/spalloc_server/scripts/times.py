@@ -12,7 +12,7 @@ _TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 
 
 def moment_of(text: str, after: datetime) -> datetime:
-    """Return the moment that a text means, with the offset from UTC that is local then, or the one that is written.
+    """Return the moment that a string means, with the offset from UTC that is local then, or the one that is written.
 
     Args:
         text: A time of day means the next one after `after`.
@@ -38,7 +38,7 @@ def moment_of(text: str, after: datetime) -> datetime:
 
 
 def after_seconds(begin: datetime, seconds: float) -> datetime:
-    """Return the moment so many seconds later, with the offset from UTC that is local then."""
+    """Return the moment that many seconds later, with the offset from UTC that is local then."""
     later = begin + timedelta(seconds=seconds)
     return later.astimezone() if begin.utcoffset() == begin.astimezone().utcoffset() else later
 

@@ -28,7 +28,7 @@ START = 1_000_000.0
 def reservation(
     begins: float, seconds: float = HOUR, owner: str = "jane", name: str = "course", *, ends_jobs: bool = True
 ) -> Reservation:
-    """Reserve one board, from so many seconds after the world has begun."""
+    """Reserve one board, from this many seconds after the world has begun."""
     return Reservation(
         name,
         START + begins,

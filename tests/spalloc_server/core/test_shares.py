@@ -167,7 +167,7 @@ def test_an_administrators_priorities_move_jobs_forward_or_back_with_fair_share_
         assert moved == [60.0 - HOUR, HOUR + 60.0, 60.0]
 
 
-def test_only_so_many_owners_are_remembered_and_those_that_used_least_are_forgotten() -> None:
+def test_a_limited_number_of_owners_is_remembered_and_those_that_used_least_are_forgotten() -> None:
     fair = shares()
     kept: dict[str, Share] = {}
     for number in range(3 * MOST_REMEMBERED):

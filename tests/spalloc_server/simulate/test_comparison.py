@@ -130,9 +130,9 @@ def test_runs_change_lengths_a_little_and_tell_the_range(capsys: pytest.CaptureF
 
 def test_all_settings_are_in_one_picture(capsys: pytest.CaptureFixture[str], files: Path) -> None:
     told(capsys, "trace.csv", "--machine", "2x2", "--machine", "1x1", "--set", "patience=5", "--svg", "p.svg")
-    texts = [text.text for text in ET.parse(files / "p.svg").iter("{http://www.w3.org/2000/svg}text")]
-    assert "trace.csv on 2x2 triads, 1x1 triads" in texts
-    assert "trace.csv on 2x2 triads, 1x1 triads, patience=5" in texts
+    labels = [text.text for text in ET.parse(files / "p.svg").iter("{http://www.w3.org/2000/svg}text")]
+    assert "trace.csv on 2x2 triads, 1x1 triads" in labels
+    assert "trace.csv on 2x2 triads, 1x1 triads, patience=5" in labels
 
 
 def test_sites_are_compared_with_their_machines_and_dead_boards(
