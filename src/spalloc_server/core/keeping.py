@@ -19,7 +19,7 @@ from spinnaker.geometry import Board
 IDLE_SHARE = 0.1
 """How much of a machine, on average, may be kept idle while somebody could use it."""
 SAVED_SECONDS = 86_400.0
-"""For how long at most a machine saves up what it has not kept idle."""
+"""For how long at most a machine saves up what it has not kept idle, and for how long at most it pays back."""
 LOOK_SECONDS = 120.0
 """How much time there is between two looks for a better spot, at least: a look takes as long as ten decisions."""
 COUNT_SECONDS = 60.0
@@ -84,8 +84,8 @@ class IdleBudget:
         """Charge what has been kept idle up to now on a machine that has this many boards."""
         if self.charged > -inf:
             share = IDLE_SHARE * boards
-            gained = (share - self.idle) * (now - self.charged)
-            self.left = min(share * SAVED_SECONDS, self.left + gained)
+            gained = (share - self.idle) * max(0.0, now - self.charged)
+            self.left = max(-share * SAVED_SECONDS, min(share * SAVED_SECONDS, self.left + gained))
         self.charged = now
 
 
@@ -96,6 +96,8 @@ class Keeper:
         """Begin with no job, and nothing kept."""
         self.packer = packer
         self.kept: KeptSpot | None = None
+        self.lost: KeptSpot | None = None
+        """What was kept last, if its boards were set aside: for its job, another is kept whatever the budget."""
         self.budget = IdleBudget()
         self._lengths = lengths
         self._running: dict[int, Running] = {}
@@ -172,10 +174,11 @@ class Keeper:
         """Note how many boards are kept idle from now on that somebody could use."""
         self.budget.idle, self.budget.next_count = boards, now + COUNT_SECONDS
 
-    @property
-    def may_keep(self) -> bool:
-        """Whether a spot may be kept for another job."""
-        return self.kept is None and self.budget.left >= 0
+    def may_keep(self, job: int | None = None) -> bool:
+        """Return whether a spot may be kept for a job, or with None for any job that there may be."""
+        if self.kept is not None:
+            return False
+        return self.budget.left >= 0 or (self.lost is not None and job in (None, self.lost.queued.job))
 
     def soonest(
         self,
@@ -203,11 +206,21 @@ class Keeper:
     def keep(self, queued: Queued, spot: Expected, now: float) -> None:
         """Keep a spot for a job."""
         self.kept = KeptSpot(queued, now, spot.when, spot.when)
-        self.packer.keep(spot.boards, spot.when)
+        if self.lost is not None and self.lost.queued.job == queued.job:
+            lost, self.lost = self.lost, None
+            self.kept.since, self.kept.promised = lost.since, lost.promised
+            self.kept.shut_after, self.kept.shut = lost.shut_after, lost.shut
+        self.packer.keep(spot.boards, spot.when if self.kept.shut == inf else AT_ONCE)
+
+    def lose(self) -> None:
+        """Keep nothing for now: kept boards were set aside."""
+        lost = self.kept
+        self.drop()
+        self.lost = lost
 
     def drop(self) -> None:
         """Keep nothing any more."""
-        self.kept = None
+        self.kept = self.lost = None
         self.budget.idle, self.budget.next_count = 0, -inf
         self.packer.keep(NO_BOARDS, inf)
 

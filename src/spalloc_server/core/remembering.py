@@ -9,7 +9,7 @@ from math import inf
 
 import msgspec
 
-from spalloc_server.core.keeping import IdleBudget, Keeper, KeptSpot
+from spalloc_server.core.keeping import COUNT_SECONDS, LOOK_SECONDS, IdleBudget, Keeper, KeptSpot
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.occupancy import AT_ONCE
 from spalloc_server.core.request_groups import Arrivals
@@ -87,7 +87,9 @@ def _machine(keeper: Keeper, wall: float) -> _Machine:
     return _Machine(keeper.packer.machine.size, budget.left, budget.idle, next_count, charged, spot)
 
 
-def recall(text: bytes, keepers: Mapping[str, Keeper], queue: Arrivals, wall: float) -> dict[int, str]:
+def recall(
+    text: bytes, keepers: Mapping[str, Keeper], queue: Arrivals, wall: float, now: float
+) -> dict[int, str]:
     """Go on with what `written` wrote, as far as it is about machines and waiting jobs that there are.
 
     Args:
@@ -95,6 +97,7 @@ def recall(text: bytes, keepers: Mapping[str, Keeper], queue: Arrivals, wall: fl
         keepers: the machines.
         queue: the jobs that wait.
         wall: by how many seconds Unix time is ahead of the core's time.
+        now: the core's time. What was recorded as past is past, even if the clock has been set back since.
 
     Returns:
         the jobs for which a spot is kept, each with the machine.
@@ -107,7 +110,8 @@ def recall(text: bytes, keepers: Mapping[str, Keeper], queue: Arrivals, wall: fl
         keeper, spot = keepers.get(name), machine.spot
         if keeper is None or keeper.packer.machine.size != machine.size:
             continue
-        next_count, charged = _time(machine.next_count, wall, -inf), _time(machine.charged, wall, -inf)
+        next_count = min(_time(machine.next_count, wall, -inf), now + COUNT_SECONDS)
+        charged = min(_time(machine.charged, wall, -inf), now)
         keeper.budget = IdleBudget(machine.left, machine.idle, next_count, charged)
         if spot is None or spot.job not in queue or spot.job in kept_for:
             continue
@@ -118,13 +122,13 @@ def recall(text: bytes, keepers: Mapping[str, Keeper], queue: Arrivals, wall: fl
         when, shut = _time(spot.when, wall, AT_ONCE), _time(spot.shut, wall, inf)
         keeper.kept = KeptSpot(
             queue[spot.job],
-            spot.since - wall,
+            min(spot.since - wall, now),
             when,
             _time(spot.promised, wall, AT_ONCE),
             spot.shut_after,
             shut,
             spot.is_late,
-            _time(spot.next_look, wall, -inf),
+            min(_time(spot.next_look, wall, -inf), now + LOOK_SECONDS),
             spot.may_be_sooner,
         )
         keeper.packer.keep(boards, when if shut == inf else AT_ONCE)

@@ -150,7 +150,8 @@ def _recall_live(site: Site, records: Iterable[JobRecord], latest: float | None,
             owner=job.record.owner,
             limit=job.record.time_limit,
             started=began,
-            until=None if end is None else end - (at.wall - at.now),
+            # As long after its begin as was expected, whatever the clock says now.
+            until=None if end is None else began + (end - (job.record.allocated or end)),
         )
 
 
@@ -158,7 +159,7 @@ def _recall_memory(site: Site, at: Moment) -> None:
     memory = site.remembered.scheduler
     if memory is not None:
         try:
-            site.scheduler.recall(memory, at.wall - at.now)
+            site.scheduler.recall(memory, at.wall - at.now, at.now)
         except ValueError as error:
             site.notice(
                 f"what the scheduler remembered can't be read, so it begins with nothing: {error}",

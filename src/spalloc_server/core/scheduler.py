@@ -220,6 +220,9 @@ class Scheduler:
         machine = self._kept_for.pop(job, None)
         if machine is not None:
             self._keepers[machine].drop()
+        for keeper in self._keepers.values():
+            if keeper.lost is not None and keeper.lost.queued.job == job:
+                keeper.lost = None
 
     # Decisions
 
@@ -508,7 +511,7 @@ class Scheduler:
 
     def _keep_spots(self) -> Steps[None]:
         """Keep a spot on each machine without one, for the first job that has waited long enough and may run there."""
-        if not any(keeper.may_keep for keeper in self._keepers.values()):
+        if not any(keeper.may_keep() for keeper in self._keepers.values()):
             return
         passed_over = 0
         for some in chunks(list(self._queue)):
@@ -524,7 +527,7 @@ class Scheduler:
                 is_due = waited >= self._patience or (queued.alike.limit or VAGUE_LIMIT) < VAGUE_LIMIT
                 if is_due and queued.job not in self._kept_for and queued.job in self._queue:
                     yield from self._keep_spot(queued)
-                    if not any(keeper.may_keep for keeper in self._keepers.values()):
+                    if not any(keeper.may_keep() for keeper in self._keepers.values()):
                         return
             yield 1
 
@@ -534,7 +537,7 @@ class Scheduler:
         for option in queued.group.options:
             packer = option.packer
             name, aside = packer.machine.name, packer.set_aside_boards
-            if not self._keepers[name].may_keep or option.unkeepable_with == aside:
+            if not self._keepers[name].may_keep(queued.job) or option.unkeepable_with == aside:
                 continue
             wish = yield from option.wish()
             spot = yield from self._keepers[name].soonest(queued, wish, self._now)
@@ -544,7 +547,7 @@ class Scheduler:
                 best = spot.when, name, option, spot
         if best is not None and queued.job in self._queue:
             _, name, option, spot = best
-            if self._keepers[name].may_keep and option.packer.is_usable(spot.boards):
+            if self._keepers[name].may_keep(queued.job) and option.packer.is_usable(spot.boards):
                 self._keepers[name].keep(queued, spot, self._now)
                 self._kept_for[queued.job] = name
                 yield from self._start_kept(queued.job)
@@ -710,27 +713,33 @@ class Scheduler:
         self._remembered = state
         return written(self._keepers, wall)
 
-    def recall(self, memory: bytes, wall: float) -> None:
+    def recall(self, memory: bytes, wall: float, now: float) -> None:
         """Go on with the kept spots of an earlier process, once all of its jobs have been submitted or begun.
 
         Args:
             memory: what `memory` returned last.
             wall: by how many seconds Unix time is ahead of the core's time.
+            now: the core's time.
 
         Raises:
             ValueError: it did not return anything of the kind.
         """
-        self._kept_for = recall(memory, self._keepers, self._queue, wall)
+        self._kept_for = recall(memory, self._keepers, self._queue, wall, now)
 
     def limit(self, job: int, limit: float | None) -> None:
         """Note that a job's time limit (seconds) has changed."""
         if job in self._queue:
             queued = self._queue[job]
             if queued.alike.limit != limit:
+                kept_at = self._kept_for.pop(job, None)
                 self._leave(job)
                 self._add(
                     job, queued.group.request, queued.order, queued.alike.owner, limit, queued.moved_back
                 )
+                kept = None if kept_at is None else self._keepers[kept_at].kept
+                if kept_at is not None and kept is not None:
+                    kept.queued = self._queue[job]
+                    self._kept_for[job] = kept_at
         elif job in self._running:
             machine, running = self._running[job]
             running.limit = limit
@@ -772,7 +781,7 @@ class Scheduler:
             self._changed = True
             if self._packers[machine].set_aside(board):
                 # The spot is kept no longer: with the next decision, another is kept for the job.
-                self._keepers[machine].drop()
+                self._keepers[machine].lose()
                 self._kept_for = {job: name for job, name in self._kept_for.items() if name != machine}
 
     def put_back(self, machine: str, board: Board) -> None:
@@ -887,7 +896,11 @@ class Scheduler:
             machine.name: self._keeper(machine, before.get(machine.name)) for machine in machines
         }
         self._packers = {name: keeper.packer for name, keeper in self._keepers.items()}
-        self._kept_for.clear()
+        self._kept_for = {
+            job: name
+            for job, name in self._kept_for.items()
+            if name in before and self._keepers.get(name) is before[name]
+        }
         self._newcomers.clear()
         self._decision = None
         self._changed = True
@@ -897,7 +910,6 @@ class Scheduler:
     def _keeper(self, machine: Machine, earlier: Keeper | None) -> Keeper:
         """Return a machine with what is known of it so far."""
         if earlier is not None and earlier.packer.machine == machine:
-            earlier.drop()
             return earlier
         keeper = Keeper(Packer(machine), self._lengths)
         if earlier is not None:

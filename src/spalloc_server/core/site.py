@@ -446,6 +446,7 @@ class Site:
         """
         for number in self.keepalives.due(at.now, JOBS_A_TICK):
             self._check_keepalive(number, at, unheard)
+        self._follow_reservations(at)
         for number, why in self.endings.due(at.now, JOBS_A_TICK):
             # A job has two timers for one ending if another came before it for a while.
             job = self.jobs.get(number)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
-from spalloc_server.core.keeping import IDLE_SHARE, SHUT_FACTOR
+from spalloc_server.core.keeping import IDLE_SHARE, SAVED_SECONDS, SHUT_FACTOR
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.demand import every_rectangle
 from spalloc_server.core.packing.occupancy import AT_ONCE
@@ -264,7 +264,7 @@ def _again(world: _World, memory: bytes | None) -> Scheduler:
         )
     scheduler.set_zones("m", world.zones)
     if memory is not None:
-        scheduler.recall(memory, 1e6)
+        scheduler.recall(memory, 1e6, world.now)
     return scheduler
 
 
@@ -323,12 +323,51 @@ def _start(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_with_limits_the_first_job_starts_within_the_bound_of_the_guide(seed: int) -> None:
-    bound = max(PATIENCE_WITH_LIMIT, LONGEST / IDLE_SHARE) + LONGEST
+    bound = max(PATIENCE_WITH_LIMIT, min(LONGEST / IDLE_SHARE, SAVED_SECONDS)) + LONGEST
     assert _longest_first(seed, limits=True) <= bound
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_without_limits_the_first_job_starts_within_the_bound_of_the_guide(seed: int) -> None:
     shut = SHUT_FACTOR * LONGEST
-    bound = max(PATIENCE, (shut + LONGEST) / IDLE_SHARE) + shut + LONGEST
+    bound = max(PATIENCE, min((shut + LONGEST) / IDLE_SHARE, SAVED_SECONDS)) + shut + LONGEST
     assert _longest_first(seed, limits=False) <= bound
+
+
+def _in_debt() -> Scheduler:
+    """A scheduler that keeps a spot for job 9, and has kept more idle for it than it should."""
+    scheduler = Scheduler([Machine("m", Size(2, 2)), Machine("other", Size(1, 1))])
+    here = {"machine": "m", "tags": frozenset[str]()}
+    scheduler.submit(1, JobRequest(AnyBoard(), **here), 0.0, limit=1e6)  # type: ignore[arg-type]
+    scheduler.decide(0.0)
+    scheduler.submit(9, JobRequest(Rectangle(Size(2, 2)), **here), 0.0)  # type: ignore[arg-type]
+    scheduler.submit(10, JobRequest(Boards(9), **here), 1.0, limit=1e6)  # type: ignore[arg-type]
+    for now in (PATIENCE, 2 * PATIENCE, 1e5, 2e5):
+        assert scheduler.decide(now) == []
+    assert scheduler.kept_spot("m") is not None
+    return scheduler
+
+
+def _holder(scheduler: Scheduler) -> int | None:
+    scheduler.decide(2e5 + 1.0)
+    kept = scheduler.kept_spot("m")
+    return None if kept is None else kept.job
+
+
+def test_a_spot_is_kept_on_when_other_machines_change() -> None:
+    scheduler = _in_debt()
+    scheduler.reconfigure([Machine("m", Size(2, 2)), Machine("new", Size(1, 1))])
+    assert _holder(scheduler) == 9
+
+
+def test_a_spot_is_kept_on_when_its_jobs_limit_changes() -> None:
+    scheduler = _in_debt()
+    scheduler.limit(9, 60.0)
+    assert _holder(scheduler) == 9
+
+
+def test_another_spot_is_kept_for_a_job_when_a_board_of_its_own_was_set_aside_for_a_moment() -> None:
+    scheduler = _in_debt()
+    scheduler.set_aside("m", Board(0, 0, 0))
+    scheduler.put_back("m", Board(0, 0, 0))
+    assert _holder(scheduler) == 9
