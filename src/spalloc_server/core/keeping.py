@@ -3,7 +3,7 @@
 Which job a spot is kept for is decided in scheduler.py; where the spot is, in packing/.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -105,22 +105,9 @@ class Keeper:
 
     # Jobs that have boards
 
-    def begin(
-        self,
-        job: int,
-        boards: Iterable[Board],
-        *,
-        owner: str,
-        asked: int,
-        limit: float | None,
-        started: float,
-        until: float,
-    ) -> Running:
-        """Give a job its boards."""
-        number = self.packer.take(boards, until)
-        running = Running(job, owner, asked, limit, started, number, until)
-        self._running[number] = running
-        return running
+    def hold(self, running: Running) -> None:
+        """Note that a job has boards, which have been taken with its number."""
+        self._running[running.number] = running
 
     def end(self, running: Running) -> None:
         """Note that a job's boards are about to be free."""

@@ -9,7 +9,15 @@ from math import inf
 
 import msgspec
 
-from spalloc_server.core.keeping import COUNT_SECONDS, LOOK_SECONDS, IdleBudget, Keeper, KeptSpot
+from spalloc_server.core.keeping import (
+    COUNT_SECONDS,
+    IDLE_SHARE,
+    LOOK_SECONDS,
+    SAVED_SECONDS,
+    IdleBudget,
+    Keeper,
+    KeptSpot,
+)
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.occupancy import AT_ONCE
 from spalloc_server.core.request_groups import Arrivals
@@ -46,6 +54,8 @@ class _Machine(msgspec.Struct, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, _Machine]).decode
+_LONGEST = 1_000_000
+"""How many bytes are read at most: more than the largest site writes."""
 
 
 def written(keepers: Mapping[str, Keeper], wall: float) -> bytes:
@@ -105,18 +115,26 @@ def recall(
     Raises:
         ValueError: nothing of the kind was written.
     """
+    if len(text) > _LONGEST:
+        raise ValueError(f"it has {len(text)} bytes, and {_LONGEST} at most are written")
+    machines = {
+        name: (machine, None if machine.spot is None else _planes(machine.spot))
+        for name, machine in _decode(text).items()
+    }
     kept_for: dict[int, str] = {}
-    for name, machine in _decode(text).items():
+    for name, (machine, boards) in machines.items():
         keeper, spot = keepers.get(name), machine.spot
         if keeper is None or keeper.packer.machine.size != machine.size:
             continue
-        next_count = min(_time(machine.next_count, wall, -inf), now + COUNT_SECONDS)
-        charged = min(_time(machine.charged, wall, -inf), now)
-        keeper.budget = IdleBudget(machine.left, machine.idle, next_count, charged)
-        if spot is None or spot.job not in queue or spot.job in kept_for:
+        most = IDLE_SHARE * SAVED_SECONDS * keeper.packer.live_boards
+        keeper.budget = IdleBudget(
+            max(-most, min(most, machine.left)),
+            max(0, min(keeper.packer.live_boards, machine.idle)),
+            min(_time(machine.next_count, wall, -inf), now + COUNT_SECONDS),
+            min(_time(machine.charged, wall, -inf), now),
+        )
+        if spot is None or boards is None or spot.job not in queue or spot.job in kept_for:
             continue
-        z0, z1, z2 = (int(plane, 16) for plane in spot.boards)
-        boards = Planes(z0, z1, z2)
         if boards == NO_BOARDS or not keeper.packer.is_usable(boards):
             continue
         when, shut = _time(spot.when, wall, AT_ONCE), _time(spot.shut, wall, inf)
@@ -134,6 +152,11 @@ def recall(
         keeper.packer.keep(boards, when if shut == inf else AT_ONCE)
         kept_for[spot.job] = name
     return kept_for
+
+
+def _planes(spot: _Spot) -> Planes:
+    z0, z1, z2 = (int(plane, 16) for plane in spot.boards)
+    return Planes(z0, z1, z2)
 
 
 def _finite(time: float, wall: float) -> float | None:

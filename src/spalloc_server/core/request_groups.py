@@ -115,6 +115,10 @@ class Arrivals:
         """Return which a job is, from 1 for the one that came first."""
         return list(self._sorted()).index(job) + 1
 
+    def has(self, queued: "Queued") -> bool:
+        """Return whether a job is here as it was queued: it may have left, or be here with another limit."""
+        return self._jobs.get(queued.job) is queued
+
     def __len__(self) -> int:
         return len(self._jobs)
 
@@ -272,6 +276,13 @@ class RequestGroups:
             del self.without_spot[self.without_spot.index(group, first)]
         elif group.stage is Stage.FRESH:
             del self.fresh[group]
+
+    def freshen_all(self) -> None:
+        """Note that all groups without a spot must be tried."""
+        groups, self.without_spot = self.without_spot, []
+        for group in groups:
+            group.stage = Stage.FRESH
+            self.fresh[group] = None
 
     def forget_all(self) -> None:
         """Forget what is known about the groups."""

@@ -160,7 +160,7 @@ def _recall_memory(site: Site, at: Moment) -> None:
     if memory is not None:
         try:
             site.scheduler.recall(memory, at.wall - at.now, at.now)
-        except ValueError as error:
+        except (ValueError, ArithmeticError, RecursionError) as error:
             site.notice(
                 f"what the scheduler remembered can't be read, so it begins with nothing: {error}",
                 {},

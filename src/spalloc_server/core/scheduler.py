@@ -35,7 +35,6 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.obstacles import Waiting, waiting
 from spalloc_server.core.packing.packer import KEPT, Expected, Packer, Zone, Zones
 from spalloc_server.core.packing.steps import Allowance, Steps
-from spalloc_server.core.remembering import recall, state_of, written
 from spalloc_server.core.request_groups import (
     Alike,
     Arrivals,
@@ -130,8 +129,6 @@ class Scheduler:
         self._most_moved = 0.0
         """No job that waits is moved back by more seconds."""
         self._groups = RequestGroups()
-        self._newcomers: dict[Alike, None] = {}
-        """Jobs that came when there was no spot for any that asks for the same: they may start inside a zone."""
         self._checks = Checks(self._packers)
         self._kept_for: dict[int, str] = {}
         """The jobs for which a spot is kept, each with the machine."""
@@ -148,7 +145,7 @@ class Scheduler:
         """Whether anything has happened since it began."""
         self._expected: dict[int, float] = {}
         """The jobs of which another end is expected since `take_expected` was called."""
-        self._remembered = state_of(self._keepers)
+        self._remembered: object = []
         """What was to be remembered when `memory` was called last."""
         self._starts: list[Start] = []
         self._refused: list[tuple[int, str]] = []
@@ -202,8 +199,6 @@ class Scheduler:
         self._most_moved = max(moved_back, self._most_moved if self._queue else 0.0)
         self._queue.add(queued)
         alike.jobs.add(queued)
-        if group.stage is Stage.NO_SPOT:
-            self._newcomers[alike] = None
         self._changed = True
 
     def withdraw(self, job: int) -> None:
@@ -215,8 +210,6 @@ class Scheduler:
     def _leave(self, job: int) -> None:
         queued = self._queue.pop(job)
         self._groups.leave(queued)
-        if not queued.alike.jobs:
-            self._newcomers.pop(queued.alike, None)
         machine = self._kept_for.pop(job, None)
         if machine is not None:
             self._keepers[machine].drop()
@@ -334,11 +327,9 @@ class Scheduler:
                 heapreplace(lines, (self._rank(line), line))
             else:
                 heappop(lines)
-                if alike.jobs and group.stage is Stage.NO_SPOT:
+                if alike.jobs and group.stage is Stage.NO_SPOT and line.outside:
                     # These jobs came while the others were tried.
-                    self._newcomers[alike] = None
-                    if line.outside:
-                        self._groups.freshen(group)
+                    self._groups.freshen(group)
         return again
 
     def _rank(self, line: Line) -> Rank:
@@ -358,9 +349,14 @@ class Scheduler:
         most = max([packer.look(far) for packer in packers], default=0)
         if most and self._groups.without_spot:
             groups += yield from self._groups.hopeful(packers, most)
-        lines = [Line(alike, last, outside=True) for group in groups for alike in group.alike.values()]
+        yield 1
+        lines: list[Line] = []
+        for some in chunks(groups):
+            for group in some:
+                for alikes in chunks(list(group.alike.values())):
+                    lines += [Line(alike, last, outside=True) for alike in alikes]
+            yield 1
         insiders = yield from self._insiders(set(groups))
-        self._newcomers.clear()
         return lines + [Line(alike, last, outside=False) for alike in insiders]
 
     def _insiders(self, others: set[RequestGroup]) -> Steps[list[Alike]]:
@@ -372,19 +368,16 @@ class Scheduler:
         for some in chunks(self._groups.within(max([packer.opened_boards for packer in packers]))):
             for group in some:
                 if group not in others:
-                    insiders += self._insiders_of(group)
+                    options = [option for option in group.options if option.may_fit_inside(0)]
+                    for alikes in chunks(list(group.alike.values())) if options else ():
+                        insiders += [
+                            alike
+                            for alike in alikes
+                            if any(self._may_fit_inside(alike, option) for option in options)
+                        ]
+                        yield 1
             yield 1
         return insiders
-
-    def _insiders_of(self, group: RequestGroup) -> list[Alike]:
-        options = [option for option in group.options if option.may_fit_inside(0)]
-        if not options:
-            return []
-        return [
-            alike
-            for alike in group.alike.values()
-            if any(self._may_fit_inside(alike, option) for option in options)
-        ]
 
     def _may_fit_inside(self, alike: Alike, option: Option) -> bool:
         closed = self._closed(alike, option.packer)
@@ -472,20 +465,19 @@ class Scheduler:
         return waiting(queued, position, len(self._queue), self._keepers, now=self._now, end=end)
 
     def _begin(self, queued: Queued, allocation: Allocation) -> None:
-        alike = queued.alike
-        seconds = self._lengths.expected(alike.owner, alike.group.boards, alike.limit)
-        self._leave(queued.job)
-        self._run(
-            queued.job,
-            allocation.machine,
-            allocation.boards,
-            owner=alike.owner,
-            asked=alike.group.boards,
-            limit=alike.limit,
-            started=self._now,
-            until=self._now + seconds,
+        alike, job, machine = queued.alike, queued.job, allocation.machine
+        until = self._now + self._seconds(alike)
+        self._leave(job)
+        number = self._packers[machine].take(allocation.boards, until)
+        self._hold(
+            machine, Running(job, alike.owner, alike.group.boards, alike.limit, self._now, number, until)
         )
-        self._starts.append(Start(queued.job, allocation))
+        self._starts.append(Start(job, allocation))
+
+    def _hold(self, machine: str, running: Running) -> None:
+        self._keepers[machine].hold(running)
+        self._running[running.job] = machine, running
+        self._expected[running.job] = running.until
 
     # Kept spots
 
@@ -501,10 +493,14 @@ class Scheduler:
         closed = self._closed(queued.alike, option.packer) & ~KEPT
         option.packer.see(self._now + self._longest)
         found = yield from self._find_inside(option, closed, queued.group.fewest)
-        if found is not None and job in self._queue:
+        if found is not None and self._queue.has(queued):
             self._begin(queued, found)
 
     def _improve(self, name: str, keeper: Keeper) -> Steps[None]:
+        group = None if keeper.kept is None else keeper.kept.queued.group
+        is_known = group is not None and group.stage is not Stage.UNCHECKED
+        if group is not None and is_known and group.option(keeper.packer) is None:
+            keeper.drop()  # the job may no longer run here: the machine's tags have changed, for example
         yield from keeper.improve(self._now)
         if keeper.kept is None:
             self._kept_for = {job: other for job, other in self._kept_for.items() if other != name}
@@ -525,7 +521,7 @@ class Scheduler:
                         return
                     continue
                 is_due = waited >= self._patience or (queued.alike.limit or VAGUE_LIMIT) < VAGUE_LIMIT
-                if is_due and queued.job not in self._kept_for and queued.job in self._queue:
+                if is_due and queued.job not in self._kept_for and self._queue.has(queued):
                     yield from self._keep_spot(queued)
                     if not any(keeper.may_keep() for keeper in self._keepers.values()):
                         return
@@ -545,7 +541,7 @@ class Scheduler:
                 option.unkeepable_with = aside
             elif best is None or spot.when < best[0]:
                 best = spot.when, name, option, spot
-        if best is not None and queued.job in self._queue:
+        if best is not None and self._queue.has(queued):
             _, name, option, spot = best
             if self._keepers[name].may_keep(queued.job) and option.packer.is_usable(spot.boards):
                 self._keepers[name].keep(queued, spot, self._now)
@@ -610,28 +606,9 @@ class Scheduler:
             asked = wanted(request)
             if until is None:
                 until = started + self._lengths.expected(owner, asked, limit)
-            self._run(
-                job, machine, boards, owner=owner, asked=asked, limit=limit, started=started, until=until
-            )
+            number = self._packers[machine].take(boards, until)
+            self._hold(machine, Running(job, owner, asked, limit, started, number, until))
             self._changed = True
-
-    def _run(
-        self,
-        job: int,
-        machine: str,
-        boards: Iterable[Board],
-        *,
-        owner: str,
-        asked: int,
-        limit: float | None,
-        started: float,
-        until: float,
-    ) -> None:
-        running = self._keepers[machine].begin(
-            job, boards, owner=owner, asked=asked, limit=limit, started=started, until=until
-        )
-        self._running[job] = machine, running
-        self._expected[job] = until
 
     def ended(self, job: int, now: float, *, counts: bool) -> Length | None:
         """Note that a job no longer has its boards, which are about to be free.
@@ -707,6 +684,9 @@ class Scheduler:
         Args:
             wall: by how many seconds Unix time is ahead of the core's time.
         """
+        # Not at the top: simulations run without msgspec.
+        from spalloc_server.core.remembering import state_of, written
+
         state = state_of(self._keepers)
         if state == self._remembered:
             return None
@@ -724,6 +704,8 @@ class Scheduler:
         Raises:
             ValueError: it did not return anything of the kind.
         """
+        from spalloc_server.core.remembering import recall
+
         self._kept_for = recall(memory, self._keepers, self._queue, wall, now)
 
     def limit(self, job: int, limit: float | None) -> None:
@@ -794,6 +776,10 @@ class Scheduler:
     def set_zones(self, machine: str, zones: Sequence[Zone]) -> None:
         """Replace the reservations of a machine, those that have ended left out."""
         if machine in self._packers:
+            if self._decision is not None:
+                # It goes by the zones as they were.
+                self._decision = None
+                self._groups.freshen_all()
             self._packers[machine].reserve(zones)
             self._keepers[machine].look_again()
             self._changed = True
@@ -901,7 +887,6 @@ class Scheduler:
             for job, name in self._kept_for.items()
             if name in before and self._keepers.get(name) is before[name]
         }
-        self._newcomers.clear()
         self._decision = None
         self._changed = True
         self._groups.forget_all()

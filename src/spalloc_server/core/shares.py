@@ -91,6 +91,8 @@ class Shares:
         """Begin with nothing used; `groups` says which addresses count as one host."""
         self._groups = groups
         self._rules = ShareRules()
+        self.move_any = False
+        """Whether any job can be moved by the rules."""
         self._parties: dict[str, _Party] = {}
         self._jobs: dict[int, _Counted] = {}
         self._idle: dict[str, None] = {}
@@ -110,6 +112,7 @@ class Shares:
             whether the live jobs must be counted from now on: see `has` and `waits`.
         """
         before, self._rules = self._rules, rules
+        self.move_any = rules.move_any
         for party in self._parties.values():
             party.settle(now, before.half_life)
         if not rules.enabled:

@@ -181,7 +181,7 @@ class Site:
             at.now,
         )
         self.jobs[number] = job
-        if self.shares.rules.move_any:
+        if self.shares.move_any:
             job.amend(moved_back=self.shares.moved_back(self.asking(job), self._count_boards(), at.now))
         self.touch(job)
         self.submit(job)

@@ -62,7 +62,7 @@ def ours_as_published(text: str) -> str:
     for label, published in LABELS.items():
         text = text.replace(label, published)
     text = re.sub(r"Keepalive  Owner$", "Keepalive  Owner (Host)", text, flags=re.MULTILINE)
-    text = re.sub(r"^ *Asks for: .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^ *(Asks for|Starts): .*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^ *Queue: .*\n( +[^ :]+ .*\n)*", "", text, flags=re.MULTILINE)
 
 

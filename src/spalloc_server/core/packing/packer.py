@@ -5,13 +5,14 @@ See scheduler.py for which job is next, search.py for how a spot is found, and o
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
-from spalloc_server.core.packing.demand import Wish
+from spalloc_server.core.packing.demand import Demand, Wish
 from spalloc_server.core.packing.occupancy import AT_ONCE, Occupancy
 from spalloc_server.core.packing.search import Missing, Spot, find, fits, may_fit
 from spalloc_server.core.packing.space import Space
@@ -84,6 +85,7 @@ class Packer:
         self._kept_until = inf
         """Jobs that are expected to end by then may use them."""
         self._zones: list[tuple[Zones, Zone, Planes]] = []
+        self._index()
         self._far = inf
         """A reservation that begins later than this is in nobody's way."""
         self._looks = 0
@@ -103,6 +105,7 @@ class Packer:
         """Return the same, which changes by itself from now on."""
         made = Packer(self.machine, self)
         made._kept, made._kept_until, made._zones = self._kept, self._kept_until, list(self._zones)
+        made._index()
         return made
 
     @property
@@ -162,7 +165,7 @@ class Packer:
     def outside_of(self) -> Zones:
         """The zones that are left out of the boards outside all zones: those that may be in a job's way."""
         every = KEPT if self._kept != NO_BOARDS else NO_ZONES
-        return sum([bit for bit, zone, _ in self._zones if zone.begins < self._far], every)
+        return every | self._begun_by[bisect_left(self._begins, self._far)]
 
     @property
     def available_boards(self) -> int:
@@ -254,13 +257,26 @@ class Packer:
             (KEPT << number, zone, planes(zone.boards & every)) for number, zone in enumerate(zones, 1)
         ]
         self._state += 1
+        self._index()
+
+    def _index(self) -> None:
+        """Note which reservations begin before each beginning, and which are each owner's."""
+        in_order = sorted((zone.begins, bit) for bit, zone, _ in self._zones)
+        self._begins = [begins for begins, _ in in_order]
+        self._begun_by: list[Zones] = [
+            NO_ZONES,
+            *accumulate([bit for _, bit in in_order], lambda some, bit: some | bit),
+        ]
+        self._of_owner: dict[str, Zones] = {}
+        for bit, zone, _ in self._zones:
+            for owner in zone.owners:
+                self._of_owner[owner] = self._of_owner.get(owner, NO_ZONES) | bit
 
     def closed(self, owner: str, end: float) -> Zones:
         """Return the zones that a job of `owner` may not use if it is expected to end at `end`."""
         closed = KEPT if end > self._kept_until and self._kept != NO_BOARDS else NO_ZONES
-        for bit, zone, _ in self._zones:
-            if end > zone.begins and owner not in zone.owners:
-                closed |= bit
+        if self._zones:
+            closed |= self._begun_by[bisect_left(self._begins, end)] & ~self._of_owner.get(owner, NO_ZONES)
         return closed
 
     def blocking_zone(self, owner: str, end: float) -> Zone | None:
@@ -465,11 +481,12 @@ class Packer:
     ) -> Steps[Expected | None]:
         """Return the spot that is free soonest if reserved boards are free when the reservations are over."""
         occupancy, topology = self._occupancy, self._topology
+        counting = 1 + (len(wish.outermost) * topology.effort if isinstance(wish, Demand) else 0)
         while True:
             usable, ends = occupancy.usable, self._ends(closed, latest)
             first, last = bisect_left(ends, not_before, key=_when), bisect_left(ends, before, key=_when)
             sure = _union(occupancy.free - self._boards_of(closed), ends[:first])
-            yield 1 + last // _TAKINGS_PER_STEP
+            yield counting + last // _TAKINGS_PER_STEP
             if not may_fit(wish, Space(topology, _union(sure, ends[first:last]) & usable)):
                 return None
             # The spot is free with the first `enough` ends, and there is none with the first `none`. Counting boards is
@@ -478,7 +495,7 @@ class Packer:
             while enough - none > 1:
                 middle = (none + enough) // 2
                 between = _union(sure, ends[first:middle])
-                yield 1 + (middle - first) // _TAKINGS_PER_STEP
+                yield counting + (middle - first) // _TAKINGS_PER_STEP
                 if may_fit(wish, Space(topology, between & usable)):
                     enough = middle
                 else:
