@@ -347,6 +347,9 @@ class Reconfigurations(RuleBasedStateMachine):
         self.world.answer_all()
         self.put_all_back()
         self.world.answer_all()
+        # Boards that were put back may have to cool down first.
+        self.world.wait(1000.0)
+        self.world.answer_all()
         site = self.world.site
         for one in self.world.machines:
             held = {key for key in site.boards.holders() if key.machine == one.name}
