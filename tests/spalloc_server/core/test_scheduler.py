@@ -146,7 +146,7 @@ def test_a_queued_job_can_be_told_where_it_stands_and_what_it_waits_for() -> Non
     assert started(scheduler.decide(PATIENCE)) == [2]
 
 
-def test_a_job_for_one_board_can_be_told_whether_it_is_in_use_or_set_aside_or_reserved() -> None:
+def test_a_job_for_one_board_can_be_told_whether_it_is_in_use_or_set_aside_or_kept() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     board = Board(3, 3, 1)
     scheduler.set_aside("m", board)
@@ -176,7 +176,7 @@ def test_a_job_that_waits_for_boards_is_told_how_many_are_set_aside() -> None:
     assert "47 are free on m, where 1 is set aside" in scheduler.waiting(1).sentence
 
 
-def test_a_withdrawn_job_never_starts_and_what_was_reserved_for_it_is_available_again() -> None:
+def test_a_withdrawn_job_never_starts_and_what_was_kept_for_it_is_available_again() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     scheduler.submit(1, ONE, 0.0)
     scheduler.decide(0.0)
@@ -197,7 +197,7 @@ def two_machines() -> Scheduler:
     return scheduler
 
 
-def test_a_job_has_a_reservation_on_one_machine_and_the_others_are_open_to_all() -> None:
+def test_a_spot_is_kept_for_a_job_on_one_machine_and_the_others_are_open_to_all() -> None:
     scheduler = two_machines()
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
     scheduler.decide(PATIENCE)
@@ -207,12 +207,12 @@ def test_a_job_has_a_reservation_on_one_machine_and_the_others_are_open_to_all()
     assert (start.job, start.allocation.machine) == (4, "b")
 
 
-def test_reserved_boards_are_available_at_once_when_their_job_starts_elsewhere() -> None:
+def test_kept_boards_are_available_at_once_when_their_job_starts_elsewhere() -> None:
     scheduler = two_machines()
     scheduler.submit(3, JobRequest(Rectangle(Size(2, 2))), 0.0)
     scheduler.decide(PATIENCE)
     scheduler.submit(4, JobRequest(AnyBoard(), machine="a", tags=frozenset()), PATIENCE, limit=LONG)
-    assert scheduler.decide(PATIENCE) == [], "all free boards of a are reserved for job 3"
+    assert scheduler.decide(PATIENCE) == [], "all free boards of a are kept for job 3"
     scheduler.release("b", boards_of(Size(2, 2)))
     assert [(start.job, start.allocation.machine) for start in scheduler.decide(PATIENCE)] == [
         (3, "b"),
@@ -221,19 +221,7 @@ def test_reserved_boards_are_available_at_once_when_their_job_starts_elsewhere()
     assert scheduler.is_done
 
 
-def test_those_boards_are_reserved_whose_jobs_have_been_running_the_shortest_time() -> None:
-    scheduler = Scheduler([Machine("m", Size(4, 4))])
-    for job in range(1, 5):
-        scheduler.submit(job, JobRequest(Rectangle(Size(4, 1))), float(job))
-    rows = {start.job: start for start in scheduler.decide(5.0)}
-    scheduler.submit(5, JobRequest(Rectangle(Size(4, 1))), 6.0)
-    scheduler.decide(6.0 + PATIENCE)
-    scheduler.submit(6, TRIAD, 6.0 + PATIENCE)
-    free_all(scheduler, rows[4])
-    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "the row that was taken last was kept for it"
-
-
-def test_a_reservation_moves_when_freed_boards_make_a_better_one() -> None:
+def test_a_kept_spot_moves_when_freed_boards_make_a_better_one() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     for job in range(1, 5):
         scheduler.submit(job, JobRequest(Rectangle(Size(4, 1))), float(job))
@@ -241,26 +229,7 @@ def test_a_reservation_moves_when_freed_boards_make_a_better_one() -> None:
     scheduler.submit(5, JobRequest(Rectangle(Size(4, 1))), 6.0)
     scheduler.decide(6.0 + PATIENCE)
     free_all(scheduler, rows[1])
-    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "it need not wait for the boards reserved first"
-
-
-def test_a_reservation_does_not_move_to_boards_of_jobs_that_started_after_it_was_made() -> None:
-    """Or it could follow ever new jobs about the machine, and the wait would have no bound."""
-    row = JobRequest(Rectangle(Size(4, 1)))
-    scheduler = Scheduler([Machine("m", Size(4, 6))])
-    for job in range(1, 7):
-        scheduler.submit(job, row, float(job))
-    rows = {start.job: start for start in scheduler.decide(6.0)}
-    assert [rows[job].allocation.origin.y for job in range(1, 7)] == [0, 1, 2, 3, 4, 5]
-    scheduler.submit(7, JobRequest(Rectangle(Size(4, 2))), 7.0)
-    now = 7.0 + PATIENCE
-    scheduler.decide(now)
-    free_all(scheduler, rows[2])
-    scheduler.submit(8, row, now)
-    assert started(scheduler.decide(now)) == [8]
-    free_all(scheduler, rows[3])
-    scheduler.submit(9, row, now + 1)
-    assert started(scheduler.decide(now + 1)) == [9], "the rows that jobs 8 and 3 had were not reserved"
+    assert started(scheduler.decide(7.0 + PATIENCE)) == [5], "it need not wait for the boards kept first"
 
 
 def _small_jobs(machine: Machine, load: float) -> Iterator[tuple[float, float, int]]:
@@ -306,7 +275,7 @@ def _begin(
         ends[start.job] = now + duration
 
 
-def test_a_reservation_that_loses_a_board_is_cancelled_and_its_job_still_starts() -> None:
+def test_a_kept_spot_that_loses_a_board_is_given_up_and_its_job_still_starts() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     scheduler.submit(1, ONE, 0.0)
     (first,) = scheduler.decide(0.0)
@@ -323,7 +292,7 @@ def test_a_reservation_that_loses_a_board_is_cancelled_and_its_job_still_starts(
     assert started(scheduler.decide(PATIENCE + 4.0)) == [2]
 
 
-def test_a_job_whose_reservation_loses_a_board_starts_at_once_where_others_end_at_that_moment() -> None:
+def test_a_job_whose_kept_spot_loses_a_board_starts_at_once_where_others_end_at_that_moment() -> None:
     row = JobRequest(Rectangle(Size(4, 1)))
     scheduler = Scheduler([Machine("m", Size(4, 2))])
     scheduler.submit(1, row, 0.0)
@@ -336,7 +305,7 @@ def test_a_job_whose_reservation_loses_a_board_starts_at_once_where_others_end_a
     assert started(scheduler.decide(PATIENCE)) == [3]
 
 
-def test_the_next_job_has_a_reservation_while_the_first_can_have_none() -> None:
+def test_a_spot_is_kept_for_the_next_job_while_none_can_be_for_the_first() -> None:
     scheduler = Scheduler([Machine("m", Size(4, 4))])
     scheduler.submit(1, ONE, 0.0)
     scheduler.decide(0.0)
