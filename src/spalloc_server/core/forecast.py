@@ -17,7 +17,7 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from spalloc_server.core.packing.steps import Steps
-from spalloc_server.core.request_groups import wanted
+from spalloc_server.core.request_groups import chunks, wanted
 from spalloc_server.core.requests import JobRequest
 from spalloc_server.core.scheduler import Scheduler
 from spinnaker.geometry import Board
@@ -42,6 +42,8 @@ _FEW_SCORES = 10
 _BLUR = 60.0
 """Seconds by which every wait counts as longer when waits are compared: nobody minds them."""
 _STEPS_OF_AN_EVENT = 2
+_STEPS_OF_JOBS = 8
+"""How many steps it takes to say of a chunk of jobs when they end."""
 _SLICE_STEPS = 25
 _NEW_JOB = 1 << 40
 """The ID of the first job that comes in a run ahead; no real job has as large a one."""
@@ -131,6 +133,11 @@ class Forecaster:
         """Note that a job has left the queue without boards."""
         self._told.pop(job, None)
 
+    @property
+    def told(self) -> int:
+        """Of how many jobs it is remembered what was told of them."""
+        return len(self._told)
+
     # Forecasts
 
     def forecast(
@@ -139,25 +146,29 @@ class Forecaster:
         """Return when jobs are expected to start.
 
         Args:
-            scheduler: the scheduler as it is now; later slices don't look at it.
+            scheduler: the scheduler. What happens between slices may count or not, but a job that has left the queue
+                meanwhile, or has another limit, gets no range.
             now: the time.
             only: the jobs that are asked for; None for all of the first of the queue.
         """
-        model = scheduler.copy(FIRST, _SLICE_STEPS)
+        waiting = scheduler.waiting_jobs
+        asked = {queued.job: queued for queued in itertools.islice(waiting, FIRST)}
         arrivals = list(self._arrivals)
+        model = yield from scheduler.copy(FIRST, _SLICE_STEPS)
         jobs = [queued.job for queued in model.waiting_jobs] if only is None else list(only)
         starts: dict[int, list[float]] = {job: [] for job in jobs}
         for number in range(RUNS):
-            run = _Run(model.copy(FIRST, _SLICE_STEPS), now, number, arrivals)
-            yield _SLICE_STEPS
+            run = _Run((yield from model.copy(FIRST, _SLICE_STEPS)), now, number, arrivals)
+            yield from run.begin()
             for job, start in (yield from run.starts_of(jobs)).items():
                 insort(starts[job], start)
             run.end()
+            yield _SLICE_STEPS
         factor = self._factor()
         ranges: dict[int, Range] = {}
         for job, found in starts.items():
             told = _Told(now, *_range(found))
-            if told.latest == inf:
+            if told.latest == inf or not waiting.has(asked[job]):
                 continue
             self._told.setdefault(job, told)
             promised = model.promised(job)
@@ -213,16 +224,21 @@ class _Run:
         }
         self._ends: list[tuple[float, int, str, frozenset[Board]]] = []
         """When the jobs that have boards end, in order, and what they have."""
-        for machine, boards, running in scheduler.holdings():
-            if running is None:
-                # Somebody's whose job has just ended.
-                scheduler.release(machine, boards)
-            else:
-                asker = Asker(running.owner, running.boards, running.limit)
-                seconds = self._seconds(running.job, asker, max(0.0, now - running.started))
-                self._ends.append((running.started + seconds, running.job, machine, boards))
-        heapify(self._ends)
         self._zone_ends = scheduler.end_zones(now)
+
+    def begin(self) -> Steps[None]:
+        """Say when the jobs end that have boards."""
+        for some in chunks(self._scheduler.holdings()):
+            for machine, boards, running in some:
+                if running is None:
+                    # Somebody's whose job has just ended.
+                    self._scheduler.release(machine, boards)
+                else:
+                    asker = Asker(running.owner, running.boards, running.limit)
+                    seconds = self._seconds(running.job, asker, max(0.0, self._now - running.started))
+                    self._ends.append((running.started + seconds, running.job, machine, boards))
+            yield _STEPS_OF_JOBS
+        heapify(self._ends)
 
     def end(self) -> None:
         """Leave nothing of the copy to the garbage collector."""

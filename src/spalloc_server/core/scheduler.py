@@ -65,6 +65,9 @@ PASSED_OVER = 64
 SOFTENING = 1200.0
 """Seconds that are added to the time that a job has waited and to the time that it is expected to take."""
 
+_STEPS_OF_A_MACHINE = 25
+"""How many steps of work the copy of a machine with thousands of jobs takes, or that of a chunk of the queue."""
+
 Rank = tuple[float, tuple[float, int]]
 
 
@@ -786,13 +789,20 @@ class Scheduler:
 
     # Ahead
 
-    def copy(self, most: int, slice_steps: int | None = None) -> "Scheduler":
+    def copy(self, most: int, slice_steps: int | None = None) -> "Steps[Scheduler]":
         """Return a scheduler that decides the same, and changes by itself from now on.
+
+        What changes while this goes on may be in it or not, but no job both waits and has boards.
 
         Args:
             most: how many jobs of the queue it has, the first ones; those that are still being checked are left out.
             slice_steps: as for a new scheduler.
         """
+        first = [
+            (queued, queued.group.options)
+            for queued in islice(self._queue, most)
+            if queued.group.stage is not Stage.UNCHECKED
+        ]
         made = Scheduler(
             (),
             patience=self._patience,
@@ -800,20 +810,26 @@ class Scheduler:
             slice_steps=slice_steps,
             lengths=self._lengths,
         )
-        made._keepers = {name: keeper.copy() for name, keeper in self._keepers.items()}
-        made._packers = {name: keeper.packer for name, keeper in made._keepers.items()}
-        made._checks = Checks(made._packers)
-        made._running = {
-            running.job: (name, running) for name, _, running in made.holdings() if running is not None
-        }
         made._now, made._longest = self._now, self._longest
-        for queued in islice(self._queue, most):
-            alike = queued.alike
-            if alike.group.stage is not Stage.UNCHECKED:
-                made._know(alike.group)
-                made._add(
-                    queued.job, alike.group.request, queued.order, alike.owner, alike.limit, queued.moved_back
-                )
+        for name, keeper in list(self._keepers.items()):
+            made._keepers[name] = copied = keeper.copy()
+            made._packers[name] = copied.packer
+            made._running.update({one.job: (name, one) for one in copied.running})
+            yield _STEPS_OF_A_MACHINE
+        made._checks = Checks(made._packers)
+        for some in chunks(first):
+            for queued, options in some:
+                if queued.job not in made._running:
+                    made._know(queued.group.request, options)
+                    made._add(
+                        queued.job,
+                        queued.group.request,
+                        queued.order,
+                        queued.alike.owner,
+                        queued.alike.limit,
+                        queued.moved_back,
+                    )
+            yield _STEPS_OF_A_MACHINE
         for name, keeper in made._keepers.items():
             if keeper.kept is not None:
                 job = keeper.kept.queued.job
@@ -829,15 +845,13 @@ class Scheduler:
         for queued in list(self._queue):
             self._leave(queued.job)
 
-    def _know(self, other: RequestGroup) -> None:
+    def _know(self, request: JobRequest, options: Iterable[Option]) -> None:
         """Take over what a scheduler, of which this is a copy, knows of a request."""
-        if self._groups.get(other.request) is None:
-            group = self._groups.begin(other.request)
+        if self._groups.get(request) is None:
+            group = self._groups.begin(request)
             group.options = [
-                Option(
-                    self._packers[option.packer.machine.name], option.request, known_wish=option.known_wish
-                )
-                for option in other.options
+                Option(self._packers[option.packer.machine.name], request, known_wish=option.known_wish)
+                for option in options
             ]
             self._groups.freshen(group)
 

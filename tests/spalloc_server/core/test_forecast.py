@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.scheduling.starts import measure
 from spalloc_server.core.forecast import FIRST, MOST_EVENTS, RUNS, Forecast, Forecaster
-from spalloc_server.core.lengths import UNKNOWN_SECONDS, Length
+from spalloc_server.core.keeping import Keeper
+from spalloc_server.core.lengths import UNKNOWN_SECONDS, Length, Lengths
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.packer import Zone
 from spalloc_server.core.packing.steps import whole
@@ -127,7 +128,7 @@ def test_asking_changes_no_decision_and_a_copy_decides_the_same(seed: int) -> No
         assert all(now <= one.earliest <= one.latest for one in found.values())
         if job == 30:
             # It shares what is known of lengths, so it need not be told.
-            everyone.append(asked.copy(1000))
+            everyone.append(whole(asked.copy(1000)))
 
 
 def test_a_forecast_is_made_in_short_slices_and_ends() -> None:
@@ -141,6 +142,52 @@ def test_a_forecast_is_made_in_short_slices_and_ends() -> None:
     assert max(steps) <= 25
     assert sum(steps) <= RUNS * MOST_EVENTS * 10
     assert len(whole(forecaster.forecast(scheduler, 300.0)).ranges) <= FIRST
+
+
+def test_no_slice_of_a_forecast_goes_through_more_than_a_few_jobs_or_more_than_one_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many jobs wait, and have boards."""
+    done = {"copies": 0, "jobs": 0}
+
+    def count(owner: type, name: str, what: str) -> None:
+        work = getattr(owner, name)
+
+        def counted(*args: object, **options: object) -> object:
+            done[what] += 1
+            return work(*args, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    scheduler = Scheduler([Machine(name, Size(8, 8)) for name in "abc"])
+    for job in range(1000):
+        scheduler.submit(job, ONE if job < 500 else JobRequest(Boards(100)), float(job))
+    scheduler.decide(1000.0)
+    count(Keeper, "copy", "copies")
+    count(Lengths, "likely", "jobs")
+    count(Scheduler, "_add", "jobs")
+    count(Scheduler, "_leave", "jobs")
+    for _ in Forecaster().forecast(scheduler, 1000.0):
+        assert done["copies"] <= 1
+        assert done["jobs"] <= max(64, FIRST + 1)
+        done.update(copies=0, jobs=0)
+
+
+def test_a_job_that_leaves_or_gets_another_limit_while_a_forecast_is_made_gets_no_range() -> None:
+    """It was for a job that is no more, or for another one; and it is not remembered for ever."""
+    scheduler, forecaster = Scheduler([Machine("m", Size(4, 4))]), Forecaster()
+    for job in range(1, 5):
+        scheduler.submit(job, WHOLE, 0.0)
+    scheduler.decide(0.0)
+    work = forecaster.forecast(scheduler, 0.0)
+    next(work)
+    scheduler.withdraw(2)
+    forecaster.left(2)
+    scheduler.limit(3, 60.0)
+    assert whole(work).ranges.keys() == {4}
+    for job in (3, 4):
+        forecaster.left(job)
+    assert forecaster.told == 0
 
 
 def made_log(jobs: int) -> list[TraceJob]:

@@ -5,6 +5,7 @@ See packer.py for zones, and for where a request fits.
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
+from copy import copy
 from math import inf
 
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
@@ -164,14 +165,11 @@ class Occupancy:
         self.free = self.usable - self._in_use
         return True
 
-    def copy(self, topology: Topology) -> "Occupancy":
+    def copy(self) -> "Occupancy":
         """Return the same, which changes by itself from now on."""
-        made = Occupancy(topology)
-        made.latest = self.latest
+        made = copy(self)
         made.taken, made._until, made.ends = dict(self.taken), dict(self._until), list(self.ends)
         made._untouched, made._numbers = dict(self._untouched), dict(self._numbers)
-        made._in_use, made.set_aside_boards = self._in_use, self.set_aside_boards
-        made.usable, made.free = self.usable, self.free
         return made
 
     def take_over(self, earlier: "Occupancy") -> None:

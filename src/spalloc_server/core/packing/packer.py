@@ -73,9 +73,7 @@ class Packer:
         self.machine = machine
         self._topology: Topology = Topology(machine) if same is None else same._topology
         self.wishes: Wishes = Wishes(self._topology) if same is None else same.wishes
-        self._occupancy: Occupancy = (
-            Occupancy(self._topology) if same is None else same._occupancy.copy(self._topology)
-        )
+        self._occupancy: Occupancy = Occupancy(self._topology) if same is None else same._occupancy.copy()
         self._found: frozenset[Board] = frozenset()
         """What was found last, which is mostly taken next."""
         self.found = NO_BOARDS
