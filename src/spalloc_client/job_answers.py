@@ -148,7 +148,7 @@ class Times:
     expected_seconds: float | None
     """Seconds for which it is expected to have boards from now on."""
     expected_by: str | None
-    """What that is expected by: `limit`, or `alike jobs`."""
+    """What that is expected by: `limit`, `alike jobs` or `reservation`."""
     expected_start: tuple[float, float] | None
     """Seconds from now, at least and at most, until a job that waits is expected to get its boards."""
 

@@ -285,7 +285,7 @@ class Engine:
         jobs, boards, at = recalled.jobs, recalled.boards, moment(self.clock)
         self._site.remembered = recalled.remembered
         # Also at a cold start: it forgets jobs and faults, not what an administrator has decided.
-        self._site.reserving.recall(recalled.reservations)
+        self._site.reserving.recall(recalled.reservations, at.now)
         if cold:
             start_cold(self._site, jobs, boards, next_job, at=at)
         else:

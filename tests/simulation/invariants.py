@@ -16,6 +16,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.board_life import Held, Lost
 from spalloc_server.core.effects import BoardKey, Effects
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.reservations import WARNING_SECONDS
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
@@ -174,7 +175,11 @@ def check_reservations(site: SimulatedSite, core: Site) -> None:
                 late = record.allocated + record.time_limit - one.begins
                 assert late < ROUNDING_SECONDS, f"job {job.id} may run {late} s into reservation {one.name}"
             if one.ends_jobs and one.begins <= wall < one.ends:
-                late = wall - max(since, EPOCH + site.last_hindrance)
+                end = max(since, EPOCH + site.last_hindrance)
+                if told < EPOCH + site.booted:
+                    # While the server was down, its users could not be told.
+                    end = max(end, EPOCH + site.booted + WARNING_SECONDS)
+                late = wall - end
                 assert late < LATE_SECONDS, (
                     f"job {job.id} has boards {late} s after reservation {one.name} began"
                 )

@@ -134,6 +134,8 @@ class SimulatedSite:
         """When the server was told of each reservation."""
         self._excuses: dict[Board, float] = {}
         """Until when boards may not be as ordered, because something that came late has changed them."""
+        self.booted = 0.0
+        """When the server was started last."""
         self.last_trouble = 0.0
         """When something last kept the server from seeing to boards."""
         self.crowd = Process(self.world, self.network, "clients")
@@ -326,6 +328,7 @@ class SimulatedSite:
     def boot(self) -> None:
         """Start the server, as it would be after whatever happened before."""
         self.happened["boot"] += 1
+        self.booted = self.world.now
         self._note_trouble()
         self.stopping = False
         process = Process(self.world, self.network, f"server-{self.happened['boot']}")

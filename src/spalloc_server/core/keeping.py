@@ -42,6 +42,8 @@ class Running:
     """The number of its taking of boards."""
     until: float
     """When it is expected to end."""
+    ended_by: float = inf
+    """When a reservation ends it, if it is still there."""
 
 
 @dataclass(slots=True)
@@ -132,13 +134,25 @@ class Keeper:
         corrected = []
         for number in self.packer.overdue(now):
             running = self._running.get(number)
-            if running is None:
-                continue
-            age = now - running.started
-            left = self._lengths.left(running.owner, running.boards, running.limit, age)
-            self.expect(running, now + left)
-            corrected.append(running)
+            if running is not None:
+                self.expect_again(running, now)
+                corrected.append(running)
         return corrected
+
+    def expect_again(self, running: Running, now: float) -> None:
+        """Expect a new end of a job, from what is known of it now."""
+        age = max(0.0, now - running.started)
+        until = now + self._lengths.left(running.owner, running.boards, running.limit, age)
+        # One that has begun, and has not ended the job, waits until its user has been told.
+        self.expect(running, min(until, running.ended_by) if running.ended_by > now else until)
+
+    def end_by(self, running: Running, when: float, now: float) -> None:
+        """Note when a reservation ends a job, if it is still there; inf if none does."""
+        before, running.ended_by = running.ended_by, when
+        if now < when < running.until:
+            self.expect(running, when)
+        elif before <= running.until < when:
+            self.expect_again(running, now)
 
     def objection(self, running: Running, until: float) -> str | None:
         """Return who would be harmed if a job went on until a time, as a sentence's end; None if nobody would."""

@@ -124,7 +124,7 @@ class JobTimes:
     expected_seconds: float | None = None
     """How long it is expected to have its boards from now on; None if nothing is known."""
     expected_by: str | None = None
-    """What that follows from: `limit` or `alike jobs`."""
+    """What that follows from: `limit`, `alike jobs` or `reservation`."""
 
 
 def job_times(site: SiteView, number: int, now: float) -> JobTimes | None:
@@ -137,8 +137,7 @@ def job_times(site: SiteView, number: int, now: float) -> JobTimes | None:
     why = None if ending is None else ending.why
     if expectation is None:
         return JobTimes(job.record.time_limit, ends_in, why)
-    by = "limit" if expectation.by_limit else "alike jobs"
-    return JobTimes(job.record.time_limit, ends_in, why, expectation.seconds, by)
+    return JobTimes(job.record.time_limit, ends_in, why, expectation.seconds, expectation.by)
 
 
 def board_with_address(site: SiteView, address: str) -> BoardKey | None:

@@ -3,8 +3,9 @@
 Values only, in seconds of Unix time. What follows for jobs is decided in reserving.py.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from spalloc_server.core.machine import Machine
 from spalloc_server.words import counted, date_and_time
@@ -146,6 +147,7 @@ def first_to_end(
     owner: str,
     boards: frozenset[Board],
     of_machine: Iterable[tuple[Reservation, frozenset[Board]]],
+    when: Callable[[Reservation], float] = attrgetter("begins"),
 ) -> Reservation | None:
     """Return the reservation that ends a job soonest, or None if none does.
 
@@ -153,13 +155,14 @@ def first_to_end(
         owner: The job's owner.
         boards: The job's boards.
         of_machine: The reservations that are not over, each with its boards of the job's machine.
+        when: Tells when a reservation ends jobs.
     """
     ending = [
         reservation
         for reservation, theirs in of_machine
         if reservation.ends_jobs and not reservation.lets(owner) and not theirs.isdisjoint(boards)
     ]
-    return min(ending, key=lambda one: (one.begins, one.name), default=None)
+    return min(ending, key=lambda one: (when(one), one.name), default=None)
 
 
 def by_machine(

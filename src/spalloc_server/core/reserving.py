@@ -87,6 +87,10 @@ class Reserving(ReservingView):
         """Those that are not over, by name and whether they are configured, and whether each has begun."""
         self._skew = 0.0
         """The wall clock's time less the core's, as it was when this was last computed."""
+        self._recalled: frozenset[Reservation] = frozenset()
+        """Those that there were at the start: while the server was down, no user could be told of them."""
+        self._started = -inf
+        """When that was, in the core's time."""
         self._over: dict[str, float] = {}
         """Since when reservations made by command are over, in the core's time."""
         self._changed = False
@@ -103,10 +107,16 @@ class Reserving(ReservingView):
         """Note that the scheduler has other machines, and has forgotten what is reserved on them."""
         self._changed = True
 
-    def recall(self, reservations: Collection[Reservation]) -> None:
-        """Take up the recorded reservations, after a restart with a configuration that may not fit them."""
+    def recall(self, reservations: Collection[Reservation], now: float) -> None:
+        """Take up the recorded reservations, after a restart with a configuration that may not fit them.
+
+        Args:
+            reservations: Those that were recorded.
+            now: The core's time.
+        """
         self._added = {one.name: one for one in reservations}
         self._changed = True
+        self._recalled, self._started = frozenset(self), now
         for one in self._configured.values():
             wrong = clash_sentence(one, reservations, self._machines.values())
             if wrong is not None:
@@ -133,11 +143,17 @@ class Reserving(ReservingView):
         allocation = record.allocation
         if allocation is None or allocation.machine not in self._on:
             return None
-        first = first_to_end(record.owner, allocation.boards, self._on[allocation.machine])
+        on = self._on[allocation.machine]
+        first = first_to_end(record.owner, allocation.boards, on, self._ends_jobs)
         if first is None:
             return None
-        begins = first.begins - self._skew
-        return Ending(begins, first.why, near=begins - WARNING_SECONDS)
+        end = self._ends_jobs(first)
+        return Ending(end, first.why, near=end - WARNING_SECONDS)
+
+    def _ends_jobs(self, reservation: Reservation) -> float:
+        """Return when a reservation ends jobs of others, in the core's time."""
+        begins = reservation.begins - self._skew
+        return max(begins, self._started + WARNING_SECONDS) if reservation in self._recalled else begins
 
     def next_deadline(self) -> float | None:
         """Return when `look` has something to do, in the core's time; None if it has not without a change."""

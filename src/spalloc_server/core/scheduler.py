@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from math import inf
+from typing import Literal
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.checks import Checks
@@ -76,8 +77,8 @@ class Expectation:
     """How long a job is expected to have its boards."""
 
     seconds: float
-    by_limit: bool
-    """Whether that is its time limit; otherwise alike jobs took as long."""
+    by: Literal["limit", "alike jobs", "reservation"]
+    """What that follows from: its time limit, how long alike jobs took, or that a reservation ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -652,12 +653,14 @@ class Scheduler:
         """Return how long a live job is expected to have its boards, from now or from its start on."""
         if job in self._running:
             _, running = self._running[job]
-            by_limit = running.limit is not None
-            return Expectation(max(0.0, running.until - now), by_limit=by_limit)
+            seconds = max(0.0, running.until - now)
+            if running.until == running.ended_by:
+                return Expectation(seconds, "reservation")
+            return Expectation(seconds, _expected_by(running.limit))
         if job in self._queue:
             alike = self._queue[job].alike
             seconds = self._lengths.expected(alike.owner, alike.group.boards, alike.limit)
-            return Expectation(seconds, by_limit=alike.limit is not None)
+            return Expectation(seconds, _expected_by(alike.limit))
         return None
 
     @property
@@ -729,11 +732,24 @@ class Scheduler:
             machine, running = self._running[job]
             running.limit = limit
             if machine in self._keepers:
-                age = max(0.0, self._now - running.started)
-                left = self._lengths.left(running.owner, running.boards, limit, age)
-                self._keepers[machine].expect(running, self._now + left)
+                self._keepers[machine].expect_again(running, self._now)
                 self._expected[job] = running.until
         self._changed = True
+
+    def end_by(self, job: int, when: float, now: float) -> None:
+        """Note when a reservation ends a job, if it is still there; inf if none does.
+
+        Args:
+            job: the job's ID; one that has no boards makes no difference.
+            when: when it ends.
+            now: the time.
+        """
+        if job in self._running:
+            machine, running = self._running[job]
+            if when != running.ended_by and machine in self._keepers:
+                self._keepers[machine].end_by(running, when, now)
+                self._expected[job] = running.until
+                self._changed = True
 
     def objection(self, job: int, until: float) -> str | None:
         """Return why a job that has boards can't go on until a time (seconds), for the sake of others; None if it can.
@@ -914,3 +930,7 @@ class Scheduler:
         if earlier is not None:
             keeper.take_over(earlier)
         return keeper
+
+
+def _expected_by(limit: float | None) -> Literal["limit", "alike jobs"]:
+    return "alike jobs" if limit is None else "limit"

@@ -519,7 +519,10 @@ class Site:
         self.effects.notices += notices
 
     def _follow_reservation(self, job: Job, at: Moment) -> None:
-        self.expect_end(job.id, RESERVATION, self.reserving.ending(job.record), at)
+        ending = self.reserving.ending(job.record)
+        self.expect_end(job.id, RESERVATION, ending, at)
+        if job.record.allocation is not None:
+            self.scheduler.end_by(job.id, inf if ending is None else ending.at, at.now)
 
     def take_effects(self) -> Effects:
         """Return the effects of all calls since the last time."""

@@ -208,7 +208,7 @@ class World:
     def _start(self) -> None:
         self.site = Site(self.machines, slice_steps=self.slice_steps)
         self.site.reserving.configure(self.configured)
-        self.site.reserving.recall(self.reservation_records.values())
+        self.site.reserving.recall(self.reservation_records.values(), self.now)
         self.orders.clear()
 
     def start_cold(self) -> None:

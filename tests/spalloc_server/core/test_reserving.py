@@ -10,8 +10,10 @@ from spalloc_client.states import JobState
 from spalloc_server.core.administration import Reserve, SetReservations, Unreserve
 from spalloc_server.core.lengths import UNKNOWN_SECONDS
 from spalloc_server.core.outlook import Outlook
+from spalloc_server.core.questions import job_times
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest
-from spalloc_server.core.reservations import MOST_RESERVATIONS, Reservation
+from spalloc_server.core.reservations import MOST_RESERVATIONS, WARNING_SECONDS, Reservation
+from spalloc_server.core.scheduler import PATIENCE_WITH_LIMIT
 from spinnaker.geometry import Board
 from tests.examples import examples
 from tests.spalloc_server.core.driver import HOST, World, machine
@@ -232,6 +234,68 @@ def test_reservations_and_what_they_mean_for_jobs_stay_through_a_restart_warm_or
     assert not has_it(world, late)
 
 
+def test_jobs_whose_reservation_began_while_the_server_was_down_are_told_ten_minutes_before_they_end() -> (
+    None
+):
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    made = reserve(world, 2000.0)
+    world.now = 3000.0
+    world.restart()
+    assert world.endings_told == [(3000.0, job)]
+    world.wait(599.0)
+    assert world.record(job).state is JobState.ready
+    world.wait(1.0)
+    assert world.record(job).reason == made.why
+
+
+def test_a_reservation_that_is_made_just_after_a_start_need_not_wait() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None)
+    world.answer_all()
+    world.restart()
+    reserve(world, 1.0)
+    world.wait(1.0)
+    assert world.record(job).state is JobState.destroyed
+
+
+def test_a_job_is_expected_to_end_when_a_reservation_ends_it_and_as_before_when_that_is_removed() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None, time_limit=2 * HOUR)
+    world.answer_all()
+
+    def expected() -> tuple[float | None, str | None, float | None]:
+        times = job_times(world.site, job, world.now)
+        assert times is not None
+        return times.expected_seconds, times.expected_by, world.job_records[job].expected_end
+
+    reserve(world, HOUR)
+    assert expected() == (HOUR, "reservation", START + HOUR)
+    world.restart()
+    assert expected() == (HOUR, "reservation", START + HOUR)
+    world.do(Unreserve(["course"], "mary"))
+    assert expected() == (2 * HOUR, "limit", START + 2 * HOUR)
+    reserve(world, HOUR, ends_jobs=False, name="patient")
+    assert expected() == (2 * HOUR, "limit", START + 2 * HOUR)
+
+
+@pytest.mark.parametrize(("ends_jobs", "when"), [(True, HOUR), (False, 9 * HOUR)])
+def test_the_spot_that_is_kept_for_an_owner_of_a_reservation_is_free_when_jobs_of_others_end_for_it(
+    ends_jobs: bool, when: float
+) -> None:
+    world = World()
+    world.create(HERE, owner="joe", keepalive=None, time_limit=9 * HOUR)
+    world.answer_all()
+    reserve(world, HOUR, seconds=20 * HOUR, ends_jobs=ends_jobs)
+    hers = world.create(WHOLE, owner="jane", keepalive=None, time_limit=60.0)
+    world.wait(PATIENCE_WITH_LIMIT + 1.0)
+    world.settle()
+    kept = world.site.scheduler.kept_spot("m")
+    assert kept is not None
+    assert (kept.job, kept.when) == (hers, when)
+
+
 def test_a_reservation_that_is_over_is_forgotten_an_hour_later_but_not_because_the_clock_was_wrong() -> None:
     world = World()
     reserve(world, 2000.0)
@@ -431,6 +495,10 @@ class Story:
         self.made: list[tuple[frozenset[int], Reservation]] = []
         """Each reservation, with the jobs that had boards before."""
         self.jobs: list[int] = []
+        self.started = 0.0
+        """When the server was started last."""
+        self.recalled: set[Reservation] = set()
+        """What was reserved then."""
 
     def create(self, owner: str, board: Board | None, limit: float) -> None:
         request = JobRequest(AnyBoard() if board is None else BoardAt(board))
@@ -464,6 +532,8 @@ class Story:
 
     def restart(self) -> None:
         self.world.restart()
+        self.started = self.world.wall
+        self.recalled = set(self.world.site.reserving.added.values())
 
     def check(self) -> None:
         world, wall = self.world, self.world.wall
@@ -482,7 +552,8 @@ class Story:
                     continue
                 if job.id not in before and record.allocated < one.ends:
                     assert record.allocated + record.time_limit <= one.begins + 0.01
-                if one.ends_jobs and one.begins + 0.01 < wall < one.ends:
+                told = self.started + WARNING_SECONDS if one in self.recalled else 0.0
+                if one.ends_jobs and max(one.begins, told) + 0.01 < wall < one.ends:
                     raise AssertionError(f"job {job.id} has boards of {one.name}")
         for job in world.site.jobs.values():
             waiting = world.site.waiting(job.id)
