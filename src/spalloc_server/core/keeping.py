@@ -5,7 +5,7 @@ Which job a spot is kept for is decided in scheduler.py; where the spot is, in p
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 
 from spalloc_server.core.lengths import Lengths
 from spalloc_server.core.packing.bitmaps import NO_BOARDS
@@ -90,6 +90,10 @@ class IdleBudget:
             self.left = max(-share * SAVED_SECONDS, min(share * SAVED_SECONDS, self.left + gained))
         self.charged = now
 
+    def paid_back(self, boards: int) -> float:
+        """Return when what was kept idle beyond the share will be paid back if nothing is kept; in whole seconds."""
+        return self.charged + ceil(-self.left / (IDLE_SHARE * boards))
+
 
 class Keeper:
     """One machine: its boards, the jobs that have some, and the spot that is kept there."""
@@ -155,9 +159,7 @@ class Keeper:
             self.expect_again(running, now)
 
     def objection(self, running: Running, until: float) -> str | None:
-        """Return who would be harmed if a job went on until a time, as a sentence's end; None if nobody would."""
-        if until <= running.until:
-            return None
+        """Return whose spot or reservation a job would need that went on until a time, as a sentence's end, or None."""
         zone = self.packer.zone_in_the_way(running.number, running.owner, until)
         if zone is not None:
             return f"some of its boards are reserved then: {zone.name}"

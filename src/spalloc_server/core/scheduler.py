@@ -141,6 +141,8 @@ class Scheduler:
         self._first: int | None = None
         """The first job of the queue."""
         self._now = 0.0
+        self._next_look = inf
+        """When a spot may be kept though nothing happens until then."""
         self._longest = 0.0
         """No job that waits is expected to take longer, in seconds."""
         self._decision: Steps[None] | None = None
@@ -233,7 +235,7 @@ class Scheduler:
             # Nobody waits, so there is nothing to check or to place.
             self._checks.stop()
             self._changed = False
-            self._longest = 0.0
+            self._longest, self._next_look = 0.0, inf
             return []
         steps = self._slice_steps
         if self._checks.pending:
@@ -258,6 +260,10 @@ class Scheduler:
     def is_done(self) -> bool:
         """Whether the last decision is finished; if not, `decide` has more to do, even if nothing happens."""
         return self._decision is None and not self._changed and not self._checks.pending
+
+    def next_deadline(self) -> float | None:
+        """Return when `decide` may keep a spot though nothing happens until then; None if there is no such time."""
+        return None if self._next_look == inf else self._next_look
 
     def take_refused(self) -> list[tuple[int, str]]:
         """Return the jobs that were found to be impossible since the last call, with reasons; they left the queue."""
@@ -511,25 +517,37 @@ class Scheduler:
 
     def _keep_spots(self) -> Steps[None]:
         """Keep a spot on each machine without one, for the first job that has waited long enough and may run there."""
-        if not any(keeper.may_keep() for keeper in self._keepers.values()):
+        self._next_look = inf
+        if not self._may_keep():
             return
         passed_over = 0
         for some in chunks(list(self._queue)):
             for queued in some:
-                waited = self._now - queued.order[0] + queued.moved_back
-                if waited < self._patience_with_limit:
+                came = queued.order[0] - queued.moved_back
+                if self._now < came + self._patience_with_limit:
+                    self._next_look = min(self._next_look, came + self._patience_with_limit)
                     # Jobs that came earlier may stand behind it, if they were moved.
                     passed_over += 1
                     longest = self._now - queued.order[0] + self._most_moved
                     if longest < self._patience_with_limit or passed_over == PASSED_OVER:
                         return
                     continue
-                is_due = waited >= self._patience or (queued.alike.limit or VAGUE_LIMIT) < VAGUE_LIMIT
-                if is_due and queued.job not in self._kept_for and self._queue.has(queued):
+                says_much = (queued.alike.limit or VAGUE_LIMIT) < VAGUE_LIMIT
+                if not says_much and self._now < came + self._patience:
+                    self._next_look = min(self._next_look, came + self._patience)
+                elif queued.job not in self._kept_for and self._queue.has(queued):
                     yield from self._keep_spot(queued)
-                    if not any(keeper.may_keep() for keeper in self._keepers.values()):
+                    if not self._may_keep():
                         return
             yield 1
+
+    def _may_keep(self) -> bool:
+        """Return whether a spot may be kept on any machine."""
+        for keeper in self._keepers.values():
+            if keeper.kept is None and keeper.budget.left < 0:
+                paid_back = keeper.budget.paid_back(keeper.packer.live_boards)
+                self._next_look = min(self._next_look, paid_back)
+        return any(keeper.may_keep() for keeper in self._keepers.values())
 
     def _keep_spot(self, queued: Queued) -> Steps[None]:
         """Keep the spot for a job that is expected to be free soonest, on a machine where nothing is kept."""
@@ -751,18 +769,30 @@ class Scheduler:
                 self._expected[job] = running.until
                 self._changed = True
 
-    def objection(self, job: int, until: float) -> str | None:
+    def objection(self, job: int, until: float, order: tuple[float, int]) -> str | None:
         """Return why a job that has boards can't go on until a time (seconds), for the sake of others; None if it can.
 
         Args:
             job: the job's ID.
             until: when it would end.
+            order: where it stood in the order of the queue: see `Queued`.
         """
-        if job not in self._running:
-            return None
-        machine, running = self._running[job]
+        machine, running = self._running.get(job, ("", None))
         keeper = self._keepers.get(machine)
-        return None if keeper is None else keeper.objection(running, until)
+        if running is None or keeper is None or until <= running.until:
+            return None
+        return keeper.objection(running, until) or self._passed(keeper, until, order)
+
+    def _passed(self, keeper: Keeper, until: float, order: tuple[float, int]) -> str | None:
+        """Return which job of the first ones came before a job, and may get its boards if that does not go on."""
+        boards = keeper.packer.count_free_by(until)
+        for queued in islice(self._queue, PASSED_OVER):
+            if queued.order >= order:
+                return None
+            may_run = queued.group.option(keeper.packer) is not None and queued.group.fewest <= boards
+            if may_run and queued.job not in self._kept_for:
+                return f"job {queued.job} came before it, still waits, and may use some of its boards"
+        return None
 
     def release(self, machine: str, boards: Iterable[Board]) -> None:
         """Note that boards are free again; a machine that is no longer configured makes no difference."""

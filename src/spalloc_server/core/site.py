@@ -206,7 +206,8 @@ class Site:
             return None
         refusal = self.time_limits.refusal(job.record.request, time_limit)
         if refusal is None and before is not None and job.began is not None:
-            harmed = self.scheduler.objection(job.id, job.began + time_limit)
+            order = job.since + job.record.moved_back, job.id
+            harmed = self.scheduler.objection(job.id, job.began + time_limit, order)
             if harmed is not None:
                 return f"job {job.id} can't have its boards for longer, since {harmed}"
         return refusal
@@ -472,6 +473,7 @@ class Site:
             self._warming_up.next(),
             self._retries.next(),
             self._care.next_deadline(),
+            self.scheduler.next_deadline(),
             self.reserving.next_deadline(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)

@@ -11,7 +11,8 @@ from spalloc_server.core.endings import OLD_TIMERS, Ending
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.limits import LimitRules, TimeLimits
 from spalloc_server.core.questions import JobTimes, job_times
-from spalloc_server.core.requests import AnyBoard, JobRequest, Rectangle, RequestError
+from spalloc_server.core.requests import AnyBoard, Boards, JobRequest, Rectangle, RequestError
+from spalloc_server.core.scheduler import PATIENCE_WITH_LIMIT
 from spalloc_server.core.site import JOBS_A_TICK
 from spalloc_server.core.timekeeping import AT_REST_SECONDS, DRIFT_SECONDS
 from spinnaker.geometry import Board, Size
@@ -262,6 +263,58 @@ def test_a_job_is_not_extended_where_another_counts_on_its_end() -> None:
         "some of its boards then"
     )
     assert ExtendJob(job, 7100.0).refusal(world.site, HOST) is None
+
+
+def test_the_spot_of_a_job_counts_against_extensions_as_soon_as_its_patience_ends_though_nothing_happens() -> (
+    None
+):
+    world = World()
+    job = limited(world, 7200.0)
+    world.answer_all()
+    waiting = limited(world, 60.0, WHOLE)
+    world.wait(PATIENCE_WITH_LIMIT - 1.0)
+    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) is None
+    world.wait(1.0)
+    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) == (
+        f"job {job} can't have its boards for longer, since job {waiting}, which has waited longest, is to have "
+        "some of its boards then"
+    )
+
+
+def test_a_job_that_went_before_older_ones_because_it_was_short_does_not_become_long() -> None:
+    world = World()
+    half = JobRequest(Boards(6))
+    first = limited(world, 3600.0, half)
+    limited(world, 9600.0, half)
+    world.answer_all()
+    wide, honest = limited(world, 3600.0, WHOLE), limited(world, 7200.0, half)
+    world.wait(600)
+    short = limited(world, 60.0, half)
+    world.destroy(first)
+    world.answer_all()
+    assert world.record(honest).allocation is None
+    assert world.record(short).allocation is not None
+    for older in (wide, honest):
+        assert ExtendJob(short, 36_000.0).refusal(world.site, HOST) == (
+            f"job {short} can't have its boards for longer, since job {older} came before it, still waits, and may use "
+            "some of its boards"
+        )
+        world.restart()
+        assert ExtendJob(short, 36_000.0).refusal(world.site, HOST) is not None
+        world.destroy(older)
+    limited(world, 3600.0, WHOLE)
+    assert ExtendJob(short, 36_000.0).refusal(world.site, HOST) is None
+
+
+def test_a_job_is_extended_though_older_ones_wait_that_would_not_get_its_boards_sooner() -> None:
+    world = World(machine(), machine(name="other"))
+    there = JobRequest(Boards(12), machine="other")
+    limited(world, 1e6, JobRequest(AnyBoard(), machine="m")), limited(world, 1e6, there)
+    limited(world, 60.0, there), limited(world, 60.0, JobRequest(Boards(12), machine="m"))
+    job = limited(world, 60.0, JobRequest(AnyBoard(), machine="m"))
+    assert world.record(job).allocation is not None
+    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) is None
+    assert ExtendJob(job, 2e6).refusal(world.site, HOST) is not None
 
 
 # Which limit

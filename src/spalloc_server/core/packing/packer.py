@@ -3,7 +3,7 @@
 See scheduler.py for which job is next, search.py for how a spot is found, and occupancy.py for which boards are in use.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import inf
@@ -424,6 +424,13 @@ class Packer:
     def is_in_the_way(self, number: int) -> bool:
         """Return whether a taking has any of the kept boards."""
         return self._occupancy.taken.get(number, NO_BOARDS) & self._kept != NO_BOARDS
+
+    def count_free_by(self, when: float) -> int:
+        """Return how many boards are expected to be free by a time, those in zones included."""
+        occupancy = self._occupancy
+        ended = bisect_right(occupancy.ends, (when, occupancy.latest))
+        freed = [(until, occupancy.taken[number]) for until, number in occupancy.ends[:ended]]
+        return (_union(occupancy.free, freed) & occupancy.usable).size
 
     def when_free(self) -> float:
         """Return when the kept boards are expected to be free, reservations apart."""
