@@ -1,0 +1,122 @@
+"""How many messages all streams may carry together, and each stream's fair share of them.
+
+A stream is one direction of a websocket. Without a bound on all of them, a few streams at full speed would take the
+whole event loop from the rest of the server. With one common bucket, the fastest would take it from the others.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+MESSAGES_A_SECOND = 24_000
+"""How many messages all streams carry together, both directions counted."""
+QUANTUM = 8
+"""How many messages a stream carries in its turn, while others wait for theirs."""
+BURST_SECONDS = 0.02
+"""What was not used is kept for this long: a stream that was idle begins without waiting."""
+TICK_SECONDS = 0.002
+"""The shortest time between two times at which streams get their turns."""
+
+
+class Streams:
+    """Gives streams their turns, in the order in which they began to wait."""
+
+    def __init__(self, rate: float = MESSAGES_A_SECOND) -> None:
+        """Begin without streams.
+
+        Args:
+            rate: Messages a second, of all together.
+        """
+        self._rate = rate
+        self._most = max(QUANTUM, rate * BURST_SECONDS)
+        self._tokens = self._most
+        self._filled = 0.0
+        self._waiting: deque[Stream] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def stream(self) -> "Stream":
+        """Return a new stream."""
+        return Stream(self)
+
+    def admit(self, stream: "Stream") -> bool:
+        """Give a stream messages to carry, if there are enough and no other waits for them."""
+        if self._waiting:
+            return False
+        self._fill()
+        return self._give(stream)
+
+    def wait(self, stream: "Stream") -> None:
+        """Have a stream called when it is its turn."""
+        self._waiting.append(stream)
+        self._set_timer()
+
+    def _fill(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._tokens = min(self._most, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+
+    def _give(self, stream: "Stream") -> bool:
+        if self._tokens < QUANTUM:
+            return False
+        self._tokens -= QUANTUM
+        stream.credit = QUANTUM
+        return True
+
+    def _set_timer(self) -> None:
+        if self._timer is None:
+            delay = max(TICK_SECONDS, (QUANTUM - self._tokens) / self._rate)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._serve)
+
+    def _serve(self) -> None:
+        self._timer = None
+        self._fill()
+        # Those that wait again at once get their next turn with the next tick, or a loop that is late would be held up.
+        for _ in range(len(self._waiting)):
+            stream = self._waiting[0]
+            if stream.is_waiting and not self._give(stream):
+                break
+            self._waiting.popleft()
+            stream.begin()
+        if self._waiting:
+            self._set_timer()
+
+
+class Stream:
+    """One direction of a websocket."""
+
+    __slots__ = ("_ready", "_streams", "credit")
+
+    def __init__(self, streams: Streams) -> None:
+        """Make a stream that has carried nothing."""
+        self._streams = streams
+        self._ready: Callable[[], None] | None = None
+        self.credit = 0
+        """How many messages it may carry before it must ask again."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for its turn."""
+        return self._ready is not None
+
+    def take(self) -> bool:
+        """Return whether the stream may carry one message now; if so, it counts."""
+        if not self.credit and not self._streams.admit(self):
+            return False
+        self.credit -= 1
+        return True
+
+    def when_ready(self, ready: Callable[[], None]) -> None:
+        """Call back, once, when the stream may carry messages again; to be used when `take` returned False."""
+        if self._ready is None:
+            self._streams.wait(self)
+        self._ready = ready
+
+    def forget(self) -> None:
+        """Don't call back."""
+        self._ready = None
+
+    def begin(self) -> None:
+        """Call back, if anybody waits for it."""
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready()

@@ -1,0 +1,73 @@
+"""What all streams carry together is bounded, and each gets its share."""
+
+import asyncio
+from collections import Counter
+
+from spalloc_server.fronts.http.proxy.streams import BURST_SECONDS, QUANTUM, Stream, Streams
+
+RATE = 4000.0
+
+
+async def carry(stream: Stream, name: str, carried: Counter[str], most: int) -> None:
+    """Carry messages as fast as the stream may, until all together have carried `most`."""
+    loop = asyncio.get_running_loop()
+    while carried.total() < most:
+        if not stream.take():
+            turn = loop.create_future()
+            stream.when_ready(lambda turn=turn: turn.set_result(None))
+            await turn
+            continue
+        carried[name] += 1
+
+
+def test_streams_at_full_speed_carry_no_more_than_the_rate_and_the_same_each() -> None:
+    async def task() -> tuple[Counter[str], float]:
+        streams, carried = Streams(RATE), Counter[str]()
+        began = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            for name in "abcde":
+                group.create_task(carry(streams.stream(), name, carried, 1000))
+        return carried, asyncio.get_running_loop().time() - began
+
+    carried, seconds = asyncio.run(task())
+    assert carried.total() <= RATE * (seconds + BURST_SECONDS) + QUANTUM * len(carried)
+    assert max(carried.values()) - min(carried.values()) <= RATE * BURST_SECONDS + QUANTUM
+
+
+def test_a_stream_that_comes_late_waits_for_no_more_than_a_turn_of_each_other() -> None:
+    async def task() -> Counter[str]:
+        streams, carried = Streams(RATE), Counter[str]()
+        async with asyncio.TaskGroup() as group:
+            for name in "abcde":
+                group.create_task(carry(streams.stream(), name, carried, 1000))
+            await carry(streams.stream(), "late", carried, 400)
+        return carried
+
+    carried = asyncio.run(task())
+    # It comes when the burst of the others is spent.
+    fair = (400 - RATE * BURST_SECONDS) / 6
+    assert carried["late"] >= fair - 2 * QUANTUM
+
+
+def test_a_stream_that_is_alone_waits_for_nobody() -> None:
+    async def task() -> bool:
+        stream = Streams(RATE).stream()
+        return all(stream.take() for _ in range(int(RATE * BURST_SECONDS)))
+
+    assert asyncio.run(task())
+
+
+def test_a_stream_that_is_forgotten_takes_no_turn() -> None:
+    async def task() -> list[str]:
+        streams, called = Streams(QUANTUM / BURST_SECONDS), list[str]()
+        first, second = streams.stream(), streams.stream()
+        while first.take():
+            pass
+        first.when_ready(lambda: called.append("first"))
+        over = asyncio.get_running_loop().create_future()
+        second.when_ready(lambda: over.set_result(None))
+        first.forget()
+        await over
+        return called
+
+    assert asyncio.run(task()) == []
