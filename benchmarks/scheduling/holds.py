@@ -12,6 +12,7 @@ from time import perf_counter, thread_time
 
 import uvloop
 
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.effects import PowerOrder
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
@@ -138,7 +139,7 @@ class World:
                 Asked((), {}),
                 owner="me",
                 keepalive=None,
-                host="192.0.2.1",
+                by=Asker("192.0.2.1"),
                 at=self.at,
             )
 

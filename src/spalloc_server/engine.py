@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from spalloc_server.clock import Clock, moment
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.effects import (
     Effects,
@@ -215,8 +216,8 @@ class Engine:
         """The site, for reading; `do` is the only way to change it."""
         return self._site
 
-    def do(self, command: Command[T], host: str) -> Outcome[T]:
-        """Have the site do what a client at `host` asks for; its effects are recorded and carried out soon.
+    def do(self, command: Command[T], by: Asker) -> Outcome[T]:
+        """Have the site do what somebody asks for; its effects are recorded and carried out soon.
 
         Raises:
             RefusedError: The command is not done; the message says why.
@@ -225,11 +226,11 @@ class Engine:
         if command.is_lasting and self.trouble is not None:
             # A client that gave up and asked again would get a second job once the disk has room again.
             raise RefusedError(f"the server takes no changes for now, try again later: {self.trouble}")
-        refusal = command.refusal(self._site, host)
+        refusal = command.refusal(self._site, by)
         if refusal is not None:
             raise RefusedError(refusal)
         try:
-            value = command.apply(self._site, host, moment(self.clock))
+            value = command.apply(self._site, by, moment(self.clock))
             waits = self._take_effects()
         except RefusedError:
             raise

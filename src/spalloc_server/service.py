@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from spalloc_server.clock import Clock, SystemClock, moment
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.administration import SetReservations
+from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import SetRules
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Calendar
@@ -116,8 +117,8 @@ class Service:
         rules = SetRules(
             configuration.job_limits, configuration.trust, configuration.time_limits, configuration.shares
         )
-        self.engine.do(rules, "")
-        self.engine.do(SetReservations(configuration.reservations), "")
+        self.engine.do(rules, SERVER)
+        self.engine.do(SetReservations(configuration.reservations), SERVER)
         history = configuration.history
         most = history.megabytes * 1_000_000
         self._store.history.limits = HistoryLimits(

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections import Counter
 
+from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import DestroyJob
 from tests.simulation.invariants import Watch, check_promises, check_rest, is_at_rest
 from tests.simulation.keeper import KEEPALIVE
@@ -78,7 +79,7 @@ def _close_down(site: SimulatedSite) -> None:
 
     def destroy_all() -> None:
         for job in list(engine.site.jobs):
-            engine.do(DestroyJob(job, "closing down"), "")
+            engine.do(DestroyJob(job, "closing down"), SERVER)
 
     site.promises.maybe_destroyed |= engine.site.jobs.keys()
     site.server.enter(destroy_all)

@@ -15,6 +15,7 @@ from typing import Any
 
 from spalloc_server.core.administration import ClearReports, Drain, PutBack, Reserve, Unreserve
 from spalloc_server.core.admission import JobLimits, Trust
+from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import RefusedError as NotDoneError
 from spalloc_server.core.commands import SetRules
 from spalloc_server.core.machine import Machine
@@ -342,7 +343,7 @@ class SimulatedSite:
         machines = self.administrator.machines
         bmps = Bmps(machines)
         engine = Engine(Site(machines), store, bmps, self.clock)
-        engine.do(SetRules(JobLimits(), Trust(), shares=self.shares), "")
+        engine.do(SetRules(JobLimits(), Trust(), shares=self.shares), SERVER)
         self.front = V1Server(engine, Limits(connections=50, slow_reader_seconds=20.0))
         engine.on_failure = self._failed
         cold = self.happened["boot"] > 1 and self.administrator.wants_cold_start()
@@ -381,7 +382,7 @@ class SimulatedSite:
         if isinstance(word, Unreserve):
             self.promises.reserved.difference_update(word.names)
         try:
-            engine.do(word, "")
+            engine.do(word, SERVER)
         except NotDoneError:
             self.happened["administrator refused"] += 1
             return
@@ -428,7 +429,7 @@ class SimulatedSite:
         if not isinstance(word, ClearReports):
             self._latest_words.update({key.board: word for key in keys})
         try:
-            engine.do(dataclasses.replace(word, boards=keys), "")
+            engine.do(dataclasses.replace(word, boards=keys), SERVER)
         except NotDoneError:
             self.happened["administrator refused"] += 1
             return

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from spalloc_server import engine
 from spalloc_server.core.admission import JobLimits, Trust
+from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.commands import CreateJob, DestroyJob, KeepAlive, RefusedError, SetRules
 from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder
 from spalloc_server.core.jobs import Asked, JobRecord
@@ -134,7 +135,7 @@ class Bench:
         many = dict.fromkeys(
             ("live", "queued", "of_one_owner", "from_one_host", "queued_from_one_host"), 10_000
         )
-        self.engine.do(SetRules(JobLimits(**many), Trust()), "")
+        self.engine.do(SetRules(JobLimits(**many), Trust()), SERVER)
         self.engine.start()
 
     def now(self) -> float:
@@ -153,7 +154,9 @@ class Bench:
             request = JobRequest(AnyBoard() if boards == 1 else Boards(boards))
             self.asked += 1
             try:
-                job = self.engine.do(CreateJob(request, Asked((boards,), {}), "me", keepalive), "here").value
+                job = self.engine.do(
+                    CreateJob(request, Asked((boards,), {}), "me", keepalive), Asker("here")
+                ).value
             except RefusedError:
                 self.refused.append(self.asked)
                 return
@@ -258,8 +261,8 @@ def test_a_write_that_fails_is_tried_again_until_it_works(bench: Bench) -> None:
     assert bench.acknowledged == []
     assert bench.hardware.orders == []
     with pytest.raises(RefusedError, match=r"no changes for now, try again later: .*disk I/O error"):
-        bench.engine.do(DestroyJob(1), "here")
-    assert bench.engine.do(KeepAlive(1), "here").value is not None, "a keepalive counts all the same"
+        bench.engine.do(DestroyJob(1), Asker("here"))
+    assert bench.engine.do(KeepAlive(1), Asker("here")).value is not None, "a keepalive counts all the same"
     bench.records.failing = False
     bench.pass_time(3 * RECORD_RETRY_SECONDS)
     assert bench.acknowledged == [1, 2]
@@ -313,7 +316,7 @@ def test_a_thousand_keepalives_a_second_take_no_memory_while_the_disk_fails(
     host = cycle(hosts)
 
     def keep_alive() -> None:
-        bench.engine.do(KeepAlive(1), next(host))
+        bench.engine.do(KeepAlive(1), Asker(next(host)))
 
     def pass_keepalives(count: int) -> None:
         for _ in range(count):
@@ -600,7 +603,7 @@ def test_decisions_one_after_the_other_do_not_keep_a_commit_waiting(looks: int, 
                 engine.when_recorded(lambda recorded: None)
 
         asked = clock.time
-        engine.do(CreateJob(JobRequest(AnyBoard()), Asked((), {}), "me", None), "")
+        engine.do(CreateJob(JobRequest(AnyBoard()), Asked((), {}), "me", None), SERVER)
         serve()
         await begun.wait()
         took = clock.time - asked

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.effects import STARTED_COLD, TIMED_OUT, Notice
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.engine import JOB_LINES
@@ -42,7 +43,7 @@ def test_a_job_that_is_moved_starts_again() -> None:
 def test_a_job_that_somebody_ended_is_told_with_who_and_why() -> None:
     world = World()
     job = world.create(JobRequest(AnyBoard()), owner="ada")
-    world.site.destroy_job(job, "enough", world.at, by="10.0.0.9")
+    world.site.destroy_job(job, "enough", world.at, by=Asker("10.0.0.9"))
     world.settle()
     assert ending(world) == {"job": job, "owner": "ada", "by": "10.0.0.9", "reason": "enough"}
 

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import LONGEST_REASON, Command
 from spalloc_server.core.effects import BoardKey, about_board
 from spalloc_server.core.objections import Drained
@@ -44,12 +45,12 @@ class Drain(Command[list[int]]):
     The others are left off if the owner had these off.
     """
 
-    def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
+    def refusal(self, site: Site, by: Asker) -> str | None:  # noqa: ARG002
         """Return that a reason is missing, or has nothing that can be read; or None."""
         is_read = any(one.isprintable() and not one.isspace() for one in self.why[:LONGEST_REASON])
         return None if is_read else "say why, with --reason: users whose jobs wait for the board read it"
 
-    def apply(self, site: Site, host: str, at: Moment) -> list[int]:  # noqa: ARG002
+    def apply(self, site: Site, by: Asker, at: Moment) -> list[int]:  # noqa: ARG002
         """Drain the boards, and move jobs if asked to."""
         site.upkeep.drain(self.boards, Drained(self.why[:LONGEST_REASON], self.by, at.wall))
         site.collect_findings()
@@ -75,7 +76,7 @@ class PutBack(Command[None]):
     by: str
     """The administrator's name."""
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Put the boards back."""
         site.upkeep.put_back(self.boards, self.by)
         site.collect_findings()
@@ -89,7 +90,7 @@ class ClearReports(Command[None]):
     by: str
     """The administrator's name."""
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Forget the reports."""
         for key in site.reports.forget(self.boards):
             about = {**about_board(key), "by": self.by}
@@ -106,7 +107,7 @@ class SetReservations(Command[None]):
 
     reservations: Collection[Reservation]
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Replace them; they count from the next decision."""
         site.reserving.configure(self.reservations)
 
@@ -118,7 +119,7 @@ class Reserve(Command[None]):
     reservation: Reservation
     """`by` is the administrator's name."""
 
-    def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
+    def refusal(self, site: Site, by: Asker) -> str | None:  # noqa: ARG002
         """Return what is wrong with it, or which other one it can't be beside; or None."""
         new = self.reservation
         wrong = flaw(new) or clash_sentence(new, site.reserving, site.machines.values())
@@ -128,7 +129,7 @@ class Reserve(Command[None]):
             return f"there are {MOST_RESERVATIONS} reservations made by command, and no more are allowed: remove some"
         return None
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Make it; it counts from the next decision."""
         new = self.reservation
         site.reserving.add(new)
@@ -145,7 +146,7 @@ class Unreserve(Command[None]):
     by: str
     """The administrator's name."""
 
-    def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
+    def refusal(self, site: Site, by: Asker) -> str | None:  # noqa: ARG002
         """Return that one does not exist, or is in the configuration; or None."""
         added, configured = site.reserving.added, site.reserving.configured
         for name in self.names:
@@ -158,7 +159,7 @@ class Unreserve(Command[None]):
             return f"no reservation {name[:LONGEST_NAME]!r} was made by command; {there}"
         return None if self.names else "say which reservations, by name"
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Remove them; that counts from the next decision."""
         for name in self.names:
             site.reserving.remove(name)

@@ -1,6 +1,7 @@
 """Who may end a job or switch its boards, how many jobs there may be, and the sentences that refuse others.
 
-Decides by addresses only: the protocol knows no passwords. Who may connect at all is decided by the fronts.
+A job belongs to the account that created it; one that was created without an account, by v1, is told from others by
+addresses only. Who may connect at all is decided by the fronts.
 """
 
 from collections import Counter
@@ -9,6 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from spalloc_client.states import JobState
+from spalloc_server.core.askers import Asker, Role
 from spalloc_server.core.networks import NOWHERE, Groups, Networks, same_host
 from spalloc_server.words import counted
 
@@ -21,7 +23,7 @@ class Control(Enum):
     """Who may destroy a job and power its boards."""
 
     ANYONE = "anyone"
-    """Everyone who can connect, as with the 2023 server."""
+    """Everyone who can connect by v1, as with the 2023 server."""
     OWNER = "owner"
     """The host that the job was created from, and administrators."""
 
@@ -34,14 +36,47 @@ class Trust:
     administrators: Networks = NOWHERE
     """Addresses that may destroy and power every job."""
 
-    def refusal(self, job: "JobRecord", host: str) -> str | None:
-        """Return why a client at `host` may not destroy or power `job`, or None if it may."""
-        if self.control is Control.ANYONE or same_host(host, job.owner_host) or host in self.administrators:
+    def refusal(self, job: "JobRecord", by: Asker) -> str | None:
+        """Return why somebody may not destroy or power `job`, or None if they may."""
+        login, host = by.login, by.host
+        if login is not None:
+            if login.role is Role.READER:
+                return f"the account {login.account} may look at jobs, but not change any"
+            if is_for(job, by):
+                return None
+            whose = "an account" if job.account is None else f"the account {login.account}"
+            return f"job {job.id} was not created by {whose}"
+        if host in self.administrators:
+            return None
+        if job.account is not None:
+            return (
+                f"job {job.id} belongs to an account, and only that and administrators may destroy it or switch its "
+                "boards; log in to it, over HTTPS"
+            )
+        if self.control is Control.ANYONE or same_host(host, job.owner_host):
             return None
         return (
             f"job {job.id} was created from {job.owner_host or 'a host that is not known'}, and this server lets "
             f"only that host and administrators destroy a job or switch its boards; this is {host or 'unknown'}"
         )
+
+    def keeps_alive(self, job: "JobRecord", by: Asker) -> bool:
+        """Return whether a message of somebody keeps a job alive; by v1, everybody's does but for jobs of accounts."""
+        if by.login is not None:
+            return by.login.role is not Role.READER and is_for(job, by)
+        return job.account is None or by.host in self.administrators
+
+
+def is_for(job: "JobRecord", by: Asker) -> bool:
+    """Return whether somebody who has logged in may see all of a job, and use it unless they may only look."""
+    login = by.login
+    if login is None:
+        return False
+    if login.role.rules_all_jobs:
+        return True
+    if job.account is None:
+        return same_host(by.host, job.owner_host)
+    return job.account == login.account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +90,7 @@ class JobLimits:
     of_one_owner: int = 15_000
     """Live jobs of one owner."""
     from_one_host: int = 15_000
-    """Live jobs created from one address, or from one network of IPv6 (`networks.py`)."""
+    """Live jobs created from one address, or from one network of IPv6 (`networks.py`), or by one account."""
     queued_from_one_host: int = 1_000
     """The queued jobs among these: each may cost time with every change."""
 
@@ -67,7 +102,7 @@ class JobLimits:
 
 
 class Headcount:
-    """How many live jobs there are, by owner and host.
+    """How many live jobs there are, by owner, and by host or account.
 
     Addresses of one network count as one (`networks.py`).
     """
@@ -76,7 +111,7 @@ class Headcount:
         """Begin with none; `groups` says which addresses count as one."""
         self._groups = groups
         self._counted: dict[int, tuple[str, str, bool]] = {}
-        """As what each live job is counted: its owner, the host that created it, and whether it is queued."""
+        """As what each live job is counted: its owner, its source (`source_of`), and whether it is queued."""
         self._queued = 0
         self._of_owner: Counter[str] = Counter()
         self._from_host: Counter[str] = Counter()
@@ -89,7 +124,7 @@ class Headcount:
         if state is JobState.destroyed:
             now = None
         else:
-            now = self._counted[record.id] = record.owner, record.owner_host, state is JobState.queued
+            now = self._counted[record.id] = record.owner, record.source, state is JobState.queued
         if now == before:
             return
         if before is not None:
@@ -97,8 +132,8 @@ class Headcount:
         if now is not None:
             self._count(*now, 1)
 
-    def _count(self, owner: str, host: str, queued: bool, change: int) -> None:
-        group = self._groups.of(host)
+    def _count(self, owner: str, source: str, queued: bool, change: int) -> None:
+        group = self._groups.of(source)
         _add(self._of_owner, owner, change)
         _add(self._from_host, group, change)
         if queued:
@@ -109,23 +144,23 @@ class Headcount:
         """Count again, after the rule for grouping addresses has changed."""
         self._from_host.clear()
         self._queued_from_host.clear()
-        # By host first, as there are few hosts with many jobs.
-        jobs = Counter((host, queued) for _, host, queued in self._counted.values())
-        for (host, queued), count in jobs.items():
-            group = self._groups.of(host)
+        # By source first, as there are few with many jobs.
+        jobs = Counter((source, queued) for _, source, queued in self._counted.values())
+        for (source, queued), count in jobs.items():
+            group = self._groups.of(source)
             _add(self._from_host, group, count)
             if queued:
                 _add(self._queued_from_host, group, count)
 
-    def refusal(self, limits: JobLimits, owner: str, host: str) -> str | None:
-        """Return why `owner` at `host` may not create another job, or None if they may.
+    def refusal(self, limits: JobLimits, owner: str, source: str) -> str | None:
+        """Return why another job may not be created, or None if it may.
 
         Args:
             limits: The limits to apply.
             owner: The owner of the new job.
-            host: The address of the client.
+            source: As whom the client is counted (`source_of`).
         """
-        group = self._groups.of(host)
+        group = self._groups.of(source)
         for count, setting, limit, of_whom in (
             (
                 self._queued_from_host.get(group, 0),

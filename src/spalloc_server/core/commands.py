@@ -10,6 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from spalloc_client.durations import in_words
 from spalloc_server.core.admission import JobLimits, Trust
+from spalloc_server.core.askers import Asker, Role
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.limits import LimitRules
@@ -36,12 +37,12 @@ class Command(Generic[T_co]):
     is_lasting: ClassVar[bool] = True
     """Whether it only counts once it is recorded; then it is refused while records can't be written."""
 
-    def refusal(self, site: Site, host: str) -> str | None:  # noqa: ARG002
-        """Return why a client at `host` may not give the command, or None if it may."""
+    def refusal(self, site: Site, by: Asker) -> str | None:  # noqa: ARG002
+        """Return why somebody may not give the command, or None if they may."""
         return None
 
-    def apply(self, site: Site, host: str, at: Moment) -> T_co:
-        """Do it for a client at `host`, and return the result.
+    def apply(self, site: Site, by: Asker, at: Moment) -> T_co:
+        """Do it for somebody, and return the result.
 
         Raises:
             RefusedError: It may not be done at this moment; nothing is changed.
@@ -79,18 +80,20 @@ class CreateJob(Command[int]):
         if self.time_limit is not None:
             _check_limit(self.time_limit, ", or null for the site's default")
 
-    def refusal(self, site: Site, host: str) -> str | None:
+    def refusal(self, site: Site, by: Asker) -> str | None:
         """Return why no other job is allowed, or none with that limit; None if it is."""
-        return site.refusal(self.owner, host) or site.time_limits.refusal(self.request, self.time_limit)
+        if by.login is not None and by.login.role is Role.READER:
+            return f"the account {by.login.account} may look at jobs, but not create any"
+        return site.refusal(self.owner, by) or site.time_limits.refusal(self.request, self.time_limit)
 
-    def apply(self, site: Site, host: str, at: Moment) -> int:
+    def apply(self, site: Site, by: Asker, at: Moment) -> int:
         """Queue the job."""
         return site.create_job(
             self.request,
             self.asked,
             owner=self.owner,
             keepalive=self.keepalive,
-            host=host,
+            by=by,
             at=at,
             time_limit=self.time_limit,
         )
@@ -109,16 +112,16 @@ class DestroyJob(Command[None]):
     reason: str | None = None
     """The reason, for its owner; cut after `LONGEST_REASON` characters."""
 
-    def refusal(self, site: Site, host: str) -> str | None:
+    def refusal(self, site: Site, by: Asker) -> str | None:
         """Return why the client may not destroy the job."""
-        return site.access_refusal(self.job, host)
+        return site.access_refusal(self.job, by)
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:
         """Destroy the job."""
         reason = self.reason
         if reason is not None and len(reason) > LONGEST_REASON:
             reason = reason[: LONGEST_REASON - 1] + "…"
-        site.destroy_job(self.job, reason, at, by=host)
+        site.destroy_job(self.job, reason, at, by=by)
 
     def tells_of(self) -> int | None:
         """Return the job: if it had just ended, and the server died before that is recorded, it would be live again."""
@@ -141,14 +144,14 @@ class ExtendJob(Command[float]):
         """Check the limit."""
         _check_limit(self.time_limit)
 
-    def refusal(self, site: Site, host: str) -> str | None:
+    def refusal(self, site: Site, by: Asker) -> str | None:
         """Return why the client may not give the job this limit."""
         job = site.jobs.get(self.job)
         if job is None:
             return f"job {self.job} is not live, so its time limit can't be changed"
-        return site.access_refusal(self.job, host) or site.limit_refusal(job, self.time_limit)
+        return site.access_refusal(self.job, by) or site.limit_refusal(job, self.time_limit)
 
-    def apply(self, site: Site, host: str, at: Moment) -> float:
+    def apply(self, site: Site, by: Asker, at: Moment) -> float:
         """Keep the job alive, and change its limit.
 
         Raises:
@@ -160,7 +163,7 @@ class ExtendJob(Command[float]):
                 f"job {self.job} has had its boards for {in_words(at.now - job.began)}, and its time limit counts from "
                 f"then; give a longer one than {in_words(self.time_limit)}, or destroy the job"
             )
-        site.keep_alive(self.job, host, at)
+        site.keep_alive(self.job, by, at)
         site.limit_job(job, self.time_limit, at)
         return self.time_limit
 
@@ -176,13 +179,13 @@ class SetPower(Command[None]):
     job: int
     on: bool
 
-    def refusal(self, site: Site, host: str) -> str | None:
+    def refusal(self, site: Site, by: Asker) -> str | None:
         """Return why the client may not switch the job's boards."""
-        return site.access_refusal(self.job, host)
+        return site.access_refusal(self.job, by)
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:
         """Keep the job alive, and order its boards to be switched."""
-        site.keep_alive(self.job, host, at)
+        site.keep_alive(self.job, by, at)
         site.set_power(self.job, on=self.on)
 
 
@@ -197,9 +200,9 @@ class KeepAlive(Command[JobRecord | None]):
 
     job: int
 
-    def apply(self, site: Site, host: str, at: Moment) -> JobRecord | None:
+    def apply(self, site: Site, by: Asker, at: Moment) -> JobRecord | None:
         """Note it and return the record."""
-        job = site.keep_alive(self.job, host, at)
+        job = site.keep_alive(self.job, by, at)
         return None if job is None else job.record
 
 
@@ -211,9 +214,9 @@ class Report(Command[None]):
     text: str
     """The user's words."""
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:
         """Add the report."""
-        site.report_problem(self.board, host, self.text, at)
+        site.report_problem(self.board, by.source, self.text, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ class SetRules(Command[None]):
     time_limits: LimitRules = field(default_factory=LimitRules)
     shares: ShareRules = field(default_factory=ShareRules)
 
-    def apply(self, site: Site, host: str, at: Moment) -> None:  # noqa: ARG002
+    def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Replace the rules."""
         site.limits, site.trust, site.time_limits = self.limits, self.trust, self.time_limits
         site.share_by(self.shares, at)
@@ -242,6 +245,6 @@ class GroupBy(Command[bool]):
     ipv6_prefix: int
     """Length of a network's prefix, 0 to 128 bits."""
 
-    def apply(self, site: Site, host: str, at: Moment) -> bool:  # noqa: ARG002
+    def apply(self, site: Site, by: Asker, at: Moment) -> bool:  # noqa: ARG002
         """Group the addresses again if the prefix changed."""
         return site.group_by(self.ipv6_prefix)

@@ -228,7 +228,7 @@ def start_notice(record: JobRecord, allocation: Allocation, groups: Groups) -> N
         "machine": allocation.machine,
         "boards": len(allocation.boards),
     }
-    return Notice(f"job {record.id} starts", about=about, of=groups.of(record.owner_host))
+    return Notice(f"job {record.id} starts", about=about, of=groups.of(record.source))
 
 
 def _by_server(reason: str | None) -> str:
@@ -246,5 +246,5 @@ def end_notice(record: JobRecord, groups: Groups) -> Notice:
         about["reason"] = record.reason
     # Endings by the server itself are limited by the number of boards, or of jobs at its start.
     is_limited = about["by"] == "server" and (record.allocation is not None or record.reason == STARTED_COLD)
-    of = None if is_limited else groups.of(by or record.owner_host)
+    of = None if is_limited else groups.of(by or record.source)
     return Notice(f"job {record.id} ends", about=about, of=of)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from spalloc_client.states import JobState
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.askers import source_of
 from spalloc_server.core.requests import JobRequest
 
 
@@ -108,6 +109,13 @@ class JobRecord(Struct, frozen=True):
     """By how many seconds the job stands later in the order of the queue than it came; earlier where negative."""
     expected_end: float | None = None
     """When the boards are expected to be given back, in seconds of Unix time; None without boards."""
+    account: str | None = None
+    """The account that created the job; None if its client had not logged in to any."""
+
+    @property
+    def source(self) -> str:
+        """As whom the job is counted: see `source_of`."""
+        return source_of(self.account, self.owner_host)
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""

@@ -188,7 +188,7 @@ def _perhaps_on(site: Site, boards: Mapping[BoardKey, BoardRecord]) -> dict[Boar
 def _recall_holders(site: Site, records: Iterable[JobRecord], at: Moment) -> None:
     """Remember which hosts had which boards lately; jobs that have not ended had them until now."""
     had = sorted(
-        (max(0.0, at.wall - (record.ended or at.wall)), record.id, record.owner_host, record.allocation)
+        (max(0.0, at.wall - (record.ended or at.wall)), record.id, record.source, record.allocation)
         for record in records
         if record.allocation is not None and at.wall - (record.ended or at.wall) <= RECENT_SECONDS
     )

@@ -15,6 +15,7 @@ from math import inf
 from spalloc_client.states import JobState
 from spalloc_server.core.admission import Headcount, JobLimits, Trust
 from spalloc_server.core.allocation import Allocation, border
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.board_life import Objection
 from spalloc_server.core.boards import Boards
 from spalloc_server.core.care import Care
@@ -147,7 +148,7 @@ class Site:
         *,
         owner: str,
         keepalive: float | None,
-        host: str,
+        by: Asker,
         at: Moment,
         time_limit: float | None = None,
     ) -> int:
@@ -158,7 +159,7 @@ class Site:
             asked: The arguments as the client gave them.
             owner: The job's owner.
             keepalive: Seconds without a message after which the job is destroyed; None for never.
-            host: Where the request came from.
+            by: Who asks for it.
             at: When it came.
             time_limit: Seconds for which it may have boards; None for what the rules say.
         """
@@ -173,9 +174,10 @@ class Site:
                 keepalive,
                 request,
                 asked,
-                host,
-                owner_host=host,
+                by.host,
+                owner_host=by.host,
                 time_limit=self.time_limits.chosen(request, time_limit),
+                account=None if by.login is None else by.login.account,
             ),
             at.now,
             at.now,
@@ -190,14 +192,14 @@ class Site:
             self.keepalives.add(at.now + keepalive, number)
         return number
 
-    def refusal(self, owner: str, host: str) -> str | None:
-        """Return why `owner` can't create one more job from `host`, or None if that is allowed."""
-        return self.headcount.refusal(self.limits, owner, host)
+    def refusal(self, owner: str, by: Asker) -> str | None:
+        """Return why somebody can't create one more job for `owner`, or None if that is allowed."""
+        return self.headcount.refusal(self.limits, owner, by.source)
 
-    def access_refusal(self, number: int, host: str) -> str | None:
-        """Return why a client at `host` may not end a job or switch its boards, or None if it may."""
+    def access_refusal(self, number: int, by: Asker) -> str | None:
+        """Return why somebody may not end a job or switch its boards, or None if they may."""
         job = self.jobs.get(number)
-        return None if job is None else self.trust.refusal(job.record, host)
+        return None if job is None else self.trust.refusal(job.record, by)
 
     def limit_refusal(self, job: Job, time_limit: float) -> str | None:
         """Return why a live job can't get a time limit (seconds from when it got its boards), or None if it can."""
@@ -220,20 +222,20 @@ class Site:
             self.scheduler.limit(job.id, time_limit)
             self.follow_limit(job, at)
 
-    def keep_alive(self, number: int, host: str, at: Moment) -> Job | None:
-        """Note that somebody still wants the job; return it if it is live.
+    def keep_alive(self, number: int, by: Asker, at: Moment) -> Job | None:
+        """Note that somebody still wants the job, if it is theirs to say; return it if it is live.
 
         Args:
             number: The job's ID.
-            host: The client's address, which users see as the job's keepalive host.
+            by: Who wants it; users see the address as the job's keepalive host.
             at: When it happens.
         """
         job = self.jobs.get(number)
-        if job is not None:
+        if job is not None and self.trust.keeps_alive(job.record, by):
             job.heard = at.now
-            if job.record.keepalive_host != host:
+            if job.record.keepalive_host != by.host:
                 # Recorded soon, but no answer waits for it: a keepalive counts even while the disk fails.
-                job.amend(keepalive_host=host)
+                job.amend(keepalive_host=by.host)
                 self._touched[number] = job
         return job
 
@@ -251,13 +253,13 @@ class Site:
             job.amend(stays_off=False)
             self.touch(job)
 
-    def destroy_job(self, number: int, reason: str | None, at: Moment, *, by: str | None = None) -> None:
+    def destroy_job(self, number: int, reason: str | None, at: Moment, *, by: Asker | None = None) -> None:
         """End a job in any state; does nothing if it isn't live.
 
         Args:
             number: The job's ID.
             reason: Why, for its owner to read; None if none was given.
-            by: The host that asks for it; None if the server does it by itself.
+            by: Who asks for it; None if the server does it by itself.
             at: When it happens.
         """
         job = self.jobs.get(number)
@@ -265,7 +267,8 @@ class Site:
             if job.record.state is JobState.queued:
                 self.scheduler.withdraw(number)
                 self.forecaster.left(number)
-            self.end(job, reason, at, by, counts=self._took_its_time(job, reason, by))
+            host = None if by is None else by.host
+            self.end(job, reason, at, host, counts=self._took_its_time(job, reason, by))
 
     def share_by(self, rules: ShareRules, at: Moment) -> None:
         """Change how new jobs are moved in the order of the queue; those that wait already stay where they are."""
@@ -291,9 +294,7 @@ class Site:
         record = job.record
         boards = wanted(record.request)
         seconds = self.scheduler.expected(record.owner, boards, record.time_limit)
-        return Asking(
-            job.id, record.owner, record.owner_host, record.request.tags, job.since, boards * seconds
-        )
+        return Asking(job.id, record.owner, record.source, record.request.tags, job.since, boards * seconds)
 
     def _count_boards(self) -> int:
         return sum([len(machine.places) for machine in self.machines.values()])
@@ -307,16 +308,16 @@ class Site:
         self.reports.regroup()
         return True
 
-    def report_problem(self, key: BoardKey, host: str, text: str, at: Moment) -> None:
+    def report_problem(self, key: BoardKey, source: str, text: str, at: Moment) -> None:
         """Add a user's report of a faulty board.
 
-        It counts once for the host that it comes from, if a job of that host has had the board within a day. When
-        enough hosts have reported the board, it is set aside, once no job holds it. A machine's configuration limits
-        how many boards are set aside like this.
+        It counts once for the host or account that it comes from, if a job of theirs has had the board within a day.
+        When enough of them have reported the board, it is set aside, once no job holds it. A machine's configuration
+        limits how many boards are set aside like this.
 
         Args:
             key: The board.
-            host: Where the report came from.
+            source: As whom the user who reports is counted (`source_of`).
             text: What the user says.
             at: When it happens.
         """
@@ -324,13 +325,13 @@ class Site:
             # A program that reports in a loop must not fill the log or the records.
             return
         holder = self.boards.holder(key)
-        holder_host = None if holder is None else self.jobs[holder].record.owner_host
-        if not self.reports.counts(key, host, holder_host, at.now):
-            self.effects.notices += self.reports.note(key, host, text, at.now)
+        its_source = None if holder is None else self.jobs[holder].record.source
+        if not self.reports.counts(key, source, its_source, at.now):
+            self.effects.notices += self.reports.note(key, source, text, at.now)
             return
         machine = self.machines[key.machine]
         out = self.boards.count(Objection.REPORTED, key.machine)
-        notices, fault = self.reports.add(key, host, text, machine, out)
+        notices, fault = self.reports.add(key, source, text, machine, out)
         self.effects.notices += notices
         if fault is not None:
             self.upkeep.doubt(key, fault, at)
@@ -634,11 +635,11 @@ class Site:
             moved_back=record.moved_back,
         )
 
-    def _took_its_time(self, job: Job, reason: str | None, by: str | None) -> bool:
+    def _took_its_time(self, job: Job, reason: str | None, by: Asker | None) -> bool:
         """Return whether a job had its boards for as long as it wanted, or was allowed."""
         if by is None:
             return reason is not None and (reason == TIMED_OUT or is_of_limit(reason))
-        return self.groups.of(by) == self.groups.of(job.record.owner_host)
+        return self.groups.of(by.source) == self.groups.of(job.record.source)
 
     def notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:
         """Have a line written to the log."""
@@ -700,7 +701,7 @@ class Site:
             {"job": job.id, "machine": allocation.machine},
             serious=True,
         )
-        self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
+        self.reports.had(keys_of(allocation), job.record.source, at.now)
         self._give_back(job, failed, at, counts=False)
         job.order = job.began = job.recalled = None
         self.shares.lose(job.id, at.now)
@@ -742,7 +743,7 @@ class Site:
         """
         allocation = job.record.allocation
         if allocation is not None:
-            self.reports.had(keys_of(allocation), job.record.owner_host, at.now)
+            self.reports.had(keys_of(allocation), job.record.source, at.now)
             self._give_back(job, {}, at, counts=counts)
         self.retire(job, reason, at, by)
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TypeVar
 
+from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.engine import Engine
 
@@ -16,7 +17,7 @@ async def do(engine: Engine, command: Command[T]) -> T:
         RefusedError: It is not done, or not on disk.
         EngineFailedError: The engine failed.
     """
-    value = engine.do(command, "").value
+    value = engine.do(command, SERVER).value
     # Even if it changes nothing: the answer may show another administrator's change, which must be on disk as well.
     await recorded(engine)
     return value

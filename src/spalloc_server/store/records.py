@@ -55,6 +55,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     allocated: float | None = None
     moved_back: float = 0.0
     expected_end: float | None = None
+    account: str | None = None
 
 
 _write = msgspec.json.Encoder().encode
@@ -96,6 +97,7 @@ def to_text(record: JobRecord) -> bytes:
             allocated=record.allocated,
             moved_back=record.moved_back,
             expected_end=record.expected_end,
+            account=record.account,
         )
     )
 
@@ -186,6 +188,7 @@ def _record(stored: StoredJob) -> JobRecord:
         allocated=allocated,
         moved_back=stored.moved_back,
         expected_end=stored.expected_end,
+        account=stored.account,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.commands import Command
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, Remembered, Share, Standing
 from spalloc_server.core.jobs import Asked, JobRecord
@@ -132,10 +133,11 @@ class World:
             self.machines_told.append(effects.machines_changed)
         return settled
 
-    def do(self, command: Command[T], host: str = "") -> T:
-        """Have the site do what somebody at `host` asks for."""
-        assert command.refusal(self.site, host) is None
-        value = command.apply(self.site, host, self.at)
+    def do(self, command: Command[T], by: Asker | str = SERVER) -> T:
+        """Have the site do what somebody asks for, or a client at an address that has not logged in."""
+        asker = Asker(by) if isinstance(by, str) else by
+        assert command.refusal(self.site, asker) is None
+        value = command.apply(self.site, asker, self.at)
         self.settle()
         return value
 
@@ -154,7 +156,7 @@ class World:
             asked,
             owner=owner,
             keepalive=keepalive,
-            host=host,
+            by=Asker(host),
             at=self.at,
             time_limit=time_limit,
         )

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from spalloc_client.states import JobState
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
 from spinnaker.geometry import Board, BoardLink, Link, Size, neighbour
@@ -52,7 +53,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 30))
     def keep_alive(self, pick: int) -> None:
-        self.world.site.keep_alive(pick, HOST, self.world.at)
+        self.world.site.keep_alive(pick, Asker(HOST), self.world.at)
         self.world.settle()
 
     @precondition(lambda self: self.world.orders)

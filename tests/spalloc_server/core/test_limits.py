@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.core.admission import Control, JobLimits, Trust
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import CreateJob, ExtendJob, RefusedError, SetRules
 from spalloc_server.core.endings import OLD_TIMERS, Ending
 from spalloc_server.core.jobs import Asked
@@ -213,7 +214,7 @@ def test_a_limit_that_is_over_already_is_refused_and_does_not_end_the_job() -> N
     with pytest.raises(
         RefusedError, match=r"^job 1 has had its boards for 12 minutes, .* than 5 minutes, or destroy"
     ):
-        ExtendJob(job, 300.0).apply(world.site, HOST, world.at)
+        ExtendJob(job, 300.0).apply(world.site, Asker(HOST), world.at)
     assert world.record(job).time_limit == HALF_AN_HOUR
 
 
@@ -221,14 +222,14 @@ def test_extending_is_for_those_who_may_destroy_the_job() -> None:
     world = World()
     job = limited(world)
     world.site.trust = Trust(Control.OWNER)
-    refusal = ExtendJob(job, 60.0).refusal(world.site, "203.0.113.9")
+    refusal = ExtendJob(job, 60.0).refusal(world.site, Asker("203.0.113.9"))
     assert refusal is not None
     assert refusal.startswith(f"job {job} was created from {HOST}")
-    assert ExtendJob(job, 60.0).refusal(world.site, HOST) is None
+    assert ExtendJob(job, 60.0).refusal(world.site, Asker(HOST)) is None
 
 
 def test_a_job_that_is_not_live_can_not_be_extended() -> None:
-    assert ExtendJob(7, 60.0).refusal(World().site, HOST) == (
+    assert ExtendJob(7, 60.0).refusal(World().site, Asker(HOST)) == (
         "job 7 is not live, so its time limit can't be changed"
     )
 
@@ -253,16 +254,16 @@ def test_a_job_is_not_extended_where_another_counts_on_its_end() -> None:
     world = World(machine(2, 1))
     job = limited(world, 7200.0, JobRequest(Rectangle(Size(2, 1))))
     world.answer_all()
-    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) is None
+    assert ExtendJob(job, 9000.0).refusal(world.site, Asker(HOST)) is None
     waiting = limited(world, 60.0, JobRequest(Rectangle(Size(2, 1))))
     world.wait(7000)
     world.settle()
     assert "kept for it" in world.site.scheduler.waiting(waiting).sentence
-    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) == (
+    assert ExtendJob(job, 9000.0).refusal(world.site, Asker(HOST)) == (
         f"job {job} can't have its boards for longer, since job {waiting}, which has waited longest, is to have "
         "some of its boards then"
     )
-    assert ExtendJob(job, 7100.0).refusal(world.site, HOST) is None
+    assert ExtendJob(job, 7100.0).refusal(world.site, Asker(HOST)) is None
 
 
 def test_the_spot_of_a_job_counts_against_extensions_as_soon_as_its_patience_ends_though_nothing_happens() -> (
@@ -367,12 +368,12 @@ def test_where_only_the_longest_is_set_it_is_the_default() -> None:
 
 def test_a_longer_limit_than_allowed_is_refused_with_the_longest_that_is() -> None:
     world = World()
-    assert asked(world, 86400.0).refusal(world.site, HOST) is None
-    assert asked(world, 172800.0).refusal(world.site, HOST) == (
+    assert asked(world, 86400.0).refusal(world.site, Asker(HOST)) is None
+    assert asked(world, 172800.0).refusal(world.site, Asker(HOST)) == (
         "the time limit is 2 days; the longest that this server allows is 1 day"
     )
     desk = JobRequest(AnyBoard(), machine="desk")
-    assert asked(world, 7200.0, desk).refusal(world.site, HOST) == (
+    assert asked(world, 7200.0, desk).refusal(world.site, Asker(HOST)) == (
         "the time limit is 2 hours; the longest that this server allows on machine desk is 30 minutes"
     )
 
@@ -381,8 +382,8 @@ def test_extending_beyond_the_longest_is_refused_but_not_what_a_job_has_already(
     world = World()
     job = limited(world, 7200.0)
     world.site.time_limits = rules(longest_time_limit=3600.0)
-    assert ExtendJob(job, 7200.0).refusal(world.site, HOST) is None
-    assert ExtendJob(job, 7201.0).refusal(world.site, HOST) == (
+    assert ExtendJob(job, 7200.0).refusal(world.site, Asker(HOST)) is None
+    assert ExtendJob(job, 7201.0).refusal(world.site, Asker(HOST)) == (
         "the time limit is 2 hours 1 second; the longest that this server allows is 1 hour"
     )
 
@@ -522,7 +523,7 @@ def test_no_job_keeps_boards_longer_than_its_limit(limit: float, events: list[tu
             start = world.now
         elif event == "power":
             world.power(job, on=True)
-        elif seconds > world.now and ExtendJob(job, seconds).refusal(world.site, HOST) is None:
+        elif seconds > world.now and ExtendJob(job, seconds).refusal(world.site, Asker(HOST)) is None:
             limit = world.do(ExtendJob(job, seconds), HOST)
             start = 0.0
         world.answer_all()

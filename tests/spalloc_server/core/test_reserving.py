@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.core.administration import Reserve, SetReservations, Unreserve
+from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.lengths import UNKNOWN_SECONDS
 from spalloc_server.core.outlook import Outlook
 from spalloc_server.core.questions import job_times
@@ -100,7 +101,7 @@ def test_a_waiting_job_that_is_expected_to_take_longer_than_it_was_keeps_out_of_
     second = world.create(HERE, owner="joe", keepalive=None)
     world.wait(took)
     for job in alike:
-        world.site.destroy_job(job, "done", world.at, by=HOST)
+        world.site.destroy_job(job, "done", world.at, by=Asker(HOST))
     world.settle()
     world.answer_all()
     assert not has_it(world, second)
@@ -151,7 +152,7 @@ def test_a_reservation_that_ends_no_jobs_waits_for_those_that_are_there() -> Non
     reserve(world, 1000.0, ends_jobs=False)
     others, hers = world.create(HERE, owner="joe", keepalive=None), world.create(HERE, owner="jane")
     world.wait(1100.0)
-    world.site.keep_alive(hers, "", world.at)
+    world.site.keep_alive(hers, SERVER, world.at)
     assert world.record(job).state is JobState.ready
     world.destroy(job)
     world.answer_all()
@@ -390,10 +391,10 @@ def test_what_administrators_may_not_do_is_said() -> None:
         ("fixed", "reservation fixed is in the configuration: take it out there, and reload"),
         ("other", "no reservation 'other' was made by command; the list has course"),
     ):
-        assert Unreserve(["course", name], "mary").refusal(world.site, "") == why
+        assert Unreserve(["course", name], "mary").refusal(world.site, SERVER) == why
     for number in range(MOST_RESERVATIONS - 1):
         reserve(world, HOUR * 9, name=str(number))
-    full = Reserve(reservation(HOUR * 9, name="one more")).refusal(world.site, "")
+    full = Reserve(reservation(HOUR * 9, name="one more")).refusal(world.site, SERVER)
     assert full == "there are 100 reservations made by command, and no more are allowed: remove some"
 
 
@@ -516,7 +517,7 @@ class Story:
             f"r{len(self.made)}", begins, begins + seconds, "x", frozenset(("m", board) for board in boards),
             owners=frozenset(owners), ends_jobs=ends_jobs, by="mary",
         )  # fmt: skip
-        if Reserve(new).refusal(self.world.site, "") is None:
+        if Reserve(new).refusal(self.world.site, SERVER) is None:
             jobs = self.world.site.jobs.values()
             before = frozenset(job.id for job in jobs if job.record.allocation is not None)
             self.made.append((before, new))

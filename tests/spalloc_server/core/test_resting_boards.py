@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from spalloc_client.states import JobState
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.requests import BoardAt, Boards, JobRequest
 from spinnaker.geometry import Board
@@ -203,7 +204,7 @@ def test_a_reported_board_that_passed_its_test_after_a_day_is_well() -> None:
     seconds_until_next_order(world)
     world.answer_all()
     assert world.board_records == {}
-    world.site.keep_alive(1, HOST, world.at)
+    world.site.keep_alive(1, Asker(HOST), world.at)
     assert world.site.boards.in_care() == {}
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.effects import BoardKey, BoardRecord
 from spalloc_server.core.jobs import LIFE, Asked, Happening, after, first_job
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
@@ -116,7 +117,7 @@ def test_a_job_that_is_not_kept_alive_is_destroyed() -> None:
     job = world.create(THREE, keepalive=60.0)
     world.answer_all()
     world.wait(50.0)
-    world.site.keep_alive(job, HOST, world.at)
+    world.site.keep_alive(job, Asker(HOST), world.at)
     world.wait(59.0)
     assert world.record(job).state is JobState.ready
     world.wait(1.5)
@@ -137,7 +138,7 @@ def test_a_job_without_keepalive_lives_until_it_is_destroyed() -> None:
 def test_keeping_a_job_alive_from_elsewhere_is_noted() -> None:
     world = World()
     job = world.create(ONE)
-    world.site.keep_alive(job, "203.0.113.9", world.at)
+    world.site.keep_alive(job, Asker("203.0.113.9"), world.at)
     world.settle()
     assert world.job_records[job].keepalive_host == "203.0.113.9"
 
@@ -296,7 +297,7 @@ def test_a_faulty_board_is_tested_again_each_time_after_a_longer_rest() -> None:
         (test,) = world.orders
         assert test.on
         rests.append(world.now - since)
-        world.site.keep_alive(job, HOST, world.at)
+        world.site.keep_alive(job, Asker(HOST), world.at)
         world.answer(test, {Board(0, 0, 0): "dead"})
         world.answer_all()
     assert rests == sorted(rests)
@@ -555,7 +556,7 @@ def test_any_number_of_jobs_that_can_never_run_may_arrive_at_once(monkeypatch: p
     world = World()
     jobs = [
         world.site.create_job(
-            IMPOSSIBLE, Asked((999,), {}), owner="me", keepalive=1.0, host=HOST, at=Moment(0.0, 0.0)
+            IMPOSSIBLE, Asked((999,), {}), owner="me", keepalive=1.0, by=Asker(HOST), at=Moment(0.0, 0.0)
         )
         for _ in range(9)
     ]
@@ -571,7 +572,7 @@ def test_a_job_that_can_never_run_leaves_only_a_short_record() -> None:
     name = "x" * 256
     request = JobRequest(AnyBoard(), machine=None, tags=frozenset({name}), max_dead_links=3)
     asked = Asked((), {"tags": [name], "max_dead_links": 3})
-    job = world.site.create_job(request, asked, owner="me", keepalive=None, host=HOST, at=world.at)
+    job = world.site.create_job(request, asked, owner="me", keepalive=None, by=Asker(HOST), at=world.at)
     world.settle()
     record = world.job_records[job]
     assert record.reason is not None

@@ -6,14 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.core.admission import Control, Trust
+from spalloc_server.core.admission import Control, JobLimits, Trust, is_for
+from spalloc_server.core.askers import Asker, Login, Role
+from spalloc_server.core.commands import CreateJob
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.networks import EVERYWHERE, Networks, address_of, same_host
 from spalloc_server.core.requests import AnyBoard, JobRequest
+from spalloc_server.store.records import from_text, to_text
+from tests.spalloc_server.core.driver import World
 
 
-def _job(host: str) -> JobRecord:
-    return JobRecord(7, "me", 0.0, None, JobRequest(AnyBoard()), Asked((), {}), "10.9.9.9", owner_host=host)
+def _job(host: str, account: str | None = None) -> JobRecord:
+    asked = Asked((), {})
+    return JobRecord(
+        7, "me", 0.0, None, JobRequest(AnyBoard()), asked, "10.9.9.9", owner_host=host, account=account
+    )
 
 
 ADMINISTRATORS = Networks((ip_network("10.1.0.0/16"), ip_network("fd00::/8")))
@@ -22,19 +29,83 @@ OWNERS = Trust(Control.OWNER, ADMINISTRATORS)
 
 @pytest.mark.parametrize("host", ["10.2.0.1", "::ffff:10.2.0.1", "10.1.77.3", "fd00::17"])
 def test_the_owners_host_and_administrators_may_end_a_job(host: str) -> None:
-    assert OWNERS.refusal(_job("10.2.0.1"), host) is None
+    assert OWNERS.refusal(_job("10.2.0.1"), Asker(host)) is None
 
 
 @pytest.mark.parametrize("host", ["10.2.0.2", "10.9.9.9", "::1", "", "fe80::1%eth0"])
 def test_others_may_not_and_are_told_why(host: str) -> None:
-    refusal = OWNERS.refusal(_job("10.2.0.1"), host)
+    refusal = OWNERS.refusal(_job("10.2.0.1"), Asker(host))
     assert refusal is not None
     assert refusal.startswith("job 7 was created from 10.2.0.1, and this server lets only that host")
     assert refusal.endswith(f"this is {host or 'unknown'}")
 
 
 def test_anyone_may_where_the_site_does_not_mind() -> None:
-    assert Trust().refusal(_job("10.2.0.1"), "192.0.2.1") is None
+    assert Trust().refusal(_job("10.2.0.1"), Asker("192.0.2.1")) is None
+
+
+@pytest.mark.parametrize("trust", [Trust(), OWNERS])
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("account", ["alice", "bob"])
+def test_a_job_of_an_account_is_changed_by_that_account_and_by_those_who_rule_all_jobs(
+    trust: Trust, role: Role, account: str
+) -> None:
+    job, asker = _job("10.2.0.1", "alice"), Asker("192.0.2.1", Login(account, role))
+    sees = account == "alice" or role.rules_all_jobs
+    uses = sees and role is not Role.READER
+    assert is_for(job, asker) is sees
+    assert (trust.refusal(job, asker) is None) is uses
+    assert trust.keeps_alive(job, asker) is uses
+
+
+@pytest.mark.parametrize("trust", [Trust(), OWNERS])
+def test_a_client_of_v1_changes_no_job_of_an_account_unless_it_is_an_administrators(trust: Trust) -> None:
+    job = _job("10.2.0.1", "alice")
+    for host, may in (("10.2.0.1", False), ("192.0.2.1", False), ("10.1.0.1", trust is OWNERS)):
+        refusal = trust.refusal(job, Asker(host))
+        assert (refusal is None) is may
+        assert refusal is None or "belongs to an account" in refusal
+        assert trust.keeps_alive(job, Asker(host)) is may
+
+
+@pytest.mark.parametrize("trust", [Trust(), OWNERS])
+def test_a_job_without_account_is_another_accounts_only_on_the_computer_it_was_created_from(
+    trust: Trust,
+) -> None:
+    job = _job("10.2.0.1")
+    for host, role, may in (
+        ("10.2.0.1", Role.USER, True),
+        ("10.2.0.1", Role.READER, False),
+        ("192.0.2.1", Role.USER, False),
+        ("192.0.2.1", Role.ADMINISTRATOR, True),
+        ("192.0.2.1", Role.SERVICE, True),
+    ):
+        asker = Asker(host, Login("bob", role))
+        assert (trust.refusal(job, asker) is None) is may
+        assert trust.keeps_alive(job, asker) is may
+    assert trust.keeps_alive(job, Asker("192.0.2.1")), "by v1, everybody keeps everything alive"
+
+
+def test_a_reader_creates_no_job() -> None:
+    create = CreateJob(JobRequest(AnyBoard()), Asked((), {}), "me", None)
+    site = World().site
+    reader, user = (Asker("192.0.2.1", Login("bob", role)) for role in (Role.READER, Role.USER))
+    assert create.refusal(site, reader) == "the account bob may look at jobs, but not create any"
+    assert create.refusal(site, user) is None
+
+
+def test_jobs_of_an_account_are_counted_for_the_account_wherever_they_come_from() -> None:
+    world = World()
+    world.site.limits = JobLimits(from_one_host=2)
+    for host in ("192.0.2.1", "192.0.2.2"):
+        create = CreateJob(JobRequest(AnyBoard()), Asked((), {}), "me", None)
+        world.do(create, Asker(host, Login("bob", Role.USER)))
+    here, there = Asker("192.0.2.1"), Asker("192.0.2.3", Login("bob", Role.USER))
+    assert world.site.refusal("me", here) is None, "none of them came from the host without the account"
+    assert "2 jobs created from account bob" in (world.site.refusal("me", there) or "")
+    record = world.site.jobs[1].record
+    assert record.account == "bob"
+    assert from_text(to_text(record)) == record
 
 
 def test_all_addresses_of_this_computer_are_one_host() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from spalloc_client.wire import Failure, JobsChanged, Lines, MachinesChanged, Return, decode_message
 from spalloc_server.clock import SystemClock
+from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import DestroyJob
 from spalloc_server.core.effects import PowerOrder
 from spalloc_server.core.machine import Machine
@@ -273,7 +274,7 @@ class Fuzzer:
 
     def _end_jobs(self, engine: Engine) -> None:
         for job in list(engine.site.jobs):
-            engine.do(DestroyJob(job), "")
+            engine.do(DestroyJob(job), SERVER)
 
     async def _connection(self, front: V1Server) -> None:
         dice = self.dice

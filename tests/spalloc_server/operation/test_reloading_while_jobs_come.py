@@ -9,6 +9,7 @@ import pytest
 
 from spalloc_server.clock import SystemClock
 from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.core.askers import SERVER
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
@@ -53,7 +54,7 @@ class _Reload:
     def come(self) -> None:
         site, wall, now = self.service.engine.site, self.clock.wall(), self.clock.now()
         for what in itertools.islice(self._requests, AT_ONCE):
-            site.create_job(what, Asked((), {}), owner="me", keepalive=None, host="", at=Moment(now, wall))
+            site.create_job(what, Asked((), {}), owner="me", keepalive=None, by=SERVER, at=Moment(now, wall))
             self.came += 1
 
     async def let_others_go_on(self, _seconds: float) -> None:

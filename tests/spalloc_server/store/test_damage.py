@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from spalloc_client.states import JobState
 from spalloc_server.clock import moment
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder, Share
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.lengths import Length
@@ -96,7 +97,7 @@ class Started:
                 Asked((), {}),
                 owner="me",
                 keepalive=None,
-                host="here",
+                by=Asker("here"),
                 at=moment(self),
             )
             numbers.append(job)

@@ -14,6 +14,7 @@ import msgspec
 from spalloc_client.states import JobState
 from spalloc_client.wire import Json
 from spalloc_server.clock import Clock
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import (
     Command,
     CreateJob,
@@ -95,7 +96,7 @@ class Door(Protocol):
     def clock(self) -> Clock:
         """The core's time."""
 
-    def do(self, command: Command[T], host: str, /) -> Outcome[T]:
+    def do(self, command: Command[T], by: Asker, /) -> Outcome[T]:
         """Have the site do a command; raises RefusedError if it is not done."""
 
     def forecast(self) -> Forecast | None:
@@ -121,8 +122,7 @@ class Door(Protocol):
 class Caller(msgspec.Struct, frozen=True):
     """The client that sent a command."""
 
-    host: str
-    """Its address."""
+    asker: Asker
     watcher: Watcher
     """Gets the notifications that it asks for."""
 
@@ -280,11 +280,11 @@ class Commands:
         return CreateJob(request, asked, owner, keepalive, time_limit)
 
     def _job_keepalive(self, caller: Caller, job_id: int) -> Json:
-        self._door.do(KeepAlive(job_id), caller.host)
+        self._door.do(KeepAlive(job_id), caller.asker)
         return None
 
     def _get_job_state(self, caller: Caller, job_id: int) -> Reply:
-        record = self._door.do(KeepAlive(job_id), caller.host).value
+        record = self._door.do(KeepAlive(job_id), caller.asker).value
         if record is not None:
             return {
                 "state": record.state.value,
@@ -296,8 +296,8 @@ class Commands:
             }
         ended = self._door.ended_record(job_id)
         if ended is None and self._door.site.has_given(job_id):
-            return LaterReply(lambda: self._read_final_state(job_id, caller.host))
-        return _final_state(ended, caller.host)
+            return LaterReply(lambda: self._read_final_state(job_id, caller.asker.host))
+        return _final_state(ended, caller.asker.host)
 
     async def _read_final_state(self, number: int, host: str) -> EncodedReply:
         try:
@@ -306,7 +306,7 @@ class Commands:
             raise CommandError(f"the history can't be read just now, try again later: {error}") from error
 
     def _get_job_machine_info(self, caller: Caller, job_id: int) -> Json:
-        record = self._door.do(KeepAlive(job_id), caller.host).value
+        record = self._door.do(KeepAlive(job_id), caller.asker).value
         its = None if record is None else boards_of_job(self._door.site, record)
         if its is None:
             return dict.fromkeys(("width", "height", "connections", "machine_name", "boards"))

@@ -15,6 +15,7 @@ from collections import deque
 from typing import Protocol, cast
 
 from spalloc_client.wire import WireError
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.engine import Engine, EngineFailedError, EngineStoppingError
 from spalloc_server.fronts.v1.arguments import CommandError
@@ -338,7 +339,7 @@ class ClientConnection(asyncio.Protocol):
             try:
                 if self._long is not None:
                     return self._send_pieces()
-                caller = Caller(self.address, self)
+                caller = Caller(Asker(self.address), self)
                 while effort < EFFORT_A_TURN:
                     request = self._next_request()
                     effort += self._inbox.taken >> _EFFORT_SHIFT
@@ -426,7 +427,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             result = self._front.commands.run(caller, request.command, request.args, request.kwargs)
             if isinstance(result, Command):
-                value, waits = self._front.engine.do(result, caller.host)
+                value, waits = self._front.engine.do(result, caller.asker)
             else:
                 value = result
         except (CommandError, RefusedError) as error:

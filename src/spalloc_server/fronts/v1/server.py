@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from math import inf
 from typing import cast
 
+from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import GroupBy
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.listening import TurnedAway, listen
@@ -89,7 +90,7 @@ class V1Server:
         self._limits_logged = Ration()
         self._turned_away = TurnedAway()
         self._limits = limits or Limits()
-        engine.do(GroupBy(self._limits.ipv6_prefix), "")
+        engine.do(GroupBy(self._limits.ipv6_prefix), SERVER)
         self._wanted = self._possible = self.limits.connections
         """How many connections the system was asked for, and how many it allows."""
         self.addresses: tuple[tuple[str, int], ...] = ()
@@ -107,7 +108,7 @@ class V1Server:
     @limits.setter
     def limits(self, limits: Limits) -> None:
         self._limits = limits
-        if self.engine.do(GroupBy(limits.ipv6_prefix), "").value:
+        if self.engine.do(GroupBy(limits.ipv6_prefix), SERVER).value:
             self._regroup()
 
     @property

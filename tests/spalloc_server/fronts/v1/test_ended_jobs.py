@@ -15,6 +15,7 @@ from spalloc_client.wire import Json
 from spalloc_server.clock import moment
 from spalloc_server.config.settings import Configuration, History, Listening
 from spalloc_server.core.admission import Control, Trust
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.networks import Networks
@@ -67,11 +68,11 @@ class Front:
         watchers = Watchers(self.site.jobs.__contains__, self.site.machines.__contains__, endings)
         self.commands = Commands(self, watchers)
 
-    def do(self, command: Command[T], host: str) -> Outcome[T]:
-        refusal = command.refusal(self.site, host)
+    def do(self, command: Command[T], by: Asker) -> Outcome[T]:
+        refusal = command.refusal(self.site, by)
         if refusal is not None:
             raise RefusedError(refusal)
-        return Outcome(command.apply(self.site, host, moment(_Clock())), waits=True)
+        return Outcome(command.apply(self.site, by, moment(_Clock())), waits=True)
 
     def ended_record(self, number: int) -> JobRecord | None:
         return self.site.ended_record(number)
@@ -91,9 +92,9 @@ class Front:
         return write(self.store.ended_jobs(owner, machine, limit))
 
     def run(self, name: str, *args: Json, host: str = "10.0.0.1", **kwargs: Json) -> Json:
-        caller = Caller(host, _Watcher())
+        caller = Caller(Asker(host), _Watcher())
         reply = self.commands.run(caller, name, args, kwargs)
-        return self.do(reply, host).value if isinstance(reply, Command) else reply  # type: ignore[return-value]
+        return self.do(reply, Asker(host)).value if isinstance(reply, Command) else reply  # type: ignore[return-value]
 
     def ended(self, **how: Json) -> list[Mapping[str, Json]]:
         reply = self.run("list_ended_jobs", **how)
