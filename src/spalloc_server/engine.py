@@ -165,6 +165,8 @@ class Engine:
         self._site = site
         self.clock = clock
         self.listeners: set[ChangeListener] = set()
+        self.session_listeners: set[Callable[[Collection[str]], None]] = set()
+        """Called with the keys of sessions that have ended, once that is on disk."""
         self.measures = Measures()
         self.presence = Presence(clock, site.delays, self.measures.delays)
         """Says whether a client's silence counts against it now, or may be the server's own delay."""
@@ -287,6 +289,7 @@ class Engine:
         self._site.remembered = recalled.remembered
         # Also at a cold start: it forgets jobs and faults, not what an administrator has decided.
         self._site.reserving.recall(recalled.reservations, at.now)
+        self._site.accounts.recall(recalled.accounts, recalled.tokens, recalled.sessions, at)
         if cold:
             start_cold(self._site, jobs, boards, next_job, at=at)
         else:
@@ -562,7 +565,9 @@ class Engine:
         began = self._writing_since = self.clock.now()
 
         def write() -> float:
-            self._store.write(effects.jobs, effects.boards, effects.remembered, effects.reservations)
+            self._store.write(
+                effects.jobs, effects.boards, effects.remembered, effects.reservations, effects.accounts
+            )
             took = self.clock.now() - began
             if took <= LATE_SECONDS:
                 self._writing_since = None
@@ -701,6 +706,9 @@ class Engine:
                     listener.jobs_ending(effects.endings)
             except Exception:  # noqa: BLE001 — the changes are on disk, and clients can ask for them
                 _log.exception("clients could not be notified of changes")
+        if effects.accounts is not None and effects.accounts.ended:
+            for tell in list(self.session_listeners):
+                tell(effects.accounts.ended)
 
     def _power_done(self, number: int, failed: Mapping[Board, str]) -> None:
         with self._deciding():

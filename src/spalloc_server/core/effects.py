@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from spalloc_server.core.accounts import AccountNews
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.lengths import Length
@@ -143,6 +144,8 @@ class Effects:
     """What the scheduler wants to know after a restart, in place of what it wrote before; None if that stays."""
     reservations: dict[str, Reservation | None] = field(default_factory=dict)
     """Records to write, by name, or to remove where None."""
+    accounts: AccountNews | None = None
+    """What has changed of accounts, tokens and sessions; None for nothing."""
     orders: list[Order] = field(default_factory=list)
     """To be given to the hardware, in this order, and only after all records are on disk."""
     jobs_changed: set[int] = field(default_factory=set)
@@ -160,6 +163,7 @@ class Effects:
             or self.shares
             or self.scheduler is not None
             or self.reservations
+            or self.accounts is not None
             or self.orders
             or self.jobs_changed
             or self.machines_changed
@@ -175,18 +179,22 @@ class Effects:
     @property
     def has_records(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.jobs or self.boards or self.reservations or self.remembered)
+        return bool(
+            self.jobs or self.boards or self.reservations or self.accounts is not None or self.remembered
+        )
 
     @property
     def are_waited_for(self) -> bool:
         """Whether the client that caused them must not be answered before they are on disk.
 
-        A job's record alone only says who keeps the job alive, and what the scheduler learns was asked for by nobody.
+        A job's record alone only says who keeps the job alive, what the scheduler learns was asked for by nobody, and
+        that a session is used is noted by the way.
         """
         return bool(
             self.jobs_changed
             or self.boards
             or self.reservations
+            or (self.accounts is not None and self.accounts.is_asked_for)
             or self.orders
             or self.machines_changed
             or self.notices
@@ -207,14 +215,15 @@ class Effects:
             self.scheduler = later.scheduler
         if later.reservations:
             self.reservations.update(later.reservations)
+        if later.accounts is not None:
+            self.accounts = later.accounts.after(self.accounts)
         if later.orders:
             self.orders += later.orders
         if later.jobs_changed:
             self.jobs_changed |= later.jobs_changed
         if later.machines_changed:
             self.machines_changed |= later.machines_changed
-        if later.endings:
-            self.endings |= later.endings
+        self.endings |= later.endings
         if later.notices:
             self.notices += later.notices
 

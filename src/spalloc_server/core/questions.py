@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spalloc_client.states import JobState
+from spalloc_server.core.account_keeping import AccountsView
 from spalloc_server.core.board_life import FREE, Condition, Objection, condition
 from spalloc_server.core.boards import BoardsView
 from spalloc_server.core.effects import BoardKey
@@ -51,6 +52,10 @@ class SiteView(Protocol):
     @property
     def reserving(self) -> ReservingView:
         """The reservations."""
+
+    @property
+    def accounts(self) -> AccountsView:
+        """Accounts, their tokens and sessions."""
 
     @property
     def jobs_created(self) -> int:

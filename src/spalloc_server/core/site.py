@@ -13,6 +13,7 @@ from itertools import count
 from math import inf
 
 from spalloc_client.states import JobState
+from spalloc_server.core.account_keeping import Accounts
 from spalloc_server.core.admission import Headcount, JobLimits, Trust
 from spalloc_server.core.allocation import Allocation, border
 from spalloc_server.core.askers import Asker
@@ -123,6 +124,8 @@ class Site:
         """What happens to boards; call `collect_findings` afterwards."""
         self.reserving = Reserving(self.machines, self.scheduler)
         """The reservations; a change of them counts from the next decision."""
+        self.accounts = Accounts(self.groups, self.delays)
+        """Accounts, their tokens and sessions."""
         self.keepalives: Timers[int] = Timers()
         """When each job's keepalive is to be checked, by the job's ID."""
         self.endings = Endings()
@@ -463,6 +466,7 @@ class Site:
             job = self.jobs.get(number)
             if job is not None and job.order == order and job.record.allocation is not None:
                 self.order(job, Happening.POWER_ASKED, job.record.allocation, on=False)
+        self.accounts.tick(at)
         self._care.tick(at.now)
         self.collect_findings()
 
@@ -476,6 +480,7 @@ class Site:
             self._care.next_deadline(),
             self.scheduler.next_deadline(),
             self.reserving.next_deadline(),
+            self.accounts.timers.next(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -535,6 +540,8 @@ class Site:
         effects.endings = self.endings.take_news()
         if self.reserving.records:
             effects.reservations, self.reserving.records = self.reserving.records, {}
+        if self.accounts.news is not None:
+            effects.accounts, self.accounts.news = self.accounts.news, None
         return effects
 
     # Questions

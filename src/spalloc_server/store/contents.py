@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from spalloc_server.store.accounts import read_accounts
 from spalloc_server.store.history import count_ended
 from spalloc_server.store.recalling import Unreadable, read_boards, read_jobs, read_reservations
 from spalloc_server.words import counted
@@ -25,6 +26,8 @@ class Contents:
     """Boards that are drained."""
     reservations: int
     """Reservations that were made by command."""
+    accounts: int
+    """Accounts."""
     unreadable: tuple[Unreadable, ...]
     """Live jobs that can't be read."""
 
@@ -32,9 +35,10 @@ class Contents:
         """Yield the lines for the administrator."""
         drained = f", {self.drained} drained" if self.drained else ""
         reserved = f", {counted(self.reservations, 'reservation')}" if self.reservations else ""
+        accounts = f", {counted(self.accounts, 'account')}" if self.accounts else ""
         yield (
             f"  {counted(self.jobs, 'live job')} with {counted(self.boards, 'board')}, "
-            f"{counted(self.ended, 'ended job')}, {counted(self.aside, 'board')} set aside{drained}{reserved}"
+            f"{counted(self.ended, 'ended job')}, {counted(self.aside, 'board')} set aside{drained}{reserved}{accounts}"
         )
         if self.unreadable:
             first = self.unreadable[0]
@@ -59,5 +63,6 @@ def contents_of(database: sqlite3.Connection) -> Contents:
         aside=sum(board.aside is not None for board in boards),
         drained=sum(board.drained is not None for board in boards),
         reservations=len(read_reservations(database)),
+        accounts=len(read_accounts(database)),
         unreadable=tuple(unreadable),
     )

@@ -12,9 +12,11 @@ from itertools import chain
 from pathlib import Path
 
 from spalloc_client.states import JobState
+from spalloc_server.core.accounts import AccountNews
 from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.reservations import Reservation
+from spalloc_server.store.accounts import putting_accounts, read_accounts, read_sessions, read_tokens
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy, sync_folder
 from spalloc_server.store.history import ended_job, ended_jobs
@@ -190,11 +192,23 @@ class Store:
             next_job, sure = read_next_job(database)
             doubtful = database.execute("SELECT 1 FROM counters WHERE name = 'doubtful'").fetchone()
             remembered = read_remembered(database, self._name)
+            accounts, tokens = read_accounts(database), read_tokens(database)
+            sessions = read_sessions(database)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if is_damage(error):
                 raise damaged(self._name, error) from error
             raise StoreError(f"can't read the records in {self._name}: {error}") from error
-        return Recalled(jobs, boards, next_job, not sure or doubtful is not None, remembered, reservations)
+        return Recalled(
+            jobs,
+            boards,
+            next_job,
+            not sure or doubtful is not None,
+            remembered,
+            reservations,
+            accounts,
+            tokens,
+            sessions,
+        )
 
     def write(
         self,
@@ -202,6 +216,7 @@ class Store:
         boards: Mapping[BoardKey, BoardRecord | None],
         remembered: Remembered = NOTHING_LEARNT,
         reservations: Mapping[str, Reservation | None] = NO_RESERVATIONS,
+        accounts: AccountNews | None = None,
     ) -> None:
         """Record all of these at once; when this returns they are on disk, and if it raises, none of them is.
 
@@ -210,6 +225,7 @@ class Store:
             boards: Records of boards; None removes a board's.
             remembered: What the scheduler has learnt since the last time.
             reservations: Those made by command, by name; None removes one.
+            accounts: What has changed of accounts, tokens and sessions; None for nothing.
 
         Raises:
             sqlite3.Error: They could not be written; it may be tried again.
@@ -228,7 +244,9 @@ class Store:
                 # something, and so syncs all that came before.
                 first = () if self._written else counting_start()
                 learnt = remembering(remembered, drop_old=added >= DROPPED_AT_ONCE)
-                for statement, values in chain(first, putting(jobs, boards, reservations), learnt):
+                about_accounts = () if accounts is None else putting_accounts(accounts)
+                site = putting(jobs, boards, reservations)
+                for statement, values in chain(first, site, about_accounts, learnt):
                     database.execute(statement, values)
                 # Inside the transaction, this does not read the file.
                 (pages,) = database.execute("PRAGMA page_count").fetchone()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
+from spalloc_server.core.accounts import Account, SessionRecord, Token
 from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.objections import Drained
@@ -54,6 +55,9 @@ class Recalled:
     """What the scheduler remembers."""
     reservations: Sequence[Reservation] = ()
     """Those that were made by command."""
+    accounts: Sequence[Account] = ()
+    tokens: Sequence[Token] = ()
+    sessions: Sequence[SessionRecord] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,12 @@ CREATE TABLE scheduler (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITH
     """
 CREATE TABLE reservations (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """,
+    # 7
+    """
+CREATE TABLE accounts (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE tokens (key TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (key TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+""",
 )
 """The statements that make each version of the schema from the one before; an empty database has version 0."""
 

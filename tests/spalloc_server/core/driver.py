@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from spalloc_server.core.accounts import AccountNews
 from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.commands import Command
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, Remembered, Share, Standing
@@ -83,6 +84,8 @@ class World:
         self.lengths: list[Length] = []
         self.share_records: dict[str, Share] = {}
         self.reservation_records: dict[str, Reservation] = {}
+        self.account_records = AccountNews()
+        """All accounts, tokens and sessions that are recorded, and all sessions that were told to have ended."""
         self.configured: list[Reservation] = []
         """The reservations of the configuration."""
         self.skew = 0.0
@@ -123,6 +126,8 @@ class World:
                 del self.reservation_records[name]
             else:
                 self.reservation_records[name] = reservation
+        if effects.accounts is not None:
+            self.account_records = effects.accounts.after(self.account_records)
         self.orders += [order for order in effects.orders if isinstance(order, PowerOrder)]
         self.standing += [order.order for order in effects.orders if isinstance(order, Standing)]
         self.notices += effects.notices
@@ -211,6 +216,13 @@ class World:
         self.site = Site(self.machines, slice_steps=self.slice_steps)
         self.site.reserving.configure(self.configured)
         self.site.reserving.recall(self.reservation_records.values(), self.now)
+        records = self.account_records
+        self.site.accounts.recall(
+            [record for record in records.accounts.values() if record is not None],
+            [record for record in records.tokens.values() if record is not None],
+            [record for record in records.sessions.values() if record is not None],
+            self.at,
+        )
         self.orders.clear()
 
     def start_cold(self) -> None:
