@@ -6,7 +6,8 @@ Requests are made, and answers shown, in scripts/.
 from collections.abc import Iterator
 from pathlib import Path
 
-from spalloc_server.operation.control import protocol, sockets
+from spalloc_server.fronts import unix_sockets
+from spalloc_server.operation.control import protocol
 from spalloc_server.operation.control.protocol import Line, Request
 
 
@@ -23,7 +24,7 @@ def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
     """
     asked = protocol.of_request(request)
     try:
-        with sockets.connect(path, protocol.ANSWER_SECONDS) as connection:
+        with unix_sockets.connect(path, protocol.ANSWER_SECONDS) as connection:
             connection.sendall(asked)
             with connection.makefile("rb") as answer:
                 while line := answer.readline(protocol.LONGEST_LINE_BYTES + 1):

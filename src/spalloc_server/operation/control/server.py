@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from math import inf
 from pathlib import Path
 
+from spalloc_server.fronts import unix_sockets
 from spalloc_server.operation.control import protocol, sockets
 from spalloc_server.operation.control.protocol import NOT_UNDERSTOOD, REFUSED, Answer, Request
 from spalloc_server.ration import Ration
@@ -58,7 +59,7 @@ class ControlServer:
         Raises:
             OSError: The socket can't be made; the message says why.
         """
-        listening = sockets.listen(self.path)
+        listening = unix_sockets.listen(self.path)
         found = self.path.lstat()
         self._file = (found.st_dev, found.st_ino)
         self._server = await asyncio.start_unix_server(
