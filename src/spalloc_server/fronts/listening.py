@@ -58,6 +58,56 @@ async def listen(
     raise OSError(errno.EADDRINUSE, f"no port is free on all of {hosts}")
 
 
+async def bind(
+    hosts: Sequence[str], port: int, setting: str, *, backlog: int = 100
+) -> tuple[list[socket.socket], tuple[tuple[str, int], ...]]:
+    """Return sockets that listen on all addresses of several hosts, on the same port, and each address with the port.
+
+    For fronts that accept connections themselves; the arguments are those of `listen`.
+
+    Raises:
+        OSError: An address can't be listened on; the message says why and what to do.
+    """
+    wanted = port
+    for left in reversed(range(TRIES)):
+        sockets: list[socket.socket] = []
+        try:
+            for host in hosts:
+                sockets += await _bound(host, wanted, backlog)
+                # The system chooses the port once.
+                wanted = sockets[0].getsockname()[1]
+        except OSError as error:
+            for one in sockets:
+                one.close()
+            if port or not left or not sockets or error.errno != errno.EADDRINUSE:
+                raise in_words(error, hosts, port, setting) from error
+            wanted = 0
+            continue
+        return sockets, tuple(one.getsockname()[:2] for one in sockets)
+    raise OSError(errno.EADDRINUSE, f"no port is free on all of {', '.join(hosts)}")
+
+
+async def _bound(host: str, port: int, backlog: int) -> list[socket.socket]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            one = socket.socket(family, kind, protocol)
+            sockets.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.setblocking(False)
+            one.bind((address[0], sockets[0].getsockname()[1] if len(sockets) > 1 else port, *address[2:]))
+            one.listen(backlog)
+    except OSError:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
 def in_words(error: OSError, hosts: Sequence[str], port: int, setting: str) -> OSError:
     """Return an error of the same kind that says why the server can't listen, and what to do about it."""
     where = f"{', '.join(hosts)} port {port}"
