@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from spalloc_server.core.commands import LONGEST_REASON
+from spalloc_server.fronts.unix_sockets import SocketError, listen
 from spalloc_server.operation.control import protocol
 from spalloc_server.operation.control import server as control_server
 from spalloc_server.operation.control.client import NoAnswerError, ask
 from spalloc_server.operation.control.protocol import Answer, Line, Request
 from spalloc_server.operation.control.server import MOST_CONNECTIONS, ControlServer
-from spalloc_server.fronts.unix_sockets import SocketError, listen
 
 
 async def greet(arguments: Mapping[str, object], by: str) -> Answer:
