@@ -1,0 +1,254 @@
+"""Logs clients in and out: by name and password or by token, and then by the cookie of a session.
+
+Which accounts and sessions there are is decided in core/; passwords.py compares passwords. Here are the secrets that
+clients have: they are made here, and only their hashes go further.
+"""
+
+import asyncio
+import base64
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from math import ceil
+
+from spalloc_server.clock import moment
+from spalloc_server.core.account_commands import (
+    WRONG,
+    BeginSession,
+    EndSession,
+    RenewHash,
+    UseSession,
+    WrongPassword,
+)
+from spalloc_server.core.accounts import NOTED_SECONDS, SessionRecord
+from spalloc_server.core.askers import SERVER, Asker, Login
+from spalloc_server.core.commands import RefusedError
+from spalloc_server.engine import Engine, EngineFailedError
+from spalloc_server.passwords import LONGEST, CrowdedError, Passwords
+from spalloc_server.ration import Warnings
+from spalloc_server.tokens import hash_of
+
+_log = logging.getLogger(__name__)
+
+COOKIE_CHARACTERS = 52
+"""How long the value of a cookie is."""
+CROWDED_SECONDS = 5.0
+"""When somebody is to try again who came while too many passwords waited to be checked."""
+NO_TOKEN = "this token is not valid: it is over or revoked, or its account is locked; ask an administrator for another"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A client's session, while it has not ended."""
+
+    key: str
+    """The SHA-256 of its cookie's value."""
+    login: Login
+    csrf: str
+    """The secret that requests which change something must repeat."""
+
+
+class LoginRefusedError(Exception):
+    """Somebody is not logged in; the message is a sentence for the client."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """Say why, and in how many seconds it may be tried again; None if the name, password or token is wrong."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class People:
+    """The clients of one server's HTTP front; lives in one event loop."""
+
+    def __init__(self, engine: Engine, passwords: Passwords | None = None) -> None:
+        """Begin to hear of sessions that end.
+
+        Args:
+            engine: Knows the accounts and their sessions.
+            passwords: Compares passwords; None for new ones with the usual cost.
+        """
+        self._engine = engine
+        self._accounts = engine.site.accounts
+        self._passwords = passwords or Passwords()
+        self._secret = secrets.token_bytes(32)
+        self._refused = Warnings(_log, "not logged in")
+        self._noted: dict[str, float] = {}
+        """When the use of each session was noted last, in the core's time."""
+        self.ended: set[Callable[[str], None]] = set()
+        """Called with the key of each session that has ended, for whatever reason."""
+        engine.session_listeners.add(self._tell)
+
+    async def log_in(self, name: str, password: str, address: str) -> tuple[str, Session]:
+        """Begin a session by name and password.
+
+        Args:
+            name: The account's name.
+            password: Its password.
+            address: Where the client is.
+
+        Returns:
+            The value of the session's cookie, and the session.
+
+        Raises:
+            LoginRefusedError: The name or the password is wrong, or it is not tried now.
+        """
+        name = name.strip()
+        is_known = self._accounts.is_known(name, address, moment(self._engine.clock).wall)
+        group = self._engine.site.groups.of(address)
+        self._check_wait(name, address)
+        try:
+            async with self._passwords.turn(group, goes_first=is_known):
+                # Those that came before from there may have been wrong.
+                self._check_wait(name, address)
+                account = self._accounts.by_name.get(name)
+                encoded = None if account is None or len(password) > LONGEST else account.password
+                if not await self._passwords.is_right(password, encoded):
+                    self._engine.do(WrongPassword(name), Asker(address))
+                    raise self._refusal(address, WRONG)
+                assert encoded is not None
+                if self._passwords.is_outdated(encoded):
+                    renewed = await self._passwords.hashed(password)
+                    self._engine.do(RenewHash(name, encoded, renewed), SERVER)
+                    encoded = renewed
+        except CrowdedError:
+            raise self._refusal(
+                address, "too many clients log in at this moment; try again soon", CROWDED_SECONDS
+            ) from None
+        cookie = _new_cookie()
+        session = self._begin(name, cookie, _new_secret(), address, password=encoded)
+        await self._recorded()
+        return cookie, session
+
+    async def basic(self, name: str, password: str, address: str) -> tuple[str, Session]:
+        """Begin a session for a request that has name and password itself; as `log_in`."""
+        return await self.log_in(name, password, address)
+
+    def bearer(self, token: str, address: str) -> tuple[str, Session]:
+        """Return the session of a personal access token, and begin it if it has none.
+
+        All clients with this token share one session, so that those which don't keep cookies leave no others behind.
+
+        Returns:
+            The value of the session's cookie, and the session.
+
+        Raises:
+            LoginRefusedError: The token is not valid.
+        """
+        key = hash_of(token)
+        found = self._accounts.token(key, self._engine.clock.wall())
+        if found is None:
+            raise self._refusal(address, NO_TOKEN)
+        there = self._accounts.session_of_token(key)
+        if there is not None:
+            cookie = _cookie_of_token(token, there.csrf)
+            session = self.session(cookie)
+            if session is not None:
+                return cookie, session
+        csrf = _new_secret()
+        cookie = _cookie_of_token(token, csrf)
+        return cookie, self._begin(found.account, cookie, csrf, address, token=key)
+
+    def session(self, cookie: str) -> Session | None:
+        """Return the session with a cookie of this value, and count it as used; None if there is none."""
+        if len(cookie) != COOKIE_CHARACTERS or not cookie.isascii():
+            return None
+        key = hash_of(cookie)
+        record = self._accounts.session(key, self._engine.clock.wall())
+        if record is None:
+            return None
+        now = self._engine.clock.now()
+        noted = self._noted.get(key)
+        if noted is None or now - noted >= NOTED_SECONDS:
+            self._noted[key] = now
+            self._engine.do(UseSession(key), Asker(record.address))
+        return self._session(record)
+
+    def log_out(self, session: Session) -> None:
+        """End a session."""
+        self._engine.do(EndSession(session.key), SERVER)
+
+    def login_csrf(self, cookie: str) -> str:
+        """Return the secret for a login form that was sent with a cookie of this value; nothing is kept."""
+        return hmac.new(self._secret, cookie.encode("utf-8", "surrogateescape"), "sha256").hexdigest()
+
+    def is_live(self, key: str) -> bool:
+        """Return whether the session with a key has not ended."""
+        return self._accounts.session(key, self._engine.clock.wall()) is not None
+
+    def stop(self) -> None:
+        """Stop to check passwords and to tell of sessions."""
+        self._engine.session_listeners.discard(self._tell)
+        self._passwords.stop()
+
+    def _check_wait(self, name: str, address: str) -> None:
+        wait = self._accounts.wait(name, address, moment(self._engine.clock))
+        if wait > 0:
+            seconds = ceil(wait)
+            raise self._refusal(
+                address, f"too many wrong passwords; try again in {seconds} s", retry_after=float(seconds)
+            )
+
+    def _refusal(self, address: str, why: str, retry_after: float | None = None) -> LoginRefusedError:
+        group = self._engine.site.groups.of(address)
+        self._refused.warn(address, group, self._engine.clock.now(), why)
+        return LoginRefusedError(why, retry_after)
+
+    def _begin(
+        self,
+        account: str,
+        cookie: str,
+        csrf: str,
+        address: str,
+        *,
+        password: str | None = None,
+        token: str | None = None,
+    ) -> Session:
+        command = BeginSession(account, hash_of(cookie), csrf, password, token)
+        try:
+            return self._session(self._engine.do(command, Asker(address)).value)
+        except (RefusedError, EngineFailedError) as error:
+            raise self._refusal(address, str(error)) from error
+
+    def _session(self, record: SessionRecord) -> Session:
+        return Session(record.key, self._accounts.login(record), record.csrf)
+
+    async def _recorded(self) -> None:
+        """Wait until all that was done is on disk; while the disk is in trouble, don't."""
+        if self._engine.trouble is not None:
+            return
+        is_recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def tell(whether: bool) -> None:
+            if not is_recorded.done():
+                is_recorded.set_result(whether)
+
+        self._engine.when_recorded(tell)
+        await is_recorded
+
+    def _tell(self, keys: Collection[str]) -> None:
+        for key in keys:
+            self._noted.pop(key, None)
+            for listener in list(self.ended):
+                try:
+                    listener(key)
+                except Exception:  # noqa: BLE001 — others must hear of it
+                    _log.exception("the end of a session could not be told")
+
+
+def _new_cookie() -> str:
+    return _as_cookie(secrets.token_bytes(32))
+
+
+def _cookie_of_token(token: str, csrf: str) -> str:
+    """Return the cookie of a token's session: whoever has only one of the two can't make it."""
+    return _as_cookie(hmac.new(token.encode("utf-8", "surrogateescape"), csrf.encode(), "sha256").digest())
+
+
+def _as_cookie(value: bytes) -> str:
+    return base64.b32encode(value).decode().rstrip("=")
+
+
+def _new_secret() -> str:
+    return secrets.token_hex(32)
