@@ -9,15 +9,7 @@ from math import inf
 
 import msgspec
 
-from spalloc_server.core.keeping import (
-    COUNT_SECONDS,
-    IDLE_SHARE,
-    LOOK_SECONDS,
-    SAVED_SECONDS,
-    IdleBudget,
-    Keeper,
-    KeptSpot,
-)
+from spalloc_server.core.keeping import IDLE_SHARE, SAVED_SECONDS, IdleBudget, Keeper, KeptSpot
 from spalloc_server.core.packing.bitmaps import NO_BOARDS, Planes
 from spalloc_server.core.packing.occupancy import AT_ONCE
 from spalloc_server.core.request_groups import Arrivals
@@ -70,10 +62,13 @@ def written(keepers: Mapping[str, Keeper], wall: float) -> bytes:
 
 def state_of(keepers: Mapping[str, Keeper]) -> object:
     """Return something that differs when something else is to be remembered; time alone makes no difference."""
+    # What a machine saves up follows from the time, once it is known since when.
     return [
-        (name, keeper.budget.idle, keeper.budget.next_count, keeper.packer.kept, replace(keeper.kept))
+        (name, None)
+        if keeper.kept is None
+        else (name, keeper.budget.idle, keeper.budget.next_count, keeper.packer.kept, replace(keeper.kept))
         for name, keeper in keepers.items()
-        if keeper.kept is not None
+        if keeper.budget.charged > -inf
     ]
 
 
@@ -107,7 +102,8 @@ def recall(
         keepers: the machines.
         queue: the jobs that wait.
         wall: by how many seconds Unix time is ahead of the core's time.
-        now: the core's time. What was recorded as past is past, even if the clock has been set back since.
+        now: the core's time. What was recorded as past is past: if the clock has been set back since, all times move
+            with that.
 
     Returns:
         the jobs for which a spot is kept, each with the machine.
@@ -126,27 +122,30 @@ def recall(
         keeper, spot = keepers.get(name), machine.spot
         if keeper is None or keeper.packer.machine.size != machine.size:
             continue
+        charged = _time(machine.charged, wall, -inf)
+        # Otherwise the spot would be free so much later, and open to others until then.
+        ahead = wall + max(0.0, charged - now)
         most = IDLE_SHARE * SAVED_SECONDS * keeper.packer.live_boards
         keeper.budget = IdleBudget(
             max(-most, min(most, machine.left)),
             max(0, min(keeper.packer.live_boards, machine.idle)),
-            min(_time(machine.next_count, wall, -inf), now + COUNT_SECONDS),
-            min(_time(machine.charged, wall, -inf), now),
+            _time(machine.next_count, ahead, -inf),
+            min(charged, now),
         )
         if spot is None or boards is None or spot.job not in queue or spot.job in kept_for:
             continue
         if boards == NO_BOARDS or not keeper.packer.is_usable(boards):
             continue
-        when, shut = _time(spot.when, wall, AT_ONCE), _time(spot.shut, wall, inf)
+        when, shut = _time(spot.when, ahead, AT_ONCE), _time(spot.shut, ahead, inf)
         keeper.kept = KeptSpot(
             queue[spot.job],
-            min(spot.since - wall, now),
+            spot.since - ahead,
             when,
-            _time(spot.promised, wall, AT_ONCE),
+            _time(spot.promised, ahead, AT_ONCE),
             spot.shut_after,
             shut,
             spot.is_late,
-            min(_time(spot.next_look, wall, -inf), now + LOOK_SECONDS),
+            _time(spot.next_look, ahead, -inf),
             spot.may_be_sooner,
         )
         keeper.packer.keep(boards, when if shut == inf else AT_ONCE)

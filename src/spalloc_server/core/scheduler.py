@@ -291,7 +291,9 @@ class Scheduler:
                 self._expected[running.job] = running.until
         again = True
         while again:
-            for job in list(self._kept_for):
+            # In the order of the machines: a restart does not know in which order the spots were kept.
+            kept = [keeper.kept.queued.job for keeper in self._keepers.values() if keeper.kept is not None]
+            for job in kept:
                 yield from self._start_kept(job)
             for name, keeper in self._keepers.items():
                 yield from self._improve(name, keeper)

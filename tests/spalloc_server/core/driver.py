@@ -83,6 +83,8 @@ class World:
         self.board_records: dict[BoardKey, BoardRecord] = {}
         self.lengths: list[Length] = []
         self.share_records: dict[str, Share] = {}
+        self.memory: bytes | None = None
+        """What the scheduler is to remember."""
         self.reservation_records: dict[str, Reservation] = {}
         self.account_records = AccountNews()
         """All accounts, tokens and sessions that are recorded, and all sessions that were told to have ended."""
@@ -121,6 +123,8 @@ class World:
                 self.share_records.pop(name, None)
             else:
                 self.share_records[name] = share
+        if effects.scheduler is not None:
+            self.memory = effects.scheduler
         for name, reservation in effects.reservations.items():
             if reservation is None:
                 del self.reservation_records[name]
@@ -238,7 +242,7 @@ class World:
         rules = self.site.shares.rules
         self._start()
         self.site.share_by(rules, self.at)
-        self.site.remembered = Remembered(list(self.lengths), dict(self.share_records))
+        self.site.remembered = Remembered(list(self.lengths), dict(self.share_records), self.memory)
         next_job = max(self.job_records, default=0) + 1
         recall(
             self.site,

@@ -225,49 +225,6 @@ def test_the_spot_is_kept_that_is_expected_to_be_free_soonest(
             assert not _has_spot(machine, request, free)
 
 
-@given(naive.machines(largest=3), _EVENTS, st.integers(0, 40))
-@examples(150)
-def test_a_restart_at_any_moment_changes_no_decision(
-    machine: Machine, events: list[tuple[str, int, JobRequest, float | None, float]], at: int
-) -> None:
-    undisturbed, restarted = _world(machine), _world(machine)
-    memory = None
-    for number, event in enumerate(events):
-        undisturbed.happen(number, event)
-        restarted.happen(number, event)
-        memory = restarted.scheduler.memory(1e6) or memory
-        if number == at:
-            restarted.scheduler = _again(restarted, memory)
-            restarted.decide()
-            undisturbed.decide()
-    assert restarted.log == undisturbed.log
-
-
-def _again(world: _World, memory: bytes | None) -> Scheduler:
-    """Return a new process's scheduler that goes on from what was recorded."""
-    scheduler = Scheduler([world.machine])
-    scheduler.learn(world.scheduler.lengths)
-    for job, one in sorted(world.queued.items()):
-        scheduler.submit(job, one.request, one.submitted, owner=one.owner, limit=one.limit)
-    expected = world.scheduler.expected_ends()
-    for job, one in sorted(world.running.items(), key=lambda item: (item[1].started, item[0])):
-        assert one.allocation is not None
-        scheduler.begin(
-            job,
-            "m",
-            one.allocation.boards,
-            request=one.request,
-            owner=one.owner,
-            limit=one.limit,
-            started=one.started,
-            until=expected[job],
-        )
-    scheduler.set_zones("m", world.zones)
-    if memory is not None:
-        scheduler.recall(memory, 1e6, world.now)
-    return scheduler
-
-
 def _longest_first(seed: int, *, limits: bool) -> float:
     """Return how long a job was first in the queue before it started, at most, over thousands of jobs.
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.grids import Grids
+from spalloc_server.core.packing.packer import Packer, Zone
 from spalloc_server.core.packing.steps import Steps
 from spalloc_server.core.packing.topology import Topology
-from spalloc_server.core.request_groups import Stage
+from spalloc_server.core.request_groups import Line, Stage
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.scheduler import PATIENCE, Scheduler, Start
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
@@ -199,3 +200,52 @@ def test_a_request_that_takes_long_is_checked_however_many_come_that_take_as_lon
         starts = [start.job for start in scheduler.decide(1.0)]
         over = 0 in starts or 0 in [job for job, _ in scheduler.take_refused()]
         assert slices < 300, "it waits as long as others come"
+
+
+def test_many_owners_limits_and_reservations_are_gone_through_in_slices() -> None:
+    """Of 6,000 jobs that ask for the same, no two have the same owner and limit; 100 reservations lie ahead."""
+    slice_steps, jobs = 25, 6000
+    scheduler = Scheduler([Machine("m", Size(8, 8))], slice_steps=slice_steps)
+    every = boards_of(Size(8, 8))
+    scheduler.set_zones(
+        "m",
+        [
+            Zone(f"z{number}", frozenset(every[number::7]), 300.0 + number, 1e6, frozenset({f"o{number}"}))
+            for number in range(100)
+        ],
+    )
+    scheduler.submit(0, JobRequest(Boards(190)), 0.0, owner="o", limit=200.0)
+    assert [start.job for start in scheduler.decide(0.0)] == [0]
+    for job in range(1, jobs + 1):
+        limit = 60.0 * (1 + job % 20)
+        scheduler.submit(job, JobRequest(Boards(3)), float(job) / jobs, owner=f"o{job // 20}", limit=limit)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        looks = _Looking(monkeypatch)
+        for now in (1.0, 100.0, 2.0 * PATIENCE):
+            if now == 100.0:
+                scheduler.ended(0, now, counts=True)
+                scheduler.release("m", every)
+            slices = 0
+            while not scheduler.is_done or not slices:
+                looks.at = 0
+                scheduler.decide(now)
+                slices += 1
+                # A step looks at 64 jobs, twice at most: may it use a zone, and is it the next of its line?
+                assert looks.at <= 2 * 64 * slice_steps
+            assert slices > 1
+
+
+class _Looking:
+    """How often a job was looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at = 0
+        for owner, name in ((Packer, "closed"), (Line, "advance")):
+            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, look: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object) -> object:
+            self.at += 1
+            return look(*args)
+
+        return counted
