@@ -107,6 +107,8 @@ class JobRecord(Struct, frozen=True):
     older server recorded it."""
     moved_back: float = 0.0
     """By how many seconds the job stands later in the order of the queue than it came; earlier where negative."""
+    work: float | None = None
+    """The board-seconds that it was expected to use when it came, as fair share counts it; None if it was off."""
     expected_end: float | None = None
     """When the boards are expected to be given back, in seconds of Unix time; None without boards."""
     account: str | None = None

@@ -9,6 +9,7 @@ are counted, and the one that has used more decides: whoever invents owners shar
 people share are to be named by the administrator; there, only owners are counted.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, log, log2
@@ -59,8 +60,8 @@ class _Party:
     """The board-seconds that its waiting jobs are expected to use."""
     jobs: int = 0
     """How many of its jobs wait or have boards."""
-    line: dict[int, float] = field(default_factory=dict)
-    """Its waiting jobs, and where they stand in the order but for priorities; the last is at the end."""
+    line: list[tuple[float, int]] = field(default_factory=list)
+    """Its waiting jobs in order: where each stands but for priorities, and its ID."""
 
     def settle(self, now: float, half_life: float) -> None:
         """Count what its jobs have used since `at`."""
@@ -139,14 +140,14 @@ class Shares:
             for party in counted.parties:
                 party.settle(now, rules.half_life)
                 wanted = party.used + WAITING_WEIGHT * max(0.0, party.waiting)
-                last = next(reversed(party.line.values())) + _APART - job.since if party.line else 0.0
+                last = party.line[-1][0] + _APART - job.since if party.line else 0.0
                 moved = max(moved, wanted / max(1, boards), last)
             moved = min(moved, rules.most_moved)
             self._line_up(job.job, counted, job.since + moved)
         return rules.within(moved - rules.priority(job.owner, job.tags))
 
     def waits(self, job: Asking, moved_back: float, now: float) -> None:
-        """Count a job that waits already; jobs come here in the order of the queue."""
+        """Count a job that waits already."""
         if self._rules.enabled:
             moved = moved_back + self._rules.priority(job.owner, job.tags)
             self._line_up(job.job, self._count(job, now), job.since + moved)
@@ -171,8 +172,6 @@ class Shares:
         if counted is not None:
             self._stop(counted, now)
             self._line_up(job, counted, counted.order)
-            for party in counted.parties:
-                party.line = dict(sorted(party.line.items(), key=lambda item: (item[1], item[0])))
 
     def end(self, job: int, now: float) -> None:
         """Note that a job has ended, whether it had boards or not."""
@@ -195,11 +194,11 @@ class Shares:
         counted.order = order
         for party in counted.parties:
             party.waiting += counted.work
-            party.line[job] = order
+            insort(party.line, (order, job))
 
     def _leave_line(self, job: int, counted: _Counted) -> None:
         for party in counted.parties:
-            del party.line[job]
+            del party.line[bisect_left(party.line, (counted.order, job))]
             party.waiting = party.waiting - counted.work if party.line else 0.0
 
     def _run(self, counted: _Counted, boards: int, now: float) -> None:

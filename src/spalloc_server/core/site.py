@@ -187,7 +187,9 @@ class Site:
         )
         self.jobs[number] = job
         if self.shares.move_any:
-            job.amend(moved_back=self.shares.moved_back(self.asking(job), self._count_boards(), at.now))
+            asking = self.asking(job)
+            moved_back = self.shares.moved_back(asking, self._count_boards(), at.now)
+            job.amend(moved_back=moved_back, work=asking.work)
         self.touch(job)
         self.submit(job)
         self.forecaster.came(request, owner, job.record.time_limit, at.now, job.record.moved_back)
@@ -296,8 +298,10 @@ class Site:
         """Return a job as far as it counts for shares."""
         record = job.record
         boards = wanted(record.request)
-        seconds = self.scheduler.expected(record.owner, boards, record.time_limit)
-        return Asking(job.id, record.owner, record.source, record.request.tags, job.since, boards * seconds)
+        work = record.work
+        if work is None:
+            work = boards * self.scheduler.expected(record.owner, boards, record.time_limit)
+        return Asking(job.id, record.owner, record.source, record.request.tags, job.since, work)
 
     def _count_boards(self) -> int:
         return sum([len(machine.places) for machine in self.machines.values()])

@@ -54,6 +54,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     time_limit: float | None = None
     allocated: float | None = None
     moved_back: float = 0.0
+    work: float | None = None
     expected_end: float | None = None
     account: str | None = None
 
@@ -96,6 +97,7 @@ def to_text(record: JobRecord) -> bytes:
             time_limit=record.time_limit,
             allocated=record.allocated,
             moved_back=record.moved_back,
+            work=record.work,
             expected_end=record.expected_end,
             account=record.account,
         )
@@ -137,7 +139,7 @@ def _flaw(record: JobRecord) -> str | None:
     """Return how a record is inconsistent, beyond what `JobRecord` checks itself; None if it is not."""
     spans = [span for span in (record.keepalive, record.time_limit) if span is not None]
     ends = (record.ended or 0.0, record.expected_end or 0.0)
-    times = (record.created, *ends, record.allocated or 0.0, record.moved_back, *spans)
+    times = (record.created, *ends, record.allocated or 0.0, record.moved_back, record.work or 0.0, *spans)
     if not all(map(isfinite, times)) or min(spans, default=1.0) <= 0:
         return "its times make no sense"
     allocation = record.allocation
@@ -187,6 +189,7 @@ def _record(stored: StoredJob) -> JobRecord:
         time_limit=stored.time_limit,
         allocated=allocated,
         moved_back=stored.moved_back,
+        work=stored.work,
         expected_end=stored.expected_end,
         account=stored.account,
     )

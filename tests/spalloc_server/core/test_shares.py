@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_server.core.commands import DestroyJob
 from spalloc_server.core.effects import Share
 from spalloc_server.core.networks import Groups, Networks
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
@@ -19,7 +20,7 @@ from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.shares import MOST_REMEMBERED, Asking, Shares
 from spalloc_server.core.timekeeping import Moment
 from tests.examples import examples
-from tests.spalloc_server.core.driver import World, machine
+from tests.spalloc_server.core.driver import HOST, World, machine
 
 HOUR = 3600.0
 DAY = 86_400.0
@@ -321,3 +322,57 @@ def test_a_restart_keeps_the_order_and_what_was_used() -> None:
         moved = [world.site.shares.moved_back(later, 48, world.now) for world in worlds]
         assert moved[1] == pytest.approx(moved[0])
         assert moved[0] > 0 or owner == "4"
+
+
+def test_a_restart_changes_no_place_of_later_jobs_whatever_priorities_the_earlier_ones_had() -> None:
+    exam = replace(machine(2, 2), tags=frozenset({"default", "exam"}))
+    moved = []
+    for restarts in (False, True):
+        world = World(exam)
+        world.site.share_by(replace(FAIR, priority_of_tags={"exam": 8 * HOUR}), world.at)
+
+        def create(tag: str, hours: float, owner: str = "ann", world: World = world) -> int:
+            request = JobRequest(Boards(12), tags=frozenset({tag}))
+            return world.create(request, keepalive=None, owner=owner, time_limit=hours * HOUR)
+
+        create("default", 80.0, "ben")
+        gone = create("default", 2.0)
+        create("default", 1.0)
+        create("exam", 1.0)
+        world.destroy(gone)
+        world.wait(60.0)
+        if restarts:
+            world.restart()
+        moved.append(world.record(create("default", 1.0)).moved_back)
+    assert moved[1] == pytest.approx(moved[0])
+
+
+def test_a_waiting_job_counts_after_a_restart_as_it_did_when_it_came() -> None:
+    moved = []
+    for restarts in (False, True):
+        world = World(machine(2, 2))
+        world.site.share_by(FAIR, world.at)
+        first = [world.create(JobRequest(Boards(4)), keepalive=None, owner="ben") for _ in range(3)]
+        world.answer_all()
+        world.create(JobRequest(Boards(12)), keepalive=None, owner="ben")
+        world.wait(5 * HOUR)
+        for ended in first:
+            # From now on, his jobs are expected to take much longer. The boards are not off yet.
+            world.do(DestroyJob(ended), HOST)
+        if restarts:
+            world.restart()
+        later = world.create(JobRequest(Boards(12)), keepalive=None, owner="ben")
+        moved.append(world.record(later).moved_back)
+    assert moved[1] == pytest.approx(moved[0])
+
+
+def test_a_job_that_loses_its_boards_stands_in_its_owners_line_where_it_stood() -> None:
+    fair = shares()
+    moved = [fair.moved_back(job(number, "jane", 0.0), 100, 0.0) for number in range(1, 4)]
+    fair.begin(1, 1, 0.0)
+    fair.lose(1, 0.0)
+    last = fair.moved_back(job(4, "jane", 0.0), 100, 0.0)
+    assert moved[0] < moved[1] < moved[2] < last
+    for number in (1, 2, 3):
+        fair.end(number, 0.0)
+    assert fair.moved_back(job(5, "jane", 0.0), 100, 0.0) > last, "it stands behind the one that is left"
