@@ -95,6 +95,12 @@ class WebSocket(WebSocketsSansIOProtocol):
         super().resume_writing()
         self._came_from.unstuck()
 
+    async def run_asgi(self) -> None:
+        """Serve the websocket; once the application has left it, a client that takes nothing is not waited for."""
+        await super().run_asgi()
+        if not self.writable.is_set():
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection out."""
         super().connection_lost(exc)

@@ -1,0 +1,180 @@
+"""A site of virtual boards whose proxy is served by uvicorn in the test's event loop; clients log in by name alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from spalloc_client.states import JobState
+from spalloc_server.config.settings import Configuration, Listening
+from spalloc_server.core.askers import Asker, Login, Role
+from spalloc_server.core.commands import CreateJob, DestroyJob, SetPower
+from spalloc_server.core.jobs import Asked, JobRecord
+from spalloc_server.core.networks import Groups
+from spalloc_server.core.questions import JobBoards, boards_of_job
+from spalloc_server.core.requests import JobRequest, shape_of
+from spalloc_server.embedded import machine_of
+from spalloc_server.fronts.http.proxy import Proxy, ProxyLimits
+from spalloc_server.fronts.http.proxy.streams import Streams
+from spalloc_server.fronts.http.server import HttpServer
+from spalloc_server.fronts.http.settings import HttpSettings
+from spalloc_server.service import Service
+from spinnaker.boot import BOOT_PORT
+from spinnaker.geometry import Chip, Size
+from spinnaker_virtual import Timings, Traffic, VirtualMachine, VirtualSite
+from tests.spinnaker_virtual.conversation import Conversation
+from tests.spinnaker_virtual.images import scamp_image
+
+HOST = "127.0.0.1"
+TRIAD = Size(1, 1)
+PATIENCE = 20.0
+
+
+@dataclass
+class Session:
+    key: str
+    login: Login
+
+
+class Sessions:
+    """Who has logged in: everybody whose name is in the cookie, until they are logged out."""
+
+    def __init__(self) -> None:
+        self.ended: set[Callable[[str], None]] = set()
+        self._over: set[str] = set()
+        self.roles: dict[str, Role] = {}
+
+    def of(self, name: str) -> Session:
+        return Session(name, Login(name, self.roles.get(name, Role.USER)))
+
+    def is_live(self, key: str) -> bool:
+        return key not in self._over
+
+    def log_out(self, key: str) -> None:
+        self._over.add(key)
+        for tell in list(self.ended):
+            tell(key)
+
+
+class Changes:
+    """Wakes whoever waits for a change of jobs."""
+
+    def __init__(self) -> None:
+        self.happened = asyncio.Event()
+
+    def jobs_changed(self, jobs: set[int]) -> None:
+        self.happened.set()
+
+    def machines_changed(self, machines: set[str]) -> None:
+        pass
+
+    def jobs_ending(self, jobs: set[int]) -> None:
+        pass
+
+
+class ServedSite:
+    def __init__(
+        self, service: Service, sessions: Sessions, proxy: Proxy, port: int, packets: list[str]
+    ) -> None:
+        self.service = service
+        self.engine = service.engine
+        self.sessions = sessions
+        self.proxy = proxy
+        self.port = port
+        self.packets = packets
+        """A line for each SCP packet of the boards."""
+        self.changes = Changes()
+        self.engine.listeners.add(self.changes)
+
+    def by(self, name: str) -> Asker:
+        return Asker(HOST, self.sessions.of(name).login)
+
+    def record(self, job: int) -> JobRecord | None:
+        live = self.engine.site.jobs.get(job)
+        return live.record if live is not None else self.engine.ended_record(job)
+
+    def boards(self, job: int) -> JobBoards:
+        record = self.record(job)
+        assert record is not None
+        boards = boards_of_job(self.engine.site, record)
+        assert boards is not None
+        return boards
+
+    async def until(self, happens: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not happens():
+                self.changes.happened.clear()
+                await self.changes.happened.wait()
+
+    async def create(self, name: str, *args: int, ready: bool = True) -> int:
+        request = JobRequest(shape_of(args))
+        job = self.engine.do(CreateJob(request, Asked(args, {}), name, None), self.by(name)).value
+        if ready:
+            await self.until_state(job, JobState.ready)
+        return job
+
+    async def until_state(self, job: int, state: JobState) -> None:
+        def is_so() -> bool:
+            record = self.record(job)
+            return record is not None and record.state is state
+
+        await self.until(is_so)
+
+    def destroy(self, job: int, name: str, reason: str = "done") -> None:
+        self.engine.do(DestroyJob(job, reason), self.by(name))
+
+    def power(self, job: int, name: str, *, on: bool) -> None:
+        self.engine.do(SetPower(job, on), self.by(name))
+
+    async def boot(self, job: int) -> None:
+        with Conversation(self.boards(job).addresses[Chip(0, 0)], BOOT_PORT) as root:
+            for packet in scamp_image().packets():
+                await root.tell(packet.encode())
+
+    def connect(self, job: int | str, name: str | None, **options: Any) -> connect:
+        headers = {} if name is None else {"Cookie": f"JSESSIONID={name}"}
+        address = f"ws://{HOST}:{self.port}/{job}"
+        return connect(
+            address, additional_headers=headers, compression=None, proxy=None, ping_interval=None, **options
+        )
+
+
+def app_of(proxy: Proxy, sessions: Sessions) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cookie = dict(scope["headers"]).get(b"cookie", b"").decode()
+        session = sessions.of(cookie.partition("=")[2]) if cookie else None
+        await proxy.serve(scope, receive, send, int(scope["path"][1:]), session)
+
+    return app
+
+
+@asynccontextmanager
+async def served_site(
+    size: Size = TRIAD,
+    *,
+    limits: ProxyLimits | None = None,
+    streams: Streams | None = None,
+    machine: VirtualMachine | None = None,
+) -> AsyncIterator[ServedSite]:
+    packets: list[str] = []
+    virtual = machine or VirtualMachine(size=size, timings=Timings.instant())
+    async with VirtualSite(virtual, log=packets.append, log_only={Traffic.BOARD}) as boards:
+        service = Service(Configuration(state=None, machines=(machine_of(boards),), v1=Listening(0, (HOST,))))
+        await service.start(all_off=True)
+        sessions = Sessions()
+        proxy = Proxy(service.engine, sessions, limits, streams)
+        settings = HttpSettings(port=0)
+        server = HttpServer(app_of(proxy, sessions), settings, service.engine.presence, Groups())
+        await server.start()
+        try:
+            yield ServedSite(service, sessions, proxy, server.addresses[0][1], packets)
+        finally:
+            proxy.stop()
+            await server.stop()
+            await service.stop()
+
+
+__all__ = ["HOST", "PATIENCE", "ClientConnection", "ServedSite", "served_site"]
