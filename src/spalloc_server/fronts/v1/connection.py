@@ -18,13 +18,13 @@ from spalloc_client.wire import WireError
 from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.engine import Engine, EngineFailedError, EngineStoppingError
+from spalloc_server.fronts.readings import Readings
 from spalloc_server.fronts.v1.arguments import CommandError
 from spalloc_server.fronts.v1.codec import Request, failure_line, read_request, return_line
 from spalloc_server.fronts.v1.commands import LONG, Caller, Commands
 from spalloc_server.fronts.v1.crowd import SMALL_BYTES, Group
 from spalloc_server.fronts.v1.inbox import Inbox
 from spalloc_server.fronts.v1.listing import EncodedReply, LaterReply, LongReply, Reply, in_pieces
-from spalloc_server.fronts.v1.readings import Readings
 from spalloc_server.fronts.v1.turns import Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 

@@ -14,13 +14,13 @@ from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import GroupBy
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.listening import TurnedAway, listen
+from spalloc_server.fronts.readings import Readings
 from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, ClientConnection
 from spalloc_server.fronts.v1.crowd import Crowd, Group, Member
 from spalloc_server.fronts.v1.endings import EndingWatchers
 from spalloc_server.fronts.v1.limits import Limits
 from spalloc_server.fronts.v1.listing import ListingRefresher
-from spalloc_server.fronts.v1.readings import Readings
 from spalloc_server.fronts.v1.turns import MOST_CHANGES_AMONG_OTHERS, Turns
 from spalloc_server.fronts.v1.watchers import Watchers
 from spalloc_server.presence import PendingExpiry

@@ -1,20 +1,19 @@
 """Reads the history for clients, one question at a time, in fair turns.
 
 Reading takes longer than all other commands, and can't be cut into slices. So these questions have turns of their own,
-by the rules of turns.py: first by the group of addresses, then by the owner. A question about one job takes a hundredth
-of the time of a listing, so it goes first, unless many have gone before.
+by the rules of v1/turns.py: first by the group of addresses, then by the owner. A question about one job takes a
+hundredth of the time of a listing, so it goes first, unless many have gone before.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
 
-from spalloc_server.fronts.v1.listing import EncodedReply
+T = TypeVar("T")
 
 LOOKS_IN_A_ROW = 16
 """Questions about one job that may go before a listing that waits."""
-
-Read = Callable[[], Awaitable[EncodedReply]]
 
 
 class _Question:
@@ -22,9 +21,9 @@ class _Question:
 
     __slots__ = ("answer", "read")
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Callable[[], Awaitable[Any]]) -> None:
         self.read = read
-        self.answer: asyncio.Future[EncodedReply] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
 class _Queue:
@@ -87,7 +86,7 @@ class Readings:
         self._in_a_row = 0
         self._reader: asyncio.Task[None] | None = None
 
-    async def read(self, read: Read, *, group: str, owner: str, listing: bool) -> EncodedReply:
+    async def read(self, read: Callable[[], Awaitable[T]], *, group: str, owner: str, listing: bool) -> T:
         """Return what `read` returns; it is called when its turn comes, and not at all if this is cancelled before.
 
         Args:
@@ -107,7 +106,7 @@ class Readings:
         if self._reader is None:
             self._reader = asyncio.get_running_loop().create_task(self._read_all())
         try:
-            return await question.answer
+            return cast("T", await question.answer)
         finally:
             queue.drop(group, owner, question)
 

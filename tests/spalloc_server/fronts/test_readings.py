@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.fronts.readings import LOOKS_IN_A_ROW, Readings
 from spalloc_server.fronts.v1.listing import EncodedReply
-from spalloc_server.fronts.v1.readings import LOOKS_IN_A_ROW, Readings
 from spalloc_server.store.database import Store
 from tests.spalloc_server.fronts.test_front import Front, run
 from tests.spalloc_server.fronts.v1.simulated import request
