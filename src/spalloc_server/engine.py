@@ -387,6 +387,15 @@ class Engine:
         """
         return await self._read(lambda: write(self._store.ended_jobs(owner, machine, limit)))
 
+    async def newest_jobs(self, start: int, limit: int) -> list[JobRecord]:
+        """Return the recorded jobs with the highest IDs, live ones too, the newest first, without the `start` newest.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+            EngineStoppingError: The engine is stopping.
+        """
+        return await self._read(lambda: self._store.newest_jobs(start, limit))
+
     def ended_record(self, number: int) -> JobRecord | None:
         """Return the record of an ended job if it is in memory, as all are that are not on disk yet; else None."""
         record = self._site.ended_record(number)

@@ -19,7 +19,7 @@ from spalloc_server.core.reservations import Reservation
 from spalloc_server.store.accounts import putting_accounts, read_accounts, read_sessions, read_tokens
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy, sync_folder
-from spalloc_server.store.history import ended_job, ended_jobs
+from spalloc_server.store.history import ended_job, ended_jobs, newest_jobs
 from spalloc_server.store.keeping import Keeper
 from spalloc_server.store.left_log import LeftLog
 from spalloc_server.store.opening import (
@@ -333,6 +333,15 @@ class Store:
         """
         with self._reading:
             return ended_jobs(self._to_read(), owner, machine, limit, self._told)
+
+    def newest_jobs(self, start: int, limit: int) -> list[JobRecord]:
+        """Return the jobs with the highest IDs, live ones too, the newest first, without the `start` newest.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        with self._reading:
+            return newest_jobs(self._to_read(), start, limit, self._told)
 
     def ended_job(self, number: int) -> JobRecord | None:
         """Return the job with an ID, if it has ended and is recorded; may be called from the same threads.

@@ -17,6 +17,7 @@ MOST_BYTES = 4_000_000
 
 _MOST_TOLD = 1000
 _LATEST = "SELECT id, ended, record FROM jobs WHERE ended IS NOT NULL{} ORDER BY ended DESC, id DESC LIMIT ?"
+_NEWEST = "SELECT id, ended, record FROM jobs ORDER BY id DESC LIMIT ? OFFSET ?"
 _CREATED = "SELECT id, ended, record FROM jobs WHERE created >= ? ORDER BY id"
 _FORGET = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < ? LIMIT ?)"
 _COUNT = "SELECT count(*) FROM jobs WHERE ended IS NOT NULL"
@@ -53,6 +54,16 @@ def ended_jobs(
             break
     rows.close()
     return found
+
+
+def newest_jobs(database: sqlite3.Connection, start: int, limit: int, told: set[int]) -> list[JobRecord]:
+    """Return the jobs with the highest IDs, live ones too, the newest first, without the `start` newest.
+
+    At most `limit`; `told` is that of `ended_jobs`.
+    """
+    rows = database.execute(_NEWEST, (limit, start)).fetchall()
+    records = (_read(number, ended, text, told) for number, ended, text in rows)
+    return [record for record in records if record is not None]
 
 
 def all_jobs(database: sqlite3.Connection, since: float) -> Iterator[JobRecord | None]:
