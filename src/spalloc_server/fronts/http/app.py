@@ -1,0 +1,162 @@
+"""The HTTP service as one ASGI application: routes, and what holds for every request.
+
+No sockets and no TLS: see server.py. All middleware is plain ASGI.
+"""
+
+import logging
+import re
+from typing import Protocol
+
+from starlette.routing import Route, Router, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.http import origin
+from spalloc_server.fronts.http.answers import HttpError, text
+from spalloc_server.fronts.http.entrance import Entrance
+from spalloc_server.fronts.http.jobs import Jobs
+from spalloc_server.fronts.http.machines import Machines
+from spalloc_server.fronts.http.pages import Pages
+from spalloc_server.fronts.http.people import People, Session
+from spalloc_server.fronts.http.requests import Request, path_number
+from spalloc_server.fronts.http.resources import table
+from spalloc_server.fronts.http.table import Endpoint
+from spalloc_server.fronts.http.waiting import PollLimits, Polls
+
+_log = logging.getLogger(__name__)
+
+_SLASHES = re.compile("/{2,}")
+_CLOSED = 1011
+"""The code with which a websocket is closed that nobody serves."""
+
+
+class Proxy(Protocol):
+    """Serves websockets to the boards of a job."""
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, job: int, session: Session | None, /
+    ) -> None:
+        """Serve one websocket, for somebody with this session, or without one."""
+
+
+class App:
+    """The application; lives in one event loop."""
+
+    def __init__(
+        self,
+        door: Engine,
+        people: People,
+        proxy: Proxy | None = None,
+        base: str = "/spalloc/",
+        limits: PollLimits | None = None,
+    ) -> None:
+        """Serve the site behind `door`.
+
+        Args:
+            door: Drives the site.
+            people: Knows accounts and sessions.
+            proxy: Serves websockets; None to refuse them.
+            base: The path under which the service is found, with a slash at both ends.
+            limits: How many requests may wait.
+
+        Raises:
+            ValueError: The base is not such a path.
+        """
+        if not re.fullmatch(r"/(?:[A-Za-z0-9._~-]+/)*", base):
+            raise ValueError(
+                f"the base path is {base!r}; it must begin and end with a slash, such as /spalloc/"
+            )
+        self.polls = Polls(limits or PollLimits(), people.is_live)
+        """Requests that wait for a change."""
+        self._door = door
+        self._people = people
+        self._proxy = proxy
+        self._base = base
+        self._entrance = Entrance(people, base)
+        rows = table(Jobs(door, self.polls), Machines(door.site, self.polls), Pages(people, base))
+        paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
+        routes = [
+            Route(base + path, Endpoint([row for row in rows if row.path == path], self._entrance, base))
+            for path in paths
+        ]
+        self._router = Router(
+            [*routes, WebSocketRoute(f"{base}proxy/{{job}}", _Asgi(self._websocket))],
+            redirect_slashes=False,
+            default=self._not_found,
+        )
+        door.listeners.add(self.polls)
+        people.ended.add(self.polls.session_ended)
+
+    def stop(self) -> None:
+        """Answer the requests that wait, before the server stops."""
+        self._door.listeners.discard(self.polls)
+        self._people.ended.discard(self.polls.session_ended)
+        self.polls.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or serve one websocket."""
+        if scope["type"] == "lifespan":
+            await self._router.lifespan(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if "//" in path or path.endswith("/"):
+            path = _SLASHES.sub("/", path)
+            scope = {**scope, "path": path.rstrip("/") or "/"}
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._router.app(scope, receive, noted)
+        except Exception:
+            _log.exception("a request for %s failed", path[:200])
+            if begun or scope["type"] != "http":
+                # The server closes the connection.
+                raise
+            await text("the server failed to do this; its log says why", 500).send(send)
+
+    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": _CLOSED, "reason": "no such websocket"})
+            return
+        answer = text(f"there is nothing here; {self._base}srv/spalloc says what there is", 404)
+        await answer.send(send, head_only=scope["method"] == "HEAD")
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = None
+        try:
+            job = path_number(scope["path_params"]["job"])
+            request = Request({**scope, "method": "GET"}, receive, origin.of(scope), self._base)
+            await self._entrance.admit(request)
+            session = request.session
+        except (HttpError, origin.UnknownOriginError):
+            # The proxy refuses who has no session.
+            job = 0
+        if self._proxy is None:
+            await send({"type": "websocket.close", "code": _CLOSED, "reason": "this server has no proxy"})
+            return
+        await self._proxy.serve(scope, receive, send, job, session)
+
+
+class _Asgi:
+    """A method as an ASGI application, which Starlette tells from a handler by its type."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def make_app(
+    door: Engine,
+    people: People,
+    proxy: Proxy | None = None,
+    base: str = "/spalloc/",
+    limits: PollLimits | None = None,
+) -> App:
+    """Return the service as an ASGI application; the arguments are those of `App`."""
+    return App(door, people, proxy, base, limits)
