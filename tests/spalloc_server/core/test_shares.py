@@ -352,7 +352,7 @@ def test_a_waiting_job_counts_after_a_restart_as_it_did_when_it_came() -> None:
     for restarts in (False, True):
         world = World(machine(2, 2))
         world.site.share_by(FAIR, world.at)
-        first = [world.create(JobRequest(Boards(4)), keepalive=None, owner="ben") for _ in range(3)]
+        first = [world.create(JobRequest(Boards(3)), keepalive=None, owner="ben") for _ in range(3)]
         world.answer_all()
         world.create(JobRequest(Boards(12)), keepalive=None, owner="ben")
         world.wait(5 * HOUR)
