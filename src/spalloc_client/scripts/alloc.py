@@ -108,7 +108,7 @@ def _add_command(made: Parser) -> None:
         const=("USR1", None),
         metavar="SIG@TIME",
         help="send the command a signal before the server ends the job; both parts may be left out: SIG is USR1 then, "
-        "and TIME, such as 2m, when the server tells of the end",
+        "and TIME, such as 2m or, in seconds, 120, when the server tells of the end",
     )
 
 

@@ -71,6 +71,8 @@ def limit_of(job_id: int, times: Times) -> str:
 def read_signal(word: str) -> Wish:
     """Read which signal a command is to get before its job ends, and when: `[SIG][@TIME]`.
 
+    As in Slurm, a number alone is seconds here, though it is minutes elsewhere.
+
     Raises:
         ValueError: There is no such signal, or that is no time.
     """
@@ -81,11 +83,8 @@ def read_signal(word: str) -> Wish:
         raise ValueError(f"there is no signal {name!r}; write a name, such as {names}")
     if not at:
         return name, None
-    if when.strip().isdecimal():
-        raise ValueError(
-            f"{word!r}: write {name}@{when}s or {name}@{when}m: Slurm has seconds here, and elsewhere minutes"
-        )
-    return name, durations.read(when)
+    when = when.strip()
+    return name, durations.read(f"{when}s" if when.isdecimal() else when)
 
 
 class Ends:
