@@ -43,6 +43,8 @@ def lines(outcomes: Sequence[Outcome], trace: Trace) -> Iterator[str | Text]:
         yield f"left out: {counted(count, 'job')} of the log that {reason}"
     for outcome in outcomes:
         name = "" if len(outcomes) == 1 else f"{outcome.settings.name}, "
+        if outcome.settings.reservations:
+            yield f"{name}not simulated: {counted(outcome.settings.reservations, 'reservation')}"
         reasons = list(dict.fromkeys(sentence for _, sentence in outcome.first.refused))
         yield from (f"{name}never: {reason}" for reason in reasons[:_MOST_REASONS])
         if len(reasons) > _MOST_REASONS:
@@ -132,4 +134,5 @@ def _object(outcome: Outcome, trace: Trace) -> dict[str, object]:
     if len(found) > 1:
         value["ranges"] = ranges
     value["left_out"] = dict(trace.left_out)
+    value["reservations_left_out"] = outcome.settings.reservations
     return value

@@ -73,14 +73,13 @@ class Change:
             if path[0] not in known:
                 hint = nearest(path[0], known)
                 raise SettingsError(
-                    f"{path[0]!r} is no parameter of the scheduler; {hint}. A site's settings have the name of their "
-                    "table before them, such as jobs.live"
+                    f"{path[0]!r} is no parameter of the scheduler (a site's settings have the name of their table "
+                    f"before them, such as jobs.live); {hint}"
                 )
-            if not isinstance(value, int | float) or isinstance(value, bool) is not isinstance(
-                known[path[0]], bool
-            ):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise SettingsError(
-                    f"{path[0]} is {found['value']!r}; it must be a number, such as {known[path[0]]}"
+                    f"{path[0]} is {found['value']!r}; it must be a number of seconds, 0 or more, such as "
+                    f"{known[path[0]]:g}"
                 )
         return cls(path, value, text)
 
@@ -103,6 +102,8 @@ class Settings:
     """Which limits the site gives to jobs that declare none, and how long limits may be."""
     shares: ShareRules = field(default_factory=ShareRules)
     """How the site moves jobs in the order of the queue."""
+    reservations: int = 0
+    """How many reservations the site has, which are not simulated: they are of other times than the jobs."""
 
     def telling_limits(self) -> "Settings":
         """Return the same, with a name that says which limits the jobs have."""
@@ -153,6 +154,7 @@ def settings_of_site(
         limits=limits,
         time_limits=configuration.time_limits,
         shares=configuration.shares,
+        reservations=len(configuration.reservations),
     )
 
 

@@ -212,15 +212,15 @@ def _job(fields: list[float]) -> TraceJob | str:
     submit, length, limit, status = (fields[at] for at in (At.SUBMIT, At.RUN_TIME, At.LIMIT, At.STATUS))
     processors = fields[At.REQUESTED] if fields[At.REQUESTED] >= 1 else fields[At.ALLOCATED]
     if status in _PARTS:
-        return "are parts of jobs that have lines of their own"
+        return "came as part of a job that has a line of its own"
     if status == _CANCELLED and length <= 0:
         return "never ran"
     if length < 0:
-        return "have no known length"
+        return "came without a known length"
     if processors < 1:
-        return "have no known number of processors"
+        return "came without a known number of processors"
     if submit < 0:
-        return "have no known time of submission"
+        return "came without a known time of submission"
     return TraceJob(
         submit,
         length,

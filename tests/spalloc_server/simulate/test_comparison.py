@@ -161,6 +161,21 @@ def test_jobs_go_where_they_asked_to_unless_machines_have_no_names(
     assert "left out: 1 job of the log that never ran" in text
 
 
+def test_reservations_of_a_site_are_not_simulated_and_that_is_said(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reservation = (
+        '[[reservation]]\nname = "course"\nmachine = "room"\nreason = "a course"\n'
+        "from = 2040-07-01T09:00:00Z\nto = 2040-07-02T09:00:00Z\n"
+    )
+    (files / "a.toml").write_text(f"{site()}\n{reservation}")
+    assert "not simulated: 1 reservation" in told(capsys, "trace.csv", "--site", "a.toml")
+    (files / "b.toml").write_text(site())
+    both = ("trace.csv", "--site", "a.toml", "--site", "b.toml")
+    assert "a.toml, not simulated: 1 reservation" in told(capsys, *both)
+    assert [each["reservations_left_out"] for each in figures(capsys, *both)] == [1, 0]
+
+
 def test_the_whole_of_a_log_s_machine_is_all_boards_that_are_not_dead(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -193,9 +208,20 @@ def test_a_setting_of_the_site_is_changed_and_checked(
         (["--machine", "a=2x2=3"], "'a=2x2=3' is not a machine: expected WIDTHxHEIGHT in triads"),
         (
             ["--machine", "2x2", "--set", "pateince=5"],
-            "no parameter of the scheduler; did you mean 'patience'?",
+            (
+                "'pateince' is no parameter of the scheduler (a site's settings have the name of their table before "
+                "them, such as jobs.live); did you mean 'patience'?"
+            ),
         ),
-        (["--machine", "2x2", "--set", "patience=long"], "patience is 'long'; it must be a number, such as"),
+        (
+            ["--machine", "2x2", "--set", "patience=long"],
+            "patience is 'long'; it must be a number of seconds",
+        ),
+        (
+            ["--machine", "2x2", "--set", "patience=-3"],
+            "patience is '-3'; it must be a number of seconds, 0 or more, such as 3000",
+        ),
+        (["--machine", "2x2", "--set", "patience=nan"], "patience is 'nan'; it must be a number of seconds"),
         (["--machine", "2x2", "--set", "patience"], "'patience' is not NAME=VALUE, such as patience=1800"),
         (["--machine", "2x2", "--runs", "0"], "'0' is not a number of runs, 1 to 1000"),
         (["--site", "none.toml"], "none.toml:1: the file can't be read"),

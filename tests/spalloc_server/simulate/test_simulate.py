@@ -45,6 +45,7 @@ def test_the_figures_are_those_of_the_jobs_waits(trace: Path, capsys: pytest.Cap
         "at_limit": 0,
         "requested_use": pytest.approx((1200 + 600 + 10) / (12 * 160)),
         "left_out": {},
+        "reservations_left_out": 0,
     }
 
 

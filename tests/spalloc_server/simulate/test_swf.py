@@ -75,10 +75,10 @@ def test_jobs_that_did_not_run_or_are_broken_are_counted() -> None:
     trace = parse_swf((HEADER + JOBS).splitlines(), "log.swf")
     assert trace.left_out == {
         "never ran": 1,
-        "have no known length": 1,
-        "have no known number of processors": 1,
-        "are parts of jobs that have lines of their own": 1,
-        "have no known time of submission": 1,
+        "came without a known length": 1,
+        "came without a known number of processors": 1,
+        "came as part of a job that has a line of its own": 1,
+        "came without a known time of submission": 1,
     }
 
 
@@ -111,7 +111,7 @@ def test_comments_may_be_in_any_encoding(tmp_path: Path) -> None:
         (line(run="soon"), r"log.swf, line 2: field 4 is 'soon'; it must be a number, -1 if it is not known"),
         (line(run="nan"), r"line 2: field 4 is 'nan'"),
         (line(submit="1e999"), r"line 2: field 2 is '1e999'"),
-        (line(run=-1), r"log.swf: it has no job that ran; 1 have no known length"),
+        (line(run=-1), r"log.swf: it has no job that ran; 1 came without a known length"),
     ],
 )
 def test_a_line_that_is_no_job_is_pointed_out(text: str, said: str) -> None:
