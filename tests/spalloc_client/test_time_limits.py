@@ -280,5 +280,5 @@ def test_a_site_ends_a_job_at_its_limit_and_tells_when_and_why(
         assert job.extend("2h") == 7200.0
         assert 7100.0 < job.wait_for_ending("1d").ends_in <= 7200.0
         with job_class(1, time_limit=1, **arguments(small_site)) as other:
-            with pytest.raises(JobDestroyedError, match="Its time limit of 1 second was reached"):
+            with pytest.raises(JobDestroyedError, match="Its time limit is 1 second"):
                 other.wait_for_ending(0.001)

@@ -16,7 +16,7 @@ from spalloc_server.core.timekeeping import Moment, is_likely
 CAUSE = "limit"
 """What `Endings` calls the ending of a job by its limit."""
 DEFAULT_WARNING_SECONDS = 300.0
-_REACHED = "Its time limit of "
+_REASON = "Its time limit is "
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class LimitRules:
             return None
         warning = min(self.time_limit_warning, time_limit / 2)
         end = max(began + time_limit, told_from + warning)
-        why = f"{_REACHED}{in_words(time_limit)} was reached; ask for more with --time."
+        how = "ask for more with --time, or before the end with spalloc-job --extend"
+        why = f"{_REASON}{in_words(time_limit)}; {how}."
         return Ending(end, why, near=end - warning)
 
 
@@ -88,7 +89,7 @@ def _least(limits: Iterable[float | None], otherwise: float | None) -> float | N
 
 def is_of_limit(reason: str | None) -> bool:
     """Return whether a job that the server ended with this reason was ended by its limit."""
-    return reason is not None and reason.startswith(_REACHED)
+    return reason is not None and reason.startswith(_REASON)
 
 
 def began_before(allocated: float, latest: float | None, at: Moment) -> float:

@@ -22,7 +22,7 @@ KEPT = ("--no-destroy", "--keepalive", "-1")
 
 def test_a_command_is_told_of_its_limit_and_then_why_its_job_has_ended(commands: Commands) -> None:
     running = commands.start("spalloc", *OWNER, "--time", "8s", *WAIT)
-    reason = "Its time limit of 8 seconds was reached"
+    reason = "Its time limit is 8 seconds"
     running.until("Job 1: The server will end it in ")
     running.until(f"Job 1 was revoked: {reason}")
     assert f": {reason}" in running.said["error"].split("will end it in ")[1].splitlines()[0]
@@ -42,9 +42,7 @@ def test_a_job_that_is_taken_on_hears_of_its_end_too(commands: Commands) -> None
     resumed.until("Job 1: The server will end it in ")
     assert resumed.end() == 1
     assert (
-        resumed.said["error"]
-        .splitlines()[-1]
-        .startswith("Job 1 was revoked: Its time limit of 12 seconds was reached")
+        resumed.said["error"].splitlines()[-1].startswith("Job 1 was revoked: Its time limit is 12 seconds")
     )
 
 

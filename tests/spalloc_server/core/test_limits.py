@@ -23,7 +23,9 @@ from tests.spalloc_server.core.driver import HOST, World, machine
 ONE = JobRequest(AnyBoard())
 WHOLE = JobRequest(Rectangle(Size(2, 2)))
 HALF_AN_HOUR = 1800.0
-REASON = "Its time limit of 30 minutes was reached; ask for more with --time."
+REASON = (
+    "Its time limit is 30 minutes; ask for more with --time, or before the end with spalloc-job --extend."
+)
 
 
 def limited(world: World, time_limit: float | None = HALF_AN_HOUR, request: JobRequest = ONE) -> int:
@@ -191,7 +193,10 @@ def test_a_job_can_get_a_longer_and_a_shorter_limit_and_is_ended_by_the_last() -
     world.wait(799)
     assert world.record(job).state is JobState.power
     world.wait(1)
-    assert world.record(job).reason == "Its time limit of 15 minutes was reached; ask for more with --time."
+    assert (
+        world.record(job).reason
+        == "Its time limit is 15 minutes; ask for more with --time, or before the end with spalloc-job --extend."
+    )
 
 
 def test_a_queued_job_and_one_without_a_limit_can_get_one() -> None:
@@ -274,9 +279,9 @@ def test_the_spot_of_a_job_counts_against_extensions_as_soon_as_its_patience_end
     world.answer_all()
     waiting = limited(world, 60.0, WHOLE)
     world.wait(PATIENCE_WITH_LIMIT - 1.0)
-    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) is None
+    assert ExtendJob(job, 9000.0).refusal(world.site, Asker(HOST)) is None
     world.wait(1.0)
-    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) == (
+    assert ExtendJob(job, 9000.0).refusal(world.site, Asker(HOST)) == (
         f"job {job} can't have its boards for longer, since job {waiting}, which has waited longest, is to have "
         "some of its boards then"
     )
@@ -296,15 +301,15 @@ def test_a_job_that_went_before_older_ones_because_it_was_short_does_not_become_
     assert world.record(honest).allocation is None
     assert world.record(short).allocation is not None
     for older in (wide, honest):
-        assert ExtendJob(short, 36_000.0).refusal(world.site, HOST) == (
+        assert ExtendJob(short, 36_000.0).refusal(world.site, Asker(HOST)) == (
             f"job {short} can't have its boards for longer, since job {older} came before it, still waits, and may use "
             "some of its boards"
         )
         world.restart()
-        assert ExtendJob(short, 36_000.0).refusal(world.site, HOST) is not None
+        assert ExtendJob(short, 36_000.0).refusal(world.site, Asker(HOST)) is not None
         world.destroy(older)
     limited(world, 3600.0, WHOLE)
-    assert ExtendJob(short, 36_000.0).refusal(world.site, HOST) is None
+    assert ExtendJob(short, 36_000.0).refusal(world.site, Asker(HOST)) is None
 
 
 def test_a_job_is_extended_though_older_ones_wait_that_would_not_get_its_boards_sooner() -> None:
@@ -314,8 +319,8 @@ def test_a_job_is_extended_though_older_ones_wait_that_would_not_get_its_boards_
     limited(world, 60.0, there), limited(world, 60.0, JobRequest(Boards(12), machine="m"))
     job = limited(world, 60.0, JobRequest(AnyBoard(), machine="m"))
     assert world.record(job).allocation is not None
-    assert ExtendJob(job, 9000.0).refusal(world.site, HOST) is None
-    assert ExtendJob(job, 2e6).refusal(world.site, HOST) is not None
+    assert ExtendJob(job, 9000.0).refusal(world.site, Asker(HOST)) is None
+    assert ExtendJob(job, 2e6).refusal(world.site, Asker(HOST)) is not None
 
 
 # Which limit

@@ -201,7 +201,10 @@ def test_a_job_ends_once_at_its_limit_when_a_reservation_that_was_sooner_is_remo
     reserve(world, 10.0)
     world.do(Unreserve(["course"], "mary"))
     world.wait(60.0)
-    assert world.record(job).reason == "Its time limit of 50 seconds was reached; ask for more with --time."
+    assert (
+        world.record(job).reason
+        == "Its time limit is 50 seconds; ask for more with --time, or before the end with spalloc-job --extend."
+    )
 
 
 def test_reservations_follow_the_wall_clock_when_it_is_corrected() -> None:

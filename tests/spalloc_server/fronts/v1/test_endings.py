@@ -46,7 +46,10 @@ def test_a_client_that_asked_for_it_is_told_before_a_job_ends_and_others_are_not
         assert isinstance(told, dict)
         assert told["job_id"] == 1
         assert 0 <= told["seconds"] <= 0.2
-        assert told["reason"] == "Its time limit of 0.4 seconds was reached; ask for more with --time."
+        assert (
+            told["reason"]
+            == "Its time limit is 0.4 seconds; ask for more with --time, or before the end with spalloc-job --extend."
+        )
         assert await other.line() == {"return": None}
         while front.engine.site.jobs:
             assert "jobs_changed" in await other.line()
@@ -109,7 +112,10 @@ def test_a_job_is_asked_for_its_times() -> None:
         job = await peer.call("create_job", 1, 1, owner="me", time_limit=3600)
         times = await peer.call("job_times", job)
         assert 3590 < times.pop("ends_in") <= 3600
-        assert times.pop("why") == "Its time limit of 1 hour was reached; ask for more with --time."
+        assert (
+            times.pop("why")
+            == "Its time limit is 1 hour; ask for more with --time, or before the end with spalloc-job --extend."
+        )
         assert times.pop("time_limit") == 3600
         assert times.keys() == {"expected_seconds", "expected_by", "expected_start"}
         assert await peer.call("job_times", 7) is None
