@@ -224,6 +224,9 @@ class _Search:
         """Return guards of the rectangles that have enough open boards, wherever these are."""
         grids = rectangles.grids
         candidates = grids.at_least(rectangles.open_boards, self.fewest) & rectangles.open_origins
+        if self.demand.origin is not None:
+            x, y, _ = self.demand.origin
+            candidates &= grids.guards_of(self.space.topology.bitmaps.triad(x, y))
         if candidates and self.minds_others:
             spare = self.demand.spare(rectangles.size)
             candidates &= ~grids.at_least(rectangles.live_in_use(), spare + 1)
@@ -288,6 +291,8 @@ class _Search:
         for rectangles in map(self.space.rectangles, sizes):
             candidates = self._candidates(rectangles)
             if candidates and self.demand.max_dead_links is not None:
+                # Counting dead links takes several times as long as counting boards.
+                yield 4 * self.space.topology.effort
                 likely = surely_few(self.demand, rectangles)
                 candidates &= likely if where is Where.LIKELY else ~likely
                 if candidates and where is Where.ELSEWHERE and self.space.is_everything:
