@@ -12,7 +12,7 @@ from spalloc_server.core.packing.demand import holds
 from spalloc_server.core.packing.packer import Packer
 from spalloc_server.core.packing.steps import Allowance, Steps
 from spalloc_server.core.request_groups import Option, RequestGroup
-from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, RectangleAt
 from spalloc_server.words import counted
 from spinnaker.geometry import contains
 
@@ -165,6 +165,8 @@ def _in_words(request: JobRequest) -> str:
             return f"A torus of {boards}" if request.require_torus else f"A rectangle with {boards}"
         case Rectangle(size):
             return f"A {'torus' if request.require_torus else 'rectangle'} of {size} triads"
+        case RectangleAt(origin, size):
+            return f"The rectangle of {size} triads at board {origin}"
 
 
 def _why_not(machine: Machine, request: JobRequest) -> str:
@@ -175,10 +177,12 @@ def _why_not(machine: Machine, request: JobRequest) -> str:
             return f"{name} has no live board"
         case BoardAt(board):
             return f"on {name} it is dead" if contains(size, board) else f"{name} has only {size} triads"
-        case Rectangle(asked) if not holds(size, asked):
+        case Rectangle(asked) | RectangleAt(_, asked) if not holds(size, asked):
             return f"{name} has only {size} triads"
         case Rectangle(asked) if request.require_torus and asked != size:
             return f"only the whole of {name}, {size} triads, can be a torus"
+        case RectangleAt(origin, _) if not contains(size, origin):
+            return f"{name} has only {size} triads"
         case Boards(count) if count > size.boards:
             return f"{name} has only {counted(size.boards, 'board')}"
     live = counted(size.boards - len(machine.dead_boards), "live board")

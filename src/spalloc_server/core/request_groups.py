@@ -14,7 +14,7 @@ from spalloc_server.core.packing.bitmaps import Planes
 from spalloc_server.core.packing.demand import Wish
 from spalloc_server.core.packing.packer import Packer, Zones
 from spalloc_server.core.packing.steps import Steps
-from spalloc_server.core.requests import Boards, JobRequest, Rectangle
+from spalloc_server.core.requests import Boards, JobRequest, Rectangle, RectangleAt
 from spinnaker.geometry import Board
 
 T = TypeVar("T")
@@ -326,7 +326,7 @@ def wanted(request: JobRequest) -> int:
     match request.shape:
         case Boards(count):
             return count
-        case Rectangle(size):
+        case Rectangle(size) | RectangleAt(_, size):
             return size.boards
         case _:
             return 1

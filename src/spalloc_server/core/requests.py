@@ -44,7 +44,16 @@ class Rectangle:
     size: Size
 
 
-Shape = AnyBoard | BoardAt | Boards | Rectangle
+@dataclass(frozen=True, slots=True)
+class RectangleAt:
+    """Exactly this rectangle of triads, with its bottom-left triad at a coordinate; it may wrap around edges."""
+
+    origin: Board
+    """The board at z = 0 of that triad."""
+    size: Size
+
+
+Shape = AnyBoard | BoardAt | Boards | Rectangle | RectangleAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class JobRequest:
 
 
 def shape_of(args: Sequence[object]) -> Shape:
-    """Return the shape that `create_job`'s positional arguments ask for: none, `n`, `w h` or `x y z`.
+    """Return the shape that `create_job`'s positional arguments ask for: none, `n`, `w h`, `x y z` or `x y 0 w h`.
 
     Raises:
         RequestError: They are too many, not whole numbers, or out of range.
@@ -82,16 +91,18 @@ def shape_of(args: Sequence[object]) -> Shape:
         case [count]:
             return Boards(_at_least(count, 1, "number of boards"))
         case [width, height]:
-            return Rectangle(
-                Size(_at_least(width, 1, "width in triads"), _at_least(height, 1, "height in triads"))
-            )
+            return Rectangle(_size(width, height))
         case [x, y, z]:
             if z not in range(BOARDS_PER_TRIAD):
                 raise RequestError(f"the board's z is {z}; it must be 0, 1 or 2")
-            return BoardAt(Board(_at_least(x, 0, "board's x"), _at_least(y, 0, "board's y"), z))
+            return BoardAt(_board(x, y, z))
+        case [x, y, z, width, height]:
+            if z != 0:
+                raise RequestError(f"the first board's z is {z}; that of a rectangle of triads must be 0")
+            return RectangleAt(_board(x, y, z), _size(width, height))
     raise RequestError(
         f"create_job was given {len(numbers)} numbers; it takes none (one board), NUM (boards), "
-        "WIDTH HEIGHT (triads) or X Y Z (one board's coordinate)"
+        "WIDTH HEIGHT (triads), X Y Z (one board's coordinate) or X Y 0 WIDTH HEIGHT (triads at a place)"
     )
 
 
@@ -106,6 +117,8 @@ def args_of(shape: Shape) -> tuple[int, ...]:
             return tuple(size)
         case BoardAt(board):
             return tuple(board)
+        case RectangleAt(origin, size):
+            return (*origin, *size)
 
 
 def requested(
@@ -171,6 +184,14 @@ def checked(request: JobRequest) -> JobRequest:
         )
     ratio = request.min_ratio
     return replace(request, min_ratio=1.0 / ratio if ratio > 1.0 else ratio)
+
+
+def _size(width: int, height: int) -> Size:
+    return Size(_at_least(width, 1, "width in triads"), _at_least(height, 1, "height in triads"))
+
+
+def _board(x: int, y: int, z: int) -> Board:
+    return Board(_at_least(x, 0, "board's x"), _at_least(y, 0, "board's y"), z)
 
 
 def _at_least(value: int, least: int, what: str) -> int:

@@ -14,7 +14,7 @@ from spalloc_server.core.board_life import Objection
 from spalloc_server.core.commands import RefusedError
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.notable import Notable, notable, notable_boards
-from spalloc_server.core.requests import BoardAt
+from spalloc_server.core.requests import BoardAt, RectangleAt
 from spalloc_server.engine import Engine, EngineFailedError
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
 from spalloc_server.operation.doing import do, recorded
@@ -164,8 +164,8 @@ class BoardCommands:
         """Return a line that says what would happen to a job that lost its boards."""
         record = self._site.jobs[number].record
         boards = 0 if record.allocation is None else len(record.allocation.boards)
-        certain = isinstance(record.request.shape, BoardAt)
-        then = "wait until that one is back" if certain else "get others, or wait for them"
+        certain = isinstance(record.request.shape, BoardAt | RectangleAt)
+        then = "wait until they are back" if certain else "get others, or wait for them"
         text = f"job {number} of {record.owner} would lose its {counted(boards, 'board')} and {then}"
         return Line(text, {"kind": "job", "job": number, "owner": record.owner})
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from spalloc_client._version import __version__
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import DEFAULT_TAG
-from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle, args_of
+from spalloc_server.core.requests import BoardAt, Boards, JobRequest, Rectangle, RectangleAt, args_of
 from spalloc_server.simulate.swf import BOARDS_ARE_PROCESSORS, UNKNOWN
 from spalloc_server.words import counted
 from spinnaker.geometry import BOARDS_PER_TRIAD
@@ -218,7 +218,7 @@ def _boards(request: JobRequest) -> int:
     match request.shape:
         case Boards(count):
             return count
-        case Rectangle(size):
+        case Rectangle(size) | RectangleAt(_, size):
             return BOARDS_PER_TRIAD * size.width * size.height
     return 1
 
@@ -234,7 +234,7 @@ def _status(job: JobRecord) -> Status:
 def _asked(request: JobRequest) -> str:
     """Return what a request says besides the number of boards, as JSON."""
     words: dict[str, object] = {}
-    if isinstance(request.shape, Rectangle | BoardAt):
+    if isinstance(request.shape, Rectangle | RectangleAt | BoardAt):
         words["args"] = list(args_of(request.shape))
     if request.machine is not None:
         words["machine"] = request.machine

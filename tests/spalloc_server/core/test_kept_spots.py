@@ -19,7 +19,7 @@ from spalloc_server.core.packing.demand import every_rectangle
 from spalloc_server.core.packing.occupancy import AT_ONCE
 from spalloc_server.core.packing.packer import Packer, Zone
 from spalloc_server.core.packing.steps import whole
-from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, RectangleAt
 from spalloc_server.core.scheduler import PATIENCE, PATIENCE_WITH_LIMIT, Scheduler
 from spinnaker.geometry import Board, Size, boards_of
 from tests.examples import examples
@@ -119,7 +119,7 @@ def _world(machine: Machine) -> _World:
 
 def _sizes(machine: Machine, request: JobRequest) -> list[Size]:
     match request.shape:
-        case Rectangle(size):
+        case Rectangle(size) | RectangleAt(_, size):
             return [size] if size.width <= machine.size.width and size.height <= machine.size.height else []
         case Boards(count):
             return every_rectangle(-(-count // 3), request.min_ratio, machine.size)

@@ -87,7 +87,7 @@ def test_a_job_that_is_moved_for_a_board_that_is_taken_out_is_told_with_what_bec
         refused = answer(front, "out", FAN)
         assert refused.status == 3
         (line,) = refused.lines
-        assert line.text == f"job {job} of joe would lose its 1 board and wait until that one is back"
+        assert line.text == f"job {job} of joe would lose its 1 board and wait until they are back"
         taken = answer(front, "out", {**FAN, "now": True})
         assert taken.text == "1 board is out of service; 1 job is moved"
         moved, board = taken.lines

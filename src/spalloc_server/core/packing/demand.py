@@ -4,13 +4,13 @@ Nothing here depends on a machine's faults or on who has which boards.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, pairwise
 from math import ceil
 
-from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
-from spinnaker.geometry import BOARDS_PER_TRIAD, Size
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, RectangleAt
+from spinnaker.geometry import BOARDS_PER_TRIAD, Board, Size, contains
 
 LOOSENESS = (1.0, 1.4, 2.0, 3.0)
 """The areas of the rectangles that are tried, as multiples of the area that the boards need.
@@ -37,6 +37,8 @@ class Demand:
     """How many boards are enough: those asked for less the dead ones that may be missing; at least 1."""
     max_dead_links: int | None
     require_torus: bool
+    origin: Board | None = None
+    """The only bottom-left board that a rectangle may have; None for any."""
 
     def spare(self, size: Size) -> int:
         """Return how many boards of a rectangle other jobs may have: those that exceed the number asked for.
@@ -70,6 +72,9 @@ def demands(request: JobRequest, limit: Size, *, every_size: bool) -> Iterator[D
         case Rectangle(size):
             if holds(limit, size):
                 yield _demand(request, size.boards, [size], limit)
+        case RectangleAt(origin, size):
+            if holds(limit, size) and contains(limit, origin):
+                yield replace(_demand(request, size.boards, [size], limit), origin=origin)
         case Boards(count):
             triads = ceil(count / BOARDS_PER_TRIAD)
             while triads <= limit.width * limit.height:

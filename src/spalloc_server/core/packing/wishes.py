@@ -82,7 +82,7 @@ class Wishes:
             for demand in demands(request, self._topology.size, every_size=not perfect):
                 yield self._topology.effort
                 if demand.rectangles:
-                    if perfect:
+                    if perfect and demand.origin is None:
                         return demand
                     found = yield from find_rectangle(demand, self._empty, where=(where,))
                     if isinstance(found, Spot):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, RectangleAt
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end, neighbour
 
 
@@ -81,7 +81,7 @@ def wanted(request: JobRequest) -> int:
     match request.shape:
         case Boards(count):
             return count
-        case Rectangle(size):
+        case Rectangle(size) | RectangleAt(_, size):
             return size.boards
         case _:
             return 1
@@ -101,6 +101,8 @@ def faults(machine: Machine, request: JobRequest, given: Allocation, free: Abstr
             return wrong + ["not one board"] * (given.size is not None or len(given.boards) != 1)
         case BoardAt(board):
             return wrong + ["not that board"] * (given.size is not None or given.boards != {board})
+        case RectangleAt(origin, _) if given.origin != origin:
+            return [*wrong, "not at that place"]
     size = given.size
     if size is None or given.origin.z != 0:
         return [*wrong, "no rectangle"]
@@ -114,7 +116,7 @@ def faults(machine: Machine, request: JobRequest, given: Allocation, free: Abstr
 
 
 def _shape_faults(machine: Machine, request: JobRequest, size: Size) -> Iterable[str]:
-    if isinstance(request.shape, Rectangle) and size != request.shape.size:
+    if isinstance(request.shape, Rectangle | RectangleAt) and size != request.shape.size:
         yield "another rectangle"
     if isinstance(request.shape, Boards) and min(size) / max(size) < request.min_ratio:
         yield "too long for its width"
@@ -163,7 +165,9 @@ def has_spot(machine: Machine, request: JobRequest, sizes: Iterable[Size], free:
             for y in range(machine.size.height if free_y else machine.size.height - size.height + 1):
                 origin = Board(x, y, 0)
                 inside = region(machine, origin, size)
-                if origin not in free:
+                if origin not in free or (
+                    isinstance(request.shape, RectangleAt) and origin != request.shape.origin
+                ):
                     continue
                 boards = reached(machine, origin, inside & free)
                 fewest = 1 if request.max_dead_boards is None else wanted(request) - request.max_dead_boards
@@ -208,7 +212,9 @@ def requests(draw: st.DrawFn, largest: int = 4) -> JobRequest:
         "max_dead_links": draw(st.sampled_from([None, None, None, 0, 2])),
     }
     coordinate = st.integers(0, largest - 1)
-    match draw(st.sampled_from(["any", "any", "at", "boards", "boards", "boards", "rectangle", "torus"])):
+    match draw(
+        st.sampled_from(["any", "any", "at", "boards", "boards", "boards", "rectangle", "place", "torus"])
+    ):
         case "any":
             return JobRequest(AnyBoard())
         case "at":
@@ -222,4 +228,6 @@ def requests(draw: st.DrawFn, largest: int = 4) -> JobRequest:
             return JobRequest(Boards(count), min_ratio=ratio, require_torus=torus, **limits)
         case kind:
             size = Size(draw(coordinate) + 1, draw(coordinate) + 1)
+            if kind == "place":
+                return JobRequest(RectangleAt(Board(draw(coordinate), draw(coordinate), 0), size), **limits)
             return JobRequest(Rectangle(size), require_torus=kind == "torus", **limits)

@@ -10,7 +10,7 @@ from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.demand import Demand, every_rectangle
 from spalloc_server.core.packing.packer import Packer
 from spalloc_server.core.packing.steps import whole
-from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, RectangleAt
 from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 from tests.examples import examples
 from tests.spalloc_server.core.packing import naive
@@ -117,6 +117,17 @@ def test_a_rectangle_may_lie_across_the_edges_of_a_torus() -> None:
     assert given is not None
     assert {board[:2] for board in given.boards} == {(0, 0), (3, 0), (0, 3), (3, 3)}
     assert given.origin == Board(3, 3, 0)
+
+
+def test_a_rectangle_is_allocated_at_the_place_that_was_asked_for_or_not_at_all() -> None:
+    packer = Packer(Machine("m", Size(4, 4)))
+    request = JobRequest(RectangleAt(Board(3, 1, 0), Size(2, 1)))
+    given = found(packer, request)
+    assert given is not None
+    assert (given.origin, given.size) == (Board(3, 1, 0), Size(2, 1))
+    assert {board[:2] for board in given.boards} == {(3, 1), (0, 1)}, "across the edge"
+    packer.take([Board(0, 1, 2)])
+    assert found(packer, request) is None
 
 
 def test_a_rectangle_does_not_lie_across_edges_that_are_not_joined_up() -> None:
@@ -292,7 +303,7 @@ def test_a_request_is_possible_exactly_if_any_rectangle_would_do_on_the_empty_ma
             assert possible == bool(free)
         case BoardAt(board):
             assert possible == (board in free)
-        case Rectangle(size):
+        case Rectangle(size) | RectangleAt(_, size):
             fits = size.width <= machine.size.width and size.height <= machine.size.height
             sizes = [size] if fits and (size == machine.size or not request.require_torus) else []
             assert possible == naive.has_spot(machine, request, sizes, free)
