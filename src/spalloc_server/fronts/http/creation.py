@@ -98,13 +98,8 @@ def _what(site: SiteView, form: NewJob) -> tuple[str | None, tuple[int, ...]]:
             )
         return machine, (int(form.num_boards),)
     if board is not None:
-        if size is not None:
-            raise HttpError(
-                400,
-                "a rectangle at a place can't be asked for here; give board alone, or dimensions without board",
-            )
         on, found = _find(site, form, board)
-        return on or machine, tuple(found)
+        return on or machine, (*found, *(() if size is None else (size.width, size.height)))
     return machine, () if size is None else (size.width, size.height)
 
 

@@ -15,12 +15,13 @@ from spalloc_server.core.admission import is_for
 from spalloc_server.core.forecast import Forecast
 from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.questions import SiteView, boards_of_job, job_times
-from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle
+from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest, Rectangle, RectangleAt, Shape
 from spalloc_server.fronts.http import documents
 from spalloc_server.fronts.http.conventions import written_time, written_time_or_none
 from spalloc_server.fronts.http.machines import machine_url
 from spalloc_server.fronts.http.requests import Request
 from spalloc_server.words import counted
+from spinnaker.geometry import Board
 
 STATES = {
     JobState.unknown: "UNKNOWN",
@@ -178,11 +179,14 @@ def _in_words(request: JobRequest) -> str:
             return f"{size} triads"
         case BoardAt(board):
             return f"board {board}"
+        case RectangleAt(origin, size):
+            return f"{size} triads at board {origin}"
 
 
 def _original(record: JobRecord) -> documents.OriginalRequest:
     request, words = record.request, record.asked.kwargs
     shape = request.shape
+    place = _place(shape)
     count = {AnyBoard: 1, Boards: getattr(shape, "count", None)}.get(type(shape))
     tags = words.get("tags")
     by_tags = request.machine is None or tags is not None
@@ -193,8 +197,8 @@ def _original(record: JobRecord) -> documents.OriginalRequest:
         nmpi_job_id=cast("int | str | None", words.get("nmpi_job_id")),
         keepalive_interval=record.keepalive,
         num_boards=count,
-        dimensions=documents.Dimensions(*shape.size) if isinstance(shape, Rectangle) else None,
-        board=_board(shape.board, words.get("board")) if isinstance(shape, BoardAt) else None,
+        dimensions=documents.Dimensions(*shape.size) if isinstance(shape, Rectangle | RectangleAt) else None,
+        board=None if place is None else _board(place, words.get("board")),
         machine_name=None if by_tags else request.machine,
         tags=(list(map(str, tags)) if isinstance(tags, list | tuple) else sorted(request.tags))
         if by_tags
@@ -207,7 +211,15 @@ def _original(record: JobRecord) -> documents.OriginalRequest:
     )
 
 
-def _board(board: Any, chosen: object) -> documents.BoardChoice:
+def _place(shape: Shape) -> Board | None:
+    """Return the first board that a request names, if it names one."""
+    match shape:
+        case BoardAt(board) | RectangleAt(board, _):
+            return board
+    return None
+
+
+def _board(board: Board, chosen: object) -> documents.BoardChoice:
     if isinstance(chosen, Mapping):
         return documents.BoardChoice(**chosen)
     return documents.BoardChoice(*board)
