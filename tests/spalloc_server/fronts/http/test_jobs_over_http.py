@@ -27,7 +27,7 @@ ROOT = "https://spalloc.example/spalloc/srv/spalloc"
         ({"board": {"x": 1, "y": 0, "z": 2}}, 1),
         ({"board": {"cabinet": 0, "frame": 0, "board": 4}}, 1),
         ({"board": {"address": "10.1.0.4"}}, 1),
-        ({"board": {"x": 1, "y": 0, "z": 0}, "dimensions": {"width": 1, "height": 2}}, 6),
+        ({"board": {"x": 0, "y": 1, "z": 0}, "dimensions": {"width": 1, "height": 2}}, 6),
         ({"board": {"address": "10.1.0.0"}, "dimensions": {"width": 1, "height": 1}}, 3),
         ({"tags": None, "machine_name": "big one"}, 1),
         ({"tags": []}, 1),
