@@ -116,7 +116,17 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
     # `spalloc-server check` and the like: commands of a command.
     within = {
         f"spalloc_server.scripts.{name}:main"
-        for name in ("backup", "boards", "check", "convert", "export", "reload", "reservations", "restore")
+        for name in (
+            "account",
+            "backup",
+            "boards",
+            "check",
+            "convert",
+            "export",
+            "reload",
+            "reservations",
+            "restore",
+        )
     }
     assert set(PROJECT["project"]["scripts"].values()) == present - within
 

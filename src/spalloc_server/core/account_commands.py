@@ -4,6 +4,7 @@ As in commands.py, they come in by the engine's `do` only. Passwords are checked
 their hashes are compared with what is known.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -176,7 +177,7 @@ class AddToken(Command[Token]):
             return f"{self.name[:_MOST_SHOWN]!r} {wrong}"
         if not 0 < self.days <= LONGEST_TOKEN_DAYS:
             return f"a token is good for more than 0 and at most {LONGEST_TOKEN_DAYS} days, not {self.days:g}"
-        return None
+        return "this token is in use already: make another" if site.accounts.has_token(self.key) else None
 
     def apply(self, site: Site, by: Asker, at: Moment) -> Token:  # noqa: ARG002
         """Add it; tokens of the account that are over are forgotten.
@@ -207,26 +208,30 @@ class AddToken(Command[Token]):
 
 
 @dataclass(frozen=True, slots=True)
-class RevokeToken(Command[None]):
-    """Remove a token of an account, and end the sessions that it began."""
+class RevokeTokens(Command[None]):
+    """Remove tokens of an account, all of these or none, and end the sessions that they began."""
 
     account: str
-    name: str
+    names: Collection[str]
     by: str
 
     def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
-        """Remove it.
+        """Remove them.
 
         Raises:
-            RefusedError: There is no such account or token.
+            RefusedError: There is no such account, or it has no such token.
         """
         account = _known(site, self.account)
         own = site.accounts.tokens_of(account.name)
-        if self.name not in own:
-            there = f"it has {', '.join(sorted(own))}" if own else "it has none"
-            raise RefusedError(f"account {account.name} has no token {self.name[:_MOST_SHOWN]!r}; {there}")
-        site.accounts.revoke(own[self.name])
-        _tell(site, account.name, self.by, f"loses the token {self.name}, which is revoked,")
+        for name in self.names:
+            if name not in own:
+                there = f"it has {', '.join(sorted(own))}" if own else "it has none"
+                raise RefusedError(f"account {account.name} has no token {name[:_MOST_SHOWN]!r}; {there}")
+        if not self.names:
+            raise RefusedError("say which tokens, by name")
+        for token in [own[name] for name in dict.fromkeys(self.names)]:
+            site.accounts.revoke(token)
+            _tell(site, account.name, self.by, f"loses the token {token.name}, which is revoked,")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,10 @@ class AccountsView:
         """Return the keys of an account's sessions."""
         return self._sessions_of.get(account, {}).keys()
 
+    def has_token(self, key: str) -> bool:
+        """Return whether there is a token with a key, though it may be over."""
+        return key in self._tokens
+
     def token(self, key: str, wall: float) -> Token | None:
         """Return the token with a key; None if there is none, it is over, or its account is locked."""
         token = self._tokens.get(key)

@@ -18,6 +18,7 @@ import msgspec
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.jobs import first_job
 from spalloc_server.operation import log
+from spalloc_server.operation.account_commands import AccountCommands
 from spalloc_server.operation.board_commands import BoardCommands
 from spalloc_server.operation.control.protocol import REFUSED, Answer
 from spalloc_server.operation.control.server import Command, ControlServer
@@ -200,6 +201,7 @@ async def _control_at(path: Path, reload: Command, service: Service) -> ControlS
         path,
         {
             "reload": reload,
+            **AccountCommands(service.engine).commands,
             **BoardCommands(service.engine).commands,
             **ReservationCommands(service.engine).commands,
         },

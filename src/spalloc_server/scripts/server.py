@@ -59,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Share a site's SpiNNaker boards among jobs.",
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
         "spalloc-server reload CONFIG.toml, spalloc-server boards CONFIG.toml list, "
-        "spalloc-server reservations CONFIG.toml list, "
+        "spalloc-server reservations CONFIG.toml list, spalloc-server account CONFIG.toml list, "
         "spalloc-server backup CONFIG.toml FILE, "
         "spalloc-server restore CONFIG.toml FILE, spalloc-server export CONFIG.toml LOG.swf, "
         "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE",
@@ -319,6 +319,12 @@ def _with_options(configuration: "Configuration", arguments: argparse.Namespace)
     )
 
 
+def _account(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.account import main as account
+
+    return account(words)
+
+
 def _backup(words: Sequence[str]) -> int:
     from spalloc_server.scripts.backup import main as backup
 
@@ -374,6 +380,7 @@ def _simulate(words: Sequence[str]) -> int:
 
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "account": _account,
     "backup": _backup,
     "boards": _boards,
     "reservations": _reservations,

@@ -12,7 +12,7 @@ from typing import Any
 
 from spalloc_client.scripts.outcome import SERVER_TROUBLE, USAGE, CommandError
 from spalloc_server.operation.control.client import NoAnswerError, ask
-from spalloc_server.operation.control.protocol import Request, of_request
+from spalloc_server.operation.control.protocol import Line, Request, of_request
 from spalloc_server.parsing import Parser
 from spalloc_server.scripts.asking import OF_THE_SERVICE, socket_of
 
@@ -103,13 +103,26 @@ def listed(socket: Path, request: Request) -> list[Mapping[str, Any]]:
     Raises:
         CommandError: It refuses, or does not answer.
     """
-    found: list[Mapping[str, Any]] = []
+    *lines, _ = _answered(socket, request)
+    return [{name: value for name, value in line.about.items() if name != "kind"} for line in lines]
+
+
+def told(socket: Path, request: Request) -> str:
+    """Return what the server that listens at `socket` says of a request that is done.
+
+    Raises:
+        CommandError: It refuses, or does not answer.
+    """
+    return _answered(socket, request)[-1].text
+
+
+def _answered(socket: Path, request: Request) -> list[Line]:
+    lines: list[Line] = []
     try:
         for line, status in ask(socket, request):
-            if status is None:
-                found.append({name: value for name, value in line.about.items() if name != "kind"})
-            elif status:
+            if status:
                 raise CommandError(status, line.text)
+            lines.append(line)
     except NoAnswerError as error:
         raise CommandError(SERVER_TROUBLE, str(error)) from error
-    return found
+    return lines

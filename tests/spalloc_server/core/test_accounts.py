@@ -14,7 +14,7 @@ from spalloc_server.core.account_commands import (
     EndSession,
     RemoveAccount,
     RenewHash,
-    RevokeToken,
+    RevokeTokens,
     SetLocked,
     SetPassword,
     SetRole,
@@ -88,7 +88,7 @@ def test_a_session_ends_at_logout_and_when_its_account_is_changed_locked_or_remo
 def test_sessions_of_a_token_end_when_it_is_revoked_and_no_other_begins(world: World) -> None:
     begin(world, "by token", token="token-key")
     begin(world, "by password")
-    world.do(RevokeToken("jane", "robot", "mary"))
+    world.do(RevokeTokens("jane", ["robot"], "mary"))
     assert (is_live(world, "by token"), is_live(world, "by password")) == (False, True)
     assert world.site.accounts.token("token-key", world.wall) is None
     assert said(world, BeginSession("jane", "next", "csrf", token="token-key")) == WRONG
@@ -271,7 +271,13 @@ def test_a_login_each_minute_from_the_same_address_writes_the_account_once_a_day
         (AddToken("jane", "t", "k", Scope.USE, 0.0, "m"), "more than 0 and at most 366 days, not 0"),
         (AddToken("jane", "t", "k", Scope.USE, 367.0, "m"), "at most 366 days, not 367"),
         (AddToken("jane", "t", "k", Scope.USE, float("nan"), "m"), "at most 366 days, not nan"),
-        (RevokeToken("jane", "cat", "m"), "account jane has no token 'cat'; it has robot"),
+        (
+            AddToken("jane", "t", "token-key", Scope.USE, 1.0, "m"),
+            "this token is in use already: make another",
+        ),
+        (RevokeTokens("jane", [], "m"), "say which tokens, by name"),
+        (RevokeTokens("jane", ["robot", "cat"], "m"), "account jane has no token 'cat'; it has robot"),
+        (RevokeTokens("jane", ["cat"], "m"), "account jane has no token 'cat'; it has robot"),
     ],
 )
 def test_what_can_not_be_is_refused_and_the_words_say_why(
@@ -298,7 +304,7 @@ def test_the_log_says_who_did_what_to_an_account(world: World) -> None:
         SetPassword("jane", None, "mary"),
         SetLocked("jane", True, "mary"),
         SetLocked("jane", False, "mary"),
-        RevokeToken("jane", "robot", "mary"),
+        RevokeTokens("jane", ["robot", "robot"], "mary"),
         RemoveAccount("jane", "mary"),
     ):
         world.do(command)

@@ -12,7 +12,7 @@ from spalloc_server.clock import moment
 from spalloc_server.core.account_commands import (
     AddToken,
     EndSession,
-    RevokeToken,
+    RevokeTokens,
     SetLocked,
     SetPassword,
 )
@@ -249,7 +249,7 @@ def test_sessions_tokens_and_addresses_survive_a_restart(tmp_path: Path) -> None
         for cookie, session in before:
             assert people.session(cookie) == session
         assert people.bearer(TOKEN, ELSEWHERE) == before[1]
-        engine.do(RevokeToken("jane", "robot", "mary"), SERVER)
+        engine.do(RevokeTokens("jane", ["robot"], "mary"), SERVER)
 
     async def third(clock: Clock, engine: Engine, people: People) -> None:
         assert people.session(before[0][0]) is not None
