@@ -166,6 +166,14 @@ class BmpConversation(asyncio.DatagramProtocol):
             self._transport.close()
             self._transport = None
 
+    def abandon(self, why: Exception) -> None:
+        """Send nothing more, and have whoever waits for answers get `why` instead."""
+        self._waiting.clear()
+        self._under_way.clear()
+        self.close()
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(why)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the socket."""
         self._transport = cast("asyncio.DatagramTransport", transport)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ from spalloc_server.fronts.http.settings import HttpSettings
 from spalloc_server.service import Service
 from spinnaker.boot import BOOT_PORT
 from spinnaker.geometry import Chip, Size
+from spinnaker.scamp import ScampCommand
+from spinnaker.scp import ScpRequest
+from spinnaker.sdp import Endpoint, SdpHeader
 from spinnaker_virtual import Timings, Traffic, VirtualMachine, VirtualSite
 from tests.spinnaker_virtual.conversation import Conversation
 from tests.spinnaker_virtual.images import scamp_image
@@ -31,6 +34,8 @@ from tests.spinnaker_virtual.images import scamp_image
 HOST = "127.0.0.1"
 TRIAD = Size(1, 1)
 PATIENCE = 20.0
+VERSION = ScpRequest(SdpHeader(Endpoint(255, 255, 0)), ScampCommand.VERSION, 1).encode()
+"""Asks the board that gets it who it is."""
 
 
 @dataclass
@@ -130,9 +135,16 @@ class ServedSite:
         self.engine.do(SetPower(job, on), self.by(name))
 
     async def boot(self, job: int) -> None:
-        with Conversation(self.boards(job).addresses[Chip(0, 0)], BOOT_PORT) as root:
-            for packet in scamp_image().packets():
-                await root.tell(packet.encode())
+        """Boot a job's boards; again, where packets are lost."""
+        address = self.boards(job).addresses[Chip(0, 0)]
+        with Conversation(address, BOOT_PORT) as rom, Conversation(address) as root:
+            for _ in range(20):
+                for packet in scamp_image().packets():
+                    await rom.tell(packet.encode())
+                with suppress(TimeoutError):
+                    await root.ask(VERSION, patience=1.0)
+                    return
+            raise AssertionError("the boards do not boot")
 
     def connect(self, job: int | str, name: str | None, **options: Any) -> connect:
         headers = {} if name is None else {"Cookie": f"JSESSIONID={name}"}

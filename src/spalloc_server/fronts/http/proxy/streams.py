@@ -105,6 +105,22 @@ class Stream:
         self.credit -= 1
         return True
 
+    async def turn(self) -> None:
+        """Wait until the stream may carry a message, and count it; to be used when `take` returned False."""
+        turn = asyncio.get_running_loop().create_future()
+        self.when_ready(lambda: turn.set_result(None))
+        try:
+            await turn
+        finally:
+            self.forget()
+        self.take()
+
+    async def carry(self, messages: int) -> None:
+        """Count messages, and wait until the stream may carry all of them."""
+        for _ in range(messages):
+            if not self.take():
+                await self.turn()
+
     def when_ready(self, ready: Callable[[], None]) -> None:
         """Call back, once, when the stream may carry messages again; to be used when `take` returned False."""
         if self._ready is None:

@@ -106,7 +106,7 @@ class Websocket:
                 raise MessageError(CloseCode.NOT_BINARY, "a message is text; all messages are binary")
             request = decode_request(data)
             if not self._stream.take():
-                await self._turn()
+                await self._stream.turn()
             if isinstance(request, Message):
                 channels.send(request)
             elif isinstance(request, MessageTo):
@@ -114,16 +114,6 @@ class Websocket:
             else:
                 answer = await channels.answer(request)
                 await self._patiently({"type": "websocket.send", "bytes": answer.encode()})
-
-    async def _turn(self) -> None:
-        """Wait until the stream may carry a message, and count it."""
-        turn = asyncio.get_running_loop().create_future()
-        self._stream.when_ready(lambda: turn.set_result(None))
-        try:
-            await turn
-        finally:
-            self._stream.forget()
-        self._stream.take()
 
     def _send_at_once(self, event: Event) -> bool:
         """Send an event, unless that would have to wait: a task for each message would take a third of the time."""

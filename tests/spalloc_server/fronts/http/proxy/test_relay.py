@@ -35,13 +35,12 @@ from spinnaker.sdp import SDP_PORT, Endpoint, SdpHeader
 from tests.spalloc_server.fronts.http.site import (
     HOST,
     PATIENCE,
+    VERSION,
     ClientConnection,
     ServedSite,
     served_site,
 )
 from tests.spinnaker_virtual.images import scamp_image
-
-VERSION = ScpRequest(SdpHeader(Endpoint(255, 255, 0)), ScampCommand.VERSION, 1).encode()
 
 
 def run(task: Callable[[ServedSite], Awaitable[None]], **options: Any) -> None:
