@@ -3,7 +3,7 @@
 What they do to boards is decided in core/administration.py. naming.py finds the boards that were named.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -11,14 +11,13 @@ import msgspec
 from spalloc_server.clock import moment
 from spalloc_server.core.administration import ClearReports, Drain, PutBack
 from spalloc_server.core.board_life import Objection
-from spalloc_server.core.commands import RefusedError
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.notable import Notable, notable, notable_boards
 from spalloc_server.core.requests import BoardAt, RectangleAt
-from spalloc_server.engine import Engine, EngineFailedError
-from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
-from spalloc_server.operation.doing import do, recorded
-from spalloc_server.operation.naming import Names, NoBoardError, boards_named
+from spalloc_server.engine import Engine
+from spalloc_server.operation.control.protocol import DONE, Answer, Line
+from spalloc_server.operation.doing import Doing, do, recorded, refusing
+from spalloc_server.operation.naming import Names, boards_named
 from spalloc_server.words import counted, date_and_time, there_are
 
 WOULD_MOVE_JOBS = 3
@@ -55,14 +54,14 @@ class BoardCommands:
         self._site = engine.site
 
     @property
-    def commands(self) -> "Mapping[str, Callable[[Mapping[str, object], str], Awaitable[Answer]]]":
+    def commands(self) -> Mapping[str, Doing]:
         """The commands, by their names on the control socket."""
         return {
-            "boards.list": self._list,
-            "boards.drain": self._drain,
-            "boards.out": self._out,
-            "boards.back": self._back,
-            "boards.clear-reports": self._clear_reports,
+            "boards.list": refusing(self._list),
+            "boards.drain": refusing(self._drain),
+            "boards.out": refusing(self._out),
+            "boards.back": refusing(self._back),
+            "boards.clear-reports": refusing(self._clear_reports),
         }
 
     async def _list(self, arguments: Mapping[str, object], _by: str) -> Answer:
@@ -71,15 +70,9 @@ class BoardCommands:
         found = notable_boards(self._site, at)
         if any(options.names):
             listed = [one.key for one in found]
-            try:
-                wanted = set(boards_named(self._site, options.names, whole_machines=True, others=listed))
-            except NoBoardError as error:
-                return Answer(REFUSED, str(error))
+            wanted = set(boards_named(self._site, options.names, whole_machines=True, others=listed))
             found = [one for one in found if one.key in wanted]
-        try:
-            await recorded(self._engine)
-        except RefusedError as error:
-            return Answer(REFUSED, str(error))
+        await recorded(self._engine)
         there = there_are(len(found), "board")
         return Answer(
             DONE, f"{there} drained, set aside, silent, reported or no longer configured", map(_line, found)
@@ -87,74 +80,46 @@ class BoardCommands:
 
     async def _drain(self, arguments: Mapping[str, object], by: str) -> Answer:
         options = msgspec.convert(arguments, Out)
-
-        async def drain(keys: Sequence[BoardKey]) -> Answer:
-            await do(self._engine, Drain(keys, options.reason, by))
-            return self._answer(keys, f"{there_are(len(keys), 'board')} drained")
-
-        return await self._with_boards(options, drain)
+        keys = boards_named(self._site, options.names)
+        await do(self._engine, Drain(keys, options.reason, by))
+        return self._answer(keys, f"{there_are(len(keys), 'board')} drained")
 
     async def _out(self, arguments: Mapping[str, object], by: str) -> Answer:
         options = msgspec.convert(arguments, Out)
-
-        async def take_out(keys: Sequence[BoardKey]) -> Answer:
-            jobs = sorted({holder for key in keys if (holder := self._site.boards.holder(key)) is not None})
-            if jobs and not options.now:
-                return Answer(
-                    WOULD_MOVE_JOBS,
-                    f"nothing is changed: {counted(len(jobs), 'job')} would lose boards; drain the boards to let "
-                    "what runs there end first, or have it moved at once with --now",
-                    [self._outlook(job) for job in jobs],
-                )
-            moved = await do(self._engine, Drain(keys, options.reason, by, moves_jobs=True))
-            ended = f"; {there_are(len(moved), 'job')} moved" if moved else ""
-            out = f"{there_are(len(keys), 'board')} out of service{ended}"
-            return self._answer(keys, out, [self._fate(job) for job in moved])
-
-        return await self._with_boards(options, take_out)
+        keys = boards_named(self._site, options.names)
+        jobs = sorted({holder for key in keys if (holder := self._site.boards.holder(key)) is not None})
+        if jobs and not options.now:
+            return Answer(
+                WOULD_MOVE_JOBS,
+                f"nothing is changed: {counted(len(jobs), 'job')} would lose boards; drain the boards to let what runs "
+                "there end first, or have it moved at once with --now",
+                [self._outlook(job) for job in jobs],
+            )
+        moved = await do(self._engine, Drain(keys, options.reason, by, moves_jobs=True))
+        ended = f"; {there_are(len(moved), 'job')} moved" if moved else ""
+        out = f"{there_are(len(keys), 'board')} out of service{ended}"
+        return self._answer(keys, out, [self._fate(job) for job in moved])
 
     async def _back(self, arguments: Mapping[str, object], by: str) -> Answer:
-        options = msgspec.convert(arguments, Boards)
-
-        async def put_back(keys: Sequence[BoardKey]) -> Answer:
-            before = notable(self._site, keys, moment(self._engine.clock))
-            here = sum(one.drained is None and one.fault is None and one.place is not None for one in before)
-            await do(self._engine, PutBack(keys, by))
-            said = [f"{there_are(len(keys) - here, 'board')} put back"] if here < len(keys) else []
-            if here:
-                said.append(f"nothing is changed for {counted(here, 'board')} in service")
-            return self._answer(keys, "; ".join(said))
-
-        boards = self._site.boards
-        return await self._with_boards(options, put_back, others={*boards.all_drained(), *boards.lost()})
+        options, boards = msgspec.convert(arguments, Boards), self._site.boards
+        keys = boards_named(self._site, options.names, others={*boards.all_drained(), *boards.lost()})
+        before = notable(self._site, keys, moment(self._engine.clock))
+        here = sum(one.drained is None and one.fault is None and one.place is not None for one in before)
+        await do(self._engine, PutBack(keys, by))
+        said = [f"{there_are(len(keys) - here, 'board')} put back"] if here < len(keys) else []
+        if here:
+            said.append(f"nothing is changed for {counted(here, 'board')} in service")
+        return self._answer(keys, "; ".join(said))
 
     async def _clear_reports(self, arguments: Mapping[str, object], by: str) -> Answer:
         options = msgspec.convert(arguments, Boards)
-
-        async def clear(keys: Sequence[BoardKey]) -> Answer:
-            reported = self._site.reported()
-            aside = self._site.boards.objections
-            before = [key for key in keys if key in reported or Objection.REPORTED in aside(key)]
-            await do(self._engine, ClearReports(keys, by))
-            return self._answer(before, f"the reports of {counted(len(keys), 'board')} are cleared")
-
-        return await self._with_boards(options, clear, whole_machines=True)
+        keys = boards_named(self._site, options.names, whole_machines=True)
+        reported, aside = self._site.reported(), self._site.boards.objections
+        before = [key for key in keys if key in reported or Objection.REPORTED in aside(key)]
+        await do(self._engine, ClearReports(keys, by))
+        return self._answer(before, f"the reports of {counted(len(keys), 'board')} are cleared")
 
     # Parts of the above
-
-    async def _with_boards(
-        self,
-        options: Boards,
-        action: Callable[[Sequence[BoardKey]], Awaitable[Answer]],
-        *,
-        whole_machines: bool = False,
-        others: Collection[BoardKey] = (),
-    ) -> Answer:
-        try:
-            keys = boards_named(self._site, options.names, whole_machines=whole_machines, others=others)
-            return await action(keys)
-        except (NoBoardError, RefusedError, EngineFailedError) as error:
-            return Answer(REFUSED, str(error))
 
     def _answer(self, keys: Iterable[BoardKey], text: str, lines: Sequence[Line] = ()) -> Answer:
         at = moment(self._engine.clock)

@@ -1,13 +1,31 @@
 """Does administrators' commands in the running server, and waits until what they did is on disk."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import Command, RefusedError
-from spalloc_server.engine import Engine
+from spalloc_server.engine import Engine, EngineFailedError
+from spalloc_server.operation.control.protocol import REFUSED, Answer
+from spalloc_server.operation.naming import NoBoardError
 
 T = TypeVar("T")
+
+Doing = Callable[[Mapping[str, object], str], Awaitable[Answer]]
+"""Does a command with its arguments, for the administrator of that name."""
+
+
+def refusing(command: Doing) -> Doing:
+    """Return the same command, which answers with the reason if it is refused."""
+
+    async def answered(arguments: Mapping[str, object], by: str) -> Answer:
+        try:
+            return await command(arguments, by)
+        except (NoBoardError, RefusedError, EngineFailedError) as error:
+            return Answer(REFUSED, str(error))
+
+    return answered
 
 
 async def do(engine: Engine, command: Command[T]) -> T:

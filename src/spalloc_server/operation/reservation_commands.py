@@ -3,7 +3,7 @@
 What a reservation does to jobs is decided in core/. naming.py finds the boards that were named.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import msgspec
@@ -13,10 +13,10 @@ from spalloc_server.core.commands import LONGEST_REASON, RefusedError
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.reservations import WARNING_SECONDS, Reservation, flaw, sentence
-from spalloc_server.engine import Engine, EngineFailedError
+from spalloc_server.engine import Engine
 from spalloc_server.operation.board_commands import Boards
-from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
-from spalloc_server.operation.doing import do, recorded
+from spalloc_server.operation.control.protocol import DONE, Answer, Line
+from spalloc_server.operation.doing import Doing, do, recorded, refusing
 from spalloc_server.operation.naming import NoBoardError, boards_named
 from spalloc_server.words import counted, date_and_time, there_are
 
@@ -58,20 +58,17 @@ class ReservationCommands:
         self._site = engine.site
 
     @property
-    def commands(self) -> "Mapping[str, Callable[[Mapping[str, object], str], Awaitable[Answer]]]":
+    def commands(self) -> Mapping[str, Doing]:
         """The commands, by their names on the control socket."""
         return {
-            "reservations.list": self._list,
-            "reservations.add": self._add,
-            "reservations.remove": self._remove,
+            "reservations.list": refusing(self._list),
+            "reservations.add": refusing(self._add),
+            "reservations.remove": refusing(self._remove),
         }
 
     async def _list(self, arguments: Mapping[str, object], _by: str) -> Answer:
         msgspec.convert(arguments, NoArguments)
-        try:
-            await recorded(self._engine)
-        except RefusedError as error:
-            return Answer(REFUSED, str(error))
+        await recorded(self._engine)
         wall = self._engine.clock.wall()
         found = sorted(self._site.reserving, key=lambda one: (one.begins, one.name))
         return Answer(DONE, f"there {_are(len(found))}", [self._line(one, wall) for one in found])
@@ -81,22 +78,19 @@ class ReservationCommands:
         if options.begins.tzinfo is None or options.ends.tzinfo is None:
             raise ValueError("a time has no offset from UTC; write one as 2026-12-01T09:00:00+01:00")
         wall = self._engine.clock.wall()
-        try:
-            new = self._reservation(options, by, wall)
-            there = list(self._others(new))
-            hurried = new.ends_jobs and new.begins < wall + WARNING_SECONDS and flaw(new) is None
-            if there and hurried and not options.now:
-                minutes = f"{WARNING_SECONDS / 60:.0f} minutes"
-                return Answer(
-                    WOULD_END_JOBS,
-                    f"nothing is changed: {counted(len(there), 'job')} would end at "
-                    f"{date_and_time(max(wall, new.begins))}, told less than {minutes} before; begin later, keep "
-                    "these jobs with --keeps-jobs, or end them all the same with --now",
-                    [_of_job(record, f"would lose {boards}") for record, boards in there],
-                )
-            await do(self._engine, Reserve(new))
-        except (NoBoardError, RefusedError, EngineFailedError) as error:
-            return Answer(REFUSED, str(error))
+        new = self._reservation(options, by, wall)
+        there = list(self._others(new))
+        hurried = new.ends_jobs and new.begins < wall + WARNING_SECONDS and flaw(new) is None
+        if there and hurried and not options.now:
+            minutes = f"{WARNING_SECONDS / 60:.0f} minutes"
+            return Answer(
+                WOULD_END_JOBS,
+                f"nothing is changed: {counted(len(there), 'job')} would end at "
+                f"{date_and_time(max(wall, new.begins))}, told less than {minutes} before; begin later, keep these "
+                "jobs with --keeps-jobs, or end them all the same with --now",
+                [_of_job(record, f"would lose {boards}") for record, boards in there],
+            )
+        await do(self._engine, Reserve(new))
         fate = (
             f"ends at {date_and_time(new.begins)} if it is still there" if new.begins > wall else "ends now"
         )
@@ -107,10 +101,7 @@ class ReservationCommands:
 
     async def _remove(self, arguments: Mapping[str, object], by: str) -> Answer:
         options = msgspec.convert(arguments, Remove)
-        try:
-            await do(self._engine, Unreserve(tuple(dict.fromkeys(options.names)), by))
-        except (RefusedError, EngineFailedError) as error:
-            return Answer(REFUSED, str(error))
+        await do(self._engine, Unreserve(tuple(dict.fromkeys(options.names)), by))
         return Answer(DONE, f"{there_are(len(set(options.names)), 'reservation')} removed")
 
     def _reservation(self, options: Add, by: str, wall: float) -> Reservation:
