@@ -63,6 +63,11 @@ def text(sentence: str, status: int = 200, *headers: Header) -> Answer:
     return Answer(status, sentence.encode("utf-8", "replace"), TEXT, headers)
 
 
+def written(value: Any) -> msgspec.Raw:
+    """Return a value that is written in JSON already, and may stand in a document for it."""
+    return msgspec.Raw(_encode(value))
+
+
 def tagged(value: Any, *state: Any) -> Answer:
     """Return an answer with a JSON document, and a tag made of what in it must not change unnoticed."""
     etag = blake2b(_encode(state), digest_size=12).hexdigest()

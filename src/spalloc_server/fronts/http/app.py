@@ -73,7 +73,7 @@ class App:
         self._proxy = proxy
         self._base = base
         self._entrance = Entrance(people, base)
-        rows = table(Jobs(door, self.polls), Machines(door.site, self.polls), Pages(people, base))
+        rows = table(Jobs(door, self.polls), Machines(door.site, self.polls), Pages(people, base), base)
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
         routes = [
             Route(base + path, Endpoint([row for row in rows if row.path == path], self._entrance, base))

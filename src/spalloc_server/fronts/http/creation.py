@@ -77,8 +77,6 @@ def command_for(site: SiteView, form: NewJob, login: Login) -> CreateJob:
 
 
 def _keepalive(form: NewJob) -> float:
-    if form.keepalive_interval is None:
-        raise HttpError(400, "keepalive-interval is required; it must be 30 to 300 seconds, such as PT60S")
     keepalive = seconds("keepalive-interval", form.keepalive_interval)
     if not SHORTEST_KEEPALIVE <= keepalive <= LONGEST_KEEPALIVE:
         raise HttpError(400, f"keepalive-interval must be 30 to 300 seconds; it is {keepalive:g}")

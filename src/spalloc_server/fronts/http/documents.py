@@ -179,8 +179,8 @@ class BoardChoice(Form, frozen=True):
 class NewJob(Form, frozen=True):
     """What a job asks for; without `num-boards`, `dimensions` and `board`, one board."""
 
-    keepalive_interval: Duration | None = None
-    """Required; 30 to 300 seconds."""
+    keepalive_interval: Duration
+    """30 to 300 seconds."""
     num_boards: float | None = None
     dimensions: Dimensions | None = None
     board: BoardChoice | None = None

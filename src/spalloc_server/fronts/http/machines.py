@@ -1,6 +1,7 @@
 """Machines: what they are, and where chips and boards are on them."""
 
 from collections.abc import Iterable
+from typing import cast
 from urllib.parse import quote
 
 from spalloc_server.core.machine import Machine
@@ -15,7 +16,7 @@ from spalloc_server.core.questions import (
     where_is,
 )
 from spalloc_server.fronts.http import documents
-from spalloc_server.fronts.http.answers import Answer, HttpError, document, tagged
+from spalloc_server.fronts.http.answers import Answer, HttpError, document, tagged, written
 from spalloc_server.fronts.http.conventions import DIRECTIONS, written_time
 from spalloc_server.fronts.http.requests import Request
 from spalloc_server.fronts.http.table import Query
@@ -66,12 +67,19 @@ class Machines:
         """Answer about the machines of a site; `polls` has requests that wait."""
         self._site = site
         self._polls = polls
+        self._broken: dict[str, _Broken] = {}
 
     def all(self, request: Request) -> Answer:
         """Describe all machines."""
         return document(
             documents.Machines([self._in_list(request, machine) for machine in self._site.machines.values()])
         )
+
+    def _of(self, machine: Machine) -> "_Broken":
+        known = self._broken.get(machine.name)
+        if known is None or known.machine is not machine:
+            known = self._broken[machine.name] = _Broken(machine)
+        return known
 
     def _in_list(self, request: Request, machine: Machine) -> documents.MachineInList:
         return documents.MachineInList(
@@ -80,8 +88,8 @@ class Machines:
             uri=machine_url(request, machine.name),
             width=machine.size.width,
             height=machine.size.height,
-            dead_boards=_dead_boards(machine),
-            dead_links=_dead_links(machine),
+            dead_boards=self._of(machine).boards,
+            dead_links=self._of(machine).links,
             set_aside_boards=self._set_aside(machine),
             reservations=self._reservations(machine),
         )
@@ -100,8 +108,8 @@ class Machines:
             tags=sorted(machine.tags),
             width=machine.size.width,
             height=machine.size.height,
-            down_boards=_dead_boards(machine),
-            down_links=_dead_links(machine),
+            down_boards=self._of(machine).boards,
+            down_links=self._of(machine).links,
             lookup_by_physical_board=f"{url}/physical-board",
             lookup_by_logical_board=f"{url}/logical-board",
             lookup_by_chip=f"{url}/chip",
@@ -169,6 +177,15 @@ class Machines:
         if found is None:
             raise HttpError(404, "failed to locate board")
         return document(where_document(self._site, request, found))
+
+
+class _Broken:
+    """What is dead of a machine, written once: there may be thousands of links, and they stay as they are."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.boards = cast("list[documents.BoardOnMachine]", written(_dead_boards(machine)))
+        self.links = cast("list[documents.Link]", written(_dead_links(machine)))
 
 
 def where_document(site: SiteView, request: Request, found: Whereabouts) -> documents.WhereIs:

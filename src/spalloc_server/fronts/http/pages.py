@@ -6,6 +6,7 @@ The login form's hidden field is on one line of its own: SpiNNMan looks for it t
 import secrets
 from hmac import compare_digest
 from html import escape
+from pathlib import Path
 from string import ascii_uppercase, digits
 
 from spalloc_server.fronts.http.answers import HTML, Answer, document
@@ -18,7 +19,7 @@ _LETTERS = ascii_uppercase + digits
 COOKIE_LETTERS = 52
 """How long the value of a cookie is, in letters and digits: more than 256 random bits."""
 
-_STYLE = b"body{font:1rem/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem}label{display:block}"
+_FILES = Path(__file__).with_name("static")
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -51,6 +52,10 @@ _START = """<p>You are logged in to the account <b>{account}</b>, a {role}.</p>
 <input type="hidden" name="_csrf" value="{csrf}" />
 <button>Log out</button>
 </form>"""
+_API = """<p id="said">Loading …</p>
+<p>What is sent here is done. The whole description: <a href="{base}srv/openapi.json">openapi.json</a>.</p>
+<div id="operations"></div>
+<script src="{base}system/api.js" data-base="{base}" defer="defer"></script>"""
 _POLICY = (
     b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
     b"base-uri 'none'; frame-ancestors 'none'"
@@ -70,10 +75,25 @@ class Pages:
         """Log people in and out; `base` is the service's path."""
         self._people = people
         self._base = base
+        self._files: dict[str, Answer] = {}
 
     def style(self, request: Request) -> Answer:  # noqa: ARG002
         """Return how pages look."""
-        return Answer(200, _STYLE, b"text/css; charset=utf-8")
+        return self._file("style.css", b"text/css; charset=utf-8")
+
+    def script(self, request: Request) -> Answer:  # noqa: ARG002
+        """Return the script of the page on which the API is tried."""
+        return self._file("api.js", b"text/javascript; charset=utf-8")
+
+    def _file(self, name: str, kind: bytes) -> Answer:
+        found = self._files.get(name)
+        if found is None:
+            found = self._files[name] = Answer(200, (_FILES / name).read_bytes(), kind)
+        return found
+
+    def api(self, request: Request) -> Answer:  # noqa: ARG002
+        """Show the page on which the API is tried."""
+        return page("Try the API", _API.format(base=self._base), self._base)
 
     def login(self, request: Request) -> Answer:
         """Show the login form."""

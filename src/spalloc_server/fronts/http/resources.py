@@ -3,17 +3,18 @@
 What a row means is in table.py, what is done in the modules that are called.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spalloc_client._version import __version__
 from spalloc_server.core.askers import Role
 from spalloc_server.fronts.http import documents as docs
 from spalloc_server.fronts.http import jobs as on_jobs
 from spalloc_server.fronts.http import machines as on_machines
-from spalloc_server.fronts.http.answers import Answer, HttpError, document
+from spalloc_server.fronts.http.answers import JSON, Answer, HttpError, document
 from spalloc_server.fronts.http.entrance import CSRF_HEADER
 from spalloc_server.fronts.http.jobs import Jobs
 from spalloc_server.fronts.http.machines import Machines
+from spalloc_server.fronts.http.openapi import description
 from spalloc_server.fronts.http.pages import Pages
 from spalloc_server.fronts.http.requests import Request
 from spalloc_server.fronts.http.table import Operation, Raw
@@ -28,13 +29,14 @@ _ADMIN = (
 )
 
 
-def table(jobs: Jobs, machines: Machines, pages: Pages) -> list[Operation]:
-    """Return the rows, those that are asked for most first."""
+def table(jobs: Jobs, machines: Machines, pages: Pages, base: str) -> list[Operation]:
+    """Return the rows, those that are asked for most first; `base` is the path under which the service is found."""
     service = "srv/spalloc"
     job = f"{service}/jobs/{{job}}"
     machine = f"{service}/machines/{{name}}"
+    rows: list[Operation] = []
     # fmt: off
-    return [
+    rows += [
         Operation("GET", job, "describeJob", "Describe a job, at its next change if asked to wait.",
             jobs.describe, query=on_jobs.WaitQuery, answers={200: docs.JobState}),
         Operation("DELETE", job, "destroyJob", "End a job.",
@@ -45,6 +47,8 @@ def table(jobs: Jobs, machines: Machines, pages: Pages) -> list[Operation]:
             jobs.all, query=on_jobs.ListQuery, answers={200: docs.Jobs}),
         Operation("POST", f"{service}/jobs", "createJob", "Create a job.",
             jobs.create, Role.USER, body=docs.NewJob, answers={201: docs.CreatedJob}),
+        Operation("GET", f"{service}/machines", "listMachines", "Describe all machines.",
+            machines.all, answers={200: docs.Machines}),
         Operation("GET", f"{job}/machine", "describeBoards", "Describe a job's boards, and keep it alive.",
             jobs.machine, answers={200: docs.MachineOfJob, 204: None}),
         Operation("GET", f"{job}/machine/power", "getPower", "Say whether a job's boards are on, and keep it alive.",
@@ -57,8 +61,6 @@ def table(jobs: Jobs, machines: Machines, pages: Pages) -> list[Operation]:
             jobs.extend, Role.USER, body=docs.TimeLimit, answers={200: docs.TimeLimit}),
         Operation("POST", f"{job}/report-issue", "reportBoards", "Report boards of a job that are faulty.",
             jobs.report, Role.USER, body=docs.IssueReport, answers={200: docs.ReportedIssue}),
-        Operation("GET", f"{service}/machines", "listMachines", "Describe all machines.",
-            machines.all, answers={200: docs.Machines}),
         Operation("GET", machine, "describeMachine", "Describe a machine, at its next change if asked to wait.",
             machines.one, query=on_machines.Wait, answers={200: docs.OneMachine}),
         Operation("GET", f"{machine}/logical-board", "whereIsBoard", "Say where a board is, named by its triad.",
@@ -87,9 +89,27 @@ def table(jobs: Jobs, machines: Machines, pages: Pages) -> list[Operation]:
         Operation("POST", "system/perform_logout", "logOut", "End the session.",
             pages.perform_logout, body=Raw.TEXT, answers={204: None, 302: None}, by_form=True),
         Operation("GET", "system", "startPage", "Show what there is to people.", pages.start, answers={200: Raw.HTML}),
-        Operation("GET", "system/style.css", "style", "How pages look.", pages.style, None, answers={200: Raw.TEXT}),
+        Operation("GET", "system/api.html", "apiPage", "Show the page on which the API is tried.",
+            pages.api, None, answers={200: Raw.HTML}),
+        Operation("GET", "system/api.js", "apiScript", "What that page does.",
+            pages.script, None, answers={200: Raw.SCRIPT}),
+        Operation("GET", "srv/openapi.json", "describeApi", "Describe the API in OpenAPI 3.1.",
+            _described(rows, base), None, answers={200: Raw.JSON}),
+        Operation("GET", "system/style.css", "style", "How pages look.", pages.style, None, answers={200: Raw.STYLE}),
     ]
     # fmt: on
+    return rows
+
+
+def _described(rows: Sequence[Operation], base: str) -> Callable[[Request], Answer]:
+    made: list[Answer] = []
+
+    def describe(_request: Request) -> Answer:
+        if not made:
+            made.append(Answer(200, description(rows, base), JSON))
+        return made[0]
+
+    return describe
 
 
 def _root(request: Request) -> Answer:

@@ -38,6 +38,8 @@ class Raw(Enum):
     FORM = "application/x-www-form-urlencoded"
     HTML = "text/html"
     JSON = "application/json"
+    SCRIPT = "text/javascript"
+    STYLE = "text/css"
 
 
 Content: TypeAlias = type[msgspec.Struct] | Raw | None

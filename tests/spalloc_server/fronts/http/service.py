@@ -1,9 +1,6 @@
 """The HTTP service in one process, without sockets: an application, what is behind it, and clients that call it."""
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -12,20 +9,26 @@ from urllib.parse import unquote, urlencode, urlsplit
 import uvloop
 
 from spalloc_server.clock import SystemClock
-from spalloc_server.core.askers import Login, Role
+from spalloc_server.core.account_commands import AddAccount, AddToken
+from spalloc_server.core.accounts import Scope
+from spalloc_server.core.askers import SERVER, Role
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.app import make_app
-from spalloc_server.fronts.http.people import LoginRefusedError, Session
+from spalloc_server.fronts.http.people import People
 from spalloc_server.fronts.http.waiting import PollLimits
+from spalloc_server.passwords import Passwords, hashed
 from spalloc_server.store.database import Store
+from spalloc_server.tokens import hash_of
 from spinnaker.geometry import Board, BoardLink, Link, Size, far_end
 from spinnaker.places import sequential_places
 from tests.spalloc_server.fronts.fuzz import InstantHardware
+from tests.spalloc_server.fronts.http.people_bench import CHEAP
 
 PATIENCE = 20.0
 PASSWORD = "open sesame"
+HASH = hashed(PASSWORD, CHEAP)
 ACCOUNTS = {
     "alice": Role.USER,
     "bob": Role.USER,
@@ -41,58 +44,16 @@ class NoFailures:
         return 1.0
 
 
-class StandIn:
-    """Accounts and sessions in memory, without any cost."""
+class Counted(Passwords):
+    """Counts how many passwords are looked at."""
 
     def __init__(self) -> None:
-        self.ended: set[Callable[[str], None]] = set()
-        self._sessions: dict[str, Session] = {}
-        self._made = 0
+        super().__init__(CHEAP)
         self.checked = 0
-        """How many passwords were looked at."""
 
-    def _begin(self, name: str, cookie: str | None = None) -> tuple[str, Session]:
-        if cookie is None:
-            self._made += 1
-            cookie = _cookie(f"session {self._made}")
-        key = hashlib.sha256(cookie.encode()).hexdigest()
-        session = Session(key, Login(name, ACCOUNTS[name]), f"csrf-{key[:8]}")
-        return cookie, self._sessions.setdefault(key, session)
-
-    async def log_in(self, name: str, password: str, address: str) -> tuple[str, Session]:
+    async def is_right(self, password: str, encoded: str | None) -> bool:
         self.checked += 1
-        await asyncio.sleep(0)
-        if name == "impatient":
-            raise LoginRefusedError("wait a little", 12.5)
-        if ACCOUNTS.get(name) is None or password != PASSWORD:
-            raise LoginRefusedError("wrong name or password")
-        return self._begin(name)
-
-    basic = log_in
-
-    def bearer(self, token: str, address: str) -> tuple[str, Session]:
-        name = token.removeprefix("token-")
-        if not token.startswith("token-") or name not in ACCOUNTS:
-            raise LoginRefusedError("this token is not valid")
-        return self._begin(name, _cookie(token))
-
-    def session(self, cookie: str) -> Session | None:
-        return self._sessions.get(hashlib.sha256(cookie.encode()).hexdigest())
-
-    def log_out(self, session: Session) -> None:
-        del self._sessions[session.key]
-        for listener in list(self.ended):
-            listener(session.key)
-
-    def login_csrf(self, cookie: str) -> str:
-        return hmac.new(b"secret", cookie.encode(), "sha256").hexdigest()
-
-    def is_live(self, key: str) -> bool:
-        return key in self._sessions
-
-
-def _cookie(seed: str) -> str:
-    return base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode().rstrip("=")
+        return await super().is_right(password, encoded)
 
 
 class Answer:
@@ -255,8 +216,17 @@ class Service:
         self.store = Store(None)
         hardware = InstantHardware(NoFailures())  # type: ignore[arg-type]
         self.engine = Engine(Site([self.machine]), self.store, hardware, SystemClock())
-        self.people = StandIn()
-        self.app = make_app(self.engine, self.people, limits=limits)  # type: ignore[arg-type]
+        self.passwords = Counted()
+        self.people = People(self.engine, self.passwords)
+        self.app = make_app(self.engine, self.people, limits=limits)
+
+    def start(self) -> None:
+        """Begin, with the accounts."""
+        self.engine.start()
+        for name, role in ACCOUNTS.items():
+            self.engine.do(AddAccount(name, role, HASH, "root"), SERVER)
+            token = AddToken(name, "robot", hash_of(f"token-{name}"), Scope.USE, 30.0, "root")
+            self.engine.do(token, SERVER)
 
     def client(self, address: str = "10.0.0.1", scheme: str = "https") -> Client:
         return Client(self.app, address, scheme)
@@ -265,6 +235,7 @@ class Service:
         """Return a client that has logged in."""
         client = self.client(address)
         client.cookie, session = await self.people.log_in(name, PASSWORD, address)
+        self.passwords.checked = 0
         client.csrf = session.csrf
         return client
 
@@ -283,11 +254,12 @@ def run(test: Callable[[Service], Coroutine[Any, Any, None]], **limits: int) -> 
 
     async def main() -> None:
         service = Service(PollLimits(**limits))
-        service.engine.start()
+        service.start()
         try:
             await asyncio.wait_for(test(service), PATIENCE)
         finally:
             service.app.stop()
+            service.people.stop()
             await service.engine.stop()
             service.store.close()
 

@@ -60,7 +60,7 @@ def test_a_job_is_created_in_every_form(wanted: dict[str, Any], boards: int) -> 
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        (job(keepalive_interval=None), "keepalive-interval is required"),
+        (job(keepalive_interval=None), "the body is not as it must be: object missing required field keep"),
         (job(keepalive_interval="PT29S"), "keepalive-interval must be 30 to 300 seconds; it is 29"),
         (job(keepalive_interval=300.5), "keepalive-interval must be 30 to 300 seconds; it is 300.5"),
         (job(keepalive_interval="1 minute"), "keepalive-interval is '1 minute'; it must be a duration such as PT60S"),

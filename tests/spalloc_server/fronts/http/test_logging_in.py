@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from spalloc_server.core.account_commands import WRONG
+from spalloc_server.core.lockout import OF_PAIR
 from tests.spalloc_server.fronts.http.service import PASSWORD, Client, Service, job, run
 
 BASIC = {"authorization": f"Basic {base64.b64encode(f'alice:{PASSWORD}'.encode()).decode()}"}
@@ -57,13 +59,18 @@ def test_a_wrong_password_is_told_in_json_and_sets_no_cookie() -> None:
     async def test(service: Service) -> None:
         client = service.client()
         answer = await client("POST", "system/perform_login", form=await form(client, password="wrong"))
-        assert (answer.status, answer.json) == (401, {"message": "wrong name or password"})
+        assert (answer.status, answer.json) == (401, {"message": WRONG})
         assert "set-cookie" not in answer.headers
-        late = await client("POST", "system/perform_login", form=await form(client, "impatient"))
-        assert (late.status, late.headers["retry-after"]) == (429, "13")
         shown = await client("POST", "system/perform_login", form=await form(client, "<b>"), headers=BROWSER)
         assert shown.status == 401
-        assert "<strong>wrong name or password</strong>" in shown.text
+        assert f"<strong>{WRONG}</strong>" in shown.text
+        for _ in range(OF_PAIR.free - 1):
+            await client("POST", "system/perform_login", form=await form(client, password="wrong"))
+        late = await client("POST", "system/perform_login", form=await form(client))
+        assert (late.status, late.headers["retry-after"]) == (429, "1")
+        assert "too many wrong passwords" in late.json["message"]
+        basic = await service.client().get("srv/spalloc", headers=BASIC)
+        assert (basic.status, basic.headers["retry-after"]) == (429, "1")
 
     run(test)
 
@@ -77,7 +84,7 @@ def test_a_login_form_of_another_site_is_refused_before_the_password_is_looked_a
             assert (await client("POST", "system/perform_login", form=wrong)).status == 401
         assert (await other("POST", "system/perform_login", form=filled)).status == 401
         assert (await service.client()("POST", "system/perform_login", form=filled)).status == 401
-        assert service.people.checked == 0
+        assert service.passwords.checked == 0
 
     run(test)
 
@@ -133,11 +140,11 @@ def test_basic_can_read_and_with_its_cookie_and_token_also_write() -> None:
         refused = await client("POST", "srv/spalloc/jobs", document=job(), headers=BASIC)
         assert refused.status == 401
         assert "GET /spalloc/srv/spalloc first" in refused.text
-        assert service.people.checked == 0
+        assert service.passwords.checked == 0
         client.csrf = (await client.get("srv/spalloc", headers=BASIC)).json["csrf-token"]
         made = await client("POST", "srv/spalloc/jobs", document=job(), headers=BASIC)
         assert made.status == 201
-        assert service.people.checked == 1, "the password is checked once a session"
+        assert service.passwords.checked == 1, "the password is checked once a session"
 
     run(test)
 
