@@ -290,6 +290,7 @@ class Engine:
         # Also at a cold start: it forgets jobs and faults, not what an administrator has decided.
         self._site.reserving.recall(recalled.reservations, at.now)
         self._site.accounts.recall(recalled.accounts, recalled.tokens, recalled.sessions, at)
+        self._site.tell_of_missing_accounts()
         if cold:
             start_cold(self._site, jobs, boards, next_job, at=at)
         else:

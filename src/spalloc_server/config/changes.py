@@ -10,7 +10,7 @@ from enum import Enum
 from spalloc_server.config.mistakes import shown
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.limits import TimeLimits
-from spalloc_server.core.networks import Networks
+from spalloc_server.core.networks import NetworkNames, Networks
 
 _IN_THE_FILE = {
     "v1.addresses": "v1.listen",
@@ -126,7 +126,7 @@ def _written(value: object) -> str:
             return f"default {_written(value.default)}, longest {_written(value.longest)}"
         case Mapping():
             return "; ".join(f"{shown(name)}: {_written(inner)}" for name, inner in value.items()) or "none"
-        case Networks():
+        case Networks() | NetworkNames():
             return f"[{value}]"
         case Listening():
             return f"{_written(value.addresses)} port {value.port}, allow {_written(value.allow)}"

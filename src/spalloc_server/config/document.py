@@ -16,6 +16,7 @@ from spalloc_server.config.kinds import (
     a_file,
     a_host,
     a_port,
+    accounts_of_networks,
     list_of,
     networks,
     one_of,
@@ -60,7 +61,11 @@ _HISTORY: Mapping[str, Kind[object]] = {
     "megabytes": _COUNT,
 }
 _JOB_LIMITS: Mapping[str, Kind[object]] = {field.name: _COUNT for field in fields(JobLimits)}
-_TRUST: Mapping[str, Kind[object]] = {"control": one_of(Control), "administrators": networks}
+_TRUST: Mapping[str, Kind[object]] = {
+    "control": one_of(Control),
+    "administrators": networks,
+    "accounts": accounts_of_networks,
+}
 
 Changes = Sequence[tuple[tuple[str, ...], object]]
 """Values to read instead of those of a document: each with the keys that lead to it, through tables."""

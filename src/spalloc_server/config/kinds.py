@@ -15,7 +15,8 @@ from typing import TypeVar
 from spalloc_client.durations import read
 from spalloc_server.config.mistakes import shown
 from spalloc_server.config.reading import Entry, Kind
-from spalloc_server.core.networks import Network, Networks
+from spalloc_server.core.accounts import NAMES, name_flaw
+from spalloc_server.core.networks import Network, NetworkNames, Networks
 from spinnaker.geometry import Board, BoardLink, Link, Size, contains
 from spinnaker.places import BOARDS_PER_FRAME, Frame, Place
 
@@ -154,11 +155,33 @@ _a_network: Kind[Network] = _kind(
 )
 
 
+_an_account = _kind(
+    f"the name of an account: {NAMES}", _of_string(lambda value: None if name_flaw(value) else value)
+)
+
+
 def networks(entry: Entry) -> Networks | None:
     """A list of networks."""
     read: Kind[tuple[Network, ...]] = list_of(_a_network, "networks")
     found = read(entry)
     return None if found is None else Networks(found)
+
+
+def accounts_of_networks(entry: Entry) -> NetworkNames | None:
+    """A table with an account's name for each network."""
+    if not isinstance(entry.value, dict):
+        entry.wrong('a table of networks, each with an account, such as { "10.0.0.0/8" = "lab" }')
+        return None
+    found: list[tuple[Network, str]] = []
+    for written, value in entry.value.items():
+        inside = (*entry.path, written)
+        network, name = (
+            _a_network(Entry(written, inside, entry.mistakes)),
+            _an_account(Entry(value, inside, entry.mistakes)),
+        )
+        if network is not None and name is not None:
+            found.append((network, name))
+    return NetworkNames(tuple(found))
 
 
 an_ipv4_address = _kind('an IPv4 address, such as "10.11.0.0"', _of_string(IPv4Address))

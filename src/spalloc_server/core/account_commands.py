@@ -155,6 +155,7 @@ class RemoveAccount(Command[None]):
         """
         site.accounts.remove(_known(site, self.name).name)
         _tell(site, self.name, self.by, "is removed")
+        site.tell_of_missing_accounts()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class AccountsView:
         self._of_token: dict[str, str] = {}
         """The latest session of each token."""
         self._lockout = Lockout()
+        self.is_recalled = False
+        """Whether the records were read, so that it is known which accounts there are."""
 
     @property
     def by_name(self) -> Mapping[str, Account]:
@@ -271,6 +273,7 @@ class Accounts(AccountsView):
 
         A session that was not used within a day before the start is ended: its record may come from an old backup.
         """
+        self.is_recalled = True
         self._accounts = {account.name: account for account in accounts}
         for token in tokens:
             if token.account in self._accounts and token.name not in self.tokens_of(token.account):

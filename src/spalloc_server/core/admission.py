@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spalloc_client.states import JobState
 from spalloc_server.core.askers import Asker, Role
-from spalloc_server.core.networks import NOWHERE, Groups, Networks, same_host
+from spalloc_server.core.networks import NO_NAMES, NOWHERE, Groups, NetworkNames, Networks, same_host
 from spalloc_server.words import counted
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Trust:
     control: Control = Control.ANYONE
     administrators: Networks = NOWHERE
     """Addresses that may destroy and power every job."""
+    accounts: NetworkNames = NO_NAMES
+    """As which account clients of v1 in some networks ask, who have no password to log in with."""
 
     def refusal(self, job: "JobRecord", by: Asker) -> str | None:
         """Return why somebody may not destroy or power `job`, or None if they may."""

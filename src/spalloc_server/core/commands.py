@@ -232,7 +232,10 @@ class SetRules(Command[None]):
 
     def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Replace the rules."""
+        is_new = self.trust.accounts != site.trust.accounts
         site.limits, site.trust, site.time_limits = self.limits, self.trust, self.time_limits
+        if is_new and site.accounts.is_recalled:
+            site.tell_of_missing_accounts()
         site.share_by(self.shares, at)
 
 

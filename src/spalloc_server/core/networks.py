@@ -29,6 +29,29 @@ NOWHERE = Networks(())
 EVERYWHERE = Networks((IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkNames:
+    """A name for each of some networks; of networks within each other, the smallest counts."""
+
+    names: tuple[tuple[Network, str], ...] = ()
+
+    def of(self, host: str) -> str | None:
+        """Return the name for an address; None if it is in none of the networks."""
+        address = address_of(host) if self.names else None
+        found = [
+            (network.prefixlen, name)
+            for network, name in self.names
+            if address is not None and address in network
+        ]
+        return max(found)[1] if found else None
+
+    def __str__(self) -> str:
+        return ", ".join(f"{network}: {name}" for network, name in self.names) or "none"
+
+
+NO_NAMES = NetworkNames()
+
+
 def same_host(one: str, other: str) -> bool:
     """Return whether two addresses belong to one host: they are equal, or both are this computer's own."""
     if one == other:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from spalloc_client.states import JobState
 from spalloc_server.core.account_keeping import AccountsView
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.board_life import FREE, Condition, Objection, condition
 from spalloc_server.core.boards import BoardsView
 from spalloc_server.core.effects import BoardKey
@@ -64,6 +65,9 @@ class SiteView(Protocol):
     @property
     def jobs_ended_by_limit(self) -> int:
         """How many jobs were ended by their time limit since then."""
+
+    def asker_at(self, host: str, /) -> Asker:
+        """Return as whom a client at an address asks that can't log in."""
 
     def expectation(self, number: int, now: float, /) -> Expectation | None:
         """Return how long a live job is expected to have its boards from now on; None for any other."""

@@ -16,7 +16,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.account_keeping import Accounts
 from spalloc_server.core.admission import Headcount, JobLimits, Trust
 from spalloc_server.core.allocation import Allocation, border
-from spalloc_server.core.askers import Asker
+from spalloc_server.core.askers import Asker, Login, Role
 from spalloc_server.core.board_life import Objection
 from spalloc_server.core.boards import Boards
 from spalloc_server.core.care import Care
@@ -205,6 +205,28 @@ class Site:
         """Return why somebody may not end a job or switch its boards, or None if they may."""
         job = self.jobs.get(number)
         return None if job is None else self.trust.refusal(job.record, by)
+
+    def asker_at(self, host: str) -> Asker:
+        """Return as whom a client at `host` asks that can't log in: as the account of its network, if it has one.
+
+        If that account is locked, or there is none of its name, the client may only look.
+        """
+        name = self.trust.accounts.of(host)
+        if name is None:
+            return Asker(host)
+        account = self.accounts.by_name.get(name)
+        role = Role.READER if account is None or account.is_locked else account.role
+        return Asker(host, Login(name, role))
+
+    def tell_of_missing_accounts(self) -> None:
+        """Have the log say which accounts networks have that don't exist."""
+        for network, name in self.trust.accounts.names:
+            if name not in self.accounts.by_name:
+                text = (
+                    f"clients at {network} may only look, since there is no account {name}; make it with "
+                    f"spalloc-server account add {name}, or change trust.accounts"
+                )
+                self.notice(text, {"account": name}, serious=True)
 
     def limit_refusal(self, job: Job, time_limit: float) -> str | None:
         """Return why a live job can't get a time limit (seconds from when it got its boards), or None if it can."""

@@ -36,6 +36,7 @@ days = 3
 [trust]
 control = "owner"
 administrators = []
+accounts = { "10.0.0.0/8" = "lab" }
 [log]
 level = "info"
 """

@@ -149,6 +149,7 @@ def test_settings_of_the_server_are_read() -> None:
         [trust]
         control = "owner"
         administrators = ["10.1.0.0/16"]
+        accounts = { "10.2.0.0/16" = "robotlab", "fd00::/8" = "jane" }
         [log]
         level = "debug"
         """
@@ -169,6 +170,8 @@ def test_settings_of_the_server_are_read() -> None:
         live=9, queued=8, of_one_owner=7, from_one_host=6, queued_from_one_host=5
     )
     assert "10.1.2.3" in configuration.trust.administrators
+    found = [configuration.trust.accounts.of(host) for host in ("10.2.3.4", "fd00::1", "10.3.0.1", "")]
+    assert found == ["robotlab", "jane", None, None]
     assert configuration.log_level is Level.DEBUG
 
 
@@ -187,6 +190,7 @@ dead_boards = [
 [[machine]]
 [trust]
 control = "me"
+accounts = { "10.0.0.1/8" = "jane", "10.0.0.0/8" = "a b" }
 """
     assert _mistakes(text) == [
         "2: v1.port is 70000; expected a whole number from 0 to 65535",
@@ -204,6 +208,14 @@ control = "me"
         '12: machine[1] has no name; expected a name, such as name = "desk"',
         '12: machine[1] has no size; expected a size in triads, such as size = "20x20"',
         '14: trust.control is "me"; expected "anyone" or "owner"',
+        (
+            '15: trust.accounts."10.0.0.0/8" is "a b"; expected the name of an account: letters of A to Z, digits and '
+            "any of . _ @ + -, the first a letter or a digit, at most 64 characters"
+        ),
+        (
+            '15: trust.accounts."10.0.0.1/8" is "10.0.0.1/8"; expected a network, such as "10.0.0.0/8" (no bits set '
+            "after the first 8), or an address"
+        ),
     ]
 
 

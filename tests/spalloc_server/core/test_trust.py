@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spalloc_server.core.account_commands import AddAccount, RemoveAccount, SetLocked
 from spalloc_server.core.admission import Control, JobLimits, Trust, is_for
 from spalloc_server.core.askers import Asker, Login, Role
-from spalloc_server.core.commands import CreateJob
+from spalloc_server.core.commands import CreateJob, SetRules
 from spalloc_server.core.jobs import Asked, JobRecord
-from spalloc_server.core.networks import EVERYWHERE, Networks, address_of, same_host
+from spalloc_server.core.networks import EVERYWHERE, NetworkNames, Networks, address_of, same_host
 from spalloc_server.core.requests import AnyBoard, JobRequest
 from spalloc_server.store.records import from_text, to_text
 from tests.spalloc_server.core.driver import World
@@ -124,3 +125,57 @@ def test_every_address_is_in_everywhere(address: object) -> None:
 def test_what_is_no_address_is_nowhere() -> None:
     assert "somewhere" not in EVERYWHERE
     assert address_of("") is None
+
+
+LAB = NetworkNames(
+    (
+        (ip_network("10.0.0.0/8"), "everybody"),
+        (ip_network("10.1.0.0/16"), "lab"),
+        (ip_network("fd00::/8"), "lab"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "account"),
+    [
+        ("10.1.2.3", "lab"),
+        ("::ffff:10.1.2.3", "lab"),
+        ("fd00::9", "lab"),
+        ("10.2.2.3", "everybody"),
+        ("192.0.2.1", None),
+        ("", None),
+    ],
+)
+def test_a_network_has_the_account_of_the_smallest_network_that_has_one(
+    host: str, account: str | None
+) -> None:
+    world = World()
+    world.do(SetRules(JobLimits(), Trust(accounts=LAB)))
+    for name in ("lab", "everybody"):
+        world.do(AddAccount(name, Role.USER, None, "mary"))
+    login = None if account is None else Login(account, Role.USER)
+    assert world.site.asker_at(host) == Asker(host, login)
+
+
+def test_a_network_whose_account_is_locked_or_missing_may_only_look_and_the_log_says_so() -> None:
+    world = World()
+    world.restart()
+    world.do(SetRules(JobLimits(), Trust(accounts=LAB)))
+    world.do(SetRules(JobLimits(), Trust(accounts=LAB)))
+    assert [notice.text.partition(";")[0] for notice in world.warnings] == [
+        "clients at 10.0.0.0/8 may only look, since there is no account everybody",
+        "clients at 10.1.0.0/16 may only look, since there is no account lab",
+        "clients at fd00::/8 may only look, since there is no account lab",
+    ]
+    looks = Asker("10.1.2.3", Login("lab", Role.READER))
+    assert world.site.asker_at("10.1.2.3") == looks
+    for command, asker in (
+        (AddAccount("lab", Role.SERVICE, None, "mary"), Asker("10.1.2.3", Login("lab", Role.SERVICE))),
+        (SetLocked("lab", True, "mary"), looks),
+        (SetLocked("lab", False, "mary"), Asker("10.1.2.3", Login("lab", Role.SERVICE))),
+        (RemoveAccount("lab", "mary"), looks),
+    ):
+        world.do(command)
+        assert world.site.asker_at("10.1.2.3") == asker
+    assert len(world.warnings) == 6

@@ -15,7 +15,6 @@ from collections import deque
 from typing import Protocol, cast
 
 from spalloc_client.wire import WireError
-from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.engine import Engine, EngineFailedError, EngineStoppingError
 from spalloc_server.fronts.readings import Readings
@@ -339,7 +338,7 @@ class ClientConnection(asyncio.Protocol):
             try:
                 if self._long is not None:
                     return self._send_pieces()
-                caller = Caller(Asker(self.address), self)
+                caller = Caller(self._front.engine.site.asker_at(self.address), self)
                 while effort < EFFORT_A_TURN:
                     request = self._next_request()
                     effort += self._inbox.taken >> _EFFORT_SHIFT
