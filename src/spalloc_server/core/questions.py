@@ -47,6 +47,10 @@ class SiteView(Protocol):
         """Which addresses count as one."""
 
     @property
+    def stopped(self) -> str | None:
+        """Why no jobs are taken at all, since an emergency stop; None while they are."""
+
+    @property
     def delays(self) -> Delays:
         """When the server was away."""
 

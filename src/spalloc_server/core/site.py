@@ -97,6 +97,8 @@ class Site:
         """How long new jobs may have boards; may be replaced at any time."""
         self.trust = Trust()
         """Who may end a job or switch its boards; may be replaced at any time."""
+        self.stopped: str | None = None
+        """Why no jobs are taken at all, since an emergency stop; None while they are."""
         self.delays = Delays()
         """When the server could not hear keepalives."""
         self.groups = Groups()
@@ -199,6 +201,8 @@ class Site:
 
     def refusal(self, owner: str, by: Asker) -> str | None:
         """Return why somebody can't create one more job for `owner`, or None if that is allowed."""
+        if self.stopped is not None:
+            return f"{self.stopped}; no jobs are taken until an administrator lifts the stop"
         return self.headcount.refusal(self.limits, owner, by.source)
 
     def access_refusal(self, number: int, by: Asker) -> str | None:

@@ -380,6 +380,15 @@ class ReportedIssue(Document, frozen=True):
     action: str
 
 
+class Stop(Document, frozen=True):
+    """Whether all jobs were ended, and none are taken."""
+
+    stopped: bool
+    reason: str | None = None
+    ended_jobs: int | None = None
+    """How many jobs were ended just now."""
+
+
 class LoginRefused(Document, frozen=True):
     """Why nobody was logged in."""
 

@@ -23,6 +23,7 @@ from spalloc_server.core.commands import (
     SetPower,
 )
 from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.emergency import LiftStop, StopAll
 from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.questions import (
     ChipOfJob,
@@ -85,6 +86,12 @@ class HistoryQuery(Query, frozen=True):
 
 class DestroyQuery(Query, frozen=True):
     """Why a job is destroyed."""
+
+    reason: str = ""
+
+
+class StopQuery(Query, frozen=True):
+    """Why all jobs are ended."""
 
     reason: str = ""
 
@@ -168,6 +175,10 @@ class Jobs:
 
     async def create(self, request: Request, body: documents.NewJob) -> Answer:
         """Create a job."""
+        if self._door.site.stopped is not None:
+            raise HttpError(
+                503, f"{self._door.site.stopped}; no jobs are taken until an administrator lifts the stop"
+            )
         command = command_for(self._door.site, body, request.logged_in.login)
         number = await self._do(request, command)
         refused = self._door.ended_record(number)
@@ -177,6 +188,21 @@ class Jobs:
             raise HttpError(400, why or "no machine available which matches allocation request")
         url = f"{request.service}jobs/{number}"
         return document(documents.CreatedJob(number, url), 201, (b"location", url.encode()))
+
+    def stop_state(self, request: Request) -> Answer:  # noqa: ARG002
+        """Say whether all jobs were stopped."""
+        stopped = self._door.site.stopped
+        return document(documents.Stop(stopped is not None, stopped))
+
+    async def stop_all(self, request: Request, query: StopQuery) -> Answer:
+        """End all jobs, and take no new ones."""
+        ended = await self._do(request, StopAll(query.reason))
+        return document(documents.Stop(stopped=True, reason=self._door.site.stopped, ended_jobs=ended))
+
+    async def lift_stop(self, request: Request) -> Answer:
+        """Take new jobs again."""
+        await self._do(request, LiftStop())
+        return document(documents.Stop(stopped=False))
 
     # One job
 

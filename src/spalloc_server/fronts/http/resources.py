@@ -75,6 +75,12 @@ def table(jobs: Jobs, machines: Machines, pages: Pages, base: str) -> list[Opera
             jobs.history, query=on_jobs.HistoryQuery, answers={200: docs.History}),
         Operation("GET", service, "describeService", "Say what there is, and which token changes need.",
             _root, answers={200: docs.Root}),
+        Operation("GET", f"{service}/emergencyStop", "getStop", "Say whether all jobs were stopped.",
+            jobs.stop_state, answers={200: docs.Stop}),
+        Operation("POST", f"{service}/emergencyStop", "stopAll", "End all jobs, and take no new ones.",
+            jobs.stop_all, Role.ADMINISTRATOR, query=on_jobs.StopQuery, answers={200: docs.Stop}),
+        Operation("DELETE", f"{service}/emergencyStop", "liftStop", "Take new jobs again.",
+            jobs.lift_stop, Role.ADMINISTRATOR, answers={200: docs.Stop}),
         Operation("GET", f"{job}/fast-data-read", "fastRead", "Not served here.", _refuse(_FAST_DATA)),
         Operation("POST", f"{job}/fast-data-write", "fastWrite", "Not served here.", _refuse(_FAST_DATA), Role.USER),
         *(

@@ -467,3 +467,25 @@ def test_trouble_with_the_disk_is_told_as_such() -> None:
         assert (await alice("PUT", f"{url}/keepalive")).status == 200
 
     run(test)
+
+
+def test_an_administrator_stops_all_jobs_and_lets_them_come_again() -> None:
+    async def test(service: Service) -> None:
+        alice, boss = await service.log_in(), await service.log_in("boss")
+        stop = "srv/spalloc/emergencyStop"
+        url = await alice.create()
+        for name in ("alice", "broker"):
+            assert (await (await service.log_in(name))("POST", stop)).status == 403
+        assert (await boss.get(f"{stop}?commandCode=x")).json == {"stopped": False}, "a GET changes nothing"
+        answer = await boss("POST", f"{stop}?reason=fire")
+        reason = "The machine has been shut down due to an emergency: fire"
+        assert answer.json == {"stopped": True, "reason": reason, "ended-jobs": 1}
+        assert (await alice.get(url)).json["reason"] == reason
+        refused = await alice("POST", JOBS, document=job())
+        assert refused.status == 503
+        assert refused.text == f"{reason}; no jobs are taken until an administrator lifts the stop"
+        assert (await alice.get(stop)).json == {"stopped": True, "reason": reason}
+        assert (await boss("DELETE", stop)).json == {"stopped": False}
+        await alice.create()
+
+    run(test)

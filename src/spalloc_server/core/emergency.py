@@ -1,0 +1,58 @@
+"""The emergency stop: all jobs end, their boards are switched off, and no new jobs come until it is lifted.
+
+Administrators give these commands, over HTTP. A restart of the server lifts the stop, too: whoever starts it decides.
+"""
+
+from dataclasses import dataclass
+
+from spalloc_server.core.askers import SERVER, Asker, Role
+from spalloc_server.core.commands import LONGEST_REASON, Command
+from spalloc_server.core.site import Site
+from spalloc_server.core.timekeeping import Moment
+
+EMERGENCY = "The machine has been shut down due to an emergency"
+"""The reason of the jobs that it ends, and of those that it refuses."""
+
+
+class _ByAdministrator:
+    """A command that only administrators give."""
+
+    __slots__ = ()
+
+    def refusal(self, site: Site, by: Asker) -> str | None:  # noqa: ARG002
+        """Return why somebody may not give the command, or None if they may."""
+        if by == SERVER or (by.login is not None and by.login.role is Role.ADMINISTRATOR):
+            return None
+        return "only an administrator may stop all jobs, or lift the stop"
+
+
+@dataclass(frozen=True, slots=True)
+class StopAll(_ByAdministrator, Command[int]):
+    """End all jobs and take no new ones; the result is how many were ended."""
+
+    why: str = ""
+    """For the owners of the jobs to read; cut after `LONGEST_REASON` characters."""
+
+    def apply(self, site: Site, by: Asker, at: Moment) -> int:
+        """End all jobs in one decision, however many: nobody else's request is worth more now."""
+        site.stopped = f"{EMERGENCY}: {self.why[:LONGEST_REASON]}" if self.why else EMERGENCY
+        numbers = list(site.jobs)
+        for number in numbers:
+            site.destroy_job(number, site.stopped, at, by=by)
+        who = by.login.account if by.login is not None else "the server"
+        site.notice(f"{who} has ended all jobs, {len(numbers)}: {site.stopped}", {"by": who}, serious=True)
+        return len(numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class LiftStop(_ByAdministrator, Command[bool]):
+    """Take new jobs again; the result is whether there was a stop."""
+
+    def apply(self, site: Site, by: Asker, at: Moment) -> bool:  # noqa: ARG002
+        """Lift the stop."""
+        was_stopped = site.stopped is not None
+        if was_stopped:
+            who = by.login.account if by.login is not None else "the server"
+            site.notice(f"{who} has lifted the emergency stop", {"by": who}, serious=True)
+        site.stopped = None
+        return was_stopped
