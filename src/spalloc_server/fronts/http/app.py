@@ -21,6 +21,7 @@ from spalloc_server.fronts.http.people import People, Session
 from spalloc_server.fronts.http.requests import Request, path_number
 from spalloc_server.fronts.http.resources import table
 from spalloc_server.fronts.http.table import Endpoint
+from spalloc_server.fronts.http.underway import RequestLimits, UnderWay
 from spalloc_server.fronts.http.waiting import PollLimits, Polls
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class App:
         proxy: Proxy | None = None,
         base: str = "/spalloc/",
         limits: PollLimits | None = None,
+        requests: RequestLimits | None = None,
     ) -> None:
         """Serve the site behind `door`.
 
@@ -58,6 +60,7 @@ class App:
             proxy: Serves websockets; None to refuse them.
             base: The path under which the service is found, with a slash at both ends.
             limits: How many requests may wait.
+            requests: How many others may be under way.
 
         Raises:
             ValueError: The base is not such a path.
@@ -66,8 +69,10 @@ class App:
             raise ValueError(
                 f"the base path is {base!r}; it must begin and end with a slash, such as /spalloc/"
             )
-        self.polls = Polls(limits or PollLimits(), people.is_live)
+        self.polls = Polls(limits or PollLimits(), people.is_live, door.site.groups.of)
         """Requests that wait for a change."""
+        self.under_way = UnderWay(requests or RequestLimits(), door.site.groups.of)
+        """All other requests."""
         self._door = door
         self._people = people
         self._proxy = proxy
@@ -76,7 +81,10 @@ class App:
         rows = table(Jobs(door, self.polls), Machines(door.site, self.polls), Pages(people, base), base)
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
         routes = [
-            Route(base + path, Endpoint([row for row in rows if row.path == path], self._entrance, base))
+            Route(
+                base + path,
+                Endpoint([row for row in rows if row.path == path], self._entrance, self.under_way, base),
+            )
             for path in paths
         ]
         self._router = Router(
@@ -157,6 +165,7 @@ def make_app(
     proxy: Proxy | None = None,
     base: str = "/spalloc/",
     limits: PollLimits | None = None,
+    requests: RequestLimits | None = None,
 ) -> App:
     """Return the service as an ASGI application; the arguments are those of `App`."""
-    return App(door, people, proxy, base, limits)
+    return App(door, people, proxy, base, limits, requests)

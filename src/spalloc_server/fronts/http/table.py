@@ -20,6 +20,7 @@ from spalloc_server.fronts.http.answers import Answer, Header, HttpError, text
 from spalloc_server.fronts.http.conventions import read_boolean, read_whole_number
 from spalloc_server.fronts.http.entrance import Entrance, require_role
 from spalloc_server.fronts.http.requests import MOST_BODY_BYTES, ClientGoneError, Request, require_kind
+from spalloc_server.fronts.http.underway import UnderWay
 from spalloc_server.fronts.http.waiting import Poll
 
 _log = logging.getLogger(__name__)
@@ -75,9 +76,19 @@ class Operation:
 class Endpoint:
     """The methods of one path, as an ASGI application."""
 
-    def __init__(self, operations: Sequence[Operation], entrance: Entrance, base: str) -> None:
-        """Serve the operations, all of one path; `base` is the service's path."""
+    def __init__(
+        self, operations: Sequence[Operation], entrance: Entrance, under_way: UnderWay, base: str
+    ) -> None:
+        """Serve the operations, all of one path.
+
+        Args:
+            operations: They have different methods.
+            entrance: Lets clients in.
+            under_way: Counts their requests.
+            base: The service's path.
+        """
         self._entrance = entrance
+        self._under_way = under_way
         self._base = base
         self._of = {one.method: _Prepared(one) for one in operations}
         if "GET" in self._of:
@@ -114,18 +125,32 @@ class Endpoint:
             if method == "OPTIONS":
                 return Answer(200, headers=(self._allow,))
             return text(self._not_allowed.format(method[:20]), 405, self._allow)
+        group = self._under_way.enter_from(where.address)
+        try:
+            return await self._admitted(request, prepared)
+        finally:
+            self._under_way.leave_from(group)
+
+    async def _admitted(self, request: Request, prepared: "_Prepared") -> Answer | Poll:
         operation = prepared.operation
         cookie = await self._entrance.admit(request, by_form=operation.by_form)
         if operation.may is not None:
             if request.session is None:
                 return self._entrance.unknown(request)
             require_role(request.session, operation.may)
+        account = None if request.session is None else request.session.login.account
+        if account is not None:
+            self._under_way.enter_of(account, request.origin.address)
         try:
-            reply = prepared.run(request, **scope["path_params"], **await prepared.parts(request))
+            parts = await prepared.parts(request)
+            reply = prepared.run(request, **request.scope["path_params"], **parts)
             if inspect.isawaitable(reply):
                 reply = await reply
         except HttpError as error:
             reply = error.answer
+        finally:
+            if account is not None:
+                self._under_way.leave_of(account)
         if cookie:
             reply = reply.with_headers(*cookie)
         return reply

@@ -54,20 +54,27 @@ class Poll:
         "_says",
         "_send",
         "_sending",
-        "address",
         "deadline",
+        "group",
         "head_only",
         "session",
     )
 
     def __init__(
-        self, polls: "Polls", request: Request, known: str, etag: str, render: Callable[[], Answer]
+        self,
+        polls: "Polls",
+        request: Request,
+        group: str,
+        known: str,
+        etag: str,
+        render: Callable[[], Answer],
     ) -> None:
         """Wait until the answer is another one.
 
         Args:
             polls: All requests that wait.
             request: The request.
+            group: The group of addresses in which it is counted.
             known: The tags that the client says it knows, as `If-None-Match` has them; empty if it says nothing.
             etag: The tag of the answer as of now.
             render: Returns the answer; it has a tag.
@@ -79,7 +86,7 @@ class Poll:
         self._send: Send | None = None
         self._sending: asyncio.Task[None] | None = None
         self.session: Session = request.logged_in
-        self.address = request.origin.address
+        self.group = group
         self.deadline = 0.0
         self.head_only = False
         self._headers: tuple[Header, ...] = ()
@@ -126,15 +133,19 @@ class Poll:
 class Polls:
     """All requests that wait; a listener of the engine."""
 
-    def __init__(self, limits: PollLimits, is_live: Callable[[str], bool]) -> None:
+    def __init__(
+        self, limits: PollLimits, is_live: Callable[[str], bool], group_of: Callable[[str], str]
+    ) -> None:
         """Begin with none.
 
         Args:
             limits: How many there may be; may be replaced at any time.
+            group_of: Returns the group that an address is counted in.
             is_live: Returns whether the session with a key has not ended.
         """
         self.limits = limits
         self._is_live = is_live
+        self._group_of = group_of
         self._all: dict[Poll, tuple[str, int | str | None]] = {}
         """Each request with what it waits for: `job`, `machine` or `jobs`, and which; in the order of the deadlines."""
         self._of: dict[tuple[str, int | str | None], dict[Poll, None]] = {}
@@ -174,24 +185,24 @@ class Polls:
         known = request.header(b"if-none-match")
         if answer.etag is None or (known and not is_known(answer.etag, known)):
             return answer
-        poll = Poll(self, request, known, answer.etag, render)
+        poll = Poll(self, request, self._group_of(request.origin.address), known, answer.etag, render)
         account = poll.session.login.account
         for count, most, whose in (
             (self._of_account[account], self.limits.of_one_account, "of this account"),
-            (self._from_address[poll.address], self.limits.from_one_address, "from this address"),
+            (self._from_address[poll.group], self.limits.from_one_address, "from this address"),
             (len(self._all), self.limits.waiting, "here"),
         ):
             if count >= most:
                 now = asyncio.get_running_loop().time()
                 why = f"{count} requests wait {whose} already, and the server lets no more of them wait"
-                self._refusals.warn(poll.address, poll.address, now, why)
+                self._refusals.warn(request.origin.address, poll.group, now, why)
                 raise later(429, f"{why}; ask without wait=true, or again in a moment", LATER_SECONDS)
         loop = asyncio.get_running_loop()
         poll.deadline = loop.time() + WAIT_SECONDS
         self._all[poll] = what, which
         self._of.setdefault((what, which), {})[poll] = None
         self._of_account[account] += 1
-        self._from_address[poll.address] += 1
+        self._from_address[poll.group] += 1
         if self._clock is None:
             self._clock = loop.call_at(poll.deadline, self._ring)
         return poll
@@ -207,7 +218,7 @@ class Polls:
         if not waiting:
             del self._of[topic]
         _subtract(self._of_account, poll.session.login.account)
-        _subtract(self._from_address, poll.address)
+        _subtract(self._from_address, poll.group)
 
     def stop(self) -> None:
         """Answer all requests: the server stops."""
