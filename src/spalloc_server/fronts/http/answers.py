@@ -41,6 +41,11 @@ class Answer(msgspec.Struct, frozen=True):
 
     async def send(self, send: Send, *, head_only: bool = False) -> None:
         """Send it, or its head only."""
+        await self.send_head(send, len(self.body))
+        await send({"type": "http.response.body", "body": b"" if head_only else self.body})
+
+    async def send_head(self, send: Send, size: int) -> None:
+        """Send the head of an answer with a body of `size` bytes, which is sent by somebody else."""
         headers = [*_ALWAYS, *self.headers]
         if self.kind is not None:
             headers.append((b"content-type", self.kind))
@@ -48,9 +53,8 @@ class Answer(msgspec.Struct, frozen=True):
             headers.append((b"etag", f'W/"{self.etag}"'.encode()))
         # A 204 and a 304 have no body by their definition, and must not say how long it is.
         if self.status not in (204, 304):
-            headers.append((b"content-length", b"%d" % len(self.body)))
+            headers.append((b"content-length", b"%d" % size))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if head_only else self.body})
 
 
 def document(value: Any, status: int = 200, *headers: Header) -> Answer:

@@ -16,8 +16,11 @@ from spalloc_server.fronts.http.answers import HttpError, text
 from spalloc_server.fronts.http.entrance import Entrance
 from spalloc_server.fronts.http.jobs import Jobs
 from spalloc_server.fronts.http.machines import Machines
+from spalloc_server.fronts.http.memory import Memory
+from spalloc_server.fronts.http.memory_resources import operations_of
 from spalloc_server.fronts.http.pages import Pages
 from spalloc_server.fronts.http.people import People, Session
+from spalloc_server.fronts.http.proxy.streams import Streams
 from spalloc_server.fronts.http.requests import Request, path_number
 from spalloc_server.fronts.http.resources import table
 from spalloc_server.fronts.http.table import Endpoint
@@ -33,6 +36,10 @@ _CLOSED = 1011
 
 class Proxy(Protocol):
     """Serves websockets to the boards of a job."""
+
+    @property
+    def streams(self) -> Streams:
+        """What all clients together may have carried to boards."""
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, job: int, session: Session | None, /
@@ -78,7 +85,10 @@ class App:
         self._proxy = proxy
         self._base = base
         self._entrance = Entrance(people, base)
-        rows = table(Jobs(door, self.polls), Machines(door.site, self.polls), Pages(people, base), base)
+        jobs = Jobs(door, self.polls)
+        rows = table(jobs, Machines(door.site, self.polls), Pages(people, base), base)
+        self._memory = Memory(door, Streams() if proxy is None else proxy.streams)
+        rows += operations_of(self._memory, jobs)
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
         routes = [
             Route(
@@ -96,10 +106,11 @@ class App:
         people.ended.add(self.polls.session_ended)
 
     def stop(self) -> None:
-        """Answer the requests that wait, before the server stops."""
+        """Answer the requests that wait, and end transfers of memory, before the server stops."""
         self._door.listeners.discard(self.polls)
         self._people.ended.discard(self.polls.session_ended)
         self.polls.stop()
+        self._memory.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one websocket."""
@@ -118,7 +129,8 @@ class App:
             await send(message)
 
         try:
-            await self._router.app(scope, receive, noted)
+            # A websocket's messages are many, and what has begun with it is of no matter.
+            await self._router.app(scope, receive, send if scope["type"] == "websocket" else noted)
         except Exception:
             _log.exception("a request for %s failed", path[:200])
             if begun or scope["type"] != "http":
@@ -134,15 +146,15 @@ class App:
         await answer.send(send, head_only=scope["method"] == "HEAD")
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = None
+        session, job = None, 0
         try:
-            job = path_number(scope["path_params"]["job"])
             request = Request({**scope, "method": "GET"}, receive, origin.of(scope), self._base)
             await self._entrance.admit(request)
             session = request.session
+            job = path_number(scope["path_params"]["job"])
         except (HttpError, origin.UnknownOriginError):
-            # The proxy refuses who has no session.
-            job = 0
+            # The proxy refuses who has no session, and there is no job 0.
+            pass
         if self._proxy is None:
             await send({"type": "websocket.close", "code": _CLOSED, "reason": "this server has no proxy"})
             return

@@ -252,13 +252,18 @@ class Jobs:
             raise HttpError(404, "no such job")
         return record
 
-    async def _record(self, request: Request, job: str) -> JobRecord:
+    async def record(self, request: Request, job: str) -> JobRecord:
+        """Return the record of a job that the client may see.
+
+        Raises:
+            HttpError: There is none.
+        """
         number = path_number(job)
         return self._record_now(request, number) or await self._record_on_disk(request, number)
 
     async def destroy(self, request: Request, job: str, query: DestroyQuery) -> Answer:
         """End a job; one that has ended stays as it is."""
-        record = await self._record(request, job)
+        record = await self.record(request, job)
         if record.state is not JobState.destroyed:
             await self._do(request, DestroyJob(record.id, query.reason))
         return NOTHING
@@ -270,13 +275,13 @@ class Jobs:
 
     async def _heard(self, request: Request, job: str) -> JobRecord:
         """Keep a job alive, and return its record."""
-        record = await self._record(request, job)
+        record = await self.record(request, job)
         await self._do(request, KeepAlive(record.id))
         return record
 
     async def extend(self, request: Request, job: str, body: documents.TimeLimit) -> Answer:
         """Change a job's time limit."""
-        record = await self._record(request, job)
+        record = await self.record(request, job)
         limit = seconds("time-limit", body.time_limit)
         try:
             changed = await self._do(request, ExtendJob(record.id, limit))
@@ -299,7 +304,7 @@ class Jobs:
 
     async def set_power(self, request: Request, job: str, body: documents.PowerWanted) -> Answer:
         """Switch a job's boards on, or reset them, or off."""
-        record = await self._record(request, job)
+        record = await self.record(request, job)
         if record.state is JobState.destroyed:
             raise HttpError(410, f"job {record.id} has ended, and has no boards to switch")
         await self._do(request, SetPower(record.id, on=body.power in ("ON", 1)))
@@ -320,7 +325,7 @@ class Jobs:
 
     async def report(self, request: Request, job: str, body: documents.IssueReport) -> Answer:
         """Take a report of boards that are faulty."""
-        record = await self._record(request, job)
+        record = await self.record(request, job)
         keys = [(board, self._board_of(record, board)) for board in body.boards]
         for board, key in keys:
             if key is None:

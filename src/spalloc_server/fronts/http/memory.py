@@ -5,7 +5,7 @@ How boards are spoken with is in hardware/transfers.py.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -26,6 +26,8 @@ from spinnaker.geometry import BOARD_CHIPS, Board, Chip, Size, board_of_chip, fi
 from spinnaker.memory_map import SDRAM_BYTES
 
 ADDRESSES = 1 << 32
+RETRY_SECONDS = 1
+"""After how long a client that asked for too much at once may try again."""
 WAIT_SECONDS = 5.0
 """How long a transfer waits for others to end before it is refused."""
 LONGEST_SECONDS = 600.0
@@ -90,7 +92,7 @@ class Memory:
 
     async def read(
         self, record: JobRecord, account: str, chip: Chip, address: int, size: int
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """Yield `size` bytes of the memory of one of a job's chips from an address, in pieces of a few KiB.
 
         Raises:

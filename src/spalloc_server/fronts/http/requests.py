@@ -3,7 +3,7 @@
 Who asks is found out in entrance.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -86,12 +86,7 @@ class Request:
         """
         parts: list[bytes] = []
         size = 0
-        more = True
-        while more:
-            message = await self.receive()
-            if message["type"] != "http.request":
-                raise ClientGoneError
-            part = message.get("body", b"")
+        async for part in self.pieces():
             size += len(part)
             if size > most:
                 # The rest is not read, so the connection can't be used again.
@@ -101,8 +96,21 @@ class Request:
                     (b"connection", b"close"),
                 )
             parts.append(part)
-            more = message.get("more_body", False)
         return b"".join(parts)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes; call it once, in place of `body`.
+
+        Raises:
+            ClientGoneError: The client left.
+        """
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGoneError
+            yield message.get("body", b"")
+            more = message.get("more_body", False)
 
     async def form(self) -> Mapping[str, str]:
         """Return the fields of an HTML form.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, Protocol, TypeAlias, get_args, get_origin
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -21,11 +21,25 @@ from spalloc_server.fronts.http.conventions import read_boolean, read_whole_numb
 from spalloc_server.fronts.http.entrance import Entrance, require_role
 from spalloc_server.fronts.http.requests import MOST_BODY_BYTES, ClientGoneError, Request, require_kind
 from spalloc_server.fronts.http.underway import UnderWay
-from spalloc_server.fronts.http.waiting import Poll
 
 _log = logging.getLogger(__name__)
 
-Reply: TypeAlias = Answer | Poll | Awaitable[Answer | Poll]
+
+class LaterAnswer(Protocol):
+    """What is sent later, or piece by piece."""
+
+    def with_headers(self, *headers: Header) -> "LaterAnswer":
+        """Have it sent with further headers."""
+
+    async def wait(self, receive: Receive, send: Send, *, head_only: bool) -> None:
+        """Send it, or its head only, unless the client leaves before.
+
+        Raises:
+            HttpError: It can't be sent, and nothing of it has been.
+        """
+
+
+Reply: TypeAlias = Answer | LaterAnswer | Awaitable[Answer | LaterAnswer]
 
 _ONCE_ONLY = frozenset({b"authorization", b"content-length", b"content-type", b"cookie", b"x-csrf-token"})
 """Headers of which a second one may be meant for somebody else on the way."""
@@ -67,6 +81,8 @@ class Operation:
     query: type[Query] | None = None
     body: Content = None
     most_body_bytes: int = MOST_BODY_BYTES
+    in_pieces: bool = False
+    """Whether `run` reads the body itself, piece by piece, and no `body` is passed to it."""
     answers: Mapping[int, Content] = field(default_factory=dict)
     """What a request that is done may be answered."""
     by_form: bool = False
@@ -102,7 +118,7 @@ class Endpoint:
         head_only = scope["method"] == "HEAD"
         try:
             reply = await self._reply(scope, receive)
-            if isinstance(reply, Poll):
+            if not isinstance(reply, Answer):
                 await reply.wait(receive, send, head_only=head_only)
                 return
         except HttpError as error:
@@ -111,7 +127,7 @@ class Endpoint:
             return
         await reply.send(send, head_only=head_only)
 
-    async def _reply(self, scope: Scope, receive: Receive) -> Answer | Poll:
+    async def _reply(self, scope: Scope, receive: Receive) -> Answer | LaterAnswer:
         try:
             where = origin.of(scope)
         except origin.UnknownOriginError as error:
@@ -167,7 +183,7 @@ class _Prepared:
         self._decoder = None
         if isinstance(body, type):
             self._decoder = msgspec.json.Decoder(body)
-        self._raw = body if isinstance(body, Raw) else None
+        self._raw = body if isinstance(body, Raw) and not operation.in_pieces else None
 
     async def parts(self, request: Request) -> dict[str, Any]:
         """Return the request's query and body, as far as the operation takes them."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -17,6 +17,7 @@ from spalloc_server.core.networks import Groups
 from spalloc_server.core.questions import JobBoards, boards_of_job
 from spalloc_server.core.requests import JobRequest, shape_of
 from spalloc_server.embedded import machine_of
+from spalloc_server.fronts.http.app import make_app
 from spalloc_server.fronts.http.proxy import Proxy, ProxyLimits
 from spalloc_server.fronts.http.proxy.streams import Streams
 from spalloc_server.fronts.http.server import HttpServer
@@ -34,6 +35,9 @@ from tests.spinnaker_virtual.images import scamp_image
 HOST = "127.0.0.1"
 TRIAD = Size(1, 1)
 PATIENCE = 20.0
+CSRF = "not-a-secret-here"
+FILLING = "0"
+"""Makes a name as long as a cookie must be."""
 VERSION = ScpRequest(SdpHeader(Endpoint(255, 255, 0)), ScampCommand.VERSION, 1).encode()
 """Asks the board that gets it who it is."""
 
@@ -42,6 +46,13 @@ VERSION = ScpRequest(SdpHeader(Endpoint(255, 255, 0)), ScampCommand.VERSION, 1).
 class Session:
     key: str
     login: Login
+    csrf: str = CSRF
+
+
+class HttpAnswer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
 
 class Sessions:
@@ -54,6 +65,9 @@ class Sessions:
 
     def of(self, name: str) -> Session:
         return Session(name, Login(name, self.roles.get(name, Role.USER)))
+
+    def session(self, cookie: str) -> Session | None:
+        return self.of(cookie.rstrip(FILLING)) if self.is_live(cookie.rstrip(FILLING)) else None
 
     def is_live(self, key: str) -> bool:
         return key not in self._over
@@ -147,20 +161,33 @@ class ServedSite:
             raise AssertionError("the boards do not boot")
 
     def connect(self, job: int | str, name: str | None, **options: Any) -> connect:
-        headers = {} if name is None else {"Cookie": f"JSESSIONID={name}"}
-        address = f"ws://{HOST}:{self.port}/{job}"
+        headers = {} if name is None else {"Cookie": cookie_of(name)}
+        address = f"ws://{HOST}:{self.port}/spalloc/proxy/{job}"
         return connect(
             address, additional_headers=headers, compression=None, proxy=None, ping_interval=None, **options
         )
 
+    async def ask(self, name: str, method: str, path: str, body: bytes = b"", **headers: str) -> HttpAnswer:
+        """Make a request of a job's resource, on a connection of its own."""
+        lines = {"Host": HOST, "Cookie": cookie_of(name), "X-CSRF-TOKEN": CSRF, "Connection": "close"}
+        lines |= {"Content-Length": str(len(body)), "Content-Type": "application/octet-stream"} | headers
+        head = f"{method} /spalloc/srv/spalloc/jobs/{path} HTTP/1.1\r\n"
+        head += "".join(f"{key}: {value}\r\n" for key, value in lines.items() if value)
+        reader, writer = await asyncio.open_connection(HOST, self.port)
+        try:
+            writer.write(head.encode() + b"\r\n" + body)
+            answer = await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        start, _, content = answer.partition(b"\r\n\r\n")
+        status, *rest = start.decode().split("\r\n")
+        told = dict(line.lower().split(": ", 1) for line in rest)
+        return HttpAnswer(int(status.split()[1]), told, content)
 
-def app_of(proxy: Proxy, sessions: Sessions) -> Any:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        cookie = dict(scope["headers"]).get(b"cookie", b"").decode()
-        session = sessions.of(cookie.partition("=")[2]) if cookie else None
-        await proxy.serve(scope, receive, send, int(scope["path"][1:]), session)
 
-    return app
+def cookie_of(name: str) -> str:
+    return f"JSESSIONID={name.ljust(32, FILLING)}"
 
 
 @asynccontextmanager
@@ -178,12 +205,13 @@ async def served_site(
         await service.start(all_off=True)
         sessions = Sessions()
         proxy = Proxy(service.engine, sessions, limits, streams)
-        settings = HttpSettings(port=0)
-        server = HttpServer(app_of(proxy, sessions), settings, service.engine.presence, Groups())
+        app = make_app(service.engine, sessions, proxy)  # type: ignore[arg-type]
+        server = HttpServer(app, HttpSettings(port=0), service.engine.presence, Groups())
         await server.start()
         try:
             yield ServedSite(service, sessions, proxy, server.addresses[0][1], packets)
         finally:
+            app.stop()
             proxy.stop()
             await server.stop()
             await service.stop()
