@@ -211,7 +211,7 @@ class Service:
             places=places,
             dead_boards=frozenset({dead}),
             dead_links=frozenset({end, far_end(size, end)}),
-            addresses={board: f"10.1.0.{index}" for index, board in enumerate(places)},
+            addresses={board: f"127.81.0.{index}" for index, board in enumerate(places)},
             settle_seconds=0.0,
         )
         self.store = Store(None)

@@ -26,9 +26,9 @@ ROOT = "https://spalloc.example/spalloc/srv/spalloc"
         ({"dimensions": {"width": 2, "height": 2}, "max_dead_boards": 1}, 11),
         ({"board": {"x": 1, "y": 0, "z": 2}}, 1),
         ({"board": {"cabinet": 0, "frame": 0, "board": 4}}, 1),
-        ({"board": {"address": "10.1.0.4"}}, 1),
+        ({"board": {"address": "127.81.0.4"}}, 1),
         ({"board": {"x": 0, "y": 1, "z": 0}, "dimensions": {"width": 1, "height": 2}}, 6),
-        ({"board": {"address": "10.1.0.0"}, "dimensions": {"width": 1, "height": 1}}, 3),
+        ({"board": {"address": "127.81.0.0"}, "dimensions": {"width": 1, "height": 1}}, 3),
         ({"tags": None, "machine_name": "big one"}, 1),
         ({"tags": []}, 1),
         ({"keepalive_interval": 30, "time_limit": "PT1H30M"}, 1),
@@ -436,8 +436,8 @@ def test_boards_of_a_job_are_reported() -> None:
             {"machine": "big one", "chip": [0, 0]},
             {"machine": "big one", "x": 0, "y": 0, "z": 0},
             {"machine": "big one", "cabinet": 0, "frame": 0, "board": 0},
-            {"machine": "big one", "address": "10.1.0.0"},
-            {"address": "10.1.0.0"},
+            {"machine": "big one", "address": "127.81.0.0"},
+            {"address": "127.81.0.0"},
         ):
             assert (await report(board)).json == {"action": "report noted"}
         other = await report({"machine": "big one", "x": 1, "y": 0, "z": 0})

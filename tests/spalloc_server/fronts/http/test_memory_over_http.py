@@ -59,7 +59,12 @@ def test_who_may_not_use_the_job_or_asks_for_what_is_not_there_is_told() -> None
                 400,
                 "the size is -4; it must be 0 to 134217728 bytes",
             ),
-            ("alice", where.replace("&size=4", ""), 400, "the query is not as it must be: object missing required field size"),
+            (
+                "alice",
+                where.replace("&size=4", ""),
+                400,
+                "the query is not as it must be: object missing required field size",
+            ),
             ("alice", where.replace("size=4", "size=0x4"), 400, "size is '0x4'"),
         ):
             answer = await site.ask(name, "GET", path)
