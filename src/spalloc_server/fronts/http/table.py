@@ -147,7 +147,7 @@ class Endpoint:
         finally:
             self._under_way.leave_from(group)
 
-    async def _admitted(self, request: Request, prepared: "_Prepared") -> Answer | Poll:
+    async def _admitted(self, request: Request, prepared: "_Prepared") -> Answer | LaterAnswer:
         operation = prepared.operation
         cookie = await self._entrance.admit(request, by_form=operation.by_form)
         if operation.may is not None:
