@@ -147,7 +147,7 @@ def _must(must: bool) -> str:
 class Job:
     """A job: its record, which is replaced at every change, and what is known only while the server runs."""
 
-    __slots__ = ("began", "heard", "order", "recalled", "record", "since")
+    __slots__ = ("began", "changes", "heard", "order", "recalled", "record", "since")
 
     def __init__(self, record: JobRecord, heard: float, since: float) -> None:
         """Take the record, the time of the last keepalive, and the time from which the job counts (the core's time)."""
@@ -159,6 +159,8 @@ class Job:
         """When its boards were allocated, in the core's time; negative if that was long before a restart."""
         self.recalled: float | None = None
         """When a restart took it up with its boards and by its clock knew since when, in the core's time; else None."""
+        self.changes = 0
+        """How often it has changed, since the server started, in a way that its watchers are told."""
         self.order: int | None = None
         """The number of the power order that the job waits for."""
 

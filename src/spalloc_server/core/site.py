@@ -628,6 +628,7 @@ class Site:
     def touch(self, job: Job) -> None:
         """Have a job's changed record counted and written, and its watchers told."""
         self.headcount.note(job.record)
+        job.changes += 1
         self._touched[job.id] = job
         self.effects.jobs_changed.add(job.id)
 

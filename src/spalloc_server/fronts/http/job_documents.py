@@ -155,11 +155,6 @@ class Writer:
         )
 
 
-def stable(record: JobRecord) -> tuple[object, ...]:
-    """Return what of a job must not change without those who wait being told."""
-    return record.id, record.state.value, record.power, record.allocated, record.reason, record.time_limit
-
-
 def power_word(record: JobRecord) -> Any:
     """Return `ON` if all of a job's boards are on, else `OFF`."""
     return "ON" if record.power and record.state is JobState.ready else "OFF"

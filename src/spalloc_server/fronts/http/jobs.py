@@ -40,6 +40,7 @@ from spalloc_server.fronts.http.answers import (
     Answer,
     HttpError,
     document,
+    is_known,
     later,
     tagged,
     text,
@@ -47,7 +48,7 @@ from spalloc_server.fronts.http.answers import (
 )
 from spalloc_server.fronts.http.conventions import seconds
 from spalloc_server.fronts.http.creation import command_for
-from spalloc_server.fronts.http.job_documents import Writer, power_word, stable
+from spalloc_server.fronts.http.job_documents import Writer, power_word
 from spalloc_server.fronts.http.machines import ChipQuery, where_document
 from spalloc_server.fronts.http.requests import Request, path_number
 from spalloc_server.fronts.http.table import Query
@@ -116,7 +117,7 @@ class Jobs:
     def all(self, request: Request, query: ListQuery) -> Answer | Poll | Awaitable[Answer]:
         """List jobs, newest first."""
         if query.deleted:
-            return self._list_all(request, query)
+            return self._all_recorded(request, query)
 
         def render() -> Answer:
             live = reversed(cast("dict[int, Job]", self._door.site.jobs).values())
@@ -127,13 +128,27 @@ class Jobs:
             return self._polls.enter(request, "jobs", None, render)
         return unless_known(render(), request.header(b"if-none-match"))
 
-    async def _list_all(self, request: Request, query: ListQuery) -> Answer:
+    def _all_recorded(self, request: Request, query: ListQuery) -> Poll | Awaitable[Answer]:
+        def mark() -> Answer:
+            return Answer(200, etag=self._polls.mark())
+
+        if query.wait:
+            reply = self._polls.enter(request, "jobs", None, mark, lambda: self._read_page(request, query))
+            if isinstance(reply, Poll):
+                return reply
+        return self._read_page(request, query)
+
+    async def _read_page(self, request: Request, query: ListQuery) -> Answer:
+        # Taken before: what changes while the page is read is told by the next request.
+        mark = self._polls.mark()
+        if not query.wait and is_known(mark, request.header(b"if-none-match")):
+            return Answer(304, etag=mark)
         records = await self._read(
             request, lambda: self._door.newest_jobs(query.start, query.limit), many=True
         )
         jobs = self._door.site.jobs
         some = [(jobs[one.id].record, jobs[one.id]) if one.id in jobs else (one, None) for one in records]
-        return unless_known(self._page(request, query, some), request.header(b"if-none-match"))
+        return msgspec.structs.replace(self._page(request, query, some), etag=mark)
 
     def _page(
         self, request: Request, query: ListQuery, jobs: Sequence[tuple[JobRecord, Job | None]]
@@ -150,7 +165,8 @@ class Jobs:
             prev=prev,
             next=after,
         )
-        answer = tagged(page, request.base, [stable(record) for record, _ in jobs], prev, after)
+        states = [self._state(record, job) for record, job in jobs]
+        answer = tagged(page, request.base, states, prev, after)
         links = [f'<{url}>; rel="{rel}"' for url, rel in ((after, "next"), (prev, "prev")) if url is not None]
         return answer.with_headers((b"link", ", ".join(links).encode())) if links else answer
 
@@ -230,7 +246,12 @@ class Jobs:
 
     def _described(self, request: Request, record: JobRecord) -> Answer:
         job = self._door.site.jobs.get(record.id)
-        return tagged(self._writer(request).state(record, job), request.base, stable(record))
+        return tagged(self._writer(request).state(record, job), request.base, self._state(record, job))
+
+    def _state(self, record: JobRecord, job: Job | None) -> object:
+        """Return what of a job must not change, or change and change back, without those who wait being told."""
+        what = record.state.value, record.power, record.allocated, record.reason, record.time_limit
+        return record.id, what, None if job is None else (self._polls.run, job.changes)
 
     def _record_now(self, request: Request, number: int) -> JobRecord | None:
         """Return the record of a job that the client may use, or None if it may be on disk.

@@ -117,7 +117,7 @@ class Machines:
             set_aside_boards=self._set_aside(machine),
             reservations=self._reservations(machine),
         )
-        return tagged(described, described, self._polls.changes_of(name))
+        return tagged(described, described, self._polls.mark_of_machine(name))
 
     def _named(self, name: str) -> Machine:
         machine = self._site.machines.get(name)

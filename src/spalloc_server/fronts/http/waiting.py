@@ -10,8 +10,9 @@ says what it knows (`If-None-Match`) misses nothing that happens between two of 
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.types import Receive, Send
@@ -23,6 +24,7 @@ from spalloc_server.ration import Warnings
 
 _log = logging.getLogger(__name__)
 
+OK = 200
 WAIT_SECONDS = 30.0
 """The longest time for which a request waits."""
 ANSWERED_A_TURN = 50
@@ -47,6 +49,7 @@ class Poll:
     """A request that waits."""
 
     __slots__ = (
+        "_finish",
         "_headers",
         "_known",
         "_polls",
@@ -68,6 +71,7 @@ class Poll:
         known: str,
         etag: str,
         render: Callable[[], Answer],
+        finish: Callable[[], Awaitable[Answer]] | None,
     ) -> None:
         """Wait until the answer is another one.
 
@@ -78,8 +82,10 @@ class Poll:
             known: The tags that the client says it knows, as `If-None-Match` has them; empty if it says nothing.
             etag: The tag of the answer as of now.
             render: Returns the answer; it has a tag.
+            finish: Returns what is sent instead, where `render` has only the tag.
         """
         self._polls = polls
+        self._finish = finish
         self._says = known
         self._known = known or f'"{etag}"'
         self._render = render
@@ -126,22 +132,33 @@ class Poll:
         """Answer the request, unless it was."""
         if self._sending is None and self._send is not None:
             self._polls.leave(self)
-            sending = answer.with_headers(*self._headers).send(self._send, head_only=self.head_only)
+            sending = self._finish_and_send(answer, self._send)
             self._sending = asyncio.get_running_loop().create_task(sending)
+
+    async def _finish_and_send(self, answer: Answer, send: Send) -> None:
+        if self._finish is not None and answer.status == OK:
+            try:
+                answer = await self._finish()
+            except HttpError as error:
+                answer = error.answer
+        await answer.with_headers(*self._headers).send(send, head_only=self.head_only)
 
 
 class Polls:
     """All requests that wait; a listener of the engine."""
 
     def __init__(
-        self, limits: PollLimits, is_live: Callable[[str], bool], group_of: Callable[[str], str]
+        self,
+        limits: PollLimits,
+        is_live: Callable[[str], bool],
+        group_of: Callable[[str], str],
     ) -> None:
         """Begin with none.
 
         Args:
             limits: How many there may be; may be replaced at any time.
-            group_of: Returns the group that an address is counted in.
             is_live: Returns whether the session with a key has not ended.
+            group_of: Returns the group that an address is counted in.
         """
         self.limits = limits
         self._is_live = is_live
@@ -156,6 +173,9 @@ class Polls:
         self._next_list: asyncio.TimerHandle | None = None
         self._lists_from = 0.0
         self._clock: asyncio.TimerHandle | None = None
+        self.run = secrets.token_hex(4)
+        """Tells the counts of one run of the server from those of others."""
+        self._changes = 0
         self._changes_of_machine: Counter[str] = Counter()
         self._refusals = Warnings(_log, "not let wait")
 
@@ -163,12 +183,23 @@ class Polls:
         """Return how many requests wait."""
         return len(self._all)
 
-    def changes_of(self, machine: str) -> int:
-        """Return how often a machine has changed since the start."""
-        return self._changes_of_machine[machine]
+    # Parts of tags: a state may come back between two requests, and must not look as if nothing had happened.
+
+    def mark(self) -> str:
+        """Return a word that is another one after any change of any job."""
+        return f"{self.run}-{self._changes}"
+
+    def mark_of_machine(self, name: str) -> str:
+        """Return a word that is another one after a change of a machine's boards."""
+        return f"{self.run}-{self._changes_of_machine[name]}"
 
     def enter(
-        self, request: Request, what: str, which: int | str | None, render: Callable[[], Answer]
+        self,
+        request: Request,
+        what: str,
+        which: int | str | None,
+        render: Callable[[], Answer],
+        finish: Callable[[], Awaitable[Answer]] | None = None,
     ) -> Answer | Poll:
         """Return the answer at once if the client does not know it; otherwise have the request wait.
 
@@ -177,6 +208,7 @@ class Polls:
             what: `job`, `machine`, or `jobs` for a list.
             which: The job's ID or the machine's name.
             render: Returns the answer as of now; it has a tag.
+            finish: Returns what is sent after the wait instead, where `render` has only the tag.
 
         Raises:
             HttpError: Too many wait.
@@ -185,7 +217,7 @@ class Polls:
         known = request.header(b"if-none-match")
         if answer.etag is None or (known and not is_known(answer.etag, known)):
             return answer
-        poll = Poll(self, request, self._group_of(request.origin.address), known, answer.etag, render)
+        poll = Poll(self, request, self._group_of(request.origin.address), known, answer.etag, render, finish)
         account = poll.session.login.account
         for count, most, whose in (
             (self._of_account[account], self.limits.of_one_account, "of this account"),
@@ -237,6 +269,7 @@ class Polls:
 
     def jobs_changed(self, jobs: set[int]) -> None:
         """Answer those that wait for these jobs, and soon those that wait for lists."""
+        self._changes += 1
         if not self._all:
             return
         for number in sorted(jobs):

@@ -110,6 +110,45 @@ def test_a_wait_for_the_list_hears_of_new_jobs_and_of_changes() -> None:
     run(test)
 
 
+def test_a_wait_for_all_jobs_hears_of_changes_and_of_nothing_twice() -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        url = await alice.create()
+        await service.becomes(alice, url, "READY")
+        target = f"{JOBS}?deleted=true&wait=true"
+        call = alice.begin("GET", target)
+        await call.asked.wait()
+        await alice("DELETE", url)
+        page = await call.answer()
+        assert page.json["jobs"] == [url]
+        # The freed boards may still be told of; then nothing is new, until something is.
+        tag = (await alice.get(f"{JOBS}?deleted=true")).headers["etag"]
+        known = {"if-none-match": tag}
+        assert (await alice.get(f"{JOBS}?deleted=true", headers=known)).status == 304
+        call = alice.begin("GET", target, headers=known)
+        await call.asked.wait()
+        another = await alice.create()
+        assert (await call.answer()).json["jobs"] == [another, url]
+        assert (await alice.get(target, headers=known)).json["jobs"] == [another, url]
+
+    run(test)
+
+
+def test_a_state_that_came_back_is_not_taken_for_the_same() -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        url = await alice.create()
+        await service.becomes(alice, url, "READY")
+        await alice("PUT", f"{url}/keepalive")
+        tag = (await alice.get(url)).headers["etag"]
+        await alice("POST", f"{url}/machine/power", document={"power": "ON"})
+        await service.becomes(alice, url, "READY")
+        again = await alice.get(url, headers={"if-none-match": tag})
+        assert (again.status, again.json["state"]) == (200, "READY")
+
+    run(test)
+
+
 def test_a_wait_for_a_machine_hears_of_boards_that_are_allocated_and_freed() -> None:
     async def test(service: Service) -> None:
         alice = await service.log_in()
