@@ -1,6 +1,6 @@
 """What is known of one machine over time: when its jobs are expected to end, and the spot that is kept for a job.
 
-Which job a spot is kept for is decided in scheduler.py; where the spot is, in packing/.
+Which job a spot is kept for is decided in kept_spots.py; where the spot is, in packing/.
 """
 
 from collections.abc import Collection, Iterator

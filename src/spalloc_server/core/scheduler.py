@@ -30,16 +30,18 @@ from typing import Literal
 
 from spalloc_server.core.allocation import Allocation
 from spalloc_server.core.checks import Checks
+from spalloc_server.core.finding import Finder
 from spalloc_server.core.keeping import Keeper, Running
+from spalloc_server.core.kept_spots import PASSED_OVER, KeptSpots
 from spalloc_server.core.lengths import Length, Lengths
+from spalloc_server.core.lines import Lines, Rank
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.obstacles import Waiting, waiting
-from spalloc_server.core.packing.packer import KEPT, Expected, Packer, Zone, Zones
+from spalloc_server.core.packing.packer import Packer, Zone
 from spalloc_server.core.packing.steps import Allowance, Steps
 from spalloc_server.core.request_groups import (
     Alike,
     Arrivals,
-    Failure,
     Line,
     Option,
     Queued,
@@ -59,17 +61,9 @@ Less patience makes the longest waits shorter and the others longer: docs/guides
 """
 PATIENCE_WITH_LIMIT = 1500.0
 """The same for a job with a time limit that says something."""
-VAGUE_LIMIT = 86_400.0
-"""A time limit of this many seconds, or more, says little."""
-PASSED_OVER = 64
-"""How many jobs, at most, that have not waited for long may stand before the one for which a spot is kept."""
-SOFTENING = 1200.0
-"""Seconds that are added to the time that a job has waited and to the time that it is expected to take."""
 
 _STEPS_OF_A_MACHINE = 25
 """How many steps of work the copy of a machine with thousands of jobs takes, or that of a chunk of the queue."""
-
-Rank = tuple[float, tuple[float, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,27 +118,26 @@ class Scheduler:
         self._lengths = Lengths() if lengths is None else lengths
         self._packers = {machine.name: Packer(machine) for machine in machines}
         self._keepers = {name: Keeper(packer, self._lengths) for name, packer in self._packers.items()}
-        self._patience = patience
-        self._patience_with_limit = min(patience, patience_with_limit)
+        self._patience, self._patience_with_limit = patience, min(patience, patience_with_limit)
         self._slice_steps = slice_steps
         self._queue = Arrivals()
         self._queued = 0
         """How many jobs have been queued so far."""
-        self._most_moved = 0.0
-        """No job that waits is moved back by more seconds."""
         self._groups = RequestGroups()
         self._checks = Checks(self._packers)
-        self._kept_for: dict[int, str] = {}
-        """The jobs for which a spot is kept, each with the machine."""
+        self._finder = Finder(self._lengths)
+        self._lines = Lines(self._keepers, self._groups, self._finder)
+        self._spots = KeptSpots(
+            self._keepers,
+            self._queue,
+            self._groups,
+            self._finder,
+            patience,
+            self._patience_with_limit,
+        )
         self._running: dict[int, tuple[str, Running]] = {}
         """The jobs that have boards, each with the machine."""
-        self._first: int | None = None
-        """The first job of the queue."""
         self._now = 0.0
-        self._next_look = inf
-        """When a spot may be kept though nothing happens until then."""
-        self._longest = 0.0
-        """No job that waits is expected to take longer, in seconds."""
         self._decision: Steps[None] | None = None
         """The decision that is under way."""
         self._changed = False
@@ -199,10 +192,11 @@ class Scheduler:
         if alike is None:
             alike = group.alike[owner, limit] = Alike(group, owner, limit)
             # Before the first look: a zone that the job would run into must be in its way then.
-            self._longest = max(self._longest, self._lengths.expected(owner, group.boards, limit))
+            seconds = self._lengths.expected(owner, group.boards, limit)
+            self._finder.longest = max(self._finder.longest, seconds)
         self._queued += 1
         queued = Queued(job, alike, order, self._queued, moved_back)
-        self._most_moved = max(moved_back, self._most_moved if self._queue else 0.0)
+        self._spots.came(queued)
         self._queue.add(queued)
         alike.jobs.add(queued)
         self._changed = True
@@ -216,12 +210,7 @@ class Scheduler:
     def _leave(self, job: int) -> None:
         queued = self._queue.pop(job)
         self._groups.leave(queued)
-        machine = self._kept_for.pop(job, None)
-        if machine is not None:
-            self._keepers[machine].drop()
-        for keeper in self._keepers.values():
-            if keeper.lost is not None and keeper.lost.queued.job == job:
-                keeper.lost = None
+        self._spots.left(job)
 
     # Decisions
 
@@ -230,12 +219,12 @@ class Scheduler:
 
         This makes a whole decision, or the next slice of one: see `is_done`, and `take_refused`.
         """
-        self._now = now
+        self._now = self._finder.now = now
         if not self._queue and self._decision is None:
             # Nobody waits, so there is nothing to check or to place.
             self._checks.stop()
             self._changed = False
-            self._longest, self._next_look = 0.0, inf
+            self._finder.longest, self._spots.next_look = 0.0, inf
             return []
         steps = self._slice_steps
         if self._checks.pending:
@@ -263,7 +252,7 @@ class Scheduler:
 
     def next_deadline(self) -> float | None:
         """Return when `decide` may keep a spot though nothing happens until then; None if there is no such time."""
-        return None if self._next_look == inf else self._next_look
+        return None if self._spots.next_look == inf else self._spots.next_look
 
     def take_refused(self) -> list[tuple[int, str]]:
         """Return the jobs that were found to be impossible since the last call, with reasons; they left the queue."""
@@ -291,18 +280,11 @@ class Scheduler:
                 self._expected[running.job] = running.until
         again = True
         while again:
-            # In the order of the machines: a restart does not know in which order the spots were kept.
-            kept = [keeper.kept.queued.job for keeper in self._keepers.values() if keeper.kept is not None]
-            for job in kept:
-                yield from self._start_kept(job)
-            for name, keeper in self._keepers.items():
-                yield from self._improve(name, keeper)
-            yield from self._keep_spots()
-            self._first = next((queued.job for queued in self._queue), None)
+            yield from self._spots.start_jobs(self._begin)
+            yield from self._spots.improve()
+            yield from self._spots.keep(self._begin)
             again = yield from self._start_others()
-        for keeper in self._keepers.values():
-            if keeper.must_count(self._now):
-                yield from self._note_idle(keeper)
+        yield from self._spots.count_idle()
 
     def _start_others(self) -> Steps[bool]:
         """Start all jobs that can start outside zones, or in zones that they may use, in order.
@@ -311,8 +293,9 @@ class Scheduler:
             whether a spot was kept for one of them elsewhere: its boards are available now, so others may start.
         """
         lines: list[tuple[Rank, Line]] = []
-        for some in chunks((yield from self._hopeful_lines())):
-            lines += [(self._rank(line), line) for line in some if line.advance()]
+        first = next((queued.job for queued in self._queue), None)
+        for some in chunks((yield from self._lines.hopeful(self._queued))):
+            lines += [(self._lines.rank(line, first), line) for line in some if line.advance()]
             yield 1
         heapify(lines)
         again = False
@@ -321,149 +304,28 @@ class Scheduler:
             alike, queued = line.alike, line.queued
             group = alike.group
             if queued.job in alike.jobs:
-                kept = queued.job in self._kept_for
+                kept_at = self._spots.kept_for.get(queued.job)
                 yield 1
                 # The job must start before this yields again: its boards could be set aside meanwhile.
-                allocation = yield from self._find(line, queued.job)
+                allocation = yield from self._finder.find(line, kept_at)
                 if queued.job not in alike.jobs:
                     pass  # it has left; the next job of its line is tried instead
                 elif allocation is not None:
                     self._begin(queued, allocation)
-                    again = again or kept
-                elif not kept:
+                    again = again or kept_at is not None
+                elif kept_at is None:
                     if not line.is_looked_at_again:
                         self._groups.found_no_spot(group)
                     heappop(lines)
                     continue
             if line.advance():
-                heapreplace(lines, (self._rank(line), line))
+                heapreplace(lines, (self._lines.rank(line, first), line))
             else:
                 heappop(lines)
                 if alike.jobs and group.stage is Stage.NO_SPOT and line.outside:
                     # These jobs came while the others were tried.
                     self._groups.freshen(group)
         return again
-
-    def _rank(self, line: Line) -> Rank:
-        """Return what is smaller the earlier the job in front of a line is tried."""
-        order = line.queued.order
-        if line.queued.job == self._first:
-            return -inf, order
-        waited = max(0.0, self._now - order[0])
-        return -(waited + SOFTENING) / (self._seconds(line.alike) + SOFTENING), order
-
-    def _hopeful_lines(self) -> Steps[list[Line]]:
-        """Return the jobs for which there may be a spot now."""
-        last = self._queued
-        groups = list(self._groups.fresh)
-        packers = self._packers.values()
-        far = self._now + self._longest
-        most = max([packer.look(far) for packer in packers], default=0)
-        if most and self._groups.without_spot:
-            groups += yield from self._groups.hopeful(packers, most)
-        yield 1
-        lines: list[Line] = []
-        for some in chunks(groups):
-            for group in some:
-                for alikes in chunks(list(group.alike.values())):
-                    lines += [Line(alike, last, outside=True) for alike in alikes]
-            yield 1
-        insiders = yield from self._insiders(set(groups))
-        return lines + [Line(alike, last, outside=False) for alike in insiders]
-
-    def _insiders(self, others: set[RequestGroup]) -> Steps[list[Alike]]:
-        """Return the jobs for which there may be a spot inside zones, but for those of some groups."""
-        packers = [packer for packer in self._packers.values() if packer.lets_in(self._now)]
-        if not packers:
-            return []
-        insiders: list[Alike] = []
-        for some in chunks(self._groups.within(max([packer.opened_boards for packer in packers]))):
-            for group in some:
-                if group not in others:
-                    options = [option for option in group.options if option.may_fit_inside(0)]
-                    for alikes in chunks(list(group.alike.values())) if options else ():
-                        insiders += [
-                            alike
-                            for alike in alikes
-                            if any(self._may_fit_inside(alike, option) for option in options)
-                        ]
-                        yield 1
-            yield 1
-        return insiders
-
-    def _may_fit_inside(self, alike: Alike, option: Option) -> bool:
-        closed = self._closed(alike, option.packer)
-        return closed != option.packer.outside_of and option.may_fit_inside(closed)
-
-    def _closed(self, alike: Alike, packer: Packer) -> Zones:
-        """Return the zones that alike jobs may not use if they start now."""
-        seconds = self._seconds(alike)
-        self._longest = max(self._longest, seconds)
-        return packer.closed(alike.owner, self._now + seconds)
-
-    def _seconds(self, alike: Alike) -> float:
-        """Return how long alike jobs are expected to have their boards."""
-        if alike.limit is not None:
-            return alike.limit
-        if alike.noted != self._lengths.noted:
-            alike.noted = self._lengths.noted
-            alike.seconds = self._lengths.expected(alike.owner, alike.group.boards, None)
-        return alike.seconds
-
-    def _find(self, line: Line, job: int) -> Steps[Allocation | None]:
-        """Return what a job gets outside all zones or, failing that, inside those that it may use."""
-        group, kept_at = line.alike.group, self._kept_for.get(job)
-        options = [
-            (option, self._closed(line.alike, option.packer))
-            for option in group.options
-            if option.packer.machine.name != kept_at
-        ]
-        for option, closed in options if line.outside else ():
-            if closed & ~option.packer.outside_of:
-                # A reservation so far ahead that nobody was expected to run into it at the last look.
-                line.is_looked_at_again = True
-            else:
-                found = yield from self._find_outside(group, option)
-                if found is not None:
-                    return found
-        for option, closed in options:
-            if closed != option.packer.outside_of:
-                found = yield from self._find_inside(option, closed, group.fewest)
-                if found is not None:
-                    return found
-        return None
-
-    def _find_outside(self, group: RequestGroup, option: Option) -> Steps[Allocation | None]:
-        packer = option.packer
-        version = packer.version
-        if version < option.next_version:
-            return None
-        missing = group.fewest - packer.available_boards
-        if missing <= 0:
-            wish = option.known_wish or (yield from option.wish())
-            failed_version = packer.previous_version if group.stage is Stage.NO_SPOT else 0
-            found = yield from packer.find(wish, failed_version=failed_version)
-            if isinstance(found, Allocation):
-                return found
-            missing = found.boards
-        option.next_version = version + missing
-        return None
-
-    def _find_inside(self, option: Option, closed: Zones, fewest: int) -> Steps[Allocation | None]:
-        if not option.may_fit_inside(closed):
-            return None
-        now = option.packer.space(closed).open
-        version, missing = now.version, fewest - now.size
-        failed = option.inside.get(closed)
-        failed_version = 0 if failed is None else failed.version
-        if missing <= 0:
-            wish = option.known_wish or (yield from option.wish())
-            found = yield from option.packer.find(wish, closed, failed_version=failed_version)
-            if isinstance(found, Allocation):
-                return found
-            missing, failed_version = found.boards, version
-        option.inside[closed] = Failure(failed_version, version + missing)
-        return None
 
     def waiting(self, job: int) -> Waiting:
         """Return where a queued job stands and what it waits for.
@@ -478,7 +340,7 @@ class Scheduler:
 
     def _begin(self, queued: Queued, allocation: Allocation) -> None:
         alike, job, machine = queued.alike, queued.job, allocation.machine
-        until = self._now + self._seconds(alike)
+        until = self._now + self._finder.seconds(alike)
         self._leave(job)
         number = self._packers[machine].take(allocation.boards, until)
         self._hold(
@@ -492,109 +354,6 @@ class Scheduler:
         self._expected[running.job] = running.until
 
     # Kept spots
-
-    def _start_kept(self, job: int) -> Steps[None]:
-        """Start a job for which a spot is kept, there or elsewhere on that machine, if it can start."""
-        name = self._kept_for.get(job)
-        if name is None or job not in self._queue:
-            return
-        queued = self._queue[job]
-        option = queued.group.option(self._packers[name])
-        if option is None:
-            return
-        closed = self._closed(queued.alike, option.packer) & ~KEPT
-        option.packer.see(self._now + self._longest)
-        found = yield from self._find_inside(option, closed, queued.group.fewest)
-        if found is not None and self._queue.has(queued):
-            self._begin(queued, found)
-
-    def _improve(self, name: str, keeper: Keeper) -> Steps[None]:
-        group = None if keeper.kept is None else keeper.kept.queued.group
-        is_known = group is not None and group.stage is not Stage.UNCHECKED
-        if group is not None and is_known and group.option(keeper.packer) is None:
-            keeper.drop()  # the job may no longer run here: the machine's tags have changed, for example
-        yield from keeper.improve(self._now)
-        if keeper.kept is None:
-            self._kept_for = {job: other for job, other in self._kept_for.items() if other != name}
-
-    def _keep_spots(self) -> Steps[None]:
-        """Keep a spot on each machine without one, for the first job that has waited long enough and may run there."""
-        self._next_look = inf
-        if not self._may_keep():
-            return
-        passed_over = 0
-        for some in chunks(list(self._queue)):
-            for queued in some:
-                came = queued.order[0] - queued.moved_back
-                if self._now < came + self._patience_with_limit:
-                    self._next_look = min(self._next_look, came + self._patience_with_limit)
-                    # Jobs that came earlier may stand behind it, if they were moved.
-                    passed_over += 1
-                    longest = self._now - queued.order[0] + self._most_moved
-                    if longest < self._patience_with_limit or passed_over == PASSED_OVER:
-                        return
-                    continue
-                says_much = (queued.alike.limit or VAGUE_LIMIT) < VAGUE_LIMIT
-                if not says_much and self._now < came + self._patience:
-                    self._next_look = min(self._next_look, came + self._patience)
-                elif queued.job not in self._kept_for and self._queue.has(queued):
-                    yield from self._keep_spot(queued)
-                    if not self._may_keep():
-                        return
-            yield 1
-
-    def _may_keep(self) -> bool:
-        """Return whether a spot may be kept on any machine."""
-        for keeper in self._keepers.values():
-            if keeper.kept is None and keeper.budget.left < 0:
-                paid_back = keeper.budget.paid_back(keeper.packer.live_boards)
-                self._next_look = min(self._next_look, paid_back)
-        return any(keeper.may_keep() for keeper in self._keepers.values())
-
-    def _keep_spot(self, queued: Queued) -> Steps[None]:
-        """Keep the spot for a job that is expected to be free soonest, on a machine where nothing is kept."""
-        best: tuple[float, str, Option, Expected] | None = None
-        for option in queued.group.options:
-            packer = option.packer
-            name, aside = packer.machine.name, packer.set_aside_boards
-            if not self._keepers[name].may_keep(queued.job) or option.unkeepable_with == aside:
-                continue
-            wish = yield from option.wish()
-            spot = yield from self._keepers[name].soonest(queued, wish, self._now)
-            if spot is None:
-                option.unkeepable_with = aside
-            elif best is None or spot.when < best[0]:
-                best = spot.when, name, option, spot
-        if best is not None and self._queue.has(queued):
-            _, name, option, spot = best
-            if self._keepers[name].may_keep(queued.job) and option.packer.is_usable(spot.boards):
-                self._keepers[name].keep(queued, spot, self._now)
-                self._kept_for[queued.job] = name
-                yield from self._start_kept(queued.job)
-
-    def _note_idle(self, keeper: Keeper) -> Steps[None]:
-        """Count the boards that are kept idle though a job that waits could use them."""
-        packer = keeper.packer
-        kept, idle = packer.kept_and_free, 0
-        if kept:
-            for some in chunks(self._groups.within(packer.opened_boards)):
-                for group in some:
-                    if group.alike and idle < kept:
-                        idle += yield from self._denied(group, packer)
-                yield 1
-        keeper.keeps_idle(min(kept, idle), self._now)
-
-    def _denied(self, group: RequestGroup, packer: Packer) -> Steps[int]:
-        """Return how many boards the jobs of a group ask for that could start if nothing were kept on a machine."""
-        option = group.option(packer)
-        if option is None:
-            return 0
-        closed = self._closed(next(iter(group.alike.values())), packer) & ~KEPT
-        if option.denied is None or not packer.is_open(option.denied, closed):
-            found = yield from self._find_inside(option, closed, group.fewest)
-            option.denied = None if found is None else packer.found
-        waiting = sum([len(alike.jobs) for alike in group.alike.values()])
-        return 0 if option.denied is None else group.boards * waiting
 
     # Boards
 
@@ -667,7 +426,7 @@ class Scheduler:
         for length in lengths:
             self._lengths.note(length)
             # Jobs that wait may be expected to take as long from now on.
-            self._longest = max(self._longest, length.seconds)
+            self._finder.longest = max(self._finder.longest, length.seconds)
 
     def expectation(self, job: int, now: float) -> Expectation | None:
         """Return how long a live job is expected to have its boards, from now or from its start on."""
@@ -732,14 +491,14 @@ class Scheduler:
         """
         from spalloc_server.core.remembering import recall
 
-        self._kept_for = recall(memory, self._keepers, self._queue, wall, now)
+        self._spots.kept_for = recall(memory, self._keepers, self._queue, wall, now)
 
     def limit(self, job: int, limit: float | None) -> None:
         """Note that a job's time limit (seconds) has changed."""
         if job in self._queue:
             queued = self._queue[job]
             if queued.alike.limit != limit:
-                kept_at = self._kept_for.pop(job, None)
+                kept_at = self._spots.kept_for.pop(job, None)
                 self._leave(job)
                 self._add(
                     job, queued.group.request, queued.order, queued.alike.owner, limit, queued.moved_back
@@ -747,7 +506,7 @@ class Scheduler:
                 kept = None if kept_at is None else self._keepers[kept_at].kept
                 if kept_at is not None and kept is not None:
                     kept.queued = self._queue[job]
-                    self._kept_for[job] = kept_at
+                    self._spots.kept_for[job] = kept_at
         elif job in self._running:
             machine, running = self._running[job]
             running.limit = limit
@@ -792,7 +551,7 @@ class Scheduler:
             if queued.order >= order:
                 return None
             may_run = queued.group.option(keeper.packer) is not None and queued.group.fewest <= boards
-            if may_run and queued.job not in self._kept_for:
+            if may_run and queued.job not in self._spots.kept_for:
                 return f"job {queued.job} came before it, still waits, and may use some of its boards"
         return None
 
@@ -813,9 +572,7 @@ class Scheduler:
         if machine in self._packers:
             self._changed = True
             if self._packers[machine].set_aside(board):
-                # The spot is kept no longer: with the next decision, another is kept for the job.
-                self._keepers[machine].lose()
-                self._kept_for = {job: name for job, name in self._kept_for.items() if name != machine}
+                self._spots.lose(machine)
 
     def put_back(self, machine: str, board: Board) -> None:
         """Let jobs have a board again that was set aside."""
@@ -858,7 +615,8 @@ class Scheduler:
             slice_steps=slice_steps,
             lengths=self._lengths,
         )
-        made._now, made._longest = self._now, self._longest
+        made._now = made._finder.now = self._now
+        made._finder.longest = self._finder.longest
         for name, keeper in list(self._keepers.items()):
             made._keepers[name] = copied = keeper.copy()
             made._packers[name] = copied.packer
@@ -883,7 +641,7 @@ class Scheduler:
                 job = keeper.kept.queued.job
                 if job in made._queue:
                     keeper.kept.queued = made._queue[job]
-                    made._kept_for[job] = name
+                    made._spots.kept_for[job] = name
                 else:
                     keeper.drop()
         return made
@@ -923,9 +681,7 @@ class Scheduler:
 
     def promised(self, job: int) -> float | None:
         """Return when the spot is expected to be free that is kept for a job; None if none is."""
-        machine = self._kept_for.get(job)
-        kept = None if machine is None else self._keepers[machine].kept
-        return None if kept is None else kept.when
+        return self._spots.when(job)
 
     @property
     def waiting_jobs(self) -> Arrivals:
@@ -939,14 +695,16 @@ class Scheduler:
 
         Running jobs keep their boards on machines that stay. Queued jobs are checked again, one after the other.
         """
-        before = self._keepers
-        self._keepers = {
-            machine.name: self._keeper(machine, before.get(machine.name)) for machine in machines
-        }
+        before = dict(self._keepers)
+        # In place, since others have the same mapping.
+        self._keepers.clear()
+        self._keepers.update(
+            {machine.name: self._keeper(machine, before.get(machine.name)) for machine in machines}
+        )
         self._packers = {name: keeper.packer for name, keeper in self._keepers.items()}
-        self._kept_for = {
+        self._spots.kept_for = {
             job: name
-            for job, name in self._kept_for.items()
+            for job, name in self._spots.kept_for.items()
             if name in before and self._keepers.get(name) is before[name]
         }
         self._decision = None
