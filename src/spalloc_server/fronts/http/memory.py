@@ -24,6 +24,7 @@ from spalloc_server.hardware.transfers import (
 from spalloc_server.words import counted
 from spinnaker.geometry import BOARD_CHIPS, Board, Chip, Size, board_of_chip, first_chip
 from spinnaker.memory_map import SDRAM_BYTES
+from spinnaker.scamp import NEAREST_CHIP
 
 ADDRESSES = 1 << 32
 RETRY_SECONDS = 1
@@ -228,10 +229,12 @@ async def _one_of(seats: asyncio.Semaphore, too_many: MemoryRefusedError) -> Asy
 
 
 def _board_of(record: JobRecord, size: Size, chip: Chip) -> Board | None:
-    """Return the board that a chip of a job would be on; None if no job with these boards has such a chip."""
+    """Return the board that a chip of a job would be on, or by which it is asked; None for a chip outside."""
     allocation = record.allocation
     if allocation is None:
         return None
+    if chip == NEAREST_CHIP:
+        return allocation.origin
     width, height = allocation.chips
     if not (0 <= chip.x < width and 0 <= chip.y < height):
         return None

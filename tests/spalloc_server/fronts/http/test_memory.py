@@ -91,6 +91,14 @@ def test_what_was_written_to_any_chip_of_any_board_is_read_back(chip: Chip) -> N
     run(task)
 
 
+def test_chip_255_255_is_the_first_one_as_spinnman_asks_for_it() -> None:
+    async def task(bench: Bench) -> None:
+        await bench.write(Chip(255, 255), SDRAM, b"here")
+        assert await bench.read(Chip(0, 0), SDRAM, 4) == b"here"
+
+    run(task)
+
+
 def test_a_large_answer_comes_in_pieces() -> None:
     async def task(bench: Bench) -> None:
         pieces = [

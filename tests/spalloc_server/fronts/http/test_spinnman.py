@@ -1,0 +1,122 @@
+"""SpiNNMan as it is published, in its own environment, over TLS against the service and virtual boards."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spalloc_client.states import JobState
+from spinnaker.geometry import Board, Size
+from spinnaker_virtual import Timings, VirtualMachine
+from tests.peers.environments import PeerEnvironment
+from tests.spalloc_server.fronts.http.whole import Whole, whole_server
+
+SCRIPT = Path(__file__).parent / "with_spinnman" / "session.py"
+QUICK = Timings(power_on=0.1, power_off=0.02, boot_ready=0.0, boot=0.1)
+
+Peer = Callable[[str], PeerEnvironment]
+
+pytestmark = [pytest.mark.uncounted, pytest.mark.timeout(300)]
+
+
+def run(task: Callable[[Whole], Awaitable[None]], folder: Path) -> None:
+    async def on_a_server() -> None:
+        machine = VirtualMachine(size=Size(2, 2), timings=QUICK, dead_boards=frozenset({Board(1, 1, 2)}))
+        async with whole_server(machine, folder) as whole:
+            await task(whole)
+
+    asyncio.run(on_a_server())
+
+
+async def spinnman(peer: Peer, whole: Whole, task: str, **arguments: object) -> Any:
+    """Do a task of the script with SpiNNMan; return what it tells."""
+    process = await asyncio.create_subprocess_exec(
+        peer("SpiNNMan==1!7.4.1").python,
+        SCRIPT,
+        task,
+        json.dumps(arguments),
+        env=whole.variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return json.loads(output.splitlines()[-1])
+
+
+def test_spinnman_logs_in_by_password_and_by_token_and_looks_at_machines_and_jobs(
+    peer: Peer, tmp_path: Path
+) -> None:
+    async def task(whole: Whole) -> None:
+        for who in (whole.by_password, whole.by_token):
+            told = await spinnman(peer, whole, "look", **who)
+            assert told["machines"] == {"virtual": [2, 2, ["default"], 1, 6]}
+            assert (told["jobs"], told["deleted"]) == (0, 0)
+
+    run(task, tmp_path)
+
+
+def test_spinnman_creates_jobs_in_every_form(peer: Peer, tmp_path: Path) -> None:
+    async def task(whole: Whole) -> None:
+        address = whole.boards.addresses[Board(1, 0, 1)]
+        place = whole.engine.site.machines["virtual"].places[Board(0, 1, 2)]
+        forms: list[tuple[dict[str, str], int, list[list[int]], Board | None]] = [
+            ({}, 1, [[0, 0]], None),
+            ({}, 3, [[0, 0], [4, 8], [8, 4]], None),
+            ({"triad": "1,0,2"}, 1, [[0, 0]], Board(1, 0, 2)),
+            ({"physical": "{},{},{}".format(*place)}, 1, [[0, 0]], Board(0, 1, 2)),
+            ({"ip_address": address}, 1, [[0, 0]], Board(1, 0, 1)),
+            ({"width": "1", "height": "1"}, 1, [[0, 0], [4, 8], [8, 4]], None),
+            ({"triad": "0,1,0", "width": "1", "height": "1"}, 1, [[0, 0], [4, 8], [8, 4]], Board(0, 1, 0)),
+            ({"machine": "virtual", "width": "1", "height": "1", "max_dead_boards": "0"}, 1,
+             [[0, 0], [4, 8], [8, 4]], None),
+        ]  # fmt: skip
+        told = await spinnman(
+            peer,
+            whole,
+            "create",
+            forms=[form for form, _, _, _ in forms],
+            n_boards=[boards for _, boards, _, _ in forms],
+            **whole.by_token,
+        )
+        places = whole.engine.site.machines["virtual"].places
+        for (form, _, connections, board), (state, got, there, root) in zip(forms, told, strict=True):
+            assert (state, got) == ("READY", connections), form
+            if board is not None:
+                assert there == list(places[board]), form
+                assert root == whole.boards.addresses[board], form
+
+    run(task, tmp_path)
+
+
+def test_spinnman_boots_discovers_reads_writes_and_destroys_through_the_service(
+    peer: Peer, tmp_path: Path
+) -> None:
+    async def task(whole: Whole) -> None:
+        told = await spinnman(peer, whole, "use", n_boards=3, **whole.by_password)
+        assert told["where"][0] != told["where"][1]
+        assert told["where"][2] is None
+        assert (told["chips"], told["ethernets"]) == (144, [[0, 0], [4, 8], [8, 4]])
+        assert told["read"]
+        assert told["word"] == 0x01020304
+        assert told["counters"] == 0
+        assert told["connected"]
+        assert told["answer"] == "RC_OK"
+        assert told["listener"]
+        assert told["udp"]
+        assert told["again"] == ["READY", "04030201"]
+        assert told["jobs"] == 1
+        assert told["after"] == ["DESTROYED", {}]
+        record = whole.engine.ended_record(1)
+        assert record is not None
+        assert (record.state, record.owner, record.reason) == (JobState.destroyed, "alice", "that was it")
+
+    run(task, tmp_path)
