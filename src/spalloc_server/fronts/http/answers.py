@@ -74,8 +74,12 @@ def written(value: Any) -> msgspec.Raw:
 
 def tagged(value: Any, *state: Any) -> Answer:
     """Return an answer with a JSON document, and a tag made of what in it must not change unnoticed."""
-    etag = blake2b(_encode(state), digest_size=12).hexdigest()
-    return Answer(200, _encode(value), JSON, (), etag)
+    return Answer(200, _encode(value), JSON, (), tag_of(*state))
+
+
+def tag_of(*state: Any) -> str:
+    """Return a tag that is another one for another state."""
+    return blake2b(_encode(state), digest_size=12).hexdigest()
 
 
 def unless_known(answer: Answer, known: str) -> Answer:

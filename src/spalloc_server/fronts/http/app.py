@@ -15,12 +15,14 @@ from spalloc_server.fronts.http import origin
 from spalloc_server.fronts.http.answers import HttpError, text
 from spalloc_server.fronts.http.entrance import Entrance
 from spalloc_server.fronts.http.jobs import Jobs
+from spalloc_server.fronts.http.lists import Lists
 from spalloc_server.fronts.http.machines import Machines
 from spalloc_server.fronts.http.memory import Memory
 from spalloc_server.fronts.http.memory_resources import operations_of
 from spalloc_server.fronts.http.pages import Pages
 from spalloc_server.fronts.http.people import People, Session
 from spalloc_server.fronts.http.proxy.streams import Streams
+from spalloc_server.fronts.http.records import Records
 from spalloc_server.fronts.http.requests import Request, path_number
 from spalloc_server.fronts.http.resources import table
 from spalloc_server.fronts.http.table import Endpoint
@@ -85,8 +87,9 @@ class App:
         self._proxy = proxy
         self._base = base
         self._entrance = Entrance(people, base)
-        jobs = Jobs(door, self.polls)
-        rows = table(jobs, Machines(door.site, self.polls), Pages(people, base), base)
+        records = Records(door)
+        jobs, lists = Jobs(door, self.polls, records), Lists(door, self.polls, records)
+        rows = table(jobs, lists, Machines(door.site, self.polls), Pages(people, base), base)
         self._memory = Memory(door, Streams() if proxy is None else proxy.streams)
         rows += operations_of(self._memory, jobs)
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)

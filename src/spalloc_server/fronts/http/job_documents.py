@@ -155,6 +155,18 @@ class Writer:
         )
 
 
+def state_of(run: str, record: JobRecord, job: Job | None) -> object:
+    """Return what of a job must not change, or change and change back, without those who wait being told.
+
+    Args:
+        run: Tells this run of the server from others, which count again.
+        record: The job's record.
+        job: The job if it is live, else None.
+    """
+    what = record.state.value, record.power, record.allocated, record.reason, record.time_limit
+    return record.id, what, None if job is None else (run, job.changes)
+
+
 def power_word(record: JobRecord) -> Any:
     """Return `ON` if all of a job's boards are on, else `OFF`."""
     return "ON" if record.power and record.state is JobState.ready else "OFF"

@@ -1,13 +1,11 @@
-"""Jobs: created, listed, described, kept alive, powered and ended.
+"""Jobs: created, described, kept alive, powered and ended; lists of them are in lists.py.
 
 Who may do what with which job is decided in core/; a job that a client may not use is answered as if there were none.
 """
 
 import asyncio
-import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
-from typing import Annotated, Literal, TypeVar, cast
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import msgspec
 
@@ -24,7 +22,7 @@ from spalloc_server.core.commands import (
 )
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.emergency import LiftStop, StopAll
-from spalloc_server.core.jobs import Job, JobRecord
+from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.questions import (
     ChipOfJob,
     board_at,
@@ -32,7 +30,7 @@ from spalloc_server.core.questions import (
     where_is,
 )
 from spalloc_server.core.requests import RequestError
-from spalloc_server.engine import Engine, EngineFailedError, EngineStoppingError
+from spalloc_server.engine import Engine, EngineFailedError
 from spalloc_server.fronts.http import documents
 from spalloc_server.fronts.http.answers import (
     ACCEPTED,
@@ -40,7 +38,6 @@ from spalloc_server.fronts.http.answers import (
     Answer,
     HttpError,
     document,
-    is_known,
     later,
     tagged,
     text,
@@ -48,41 +45,19 @@ from spalloc_server.fronts.http.answers import (
 )
 from spalloc_server.fronts.http.conventions import seconds
 from spalloc_server.fronts.http.creation import command_for
-from spalloc_server.fronts.http.job_documents import Writer, power_word
+from spalloc_server.fronts.http.job_documents import Writer, power_word, state_of
 from spalloc_server.fronts.http.machines import ChipQuery, where_document
+from spalloc_server.fronts.http.records import Records
 from spalloc_server.fronts.http.requests import Request, path_number
 from spalloc_server.fronts.http.table import Query
 from spalloc_server.fronts.http.waiting import Poll, Polls
-from spalloc_server.fronts.readings import Readings
 from spinnaker.geometry import Board, Chip, board_of_chip
 from spinnaker.places import Place
 
 T = TypeVar("T")
 
-DEFAULT_PAGE = 100
-LONGEST_PAGE = 200
 AGAIN_SECONDS = 5.0
 """After how long a client may ask again for what the server can't do just now."""
-
-
-class ListQuery(Query, frozen=True):
-    """Which jobs to list."""
-
-    wait: bool = False
-    deleted: bool = False
-    """Whether those that have ended are listed, too."""
-    limit: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_PAGE)] = DEFAULT_PAGE
-    start: documents.Count = 0
-    details: bool = False
-    """Whether the jobs are described, too."""
-
-
-class HistoryQuery(Query, frozen=True):
-    """Which jobs that have ended to list."""
-
-    owner: str | None = None
-    machine: str | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_PAGE)] = DEFAULT_PAGE
 
 
 class DestroyQuery(Query, frozen=True):
@@ -106,88 +81,17 @@ class WaitQuery(Query, frozen=True):
 class Jobs:
     """Answers about jobs, and does what clients want done with them."""
 
-    def __init__(self, door: Engine, polls: Polls) -> None:
-        """Serve the site behind `door`; `polls` has requests that wait."""
+    def __init__(self, door: Engine, polls: Polls, records: Records) -> None:
+        """Serve the site behind `door`.
+
+        Args:
+            door: Drives the site.
+            polls: Has the requests that wait.
+            records: Reads jobs that have ended.
+        """
         self._door = door
         self._polls = polls
-        self._readings = Readings(lambda: door.stopping)
-
-    # All jobs
-
-    def all(self, request: Request, query: ListQuery) -> Answer | Poll | Awaitable[Answer]:
-        """List jobs, newest first."""
-        if query.deleted:
-            return self._all_recorded(request, query)
-
-        def render() -> Answer:
-            live = reversed(cast("dict[int, Job]", self._door.site.jobs).values())
-            some = list(islice(live, query.start, query.start + query.limit))
-            return self._page(request, query, [(job.record, job) for job in some])
-
-        if query.wait:
-            return self._polls.enter(request, "jobs", None, render)
-        return unless_known(render(), request.header(b"if-none-match"))
-
-    def _all_recorded(self, request: Request, query: ListQuery) -> Poll | Awaitable[Answer]:
-        def mark() -> Answer:
-            return Answer(200, etag=self._polls.mark())
-
-        if query.wait:
-            reply = self._polls.enter(request, "jobs", None, mark, lambda: self._read_page(request, query))
-            if isinstance(reply, Poll):
-                return reply
-        return self._read_page(request, query)
-
-    async def _read_page(self, request: Request, query: ListQuery) -> Answer:
-        # Taken before: what changes while the page is read is told by the next request.
-        mark = self._polls.mark()
-        if not query.wait and is_known(mark, request.header(b"if-none-match")):
-            return Answer(304, etag=mark)
-        records = await self._read(
-            request, lambda: self._door.newest_jobs(query.start, query.limit), many=True
-        )
-        jobs = self._door.site.jobs
-        some = [(jobs[one.id].record, jobs[one.id]) if one.id in jobs else (one, None) for one in records]
-        return msgspec.structs.replace(self._page(request, query, some), etag=mark)
-
-    def _page(
-        self, request: Request, query: ListQuery, jobs: Sequence[tuple[JobRecord, Job | None]]
-    ) -> Answer:
-        writer = self._writer(request)
-        prev = after = None
-        if query.start > 0:
-            prev = _page_url(request, query, max(0, query.start - query.limit))
-        if len(jobs) == query.limit:
-            after = _page_url(request, query, query.start + query.limit)
-        page = documents.Jobs(
-            jobs=[writer.job_url(record.id) for record, _ in jobs],
-            details=[writer.summary(record, job) for record, job in jobs] if query.details else None,
-            prev=prev,
-            next=after,
-        )
-        states = [self._state(record, job) for record, job in jobs]
-        answer = tagged(page, request.base, states, prev, after)
-        links = [f'<{url}>; rel="{rel}"' for url, rel in ((after, "next"), (prev, "prev")) if url is not None]
-        return answer.with_headers((b"link", ", ".join(links).encode())) if links else answer
-
-    def _writer(self, request: Request) -> Writer:
-        return Writer(request, self._door.site, self._door.clock, self._door.forecast())
-
-    async def history(self, request: Request, query: HistoryQuery) -> Answer:
-        """List jobs that have ended, those that ended last first."""
-        writer = self._writer(request)
-
-        def write(records: Sequence[JobRecord]) -> bytes:
-            # In a thread: the site can't be looked at, and nothing of it is needed for jobs that have ended.
-            summaries = [writer.summary(record, None, details=False) for record in records]
-            return document(documents.History(summaries)).body
-
-        body = await self._read(
-            request,
-            lambda: self._door.ended_jobs(query.owner, query.machine, query.limit, write),
-            many=True,
-        )
-        return Answer(200, body, b"application/json")
+        self._records = records
 
     async def create(self, request: Request, body: documents.NewJob) -> Answer:
         """Create a job."""
@@ -246,12 +150,11 @@ class Jobs:
 
     def _described(self, request: Request, record: JobRecord) -> Answer:
         job = self._door.site.jobs.get(record.id)
-        return tagged(self._writer(request).state(record, job), request.base, self._state(record, job))
+        state = state_of(self._polls.run, record, job)
+        return tagged(self._writer(request).state(record, job), request.base, state)
 
-    def _state(self, record: JobRecord, job: Job | None) -> object:
-        """Return what of a job must not change, or change and change back, without those who wait being told."""
-        what = record.state.value, record.power, record.allocated, record.reason, record.time_limit
-        return record.id, what, None if job is None else (self._polls.run, job.changes)
+    def _writer(self, request: Request) -> Writer:
+        return Writer(request, self._door.site, self._door.clock, self._door.forecast())
 
     def _record_now(self, request: Request, number: int) -> JobRecord | None:
         """Return the record of a job that the client may use, or None if it may be on disk.
@@ -268,7 +171,7 @@ class Jobs:
         return record
 
     async def _record_on_disk(self, request: Request, number: int) -> JobRecord:
-        record = await self._read(request, lambda: self._door.ended_job(number))
+        record = await self._records.read(request, lambda: self._door.ended_job(number))
         if record is None or not is_for(record, request.asker):
             raise HttpError(404, "no such job")
         return record
@@ -404,33 +307,6 @@ class Jobs:
                     503, "the server stops, and this may not be done: ask again in a moment", AGAIN_SECONDS
                 )
         return outcome.value
-
-    async def _read(self, request: Request, read: Callable[[], Awaitable[T]], *, many: bool = False) -> T:
-        """Return what is read from the history, when it is this client's turn.
-
-        Raises:
-            HttpError: It can't be read now.
-        """
-        group = self._door.site.groups.of(request.origin.address)
-        try:
-            return await self._readings.read(
-                read, group=group, owner=request.logged_in.login.account, listing=many
-            )
-        except sqlite3.Error as error:
-            raise later(
-                503, f"the history can't be read just now, try again later: {error}", AGAIN_SECONDS
-            ) from error
-        except EngineStoppingError as error:
-            raise later(503, f"{error}; ask again in a moment", AGAIN_SECONDS) from error
-
-
-def _page_url(request: Request, query: ListQuery, start: int) -> str:
-    details = "&details=true" if query.details else ""
-    return f"{request.service}jobs?deleted={_word(query.deleted)}&limit={query.limit}&start={start}&wait=false{details}"
-
-
-def _word(value: bool) -> Literal["true", "false"]:
-    return "true" if value else "false"
 
 
 def _named(board: documents.BoardOfReport) -> str:

@@ -9,10 +9,12 @@ from spalloc_client._version import __version__
 from spalloc_server.core.askers import Role
 from spalloc_server.fronts.http import documents as docs
 from spalloc_server.fronts.http import jobs as on_jobs
+from spalloc_server.fronts.http import lists as on_lists
 from spalloc_server.fronts.http import machines as on_machines
 from spalloc_server.fronts.http.answers import JSON, Answer, HttpError, document
 from spalloc_server.fronts.http.entrance import CSRF_HEADER
 from spalloc_server.fronts.http.jobs import Jobs
+from spalloc_server.fronts.http.lists import Lists
 from spalloc_server.fronts.http.machines import Machines
 from spalloc_server.fronts.http.openapi import description
 from spalloc_server.fronts.http.pages import Pages
@@ -29,7 +31,7 @@ _ADMIN = (
 )
 
 
-def table(jobs: Jobs, machines: Machines, pages: Pages, base: str) -> list[Operation]:
+def table(jobs: Jobs, lists: Lists, machines: Machines, pages: Pages, base: str) -> list[Operation]:
     """Return the rows, those that are asked for most first; `base` is the path under which the service is found."""
     service = "srv/spalloc"
     job = f"{service}/jobs/{{job}}"
@@ -44,7 +46,7 @@ def table(jobs: Jobs, machines: Machines, pages: Pages, base: str) -> list[Opera
         Operation("PUT", f"{job}/keepalive", "keepJobAlive", "Say that a job is still wanted.",
             jobs.keep_alive, Role.USER, body=Raw.TEXT, answers={200: Raw.TEXT}),
         Operation("GET", f"{service}/jobs", "listJobs", "List jobs, newest first.",
-            jobs.all, query=on_jobs.ListQuery, answers={200: docs.Jobs}),
+            lists.jobs, query=on_lists.ListQuery, answers={200: docs.Jobs}),
         Operation("POST", f"{service}/jobs", "createJob", "Create a job.",
             jobs.create, Role.USER, body=docs.NewJob, answers={201: docs.CreatedJob}),
         Operation("GET", f"{service}/machines", "listMachines", "Describe all machines.",
@@ -72,7 +74,7 @@ def table(jobs: Jobs, machines: Machines, pages: Pages, base: str) -> list[Opera
         Operation("GET", f"{machine}/board-ip", "whereIsAddress", "Say where a board is, named by its address.",
             machines.by_address, query=on_machines.Address, answers={200: docs.WhereIs}),
         Operation("GET", f"{service}/history", "listEndedJobs", "List jobs that have ended, the latest first.",
-            jobs.history, query=on_jobs.HistoryQuery, answers={200: docs.History}),
+            lists.history, query=on_lists.HistoryQuery, answers={200: docs.History}),
         Operation("GET", service, "describeService", "Say what there is, and which token changes need.",
             _root, answers={200: docs.Root}),
         Operation("GET", f"{service}/emergencyStop", "getStop", "Say whether all jobs were stopped.",

@@ -1,5 +1,6 @@
 """What clients of the HTTP service may ask for and do with jobs, and what they are answered."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import CreateJob
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.requests import requested
+from spalloc_server.fronts.http.lists import DETAILS_A_SLICE
 from spinnaker.geometry import Board
 from tests.spalloc_server.fronts.http.service import Service, job, run
 
@@ -487,5 +489,29 @@ def test_an_administrator_stops_all_jobs_and_lets_them_come_again() -> None:
         assert (await alice.get(stop)).json == {"stopped": True, "reason": reason}
         assert (await boss("DELETE", stop)).json == {"stopped": False}
         await alice.create()
+
+    run(test)
+
+
+def test_many_jobs_are_described_in_slices() -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        urls = [await alice.create() for _ in range(4 * DETAILS_A_SLICE)]
+        turns = 0
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+            asyncio.get_running_loop().call_soon(count)
+
+        count()
+        call = alice.begin("GET", f"{JOBS}?details=true")
+        await alice("DELETE", urls[0])
+        before = turns
+        answer = await call.answer()
+        assert turns - before >= 2
+        states = [one["state"] for one in answer.json["details"]]
+        assert len(states) == len(urls)
+        assert states[-1] in ("READY", "DESTROYED")
 
     run(test)
