@@ -79,7 +79,7 @@ def started(arguments: Sequence[str]) -> ServerProcess:
         found = re.search(r"listening on (\S+) port (\d+)", line)
         if found:
             start = "".join(lines)
-            before = re.findall(r"(\w+) are served on \S+ port (\d+)", start)
+            before = re.findall(r"(\w+) (?:are|is) served on \S+ port (\d+)", start)
             return ServerProcess(process, found[1], int(found[2]), dict(before), start)
     process.wait()
     process.stderr.close()

@@ -5,12 +5,13 @@ No other module of the server imports spinnaker_virtual.
 
 import asyncio
 import contextlib
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from spalloc_client.logs import log
 from spalloc_server.config.settings import Configuration, Listening
@@ -22,6 +23,11 @@ from spinnaker.geometry import Size
 from spinnaker_virtual import Timings, Traffic, VirtualMachine, VirtualSite
 from spinnaker_virtual.log import ALL_TRAFFIC
 from spinnaker_virtual.log_file import opened_log
+
+if TYPE_CHECKING:
+    from spalloc_server.fronts.http.authority import Made
+    from spalloc_server.fronts.http.local import LocalHttps
+    from spalloc_server.fronts.http.settings import HttpSettings
 
 __all__ = ["ALL_TRAFFIC", "EmbeddedSite", "Traffic", "machine_of", "opened_log", "quick", "running_site"]
 
@@ -60,6 +66,7 @@ async def running_site(
     on_failure: Callable[[], None],
     log_packets: Callable[[str], None] | None = None,
     log_only: Collection[Traffic] = ALL_TRAFFIC,
+    http: "HttpSettings | None" = None,
     beside: Callable[[Service], contextlib.AbstractAsyncContextManager[None]] | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
     """Run virtual boards and a server for them; gives the address that clients can connect to.
@@ -75,6 +82,7 @@ async def running_site(
         on_failure: Called if the server fails: the block should be left then.
         log_packets: Gets a line for each packet of BMPs and boards.
         log_only: The kinds of packets that `log_packets` is to get.
+        http: Where HTTP is served; None for nowhere.
         beside: Makes what runs beside the server from its start to its end, such as its control socket.
 
     Raises:
@@ -84,7 +92,9 @@ async def running_site(
     machine = virtual if isinstance(virtual, VirtualMachine) else quick(virtual)
     async with VirtualSite(machine, log=log_packets, log_only=log_only) as boards:
         service = Service(
-            Configuration(state=state, machines=(machine_of(boards),), v1=Listening(port, (host,))),
+            Configuration(
+                state=state, machines=(machine_of(boards),), v1=Listening(port, (host,)), http=http
+            ),
             set_aside_unreadable=set_aside_unreadable,
         )
         service.engine.on_failure = on_failure
@@ -116,6 +126,7 @@ class EmbeddedSite:
         port: int = 0,
         state: Path | None = None,
         machine: VirtualMachine | None = None,
+        https: bool = False,
     ) -> None:
         """Make a site of `width` by `height` triads, three boards each; it runs while it is entered.
 
@@ -126,6 +137,7 @@ class EmbeddedSite:
             port: TCP port for clients; 0 takes any that is free.
             state: File to keep jobs in; None keeps them in memory, gone at the end.
             machine: The virtual machine in full, in place of `width` and `height`.
+            https: Whether the site is served over HTTPS as well, on a port that is free.
         """
         if (another := another_server()) is not None:
             log("site", another, warning=True)
@@ -135,6 +147,9 @@ class EmbeddedSite:
         """Address that clients connect to."""
         self.port = port
         """Port that clients connect to; known once the site runs."""
+        self._is_https = https
+        self.https: LocalHttps | None = None
+        """How clients reach it over HTTPS; known once the site runs, if it was asked for."""
         self._thread: threading.Thread | None = None
         self._started = threading.Event()
         self._failure: BaseException | None = None
@@ -187,14 +202,35 @@ class EmbeddedSite:
             self._started.set()
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        async with running_site(
-            self._machine, host=self.hostname, port=self.port, state=self._state, on_failure=ended.set
-        ) as (self.hostname, self.port):
-            self._end = partial(_call_soon, loop, ended.set)
-            self._started.set()
-            await ended.wait()
+        with contextlib.ExitStack() as stack:
+            http, made = None, None
+            if self._is_https:
+                from spalloc_server.fronts.http.local import local_settings
+
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spalloc-"))
+                http, made = local_settings(Path(folder), self.hostname, 0)
+            loop = asyncio.get_running_loop()
+            ended = asyncio.Event()
+            async with running_site(
+                self._machine,
+                host=self.hostname,
+                port=self.port,
+                state=self._state,
+                on_failure=ended.set,
+                http=http,
+                beside=None if made is None else partial(self._with_account, made),
+            ) as (self.hostname, self.port):
+                self._end = partial(_call_soon, loop, ended.set)
+                self._started.set()
+                await ended.wait()
+
+    @contextlib.asynccontextmanager
+    async def _with_account(self, made: "Made", service: Service) -> AsyncIterator[None]:
+        from spalloc_server.fronts.http.local import local_https
+
+        assert service.http is not None
+        self.https = await local_https(service.engine, made, service.http.server)
+        yield
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

@@ -9,9 +9,11 @@ import logging
 import sqlite3
 import threading
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from spalloc_server.clock import Clock, SystemClock, moment
 from spalloc_server.config.settings import Configuration
+from spalloc_server.core.accounts import IDLE_SECONDS
 from spalloc_server.core.administration import SetReservations
 from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import SetRules
@@ -23,6 +25,10 @@ from spalloc_server.hardware.bmps import Bmps
 from spalloc_server.store.database import Store
 from spalloc_server.store.keeping import HistoryLimits
 from spalloc_server.words import there_are
+
+if TYPE_CHECKING:
+    from spalloc_server.fronts.http.front import HttpFront
+    from spalloc_server.fronts.http.settings import HttpSettings
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +64,8 @@ class Service:
         self.bmps = Bmps(configuration.machines)
         self.engine = Engine(Site(configuration.machines), self._store, self.bmps, clock or SystemClock())
         self.v1 = V1Server(self.engine, configuration.v1_limits)
+        self.http: HttpFront | None = None
+        """The HTTP front, if it is configured and runs."""
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = threading.Event()
         self._history_changed = asyncio.Event()
@@ -81,6 +89,8 @@ class Service:
         try:
             self.engine.start(cold=cold, all_off=all_off, first_job=first_job)
             address = await self.v1.start(self.configuration.v1.addresses, self.configuration.v1.port)
+            if self.configuration.http is not None:
+                await self._start_http(self.configuration.http)
         except BaseException:
             await self.stop()
             raise
@@ -93,11 +103,20 @@ class Service:
             self._tasks.append(loop.create_task(self._look_for_damage()))
         return address
 
+    async def _start_http(self, settings: "HttpSettings") -> None:
+        # Only now: with what it brings along, it takes longer to import than all else.
+        from spalloc_server.fronts.http.front import HttpFront
+
+        self.http = HttpFront(self.engine, settings)
+        await self.http.start()
+
     def reconfigure(self, configuration: Configuration) -> None:
         """Change to another configuration, except for settings that `needs_restart` names."""
         self._follow(configuration)
         self.configuration = configuration
         self.engine.reconfigure(configuration.machines)
+        if self.http is not None and configuration.http is not None:
+            self.http.reload(configuration.http)
 
     async def stop(self) -> None:
         """Stop serving; jobs stay in the records, and boards stay as they are."""
@@ -107,15 +126,24 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.v1.stop_listening()
+        if self.http is not None:
+            self.http.stop_listening()
         await self.engine.stop()
+        if self.http is not None:
+            await self.http.stop()
         await self.v1.stop()
         self._store.close()
 
     def _follow(self, configuration: Configuration) -> None:
         self.v1.limits = configuration.v1_limits
         self.v1.admission = configuration.v1.refusal
+        idle = IDLE_SECONDS if configuration.http is None else configuration.http.session_idle_seconds
         rules = SetRules(
-            configuration.job_limits, configuration.trust, configuration.time_limits, configuration.shares
+            configuration.job_limits,
+            configuration.trust,
+            configuration.time_limits,
+            configuration.shares,
+            idle,
         )
         self.engine.do(rules, SERVER)
         self.engine.do(SetReservations(configuration.reservations), SERVER)

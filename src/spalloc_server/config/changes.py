@@ -6,15 +6,21 @@ Only compares: service.py and operation/running.py apply the changes.
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from spalloc_server.config.mistakes import shown
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.limits import TimeLimits
 from spalloc_server.core.networks import NetworkNames, Networks
+from spalloc_server.fronts.http.origin import Proxies
+
+if TYPE_CHECKING:
+    from spalloc_server.fronts.http.settings import HttpSettings
 
 _IN_THE_FILE = {
     "v1.addresses": "v1.listen",
     "metrics.addresses": "metrics.listen",
+    "http.addresses": "http.listen",
     "v1_limits": "v1.limits",
     "state": "state.file",
     "control": "control.socket",
@@ -29,6 +35,8 @@ _IN_THE_FILE = {
 }
 """What the file calls the settings that have another name in `Configuration`."""
 
+_TABLES = ("http.limits",)
+"""The tables in other tables whose settings are compared one by one."""
 _OF_A_RESERVATION = {"begins": "from", "ends": "to", "machines": "machine", "tags": "tag"}
 
 
@@ -45,6 +53,7 @@ def needs_restart(started_with: Configuration, now: Configuration) -> list[str]:
         "v1.port": (started_with.v1.port, now.v1.port),
         "metrics": (_endpoint(started_with.metrics), _endpoint(now.metrics)),
         "state.file": (started_with.state, now.state),
+        **_of_http(started_with.http, now.http),
         "control.socket": (started_with.control_socket, now.control_socket),
     }
     return [name for name, (old, new) in settings.items() if old != new]
@@ -108,8 +117,10 @@ def _settings(path: str, before: object, after: object) -> Iterator[str]:
         old, new = getattr(before, field.name), getattr(after, field.name)
         if old == new:
             continue
-        if type(old) is type(new) and is_dataclass(old) and not path:
+        if type(old) is type(new) and is_dataclass(old) and inner in (field.name, *_TABLES):
             yield from _settings(name, old, new)
+        elif inner == "http":
+            yield "http is new" if old is None else "http is gone"
         else:
             yield f"{name} is {_written(new)}, was {_written(old)}"
 
@@ -126,12 +137,24 @@ def _written(value: object) -> str:
             return f"default {_written(value.default)}, longest {_written(value.longest)}"
         case Mapping():
             return "; ".join(f"{shown(name)}: {_written(inner)}" for name, inner in value.items()) or "none"
-        case Networks() | NetworkNames():
+        case Networks() | NetworkNames() | Proxies():
             return f"[{value}]"
         case Listening():
             return f"{_written(value.addresses)} port {value.port}, allow {_written(value.allow)}"
         case _:
             return shown(value)
+
+
+def _of_http(
+    started_with: "HttpSettings | None", now: "HttpSettings | None"
+) -> dict[str, tuple[object, object]]:
+    if started_with is None or now is None:
+        return {"http": (started_with is None, now is None)}
+    names = {"addresses": "listen", "port": "port", "socket": "socket", "base": "base"}
+    return {
+        f"http.{name}": (getattr(started_with, attribute), getattr(now, attribute))
+        for attribute, name in names.items()
+    }
 
 
 def _endpoint(listening: Listening | None) -> object:

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spalloc_server.config.files import FileError, read_text
 from spalloc_server.config.kinds import (
@@ -41,6 +42,9 @@ from spalloc_server.core.admission import Control, JobLimits, Trust
 from spalloc_server.core.machine import Machine
 from spalloc_server.fronts.v1.limits import Limits
 from spinnaker.geometry import Size
+
+if TYPE_CHECKING:
+    from spalloc_server.fronts.http.settings import HttpSettings
 
 _COUNT = whole_number(1, 1_000_000)
 _SECONDS = a_duration("seconds", above=0.0)
@@ -153,6 +157,7 @@ def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration
         v1_limits=v1.table("limits").whole(Limits(), _LIMITS),
         v1=_listening(v1, Configuration(None).v1),
         metrics=_listening(metrics, Listening(DEFAULT_METRICS_PORT)) if document.has("metrics") else None,
+        http=_http(document, folder),
         state=state.take("file", file, default_state(Path(name), folder)),
         control=control.take("socket", file, None),
         history=document.table("history").whole(History(), _HISTORY),
@@ -167,6 +172,16 @@ def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration
     if mistakes.found:
         raise ConfigurationError(name, mistakes.found, mistakes.notes)
     return configuration
+
+
+def _http(document: Table, folder: Path) -> "HttpSettings | None":
+    table = document.table("http")
+    if not document.has("http"):
+        return None
+    # Only now: servers without HTTP need none of this.
+    from spalloc_server.config.http import read_http
+
+    return read_http(table, folder)
 
 
 def _change(values: dict[str, object], keys: tuple[str, ...], value: object, mistakes: Mistakes) -> None:

@@ -150,7 +150,7 @@ true_or_false = _kind("true or false", lambda value: value if isinstance(value, 
 
 # Networks, hosts and files
 
-_a_network: Kind[Network] = _kind(
+a_network: Kind[Network] = _kind(
     'a network, such as "10.0.0.0/8" (no bits set after the first 8), or an address', _of_string(ip_network)
 )
 
@@ -162,7 +162,7 @@ _an_account = _kind(
 
 def networks(entry: Entry) -> Networks | None:
     """A list of networks."""
-    read: Kind[tuple[Network, ...]] = list_of(_a_network, "networks")
+    read: Kind[tuple[Network, ...]] = list_of(a_network, "networks")
     found = read(entry)
     return None if found is None else Networks(found)
 
@@ -176,7 +176,7 @@ def accounts_of_networks(entry: Entry) -> NetworkNames | None:
     for written, value in entry.value.items():
         inside = (*entry.path, written)
         network, name = (
-            _a_network(Entry(written, inside, entry.mistakes)),
+            a_network(Entry(written, inside, entry.mistakes)),
             _an_account(Entry(value, inside, entry.mistakes)),
         )
         if network is not None and name is not None:
@@ -212,6 +212,15 @@ def a_file(folder: Path) -> Kind[Path]:
         "the path of a file, in printable characters",
         _of_string(lambda value: folder / value if value and value.isprintable() else None),
     )
+
+
+_PATH_OF_ADDRESSES = re.compile(r"/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}/){0,8}")
+
+a_path_of_addresses = _kind(
+    'a path that begins and ends with /, such as "/spalloc/", of letters, digits and ._~-',
+    _of_string(lambda value: value if _PATH_OF_ADDRESSES.fullmatch(value) else None),
+)
+"""What web addresses of a server begin with, after its host."""
 
 
 # Boards

@@ -6,6 +6,7 @@ See document.py and machines.py for reading and checking, and config/changes.py 
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spalloc_client.wire import DEFAULT_PORT
 from spalloc_server.core.admission import JobLimits, Trust
@@ -15,6 +16,9 @@ from spalloc_server.core.networks import EVERYWHERE, Networks
 from spalloc_server.core.reservations import Reservation
 from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.fronts.v1.limits import Limits
+
+if TYPE_CHECKING:
+    from spalloc_server.fronts.http.settings import HttpSettings
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_METRICS_PORT = 22245
@@ -68,6 +72,8 @@ class Configuration:
     v1_limits: Limits = field(default_factory=Limits)
     metrics: Listening | None = None
     """Where metrics and readiness are served; None for nowhere."""
+    http: "HttpSettings | None" = None
+    """Where HTTP is served; None for nowhere."""
     history: History = field(default_factory=History)
     job_limits: JobLimits = field(default_factory=JobLimits)
     time_limits: LimitRules = field(default_factory=LimitRules)

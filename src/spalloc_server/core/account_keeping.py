@@ -117,6 +117,7 @@ class Accounts(AccountsView):
         """When each session was used last, as far as that is noted, in the core's time."""
         self.timers: Timers[str] = Timers()
         """When each session is to be looked at."""
+        self._idle_seconds = IDLE_SECONDS
         self.news: AccountNews | None = None
         """What has changed since this was last taken; None for nothing."""
 
@@ -219,9 +220,18 @@ class Accounts(AccountsView):
             else:
                 self.timers.add(when, key)
 
+    def end_idle_after(self, seconds: float, at: Moment) -> None:
+        """End sessions from now on when they have not been used for this long, in seconds."""
+        if seconds == self._idle_seconds:
+            return
+        self._idle_seconds = seconds
+        self.timers.keep(lambda _: False)
+        for key, session in self._sessions.items():
+            self.timers.add(self._deadline(session, at), key)
+
     def _deadline(self, session: SessionRecord, at: Moment) -> float:
         """Return when a session ends, in the core's time, if it is not used until then."""
-        idle = self._delays.deadline(self._used[session.key], IDLE_SECONDS + NOTED_SECONDS)
+        idle = self._delays.deadline(self._used[session.key], self._idle_seconds + NOTED_SECONDS)
         if session.token is None:
             return idle
         return min(idle, at.now + self._tokens[session.token].expires - at.wall)

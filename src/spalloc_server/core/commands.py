@@ -9,6 +9,7 @@ from math import inf
 from typing import ClassVar, Generic, TypeVar
 
 from spalloc_client.durations import in_words
+from spalloc_server.core.accounts import IDLE_SECONDS
 from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.askers import Asker, Role
 from spalloc_server.core.effects import BoardKey
@@ -229,10 +230,12 @@ class SetRules(Command[None]):
     trust: Trust
     time_limits: LimitRules = field(default_factory=LimitRules)
     shares: ShareRules = field(default_factory=ShareRules)
+    session_idle_seconds: float = IDLE_SECONDS
 
     def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Replace the rules."""
         is_new = self.trust.accounts != site.trust.accounts
+        site.accounts.end_idle_after(self.session_idle_seconds, at)
         site.limits, site.trust, site.time_limits = self.limits, self.trust, self.time_limits
         if is_new and site.accounts.is_recalled:
             site.tell_of_missing_accounts()

@@ -5,6 +5,7 @@ Nothing is counted here: values are read from the site, measures.py and others w
 
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import (
@@ -23,6 +24,9 @@ from spalloc_server.core.questions import count_boards, count_jobs
 from spalloc_server.measures import BOUNDS_SECONDS, Durations
 from spalloc_server.operation.http import Answer, Page
 from spalloc_server.service import Service
+
+if TYPE_CHECKING:
+    from spalloc_server.fronts.http.server import HttpServer
 
 
 class SiteCollector(Collector):
@@ -131,6 +135,31 @@ class SiteCollector(Collector):
         for name, count in sorted(self._service.v1.commands.counts.items()):
             commands.add_metric([name], count)
         yield commands
+        if self._service.http is not None:
+            yield from self._of_http(self._service.http.server)
+
+    def _of_http(self, server: "HttpServer") -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "spalloc_http_connections", "Connected HTTP clients, also with websockets.", server.connections
+        )
+        yield CounterMetricFamily(
+            "spalloc_http_refused_clients",
+            "HTTP connections that were refused, and requests of clients that may not be where they are.",
+            server.refused,
+        )
+        yield CounterMetricFamily(
+            "spalloc_http_cut_off_clients",
+            "HTTP clients that were cut off: they were slow, did not read, or gave way for others.",
+            server.cut_off,
+        )
+        requests = CounterMetricFamily(
+            "spalloc_http_requests",
+            "HTTP requests by method and by status of the answer; without a method, those that were not valid.",
+            labels=["method", "status"],
+        )
+        for (method, status), count in sorted(server.requests.items()):
+            requests.add_metric([method, str(int(status))], count)
+        yield requests
 
 
 def _histogram(name: str, text: str, durations: Durations) -> HistogramMetricFamily:

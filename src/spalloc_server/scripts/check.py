@@ -6,9 +6,11 @@ config/ decides what is valid.
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spalloc_client.durations import written
 from spalloc_client.terminal.console import output
+from spalloc_server.clock import SystemClock
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
@@ -16,6 +18,9 @@ from spalloc_server.core.limits import LimitRules, TimeLimits
 from spalloc_server.core.reservations import sentence
 from spalloc_server.parsing import Parser
 from spalloc_server.words import counted, date_and_time
+
+if TYPE_CHECKING:
+    from spalloc_server.fronts.http.settings import HttpSettings
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,11 +59,30 @@ def describe(path: Path, configuration: Configuration) -> Iterator[str]:
     if configuration.metrics is not None:
         metrics = configuration.metrics
         yield f"  metrics: {', '.join(metrics.addresses)} port {metrics.port}, allowed from {metrics.allow}"
+    if configuration.http is not None:
+        yield from _http(configuration.http)
     history = configuration.history
     yield (
         f"  records: {configuration.state}, ended jobs for {history.days:g} day{'s' * (history.days != 1)}, "
         f"{history.jobs} or {history.megabytes} MB at most"
     )
+
+
+def _http(http: "HttpSettings") -> Iterator[str]:
+    """Yield lines about the HTTP front."""
+    where = [f"{', '.join(http.addresses)} port {http.port}"] if http.addresses else []
+    where += [] if http.socket is None else [f"the socket {http.socket}"]
+    yield f"  HTTP: {' and '.join(where)}, from {http.base} on, allowed from {http.allow}, proxies {http.proxies}"
+    if http.certificate is not None:
+        from spalloc_server.fronts.http.tls import CertificateError, about
+
+        try:
+            said = about(http.certificate)
+        except CertificateError as error:
+            yield f"  TLS: warning: {error}"
+            return
+        over = " (over)" if said.ends < SystemClock().wall() else ""
+        yield f"  TLS: for {', '.join(said.names)} until {date_and_time(said.ends)}{over}"
 
 
 def _limits(rules: LimitRules) -> Iterator[str]:

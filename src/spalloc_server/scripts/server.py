@@ -8,8 +8,8 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,16 @@ from spalloc_server.words import another_server, what_to_install
 from spinnaker.geometry import Size
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager, ExitStack
 
     from spalloc_server.config.settings import Configuration
+    from spalloc_server.fronts.http.settings import HttpSettings
+    from spalloc_server.service import Service
 
 _LAST_PORT = 65535
+HTTPS_PORT = 22246
+"""Where `--https` serves, unless it says where."""
 _ASKING = frozenset({"-h", "--help", "-V", "--version"})
 
 
@@ -115,6 +120,14 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="KINDS",
         help="log only some kinds of packets: of bmp, boot, board, crossing, separated by commas",
     )
+    parser.add_argument(
+        "--https",
+        type=port,
+        nargs="?",
+        const=HTTPS_PORT,
+        metavar="PORT",
+        help="with --virtual: serve HTTPS as well, on PORT (default: %(const)s), and print what clients need for it",
+    )
     parser.add_argument("--version", "-V", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--quiet", "-q", action="store_true", help="log only warnings and errors")
     parser.add_argument("--debug", action="store_true", help="log more, and show the traceback of errors")
@@ -167,6 +180,8 @@ def _serve(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> in
         return _serve_virtual(arguments, parser)
     if arguments.log_packets is not None or arguments.log_only is not None:
         parser.error("--log-packets and --log-only are for virtual boards: give --virtual WxH")
+    if arguments.https is not None:
+        parser.error("--https is for virtual boards: give --virtual WxH, or [http] in the configuration")
     return _serve_configuration(arguments)
 
 
@@ -181,14 +196,14 @@ def _complain(error: Exception, *, debug: bool) -> int:
 
 
 def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from contextlib import ExitStack
+
     from spalloc_client.wire import DEFAULT_PORT
     from spalloc_server.clock import SystemClock
-    from spalloc_server.config.settings import Configuration
     from spalloc_server.core.jobs import first_job
     from spalloc_server.embedded import ALL_TRAFFIC, Traffic, opened_log, quick, running_site
     from spalloc_server.engine import EngineFailedError
     from spalloc_server.operation import log
-    from spalloc_server.operation.running import control_of_virtual_boards
     from spalloc_server.runtime import run
     from spalloc_server.store.errors import StoreError
 
@@ -203,9 +218,10 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     except ValueError as error:
         parser.error(f"argument --virtual: {error}")
     log.begin("debug" if arguments.debug else "warning" if arguments.quiet else "info")
-    control = Configuration(state=arguments.state, control=arguments.socket).control_socket
     try:
-        with opened_log(arguments.log_packets) as log_packets:
+        with ExitStack() as stack:
+            log_packets = stack.enter_context(opened_log(arguments.log_packets))
+            http, beside = _beside(arguments, stack)
             run(
                 _serve_until_told(
                     lambda failed: running_site(
@@ -219,7 +235,8 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
                         on_failure=failed,
                         log_packets=log_packets,
                         log_only=traffic,
-                        beside=None if control is None else partial(control_of_virtual_boards, control),
+                        http=http,
+                        beside=beside,
                     ),
                     farewell="stopping; jobs end with it"
                     if arguments.state is None
@@ -229,6 +246,52 @@ def _serve_virtual(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     except (OSError, StoreError, EngineFailedError) as error:
         return _complain(error, debug=arguments.debug)
     return 0
+
+
+def _beside(
+    arguments: argparse.Namespace, stack: "ExitStack"
+) -> "tuple[HttpSettings | None, Callable[[Service], AbstractAsyncContextManager[None]]]":
+    """Return where HTTP is served for virtual boards, and what runs beside their server.
+
+    Args:
+        arguments: Of the command.
+        stack: Ends what is made for that.
+    """
+    from spalloc_server.config.settings import Configuration
+
+    control = Configuration(state=arguments.state, control=arguments.socket).control_socket
+    settings, made = None, None
+    if arguments.https is not None:
+        from spalloc_server.fronts.http.local import local_settings
+
+        folder = _folder_of_https(arguments, stack)
+        settings, made = local_settings(folder, arguments.host or "127.0.0.1", arguments.https)
+
+    @asynccontextmanager
+    async def beside(service: "Service") -> "AsyncIterator[None]":
+        async with AsyncExitStack() as inner:
+            if control is not None:
+                from spalloc_server.operation.running import control_of_virtual_boards
+
+                await inner.enter_async_context(control_of_virtual_boards(control, service))
+            if made is not None and service.http is not None:
+                from spalloc_server.fronts.http.local import local_https
+
+                https = await local_https(service.engine, made, service.http.server)
+                print("\n".join(https.lines()), flush=True)
+            yield
+
+    return settings, beside
+
+
+def _folder_of_https(arguments: argparse.Namespace, stack: "ExitStack") -> Path:
+    """Return where the certificate is kept: beside the records, or for as long as the server runs."""
+    import tempfile
+
+    if arguments.state is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spalloc-")))
+    state: Path = arguments.state
+    return state.with_name(f"{state.name}.https")
 
 
 async def _serve_until_told(

@@ -200,7 +200,7 @@ accounts = { "10.0.0.1/8" = "jane", "10.0.0.0/8" = "a b" }
             "or an address"
         ),
         (
-            "5: v2 is not a setting; known are boards, control, fair_share, history, jobs, log, "
+            "5: v2 is not a setting; known are boards, control, fair_share, history, http, jobs, log, "
             "machine, metrics, priority, reservation, state, trust, v1"
         ),
         '8: machine "desk" size is "2x"; expected a size in triads, "WIDTHxHEIGHT", from "1x1" to "21x21"',

@@ -11,6 +11,8 @@ TABLES = (
     "v1",
     "v1.limits",
     "metrics",
+    "http",
+    "http.limits",
     "state",
     "control",
     "history",

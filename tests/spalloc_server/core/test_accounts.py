@@ -28,8 +28,9 @@ from spalloc_server.core.accounts import (
     NOTED_SECONDS,
     Scope,
 )
+from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.askers import SERVER, Asker, Login, Role
-from spalloc_server.core.commands import Command, RefusedError
+from spalloc_server.core.commands import Command, RefusedError, SetRules
 from tests.spalloc_server.core.driver import World
 
 HOME = Asker("198.51.100.7")
@@ -123,6 +124,16 @@ def test_a_session_that_is_used_lives_and_one_that_is_not_ends_after_half_an_hou
     world.wait(NOTED_SECONDS + 1.0)
     assert not is_live(world)
     assert world.account_records.ended == {"key", "idle"}
+
+
+@pytest.mark.parametrize("seconds", [60.0, 7200.0])
+def test_another_idle_time_holds_for_the_sessions_that_there_are(seconds: float, world: World) -> None:
+    begin(world)
+    world.do(SetRules(JobLimits(), Trust(), session_idle_seconds=seconds))
+    world.wait(seconds + NOTED_SECONDS - 1.0)
+    assert is_live(world)
+    world.wait(2.0)
+    assert not is_live(world)
 
 
 def test_that_a_session_is_used_is_recorded_and_nobody_waits_for_that(world: World) -> None:

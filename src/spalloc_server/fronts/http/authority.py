@@ -64,7 +64,7 @@ def make_certificate(folder: Path, names: Sequence[str], now: datetime | None = 
     made = Made(folder / "authorities.pem", folder / "certificate.pem", folder / "key.pem")
     _write_key(made.key, key)
     _write(made.certificate, _pem(certificate))
-    _write(made.bundle, _believed_anyway() + _pem(authority))
+    _write(made.bundle, _believed_anyway(made.bundle) + _pem(authority))
     return made
 
 
@@ -135,13 +135,16 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _believed_anyway() -> bytes:
-    """Return the authorities that this computer believes, if they are in one file."""
-    path = ssl.get_default_verify_paths().cafile
-    try:
-        return b"" if not path else Path(path).read_bytes().rstrip() + b"\n"
-    except OSError:
-        return b""
+def _believed_anyway(bundle: Path) -> bytes:
+    """Return the authorities that this computer believes, if they are in one file, other than a bundle of ours."""
+    paths = ssl.get_default_verify_paths()
+    for path in (paths.cafile, paths.openssl_cafile):
+        try:
+            if path and Path(path).absolute() != bundle.absolute():
+                return Path(path).read_bytes().rstrip() + b"\n"
+        except OSError:
+            continue
+    return b""
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

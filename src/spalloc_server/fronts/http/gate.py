@@ -4,6 +4,7 @@ Connections are refused in server.py, invalid requests in strict.py, accounts an
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from spalloc_server.core.networks import Networks
@@ -36,16 +37,21 @@ class Gate:
 
         Args:
             app: The application.
-            proxies: The proxies that are believed; may be replaced at any time, as may `allow`.
+            proxies: The proxies that are believed.
             allow: Where clients may be.
             answered: Called with the method and the status of each answer.
             refused: Called with the address of a client that may not be where it is, and the sentence for it.
         """
         self._app = app
-        self.proxies = proxies
-        self.allow = allow
+        self.follow(proxies, allow)
         self._answered = answered
         self._refused = refused
+
+    def follow(self, proxies: Proxies, allow: Networks) -> None:
+        """Change the rules, for requests from now on."""
+        self._proxies = proxies
+        # Asked for every request, mostly from the same addresses.
+        self._is_allowed = lru_cache(4096)(lambda address: address == LOCAL or address in allow)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -57,11 +63,11 @@ class Gate:
             await send(message)
 
         try:
-            origin = seen(scope, self.proxies)
+            origin = seen(scope, self._proxies)
         except UnknownOriginError as error:
             await _refuse(scope, counted, _UNKNOWN_STATUS, str(error))
             return
-        if origin.address != LOCAL and origin.address not in self.allow:
+        if not self._is_allowed(origin.address):
             sentence = f"this server takes no requests from {origin.address}"
             self._refused(origin.address, sentence)
             await _refuse(scope, counted, _ELSEWHERE_STATUS, sentence)

@@ -6,6 +6,7 @@ Values only. Headers in which proxies name their clients are believed only from 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from spalloc_server.core.networks import NOWHERE, Networks, address_of
@@ -20,6 +21,7 @@ KEY = "spalloc.origin"
 
 _PORT = r"(?::[0-9]{1,5})?"
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?"
+_LONGEST_HOST = 261
 _HOST = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\]){_PORT}")
 _ADDRESS = re.compile(rf"([0-9.]{{7,15}}){_PORT}|\[([0-9A-Fa-f:.]{{2,45}})\]{_PORT}|([0-9A-Fa-f:.]{{2,45}})")
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -53,7 +55,14 @@ class Proxies:
 
     def __contains__(self, address: str) -> bool:
         """Return whether there is a proxy at an address."""
-        return self.socket if address == LOCAL else address in self.networks
+        return self.socket if address == LOCAL else self._is_named(address)
+
+    def _is_named(self, address: str) -> bool:
+        return bool(self.networks.networks) and address in self.networks
+
+    def __str__(self) -> str:
+        named = [*map(str, self.networks.networks), *(["socket"] if self.socket else [])]
+        return ", ".join(named) or "none"
 
 
 class _Hop(NamedTuple):
@@ -87,7 +96,10 @@ def seen(scope: Mapping[str, Any], proxies: Proxies) -> Origin:
     address = canonical(peer[0]) if peer else LOCAL
     scheme: Scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
     headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-    host = _joined(headers, b"host")
+    host = None
+    for name, value in headers:
+        if name == b"host":
+            host = value.decode("latin-1")
     if address in proxies:
         for hop in reversed(_hops(headers)):
             scheme = _scheme(hop.scheme, scheme)
@@ -102,9 +114,16 @@ def seen(scope: Mapping[str, Any], proxies: Proxies) -> Origin:
         raise UnknownOriginError(
             "the request names no valid host: it needs one Host header, such as Host: HOST:PORT"
         )
+    return _origin(address, scheme, host)
+
+
+@lru_cache(1024)
+def _origin(address: str, scheme: Scheme, host: str) -> Origin:
+    """Return an origin; most requests have the one of another request."""
     return Origin(address, scheme, host)
 
 
+@lru_cache(4096)
 def canonical(address: str) -> str:
     """Return an IP address in its usual form: IPv4 as such, also where a socket shows it as IPv6."""
     found = address_of(address)
@@ -113,6 +132,11 @@ def canonical(address: str) -> str:
 
 def is_host(text: str) -> bool:
     """Return whether a string is a host, with or without a port, as a Host header may have it."""
+    return len(text) <= _LONGEST_HOST and _is_host(text)
+
+
+@lru_cache(1024)
+def _is_host(text: str) -> bool:
     found = _HOST.fullmatch(text)
     return found is not None and (not text.startswith("[") or address_of(found[1][1:-1]) is not None)
 

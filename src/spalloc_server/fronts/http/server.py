@@ -67,6 +67,8 @@ class HttpServer:
         """
         self.settings = settings
         self._presence = presence
+        self.something_was_read = presence.something_was_read
+        self.now = presence.now
         self._groups = groups
         self._gate = Gate(app, settings.proxies, settings.allow, self._answered, self._refused_elsewhere)
         self._config = uvicorn.Config(
@@ -180,7 +182,7 @@ class HttpServer:
             self._context = None
         else:
             self._context = context_of(settings.certificate, settings.key)
-        self._gate.proxies, self._gate.allow = settings.proxies, settings.allow
+        self._gate.follow(settings.proxies, settings.allow)
         self._config.timeout_keep_alive = settings.limits.idle_seconds  # type: ignore[assignment]
 
     def stop_listening(self) -> None:
@@ -293,17 +295,9 @@ class HttpServer:
 
     # What connections tell
 
-    def now(self) -> float:
-        """Return the time that deadlines count in."""
-        return self._presence.now()
-
     def when_over(self, since: float, seconds: float, callback: Callable[[], None]) -> Deadline:
         """Call back when a client has had `seconds` since a time; the server's own delays are added."""
         return self._presence.when_over(since, seconds, callback)
-
-    def something_was_read(self) -> None:
-        """Note that something arrived."""
-        self._presence.something_was_read()
 
     def closed(self, connection: Strict) -> None:
         """Note that a connection has ended."""

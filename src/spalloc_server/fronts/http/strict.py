@@ -27,6 +27,8 @@ LAST_WORDS_SECONDS = 2.0
 """How long a client may take to read the last answer of a connection, and to end a body that nobody wants."""
 RETRY_SECONDS = 10
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
+_ONE_HOST = "the request needs one valid Host header, such as Host: HOST:PORT"
+_NO_PATH = "the request's address is not valid; it is to begin with /"
 _SEPARATORS = 4
 """Bytes of a header that are neither its name nor its value."""
 
@@ -56,11 +58,13 @@ class Home(Protocol):
     def when_over(self, since: float, seconds: float, callback: Callable[[], None]) -> "Deadline":
         """Call back when a client has had `seconds` since a time; the server's own delays are added."""
 
-    def now(self) -> float:
-        """Return the time that `when_over` counts in."""
+    @property
+    def now(self) -> Callable[[], float]:
+        """Returns the time that `when_over` counts in."""
 
-    def something_was_read(self) -> None:
-        """Note that something arrived."""
+    @property
+    def something_was_read(self) -> Callable[[], None]:
+        """Notes that something arrived."""
 
     def closed(self, connection: "Strict") -> None:
         """Note that a connection has ended."""
@@ -136,8 +140,8 @@ class Strict(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         """How much has come of a head that is not complete."""
-        self._said_bytes = 0
-        """How much of a head has been parsed."""
+        self._is_second = False
+        """Whether the head began in the same read as what was before it, so that not all of it is counted."""
         self._in_body = False
         self._body_bytes = 0
         self._deaf = False
@@ -231,42 +235,25 @@ class Strict(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self._said_bytes = 0
         if not self._in_head:
             # What has come of it by now is not known. It is one read at most.
-            self._in_head, self._head_bytes = True, 1
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the address."""
-        super().on_url(url)
-        self._add(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        super().on_header(name, value)
-        self._add(len(name) + len(value) + _SEPARATORS)
-        if len(self.headers) > MOST_HEADERS:
-            raise _RefusedError(
-                Refusal(
-                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                    f"the request has more than {MOST_HEADERS} headers",
-                )
-            )
-
-    def _add(self, count: int) -> None:
-        self._said_bytes += count
-        if self._said_bytes > LONGEST_HEAD_BYTES:
-            raise _too_long()
+            self._in_head, self._head_bytes, self._is_second = True, 1, True
 
     def on_headers_complete(self) -> None:
         """Check a head, and hand the request to the application."""
         if not self._answered:
             # Requests ahead of their turn would have to be kept. The client sends them again over another connection.
             raise _RefusedError(_bad("a request came before the last one was answered"))
+        # A head that came in parts has been counted; what came at once may have more in it than a head.
+        if self._head_bytes > LONGEST_HEAD_BYTES or self._is_second:
+            said = len(self.url) + sum(len(name) + len(value) + _SEPARATORS for name, value in self.headers)
+            if said > LONGEST_HEAD_BYTES:
+                raise _too_long()
+        if len(self.headers) > MOST_HEADERS:
+            raise _too_many()
         method = self.parser.get_method()
-        self.url = _checked(self.parser.get_http_version(), method, self.url, self.headers)
-        self._in_head, self._head_bytes = False, 0
-        self._in_body = any(name in _BODY_HEADERS for name, _ in self.headers)
+        self.url, self._in_body = _checked(self.parser.get_http_version(), method, self.url, self.headers)
+        self._in_head, self._head_bytes, self._is_second = False, 0, False
         self._stop_waiting()
         self.asked = True
         if self.refusal is not None:
@@ -439,29 +426,55 @@ def _too_long() -> _RefusedError:
     return _RefusedError(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence))
 
 
-def _checked(version: str, method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the path and query that a request asks for.
+def _too_many() -> _RefusedError:
+    sentence = f"the request has more than {MOST_HEADERS} headers"
+    return _RefusedError(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence))
+
+
+def _checked(
+    version: str, method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[bytes, bool]:
+    """Return the path and query that a request asks for, and whether it has a body.
 
     Raises:
         _RefusedError: The request is not valid, or for another host.
     """
     if version not in ("1.1", "1.0"):
         raise _RefusedError(_bad("the request is not in HTTP/1.1"))
-    if version == "1.0" and any(name == b"transfer-encoding" for name, _ in headers):
-        # Another program on the way may have read its body otherwise (RFC 9112, 6.1).
-        raise _RefusedError(_bad("a request in HTTP/1.0 can't have a Transfer-Encoding"))
-    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-    if len(hosts) != 1 or not is_host(hosts[0]):
-        raise _RefusedError(_bad("the request needs one valid Host header, such as Host: HOST:PORT"))
+    host: bytes | None = None
+    is_body = False
+    for name, value in headers:
+        if name == b"host":
+            if host is not None:
+                raise _RefusedError(_bad(_ONE_HOST))
+            host = value
+        elif name in _BODY_HEADERS:
+            is_body = True
+            if version == "1.0" and name == b"transfer-encoding":
+                # Another program on the way may have read its body otherwise (RFC 9112, 6.1).
+                raise _RefusedError(_bad("a request in HTTP/1.0 can't have a Transfer-Encoding"))
+    if host is None or not is_host(host.decode("latin-1")):
+        raise _RefusedError(_bad(_ONE_HOST))
+    if not url.startswith(b"/"):
+        url = _path_of(url, host)
+    if method == b"CONNECT" or b"#" in url or not url.isascii():
+        raise _RefusedError(_bad(_NO_PATH))
+    return url, is_body
+
+
+def _path_of(url: bytes, host: bytes) -> bytes:
+    """Return the path and query of an address that is written in full.
+
+    Raises:
+        _RefusedError: It is not, or is one of another host.
+    """
     scheme, separator, rest = url.partition(b"://")
-    if separator and scheme.lower() in (b"http", b"https"):
-        authority, slash, path = rest.partition(b"/")
-        if authority.decode("latin-1").lower() != hosts[0].lower():
-            raise _RefusedError(_bad("the request is for another host than its Host header names"))
-        url = slash + path if slash else b"/"
-    if method == b"CONNECT" or not url.startswith(b"/") or b"#" in url or not url.isascii():
-        raise _RefusedError(_bad("the request's address is not valid; it is to begin with /"))
-    return url
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        raise _RefusedError(_bad(_NO_PATH))
+    authority, slash, path = rest.partition(b"/")
+    if authority.lower() != host.lower():
+        raise _RefusedError(_bad("the request is for another host than its Host header names"))
+    return slash + path if slash else b"/"
 
 
 def _check_websocket(method: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:

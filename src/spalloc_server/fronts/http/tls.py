@@ -10,7 +10,7 @@ from pathlib import Path
 _WRONG_PAIR = "KEY_VALUES_MISMATCH"
 
 
-class CertificateError(ValueError):
+class CertificateError(OSError):
     """A certificate can't be used; the message says why and what to do."""
 
     def __init__(self, sentence: str, *, of_key: bool = False) -> None:

@@ -138,7 +138,7 @@ def networks_of(*names: str) -> Networks:
     return named(*names).networks
 
 
-def test_an_address_gets_only_so_many_connections_and_is_told() -> None:
+def test_an_address_that_has_all_the_connections_it_may_have_is_told() -> None:
     async def main() -> None:
         limits = Limits(connections_from_one_address=2)
         async with served(App(), limits=limits) as server, contextlib.AsyncExitStack() as stack:
@@ -348,6 +348,18 @@ def test_keys_are_for_their_user_only_and_the_authority_stays(tmp_path: Path) ->
     assert said.begins < time.time() < said.ends
     make_certificate(folder, ["localhost"])
     assert (folder / "authority.pem").read_bytes() == authority
+
+
+def test_the_bundle_has_what_this_computer_believes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = make_certificate(tmp_path / "others", ["localhost"])
+    monkeypatch.setenv("SSL_CERT_FILE", str(others.bundle))
+    made = make_certificate(tmp_path / "ours", ["localhost"])
+    assert made.bundle.read_bytes().startswith(others.bundle.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.bundle))
+    before = made.bundle.stat().st_size
+    assert make_certificate(tmp_path / "ours", ["localhost"]).bundle.stat().st_size <= before
 
 
 def test_an_authority_that_can_not_be_used_is_replaced(tmp_path: Path) -> None:

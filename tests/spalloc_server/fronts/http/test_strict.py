@@ -238,22 +238,39 @@ def test_half_a_request_is_cut_off_in_time(part: bytes, caplog: pytest.LogCaptur
     assert "Exception" not in caplog.text
 
 
+async def time_for_a_request(server: HttpServer) -> None:
+    """Wait for as long as a request may take, and a little longer."""
+    async with connected(server) as silent:
+        await silent.rest()
+
+
+async def twice(wait: Callable[[HttpServer], Awaitable[None]], server: HttpServer) -> None:
+    await wait(server)
+    await wait(server)
+
+
 def test_the_time_for_a_request_begins_with_its_first_byte() -> None:
-    async def act(_server: HttpServer, _app: App, client: Client) -> None:
+    async def act(server: HttpServer, _app: App, client: Client) -> None:
         await client.ask()
-        await asyncio.sleep(0.4)
+        await time_for_a_request(server)
         assert (await client.ask())[0] == 200
 
     with_client(act, limits=QUICK)
 
 
 def test_a_body_may_take_long_if_it_comes_fast_enough() -> None:
-    async def act(_server: HttpServer, _app: App, client: Client) -> None:
-        await client.send(post("Content-Length: 10000"))
-        for _ in range(10):
-            await asyncio.sleep(0.1)
-            await client.send(b"x" * 1000)
-        assert (await client.answer())[::2] == (200, b"x" * 10_000)
+    async def act(server: HttpServer, _app: App, client: Client) -> None:
+        await client.send(post(CHUNKED))
+        long = asyncio.create_task(twice(time_for_a_request, server))
+        sent = 0
+        async with connected(server) as other:
+            while not long.done() or sent < 3:
+                await client.send(b"64\r\n" + b"x" * 100 + b"\r\n")
+                sent += 1
+                # Not all at once.
+                await other.ask()
+        await client.send(b"0\r\n\r\n")
+        assert (await client.answer())[::2] == (200, b"x" * 100 * sent)
 
     with_client(act, limits=QUICK)
 

@@ -1,0 +1,58 @@
+"""The whole HTTP front: the people, the proxy, the application and the server, started and stopped in the right order.
+
+The one module of the front that service.py imports, and only where HTTP is configured.
+"""
+
+import logging
+
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.http.app import make_app
+from spalloc_server.fronts.http.people import People
+from spalloc_server.fronts.http.proxy.relay import Proxy
+from spalloc_server.fronts.http.server import HttpServer
+from spalloc_server.fronts.http.settings import HttpSettings
+from spalloc_server.fronts.http.tls import CertificateError
+
+_log = logging.getLogger(__name__)
+
+
+class HttpFront:
+    """Serves a site over HTTP; lives in the engine's event loop."""
+
+    def __init__(self, engine: Engine, settings: HttpSettings) -> None:
+        """Serve the site that `engine` drives, as `settings` say."""
+        self.people = People(engine)
+        self._proxy = Proxy(engine, self.people)
+        self._app = make_app(engine, self.people, self._proxy, settings.base)
+        self.server = HttpServer(self._app, settings, engine.presence, engine.site.groups)
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: An address can't be listened on, or the certificate can't be used.
+        """
+        await self.server.start()
+        for host, port in self.server.addresses:
+            _log.info("HTTP is served on %s port %d", host, port)
+        if self.server.settings.socket is not None:
+            _log.info("HTTP is served on the socket %s", self.server.settings.socket)
+
+    def reload(self, settings: HttpSettings) -> None:
+        """Change to other settings, and read the certificate again; if that can't be used, the old one stays."""
+        try:
+            self.server.reload(settings)
+        except CertificateError as error:
+            # It could be used when the configuration was read, a moment ago.
+            _log.error("HTTP goes on with its old settings and certificate: %s", error)
+
+    def stop_listening(self) -> None:
+        """Accept no new connections."""
+        self.server.stop_listening()
+
+    async def stop(self) -> None:
+        """End all connections, after the last answers."""
+        self._app.stop()
+        self._proxy.stop()
+        await self.server.stop()
+        self.people.stop()
