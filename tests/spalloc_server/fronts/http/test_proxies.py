@@ -31,7 +31,8 @@ EVIL = [
 
 
 def recipe(proxy: str, folder: Path, port: int) -> str:
-    found = re.search(rf"the tests run this: {proxy} -->\n```text\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    page = GUIDE.read_text()
+    found = re.search(rf"^## {proxy}\n.*?```text\n(.*?)```", page, re.DOTALL | re.MULTILINE | re.IGNORECASE)
     assert found is not None
     text = found[1].replace("/run/spalloc/http", str(folder / "http"))
     text = text.replace("/etc/ssl/spalloc", str(folder)).replace(
