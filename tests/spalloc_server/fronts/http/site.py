@@ -96,13 +96,20 @@ class Changes:
 
 class ServedSite:
     def __init__(
-        self, service: Service, sessions: Sessions, proxy: Proxy, port: int, packets: list[str]
+        self,
+        service: Service,
+        sessions: Sessions,
+        proxy: Proxy,
+        port: int,
+        v1: tuple[str, int],
+        packets: list[str],
     ) -> None:
         self.service = service
         self.engine = service.engine
         self.sessions = sessions
         self.proxy = proxy
         self.port = port
+        self.v1 = v1
         self.packets = packets
         """A line for each SCP packet of the boards."""
         self.changes = Changes()
@@ -202,14 +209,14 @@ async def served_site(
     virtual = machine or VirtualMachine(size=size, timings=Timings.instant())
     async with VirtualSite(virtual, log=packets.append, log_only={Traffic.BOARD}) as boards:
         service = Service(Configuration(state=None, machines=(machine_of(boards),), v1=Listening(0, (HOST,))))
-        await service.start(all_off=True)
+        v1 = await service.start(all_off=True)
         sessions = Sessions()
         proxy = Proxy(service.engine, sessions, limits, streams)
         app = make_app(service.engine, sessions, proxy)  # type: ignore[arg-type]
         server = HttpServer(app, HttpSettings(port=0), service.engine.presence, Groups())
         await server.start()
         try:
-            yield ServedSite(service, sessions, proxy, server.addresses[0][1], packets)
+            yield ServedSite(service, sessions, proxy, server.addresses[0][1], v1, packets)
         finally:
             app.stop()
             proxy.stop()

@@ -71,3 +71,20 @@ def test_a_stream_that_is_forgotten_takes_no_turn() -> None:
         return called
 
     assert asyncio.run(task()) == []
+
+
+def test_a_stream_that_ends_as_its_turn_comes_does_not_hold_up_the_others() -> None:
+    async def task() -> None:
+        streams = Streams(RATE)
+        first, second = streams.stream(), streams.stream()
+        while first.take():
+            pass
+        ending, other = asyncio.create_task(first.turn()), asyncio.create_task(second.turn())
+        await asyncio.sleep(0)
+        # Its turn comes after it is cancelled, and before it has noticed.
+        ending.cancel()
+        first.begin()
+        await other
+        assert ending.cancelled()
+
+    asyncio.run(task())
