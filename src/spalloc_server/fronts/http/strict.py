@@ -29,6 +29,7 @@ RETRY_SECONDS = 10
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
 _ONE_HOST = "the request needs one valid Host header, such as Host: HOST:PORT"
 _NO_PATH = "the request's address is not valid; it is to begin with /"
+_MOST_JOINED_BYTES = 65_536
 _SEPARATORS = 4
 """Bytes of a header that are neither its name nor its value."""
 
@@ -74,6 +75,38 @@ class Home(Protocol):
 
     def cut(self, connection: "Strict", why: str) -> None:
         """Note that a client's time is over, and its connection ended."""
+
+
+class _Joining:
+    """A transport that joins what is written in one turn of the loop: the head of an answer and its body."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Write data, soon."""
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > _MOST_JOINED_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what there is."""
+        if self._held:
+            data = b"".join(self._held)
+            self._held, self._held_bytes = [], 0
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection once all is written."""
+        self.flush()
+        self._transport.close()
 
 
 class WebSocket(WebSocketsSansIOProtocol):
@@ -153,8 +186,8 @@ class Strict(HttpToolsProtocol):
         self._last_words: Deadline | None = None
         """When the connection ends in any case."""
         self._websocket: WebSocket | None = None
-        self._is_connected = False
-        """Whether the handshake is over."""
+        self._joining: _Joining | None = None
+        """What answers are written to; None before the end of the handshake."""
 
     @property
     def is_idle(self) -> bool:
@@ -171,7 +204,7 @@ class Strict(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         super().connection_made(cast("asyncio.Transport", transport))
-        self._is_connected = True
+        self._joining = _Joining(self.transport, self.loop)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -260,7 +293,10 @@ class Strict(HttpToolsProtocol):
             raise _RefusedError(self.refusal)
         if self.parser.should_upgrade() and self._should_upgrade():
             _check_websocket(method, self.headers)
+            super().on_headers_complete()
+            return
         super().on_headers_complete()
+        self.cycle.transport = cast("asyncio.Transport", self._joining)
 
     def on_message_complete(self) -> None:
         """End a request."""
@@ -405,7 +441,8 @@ class Strict(HttpToolsProtocol):
         """End the connection once what is under way is answered; a websocket at once."""
         if self._websocket is not None:
             self._websocket.shutdown()
-        elif self._is_connected:
+        elif self._joining is not None:
+            self._joining.flush()
             super().shutdown()
 
     def abort(self) -> None:
@@ -413,7 +450,7 @@ class Strict(HttpToolsProtocol):
         if not self._answered:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if self._is_connected:
+        if self._joining is not None:
             self.transport.abort()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -185,6 +186,39 @@ def test_a_connection_is_kept_and_its_answers_are_dated() -> None:
             assert headers["date"].endswith("gmt")
             assert "server" not in headers
         assert (server.connections, server.requests) == (1, {("GET", 200): 5})
+
+    with_client(act)
+
+
+def test_an_answer_goes_out_in_one_piece_also_as_the_connection_ends() -> None:
+    async def main() -> None:
+        servers: list[HttpServer] = []
+
+        async def app(_scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+            await send({"type": "http.response.body", "body": b"done"})
+            for connection in list(servers[0]._connections):
+                connection.shutdown()
+
+        async with served(app) as server:  # type: ignore[arg-type]
+            servers.append(server)
+            loop = asyncio.get_running_loop()
+            with socket.socket() as client:
+                client.setblocking(False)
+                await loop.sock_connect(client, server.addresses[0])
+                await loop.sock_sendall(client, get())
+                assert (await loop.sock_recv(client, 10_000)).endswith(b"\r\n\r\ndone")
+                assert await loop.sock_recv(client, 10_000) == b""
+
+    run(main())
+
+
+def test_a_websocket_may_follow_requests_on_the_same_connection() -> None:
+    async def act(_server: HttpServer, _app: App, client: Client) -> None:
+        assert (await client.ask())[0] == 200
+        assert (await client.ask("/proxy", *UPGRADE))[0] == 101
+        await client.send(b"\x82\x81\0\0\0\0a")
+        assert await client.reader.readexactly(3) == b"\x82\x01a"
 
     with_client(act)
 
