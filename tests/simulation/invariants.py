@@ -64,6 +64,7 @@ class Watch:
         check_drained(site, core)
         site.limits.check(core)
         check_reservations(site, core)
+        site.people.check(core)
         assert not self._untold, f"jobs {self._untold} were ended by a reservation and not told before"
         self._check_ready(core)
         if engine is not self._engine:

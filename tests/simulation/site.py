@@ -36,6 +36,7 @@ from spinnaker_virtual import Timings, VirtualMachine
 from spinnaker_virtual.hardware import Hardware
 from spinnaker_virtual.network import Network as Addresses
 from spinnaker_virtual.network import Socket
+from tests.simulation.accounts import People
 from tests.simulation.administrator import Administrator, Word
 from tests.simulation.client import Client, GoneError, RefusedError
 from tests.simulation.disk import Disk
@@ -205,6 +206,7 @@ class SimulatedSite:
         )
         self._bmp_of: dict[Frame, Socket] = dict(addresses.bmps)
         self.administrator = Administrator(self.world, self.machine, self._reload, self._say)
+        self.people = People(self)
 
     def _watch(self, board: Board) -> None:
         virtual = self.hardware.board(board)
@@ -528,6 +530,7 @@ class SimulatedSite:
     def plan_misfortunes(self, seconds: float) -> None:
         """Make things go wrong within the next `seconds`, by whose end everything works again."""
         self.administrator.plan(seconds)
+        self.people.plan(seconds)
         dice = self.world.dice("misfortunes")
         for _ in range(dice.choice((0, 1, 2, 3))):
             when = dice.uniform(0, seconds)

@@ -76,6 +76,14 @@ def test_stories_have_every_misfortune_in_them() -> None:
         "ClearReports",
         "Reserve",
         "Unreserve",
+        "AddAccount",
+        "RemoveAccount",
+        "SetLocked",
+        "SetPassword",
+        "RevokeTokens",
+        "BeginSession",
+        "EndSession",
+        "UseSession",
         "job ended by a reservation",
     ):
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"

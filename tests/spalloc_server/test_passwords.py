@@ -176,6 +176,7 @@ def test_too_many_are_turned_away_and_those_that_give_up_make_room(checked: Pass
         assert [one for one in found if one is not None and not isinstance(one, asyncio.CancelledError)] == []
         async with checked.turn("one", goes_first=False):
             pass
+        assert not checked._waiting_of, "what was counted for an address stays in memory"
 
     run(work)
 

@@ -91,6 +91,7 @@ def test_sessions_of_a_token_end_when_it_is_revoked_and_no_other_begins(world: W
     begin(world, "by password")
     world.do(RevokeTokens("jane", ["robot"], "mary"))
     assert (is_live(world, "by token"), is_live(world, "by password")) == (False, True)
+    assert not world.site.accounts._of_token
     assert world.site.accounts.token("token-key", world.wall) is None
     assert said(world, BeginSession("jane", "next", "csrf", token="token-key")) == WRONG
     world.restart()
