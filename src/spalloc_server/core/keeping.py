@@ -281,7 +281,9 @@ class Keeper:
         made = Keeper(self.packer.copy(), self._lengths)
         # `replace` takes five times as long, and there may be thousands.
         made._running = {
-            number: Running(one.job, one.owner, one.boards, one.limit, one.started, one.number, one.until)
+            number: Running(
+                one.job, one.owner, one.boards, one.limit, one.started, one.number, one.until, one.ended_by
+            )
             for number, one in self._running.items()
         }
         made.kept = None if self.kept is None else replace(self.kept)

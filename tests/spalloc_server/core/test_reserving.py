@@ -11,10 +11,11 @@ from spalloc_server.core.administration import Reserve, SetReservations, Unreser
 from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.lengths import UNKNOWN_SECONDS
 from spalloc_server.core.outlook import Outlook
+from spalloc_server.core.packing.steps import whole
 from spalloc_server.core.questions import job_times
 from spalloc_server.core.requests import AnyBoard, BoardAt, Boards, JobRequest
 from spalloc_server.core.reservations import MOST_RESERVATIONS, WARNING_SECONDS, Reservation
-from spalloc_server.core.scheduler import PATIENCE_WITH_LIMIT
+from spalloc_server.core.scheduler import PATIENCE_WITH_LIMIT, Expectation
 from spinnaker.geometry import Board
 from tests.examples import examples
 from tests.spalloc_server.core.driver import HOST, World, machine
@@ -282,6 +283,19 @@ def test_a_job_is_expected_to_end_when_a_reservation_ends_it_and_as_before_when_
     assert expected() == (2 * HOUR, "limit", START + 2 * HOUR)
     reserve(world, HOUR, ends_jobs=False, name="patient")
     assert expected() == (2 * HOUR, "limit", START + 2 * HOUR)
+
+
+def test_a_run_ahead_knows_which_jobs_a_reservation_ends() -> None:
+    world = World()
+    job = world.create(HERE, owner="joe", keepalive=None, time_limit=9 * HOUR)
+    world.answer_all()
+    reserve(world, HOUR)
+    ahead = whole(world.site.scheduler.copy(100))
+    assert (
+        ahead.expectation(job, 0.0)
+        == world.site.scheduler.expectation(job, 0.0)
+        == (Expectation(HOUR, "reservation"))
+    )
 
 
 @pytest.mark.parametrize(("ends_jobs", "when"), [(True, HOUR), (False, 9 * HOUR)])
