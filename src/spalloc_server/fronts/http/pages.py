@@ -149,6 +149,7 @@ class Pages:
             given = fields(body, "the form").get("_csrf", "").encode()
         check_csrf(request.logged_in, given)
         self._people.log_out(request.logged_in)
+        await self._people.recorded()
         forget = end_cookie(request, self._base)
         if request.prefers_html():
             return Answer(302, headers=((b"location", f"{request.base}system/login.html".encode()), forget))

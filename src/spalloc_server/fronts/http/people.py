@@ -118,7 +118,7 @@ class People:
             ) from None
         cookie = _new_cookie()
         session = self._begin(name, cookie, _new_secret(), address, password=encoded)
-        await self._recorded()
+        await self.recorded()
         return cookie, session
 
     async def basic(self, name: str, password: str, address: str) -> tuple[str, Session]:
@@ -166,8 +166,21 @@ class People:
         return self._session(record)
 
     def log_out(self, session: Session) -> None:
-        """End a session."""
+        """End a session; see `recorded`."""
         self._engine.do(EndSession(session.key), SERVER)
+
+    async def recorded(self) -> None:
+        """Wait until all that was done is on disk, so that it outlives the server; not while the disk is in trouble."""
+        if self._engine.trouble is not None:
+            return
+        is_recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def tell(whether: bool) -> None:
+            if not is_recorded.done():
+                is_recorded.set_result(whether)
+
+        self._engine.when_recorded(tell)
+        await is_recorded
 
     def login_csrf(self, cookie: str) -> str:
         """Return the secret for a login form that was sent with a cookie of this value; nothing is kept."""
@@ -213,19 +226,6 @@ class People:
 
     def _session(self, record: SessionRecord) -> Session:
         return Session(record.key, self._accounts.login(record), record.csrf)
-
-    async def _recorded(self) -> None:
-        """Wait until all that was done is on disk; while the disk is in trouble, don't."""
-        if self._engine.trouble is not None:
-            return
-        is_recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def tell(whether: bool) -> None:
-            if not is_recorded.done():
-                is_recorded.set_result(whether)
-
-        self._engine.when_recorded(tell)
-        await is_recorded
 
     def _tell(self, keys: Collection[str]) -> None:
         for key in keys:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -86,6 +87,24 @@ def test_the_value_of_a_cookie_is_what_the_published_tools_look_for_and_no_two_a
         assert len({session.csrf for _, session in logins}) == 4
 
     tell(story)
+
+
+def test_a_session_that_was_logged_out_of_does_not_come_back_if_the_server_is_killed(tmp_path: Path) -> None:
+    def sessions() -> int:
+        with sqlite3.connect(tmp_path / "state") as database:
+            ((count,),) = database.execute("SELECT count(*) FROM sessions")
+        database.close()
+        assert isinstance(count, int)
+        return count
+
+    async def story(clock: Clock, engine: Engine, people: People) -> None:
+        _, session = await people.log_in("jane", PASSWORDS["jane"], HOME)
+        assert sessions() == 1
+        people.log_out(session)
+        await people.recorded()
+        assert sessions() == 0
+
+    tell(story, tmp_path / "state")
 
 
 @pytest.mark.parametrize("cookie", ["", "A" * 51, "A" * 52, "a" * 52, "é" * 52, "\udcff" * 52])
