@@ -41,6 +41,11 @@ _LIMITS: Mapping[str, Kind[object]] = {
     "request_seconds": _SECONDS,
     "idle_seconds": _SECONDS,
     "slow_reader_seconds": _SECONDS,
+    "waiting": _COUNT,
+    "waiting_of_one_account": _COUNT,
+    "waiting_from_one_address": _COUNT,
+    "requests_of_one_account": _COUNT,
+    "requests_from_one_address": _COUNT,
 }
 
 

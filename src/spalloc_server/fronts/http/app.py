@@ -25,9 +25,10 @@ from spalloc_server.fronts.http.proxy.streams import Streams
 from spalloc_server.fronts.http.records import Records
 from spalloc_server.fronts.http.requests import Request, path_number
 from spalloc_server.fronts.http.resources import table
+from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.fronts.http.table import Endpoint
-from spalloc_server.fronts.http.underway import RequestLimits, UnderWay
-from spalloc_server.fronts.http.waiting import PollLimits, Polls
+from spalloc_server.fronts.http.underway import UnderWay
+from spalloc_server.fronts.http.waiting import Polls
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ class App:
         people: People,
         proxy: Proxy | None = None,
         base: str = "/spalloc/",
-        limits: PollLimits | None = None,
-        requests: RequestLimits | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Serve the site behind `door`.
 
@@ -68,8 +68,7 @@ class App:
             people: Knows accounts and sessions.
             proxy: Serves websockets; None to refuse them.
             base: The path under which the service is found, with a slash at both ends.
-            limits: How many requests may wait.
-            requests: How many others may be under way.
+            limits: How many requests may wait, and how many others may be under way.
 
         Raises:
             ValueError: The base is not such a path.
@@ -78,9 +77,10 @@ class App:
             raise ValueError(
                 f"the base path is {base!r}; it must begin and end with a slash, such as /spalloc/"
             )
-        self.polls = Polls(limits or PollLimits(), people.is_live, door.site.groups.of)
+        limits = limits or Limits()
+        self.polls = Polls(limits, people.is_live, door.site.groups.of)
         """Requests that wait for a change."""
-        self.under_way = UnderWay(requests or RequestLimits(), door.site.groups.of)
+        self.under_way = UnderWay(limits, door.site.groups.of)
         """All other requests."""
         self._door = door
         self._people = people
@@ -107,6 +107,10 @@ class App:
         )
         door.listeners.add(self.polls)
         people.ended.add(self.polls.session_ended)
+
+    def limit(self, limits: Limits) -> None:
+        """Change how many requests may wait, and how many others may be under way; those that are there go on."""
+        self.polls.limits = self.under_way.limits = limits
 
     def stop(self) -> None:
         """Answer the requests that wait, and end transfers of memory, before the server stops."""
@@ -179,8 +183,7 @@ def make_app(
     people: People,
     proxy: Proxy | None = None,
     base: str = "/spalloc/",
-    limits: PollLimits | None = None,
-    requests: RequestLimits | None = None,
+    limits: Limits | None = None,
 ) -> App:
     """Return the service as an ASGI application; the arguments are those of `App`."""
-    return App(door, people, proxy, base, limits, requests)
+    return App(door, people, proxy, base, limits)

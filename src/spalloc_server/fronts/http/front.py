@@ -23,7 +23,7 @@ class HttpFront:
         """Serve the site that `engine` drives, as `settings` say."""
         self.people = People(engine)
         self._proxy = Proxy(engine, self.people)
-        self._app = make_app(engine, self.people, self._proxy, settings.base)
+        self._app = make_app(engine, self.people, self._proxy, settings.base, settings.limits)
         self.server = HttpServer(self._app, settings, engine.presence, engine.site.groups)
 
     async def start(self) -> None:
@@ -42,6 +42,7 @@ class HttpFront:
         """Change to other settings, and read the certificate again; if that can't be used, the old one stays."""
         try:
             self.server.reload(settings)
+            self._app.limit(settings.limits)
         except CertificateError as error:
             # It could be used when the configuration was read, a moment ago.
             _log.error("HTTP goes on with its old settings and certificate: %s", error)

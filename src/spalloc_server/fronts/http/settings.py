@@ -14,6 +14,15 @@ LONGEST_HEAD_BYTES = 16 * 1024
 MOST_HEADERS = 100
 DEFAULT_PORT = 22246
 DEFAULT_BASE = "/spalloc/"
+_COUNTS = (
+    "connections",
+    "connections_from_one_address",
+    "waiting",
+    "waiting_of_one_account",
+    "waiting_from_one_address",
+    "requests_of_one_account",
+    "requests_from_one_address",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +39,17 @@ class Limits:
     """How long a connection is kept after an answer without another request. SpiNNMan keeps jobs alive every 60 s."""
     slow_reader_seconds: float = 30.0
     """How long a client may leave sent data unread."""
+    waiting: int = 16_384
+    """Requests in all that wait for a change, 1 or more; so are the numbers that follow."""
+    waiting_of_one_account: int = 4_096
+    waiting_from_one_address: int = 4_096
+    requests_of_one_account: int = 512
+    """Other requests that are under way at one time."""
+    requests_from_one_address: int = 1_024
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("connections", "connections_from_one_address"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         for name in ("request_seconds", "idle_seconds", "slow_reader_seconds"):

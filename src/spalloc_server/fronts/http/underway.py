@@ -7,9 +7,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from spalloc_server.fronts.http.answers import later
+from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.ration import Warnings
 
 _log = logging.getLogger(__name__)
@@ -17,18 +17,10 @@ _log = logging.getLogger(__name__)
 AGAIN_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
-    """How many requests may be under way at one time, each limit 1 or more."""
-
-    of_one_account: int = 512
-    from_one_address: int = 1_024
-
-
 class UnderWay:
     """The requests under way; each is counted from its head to its answer."""
 
-    def __init__(self, limits: RequestLimits, group_of: Callable[[str], str]) -> None:
+    def __init__(self, limits: Limits, group_of: Callable[[str], str]) -> None:
         """Begin with none.
 
         Args:
@@ -52,7 +44,9 @@ class UnderWay:
             HttpError: There are too many.
         """
         group = self._group_of(address)
-        self._enter(self._from_address, group, self.limits.from_one_address, "from this address", address)
+        self._enter(
+            self._from_address, group, self.limits.requests_from_one_address, "from this address", address
+        )
         return group
 
     def enter_of(self, account: str, address: str) -> None:
@@ -61,7 +55,9 @@ class UnderWay:
         Raises:
             HttpError: There are too many.
         """
-        self._enter(self._of_account, account, self.limits.of_one_account, "of this account", address)
+        self._enter(
+            self._of_account, account, self.limits.requests_of_one_account, "of this account", address
+        )
 
     def leave_from(self, group: str) -> None:
         """Note that a request from a group of addresses is answered."""

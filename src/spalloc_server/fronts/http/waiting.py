@@ -13,13 +13,13 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from starlette.types import Receive, Send
 
 from spalloc_server.fronts.http.answers import Answer, Header, HttpError, is_known, later, text, unless_known
 from spalloc_server.fronts.http.people import Session
 from spalloc_server.fronts.http.requests import Request
+from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.ration import Warnings
 
 _log = logging.getLogger(__name__)
@@ -33,16 +33,6 @@ PAUSE_SECONDS_A_POLL = 500e-6
 """The pause after requests for lists were looked at, for each of them: every change of any job may concern each."""
 LATER_SECONDS = 5.0
 _ENDED = text("this session has ended; log in again", 401)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollLimits:
-    """How many requests may wait at one time, each limit 1 or more."""
-
-    waiting: int = 16_384
-    """In all."""
-    of_one_account: int = 4_096
-    from_one_address: int = 4_096
 
 
 class Poll:
@@ -149,7 +139,7 @@ class Polls:
 
     def __init__(
         self,
-        limits: PollLimits,
+        limits: Limits,
         is_live: Callable[[str], bool],
         group_of: Callable[[str], str],
     ) -> None:
@@ -220,8 +210,8 @@ class Polls:
         poll = Poll(self, request, self._group_of(request.origin.address), known, answer.etag, render, finish)
         account = poll.session.login.account
         for count, most, whose in (
-            (self._of_account[account], self.limits.of_one_account, "of this account"),
-            (self._from_address[poll.group], self.limits.from_one_address, "from this address"),
+            (self._of_account[account], self.limits.waiting_of_one_account, "of this account"),
+            (self._from_address[poll.group], self.limits.waiting_from_one_address, "from this address"),
             (len(self._all), self.limits.waiting, "here"),
         ):
             if count >= most:

@@ -17,8 +17,7 @@ from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.app import make_app
 from spalloc_server.fronts.http.people import People
-from spalloc_server.fronts.http.underway import RequestLimits
-from spalloc_server.fronts.http.waiting import PollLimits
+from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.passwords import Passwords, hashed
 from spalloc_server.store.database import Store
 from spalloc_server.tokens import hash_of
@@ -200,7 +199,7 @@ def job(**wanted: Any) -> dict[str, Any]:
 class Service:
     """An application, and what is behind it: a machine of 2 by 2 triads with a dead board and a dead link."""
 
-    def __init__(self, limits: PollLimits, requests: RequestLimits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
         size = Size(2, 2)
         dead = Board(1, 1, 2)
         places = {board: place for board, place in sequential_places(size).items() if board != dead}
@@ -219,7 +218,7 @@ class Service:
         self.engine = Engine(Site([self.machine]), self.store, hardware, SystemClock())
         self.passwords = Counted()
         self.people = People(self.engine, self.passwords)
-        self.app = make_app(self.engine, self.people, limits=limits, requests=requests)
+        self.app = make_app(self.engine, self.people, limits=limits)
 
     def start(self) -> None:
         """Begin, with the accounts."""
@@ -252,14 +251,12 @@ class Service:
 
 def run(
     test: Callable[[Service], Coroutine[Any, Any, None]],
-    *,
-    requests: RequestLimits | None = None,
     **limits: int,
 ) -> None:
     """Run a test of a service, in the event loop that servers have."""
 
     async def main() -> None:
-        service = Service(PollLimits(**limits), requests)
+        service = Service(Limits(**limits))
         service.start()
         try:
             await asyncio.wait_for(test(service), PATIENCE)

@@ -17,7 +17,6 @@ from schemathesis import GenerationMode
 from schemathesis.core import NOT_SET
 
 from spalloc_server.fronts.http import waiting
-from spalloc_server.fronts.http.waiting import PollLimits
 from spalloc_server.hardware import transfers
 from spalloc_server.hardware.conversation import Patience
 from tests.spalloc_server.fronts.http.service import ACCOUNTS, Answer, Client, Service, job, run
@@ -65,7 +64,7 @@ class Tries:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.service = Service(PollLimits())
+        self.service = Service()
         self.statuses: Counter[int] = Counter()
         self._clients: dict[str, Client] = {}
         loop.run_until_complete(self._start())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spalloc_server.fronts.http.underway import RequestLimits
+from spalloc_server.fronts.http.settings import Limits
 from tests.spalloc_server.fronts.http.service import Call, Service, run
 
 JOBS = "srv/spalloc/jobs"
@@ -19,8 +19,12 @@ async def stuck(service: Service, name: str, address: str) -> Call:
 @pytest.mark.parametrize(
     ("limits", "said", "others"),
     [
-        ({"of_one_account": 2}, "2 requests of this account are under way", ("bob", "10.0.0.1")),
-        ({"from_one_address": 2}, "2 requests from this address are under way", ("alice", "10.0.0.2")),
+        ({"requests_of_one_account": 2}, "2 requests of this account are under way", ("bob", "10.0.0.1")),
+        (
+            {"requests_from_one_address": 2},
+            "2 requests from this address are under way",
+            ("alice", "10.0.0.2"),
+        ),
     ],
 )
 def test_one_more_is_refused_and_others_are_not(
@@ -38,7 +42,7 @@ def test_one_more_is_refused_and_others_are_not(
         assert (await alice.get(JOBS)).status == 200
         assert len(service.app.under_way) == 0
 
-    run(test, requests=RequestLimits(**limits))
+    run(test, **limits)
 
 
 def test_requests_that_wait_for_a_change_are_not_under_way() -> None:
@@ -51,7 +55,7 @@ def test_requests_that_wait_for_a_change_are_not_under_way() -> None:
         for call in calls:
             await call.leave()
 
-    run(test, requests=RequestLimits(of_one_account=1, from_one_address=1))
+    run(test, requests_of_one_account=1, requests_from_one_address=1)
 
 
 def test_networks_of_ipv6_count_as_one_address() -> None:
@@ -61,4 +65,20 @@ def test_networks_of_ipv6_count_as_one_address() -> None:
         assert (await bob.get(JOBS)).status == 429
         await call.leave()
 
-    run(test, requests=RequestLimits(from_one_address=1))
+    run(test, requests_from_one_address=1)
+
+
+def test_limits_change_while_requests_are_under_way() -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        call = await stuck(service, "alice", "10.0.0.1")
+        assert (await alice.get(JOBS)).status == 429
+        service.app.limit(Limits(requests_of_one_account=2, waiting=1))
+        assert (await alice.get(JOBS)).status == 200
+        wait = alice.begin("GET", f"{JOBS}?wait=true")
+        await wait.asked.wait()
+        assert (await alice.get(f"{JOBS}?wait=true")).status == 429
+        await wait.leave()
+        await call.leave()
+
+    run(test, requests_of_one_account=1)

@@ -273,8 +273,12 @@ def test_of_many_who_wait_a_few_are_answered_in_each_turn() -> None:
 @pytest.mark.parametrize(
     ("limits", "others", "said"),
     [
-        ({"of_one_account": 2}, [("bob", "10.0.0.1")], "2 requests wait of this account already"),
-        ({"from_one_address": 2}, [("alice", "10.0.0.2")], "2 requests wait from this address already"),
+        ({"waiting_of_one_account": 2}, [("bob", "10.0.0.1")], "2 requests wait of this account already"),
+        (
+            {"waiting_from_one_address": 2},
+            [("alice", "10.0.0.2")],
+            "2 requests wait from this address already",
+        ),
         ({"waiting": 2}, [], "2 requests wait here already"),
     ],
 )
