@@ -47,18 +47,15 @@ class Listener:
         for _ in range(_AT_ONCE):
             try:
                 connection, peer = self._listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
             except OSError as error:
                 if error.errno not in _SHORT_OF:
-                    raise
+                    # There are no more; or this one has failed already, in one of many ways (accept(2)).
+                    return
                 self._loop.remove_reader(self._listening.fileno())
                 self._pause = self._loop.call_later(PAUSE_SECONDS, self._go_on)
                 return
             connection.setblocking(False)
             local = connection.family == socket.AF_UNIX
-            if not local:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._accepted(connection, LOCAL if local else canonical(peer[0]), self)
 
     def _go_on(self) -> None:

@@ -75,6 +75,7 @@ class HttpServer:
             cast("ASGIApplication", self._gate),
             http=Strict,
             ws=WebSocket,
+            workers=1,
             loop="none",
             lifespan="off",
             log_config=None,
@@ -176,6 +177,7 @@ class HttpServer:
         """
         self._follow(settings)
         self.settings = settings
+        self._ask_for_descriptors()
 
     def _follow(self, settings: HttpSettings) -> None:
         if settings.certificate is None or settings.key is None:

@@ -138,6 +138,12 @@ class WebSocket(WebSocketsSansIOProtocol):
         if not self.writable.is_set():
             self.transport.abort()
 
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """See to it that the connection ends, now that the application has no more to say."""
+        super().on_task_complete(task)
+        if not self.disconnected:
+            self._came_from.end_soon(self.close_timeout + LAST_WORDS_SECONDS)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection out."""
         super().connection_lost(exc)
@@ -173,6 +179,8 @@ class Strict(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         """How much has come of a head that is not complete."""
+        self._unseen_bytes = 0
+        """How much has come of a body since the parser last found any: sizes of chunks, or what is after the last."""
         self._is_second = False
         """Whether the head began in the same read as what was before it, so that not all of it is counted."""
         self._in_body = False
@@ -230,10 +238,13 @@ class Strict(HttpToolsProtocol):
             self._head_bytes += len(data)
         elif self._in_body:
             self._body_bytes += len(data)
+            self._unseen_bytes += len(data)
         try:
             self.parser.feed_data(data)
             if self._in_head and self._head_bytes > LONGEST_HEAD_BYTES:
                 raise _too_long()
+            if self._in_body and self._unseen_bytes > LONGEST_HEAD_BYTES:
+                raise _empty_body()
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(len(data) - upgrade.args[0])
             return
@@ -272,6 +283,16 @@ class Strict(HttpToolsProtocol):
             # What has come of it by now is not known. It is one read at most.
             self._in_head, self._head_bytes, self._is_second = True, 1, True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; those that follow a body are left out: the application would take them for the head's."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._unseen_bytes = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Check a head, and hand the request to the application."""
         if not self._answered:
@@ -287,6 +308,7 @@ class Strict(HttpToolsProtocol):
         method = self.parser.get_method()
         self.url, self._in_body = _checked(self.parser.get_http_version(), method, self.url, self.headers)
         self._in_head, self._head_bytes, self._is_second = False, 0, False
+        self._unseen_bytes = 0
         self._stop_waiting()
         self.asked = True
         if self.refusal is not None:
@@ -434,8 +456,12 @@ class Strict(HttpToolsProtocol):
         return b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], lines, body)
 
     def _end_soon(self) -> None:
+        self.end_soon(LAST_WORDS_SECONDS)
+
+    def end_soon(self, seconds: float) -> None:
+        """End the connection, whether its client reads the rest or not."""
         if self._last_words is None:
-            self._last_words = self._home.when_over(self._home.now(), LAST_WORDS_SECONDS, self.abort)
+            self._last_words = self._home.when_over(self._home.now(), seconds, self.abort)
 
     def shutdown(self) -> None:
         """End the connection once what is under way is answered; a websocket at once."""
@@ -461,6 +487,10 @@ def _bad(sentence: str) -> Refusal:
 def _too_long() -> _RefusedError:
     sentence = f"the address and headers of the request have more than {LONGEST_HEAD_BYTES} bytes"
     return _RefusedError(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence))
+
+
+def _empty_body() -> _RefusedError:
+    return _RefusedError(_bad(f"{LONGEST_HEAD_BYTES} bytes of the body have nothing of it in them"))
 
 
 def _too_many() -> _RefusedError:

@@ -1,6 +1,7 @@
 """What the HTTP server refuses before its application hears of it, on real sockets: malformed, large, slow."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from spalloc_server.fronts.http import strict
 from spalloc_server.fronts.http.server import HttpServer
 from spalloc_server.fronts.http.settings import LONGEST_HEAD_BYTES, MOST_HEADERS, Limits
 from spalloc_server.runtime import run
+from tests.spalloc_server.fronts.http.test_origin import named
 from tests.spalloc_server.fronts.http.wire import UPGRADE, App, Client, connected, get, served, until
 
 
@@ -66,6 +68,11 @@ MALFORMED = {
     "a length that is too large for 64 bits": post("Content-Length: 18446744073709551621", body="12345"),
     "another coding": post("Transfer-Encoding: xchunked", body="5\r\n12345\r\n0\r\n\r\n"),
     "two codings": post("Transfer-Encoding: chunked, identity", body="5\r\n12345\r\n0\r\n\r\n"),
+    "two codings in two headers": post(CHUNKED, "Transfer-Encoding: identity", body="0\r\n\r\n"),
+    "no coding": post("Transfer-Encoding: ", body="0\r\n\r\n"),
+    "a coding in quotation marks": post('Transfer-Encoding: "chunked"', body="0\r\n\r\n"),
+    "a length with something after it": post("Content-Length: 5;", body="12345"),
+    "no length": post("Content-Length: ", body=""),
     "chunked twice": post(CHUNKED, CHUNKED, body="5\r\n12345\r\n0\r\n\r\n"),
     "a coding after a tab and a control character": post("Transfer-Encoding: \x0bchunked", body="0\r\n\r\n"),
     "a space before the colon": post("Transfer-Encoding : chunked", body="0\r\n\r\n"),
@@ -186,6 +193,28 @@ def test_a_connection_is_kept_and_its_answers_are_dated() -> None:
             assert headers["date"].endswith("gmt")
             assert "server" not in headers
         assert (server.connections, server.requests) == (1, {("GET", 200): 5})
+
+    with_client(act)
+
+
+def test_headers_after_a_body_are_not_taken_for_headers_of_the_request() -> None:
+    async def act(_server: HttpServer, _app: App, client: Client) -> None:
+        body = "0\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Host: evil\r\nHost: evil\r\n\r\n"
+        await client.send(post("X-Forwarded-For: 1.2.3.4", CHUNKED, body=body, path="/"))
+        assert (await client.answer())[::2] == (200, b"1.2.3.4 http here /?")
+        assert (await client.ask())[0] == 200
+
+    with_client(act, proxies=named("127.0.0.1"))
+
+
+@pytest.mark.parametrize("endless", ["0\r\nX: ", "5;"])
+def test_what_stands_between_chunks_and_after_them_has_an_end(endless: str) -> None:
+    async def act(_server: HttpServer, app: App, client: Client) -> None:
+        await client.send(post(CHUNKED, body=f"1\r\nx\r\n{endless}"))
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                await client.send(b"x" * 10_000)
+        await asyncio.wait_for(app.left.wait(), 10)
 
     with_client(act)
 
