@@ -90,7 +90,8 @@ class App:
         records = Records(door)
         jobs, lists = Jobs(door, self.polls, records), Lists(door, self.polls, records)
         rows = table(jobs, lists, Machines(door.site, self.polls), Pages(people, base), base)
-        self._memory = Memory(door, Streams() if proxy is None else proxy.streams)
+        self._streams = Streams() if proxy is None else proxy.streams
+        self._memory = Memory(door, self._streams)
         rows += operations_of(self._memory, jobs)
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
         routes = [
@@ -128,6 +129,8 @@ class App:
         if "//" in path or path.endswith("/"):
             path = _SLASHES.sub("/", path)
             scope = {**scope, "path": path.rstrip("/") or "/"}
+        if scope["type"] == "http":
+            self._streams.make_way()
         begun = False
 
         async def noted(message: Message) -> None:

@@ -31,8 +31,6 @@ from spinnaker.geometry import Chip
 from spinnaker.sdp import SDP_PORT
 
 HIGHEST_PORT = 65_535
-DATAGRAMS_A_TURN = 8
-"""How many datagrams of one channel are taken in a row before others' sockets are looked at."""
 _HEADER_BYTES = 8
 _MOST_BYTES = MESSAGE_BYTES - _HEADER_BYTES
 """The longest payload that fits into a message."""
@@ -62,6 +60,8 @@ class _Channel:
     number: int
     socket: socket.socket
     is_listener: bool
+    head: bytes
+    """What each message from it begins with."""
 
 
 class Channels:
@@ -112,9 +112,10 @@ class Channels:
         """Send a payload to the board of a channel; without such a channel, or over a listener, it is lost."""
         channel = self._channels.get(message.channel)
         if channel is not None and not channel.is_listener and self._holds():
-            # As in a network, a packet may be lost: the board is off, or the system has no room.
-            with contextlib.suppress(OSError):
+            try:
                 channel.socket.send(message.data)
+            except OSError:
+                return  # as in a network, a packet may be lost: the board is off, or the system has no room
 
     async def send_to(self, message: MessageTo) -> None:
         """Send a payload from a listener to a board.
@@ -199,11 +200,12 @@ class Channels:
         if self._closed or not self._holds():
             opened.close()
             return None
-        channel = _Channel(next(self._numbers), opened, is_listener)
-        self._channels[channel.number] = channel
+        number = next(self._numbers)
+        channel = _Channel(number, opened, is_listener, Message(number, b"").encode())
+        self._channels[number] = channel
         self._room.taken += 1
         self._read(channel)
-        return channel.number
+        return number
 
     def _lost(self, request: Open | Listen) -> Failed:
         return Failed(request.correlation, "the job no longer has its boards")
@@ -261,21 +263,18 @@ class Channels:
             self._stream.when_ready(self._unpark)
 
     def _take(self, channel: _Channel) -> None:
-        """Take the datagrams that have come to a channel."""
-        for _ in range(DATAGRAMS_A_TURN):
-            if self._paused or not self._stream.take():
-                self._park(channel)
-                return
-            try:
-                data, (host, _) = channel.socket.recvfrom(_MOST_BYTES + 1)
-            except BlockingIOError:
-                self._stream.credit += 1
-                return
-            except OSError:
-                continue  # an earlier packet was refused: the board is off, or has nothing at this port
-            is_from_board = not channel.is_listener or host in self._sources
-            if is_from_board and len(data) <= _MOST_BYTES and self._holds():
-                self._paused = not self._hear(Message(channel.number, data).encode())
+        """Take one datagram that has come to a channel; the loop calls again at once if there are more."""
+        if self._paused or not self._stream.borrow():
+            self._park(channel)
+            return
+        try:
+            data, (host, _) = channel.socket.recvfrom(_MOST_BYTES + 1)
+        except OSError:
+            self._stream.credit += 1
+            return  # an earlier packet was refused: the board is off, or has nothing at this port
+        is_from_board = not channel.is_listener or host in self._sources
+        if is_from_board and len(data) <= _MOST_BYTES and self._holds():
+            self._paused = not self._hear(channel.head + data)
 
 
 def _datagram_socket() -> socket.socket:

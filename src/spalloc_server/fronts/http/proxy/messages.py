@@ -184,6 +184,9 @@ def decode_request(data: bytes) -> Request:
     Raises:
         MessageError: They are none.
     """
+    # Nearly all are payloads.
+    if data[: _NUMBER.size] == _PAYLOAD and _TWO.size <= len(data) <= MESSAGE_BYTES:
+        return Message(_TWO.unpack_from(data)[1], data[_TWO.size :])
     operation = _operation(data)
     match operation:
         case Operation.MESSAGE:
@@ -253,6 +256,7 @@ def _operation(data: bytes) -> Operation:
 
 
 _OPERATIONS = tuple(Operation)
+_PAYLOAD = _NUMBER.pack(Operation.MESSAGE)
 
 
 def _check_length(data: bytes, layout: Struct, what: str) -> None:

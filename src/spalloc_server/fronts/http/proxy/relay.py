@@ -102,6 +102,7 @@ class Proxy:
         self._warnings = Warnings(_log, "refused a websocket")
         self._stopped = False
         sessions.ended.add(self._end_session)
+        engine.listeners.add(self)
 
     @property
     def websockets(self) -> int:
@@ -148,11 +149,22 @@ class Proxy:
     def stop(self) -> None:
         """Close all websockets, and refuse new ones."""
         self._stopped = True
+        self._engine.listeners.discard(self)
         self._sessions.ended.discard(self._end_session)
         for of_session in list(self._of_session.values()):
             for websocket in list(of_session):
                 websocket.end(CloseCode.GOING_AWAY, "the server stops")
         self._holdings.stop("the server stops")
+
+    def jobs_changed(self, jobs: set[int]) -> None:  # noqa: ARG002
+        """Leave the loop to whoever creates and changes jobs."""
+        self.streams.make_way()
+
+    def machines_changed(self, machines: set[str]) -> None:
+        """Do nothing."""
+
+    def jobs_ending(self, jobs: set[int]) -> None:
+        """Do nothing."""
 
     async def _accept(self, record: JobRecord, session: Session, receive: Receive, send: Send) -> None:
         websocket = Websocket(receive, send, self.streams.stream())

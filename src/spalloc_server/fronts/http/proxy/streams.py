@@ -8,13 +8,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-MESSAGES_A_SECOND = 48_000
-"""How many messages all streams carry together, both directions counted."""
+MESSAGES_A_SECOND = 60_000
+"""How many messages all streams carry together, both directions counted, while nobody else asks for anything."""
+SHARED_RATE = 0.35
+"""The part of it that they carry while others do."""
+WAY_SECONDS = 0.2
+"""For how long after somebody asked something that is so."""
 QUANTUM = 8
 """How many messages a stream carries in its turn, while others wait for theirs."""
-BURST_SECONDS = 0.002
+BURST_SECONDS = 0.001
 """What was not used is kept for this long only: a loop that is late does not make up for it. So where the processor is
-too slow for the rate, no more than a hundred messages are carried in one turn of the loop."""
+too slow for the rate, no more than some forty messages are carried in one turn of the loop."""
+MOST_LENT = 32
+"""How many messages that boards have sent are carried before their turn; then what clients send waits for longer."""
 TICK_SECONDS = 0.001
 """The shortest time between two times at which streams get their turns."""
 
@@ -32,12 +38,17 @@ class Streams:
         self._most = max(QUANTUM, rate * BURST_SECONDS)
         self._tokens = self._most
         self._filled = 0.0
+        self._others_until = 0.0
         self._waiting: deque[Stream] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def stream(self) -> "Stream":
         """Return a new stream."""
         return Stream(self)
+
+    def make_way(self) -> None:
+        """Note that somebody asks something else of the server: streams carry less for a moment."""
+        self._others_until = asyncio.get_running_loop().time() + WAY_SECONDS
 
     def admit(self, stream: "Stream") -> bool:
         """Give a stream messages to carry, if there are enough and no other waits for them."""
@@ -46,6 +57,15 @@ class Streams:
         self._fill()
         return self._give(stream)
 
+    def lend(self) -> bool:
+        """Return whether a message may be carried before its turn; if so, it counts."""
+        if self._tokens <= -MOST_LENT:
+            self._fill()
+            if self._waiting or self._tokens <= -MOST_LENT:
+                return False
+        self._tokens -= 1
+        return True
+
     def wait(self, stream: "Stream") -> None:
         """Have a stream called when it is its turn."""
         self._waiting.append(stream)
@@ -53,7 +73,8 @@ class Streams:
 
     def _fill(self) -> None:
         now = asyncio.get_running_loop().time()
-        self._tokens = min(self._most, self._tokens + (now - self._filled) * self._rate)
+        rate = self._rate if now > self._others_until else self._rate * SHARED_RATE
+        self._tokens = min(self._most, self._tokens + (now - self._filled) * rate)
         self._filled = now
 
     def _give(self, stream: "Stream") -> bool:
@@ -103,6 +124,17 @@ class Stream:
         """Return whether the stream may carry one message now; if so, it counts."""
         if not self.credit and not self._streams.admit(self):
             return False
+        self.credit -= 1
+        return True
+
+    def borrow(self) -> bool:
+        """Return whether the stream may carry a message that is there already; if so, it counts.
+
+        What boards send answers what clients send, for the most part: it is enough that these wait. To stop and begin
+        again to read a socket costs as much as to carry several messages.
+        """
+        if not self.credit:
+            return self._streams.lend()
         self.credit -= 1
         return True
 

@@ -6,8 +6,8 @@ What boards send waits in their sockets while the client takes nothing, and is l
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from typing import Any, cast
 
 from spalloc_server.fronts.http.proxy.channels import Channels
 from spalloc_server.fronts.http.proxy.messages import (
@@ -117,9 +117,9 @@ class Websocket:
 
     def _send_at_once(self, event: Event) -> bool:
         """Send an event, unless that would have to wait: a task for each message would take a third of the time."""
-        sending = self._send(event).__await__()
+        sending = cast("Coroutine[Any, Any, None]", self._send(event))
         try:
-            next(sending)
+            sending.send(None)
         except StopIteration:
             return True
         except OSError:

@@ -3,7 +3,13 @@
 import asyncio
 from collections import Counter
 
-from spalloc_server.fronts.http.proxy.streams import BURST_SECONDS, QUANTUM, Stream, Streams
+from spalloc_server.fronts.http.proxy.streams import (
+    BURST_SECONDS,
+    MOST_LENT,
+    QUANTUM,
+    Stream,
+    Streams,
+)
 
 RATE = 4000.0
 
@@ -31,7 +37,34 @@ def test_streams_at_full_speed_carry_no_more_than_the_rate_and_the_same_each() -
 
     carried, seconds = asyncio.run(task())
     assert carried.total() <= RATE * (seconds + BURST_SECONDS) + QUANTUM * len(carried)
-    assert max(carried.values()) - min(carried.values()) <= RATE * BURST_SECONDS + QUANTUM
+    assert max(carried.values()) - min(carried.values()) <= RATE * BURST_SECONDS + 2 * QUANTUM
+
+
+def test_streams_carry_less_while_others_ask_something_of_the_server() -> None:
+    async def seconds(*, others: bool) -> float:
+        streams, carried = Streams(RATE), Counter[str]()
+        began = asyncio.get_running_loop().time()
+        if others:
+            streams.make_way()
+        await carry(streams.stream(), "a", carried, 400)
+        return asyncio.get_running_loop().time() - began
+
+    assert asyncio.run(seconds(others=True)) > 1.5 * asyncio.run(seconds(others=False))
+
+
+def test_what_boards_send_is_carried_before_its_turn_but_not_without_end() -> None:
+    async def task() -> tuple[int, bool]:
+        stream = Streams(1.0).stream()
+        while stream.take():
+            pass
+        lent = 0
+        while stream.borrow():
+            lent += 1
+        return lent, stream.take()
+
+    lent, may_carry = asyncio.run(task())
+    assert MOST_LENT <= lent <= MOST_LENT + QUANTUM
+    assert not may_carry
 
 
 def test_a_stream_that_comes_late_waits_for_no_more_than_a_turn_of_each_other() -> None:
