@@ -96,7 +96,7 @@ class App:
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
         routes = [
             Route(
-                base + path,
+                (base + path).rstrip("/") or "/",
                 Endpoint([row for row in rows if row.path == path], self._entrance, self.under_way, base),
             )
             for path in paths

@@ -35,6 +35,13 @@ _KNOWN = {
     "description": "The `ETag` of an earlier answer: what changed since then is told at once, also with `wait`.",
     "schema": {"type": "string"},
 }
+_EXAMPLES: dict[str, Any] = {
+    "NewJob": {"num-boards": 3, "tags": ["default"], "keepalive-interval": "PT60S", "time-limit": "PT2H"},
+    "PowerWanted": {"power": "ON"},
+    "TimeLimit": {"time-limit": "PT2H"},
+    "IssueReport": {"issue": "no answer since noon", "boards": [{"chip": [0, 0]}]},
+}
+"""What a client may send, by the name of the body's type."""
 _FORM = {
     "type": "object",
     "properties": {name: {"type": "string"} for name in ("_csrf", "username", "password")},
@@ -57,6 +64,8 @@ def description(operations: Sequence[Operation], base: str) -> bytes:
     for row in operations:
         path = "/" + row.path.replace(":path}", "}")
         paths.setdefault(path, {})[row.method.lower()] = _operation(row, of, components)
+    for name, example in _EXAMPLES.items():
+        components[name]["examples"] = [example]
     used = {
         name: schema for name, schema in components.items() if not issubclass(_by_name(types, name), Query)
     }

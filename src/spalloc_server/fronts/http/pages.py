@@ -155,6 +155,10 @@ class Pages:
             return Answer(302, headers=((b"location", f"{request.base}system/login.html".encode()), forget))
         return Answer(204, headers=(forget,))
 
+    def base(self, request: Request) -> Answer:
+        """Send people who type the service's address alone to its page."""
+        return Answer(302, headers=((b"location", f"{request.base}system/".encode()),))
+
     def start(self, request: Request) -> Answer:
         """Show what there is, to somebody who is logged in."""
         session = request.logged_in

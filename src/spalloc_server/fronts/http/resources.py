@@ -96,6 +96,7 @@ def table(jobs: Jobs, lists: Lists, machines: Machines, pages: Pages, base: str)
             pages.perform_login, None, body=Raw.FORM, answers={302: None}, by_form=True),
         Operation("POST", "system/perform_logout", "logOut", "End the session.",
             pages.perform_logout, body=Raw.TEXT, answers={204: None, 302: None}, by_form=True),
+        Operation("GET", "", "base", "Go to the page for people.", pages.base, None, answers={302: None}),
         Operation("GET", "system", "startPage", "Show what there is to people.", pages.start, answers={200: Raw.HTML}),
         Operation("GET", "system/api.html", "apiPage", "Show the page on which the API is tried.",
             pages.api, None, answers={200: Raw.HTML}),

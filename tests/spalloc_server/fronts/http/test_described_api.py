@@ -40,6 +40,9 @@ def test_the_description_names_every_resource_and_is_valid() -> None:
         } <= labels
         asked = answer.json["components"]["schemas"]["NewJob"]["properties"]
         assert job().keys() <= asked.keys()
+        (example,) = answer.json["components"]["schemas"]["NewJob"]["examples"]
+        alice = await service.log_in()
+        assert (await alice("POST", "srv/spalloc/jobs", document=example)).status == 201
 
     run(test)
 

@@ -149,9 +149,8 @@ def test_slashes_may_be_doubled_and_trail(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "",
         "/",
-        "/spalloc",
+        "/spallo",
         "srv",
         "srv/spalloc/job",
         "srv/spalloc/jobs/1/machine/x",
@@ -166,6 +165,18 @@ def test_there_is_nothing_elsewhere(path: str) -> None:
             404,
             "there is nothing here; /spalloc/srv/spalloc says what there is",
         )
+
+    run(test)
+
+
+def test_the_address_of_the_service_leads_to_its_page() -> None:
+    async def test(service: Service) -> None:
+        for path in ("/spalloc", "/spalloc/"):
+            answer = await service.client().get(path)
+            assert (answer.status, answer.headers["location"]) == (
+                302,
+                "https://spalloc.example/spalloc/system/",
+            )
 
     run(test)
 

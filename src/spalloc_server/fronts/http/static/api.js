@@ -20,6 +20,7 @@ function resolved(schema, all) {
 // An example of what a schema allows, deep enough to be filled in.
 function example(schema, all, depth) {
   schema = resolved(schema, all);
+  if (schema.examples) return schema.examples[0];
   if ("default" in schema && schema.default !== null) return schema.default;
   if (schema.enum) return schema.enum[0];
   if (schema.anyOf) return example(schema.anyOf.find((one) => one.type !== "null"), all, depth);
