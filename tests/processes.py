@@ -132,13 +132,13 @@ def server(machine: dict, state: Path | None = None, port: int = 0) -> Iterator[
         spalloc_server(configured(machine, Path(folder), state, port)) as running,
     ):
         assert running.process.stderr is not None
-        threading.Thread(target=_drain, args=(running.process.stderr,), daemon=True).start()
+        threading.Thread(target=drain, args=(running.process.stderr,), daemon=True).start()
         yield {"host": running.host, "port": running.port, "pid": running.process.pid}
         running.process.terminate()
         running.process.wait()
 
 
-def _drain(log: IO[str]) -> None:
+def drain(log: IO[str]) -> None:
     """Read a log to its end, so that its writer never waits."""
     with contextlib.suppress(ValueError):
         for _ in log:

@@ -107,7 +107,7 @@ class Service:
         # Only now: with what it brings along, it takes longer to import than all else.
         from spalloc_server.fronts.http.front import HttpFront
 
-        self.http = HttpFront(self.engine, settings)
+        self.http = HttpFront(self.engine, settings, beside=self.v1.limits.connections)
         await self.http.start()
 
     def reconfigure(self, configuration: Configuration) -> None:

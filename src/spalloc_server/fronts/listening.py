@@ -11,6 +11,7 @@ from pathlib import Path
 
 TRIES = 20
 """How many ports are tried to find one that is free on all addresses."""
+RAISE_DESCRIPTORS = "raise LimitNOFILE in the service's unit, or `ulimit -n` where it is started"
 _COUNTERS = Path("/proc/self/net/netstat")
 
 

@@ -1,6 +1,7 @@
 """A server that the system allows few files and sockets: a real process with a low limit."""
 
 import json
+import re
 import resource
 import signal
 import socket
@@ -41,7 +42,7 @@ def test_a_server_with_few_descriptors_says_so_and_serves_others_and_its_metrics
     tmp_path: Path,
 ) -> None:
     with virtual_machines(Size(1, 1)) as machines, ExitStack() as stack:
-        configuration = write(tmp_path / "site.toml", machines, "[metrics]\nport = 0\n")
+        configuration = write(tmp_path / "site.toml", machines, "[metrics]\nport = 0\n[http]\nport = 0\n")
         process = stack.enter_context(
             subprocess.Popen([*LIMITED, *SERVER, str(configuration)], stderr=subprocess.PIPE, text=True)
         )
@@ -51,16 +52,14 @@ def test_a_server_with_few_descriptors_says_so_and_serves_others_and_its_metrics
             f"the system allows {ALLOWED} open files and sockets, so 160 connections are taken and not 16384"
             in said
         )
-        assert "raise LimitNOFILE" in said
-        ports = [
-            int(line.rsplit("port ", 1)[1].rstrip('"\n'))
-            for line in said.splitlines()
-            if " port " in line and "127.0.0.1" in line
+        assert "connections are taken over HTTP and not 16384; raise LimitNOFILE" in said
+        (metrics,) = re.findall(r"metrics are served on 127\.0\.0\.1 port (\d+)", said)
+        (port,) = re.findall(r"listening on 127\.0\.0\.1 port (\d+)", said)
+        flood = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", int(port)), 20.0)) for _ in range(400)
         ]
-        metrics, port = ports
-        flood = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 20.0)) for _ in range(400)]
         for host in ("127.0.0.2", "127.0.0.3"):
-            assert _version(port, host) == "1.0.0"
+            assert _version(int(port), host) == "1.0.0"
         with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/ready", timeout=20.0) as page:
             assert page.read() == b"ready\n"
         assert flood

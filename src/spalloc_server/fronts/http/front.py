@@ -19,12 +19,18 @@ _log = logging.getLogger(__name__)
 class HttpFront:
     """Serves a site over HTTP; lives in the engine's event loop."""
 
-    def __init__(self, engine: Engine, settings: HttpSettings) -> None:
-        """Serve the site that `engine` drives, as `settings` say."""
+    def __init__(self, engine: Engine, settings: HttpSettings, *, beside: int = 0) -> None:
+        """Serve the site that `engine` drives.
+
+        Args:
+            engine: Drives the site.
+            settings: Where, and how.
+            beside: How many connections the process's other servers may have.
+        """
         self.people = People(engine)
         self._proxy = Proxy(engine, self.people)
         self._app = make_app(engine, self.people, self._proxy, settings.base, settings.limits)
-        self.server = HttpServer(self._app, settings, engine.presence, engine.site.groups)
+        self.server = HttpServer(self._app, settings, engine.presence, engine.site.groups, beside=beside)
 
     async def start(self) -> None:
         """Listen.

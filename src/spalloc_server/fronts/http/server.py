@@ -27,7 +27,7 @@ from spalloc_server.fronts.http.origin import LOCAL
 from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.fronts.http.strict import Refusal, Strict, WebSocket
 from spalloc_server.fronts.http.tls import context_of
-from spalloc_server.fronts.listening import bind
+from spalloc_server.fronts.listening import RAISE_DESCRIPTORS, bind
 from spalloc_server.fronts.v1.crowd import Crowd
 from spalloc_server.presence import Deadline, Presence
 from spalloc_server.ration import Warnings
@@ -56,7 +56,9 @@ _DATE = b"date"
 class HttpServer:
     """Serves an ASGI application."""
 
-    def __init__(self, app: App, settings: HttpSettings, presence: Presence, groups: Groups) -> None:
+    def __init__(
+        self, app: App, settings: HttpSettings, presence: Presence, groups: Groups, *, beside: int = 0
+    ) -> None:
         """Serve `app`.
 
         Args:
@@ -64,8 +66,10 @@ class HttpServer:
             settings: Where, and whom.
             presence: Knows the server's own delays, which are not counted against clients.
             groups: Says which addresses count as one.
+            beside: How many connections the process's other servers may have.
         """
         self.settings = settings
+        self._beside = beside
         self._presence = presence
         self.something_was_read = presence.something_was_read
         self.now = presence.now
@@ -163,9 +167,20 @@ class HttpServer:
 
     def _ask_for_descriptors(self) -> int:
         wanted = self.limits.connections
-        allowed = allow_descriptors(2 * (wanted + BACKLOG) + OTHER_DESCRIPTORS)
-        self._possible = min(wanted, max(1, allowed // 3))
-        return min(BACKLOG, max(1, allowed // 8))
+        allowed = allow_descriptors(self._beside + wanted + 2 * BACKLOG + OTHER_DESCRIPTORS)
+        backlog = min(BACKLOG, max(1, allowed // 8))
+        # Where the system allows too few for all, a third is for this server.
+        left = allowed - self._beside - 2 * backlog - OTHER_DESCRIPTORS
+        self._possible = min(wanted, max(1, left, allowed // 3))
+        if self._possible < wanted:
+            _log.warning(
+                "the system allows %d open files and sockets, so %d connections are taken over HTTP and not %d; %s",
+                allowed,
+                self._possible,
+                wanted,
+                RAISE_DESCRIPTORS,
+            )
+        return backlog
 
     def reload(self, settings: HttpSettings) -> None:
         """Change to other settings, for new connections, and read the certificate again; open connections go on.

@@ -13,7 +13,7 @@ from typing import cast
 from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import GroupBy
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.listening import TurnedAway, listen
+from spalloc_server.fronts.listening import RAISE_DESCRIPTORS, TurnedAway, listen
 from spalloc_server.fronts.readings import Readings
 from spalloc_server.fronts.v1.commands import Commands
 from spalloc_server.fronts.v1.connection import JOBS_IN_TIME, ClientConnection
@@ -41,7 +41,6 @@ FEWEST_OTHER_DESCRIPTORS = 64
 """The same where the system allows few."""
 WORTH_GIVING_BACK_BYTES = 16 * 1024 * 1024
 """Memory is given back to the system only after more than this was kept for clients."""
-RAISE_DESCRIPTORS = "raise LimitNOFILE in the service's unit, or `ulimit -n` where it is started"
 
 AHEAD_BYTES = 64 * 1024
 SCARCE_AHEAD_BYTES = 4 * 1024

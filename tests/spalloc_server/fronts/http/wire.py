@@ -13,7 +13,7 @@ from spalloc_server.core.timekeeping import Delays
 from spalloc_server.fronts.http.gate import Message, Receive, Scope, Send
 from spalloc_server.fronts.http.origin import of
 from spalloc_server.fronts.http.server import HttpServer
-from spalloc_server.fronts.http.settings import HttpSettings
+from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.measures import Durations
 from spalloc_server.presence import Presence
 
@@ -98,7 +98,9 @@ class App:
 @asynccontextmanager
 async def served(app: App, **settings: Any) -> AsyncIterator[HttpServer]:
     presence = Presence(SystemClock(), Delays(), Durations())
-    server = HttpServer(app, HttpSettings(**{"port": 0, **settings}), presence, Groups())
+    server = HttpServer(
+        app, HttpSettings(**{"port": 0, "limits": Limits(connections=1000), **settings}), presence, Groups()
+    )
     await server.start()
     try:
         yield server
