@@ -5,11 +5,15 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
+
 from spalloc_server.fronts.http.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings
+from spalloc_server.fronts.v1.server import V1Server
 from tests.spalloc_server.fronts.http import wire
 from tests.spalloc_server.fronts.http.service import Service, job
 from tests.spalloc_server.fronts.http.service import run as run_service
+from tests.spalloc_server.fronts.test_front import Peer
 
 
 class Front:
@@ -118,5 +122,69 @@ def test_waits_are_answered_when_the_server_stops() -> None:
         front.service.app.stop()
         assert (await client.answer())[0] == 503
         client.writer.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/spalloc/../etc/passwd",
+        "/spalloc/%2e%2e/srv/spalloc",
+        "/spalloc/srv/spalloc/..%2fspalloc",
+        "/spalloc/system/static/api.js",
+        "/spalloc/system/..%2f..%2fapp.py",
+        "/spalloc/srv/spalloc/jobs/1%00",
+        "/spalloc/srv/spalloc/jobs/1%0d%0aX: y",
+        "/spalloc/srv/spalloc/jobs/1;x=1",
+        "/spalloc/srv/spalloc/jobs/%ff",
+        "/spalloc/srv/spalloc/machines/%2e%2e",
+        "/SPALLOC/srv/spalloc",
+        "*",
+        "http://elsewhere/other",
+    ],
+)
+def test_no_path_leads_out_or_makes_the_server_fail(path: str) -> None:
+    async def test(front: Front) -> None:
+        client = await front.connect()
+        lines = [f"GET {path.replace(' ', '%20')} HTTP/1.1", "Host: here", *front.headers, "", ""]
+        await client.send("\r\n".join(lines).encode())
+        status, headers, body = await client.answer()
+        assert status in (400, 404)
+        assert "x" not in headers
+        assert b"root:" not in body
+        client.writer.close()
+
+    run(test)
+
+
+def test_a_job_is_the_same_by_v1_and_over_http_and_both_hear_of_it() -> None:
+    async def test(front: Front) -> None:
+        service = front.service
+        v1 = V1Server(service.engine)
+        _, port = await v1.start("127.0.0.1", 0)
+        peer = Peer(*await asyncio.open_connection("127.0.0.1", port))
+        alice = await service.log_in("alice", "127.0.0.1")
+        url = await alice.create(num_boards=3, time_limit="PT1H")
+        await service.becomes(alice, url, "READY")
+        (listed,) = await peer.call("list_jobs")
+        (seen,) = (await alice.get("srv/spalloc/jobs?details=true")).json["details"]
+        assert (listed["job_id"], listed["owner"], listed["state"]) == (1, "alice", 3)
+        assert listed["boards"] == seen["boards"] == (await peer.call("get_job_machine_info", 1))["boards"]
+        assert listed["allocated_machine_name"] == seen["machine-name"] == "big one"
+        assert listed["time_limit"] == seen["time-limit"] == 3600.0
+        assert (listed["args"], listed["kwargs"]) == ([3], {"tags": ["default"]})
+        await peer.call("notify_job", 1)
+        wait = alice.begin("GET", f"{url}?wait=true")
+        await wait.asked.wait()
+        peer.send({"command": "destroy_job", "args": [1]})
+        assert "belongs to an account" in (await peer.line())["exception"]
+        await alice("DELETE", f"{url}?reason=done")
+        assert await peer.line() == {"jobs_changed": [1]}
+        assert (await wait.answer()).json["reason"] == "done"
+        state = await peer.call("get_job_state", 1)
+        assert (state["state"], state["reason"]) == (4, "done")
+        peer.writer.close()
+        await v1.stop()
 
     run(test)
