@@ -1,13 +1,18 @@
 """How often jobs start within the range that they were told, and how wide the ranges are, on a log.
 
-Usage: `python -m benchmarks.scheduling.starts TRACE [--machine 20x20] [--limits none] [--each N]`. A range is told to
-each job that must wait, when it is submitted, if it is among the first of the queue. It is compared with the narrowest
-range that is the same for all of these jobs and as often right: one that only somebody could tell who has seen the
-whole log.
+Usage: `python -m benchmarks.scheduling.starts TRACE [--machine 20x20] [--limits none] [--each N] [--knowing lengths]`.
+A range is told to each job that must wait, when it is submitted, if it is among the first of the queue. It is compared
+with the narrowest range that is the same for all of these jobs and as often right: one that only somebody could tell
+who has seen the whole log.
+
+With `--knowing`, a forecast knows how long all jobs take that have come so far, or which jobs come after them. This
+shows what makes ranges wide.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from functools import partial
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -18,10 +23,11 @@ from typing import Any, NamedTuple
 from spalloc_server.core.forecast import FIRST, Forecaster
 from spalloc_server.core.packing.steps import whole
 from spalloc_server.core.requests import JobRequest
+from spalloc_server.core.run_ahead import NEW_JOB, Arrival, Asker, Run
 from spalloc_server.core.scheduler import Scheduler, Start
 from spalloc_server.simulate.settings import machine_of
 from spalloc_server.simulate.simulation import simulate
-from spalloc_server.simulate.trace import TraceJob, read_trace
+from spalloc_server.simulate.trace import TraceJob, read_trace, request_of
 from spalloc_server.simulate.variation import Limits, varied
 
 
@@ -63,16 +69,61 @@ class Figures(NamedTuple):
         )
 
 
+class Knowing(Enum):
+    """What forecasts know of the future."""
+
+    NOTHING = "nothing"
+    LENGTHS = "lengths"
+    """How long the jobs take that have come so far."""
+    ARRIVALS = "arrivals"
+    """Which jobs come, and when."""
+
+
+class _KnowingLengths(Run):
+    """A run ahead in which jobs take as long as they will."""
+
+    def __init__(self, log: Sequence[TraceJob], *arguments: Any) -> None:
+        self._log = log
+        super().__init__(*arguments)
+
+    def seconds(self, job: int, asker: Asker, age: float) -> float:
+        return super().seconds(job, asker, age) if job >= NEW_JOB else self._log[job].duration
+
+
+class _KnowingArrivals(Run):
+    """A run ahead in which those jobs come that will."""
+
+    def __init__(self, log: Sequence[TraceJob], *arguments: Any) -> None:
+        self._log = log
+        super().__init__(*arguments)
+
+    def arrivals_ahead(self, _arrivals: Sequence[Arrival]) -> Iterator[tuple[float, int, Arrival]]:
+        for number, job in enumerate(self._log):
+            if job.submit > self.now:
+                yield job.submit, NEW_JOB + number, Arrival(0.0, request_of(job), job.owner, job.limit)
+
+
+def _runs(knowing: Knowing, log: Sequence[TraceJob]) -> Callable[..., Run]:
+    match knowing:
+        case Knowing.LENGTHS:
+            return partial(_KnowingLengths, log)
+        case Knowing.ARRIVALS:
+            return partial(_KnowingArrivals, log)
+        case Knowing.NOTHING:
+            return Run
+
+
 class _Telling(Scheduler):
     """A scheduler that tells each job that must wait when it may start."""
 
-    def __init__(self, *arguments: Any, each: int, **options: Any) -> None:
+    def __init__(self, *arguments: Any, each: int, make_run: Callable[..., Run], **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.told: dict[int, tuple[float, float]] = {}
         self.waited: dict[int, float] = {}
         self.silent = 0
         self.seconds = 0.0
         self._forecaster = Forecaster()
+        self._forecaster.make_run = make_run
         self._each = each
         self._waiting: dict[int, float] = {}
         self._newest: int | None = None
@@ -107,18 +158,21 @@ class _Telling(Scheduler):
             self._waiting[job] = now
 
 
-def measure(jobs: Sequence[TraceJob], machine: str, each: int = 1) -> Figures | None:
+def measure(
+    jobs: Sequence[TraceJob], machine: str, each: int = 1, knowing: Knowing = Knowing.NOTHING
+) -> Figures | None:
     """Return how good the ranges are that jobs of a trace are told; None if none is told any.
 
     Args:
         jobs: the jobs.
         machine: the machine's size.
         each: only every this many of the jobs are told anything.
+        knowing: what forecasts know of the future.
     """
     made: list[_Telling] = []
 
     def scheduler(machines: Any) -> Scheduler:
-        made.append(_Telling(machines, each=each))
+        made.append(_Telling(machines, each=each, make_run=_runs(knowing, jobs)))
         return made[0]
 
     simulate(machine_of(machine), jobs, process_time, scheduler=scheduler)
@@ -150,9 +204,11 @@ def main() -> None:
     parser.add_argument("--machine", default="20x20")
     parser.add_argument("--limits", choices=[limits.value for limits in Limits], default="none")
     parser.add_argument("--each", type=int, default=1)
+    parser.add_argument("--knowing", choices=[knowing.value for knowing in Knowing], default="nothing")
     arguments = parser.parse_args()
     jobs = varied(list(read_trace(arguments.trace)), Limits(arguments.limits))
-    print(arguments.trace.stem, arguments.limits, measure(jobs, arguments.machine, arguments.each), sep=", ")
+    figures = measure(jobs, arguments.machine, arguments.each, Knowing(arguments.knowing))
+    print(arguments.trace.stem, arguments.limits, figures, sep=", ")
 
 
 if __name__ == "__main__":

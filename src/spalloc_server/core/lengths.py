@@ -5,7 +5,8 @@ Statistics only: who may start because of them is decided in scheduler.py.
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 REMEMBERED = 5_000
@@ -14,6 +15,8 @@ _ALIKE = 50
 """How many of them, at most, count among those of one owner or one size."""
 _OF_ALL = 1_000
 """How many of them count among those of all."""
+_NEWEST = 10
+"""How many of these are the newest: jobs that end one after the other are more alike than others."""
 _FEW = 3
 """With fewer lengths than this, jobs that are less alike are asked."""
 _EVERYBODY = None
@@ -66,6 +69,11 @@ class _Latest:
         first = bisect_right(self.in_order, beyond)
         count = len(self.in_order) - first
         return self.in_order[first + int(share * count)] if count >= _FEW else None
+
+    def newest_quantile(self, share: float, beyond: float) -> float | None:
+        """Return the same of the newest; of all, if these are too few."""
+        newest = sorted([one for one in islice(reversed(self.latest), _NEWEST) if one > beyond])
+        return newest[int(share * len(newest))] if len(newest) >= _FEW else self.quantile(share, beyond)
 
 
 class Lengths:
@@ -134,7 +142,16 @@ class Lengths:
         found = self._quantile(owner, boards, age, 0.5)
         return max(age if found is None else found - age, 1.0)
 
-    def likely(self, owner: str, boards: int, limit: float | None, age: float, share: float) -> float:
+    def likely(
+        self,
+        owner: str,
+        boards: int,
+        limit: float | None,
+        age: float,
+        share: float,
+        *,
+        newest: bool = False,
+    ) -> float:
         """Return how many seconds in all a job may well take, more than its `age`.
 
         Unlike what it is expected to take, this tells what users do with their limits: most end sooner.
@@ -145,23 +162,32 @@ class Lengths:
             limit: its limit in seconds; None without one.
             age: for how many seconds it has had its boards; 0 if it has not started.
             share: how many of the alike jobs that took longer than `age` took less than the result, 0 to less than 1.
+            newest: whether only the newest of the alike jobs count, unless these are too few.
         """
         beyond = age or -1.0
+        quantile = _Latest.newest_quantile if newest else _Latest.quantile
         if limit is None:
-            found = self._quantile(owner, boards, beyond, share)
+            found = self._quantile(owner, boards, beyond, share, quantile)
             return max(found or max(age, UNKNOWN_SECONDS) / (1.0 - share), age + 1.0)
         for key in (owner, _EVERYBODY):
             parts = self._parts.get(key) if limit > 0 else None
-            part = None if parts is None else parts.quantile(share, beyond / limit)
+            part = None if parts is None else quantile(parts, share, beyond / limit)
             if part is not None:
                 return max(min(part, 1.0) * limit, age + 1.0)
         return max(age + share * (limit - age), age + 1.0)
 
-    def _quantile(self, owner: str, boards: int, beyond: float, share: float) -> float | None:
+    def _quantile(
+        self,
+        owner: str,
+        boards: int,
+        beyond: float,
+        share: float,
+        quantile: Callable[[_Latest, float, float], float | None] = _Latest.quantile,
+    ) -> float | None:
         """Return a quantile of what the most alike jobs took, of those that took longer than `beyond`."""
         for key in _keys(owner, boards):
             latest = self._alike.get(key)
-            found = None if latest is None else latest.quantile(share, beyond)
+            found = None if latest is None else quantile(latest, share, beyond)
             if found is not None:
                 return found
         return self._all.quantile(share, beyond)

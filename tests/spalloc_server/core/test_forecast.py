@@ -5,14 +5,15 @@ from random import Random
 
 import pytest
 
-from benchmarks.scheduling.starts import measure
-from spalloc_server.core.forecast import FIRST, MOST_EVENTS, RUNS, Forecast, Forecaster
+from benchmarks.scheduling.starts import Knowing, measure
+from spalloc_server.core.forecast import FIRST, Forecast, Forecaster
 from spalloc_server.core.keeping import Keeper
 from spalloc_server.core.lengths import UNKNOWN_SECONDS, Length, Lengths
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.packing.packer import Zone
 from spalloc_server.core.packing.steps import whole
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest, Rectangle
+from spalloc_server.core.run_ahead import MOST_EVENTS, RUNS
 from spalloc_server.core.scheduler import PATIENCE, Scheduler, Start
 from spalloc_server.simulate.trace import TraceJob
 from spinnaker.geometry import Board, Size, boards_of
@@ -55,6 +56,32 @@ def test_a_job_is_expected_to_take_the_part_of_its_limit_that_jobs_took_lately()
         scheduler.submit(job, WHOLE, 0.0, owner="me", limit=1000.0)
     scheduler.decide(0.0)
     assert forecast(scheduler, 0.0).ranges == {2: (500.0, 500.0)}
+
+
+def test_if_the_newest_jobs_took_other_times_than_those_before_both_are_expected() -> None:
+    scheduler = Scheduler([Machine("m", Size(4, 4))])
+    scheduler.learn([Length("me", 48, 100.0, None)] * 30 + [Length("me", 48, 300.0, None)] * 10)
+    for job in (1, 2):
+        scheduler.submit(job, WHOLE, 0.0, owner="me")
+    scheduler.decide(0.0)
+    assert forecast(scheduler, 0.0).ranges == {2: (100.0, 300.0)}
+
+
+def test_ranges_are_wider_while_jobs_wait_for_longer_than_they_were_told() -> None:
+    """Those that start late at last would be learned from too late."""
+    scheduler, forecaster = Scheduler([Machine("m", Size(4, 4))]), Forecaster()
+    scheduler.learn([Length("me", 48, 300.0, None)] * 10)
+    for job in range(1, 22):
+        scheduler.submit(job, WHOLE, 0.0, owner="me")
+    scheduler.decide(0.0)
+    whole(forecaster.forecast(scheduler, 0.0))
+    for job in range(2, 18):
+        scheduler.withdraw(job)
+        forecaster.started(job, 300.0 * (job - 1))
+    assert whole(forecaster.forecast(scheduler, 290.0)).ranges[18] == (300.0, 300.0)
+    earliest, latest = whole(forecaster.forecast(scheduler, 60_000.0)).ranges[18]
+    assert earliest < 60_001.0
+    assert latest > 60_100.0
 
 
 def test_a_reservation_is_waited_for() -> None:
@@ -205,6 +232,16 @@ def test_eight_of_ten_jobs_of_a_made_log_start_within_their_range() -> None:
     assert figures is not None
     assert figures.told > 50
     assert figures.right >= 0.8
+
+
+@pytest.mark.slow
+def test_who_knows_how_long_jobs_take_tells_narrower_ranges() -> None:
+    knows, guesses = (
+        measure(made_log(200), "4x4", each=4, knowing=one) for one in (Knowing.LENGTHS, Knowing.NOTHING)
+    )
+    assert knows is not None
+    assert guesses is not None
+    assert knows.width < guesses.width
 
 
 def test_while_nothing_is_known_a_job_that_has_just_begun_is_not_expected_to_end_at_once() -> None:
