@@ -12,7 +12,7 @@ from spalloc_server.hardware.conversation import BmpConversation, Patience, Ques
 from spinnaker.geometry import Chip
 from spinnaker.memory_map import ROUTER, ROUTER_UNBUFFERED
 from spinnaker.scamp import RouterOperation, ScampCommand
-from spinnaker.scp import Result, ScpReply, ScpRequest, describe_result
+from spinnaker.scp import Result, ScpReply, describe_result
 from spinnaker.sdp import MAX_DATA_BYTES, Endpoint, SdpHeader
 
 PATIENCE = Patience(first_seconds=0.5, longest_seconds=1.0, tries=4)
@@ -23,6 +23,8 @@ FILTERS = 16
 """Diagnostic filters of a router."""
 
 _WORD = Struct("<I")
+_COMMAND = Struct("<HHIII")
+"""A command, its sequence number, and its three arguments."""
 _BYTES, _HALF_WORDS, _WORDS = range(3)
 _COUNTERS = ROUTER_UNBUFFERED + 0x2C
 _RESET_AND_ENABLE_ALL = 0xFFFF_FFFF
@@ -81,10 +83,11 @@ class BoardMemory:
         Raises:
             TransferError: The board does not answer, or refuses.
         """
+        header = _header(chip)
         for offset in range(start, start + size, PACKETS_AT_ONCE * MAX_DATA_BYTES):
             end = min(start + size, offset + PACKETS_AT_ONCE * MAX_DATA_BYTES)
             requests = [
-                _request(chip, ScampCommand.READ, at, min(MAX_DATA_BYTES, end - at))
+                _request(header, ScampCommand.READ, at, min(MAX_DATA_BYTES, end - at))
                 for at in range(offset, end, MAX_DATA_BYTES)
             ]
             yield b"".join([reply.data for reply in await self._done(requests)])
@@ -117,16 +120,15 @@ class BoardMemory:
             TransferError: The board does not answer, or refuses.
         """
         asked = list(chips)
-        clear = [
-            ScpRequest(_header(chip), ScampCommand.ROUTER, 0, RouterOperation.INITIALISE) for chip in asked
-        ]
+        operation = _COMMAND.pack(ScampCommand.ROUTER, 0, RouterOperation.INITIALISE, 0, 0)
+        clear = [_header(chip) + operation for chip in asked]
         replies = await self._ask(clear)
         self._check(replies, tolerated=_NO_CHIP)
         live = [chip for chip, reply in zip(asked, replies, strict=True) if reply.ok]
         words = {_COUNTERS: _RESET_AND_ENABLE_ALL}
         words |= {_FILTER_REGISTERS + 4 * number: value for number, value in filters.items()}
         writes = [
-            _request(chip, ScampCommand.WRITE, at, 4, _WORD.pack(value))
+            _request(_header(chip), ScampCommand.WRITE, at, 4, _WORD.pack(value))
             for chip in live
             for at, value in words.items()
         ]
@@ -136,9 +138,12 @@ class BoardMemory:
 
     async def _write(self, chip: Chip, start: int, data: bytes) -> None:
         pieces = ((start + at, data[at : at + MAX_DATA_BYTES]) for at in range(0, len(data), MAX_DATA_BYTES))
-        await self._done([_request(chip, ScampCommand.WRITE, at, len(piece), piece) for at, piece in pieces])
+        header = _header(chip)
+        await self._done(
+            [_request(header, ScampCommand.WRITE, at, len(piece), piece) for at, piece in pieces]
+        )
 
-    async def _done(self, requests: list[ScpRequest]) -> list[ScpReply]:
+    async def _done(self, requests: list[bytes]) -> list[ScpReply]:
         replies = await self._ask(requests)
         self._check(replies)
         return replies
@@ -152,10 +157,10 @@ class BoardMemory:
                     f"{describe_result(reply.result)}"
                 )
 
-    async def _ask(self, requests: list[ScpRequest]) -> list[ScpReply]:
+    async def _ask(self, requests: list[bytes]) -> list[ScpReply]:
         await self._pace(len(requests))
         # As questions to one slot: a board that has answered none of a few is not asked the others.
-        questions = [Question(request.encode(), slot=0) for request in requests]
+        questions = [Question(request, slot=0) for request in requests]
         try:
             answers = await self._conversation.ask(questions, PATIENCE)
         except SilenceError as error:
@@ -172,11 +177,12 @@ class BoardMemory:
         return replies
 
 
-def _header(chip: Chip) -> SdpHeader:
-    return SdpHeader(Endpoint(chip.x, chip.y, 0))
+def _header(chip: Chip) -> bytes:
+    return SdpHeader(Endpoint(chip.x, chip.y, 0)).encode()
 
 
-def _request(chip: Chip, command: ScampCommand, at: int, size: int, data: bytes = b"") -> ScpRequest:
+def _request(header: bytes, command: ScampCommand, at: int, size: int, data: bytes = b"") -> bytes:
+    """Return the datagram of a request about memory: thousands are made a second."""
     # Registers can only be read and written as whole words.
     unit = _BYTES if (at | size) & 1 else _HALF_WORDS if (at | size) & 2 else _WORDS
-    return ScpRequest(_header(chip), command, 0, at, size, unit, data)
+    return b"".join((header, _COMMAND.pack(command, 0, at, size, unit), data))

@@ -129,7 +129,8 @@ class App:
         if "//" in path or path.endswith("/"):
             path = _SLASHES.sub("/", path)
             scope = {**scope, "path": path.rstrip("/") or "/"}
-        if scope["type"] == "http":
+        # What goes to boards is itself bounded by the streams.
+        if scope["type"] == "http" and not scope["path"].rstrip("/").endswith("/memory"):
             self._streams.make_way()
         begun = False
 
