@@ -85,7 +85,8 @@ class Run:
                 else:
                     asker = Asker(running.owner, running.boards, running.limit)
                     seconds = self.seconds(running.job, asker, max(0.0, self.now - running.started))
-                    self._ends.append((running.started + seconds, running.job, machine, boards))
+                    end = min(running.started + seconds, max(self.now, running.ended_by))
+                    self._ends.append((end, running.job, machine, boards))
             yield _STEPS_OF_JOBS
         heapify(self._ends)
 

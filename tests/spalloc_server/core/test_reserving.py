@@ -314,6 +314,19 @@ def test_the_spot_that_is_kept_for_an_owner_of_a_reservation_is_free_when_jobs_o
     assert (kept.job, kept.when) == (hers, when)
 
 
+@pytest.mark.parametrize(("ends_jobs", "sooner"), [(True, True), (False, False)])
+def test_a_forecast_expects_jobs_to_end_with_the_reservation_that_ends_them(
+    ends_jobs: bool, sooner: bool
+) -> None:
+    world = World()
+    world.create(HERE, owner="joe", keepalive=None, time_limit=200 * HOUR)
+    world.answer_all()
+    reserve(world, HOUR, seconds=300 * HOUR, ends_jobs=ends_jobs)
+    hers = world.create(WHOLE, owner="jane", keepalive=None, time_limit=60.0)
+    told = whole(world.site.forecast(world.now)).ranges[hers]
+    assert (told.latest <= 2 * HOUR) == sooner
+
+
 def test_a_reservation_that_is_over_is_forgotten_an_hour_later_but_not_because_the_clock_was_wrong() -> None:
     world = World()
     reserve(world, 2000.0)
