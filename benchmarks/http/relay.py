@@ -1,6 +1,6 @@
 """Prints how many messages the proxy carries beside a bare relay, and what 20 streams at full speed leave to others.
 
-Run it with nothing else on the computer; the processor's time for each message tells most where that can't be had.
+Run it with nothing else on the computer; otherwise, the processor's time for each message tells most.
 """
 
 import asyncio

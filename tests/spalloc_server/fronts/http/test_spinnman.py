@@ -11,9 +11,11 @@ import pytest
 from spalloc_client.states import JobState
 from spinnaker.geometry import Board, Size
 from spinnaker_virtual import Timings, VirtualMachine
+from tests.docs.pages import File, read
 from tests.peers.environments import PeerEnvironment
 from tests.spalloc_server.fronts.http.whole import Whole, whole_server
 
+GUIDE = Path(__file__).parents[4] / "docs/guides/spinnman-and-spynnaker.md"
 SCRIPT = Path(__file__).parent / "with_spinnman" / "session.py"
 QUICK = Timings(power_on=0.1, power_off=0.02, boot_ready=0.0, boot=0.1)
 
@@ -118,5 +120,27 @@ def test_spinnman_boots_discovers_reads_writes_and_destroys_through_the_service(
         record = whole.engine.ended_record(1)
         assert record is not None
         assert (record.state, record.owner, record.reason) == (JobState.destroyed, "alice", "that was it")
+
+    run(task, tmp_path)
+
+
+def test_the_guides_program_gets_three_boards_and_says_what_the_guide_shows(
+    peer: Peer, tmp_path: Path
+) -> None:
+    script = next(step for step in read(GUIDE) if isinstance(step, File) and step.name == "three_boards.py")
+
+    async def task(whole: Whole) -> None:
+        variables = {**whole.variables, "SPALLOC_URL": whole.url, "SPALLOC_TOKEN": whole.token}
+        process = await asyncio.create_subprocess_exec(
+            peer("SpiNNMan==1!7.4.1").python,
+            "-c",
+            script.text,
+            env=variables,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await process.communicate()
+        assert process.returncode == 0, errors.decode()
+        assert output.decode().splitlines()[-2:] == ["144 chips", "b'hello'"]
 
     run(task, tmp_path)

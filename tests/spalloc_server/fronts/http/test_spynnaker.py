@@ -15,12 +15,14 @@ from tests.peers.environments import PeerEnvironment
 from tests.spalloc_server.fronts.http.whole import USER, Whole, whole_server
 
 ROOT = Path(__file__).parents[4]
-NETWORK = next(
-    step.text
-    for step in read(ROOT / "docs/guides/with-spynnaker.md")
-    if isinstance(step, File) and step.name == "network.py"
-)
+GUIDES = ROOT / "docs/guides"
+GUIDES_URL = "https://localhost:22246/spalloc/"
 PATIENCE = 240.0
+
+
+def file_of(guide: str, name: str) -> str:
+    """A file that a guide has its reader save."""
+    return next(step.text for step in read(GUIDES / guide) if isinstance(step, File) and step.name == name)
 
 
 @pytest.mark.uncounted
@@ -48,11 +50,11 @@ async def until_cores_must_compute(whole: Whole, python: Path, folder: Path) -> 
     home, study = folder / "home", folder / "study"
     home.mkdir()
     study.mkdir()
-    (home / ".spynnaker.cfg").write_text(
-        f"[Machine]\nspalloc_server = {whole.url}\nversion = 5\n"
-        "enable_advanced_monitor_support = False\nenable_reinjection = False\n"
-    )
-    (study / "network.py").write_text(NETWORK)
+    configuration = file_of("spinnman-and-spynnaker.md", ".spynnaker.cfg")
+    assert GUIDES_URL in configuration
+    quick = "enable_advanced_monitor_support = False\nenable_reinjection = False\n"
+    (home / ".spynnaker.cfg").write_text(configuration.replace(GUIDES_URL, whole.url) + quick)
+    (study / "network.py").write_text(file_of("with-spynnaker.md", "network.py"))
     process = await asyncio.create_subprocess_exec(
         python,
         "-W",
