@@ -27,6 +27,7 @@ from spalloc_server.fronts.http.requests import Request, path_number
 from spalloc_server.fronts.http.resources import table
 from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.fronts.http.table import Endpoint
+from spalloc_server.fronts.http.turns import Turns
 from spalloc_server.fronts.http.underway import UnderWay
 from spalloc_server.fronts.http.waiting import Polls
 
@@ -87,8 +88,8 @@ class App:
         self._proxy = proxy
         self._base = base
         self._entrance = Entrance(people, base)
-        records = Records(door)
-        jobs, lists = Jobs(door, self.polls, records), Lists(door, self.polls, records)
+        records, turns = Records(door), Turns()
+        jobs, lists = Jobs(door, self.polls, records), Lists(door, self.polls, records, turns)
         rows = table(jobs, lists, Machines(door.site, self.polls), Pages(people, base), base)
         self._streams = Streams() if proxy is None else proxy.streams
         self._memory = Memory(door, self._streams)
@@ -97,7 +98,9 @@ class App:
         routes = [
             Route(
                 (base + path).rstrip("/") or "/",
-                Endpoint([row for row in rows if row.path == path], self._entrance, self.under_way, base),
+                Endpoint(
+                    [row for row in rows if row.path == path], self._entrance, self.under_way, turns, base
+                ),
             )
             for path in paths
         ]

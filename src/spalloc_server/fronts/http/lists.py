@@ -18,6 +18,7 @@ from spalloc_server.fronts.http.job_documents import Writer, state_of
 from spalloc_server.fronts.http.records import Records
 from spalloc_server.fronts.http.requests import Request
 from spalloc_server.fronts.http.table import Query
+from spalloc_server.fronts.http.turns import CHANGE, Turns
 from spalloc_server.fronts.http.waiting import Poll, Polls
 
 DEFAULT_PAGE = 100
@@ -49,17 +50,19 @@ class HistoryQuery(Query, frozen=True):
 class Lists:
     """Lists the jobs of one site."""
 
-    def __init__(self, door: Engine, polls: Polls, records: Records) -> None:
+    def __init__(self, door: Engine, polls: Polls, records: Records, turns: Turns) -> None:
         """Serve the site behind `door`.
 
         Args:
             door: Drives the site.
             polls: Has the requests that wait.
             records: Reads jobs that have ended.
+            turns: Says when the next few jobs of a page are described.
         """
         self._door = door
         self._polls = polls
         self._records = records
+        self._turns = turns
 
     def jobs(self, request: Request, query: ListQuery) -> Poll | Awaitable[Answer]:
         """List jobs, newest first; at the next change, if asked to wait."""
@@ -115,13 +118,15 @@ class Lists:
         writer = self._writer(request)
         jobs = self._door.site.jobs
         described = []
-        for count, record in enumerate(records, 1):
+        account = request.logged_in.login.account
+        for count, record in enumerate(records):
+            if count % DETAILS_A_SLICE == 0:
+                turn = self._turns.take(account, CHANGE)
+                await (asyncio.sleep(0) if turn is None else turn)
             # As it is now: it may have ended since the last slice.
             job = jobs.get(record.id)
             latest = self._door.ended_record(record.id) or record if job is None else job.record
             described.append(writer.summary(latest, job))
-            if count % DETAILS_A_SLICE == 0:
-                await asyncio.sleep(0)
         return described
 
     def _writer(self, request: Request) -> Writer:

@@ -20,6 +20,7 @@ from spalloc_server.fronts.http.answers import Answer, Header, HttpError, text
 from spalloc_server.fronts.http.conventions import read_boolean, read_whole_number
 from spalloc_server.fronts.http.entrance import Entrance, require_role
 from spalloc_server.fronts.http.requests import MOST_BODY_BYTES, ClientGoneError, Request, require_kind
+from spalloc_server.fronts.http.turns import CHANGE, Turns
 from spalloc_server.fronts.http.underway import UnderWay
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,12 @@ class Endpoint:
     """The methods of one path, as an ASGI application."""
 
     def __init__(
-        self, operations: Sequence[Operation], entrance: Entrance, under_way: UnderWay, base: str
+        self,
+        operations: Sequence[Operation],
+        entrance: Entrance,
+        under_way: UnderWay,
+        turns: Turns,
+        base: str,
     ) -> None:
         """Serve the operations, all of one path.
 
@@ -101,10 +107,12 @@ class Endpoint:
             operations: They have different methods.
             entrance: Lets clients in.
             under_way: Counts their requests.
+            turns: Says when each is done.
             base: The service's path.
         """
         self._entrance = entrance
         self._under_way = under_way
+        self._turns = turns
         self._base = base
         self._of = {one.method: _Prepared(one) for one in operations}
         if "GET" in self._of:
@@ -159,6 +167,9 @@ class Endpoint:
             self._under_way.enter_of(account, request.origin.address)
         try:
             parts = await prepared.parts(request)
+            turn = self._turns.take(account or request.origin.address, prepared.effort)
+            if turn is not None:
+                await turn
             reply = prepared.run(request, **request.scope["path_params"], **parts)
             if inspect.isawaitable(reply):
                 reply = await reply
@@ -178,6 +189,7 @@ class _Prepared:
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
         self.run = operation.run
+        self.effort = 1 if operation.method == "GET" else CHANGE
         self._query = None if operation.query is None else QueryReader(operation.query)
         body = operation.body
         self._decoder = None
