@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spalloc_server.core import account_keeping
+from spalloc_server.core import account_commands, account_keeping
 from spalloc_server.core.account_commands import (
     DAY_SECONDS,
     WRONG,
@@ -19,6 +19,7 @@ from spalloc_server.core.account_commands import (
     SetPassword,
     SetRole,
     UseSession,
+    WrongPassword,
 )
 from spalloc_server.core.accounts import (
     IDLE_SECONDS,
@@ -31,6 +32,7 @@ from spalloc_server.core.accounts import (
 from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.askers import SERVER, Asker, Login, Role
 from spalloc_server.core.commands import Command, RefusedError, SetRules
+from spalloc_server.core.lockout import OF_PAIR
 from tests.spalloc_server.core.driver import World
 
 HOME = Asker("198.51.100.7")
@@ -331,3 +333,44 @@ def test_the_log_says_who_did_what_to_an_account(world: World) -> None:
         "account jane loses the token robot, which is revoked, by mary",
         "account jane is removed by mary",
     ]
+
+
+def test_a_removed_account_stays_removed_and_tokens_without_an_account_are_dropped(world: World) -> None:
+    token = world.account_records.tokens["token-key"]
+    world.do(RemoveAccount("jane", "mary"))
+    # As if its removal had been lost with some of the records.
+    world.account_records.tokens["token-key"] = token
+    world.restart()
+    assert not world.site.accounts.by_name
+    assert world.account_records.tokens == {"token-key": None}
+
+
+def test_a_login_and_a_logout_are_answered_when_they_are_on_disk(world: World) -> None:
+    begin(world, "before")
+    for command in (BeginSession("jane", "key", "csrf", "hash"), EndSession("key")):
+        command.apply(world.site, HOME, world.at)
+        effects = world.site.take_effects()
+        assert effects.has_records
+        assert effects.are_waited_for
+
+
+def test_another_password_or_the_same_name_later_does_not_wait_for_wrong_ones_of_before(world: World) -> None:
+    def fail() -> None:
+        for _ in range(OF_PAIR.free):
+            world.do(WrongPassword("jane"), HOME)
+        assert world.site.accounts.wait("jane", HOME.host, world.at) > 0.0
+
+    fail()
+    world.do(SetPassword("jane", "another", "mary"))
+    assert world.site.accounts.wait("jane", HOME.host, world.at) == 0.0
+    fail()
+    world.do(RemoveAccount("jane", "mary"))
+    assert world.site.accounts.wait("jane", HOME.host, world.at) == 0.0
+
+
+def test_the_number_of_accounts_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_commands, "MOST_ACCOUNTS", 2)
+    world.do(AddAccount("joe", Role.USER, None, "mary"))
+    assert said(world, AddAccount("ann", Role.USER, None, "mary")) == (
+        "there are 2 accounts, and no more are allowed: remove some"
+    )

@@ -58,6 +58,19 @@ def tick(engine: Engine) -> None:
     engine._take_effects()
 
 
+def comparisons(people: People, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return a list that has one entry for each password that is compared with a hash from now on."""
+    compared: list[bool] = []
+    is_right = people._passwords._is_right
+
+    def counted(password: str, encoded: str | None) -> bool:
+        compared.append(True)
+        return is_right(password, encoded)
+
+    monkeypatch.setattr(people._passwords, "_is_right", counted)
+    return compared
+
+
 def test_who_logs_in_has_a_session_until_they_log_out() -> None:
     async def story(clock: Clock, engine: Engine, people: People) -> None:
         ended: list[str] = []
@@ -162,14 +175,7 @@ def test_a_wrong_name_is_compared_with_a_hash_as_often_as_a_wrong_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def story(clock: Clock, engine: Engine, people: People) -> None:
-        compared: list[bool] = []
-        is_right = people._passwords._is_right
-
-        def counted(password: str, encoded: str | None) -> bool:
-            compared.append(True)
-            return is_right(password, encoded)
-
-        monkeypatch.setattr(people._passwords, "_is_right", counted)
+        compared = comparisons(people, monkeypatch)
         engine.do(SetPassword("joe", None, "mary"), SERVER)
         engine.do(SetLocked("mary", True, "mary"), SERVER)
         # One of an account, of one that is used by tokens only, of one that is locked, of none, and one too long.
@@ -219,14 +225,7 @@ def test_passwords_that_come_together_are_not_tried_more_often_than_one_after_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def story(clock: Clock, engine: Engine, people: People) -> None:
-        compared: list[bool] = []
-        is_right = people._passwords._is_right
-
-        def counted(password: str, encoded: str | None) -> bool:
-            compared.append(True)
-            return is_right(password, encoded)
-
-        monkeypatch.setattr(people._passwords, "_is_right", counted)
+        compared = comparisons(people, monkeypatch)
         tries = [people.log_in("jane", f"wrong {number}", HOME) for number in range(MOST_WAITING_OF_ONE + 1)]
         refused = await asyncio.gather(*map(refusal, tries))
         assert len(compared) == OF_PAIR.free
