@@ -14,11 +14,8 @@ from spalloc_server.core.accounts import Scope
 from spalloc_server.core.askers import SERVER, Role
 from spalloc_server.embedded import machine_of
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.http.app import make_app
 from spalloc_server.fronts.http.authority import make_certificate
 from spalloc_server.fronts.http.people import People
-from spalloc_server.fronts.http.proxy import Proxy
-from spalloc_server.fronts.http.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings
 from spalloc_server.passwords import hashed
 from spalloc_server.service import Service
@@ -33,6 +30,7 @@ class Whole:
     """What clients and tests need to know."""
 
     engine: Engine
+    people: People
     port: int
     bundle: Path
     token: str
@@ -66,26 +64,17 @@ class Whole:
 async def whole_server(virtual: VirtualMachine, folder: Path) -> AsyncIterator[Whole]:
     made = make_certificate(folder / "authority", ["localhost", "127.0.0.1"])
     async with VirtualSite(virtual) as boards:
-        service = Service(
-            Configuration(state=None, machines=(machine_of(boards),), v1=Listening(0, ("127.0.0.1",)))
-        )
+        settings = HttpSettings(port=0, certificate=made.certificate, key=made.key)
+        v1 = Listening(0, ("127.0.0.1",))
+        service = Service(Configuration(state=None, machines=(machine_of(boards),), v1=v1, http=settings))
         await service.start(all_off=True)
-        engine = service.engine
+        engine, http = service.engine, service.http
+        assert http is not None
         token = f"spalloc_{secrets.token_hex(20)}"
         engine.do(AddAccount(USER, Role.USER, hashed(PASSWORD), "root"), SERVER)
         key = hashlib.sha256(token.encode()).hexdigest()
         engine.do(AddToken(USER, "laptop", key, Scope.USE, 30.0, "root"), SERVER)
-        people = People(engine)
-        proxy = Proxy(engine, people)
-        app = make_app(engine, people, proxy)
-        settings = HttpSettings(port=0, certificate=made.certificate, key=made.key)
-        server = HttpServer(app, settings, engine.presence, engine.site.groups)
-        await server.start()
         try:
-            yield Whole(engine, server.addresses[0][1], made.bundle, token, boards)
+            yield Whole(engine, http.people, http.server.addresses[0][1], made.bundle, token, boards)
         finally:
-            app.stop()
-            proxy.stop()
-            await server.stop()
-            people.stop()
             await service.stop()

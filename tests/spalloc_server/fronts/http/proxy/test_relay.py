@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from spalloc_server.core.administration import Drain
@@ -27,6 +28,7 @@ from spalloc_server.fronts.http.proxy.messages import (
     decode_answer,
 )
 from spalloc_server.fronts.http.proxy.relay import SESSION_ENDED
+from spalloc_server.fronts.http.strict import FRAMES_BYTES
 from spinnaker.geometry import Size
 from spinnaker.memory_map import SDRAM
 from spinnaker.scamp import ScampCommand
@@ -256,6 +258,32 @@ def test_a_websocket_ends_when_the_server_stops() -> None:
             assert await closing(client) == (1001, "the server stops")
         status, why, _ = await status_of(site.connect(job, "alice"))
         assert (status, why) == (503, "the server stops")
+
+    run(task)
+
+
+def test_thousands_of_the_smallest_messages_at_once_are_read_in_several_turns_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pieces: list[int] = []
+    read = WebSocketsSansIOProtocol.data_received
+
+    def noted(protocol: WebSocketsSansIOProtocol, data: bytes) -> None:
+        pieces.append(len(data))
+        read(protocol, data)
+
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "data_received", noted)
+
+    async def task(site: ServedSite) -> None:
+        job = await site.create("alice", 1)
+        async with site.connect(job, "alice") as client:
+            smallest = b"\x82\x88" + bytes(4) + Message(99, b"").encode()
+            client.transport.write(smallest * 10_000)
+            assert await ask(client, Close(7, 99)) == Closed(7, 0)
+            client.transport.write((b"\x89\x80" + bytes(4)) * 30_000)  # pings, which nobody has to take
+            assert await ask(client, Close(8, 99)) == Closed(8, 0)
+        assert sum(pieces) > 10_000 * len(smallest)
+        assert max(pieces) <= FRAMES_BYTES
 
     run(task)
 
