@@ -26,6 +26,7 @@ from spalloc_server.operation.http import Answer, Page
 from spalloc_server.service import Service
 
 if TYPE_CHECKING:
+    from spalloc_server.fronts.http.people import People
     from spalloc_server.fronts.http.server import HttpServer
 
 
@@ -137,6 +138,17 @@ class SiteCollector(Collector):
         yield commands
         if self._service.http is not None:
             yield from self._of_http(self._service.http.server)
+            yield from self._of_people(self._service.http.people)
+
+    def _of_people(self, people: "People") -> Iterator[Metric]:
+        accounts = self._service.engine.site.accounts
+        sessions = sum(len(accounts.sessions_of(name)) for name in accounts.by_name)
+        yield GaugeMetricFamily("spalloc_sessions", "Sessions of clients that have logged in.", sessions)
+        yield CounterMetricFamily(
+            "spalloc_refused_logins",
+            "Logins that were refused: a name, password or token was wrong, or too many were.",
+            people.refused,
+        )
 
     def _of_http(self, server: "HttpServer") -> Iterator[Metric]:
         yield GaugeMetricFamily(

@@ -86,15 +86,18 @@ def test_http_is_served_beside_v1_and_counted(
     with spalloc_server([str(configuration)]) as running:
         one = connect(int(running.before["HTTP"]), made.bundle)
         assert status(one) == 401
+        assert status(one, authorization="Bearer spalloc_nothing") == 401
         assert status(one, "/elsewhere") == 404
         with ProtocolClient(running.host, running.port) as client:
             client.version()
         url = f"http://127.0.0.1:{running.before['metrics']}/metrics"
         metrics = urllib.request.urlopen(url, timeout=10).read().decode()
         assert "spalloc_http_connections 1.0\n" in metrics
-        assert 'spalloc_http_requests_total{method="GET",status="401"} 1.0\n' in metrics
+        assert 'spalloc_http_requests_total{method="GET",status="401"} 2.0\n' in metrics
         assert 'spalloc_http_requests_total{method="GET",status="404"} 1.0\n' in metrics
         assert "spalloc_http_refused_clients_total 0.0\n" in metrics
+        assert "spalloc_sessions 0.0\n" in metrics
+        assert "spalloc_refused_logins_total 1.0\n" in metrics
         assert "spalloc_http_cut_off_clients_total 0.0\n" in metrics
         code, log = running.end()
     assert code == 0

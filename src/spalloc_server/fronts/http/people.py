@@ -73,12 +73,17 @@ class People:
         self._accounts = engine.site.accounts
         self._passwords = passwords or Passwords()
         self._secret = secrets.token_bytes(32)
-        self._refused = Warnings(_log, "not logged in")
+        self._warnings = Warnings(_log, "not logged in")
         self._noted: dict[str, float] = {}
         """When the use of each session was noted last, in the core's time."""
         self.ended: set[Callable[[str], None]] = set()
         """Called with the key of each session that has ended, for whatever reason."""
         engine.session_listeners.add(self._tell)
+
+    @property
+    def refused(self) -> int:
+        """How many logins were refused."""
+        return self._warnings.count
 
     async def log_in(self, name: str, password: str, address: str) -> tuple[str, Session]:
         """Begin a session by name and password.
@@ -205,7 +210,7 @@ class People:
 
     def _refusal(self, address: str, why: str, retry_after: float | None = None) -> LoginRefusedError:
         group = self._engine.site.groups.of(address)
-        self._refused.warn(address, group, self._engine.clock.now(), why)
+        self._warnings.warn(address, group, self._engine.clock.now(), why)
         return LoginRefusedError(why, retry_after)
 
     def _begin(
