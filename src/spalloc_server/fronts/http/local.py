@@ -54,6 +54,7 @@ class LocalHttps:
             "",
             "# paste into ~/.spynnaker.cfg for sPyNNaker:",
             "[Machine]",
+            "version = 5",
             f"spalloc_server = {self.url_with_login}",
         ]
 

@@ -191,8 +191,9 @@ class HttpServer:
             CertificateError: The certificate can't be used. Nothing has changed.
         """
         self._follow(settings)
-        self.settings = settings
-        self._ask_for_descriptors()
+        before, self.settings = self.limits.connections, settings
+        if self.limits.connections != before:
+            self._ask_for_descriptors()
 
     def _follow(self, settings: HttpSettings) -> None:
         if settings.certificate is None or settings.key is None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,22 @@ def test_a_proxy_gets_as_many_connections_as_there_are() -> None:
         async with served(App(), **settings) as server, contextlib.AsyncExitStack() as stack:
             for _ in range(3):
                 assert (await (await stack.enter_async_context(connected(server))).ask())[0] == 200
+
+    run(main())
+
+
+def test_other_limits_hold_after_a_reload() -> None:
+    async def main() -> None:
+        async with served(App(), limits=Limits(connections=1)) as server:
+            one = await _from("127.0.0.2", server)
+            one[1].write(get("/wait"))
+            await until(lambda: not next(iter(server._connections)).is_idle)
+            server.reload(replace(server.settings, limits=Limits(connections=5)))
+            other = await _from("127.0.0.2", server)
+            other[1].write(get())
+            assert (await other[0].readuntil(b"/?")).startswith(b"HTTP/1.1 200")
+            one[1].close()
+            other[1].close()
 
     run(main())
 
