@@ -112,9 +112,8 @@ class Tries:
             if "name" in case.path_parameters:
                 case.path_parameters["name"] = "big one"
             if case.operation.label == "POST /srv/spalloc/jobs" and isinstance(case.body, dict):
-                case.body = job() | {
-                    key: value for key, value in case.body.items() if len(key) % 3 == there % 3
-                }
+                more = case.body if there % 2 else {}
+                case.body = job() | {key: value for key, value in more.items() if len(key) % 3 == there % 3}
         client = self.client(name)
         body = b""
         if case.body is not NOT_SET:
