@@ -138,6 +138,10 @@ class SiteCollector(Collector):
         yield commands
         if self._service.http is not None:
             yield from self._of_http(self._service.http.server)
+            waiting = len(self._service.http.app.polls)
+            yield GaugeMetricFamily(
+                "spalloc_http_waiting_requests", "HTTP requests that wait for a change.", waiting
+            )
             yield from self._of_people(self._service.http.people)
 
     def _of_people(self, people: "People") -> Iterator[Metric]:

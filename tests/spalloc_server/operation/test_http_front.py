@@ -93,6 +93,7 @@ def test_http_is_served_beside_v1_and_counted(
         url = f"http://127.0.0.1:{running.before['metrics']}/metrics"
         metrics = urllib.request.urlopen(url, timeout=10).read().decode()
         assert "spalloc_http_connections 1.0\n" in metrics
+        assert "spalloc_http_waiting_requests 0.0\n" in metrics
         assert 'spalloc_http_requests_total{method="GET",status="401"} 2.0\n' in metrics
         assert 'spalloc_http_requests_total{method="GET",status="404"} 1.0\n' in metrics
         assert "spalloc_http_refused_clients_total 0.0\n" in metrics

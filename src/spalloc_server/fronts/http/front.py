@@ -29,8 +29,8 @@ class HttpFront:
         """
         self.people = People(engine)
         self._proxy = Proxy(engine, self.people)
-        self._app = make_app(engine, self.people, self._proxy, settings.base, settings.limits)
-        self.server = HttpServer(self._app, settings, engine.presence, engine.site.groups, beside=beside)
+        self.app = make_app(engine, self.people, self._proxy, settings.base, settings.limits)
+        self.server = HttpServer(self.app, settings, engine.presence, engine.site.groups, beside=beside)
 
     async def start(self) -> None:
         """Listen.
@@ -48,7 +48,7 @@ class HttpFront:
         """Change to other settings, and read the certificate again; if that can't be used, the old one stays."""
         try:
             self.server.reload(settings)
-            self._app.limit(settings.limits)
+            self.app.limit(settings.limits)
         except CertificateError as error:
             # It could be used when the configuration was read, a moment ago.
             _log.error("HTTP goes on with its old settings and certificate: %s", error)
@@ -59,7 +59,7 @@ class HttpFront:
 
     async def stop(self) -> None:
         """End all connections, after the last answers."""
-        self._app.stop()
+        self.app.stop()
         self._proxy.stop()
         await self.server.stop()
         self.people.stop()
