@@ -26,8 +26,8 @@ from spalloc_server.operation.http import Answer, Page
 from spalloc_server.service import Service
 
 if TYPE_CHECKING:
+    from spalloc_server.fronts.http.front import HttpFront
     from spalloc_server.fronts.http.people import People
-    from spalloc_server.fronts.http.server import HttpServer
 
 
 class SiteCollector(Collector):
@@ -137,7 +137,7 @@ class SiteCollector(Collector):
             commands.add_metric([name], count)
         yield commands
         if self._service.http is not None:
-            yield from self._of_http(self._service.http.server)
+            yield from self._of_http(self._service.http)
             waiting = len(self._service.http.app.polls)
             yield GaugeMetricFamily(
                 "spalloc_http_waiting_requests", "HTTP requests that wait for a change.", waiting
@@ -154,9 +154,19 @@ class SiteCollector(Collector):
             people.refused,
         )
 
-    def _of_http(self, server: "HttpServer") -> Iterator[Metric]:
+    def _of_http(self, http: "HttpFront") -> Iterator[Metric]:
+        server, proxy = http.server, http.proxy
         yield GaugeMetricFamily(
             "spalloc_http_connections", "Connected HTTP clients, also with websockets.", server.connections
+        )
+        yield GaugeMetricFamily(
+            "spalloc_http_websockets", "Websockets to the boards of jobs.", proxy.websockets
+        )
+        yield GaugeMetricFamily("spalloc_http_channels", "UDP channels of these websockets.", proxy.channels)
+        yield GaugeMetricFamily(
+            "spalloc_http_transfers",
+            "Transfers of boards' memory, those that wait among them.",
+            http.app.memory.transfers,
         )
         yield CounterMetricFamily(
             "spalloc_http_refused_clients",

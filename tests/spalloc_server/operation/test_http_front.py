@@ -100,6 +100,8 @@ def test_http_is_served_beside_v1_and_counted(
         assert "spalloc_sessions 0.0\n" in metrics
         assert "spalloc_refused_logins_total 1.0\n" in metrics
         assert "spalloc_http_cut_off_clients_total 0.0\n" in metrics
+        for name in ("websockets", "channels", "transfers"):
+            assert f"spalloc_http_{name} 0.0\n" in metrics
         code, log = running.end()
     assert code == 0
     assert "traceback" not in log

@@ -92,8 +92,9 @@ class App:
         jobs, lists = Jobs(door, self.polls, records), Lists(door, self.polls, records, turns)
         rows = table(jobs, lists, Machines(door.site, self.polls), Pages(people, base), base)
         self._streams = Streams() if proxy is None else proxy.streams
-        self._memory = Memory(door, self._streams)
-        rows += operations_of(self._memory, jobs)
+        self.memory = Memory(door, self._streams)
+        """The memory of all jobs' boards."""
+        rows += operations_of(self.memory, jobs)
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
         routes = [
             Route(
@@ -121,7 +122,7 @@ class App:
         self._door.listeners.discard(self.polls)
         self._people.ended.discard(self.polls.session_ended)
         self.polls.stop()
-        self._memory.stop()
+        self.memory.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one websocket."""

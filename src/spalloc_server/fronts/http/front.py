@@ -28,8 +28,8 @@ class HttpFront:
             beside: How many connections the process's other servers may have.
         """
         self.people = People(engine)
-        self._proxy = Proxy(engine, self.people)
-        self.app = make_app(engine, self.people, self._proxy, settings.base, settings.limits)
+        self.proxy = Proxy(engine, self.people)
+        self.app = make_app(engine, self.people, self.proxy, settings.base, settings.limits)
         self.server = HttpServer(self.app, settings, engine.presence, engine.site.groups, beside=beside)
 
     async def start(self) -> None:
@@ -60,6 +60,6 @@ class HttpFront:
     async def stop(self) -> None:
         """End all connections, after the last answers."""
         self.app.stop()
-        self._proxy.stop()
+        self.proxy.stop()
         await self.server.stop()
         self.people.stop()
