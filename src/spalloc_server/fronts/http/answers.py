@@ -100,6 +100,9 @@ NOTHING = Answer(204)
 ACCEPTED = Answer(202)
 """It is done, or will be."""
 
+FAILED = text("the server failed to do this; its log says why", 500)
+"""There was a fault."""
+
 
 class HttpError(Exception):
     """A request that is not done."""

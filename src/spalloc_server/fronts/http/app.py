@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http import origin
-from spalloc_server.fronts.http.answers import HttpError, text
+from spalloc_server.fronts.http.answers import FAILED, HttpError, text
 from spalloc_server.fronts.http.entrance import Entrance
 from spalloc_server.fronts.http.jobs import Jobs
 from spalloc_server.fronts.http.lists import Lists
@@ -151,7 +151,7 @@ class App:
             if begun or scope["type"] != "http":
                 # The server closes the connection.
                 raise
-            await text("the server failed to do this; its log says why", 500).send(send)
+            await FAILED.send(send)
 
     async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         if scope["type"] == "websocket":

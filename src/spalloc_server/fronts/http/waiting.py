@@ -16,7 +16,16 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive, Send
 
-from spalloc_server.fronts.http.answers import Answer, Header, HttpError, is_known, later, text, unless_known
+from spalloc_server.fronts.http.answers import (
+    FAILED,
+    Answer,
+    Header,
+    HttpError,
+    is_known,
+    later,
+    text,
+    unless_known,
+)
 from spalloc_server.fronts.http.people import Session
 from spalloc_server.fronts.http.requests import Request
 from spalloc_server.fronts.http.settings import Limits
@@ -112,6 +121,9 @@ class Poll:
             answer = self._render()
         except HttpError as error:
             answer = error.answer
+        except Exception:  # noqa: BLE001 — the others that wait must get their answers
+            _log.exception("a request that waited could not be answered")
+            answer = FAILED
         if answer.etag is not None and is_known(answer.etag, self._known):
             if not is_over:
                 return

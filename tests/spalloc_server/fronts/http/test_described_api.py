@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,6 +45,21 @@ def test_the_description_names_every_resource_and_is_valid() -> None:
         (example,) = answer.json["components"]["schemas"]["NewJob"]["examples"]
         alice = await service.log_in()
         assert (await alice("POST", "srv/spalloc/jobs", document=example)).status == 201
+
+    run(test)
+
+
+def test_the_reference_tells_of_every_resource() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "http-api.md").read_text(encoding="utf-8")
+
+    async def test(service: Service) -> None:
+        answer = await service.client().get("srv/openapi.json")
+        for path, methods in answer.json["paths"].items():
+            if path.startswith("/srv/spalloc/") and not re.search("/admin/|/fast-data-", path):
+                last = path.rpartition("}/")[2].removeprefix("/srv/spalloc/")
+                last = {"jobs/{job}": "jobs/ID", "machines/{name}": "machines/NAME"}.get(last, last)
+                for method in methods:
+                    assert re.search(rf"`{method.upper()}`?[^|\n]*\b{last}\b", page), (method, path)
 
     run(test)
 

@@ -342,3 +342,22 @@ def test_basic_waits_get_their_cookie_with_the_answer() -> None:
         assert "JSESSIONID" in (await call.answer()).headers["set-cookie"]
 
     run(test)
+
+
+def test_a_fault_in_one_answer_does_not_keep_the_others_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", 0.05)
+
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        bad, good = [alice.begin("GET", f"{MACHINE}?wait=true") for _ in range(2)]
+        for call in (bad, good):
+            await call.asked.wait()
+        first = next(iter(service.app.polls._all))
+        first._render = lambda: 1 / 0  # type: ignore[assignment]
+        assert (await bad.answer()).status == 500
+        assert (await good.answer()).status == 200
+        assert "a request that waited could not be answered" in caplog.text
+
+    run(test)
