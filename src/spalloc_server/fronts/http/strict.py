@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+from spalloc_server.fronts.http.frames import Framed
 from spalloc_server.fronts.http.origin import is_host
 from spalloc_server.fronts.http.settings import LONGEST_HEAD_BYTES, MOST_HEADERS, Limits
 from spalloc_server.fronts.v1.crowd import Group
@@ -113,12 +113,12 @@ class _Joining:
         self._transport.close()
 
 
-class WebSocket(WebSocketsSansIOProtocol):
-    """A websocket: uvicorn's, which tells the connection that it was made from what becomes of it."""
+class WebSocket(Framed):
+    """A websocket, which tells the connection that it was made from what becomes of it."""
 
     def __init__(self, config: Config, server_state: ServerState, came_from: "Strict") -> None:
         """Take over a connection."""
-        super().__init__(config, server_state, {})
+        super().__init__(config, server_state)
         self._came_from = came_from
         self._unread = b""
         self._next: asyncio.Handle | None = None
