@@ -2,17 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import os
+import re
+import subprocess
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spalloc_client.states import JobState
 from spinnaker.geometry import Board, Size
 from spinnaker_virtual import Timings, VirtualMachine
 from tests.docs.pages import File, read
 from tests.peers.environments import PeerEnvironment
+from tests.processes import SERVER
 from tests.spalloc_server.fronts.http.whole import Whole, whole_server
 
 GUIDE = Path(__file__).parents[4] / "docs/guides/spinnman-and-spynnaker.md"
@@ -99,29 +103,48 @@ def test_spinnman_creates_jobs_in_every_form(peer: Peer, tmp_path: Path) -> None
     run(task, tmp_path)
 
 
-def test_spinnman_boots_discovers_reads_writes_and_destroys_through_the_service(
-    peer: Peer, tmp_path: Path
-) -> None:
-    async def task(whole: Whole) -> None:
-        told = await spinnman(peer, whole, "use", n_boards=3, **whole.by_password)
-        assert told["where"][0] != told["where"][1]
-        assert told["where"][2] is None
-        assert (told["chips"], told["ethernets"]) == (144, [[0, 0], [4, 8], [8, 4]])
-        assert told["read"]
-        assert told["word"] == 0x01020304
-        assert told["counters"] == 0
-        assert told["connected"]
-        assert told["answer"] == "RC_OK"
-        assert told["listener"]
-        assert told["udp"]
-        assert told["again"] == ["READY", "04030201"]
-        assert told["jobs"] == 1
-        assert told["after"] == ["DESTROYED", {}]
-        record = whole.engine.ended_record(1)
-        assert record is not None
-        assert (record.state, record.owner, record.reason) == (JobState.destroyed, "alice", "that was it")
+def pasted(lines: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What the command prints for users to paste: how SpiNNMan logs in, and the variables of its shell."""
+    said = list(lines)
+    (url,) = re.findall(r"HTTPS is served at (\S+)", "".join(said))
+    ((user, password),) = re.findall(r"to user (\S+) with password (\S+)", "".join(said))
+    exports = [line.removeprefix("export ").strip() for line in said if line.startswith("export ")]
+    return {"url": url, "user": user, "password": password}, dict(line.split("=", 1) for line in exports)
 
-    run(task, tmp_path)
+
+def test_spinnman_boots_discovers_reads_writes_and_destroys_through_a_server_of_virtual_boards(
+    peer: Peer,
+) -> None:
+    command = [*SERVER, "--virtual", "2x2", "--port", "0", "--https", "0"]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--https", "0"], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        try:
+            login, variables = pasted(takewhile(lambda line: not line.startswith("[Machine]"), server.stdout))
+            done = subprocess.run(
+                [peer("SpiNNMan==1!7.4.1").python, SCRIPT, "use", json.dumps({"n_boards": 3, **login})],
+                env={**os.environ, **variables},
+                capture_output=True,
+                text=True,
+            )
+        finally:
+            server.terminate()
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["where"][0] != told["where"][1]
+    assert told["where"][2] is None
+    assert (told["chips"], told["ethernets"]) == (144, [[0, 0], [4, 8], [8, 4]])
+    assert told["read"]
+    assert told["word"] == 0x01020304
+    assert told["counters"] == 0
+    assert told["connected"]
+    assert told["answer"] == "RC_OK"
+    assert told["listener"]
+    assert told["udp"]
+    assert told["again"] == ["READY", "04030201"]
+    assert told["jobs"] == 1
+    assert told["after"] == ["DESTROYED", {}]
 
 
 def test_the_guides_program_gets_three_boards_and_says_what_the_guide_shows(
