@@ -1,6 +1,7 @@
 """What clients of the HTTP service may ask for and do with jobs, and what they are answered."""
 
 import asyncio
+import sqlite3
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import CreateJob
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.requests import requested
+from spalloc_server.engine import EngineFailedError, EngineStoppingError
 from spalloc_server.fronts.http.lists import DETAILS_A_SLICE
 from spinnaker.geometry import Board
 from tests.spalloc_server.fronts.http.service import Service, job, run
@@ -513,5 +515,75 @@ def test_many_jobs_are_described_in_slices() -> None:
         states = [one["state"] for one in answer.json["details"]]
         assert len(states) == len(urls)
         assert states[-1] in ("READY", "DESTROYED")
+
+    run(test)
+
+
+def test_trouble_with_the_history_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        url = await alice.create()
+        await alice("DELETE", url)
+        service.engine._site.ended.clear()  # type: ignore[attr-defined]  # as after a thousand others
+        for error, said in (
+            (
+                sqlite3.OperationalError("disk I/O error"),
+                "the history can't be read just now, try again later: disk",
+            ),
+            (EngineStoppingError("the server stops"), "the server stops; ask again in a moment"),
+        ):
+
+            async def fail(*_: object, error: Exception = error) -> None:
+                raise error
+
+            for name in ("ended_job", "ended_jobs", "newest_jobs"):
+                monkeypatch.setattr(service.engine, name, fail)
+            for target in (url, "srv/spalloc/history", f"{JOBS}?deleted=true"):
+                answer = await alice.get(target)
+                assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+                assert answer.text.startswith(said)
+
+    run(test)
+
+
+def test_a_change_that_the_server_did_not_survive_is_not_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        monkeypatch.setattr(service.engine, "when_recorded", lambda callback: callback(False))
+        answer = await alice("POST", JOBS, document=job())
+        assert answer.status == 503
+        assert answer.text.startswith("the server stops, and this may not be done")
+
+        def fail(*_: object) -> None:
+            raise EngineFailedError("the server failed in the middle of this")
+
+        monkeypatch.setattr(service.engine, "do", fail)
+        answer = await alice("POST", JOBS, document=job())
+        assert (answer.status, answer.text) == (503, "the server failed in the middle of this")
+
+    run(test)
+
+
+def test_a_list_says_in_words_what_each_job_asked_for() -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        for wanted in (
+            {},
+            {"num_boards": 3},
+            {"dimensions": {"width": 1, "height": 1}},
+            {"board": {"x": 1, "y": 0, "z": 1}},
+            {"board": {"x": 0, "y": 1, "z": 0}, "dimensions": {"width": 1, "height": 1}},
+        ):
+            await alice.create(**wanted)
+        listed = (await alice.get(f"{JOBS}?details=true")).json["details"]
+        assert [one["asked"] for one in reversed(listed)] == [
+            "1 board",
+            "3 boards",
+            "1x1 triads",
+            "board (1, 0, 1)",
+            "1x1 triads at board (0, 1, 0)",
+        ]
 
     run(test)

@@ -7,6 +7,7 @@ import pytest
 
 from spalloc_server.core.account_commands import WRONG
 from spalloc_server.core.lockout import OF_PAIR
+from spalloc_server.fronts.http.app import make_app
 from tests.spalloc_server.fronts.http.service import PASSWORD, Client, Service, job, run
 
 BASIC = {"authorization": f"Basic {base64.b64encode(f'alice:{PASSWORD}'.encode()).decode()}"}
@@ -288,5 +289,27 @@ def test_a_cookie_that_can_be_none_of_ours_is_ignored() -> None:
             assert (
                 await service.client().get("srv/spalloc", headers={"cookie": f"JSESSIONID={value}"})
             ).status == 401
+
+    run(test)
+
+
+def test_the_page_of_somebody_who_has_logged_in_says_who_they_are() -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        page = await alice.get("system/")
+        assert "the account <b>alice</b>, a user" in page.text
+        found = HIDDEN.search(page.text)
+        assert found is not None
+        assert found[1] == alice.csrf
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+
+    run(test)
+
+
+def test_a_base_path_that_is_none_is_refused() -> None:
+    async def test(service: Service) -> None:
+        for base in ("", "spalloc", "/spalloc", "/a b/", "//"):
+            with pytest.raises(ValueError, match="it must begin and end with a slash"):
+                make_app(service.engine, service.people, base=base)
 
     run(test)
