@@ -19,8 +19,6 @@ from spalloc_server.fronts.http.settings import LONGEST_HEAD_BYTES, MOST_HEADERS
 from spalloc_server.fronts.v1.crowd import Group
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIReceiveEvent
-
     from spalloc_server.presence import Deadline
 
 SLOWEST_BODY_BYTES_PER_SECOND = 1024.0
@@ -28,8 +26,6 @@ SLOWEST_BODY_BYTES_PER_SECOND = 1024.0
 LAST_WORDS_SECONDS = 2.0
 """How long a client may take to read the last answer of a connection, and to end a body that nobody wants."""
 RETRY_SECONDS = 10
-FRAMES_BYTES = 16 * 1024
-"""How much of a websocket is read in one turn of the loop."""
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
 _ONE_HOST = "the request needs one valid Host header, such as Host: HOST:PORT"
 _NO_PATH = "the request's address is not valid; it is to begin with /"
@@ -120,42 +116,11 @@ class WebSocket(Framed):
         """Take over a connection."""
         super().__init__(config, server_state)
         self._came_from = came_from
-        self._unread = b""
-        self._next: asyncio.Handle | None = None
-        self._is_held = False
-        """Whether reading was paused until all that has come is read."""
 
     def data_received(self, data: bytes) -> None:
-        """Read frames; not all in one turn of the loop, as a hundred KiB may be twenty thousand of them."""
+        """Take what has come."""
         self._came_from.heard_now()
-        self._unread += data
-        if self._next is None and not self.read_paused:
-            self._read_some()
-
-    def _read_some(self) -> None:
-        self._next = None
-        some, self._unread = self._unread[:FRAMES_BYTES], self._unread[FRAMES_BYTES:]
-        super().data_received(some)
-        self._read_on()
-
-    def _read_on(self) -> None:
-        """Read more of what has come, unless the application has messages to take first."""
-        if self.read_paused or self._next is not None or self.transport.is_closing():
-            return
-        if self._unread:
-            # Nothing further comes meanwhile, or a flood of pings would fill the memory.
-            self.transport.pause_reading()
-            self._is_held = True
-            self._next = self.loop.call_soon(self._read_some)
-        elif self._is_held:
-            self._is_held = False
-            self.transport.resume_reading()
-
-    async def receive(self) -> "ASGIReceiveEvent":
-        """Return the next event."""
-        event = await super().receive()
-        self._read_on()
-        return event
+        super().data_received(data)
 
     def pause_writing(self) -> None:
         """Note that the client reads too slowly."""
@@ -181,8 +146,6 @@ class WebSocket(Framed):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection out."""
-        if self._next is not None:
-            self._next.cancel()
         super().connection_lost(exc)
         self._came_from.ended()
 
