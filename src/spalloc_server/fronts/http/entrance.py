@@ -74,6 +74,15 @@ class Entrance:
             raise self.refused(error) from error
         return []
 
+    def check_live(self, request: Request) -> None:
+        """Refuse a request whose session has ended since it came.
+
+        Raises:
+            HttpError: It has.
+        """
+        if request.session is not None and not self._people.is_live(request.session.key):
+            raise HttpError(401, "this session has ended; log in again", *_CHALLENGES)
+
     def refused(self, error: LoginRefusedError) -> HttpError:
         """Return the answer to wrong credentials."""
         if error.retry_after is not None:

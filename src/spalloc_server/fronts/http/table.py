@@ -170,6 +170,8 @@ class Endpoint:
             turn = self._turns.take(account or request.origin.address, prepared.effort)
             if turn is not None:
                 await turn
+            # A body may take a minute to come.
+            self._entrance.check_live(request)
             reply = prepared.run(request, **request.scope["path_params"], **parts)
             if inspect.isawaitable(reply):
                 reply = await reply

@@ -188,3 +188,22 @@ def test_a_job_is_the_same_by_v1_and_over_http_and_both_hear_of_it() -> None:
         await v1.stop()
 
     run(test)
+
+
+def test_a_request_whose_session_ends_while_its_body_comes_is_not_done() -> None:
+    async def test(front: Front) -> None:
+        client = await front.connect()
+        body = json.dumps(job()).encode()
+        whole = front.request("POST", "jobs", body)
+        await client.send(whole[:-5])
+        await wire.until(lambda: len(front.service.app.under_way) == 1)
+        session = front.service.people.session(front.headers[0].partition("JSESSIONID=")[2])
+        assert session is not None
+        front.service.people.log_out(session)
+        await client.send(whole[-5:])
+        status, _, said = await client.answer()
+        assert (status, said) == (401, b"this session has ended; log in again")
+        assert not front.service.engine.site.jobs
+        client.writer.close()
+
+    run(test)
