@@ -46,6 +46,10 @@ _LIMITS: Mapping[str, Kind[object]] = {
     "waiting_from_one_address": _COUNT,
     "requests_of_one_account": _COUNT,
     "requests_from_one_address": _COUNT,
+    "websockets": _COUNT,
+    "websockets_of_one_account": _COUNT,
+    "channels": _COUNT,
+    "channels_of_one_websocket": _COUNT,
 }
 
 

@@ -28,7 +28,7 @@ class HttpFront:
             beside: How many connections the process's other servers may have.
         """
         self.people = People(engine)
-        self.proxy = Proxy(engine, self.people)
+        self.proxy = Proxy(engine, self.people, settings.limits)
         self.app = make_app(engine, self.people, self.proxy, settings.base, settings.limits)
         self.server = HttpServer(self.app, settings, engine.presence, engine.site.groups, beside=beside)
 
@@ -49,6 +49,7 @@ class HttpFront:
         try:
             self.server.reload(settings)
             self.app.limit(settings.limits)
+            self.proxy.limit(settings.limits)
         except CertificateError as error:
             # It could be used when the configuration was read, a moment ago.
             _log.error("HTTP goes on with its old settings and certificate: %s", error)

@@ -22,6 +22,10 @@ _COUNTS = (
     "waiting_from_one_address",
     "requests_of_one_account",
     "requests_from_one_address",
+    "websockets",
+    "websockets_of_one_account",
+    "channels",
+    "channels_of_one_websocket",
 )
 
 
@@ -46,6 +50,13 @@ class Limits:
     requests_of_one_account: int = 512
     """Other requests that are under way at one time."""
     requests_from_one_address: int = 1_024
+    websockets: int = 2_000
+    """Websockets to boards in all."""
+    websockets_of_one_account: int = 200
+    channels: int = 8_000
+    """UDP channels of all websockets."""
+    channels_of_one_websocket: int = 1_300
+    """A large job has one for each of its boards."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -18,10 +18,10 @@ from spalloc_server.core.questions import JobBoards, boards_of_job
 from spalloc_server.core.requests import JobRequest, shape_of
 from spalloc_server.embedded import machine_of
 from spalloc_server.fronts.http.app import make_app
-from spalloc_server.fronts.http.proxy import Proxy, ProxyLimits
+from spalloc_server.fronts.http.proxy import Proxy
 from spalloc_server.fronts.http.proxy.streams import Streams
 from spalloc_server.fronts.http.server import HttpServer
-from spalloc_server.fronts.http.settings import HttpSettings
+from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.service import Service
 from spinnaker.boot import BOOT_PORT
 from spinnaker.geometry import Chip, Size
@@ -201,7 +201,7 @@ def cookie_of(name: str) -> str:
 async def served_site(
     size: Size = TRIAD,
     *,
-    limits: ProxyLimits | None = None,
+    limits: Limits | None = None,
     streams: Streams | None = None,
     machine: VirtualMachine | None = None,
 ) -> AsyncIterator[ServedSite]:

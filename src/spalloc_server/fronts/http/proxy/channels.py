@@ -27,6 +27,7 @@ from spalloc_server.fronts.http.proxy.messages import (
     Opened,
 )
 from spalloc_server.fronts.http.proxy.streams import QUANTUM, Stream
+from spalloc_server.words import counted
 from spinnaker.geometry import Chip
 from spinnaker.sdp import SDP_PORT
 
@@ -49,7 +50,9 @@ class Room:
     def refusal(self, own: int) -> str | None:
         """Return why a websocket that has `own` channels can't have another, or None if it can."""
         if own >= self.of_one:
-            return f"this websocket has {own} channels, and may have {self.of_one}; close some first"
+            return (
+                f"this websocket has {counted(own, 'channel')}, and may have {self.of_one}; close some first"
+            )
         if self.taken >= self.in_all:
             return f"all {self.in_all} channels that this server has room for are in use; try again later"
         return None

@@ -8,7 +8,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
 
@@ -23,7 +22,9 @@ from spalloc_server.fronts.http.proxy.channels import Channels, Room
 from spalloc_server.fronts.http.proxy.messages import HIGHEST, CloseCode
 from spalloc_server.fronts.http.proxy.streams import Streams
 from spalloc_server.fronts.http.proxy.websocket import Receive, Send, Websocket
+from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.ration import Warnings
+from spalloc_server.words import counted
 
 _log = logging.getLogger(__name__)
 
@@ -57,20 +58,6 @@ class Sessions(Protocol):
         """Return whether a session goes on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyLimits:
-    """How much of the proxy there may be at a time, each limit 1 or more."""
-
-    websockets: int = 2_000
-    """Websockets in all."""
-    websockets_of_account: int = 200
-    """Websockets of one account."""
-    channels: int = 8_000
-    """Channels in all."""
-    channels_of_websocket: int = 1_300
-    """Channels of one websocket: a large job has one for each of its boards."""
-
-
 class Proxy:
     """The websocket proxy of one server; lives in the engine's event loop."""
 
@@ -78,7 +65,7 @@ class Proxy:
         self,
         engine: Engine,
         sessions: Sessions,
-        limits: ProxyLimits | None = None,
+        limits: Limits | None = None,
         streams: Streams | None = None,
     ) -> None:
         """Make a proxy without websockets, that listens to the engine's changes.
@@ -91,11 +78,11 @@ class Proxy:
         """
         self._engine = engine
         self._sessions = sessions
-        self._limits = limits or ProxyLimits()
+        self._limits = limits or Limits()
         self._holdings = Holdings(engine)
         self.streams = streams or Streams()
         """What is carried to and from boards, besides websockets too."""
-        self._room = Room(self._limits.channels_of_websocket, self._limits.channels)
+        self._room = Room(self._limits.channels_of_one_websocket, self._limits.channels)
         self._numbers = _numbers()
         self._of_session: dict[str, set[Websocket]] = {}
         self._of_account: Counter[str] = Counter()
@@ -145,6 +132,11 @@ class Proxy:
             await _refuse(send, 503, refusal, (b"retry-after", str(RETRY_SECONDS).encode()))
         else:
             await self._accept(record, session, receive, send)
+
+    def limit(self, limits: Limits) -> None:
+        """Change how many websockets and channels there may be; those that are open stay."""
+        self._limits = limits
+        self._room.of_one, self._room.in_all = limits.channels_of_one_websocket, limits.channels
 
     def stop(self) -> None:
         """Close all websockets, and refuse new ones."""
@@ -211,9 +203,9 @@ class Proxy:
     def _too_many(self, account: str) -> str | None:
         if self._stopped:
             return "the server stops"
-        own, most = self._of_account[account], self._limits.websockets_of_account
+        own, most = self._of_account[account], self._limits.websockets_of_one_account
         if own >= most:
-            return f"{account} has {own} websockets open, and may have {most}; close some first"
+            return f"{account} has {counted(own, 'websocket')} open, and may have {most}; close some first"
         if self.websockets >= self._limits.websockets:
             return f"all {self._limits.websockets} websockets that this server has room for are in use"
         return None

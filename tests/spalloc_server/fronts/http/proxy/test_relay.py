@@ -14,7 +14,7 @@ from spalloc_server.core.administration import Drain
 from spalloc_server.core.askers import SERVER, Role
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.fronts.http.frames import PARSED_A_TURN
-from spalloc_server.fronts.http.proxy import ProxyLimits, websocket
+from spalloc_server.fronts.http.proxy import websocket
 from spalloc_server.fronts.http.proxy.messages import (
     Answer,
     Close,
@@ -29,6 +29,7 @@ from spalloc_server.fronts.http.proxy.messages import (
     decode_answer,
 )
 from spalloc_server.fronts.http.proxy.relay import SESSION_ENDED
+from spalloc_server.fronts.http.settings import Limits
 from spinnaker.geometry import Size
 from spinnaker.memory_map import SDRAM
 from spinnaker.scamp import ScampCommand
@@ -236,10 +237,16 @@ def test_too_many_websockets_are_refused_with_a_sentence_and_when_to_try_again()
                     assert why == "all 3 websockets that this server has room for are in use"
                 await gone(site, 2)
             await gone(site, 1)
-            async with site.connect(job, "alice"):
-                pass
+            async with site.connect(job, "alice") as client:
+                # A reload changes limits for what comes after it.
+                site.proxy.limit(Limits(websockets_of_one_account=1, channels_of_one_websocket=1))
+                status, why, _ = await status_of(site.connect(job, "alice"))
+                assert (status, why.partition(",")[0]) == (503, "alice has 2 websockets open")
+                await opened(client, 0, 0)
+                refused = await ask(client, Listen(7))
+                assert refused == Failed(7, "this websocket has 1 channel, and may have 1; close some first")
 
-    run(task, limits=ProxyLimits(websockets=3, websockets_of_account=2))
+    run(task, limits=Limits(websockets=3, websockets_of_one_account=2))
 
 
 async def gone(site: ServedSite, left: int) -> None:
