@@ -99,7 +99,7 @@ def table(jobs: Jobs, lists: Lists, machines: Machines, pages: Pages, base: str)
         Operation("GET", "", "base", "Go to the page for people.", pages.base, None, answers={302: None}),
         Operation("GET", "system", "startPage", "Show what there is to people.", pages.start, answers={200: Raw.HTML}),
         Operation("GET", "system/api.html", "apiPage", "Show the page on which the API is tried.",
-            pages.api, None, answers={200: Raw.HTML}),
+            pages.api, answers={200: Raw.HTML}),
         Operation("GET", "system/api.js", "apiScript", "What that page does.",
             pages.script, None, answers={200: Raw.SCRIPT}),
         Operation("GET", "srv/openapi.json", "describeApi", "Describe the API in OpenAPI 3.1.",

@@ -66,7 +66,10 @@ def test_the_reference_tells_of_every_resource() -> None:
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
     async def test(service: Service) -> None:
-        client = service.client()
+        # Without a login, its requests would have browsers ask for a password in a window of their own.
+        sent = await service.client().get("system/api.html", headers={"accept": "text/html"})
+        assert sent.headers["location"].endswith("/spalloc/system/login.html")
+        client = await service.log_in()
         page = await client.get("system/api.html")
         assert "default-src 'none'" in page.headers["content-security-policy"]
         for name, kind in (("system/api.js", "text/javascript"), ("system/style.css", "text/css")):
