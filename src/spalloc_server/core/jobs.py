@@ -111,6 +111,8 @@ class JobRecord(Struct, frozen=True):
     """The board-seconds that it was expected to use when it came, as fair share counts it; None if it was off."""
     expected_end: float | None = None
     """When the boards are expected to be given back, in seconds of Unix time; None without boards."""
+    start_number: int = 0
+    """Of the jobs whose boards were allocated at one moment, this one's came before those of higher numbers."""
     account: str | None = None
     """The account that created the job; None if its client had not logged in to any."""
 

@@ -5,7 +5,7 @@ A few lines of JSON, written when they change. The expected ends of jobs are in 
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import inf
+from math import inf, isfinite
 
 import msgspec
 
@@ -44,32 +44,42 @@ class _Machine(msgspec.Struct, frozen=True):
     spot: _Spot | None
 
 
+class _Memory(msgspec.Struct, frozen=True):
+    """All that is remembered."""
+
+    machines: dict[str, _Machine]
+    longest: float
+    """No job that waits is expected to take longer, in seconds."""
+
+
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, _Machine]).decode
+_decode = msgspec.json.Decoder(_Memory).decode
 _LONGEST = 1_000_000
 """How many bytes are read at most: more than the largest site writes."""
 
 
-def written(keepers: Mapping[str, Keeper], wall: float) -> bytes:
+def written(keepers: Mapping[str, Keeper], longest: float, wall: float) -> bytes:
     """Return what is to be remembered of all machines, by name.
 
     Args:
         keepers: the machines.
+        longest: no job that waits is expected to take more seconds.
         wall: by how many seconds Unix time is ahead of the core's time.
     """
-    return _encode({name: _machine(keeper, wall) for name, keeper in keepers.items()})
+    return _encode(_Memory({name: _machine(keeper, wall) for name, keeper in keepers.items()}, longest))
 
 
-def state_of(keepers: Mapping[str, Keeper]) -> object:
+def state_of(keepers: Mapping[str, Keeper], longest: float) -> object:
     """Return something that differs when something else is to be remembered; time alone makes no difference."""
     # What a machine saves up follows from the time, once it is known since when.
-    return [
+    machines = [
         (name, None)
         if keeper.kept is None
         else (name, keeper.budget.idle, keeper.budget.next_count, keeper.packer.kept, replace(keeper.kept))
         for name, keeper in keepers.items()
         if keeper.budget.charged > -inf
     ]
+    return (machines, longest) if machines else None
 
 
 def _machine(keeper: Keeper, wall: float) -> _Machine:
@@ -94,7 +104,7 @@ def _machine(keeper: Keeper, wall: float) -> _Machine:
 
 def recall(
     text: bytes, keepers: Mapping[str, Keeper], queue: Arrivals, wall: float, now: float
-) -> dict[int, str]:
+) -> tuple[dict[int, str], float]:
     """Go on with what `written` wrote, as far as it is about machines and waiting jobs that there are.
 
     Args:
@@ -106,16 +116,17 @@ def recall(
             with that.
 
     Returns:
-        the jobs for which a spot is kept, each with the machine.
+        the jobs for which a spot is kept, each with the machine; and `longest`, as for `written`.
 
     Raises:
         ValueError: nothing of the kind was written.
     """
     if len(text) > _LONGEST:
         raise ValueError(f"it has {len(text)} bytes, and {_LONGEST} at most are written")
+    memory = _decode(text)
     machines = {
         name: (machine, None if machine.spot is None else _planes(machine.spot))
-        for name, machine in _decode(text).items()
+        for name, machine in memory.machines.items()
     }
     kept_for: dict[int, str] = {}
     for name, (machine, boards) in machines.items():
@@ -150,7 +161,7 @@ def recall(
         )
         keeper.packer.keep(boards, when if shut == inf else AT_ONCE)
         kept_for[spot.job] = name
-    return kept_for
+    return kept_for, memory.longest if isfinite(memory.longest) else 0.0
 
 
 def _planes(spot: _Spot) -> Planes:

@@ -140,7 +140,9 @@ def _recall_live(site: Site, records: Iterable[JobRecord], latest: float | None,
             site.upkeep.hold(record.allocation.machine, record.allocation.boards, job.id)
             # Its user could not be told while the server was down.
             site.follow_limit(job, at, told_from=at.now)
-    for began, job, allocation in sorted(holders, key=lambda holder: (holder[0], holder[1].id)):
+    for began, job, allocation in sorted(
+        holders, key=lambda holder: (holder[0], holder[1].record.start_number, holder[1].id)
+    ):
         end = job.record.expected_end
         site.scheduler.begin(
             job.id,

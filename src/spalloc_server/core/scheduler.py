@@ -91,6 +91,8 @@ class Start:
 
     job: int
     allocation: Allocation
+    number: int
+    """Of the jobs that start at one moment, this one starts before those with higher numbers."""
 
 
 class Scheduler:
@@ -346,7 +348,7 @@ class Scheduler:
         self._hold(
             machine, Running(job, alike.owner, alike.group.boards, alike.limit, self._now, number, until)
         )
-        self._starts.append(Start(job, allocation))
+        self._starts.append(Start(job, allocation, number))
 
     def _hold(self, machine: str, running: Running) -> None:
         self._keepers[machine].hold(running)
@@ -472,11 +474,11 @@ class Scheduler:
         # Not at the top: simulations run without msgspec.
         from spalloc_server.core.remembering import state_of, written
 
-        state = state_of(self._keepers)
+        state = state_of(self._keepers, self._finder.longest)
         if state == self._remembered:
             return None
         self._remembered = state
-        return written(self._keepers, wall)
+        return written(self._keepers, self._finder.longest, wall)
 
     def recall(self, memory: bytes, wall: float, now: float) -> None:
         """Go on with the kept spots of an earlier process, once all of its jobs have been submitted or begun.
@@ -491,7 +493,9 @@ class Scheduler:
         """
         from spalloc_server.core.remembering import recall
 
-        self._spots.kept_for = recall(memory, self._keepers, self._queue, wall, now)
+        self._spots.kept_for, longest = recall(memory, self._keepers, self._queue, wall, now)
+        # Learning lengths has put it up; it must not be too low for those that wait, whatever was remembered.
+        self._finder.longest = max([longest, *(self._finder.seconds(queued.alike) for queued in self._queue)])
 
     def limit(self, job: int, limit: float | None) -> None:
         """Note that a job's time limit (seconds) has changed."""

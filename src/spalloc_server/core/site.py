@@ -526,6 +526,7 @@ class Site:
             self.forecaster.started(start.job, at.now)
             self._hold(job, start.allocation)
             on = not job.record.stays_off
+            job.amend(start_number=start.number)
             self.order(job, Happening.ALLOCATED, start.allocation, on=on, allocated=at.wall)
             job.began = at.now
             self.shares.begin(job.id, len(start.allocation.boards), at.now)

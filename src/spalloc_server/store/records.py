@@ -56,6 +56,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     moved_back: float = 0.0
     work: float | None = None
     expected_end: float | None = None
+    start_number: int = 0
     account: str | None = None
 
 
@@ -99,6 +100,7 @@ def to_text(record: JobRecord) -> bytes:
             moved_back=record.moved_back,
             work=record.work,
             expected_end=record.expected_end,
+            start_number=record.start_number,
             account=record.account,
         )
     )
@@ -191,6 +193,7 @@ def _record(stored: StoredJob) -> JobRecord:
         moved_back=stored.moved_back,
         work=stored.work,
         expected_end=stored.expected_end,
+        start_number=stored.start_number,
         account=stored.account,
     )
 

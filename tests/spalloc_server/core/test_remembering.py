@@ -56,9 +56,9 @@ def test_however_the_clock_was_set_while_the_server_was_down_nothing_is_later_th
 ) -> None:
     queue = Arrivals()
     queue.add(Queued(7, Alike(RequestGroups().begin(WHOLE), "me", None), (0.0, 7), 1))
-    text = written({"m": _with_a_kept_spot(queue[7])}, WALL)
+    text = written({"m": _with_a_kept_spot(queue[7])}, 60.0, WALL)
     keeper = _keeper()
-    assert recall(text, {"m": keeper}, queue, WALL + jump, NOW) == {7: "m"}
+    assert recall(text, {"m": keeper}, queue, WALL + jump, NOW) == ({7: "m"}, 60.0)
     kept, budget = keeper.kept, keeper.budget
     assert kept is not None
     passed = max(0.0, jump)
