@@ -17,7 +17,7 @@ from spinnaker.sdp import MAX_DATA_BYTES, Endpoint, SdpHeader
 
 PATIENCE = Patience(first_seconds=0.5, longest_seconds=1.0, tries=4)
 """A board that does not answer is given up after 3.5 s: clients of the HTTP service wait for 10 s."""
-PACKETS_AT_ONCE = 64
+PACKETS_AT_ONCE = 256
 """How many packets are asked for before what came is handed on."""
 FILTERS = 16
 """Diagnostic filters of a router."""
@@ -78,7 +78,7 @@ class BoardMemory:
         self._conversation.abandon(why)
 
     async def read(self, chip: Chip, start: int, size: int) -> AsyncIterator[bytes]:
-        """Yield `size` bytes of a chip's memory from the address `start`, in pieces of a few KiB.
+        """Yield `size` bytes of a chip's memory from the address `start`, in pieces of 64 KiB at most.
 
         Raises:
             TransferError: The board does not answer, or refuses.

@@ -94,7 +94,7 @@ class Memory:
     async def read(
         self, record: JobRecord, account: str, chip: Chip, address: int, size: int
     ) -> AsyncGenerator[bytes]:
-        """Yield `size` bytes of the memory of one of a job's chips from an address, in pieces of a few KiB.
+        """Yield `size` bytes of the memory of one of a job's chips from an address, in pieces of 64 KiB at most.
 
         Raises:
             MemoryRefusedError: It is not read, or not to its end.

@@ -105,7 +105,7 @@ def test_a_large_answer_comes_in_pieces() -> None:
             piece async for piece in bench.memory.read(bench.record, "alice", Chip(0, 0), SDRAM, 1 << 20)
         ]
         assert sum(map(len, pieces)) == 1 << 20
-        assert max(map(len, pieces)) <= 16_384
+        assert max(map(len, pieces)) <= 65_536
 
     run(task)
 
