@@ -113,7 +113,9 @@ class BmpConversation(asyncio.DatagramProtocol):
         self._given_up: set[int | None] = set()
         """Boards that have answered none, and are no longer asked."""
         self._done: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings = 0.0
+        """When the timer rings, in the event loop's time: one that rings at once does not tell under uvloop."""
         self._excuses = 0
         """How many more delays of the server do not count as a try."""
         self._reading = False
@@ -239,9 +241,10 @@ class BmpConversation(asyncio.DatagramProtocol):
 
     def _set_timer(self, deadline: float) -> None:
         # Answers don't change the timer: one that rings too early is set again, and most never ring.
-        if self._timer is None or self._timer.when() > deadline:
+        if self._timer is None or self._rings > deadline:
             self._stop_timer()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
+            self._rings = deadline
             self._reading = False
 
     def _stop_timer(self) -> None:
@@ -275,7 +278,7 @@ class BmpConversation(asyncio.DatagramProtocol):
         """Ask questions again that have waited long enough, and give up those that were asked often enough."""
         timer, self._timer = self._timer, None
         now = asyncio.get_running_loop().time()
-        late = 0.0 if timer is None else now - timer.when()
+        late = 0.0 if timer is None else now - self._rings
         if late > LATE_SECONDS and (self._excuses or not self._reading):
             self._catch_up(now, late)
             return
