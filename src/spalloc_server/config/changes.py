@@ -12,7 +12,6 @@ from spalloc_server.config.mistakes import shown
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.limits import TimeLimits
 from spalloc_server.core.networks import NetworkNames, Networks
-from spalloc_server.fronts.http.origin import Proxies
 
 if TYPE_CHECKING:
     from spalloc_server.fronts.http.settings import HttpSettings
@@ -137,10 +136,12 @@ def _written(value: object) -> str:
             return f"default {_written(value.default)}, longest {_written(value.longest)}"
         case Mapping():
             return "; ".join(f"{shown(name)}: {_written(inner)}" for name, inner in value.items()) or "none"
-        case Networks() | NetworkNames() | Proxies():
+        case Networks() | NetworkNames():
             return f"[{value}]"
         case Listening():
             return f"{_written(value.addresses)} port {value.port}, allow {_written(value.allow)}"
+        case _ if is_dataclass(value):
+            return f"[{value}]"
         case _:
             return shown(value)
 

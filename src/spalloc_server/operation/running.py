@@ -18,7 +18,6 @@ import msgspec
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.jobs import first_job
 from spalloc_server.operation import log
-from spalloc_server.operation.account_commands import AccountCommands
 from spalloc_server.operation.board_commands import BoardCommands
 from spalloc_server.operation.control.protocol import REFUSED, Answer
 from spalloc_server.operation.control.server import Command, ControlServer
@@ -201,7 +200,7 @@ async def _control_at(path: Path, reload: Command, service: Service) -> ControlS
         path,
         {
             "reload": reload,
-            **AccountCommands(service.engine).commands,
+            **_account_commands(service),
             **BoardCommands(service.engine).commands,
             **ReservationCommands(service.engine).commands,
         },
@@ -214,6 +213,35 @@ async def _control_at(path: Path, reload: Command, service: Service) -> ControlS
         return None
     _log.info("the control socket is %s", path)
     return control
+
+
+ACCOUNT_COMMANDS = (
+    "accounts.list",
+    "accounts.add",
+    "accounts.password",
+    "accounts.role",
+    "accounts.lock",
+    "accounts.unlock",
+    "accounts.remove",
+    "tokens.list",
+    "tokens.add",
+    "tokens.revoke",
+)
+"""The administrators' commands about accounts."""
+
+
+def _account_commands(service: Service) -> dict[str, Command]:
+    """Return the commands about accounts; what does them is imported when one is given, as few servers ever are."""
+
+    def command(name: str) -> Command:
+        async def act(arguments: Mapping[str, object], by: str) -> Answer:
+            from spalloc_server.operation.account_commands import AccountCommands
+
+            return await AccountCommands(service.engine).commands[name](arguments, by)
+
+        return act
+
+    return {name: command(name) for name in ACCOUNT_COMMANDS}
 
 
 @contextlib.asynccontextmanager

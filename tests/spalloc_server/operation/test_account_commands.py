@@ -11,6 +11,7 @@ from spalloc_server.core.jobs import Asked
 from spalloc_server.core.requests import AnyBoard, JobRequest
 from spalloc_server.operation.account_commands import AccountCommands
 from spalloc_server.operation.control.protocol import REFUSED, Answer
+from spalloc_server.operation.running import ACCOUNT_COMMANDS
 from tests.spalloc_server.fronts.v1.simulated import SimulatedFront, simulated_front
 
 HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$7Xw"
@@ -146,3 +147,8 @@ def test_what_can_not_be_done_is_refused_in_words_that_repeat_no_password(
         assert found.status == status
         assert why in found.text
         assert "hunter2" not in found.text
+
+
+def test_a_running_server_takes_every_command_about_accounts() -> None:
+    with simulated_front() as front:
+        assert set(ACCOUNT_COMMANDS) == set(AccountCommands(front.engine).commands)
