@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.core import lockout
-from spalloc_server.core.account_commands import AddAccount, BeginSession, SetLocked, WrongPassword
+from spalloc_server.core.account_commands import AddAccount, AddToken, BeginSession, SetLocked, WrongPassword
+from spalloc_server.core.accounts import Scope
 from spalloc_server.core.askers import Asker, Role
 from spalloc_server.core.lockout import FORGOTTEN_SECONDS, OF_ACCOUNT, OF_ADDRESS, OF_PAIR, Lockout
 from tests.examples import examples
@@ -108,6 +109,17 @@ def test_the_right_password_ends_the_wait_of_its_account_and_address_only() -> N
     site.do(BeginSession("jane", "next", "csrf", "hash"), Asker(HOME))
     assert wait(site, "jane", HOME) == 0.0
     assert wait(site, "joe", HOME) > 0.0
+
+
+def test_whoever_has_a_token_guesses_the_password_no_faster() -> None:
+    site = world()
+    site.do(AddToken("jane", "robot", "token-key", Scope.READ, 30.0, "mary"))
+    thief = ATTACKERS[0]
+    for number in range(OF_PAIR.free):
+        wrong(site, "jane", thief)
+        site.do(BeginSession("jane", f"key-{number}", "csrf", token="token-key"), Asker(thief))
+    assert wait(site, "jane", thief) > 0.0
+    assert not site.site.accounts.is_known("jane", thief, site.at.wall)
 
 
 def test_an_administrator_who_unlocks_an_account_ends_its_waits() -> None:
