@@ -13,6 +13,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from starlette.types import Receive, Send
 
@@ -32,6 +33,8 @@ from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.ration import Warnings
 
 _log = logging.getLogger(__name__)
+
+K = TypeVar("K")
 
 OK = 200
 WAIT_SECONDS = 30.0
@@ -168,6 +171,7 @@ class Polls:
         self._all: dict[Poll, tuple[str, int | str | None]] = {}
         """Each request with what it waits for: `job`, `machine` or `jobs`, and which; in the order of the deadlines."""
         self._of: dict[tuple[str, int | str | None], dict[Poll, None]] = {}
+        self._of_session: dict[str, dict[Poll, None]] = {}
         self._of_account: Counter[str] = Counter()
         self._from_address: Counter[str] = Counter()
         self._due: dict[Poll, None] = {}
@@ -235,6 +239,7 @@ class Polls:
         poll.deadline = loop.time() + WAIT_SECONDS
         self._all[poll] = what, which
         self._of.setdefault((what, which), {})[poll] = None
+        self._of_session.setdefault(poll.session.key, {})[poll] = None
         self._of_account[account] += 1
         self._from_address[poll.group] += 1
         if self._clock is None:
@@ -247,10 +252,8 @@ class Polls:
         if topic is None:
             return
         self._due.pop(poll, None)
-        waiting = self._of[topic]
-        del waiting[poll]
-        if not waiting:
-            del self._of[topic]
+        _remove(self._of, topic, poll)
+        _remove(self._of_session, poll.session.key, poll)
         _subtract(self._of_account, poll.session.login.account)
         _subtract(self._from_address, poll.group)
 
@@ -264,7 +267,8 @@ class Polls:
 
     def session_ended(self, key: str) -> None:
         """Answer the requests of a session that has ended."""
-        for poll in [poll for poll in self._all if poll.session.key == key]:
+        # Of many sessions that end at once, each looks at its own requests only.
+        for poll in list(self._of_session.get(key, ())):
             poll.answer(_ENDED)
 
     # What the engine tells
@@ -328,6 +332,13 @@ class Polls:
         self._clock = None
         if first is not None:
             self._clock = loop.call_at(max(first.deadline, now), self._ring)
+
+
+def _remove(polls: dict[K, dict[Poll, None]], key: K, poll: Poll) -> None:
+    of_key = polls[key]
+    del of_key[poll]
+    if not of_key:
+        del polls[key]
 
 
 def _subtract(counts: Counter[str], name: str) -> None:

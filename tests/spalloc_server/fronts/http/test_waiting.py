@@ -1,11 +1,13 @@
 """Requests with `wait=true`: what they wait for, when they are answered, and how many there may be."""
 
 import asyncio
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
 from spalloc_server.fronts.http import waiting
+from spalloc_server.fronts.http.waiting import Poll
 from spalloc_server.fronts.v1.endings import EndingWatchers
 from spalloc_server.fronts.v1.watchers import Watchers
 from tests.spalloc_server.fronts.http.service import Client, Service, run
@@ -317,6 +319,27 @@ def test_a_wait_ends_with_its_session() -> None:
         assert (await calls[0].answer()).status == 401
         assert not calls[1].is_answered
         await calls[1].leave()
+
+    run(test)
+
+
+def test_the_end_of_a_session_is_not_looked_for_among_the_waits_of_others() -> None:
+    class NotWalked(dict[Poll, tuple[str, int | str | None]]):
+        def __iter__(self) -> Iterator[Poll]:
+            raise AssertionError("200 sessions may end at once while 16,384 requests wait")
+
+    async def test(service: Service) -> None:
+        alice, bob = await service.log_in(), await service.log_in("bob")
+        calls = [client.begin("GET", f"{JOBS}?wait=true") for client in (alice, bob, alice)]
+        for call in calls:
+            await call.asked.wait()
+        service.app.polls._all = NotWalked(service.app.polls._all)
+        await alice("POST", "system/perform_logout")
+        assert [(await call.answer()).status for call in (calls[0], calls[2])] == [401, 401]
+        assert not calls[1].is_answered
+        service.app.polls._all = dict(service.app.polls._all.items())
+        await calls[1].leave()
+        assert not service.app.polls._of_session
 
     run(test)
 
