@@ -31,7 +31,7 @@ from spalloc_server.fronts.listening import RAISE_DESCRIPTORS, bind
 from spalloc_server.fronts.v1.crowd import Crowd
 from spalloc_server.presence import Deadline, Presence
 from spalloc_server.ration import Warnings
-from spalloc_server.runtime import allow_descriptors
+from spalloc_server.runtime import allow_descriptors, give_back_memory
 from spalloc_server.words import counted
 
 if TYPE_CHECKING:
@@ -44,6 +44,12 @@ LAST_WORDS_SECONDS = 1.0
 """How long answers may take when the server stops; and after that, how long the application may."""
 MOST_REFUSALS = 256
 """How many connections too many are told so at a time; more are closed without a word."""
+MOST_UNREAD_BYTES = 64 * 1024 * 1024
+"""How much may have been sent to all clients together that they have not read."""
+READ_SECONDS = 0.05
+"""How long a client has before what it has not read is counted."""
+WORTH_GIVING_BACK_BYTES = 16 * 1024 * 1024
+"""How much must have been unread before the system is given back memory once it is read."""
 OTHER_DESCRIPTORS = 512
 """Descriptors that are left to others."""
 LARGEST_MESSAGE_BYTES = 65_536
@@ -100,6 +106,10 @@ class HttpServer:
         """Connections on their way to their protocols."""
         self._possible = settings.limits.connections
         self._being_refused = 0
+        self._to_weigh: dict[Strict, None] = {}
+        self._weighing: asyncio.TimerHandle | None = None
+        self._most_unread = 0
+        """The most that was unread since memory was given back."""
         self._alone = asyncio.Event()
         self._alone.set()
         self._second: asyncio.TimerHandle | None = None
@@ -127,6 +137,11 @@ class HttpServer:
     def refused(self) -> int:
         """How many connections were refused since the start, and requests of clients that may not be where they are."""
         return self._refusals.count
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much was sent to clients that they have not read, apart from small amounts."""
+        return self._crowd.bytes
 
     @property
     def cut_off(self) -> int:
@@ -221,8 +236,9 @@ class HttpServer:
     async def stop(self) -> None:
         """End all connections, after the last answers; it takes 3 s at most."""
         self.stop_listening()
-        if self._second is not None:
-            self._second.cancel()
+        for timer in (self._second, self._weighing):
+            if timer is not None:
+                timer.cancel()
         for task in self._tasks:
             task.cancel()
         for connection in list(self._connections):
@@ -247,7 +263,18 @@ class HttpServer:
     def _tick(self) -> None:
         # The list itself is what connections have.
         self._state.default_headers[:] = [(_DATE, formatdate(usegmt=True).encode())]
+        for member in self._crowd.heavy():
+            self._weigh(cast("Strict", member))
+        self._give_back()
         self._second = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+    def _give_back(self) -> None:
+        """Give memory back to the system once much of what was unread is read."""
+        unread = self._crowd.bytes
+        self._most_unread = max(self._most_unread, unread)
+        if self._most_unread >= WORTH_GIVING_BACK_BYTES and unread < self._most_unread // 2:
+            self._most_unread = unread
+            give_back_memory()
 
     # Connections
 
@@ -331,6 +358,36 @@ class HttpServer:
     def answered_here(self, refusal: Refusal) -> None:
         """Note that a request was answered by the protocol."""
         self.requests["", refusal.status] += 1
+
+    def weigh_soon(self, connection: Strict) -> None:
+        """Look soon how much a client has not read: it is given a moment for what was just sent."""
+        self._to_weigh[connection] = None
+        if self._weighing is None:
+            self._weighing = asyncio.get_running_loop().call_later(READ_SECONDS, self._weigh_all)
+
+    def _weigh_all(self) -> None:
+        self._weighing = None
+        connections, self._to_weigh = self._to_weigh, {}
+        for connection in connections:
+            self._weigh(connection)
+
+    def _weigh(self, connection: Strict) -> None:
+        """Note how much a client has not read; end some connections if all together have too much."""
+        crowd = self._crowd
+        crowd.weigh(connection, connection.unread_bytes)
+        while crowd.bytes > MOST_UNREAD_BYTES:
+            heaviest = cast("Strict", crowd.heaviest())
+            known = heaviest.group.weights[heaviest]
+            crowd.weigh(heaviest, heaviest.unread_bytes)
+            if heaviest.group.weights.get(heaviest, 0) < known:
+                # It has less now, and may no longer be the heaviest.
+                continue
+            self.cut(
+                heaviest,
+                f"clients have left {MOST_UNREAD_BYTES} bytes unread, and most of them {heaviest.group.name}",
+            )
+            self._crowd.leave(heaviest)
+            heaviest.abort()
 
     def cut(self, connection: Strict, why: str) -> None:
         """Note that a client's time is over, and its connection ended."""

@@ -30,6 +30,7 @@ _BODY_HEADERS = (b"content-length", b"transfer-encoding")
 _ONE_HOST = "the request needs one valid Host header, such as Host: HOST:PORT"
 _NO_PATH = "the request's address is not valid; it is to begin with /"
 _MOST_JOINED_BYTES = 65_536
+_WRITTEN_AT_ONCE_BYTES = 32_768
 _SEPARATORS = 4
 """Bytes of a header that are neither its name nor its value."""
 
@@ -73,6 +74,9 @@ class Home(Protocol):
     def answered_here(self, refusal: Refusal) -> None:
         """Note that a request was answered here, and not by the application."""
 
+    def weigh_soon(self, connection: "Strict") -> None:
+        """Look soon how much a client has not read; connections may be ended for it."""
+
     def cut(self, connection: "Strict", why: str) -> None:
         """Note that a client's time is over, and its connection ended."""
 
@@ -80,8 +84,11 @@ class Home(Protocol):
 class _Joining:
     """A transport that joins what is written in one turn of the loop: the head of an answer and its body."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, written: Callable[[], None]
+    ) -> None:
         self._transport = transport
+        self._written = written
         self._loop = loop
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -99,9 +106,12 @@ class _Joining:
     def flush(self) -> None:
         """Write what there is."""
         if self._held:
-            data = b"".join(self._held)
+            data = memoryview(b"".join(self._held))
             self._held, self._held_bytes = [], 0
-            self._transport.write(data)
+            # TLS would keep as much memory for each connection as it was ever given at once.
+            for at in range(0, len(data), _WRITTEN_AT_ONCE_BYTES):
+                self._transport.write(data[at : at + _WRITTEN_AT_ONCE_BYTES])
+            self._written()
 
     def close(self) -> None:
         """Close the connection once all is written."""
@@ -212,7 +222,7 @@ class Strict(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         super().connection_made(cast("asyncio.Transport", transport))
-        self._joining = _Joining(self.transport, self.loop)
+        self._joining = _Joining(self.transport, self.loop, self._written)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -400,14 +410,25 @@ class Strict(HttpToolsProtocol):
         self._home.cut(self, f"it did not send {what}")
         self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"this client did not send {what}"))
 
+    @property
+    def unread_bytes(self) -> int:
+        """How much was sent to the client that it has not taken."""
+        return 0 if self._joining is None else self.transport.get_write_buffer_size()
+
+    def _written(self) -> None:
+        if self.unread_bytes:
+            self._home.weigh_soon(self)
+
     def stuck(self) -> None:
         """Give the client time to read."""
+        self._home.weigh_soon(self)
         if self._stuck is None:
             seconds = self._home.limits.slow_reader_seconds
             self._stuck = self._home.when_over(self._home.now(), seconds, lambda: self._too_slow(seconds))
 
     def unstuck(self) -> None:
         """Note that the client has read."""
+        self._home.weigh_soon(self)
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None

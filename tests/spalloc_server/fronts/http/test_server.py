@@ -7,6 +7,7 @@ import socket
 import ssl
 import stat
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from spalloc_server.fronts.http import accepting
 from spalloc_server.fronts.http import server as server_module
 from spalloc_server.fronts.http.authority import Made, make_certificate
 from spalloc_server.fronts.http.origin import Proxies
+from spalloc_server.fronts.http.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.fronts.http.tls import CertificateError, about, context_of
 from spalloc_server.runtime import run
 from tests.spalloc_server.fronts.http.test_origin import named
-from tests.spalloc_server.fronts.http.wire import UPGRADE, App, connected, get, served, until
+from tests.spalloc_server.fronts.http.wire import LARGER, UPGRADE, App, connected, get, served, until
 
 LOOPBACK = named("127.0.0.0/8").networks
 
@@ -441,3 +443,45 @@ def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="idle_seconds is 0; it must be more than 0 seconds"):
         Limits(idle_seconds=0)
     assert HttpSettings().proxies == Proxies(NOWHERE, socket=False)
+
+
+def asks_and_does_not_read(server: HttpServer, context: ssl.SSLContext | None) -> socket.socket:
+    found = socket.create_connection(server.addresses[0])
+    if context is not None:
+        found = context.wrap_socket(found, server_hostname="localhost")
+    found.sendall(get("/larger"))
+    return found
+
+
+def test_over_tls_whoever_does_not_read_is_cut_off_too(made: Made) -> None:
+    async def main() -> None:
+        limits = Limits(slow_reader_seconds=0.3)
+        async with served(App(), **tls(made), limits=limits) as server:
+            with await asyncio.to_thread(asks_and_does_not_read, server, believing(made)):
+                await until(lambda: not server.connections)
+                assert server.cut_off == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_what_all_clients_leave_unread_is_bounded_and_those_that_leave_most_are_cut_off(
+    encrypted: bool, made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    most = 2 * LARGER
+    monkeypatch.setattr(server_module, "MOST_UNREAD_BYTES", most)
+
+    async def main() -> None:
+        async with served(App(), **(tls(made) if encrypted else {})) as server, AsyncExitStack() as stack:
+            context = believing(made) if encrypted else None
+            for _ in range(5):
+                stack.enter_context(await asyncio.to_thread(asks_and_does_not_read, server, context))
+            reader = await stack.enter_async_context(connected(server, context))
+            assert len((await reader.ask("/larger"))[2]) == LARGER
+            await until(lambda: server.cut_off > 0)
+            assert server.cut_off < 5
+            assert 0 < server.unread_bytes <= most
+
+    with caplog.at_level(logging.WARNING):
+        run(main())
+    assert f"clients have left {most} bytes unread" in caplog.text

@@ -2,9 +2,11 @@
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from spalloc_server.fronts.http.lists import Lists
 from spalloc_server.fronts.http.turns import CHANGE, EFFORT_A_TURN, Turns
 from tests.spalloc_server.fronts.http.service import Service, job, run
 
@@ -79,3 +81,33 @@ def test_who_leaves_before_their_turn_does_not_cost_others_theirs() -> None:
         await asyncio.wait_for(turn, 1.0)
 
     asyncio.run(main())
+
+
+def test_one_page_with_details_is_written_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = 0, 0
+    describe = Lists._describe
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return await describe(*arguments)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(Lists, "_describe", counted)
+
+    async def test(service: Service) -> None:
+        alice, bob = await service.log_in(), await service.log_in("bob")
+        for _ in range(30):
+            await alice.create()
+        path = f"{JOBS}?details=true"
+        calls = [
+            client.begin("GET", f"{path}{more}") for more in ("", "&deleted=true") for client in (alice, bob)
+        ]
+        for call in calls:
+            assert len((await call.answer()).json["details"]) == 30
+
+    run(test)
+    assert most == 1

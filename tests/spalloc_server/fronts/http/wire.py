@@ -17,6 +17,7 @@ from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.measures import Durations
 from spalloc_server.presence import Presence
 
+LARGER = 16_000_000
 SECONDS = 10.0
 """How long a test waits for anything before it fails."""
 
@@ -64,6 +65,9 @@ class App:
             body = b"no"
         elif path == "/large":
             body = b"x" * 4_000_000
+        elif path == "/larger":
+            # More than the buffers of two sockets together.
+            body = b"x" * LARGER
         elif path == "/wait":
             self.waiting += 1
             self.began.set()
