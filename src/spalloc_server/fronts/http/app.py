@@ -94,7 +94,7 @@ class App:
         self._streams = Streams() if proxy is None else proxy.streams
         self.memory = Memory(door, self._streams)
         """The memory of all jobs' boards."""
-        rows += operations_of(self.memory, jobs)
+        rows += operations_of(self.memory, jobs, people)
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
         routes = [
             Route(

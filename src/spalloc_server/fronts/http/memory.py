@@ -5,7 +5,7 @@ How boards are spoken with is in hardware/transfers.py.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -50,6 +50,14 @@ class _LostError(TransferError):
     """The job has lost its boards, or the transfer's time is over."""
 
 
+class _LoggedOutError(TransferError):
+    """The session of whoever asked for the transfer has ended."""
+
+
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryLimits:
     """How many transfers there may be at a time, each limit 1 or more."""
@@ -92,31 +100,59 @@ class Memory:
         self._holdings.stop("the server stops")
 
     async def read(
-        self, record: JobRecord, account: str, chip: Chip, address: int, size: int
+        self,
+        record: JobRecord,
+        account: str,
+        chip: Chip,
+        address: int,
+        size: int,
+        is_live: Callable[[], bool] = _always,
     ) -> AsyncGenerator[bytes]:
         """Yield `size` bytes of the memory of one of a job's chips from an address, in pieces of 64 KiB at most.
+
+        Args:
+            record: The job's record.
+            account: As whose the transfer is counted.
+            chip: The chip, as the job sees it.
+            address: Where the memory begins.
+            size: How many bytes.
+            is_live: Returns whether the session of whoever asks goes on; asked before each piece.
 
         Raises:
             MemoryRefusedError: It is not read, or not to its end.
         """
         _check_range(address, size)
-        async with self._board(record, account, chip) as board:
+        async with self._board(record, account, chip, is_live) as board:
             async for piece in board.read(chip, address, size):
                 yield piece
 
     async def write(
-        self, record: JobRecord, account: str, chip: Chip, address: int, data: AsyncIterable[bytes]
+        self,
+        record: JobRecord,
+        account: str,
+        chip: Chip,
+        address: int,
+        data: AsyncIterable[bytes],
+        is_live: Callable[[], bool] = _always,
     ) -> int:
         """Write to the memory of one of a job's chips from an address, and return how many bytes were written.
+
+        The other arguments are those of `read`.
 
         Raises:
             MemoryRefusedError: It is not written, or not to its end.
         """
         _check_range(address, 0)
-        async with self._board(record, account, chip) as board:
+        async with self._board(record, account, chip, is_live) as board:
             return await board.write(chip, address, _within_range(address, data))
 
-    async def clear_router(self, record: JobRecord, account: str, filters: Mapping[int, int]) -> int:
+    async def clear_router(
+        self,
+        record: JobRecord,
+        account: str,
+        filters: Mapping[int, int],
+        is_live: Callable[[], bool] = _always,
+    ) -> int:
         """Clear the routers of a job's chips, and return how many chips answered; see `BoardMemory.clear_routers`.
 
         Raises:
@@ -135,7 +171,7 @@ class Memory:
 
                 async def clear(board: Board) -> int:
                     async with at_once:
-                        with self._reached(record, machine.addresses[board]) as memory:
+                        with self._reached(record, machine.addresses[board], is_live) as memory:
                             return await memory.clear_routers(_chips_of(record, machine.size, board), filters)
 
                 tasks = [asyncio.create_task(clear(board)) for board in boards]
@@ -146,7 +182,9 @@ class Memory:
                         task.cancel()
 
     @asynccontextmanager
-    async def _board(self, record: JobRecord, account: str, chip: Chip) -> AsyncIterator[BoardMemory]:
+    async def _board(
+        self, record: JobRecord, account: str, chip: Chip, is_live: Callable[[], bool]
+    ) -> AsyncIterator[BoardMemory]:
         """Reach the board that one of a job's chips is on."""
         async with self._seat(account):
             with _in_words():
@@ -154,28 +192,30 @@ class Memory:
                 board = _board_of(record, machine.size, chip)
                 if board not in boards:
                     raise MemoryRefusedError(404, f"job {record.id} has no chip {chip}")
-                with self._reached(record, machine.addresses[board]) as memory:
+                with self._reached(record, machine.addresses[board], is_live) as memory:
                     yield memory
 
     @contextmanager
-    def _reached(self, record: JobRecord, address: str) -> Iterator[BoardMemory]:
+    def _reached(self, record: JobRecord, address: str, is_live: Callable[[], bool]) -> Iterator[BoardMemory]:
         stream = self._streams.stream()
 
         def end(why: str) -> None:
             memory.abandon(_LostError(why))
 
         with self._holdings.hold(record, end) as hold:
-            memory = BoardMemory(address, self._pace(hold, stream))
+            memory = BoardMemory(address, self._pace(hold, stream, is_live))
             with memory:
                 yield memory
 
-    def _pace(self, hold: Hold, stream: Stream) -> Pace:
+    def _pace(self, hold: Hold, stream: Stream, is_live: Callable[[], bool]) -> Pace:
         until = asyncio.get_running_loop().time() + LONGEST_SECONDS
 
         async def pace(packets: int) -> None:
             await stream.carry(packets)
             if not self._holdings.is_held(hold):
                 raise _LostError(self._holdings.why_lost(hold.job))
+            if not is_live():
+                raise _LoggedOutError("this session has ended; log in again")
             if asyncio.get_running_loop().time() > until:
                 raise _LostError(f"it took more than {LONGEST_SECONDS:g} s; ask for less at a time")
 
@@ -248,6 +288,8 @@ def _in_words() -> Iterator[None]:
         yield
     except SilentBoardError as error:
         raise MemoryRefusedError(504, str(error)) from error
+    except _LoggedOutError as error:
+        raise MemoryRefusedError(401, str(error)) from error
     except _LostError as error:
         raise MemoryRefusedError(409, str(error)) from error
     except TransferError as error:

@@ -16,6 +16,7 @@ from spalloc_server.fronts.http.answers import ACCEPTED, BYTES, Answer, Header, 
 from spalloc_server.fronts.http.conventions import read_whole_number
 from spalloc_server.fronts.http.jobs import Jobs
 from spalloc_server.fronts.http.memory import RETRY_SECONDS, Memory, MemoryRefusedError
+from spalloc_server.fronts.http.people import People
 from spalloc_server.fronts.http.requests import Request, require_kind
 from spalloc_server.fronts.http.table import Operation, Query, Raw
 from spinnaker.geometry import Chip
@@ -78,23 +79,26 @@ class Pieces:
 class MemoryResources:
     """Answers about the memory of jobs' boards."""
 
-    def __init__(self, memory: Memory, jobs: Jobs) -> None:
-        """Read and write `memory`, of the jobs that `jobs` knows."""
+    def __init__(self, memory: Memory, jobs: Jobs, people: People) -> None:
+        """Read and write `memory`, of the jobs that `jobs` knows, for `people` while their sessions go on."""
         self._memory = memory
         self._jobs = jobs
+        self._people = people
 
     async def read(self, request: Request, job: str, query: ReadQuery) -> Pieces:
         """Read a part of a chip's memory."""
-        record, account = await self._job(request, job)
+        record, account, is_live = await self._job(request, job)
         chip = Chip(query.x, query.y)
-        return Pieces(self._memory.read(record, account, chip, query.address, query.size), query.size)
+        pieces = self._memory.read(record, account, chip, query.address, query.size, is_live)
+        return Pieces(pieces, query.size)
 
     async def write(self, request: Request, job: str, query: WriteQuery) -> Answer:
         """Write the body to a chip's memory."""
         require_kind(request, Raw.BYTES.value)
-        record, account = await self._job(request, job)
+        record, account, is_live = await self._job(request, job)
+        chip = Chip(query.x, query.y)
         try:
-            await self._memory.write(record, account, Chip(query.x, query.y), query.address, request.pieces())
+            await self._memory.write(record, account, chip, query.address, request.pieces(), is_live)
         except MemoryRefusedError as error:
             # The rest of the body is not read, so the connection can't be used again.
             raise _refused(error, (b"connection", b"close")) from error
@@ -102,25 +106,27 @@ class MemoryResources:
 
     async def clear_router(self, request: Request, job: str) -> Answer:
         """Clear the routers of a job's chips; filters are fields of the query, by their numbers."""
-        record, account = await self._job(request, job)
+        record, account, is_live = await self._job(request, job)
         filters = {
             int(name): read_whole_number(f"filter {name}", word)
             for name, word in request.query().items()
             if name.isascii() and name.isdecimal() and len(name) < _LONGEST_FILTER
         }
         try:
-            await self._memory.clear_router(record, account, filters)
+            await self._memory.clear_router(record, account, filters, is_live)
         except MemoryRefusedError as error:
             raise _refused(error) from error
         return ACCEPTED
 
-    async def _job(self, request: Request, job: str) -> tuple[JobRecord, str]:
-        return await self._jobs.record(request, job), request.logged_in.login.account
+    async def _job(self, request: Request, job: str) -> tuple[JobRecord, str, Callable[[], bool]]:
+        session = request.logged_in
+        record = await self._jobs.record(request, job)
+        return record, session.login.account, lambda: self._people.is_live(session.key)
 
 
-def operations_of(memory: Memory, jobs: Jobs) -> list[Operation]:
+def operations_of(memory: Memory, jobs: Jobs, people: People) -> list[Operation]:
     """Return the rows of the table of resources that are about memory."""
-    there = MemoryResources(memory, jobs)
+    there = MemoryResources(memory, jobs, people)
     path = "srv/spalloc/jobs/{job}"
     # fmt: off
     return [

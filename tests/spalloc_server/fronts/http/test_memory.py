@@ -210,6 +210,31 @@ def test_a_transfer_that_waits_for_a_silent_board_ends_as_soon_as_its_job_does()
     run(task, boots=False)
 
 
+def test_a_transfer_ends_with_the_session_of_whoever_asked_for_it() -> None:
+    async def task(bench: Bench) -> None:
+        sessions: list[str] = ["alice's"]
+
+        async def until_logged_out() -> AsyncIterator[bytes]:
+            yield LONG
+            sessions.clear()
+            yield LONG
+
+        def is_live() -> bool:
+            return bool(sessions)
+
+        at = bench.record, "alice", Chip(0, 0), SDRAM
+        reading = bench.memory.read(*at, 1 << 20, is_live)
+        await anext(reading)
+        with refused(401, "this session has ended"):
+            await bench.memory.write(*at, until_logged_out(), is_live)
+        with refused(401, "this session has ended"):
+            await anext(reading)
+        with refused(401, "this session has ended"):
+            await bench.memory.clear_router(bench.record, "alice", {}, is_live)
+
+    run(task)
+
+
 def test_a_job_without_boards_has_no_memory() -> None:
     async def task(bench: Bench) -> None:
         bench.job = await bench.site.create("alice", 3, ready=False)

@@ -81,14 +81,18 @@ def test_who_may_not_use_the_job_or_asks_for_what_is_not_there_is_told() -> None
     run(task)
 
 
-def test_an_answer_that_is_not_whole_is_cut_off_and_its_transfer_ended() -> None:
+@pytest.mark.parametrize("how", ["the job ends", "the session ends"])
+def test_an_answer_that_is_not_whole_is_cut_off_and_its_transfer_ended(how: str) -> None:
     async def task(site: ServedSite, job: int) -> None:
         reader, writer = await asyncio.open_connection(HOST, site.port, limit=4096)
         size = 64 << 20
         path = f"/spalloc/srv/spalloc/jobs/{job}/memory?address={SDRAM}&size={size}"
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie_of('alice')}\r\n\r\n".encode())
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
-        site.destroy(job, "alice", "enough")
+        if how == "the job ends":
+            site.destroy(job, "alice", "enough")
+        else:
+            site.sessions.log_out("alice")
         got = len(await reader.read())
         assert 0 < got < size
         writer.close()
