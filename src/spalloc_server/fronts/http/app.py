@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http import origin
-from spalloc_server.fronts.http.answers import FAILED, HttpError, text
-from spalloc_server.fronts.http.entrance import Entrance
+from spalloc_server.fronts.http.answers import FAILED, TEXT, Answer, HttpError, text
+from spalloc_server.fronts.http.entrance import Entrance, check_page
 from spalloc_server.fronts.http.jobs import Jobs
 from spalloc_server.fronts.http.lists import Lists
 from spalloc_server.fronts.http.machines import Machines
@@ -26,7 +26,7 @@ from spalloc_server.fronts.http.records import Records
 from spalloc_server.fronts.http.requests import Request, path_number
 from spalloc_server.fronts.http.resources import table
 from spalloc_server.fronts.http.settings import Limits
-from spalloc_server.fronts.http.table import Endpoint
+from spalloc_server.fronts.http.table import Endpoint, refuse_doubled
 from spalloc_server.fronts.http.turns import Turns
 from spalloc_server.fronts.http.underway import UnderWay
 from spalloc_server.fronts.http.waiting import Polls
@@ -164,6 +164,12 @@ class App:
         session, job = None, 0
         try:
             request = Request({**scope, "method": "GET"}, receive, origin.of(scope), self._base)
+            try:
+                refuse_doubled(scope["headers"])
+                check_page(request)
+            except HttpError as error:
+                await _decline(receive, send, error.answer)
+                return
             await self._entrance.admit(request)
             session = request.session
             job = path_number(scope["path_params"]["job"])
@@ -174,6 +180,14 @@ class App:
             await send({"type": "websocket.close", "code": _CLOSED, "reason": "this server has no proxy"})
             return
         await self._proxy.serve(scope, receive, send, job, session)
+
+
+async def _decline(receive: Receive, send: Send, answer: Answer) -> None:
+    """Answer a handshake."""
+    await receive()
+    headers = [(b"content-type", TEXT), *answer.headers]
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": answer.body})
 
 
 class _Asgi:

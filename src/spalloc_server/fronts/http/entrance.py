@@ -156,6 +156,20 @@ def check_csrf(session: Session, given: bytes | None) -> None:
         )
 
 
+def check_page(request: Request) -> None:
+    """Refuse a websocket that a page of another site opens: browsers may send the credentials of their user along.
+
+    Raises:
+        HttpError: It is from such a page.
+    """
+    # Programs name any origin: SpiNNMan the host alone. That of a page is written in full, or "null".
+    page = request.header(b"origin").strip().lower()
+    if page == "null" or ("://" in page and page.partition("://")[2] != request.origin.host.lower()):
+        raise HttpError(
+            403, f"no page of another site may open this websocket, only one of {request.origin.host}"
+        )
+
+
 def _name_and_password(credentials: str) -> tuple[str, str]:
     try:
         name, colon, password = b64decode(credentials.strip(), validate=True).decode().partition(":")

@@ -142,7 +142,7 @@ class Endpoint:
             raise HttpError(400, str(error)) from error
         request = Request(scope, receive, where, self._base)
         if len(request.headers) < len(scope["headers"]):
-            _refuse_doubled(scope["headers"])
+            refuse_doubled(scope["headers"])
         method = request.method
         prepared = self._of.get(method)
         if prepared is None:
@@ -288,7 +288,12 @@ def _type(found: re.Match[str]) -> str:
     return _NAMES[found[0]]
 
 
-def _refuse_doubled(headers: Sequence[tuple[bytes, bytes]]) -> None:
+def refuse_doubled(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse a request with two of a header that there must be one of.
+
+    Raises:
+        HttpError: It has.
+    """
     seen: set[bytes] = set()
     for name, _ in headers:
         if name in seen and name in _ONCE_ONLY:

@@ -1,0 +1,66 @@
+"""Which handshakes of websockets are refused whoever has logged in: pages of other sites, and doubled credentials."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from spinnaker.geometry import Size
+from spinnaker_virtual import Timings, VirtualMachine
+from tests.spalloc_server.fronts.http.whole import PASSWORD, USER, whole_server
+
+
+def answers(folder: Path, *handshakes: list[tuple[str, str]]) -> list[tuple[int, str]]:
+    """Return the answers to handshakes with these headers, by somebody who has logged in, for a job that is none."""
+    found = []
+
+    async def main() -> None:
+        virtual = VirtualMachine(size=Size(1, 1), timings=Timings.instant())
+        async with whole_server(virtual, folder) as whole:
+            cookie, _ = await whole.people.log_in(USER, PASSWORD, "127.0.0.1")
+            trusted = ssl.create_default_context(cafile=str(whole.bundle))
+            address = whole.url.replace("https", "wss") + "proxy/1"
+            for headers in handshakes:
+                sent = [
+                    (name, value.format(cookie=f"JSESSIONID={cookie}", port=whole.port))
+                    for name, value in headers
+                ]
+                with pytest.raises(InvalidStatus) as caught:
+                    await connect(address, additional_headers=sent, ssl=trusted, proxy=None)
+                response = caught.value.response
+                found.append((response.status_code, response.body.decode()))
+
+    asyncio.run(main())
+    return found
+
+
+COOKIE = ("Cookie", "{cookie}")
+
+
+def test_a_page_of_another_site_can_not_use_the_cookie_of_who_looks_at_it(tmp_path: Path) -> None:
+    foreign = [
+        "https://evil.example",
+        "https://localhost:1",
+        "https://localhost",
+        "null",
+        "HTTPS://EVIL.EXAMPLE",
+    ]
+    for status, said in answers(tmp_path, *([COOKIE, ("Origin", origin)] for origin in foreign)):
+        assert (status, said.partition(",")[0]) == (403, "no page of another site may open this websocket")
+
+
+def test_programs_and_our_own_pages_are_served(tmp_path: Path) -> None:
+    own = ["https://localhost:{port}", "https://LOCALHOST:{port}", "localhost", "anything"]
+    sent: list[list[tuple[str, str]]] = [[COOKIE], *([COOKIE, ("Origin", origin)] for origin in own)]
+    assert answers(tmp_path, *sent) == [(404, "no such job")] * len(sent)
+
+
+def test_credentials_that_are_there_twice_are_refused(tmp_path: Path) -> None:
+    basic = ("Authorization", "Basic dXNlcjpwYXNzd29yZA==")
+    assert answers(tmp_path, [COOKIE, COOKIE], [basic, basic]) == [
+        (400, "the header cookie is there twice; send it once"),
+        (400, "the header authorization is there twice; send it once"),
+    ]
