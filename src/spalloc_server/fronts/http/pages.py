@@ -129,6 +129,7 @@ class Pages:
             return answer
         if request.session is not None:
             self._people.log_out(request.session)
+            await self._people.recorded()
         return Answer(
             302,
             headers=(

@@ -8,6 +8,7 @@ import pytest
 from spalloc_server.core.account_commands import WRONG
 from spalloc_server.core.lockout import OF_PAIR
 from spalloc_server.fronts.http.app import make_app
+from spalloc_server.fronts.http.people import People, Session
 from tests.spalloc_server.fronts.http.service import PASSWORD, Client, Service, job, run
 
 BASIC = {"authorization": f"Basic {base64.b64encode(f'alice:{PASSWORD}'.encode()).decode()}"}
@@ -99,6 +100,33 @@ def test_who_logs_in_again_loses_the_old_session() -> None:
         assert (await client("POST", "system/perform_login", form=await form(client))).status == 302
         assert (await client.get("srv/spalloc")).status == 200
         assert (await old.get("srv/spalloc")).status == 401
+
+    run(test)
+
+
+def test_the_old_session_has_ended_on_disk_before_the_login_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    log_out, recorded = People.log_out, People.recorded
+
+    def noted_end(people: People, session: Session) -> None:
+        done.append("ended")
+        log_out(people, session)
+
+    async def noted_record(people: People) -> None:
+        await recorded(people)
+        done.append("recorded")
+
+    monkeypatch.setattr(People, "log_out", noted_end)
+    monkeypatch.setattr(People, "recorded", noted_record)
+
+    async def test(service: Service) -> None:
+        client = await service.log_in()
+        client.csrf = None
+        done.clear()
+        assert (await client("POST", "system/perform_login", form=await form(client))).status == 302
+        assert done[-2:] == ["ended", "recorded"]
 
     run(test)
 
