@@ -6,6 +6,7 @@ relay.py says what the boards are, and whether they are the job's still. No webs
 import asyncio
 import contextlib
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -46,12 +47,35 @@ class Room:
         self.in_all = in_all
         self.taken = 0
         """How many there are."""
+        self._of_account: Counter[str] = Counter()
 
-    def refusal(self, own: int) -> str | None:
-        """Return why a websocket that has `own` channels can't have another, or None if it can."""
+    @property
+    def of_account(self) -> int:
+        """How many there may be of one account: some are always left to others."""
+        return max(self.of_one, self.in_all // 2)
+
+    def enter(self, account: str) -> None:
+        """Count a channel."""
+        self.taken += 1
+        self._of_account[account] += 1
+
+    def leave(self, account: str) -> None:
+        """Note that a channel is closed."""
+        self.taken -= 1
+        self._of_account[account] -= 1
+        if not self._of_account[account]:
+            del self._of_account[account]
+
+    def refusal(self, own: int, account: str) -> str | None:
+        """Return why a websocket of an account that has `own` channels can't have another, or None if it can."""
         if own >= self.of_one:
             return (
                 f"this websocket has {counted(own, 'channel')}, and may have {self.of_one}; close some first"
+            )
+        count = self._of_account.get(account, 0)
+        if count >= self.of_account:
+            return (
+                f"{account} has {counted(count, 'channel')}, and may have {self.of_account}; close some first"
             )
         if self.taken >= self.in_all:
             return f"all {self.in_all} channels that this server has room for are in use; try again later"
@@ -78,6 +102,7 @@ class Channels:
         stream: Stream,
         numbers: Iterator[int],
         room: Room,
+        account: str,
     ) -> None:
         """Make a set of channels that has none yet.
 
@@ -89,6 +114,7 @@ class Channels:
             stream: What may be carried from boards.
             numbers: The numbers of new channels.
             room: Where channels are counted.
+            account: Whose they are.
         """
         self._addresses = addresses
         self._holds = holds
@@ -96,6 +122,7 @@ class Channels:
         self._stream = stream
         self._numbers = numbers
         self._room = room
+        self._account = account
         self._loop = asyncio.get_running_loop()
         self._channels: dict[int, _Channel] = {}
         self._resolved: dict[Chip, str] = {}
@@ -144,7 +171,7 @@ class Channels:
         """Open or close a channel, and return the answer."""
         if isinstance(request, Close):
             return Closed(request.correlation, request.channel if self._close(request.channel) else 0)
-        refusal = self._room.refusal(len(self._channels))
+        refusal = self._room.refusal(len(self._channels), self._account)
         if refusal is None and isinstance(request, Open):
             refusal = self._refusal(Chip(request.x, request.y), request.port)
         if refusal is not None:
@@ -206,7 +233,7 @@ class Channels:
         number = next(self._numbers)
         channel = _Channel(number, opened, is_listener, Message(number, b"").encode())
         self._channels[number] = channel
-        self._room.taken += 1
+        self._room.enter(self._account)
         self._read(channel)
         return number
 
@@ -217,7 +244,7 @@ class Channels:
         channel = self._channels.pop(number, None)
         if channel is None:
             return False
-        self._room.taken -= 1
+        self._room.leave(self._account)
         if channel in self._parked:
             del self._parked[channel]
         else:

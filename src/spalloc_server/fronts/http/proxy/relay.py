@@ -172,6 +172,7 @@ class Proxy:
                 self.streams.stream(),
                 self._numbers,
                 self._room,
+                session.login.account,
             )
             await send({"type": "websocket.accept"})
             if not self._holdings.is_held(hold):

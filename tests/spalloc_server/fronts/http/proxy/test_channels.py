@@ -45,12 +45,12 @@ class Bench:
         self.heard: asyncio.Queue[Message] = asyncio.Queue()
         self.takes_more = True
         self.room = Room(of_one, in_all)
-        self.channels = self.another()
+        self.channels = self.another("alice")
 
-    def another(self) -> Channels:
+    def another(self, account: str = "bob") -> Channels:
         addresses = {Chip(0, 0): HERE, Chip(8, 4): THERE}
         stream = Streams().stream()
-        return Channels(addresses, lambda: self.held, self._hear, stream, count(1), self.room)
+        return Channels(addresses, lambda: self.held, self._hear, stream, count(1), self.room, account)
 
     def _hear(self, message: bytes) -> bool:
         answer = decode_answer(message)
@@ -227,6 +227,22 @@ def test_there_are_only_as_many_channels_as_allowed_of_one_websocket_and_of_all(
         other.close()
 
     run(task, of_one=2, in_all=3)
+
+
+def test_one_account_leaves_channels_to_others_however_many_websockets_it_has() -> None:
+    async def task(bench: Bench) -> None:
+        own, more, others = bench.channels, bench.another("alice"), bench.another("bob")
+        for port in (1, 2):
+            assert isinstance(await own.answer(Open(7, 0, 0, port)), Opened)
+            assert isinstance(await more.answer(Open(7, 0, 0, port)), Opened)
+        refused = await bench.another("alice").answer(Open(7, 0, 0, 3))
+        assert refused == Failed(7, "alice has 4 channels, and may have 4; close some first")
+        assert isinstance(await others.answer(Open(7, 0, 0, 3)), Opened)
+        more.close()
+        assert isinstance(await own.answer(Listen(8)), Listening)
+        others.close()
+
+    run(task, of_one=3, in_all=8)
 
 
 def test_what_boards_send_waits_in_the_socket_while_the_client_takes_nothing() -> None:
