@@ -145,6 +145,10 @@ def test_a_place_that_can_not_be_listened_on_is_said_in_words(files: Path) -> No
             ),
             (["--virtual", "1x1", "--port", str(port)], "end it, or give another v1.port"),
             (["metrics.toml"], "end it, or give another metrics.port"),
+            (
+                ["--virtual", "1x1", "--port", "0", "--https", str(port)],
+                "end it, or give another http.port, or with --virtual another port after --https",
+            ),
         ):
             ended = subprocess.run([*SERVER, "--quiet", *arguments], capture_output=True, text=True)
             line = ended.stderr.splitlines()[-1]

@@ -103,6 +103,13 @@ def _act(arguments: Arguments, server: Server) -> int:
     job_id = arguments.job_id
     if job_id is None and "owner" not in arguments.given:
         job_id = job_of_environment(server)
+    if arguments.job_id is None and arguments.destroy is not None and arguments.destroy.strip().isdecimal():
+        number = arguments.destroy.strip()
+        raise CommandError(
+            USAGE,
+            f"--destroy {number}: {number} would be the reason, and no job is named; to destroy job {number}, type: "
+            f"{COMMAND} {number} --destroy",
+        )
     if job_id is None and not arguments.owner:
         raise CommandError(USAGE, "job ID (or --owner) not specified")
     actions = (
@@ -115,13 +122,6 @@ def _act(arguments: Arguments, server: Server) -> int:
     )
     if arguments.json and any(actions):
         raise CommandError(USAGE, "--json shows a job: it goes with --info or --watch only")
-    if arguments.job_id is None and arguments.destroy is not None and arguments.destroy.strip().isdecimal():
-        number = arguments.destroy.strip()
-        raise CommandError(
-            USAGE,
-            f"--destroy {number}: {number} would be the reason, and no job is named; to destroy job {number}, type: "
-            f"{COMMAND} {number} --destroy",
-        )
     if job_id is None or any(actions):
         with server.connect() as client:
             if job_id is None:
@@ -190,7 +190,10 @@ def only_job(client: ProtocolClient, owner: str, timeout: float | None) -> int:
         raise CommandError(WHICH_JOB, f"owner {owner} has no live jobs")
     if len(found) > 1:
         which = ", ".join(map(str, found))
-        raise CommandError(WHICH_JOB, f"ambiguous: {owner} has {len(found)} live jobs: {which}")
+        raise CommandError(
+            WHICH_JOB,
+            f"ambiguous: {owner} has {len(found)} live jobs: {which}; name one: {COMMAND} {found[-1]} ...",
+        )
     return found[0]
 
 

@@ -99,8 +99,11 @@ def shown(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint about an unknown word: the nearest known one, or all of them."""
+    """Return a hint about an unknown word: the one that it begins, the nearest known one, or all of them."""
     words = sorted(known)
+    longer = [one for one in words if len(word) > 2 and one.startswith(word)]
+    if len(longer) == 1:
+        return f"did you mean {longer[0]!r}?"
     close = get_close_matches(word[:_SHOWN_CHARACTERS], words, 1)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -52,8 +52,8 @@ class Trust:
             return None
         if job.account is not None:
             return (
-                f"job {job.id} belongs to an account, and only that and administrators may destroy it or switch its "
-                "boards; log in to it, over HTTPS"
+                f"job {job.id} belongs to an account: only this account and administrators may destroy it, switch its "
+                "boards or extend it; log in to the account over HTTPS"
             )
         if self.control is Control.ANYONE or same_host(host, job.owner_host):
             return None

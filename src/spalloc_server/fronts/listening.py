@@ -127,6 +127,8 @@ def in_words(error: OSError, hosts: Sequence[str], port: int, setting: str) -> O
         said = f"can't listen on {where}: {error.strerror or error}"
     if setting == "v1":
         said += ", or another --host or --port"
+    elif setting == "http":
+        said += ", or with --virtual another port after --https"
     return OSError(error.errno, said)
 
 

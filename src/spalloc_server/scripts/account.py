@@ -46,6 +46,9 @@ _COMMAND = Words(
     ],
 )
 _TOKEN_WORDS = ("add", "list", "revoke")
+# argparse names choices by their repr.
+_ROLES = [role.value for role in Role]
+_SCOPES = [scope.value for scope in Scope]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -76,10 +79,10 @@ def _parser_of(word: str) -> Parser:
         parser.add_argument("name", metavar="NAME", help="the account's name")
     if word == "add":
         parser.add_argument(
-            "--role", choices=list(Role), default=Role.USER, help="what it may do (default: user)"
+            "--role", choices=_ROLES, default=Role.USER.value, help="what it may do (default: user)"
         )
     if word == "role":
-        parser.add_argument("role", metavar="ROLE", choices=list(Role), help=f"one of {', '.join(Role)}")
+        parser.add_argument("role", metavar="ROLE", choices=_ROLES, help=f"one of {', '.join(_ROLES)}")
     if word in ("add", "password"):
         parser.add_argument(
             "--no-password", action="store_true", help="without a password: only programs with a token log in"
@@ -94,7 +97,7 @@ def _add_token_arguments(parser: Parser) -> None:
         "what", metavar="WORD", choices=_TOKEN_WORDS, help=f"one of {', '.join(_TOKEN_WORDS)}"
     )
     parser.add_argument("name", metavar="ACCOUNT", help="the account's name")
-    parser.add_argument("tokens", metavar="TOKEN", nargs="*", help="revoke: the names of tokens")
+    parser.add_argument("tokens", metavar="TOKEN", nargs="*", default=[], help="revoke: the names of tokens")
     parser.add_argument("--name", dest="token", metavar="TOKEN", help="add: a name for the token")
     parser.add_argument(
         "--days",
@@ -104,8 +107,8 @@ def _add_token_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--scope",
-        choices=list(Scope),
-        default=Scope.USE,
+        choices=_SCOPES,
+        default=Scope.USE.value,
         help="add: read to look only, use for all that the account may do (default: use)",
     )
     _add_json(parser)

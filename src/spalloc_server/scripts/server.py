@@ -266,6 +266,7 @@ def _beside(
 
         folder = _folder_of_https(arguments, stack)
         settings, made = local_settings(folder, arguments.host or "127.0.0.1", arguments.https)
+        control = control or folder / "control"
 
     @asynccontextmanager
     async def beside(service: "Service") -> "AsyncIterator[None]":
@@ -274,11 +275,11 @@ def _beside(
                 from spalloc_server.operation.running import control_of_virtual_boards
 
                 await inner.enter_async_context(control_of_virtual_boards(control, service))
-            if made is not None and service.http is not None:
+            if made is not None and service.http is not None and control is not None:
                 from spalloc_server.fronts.http.local import local_https
 
                 https = await local_https(service.engine, made, service.http.server)
-                print("\n".join(https.lines()), flush=True)
+                print("\n".join(https.lines(control)), flush=True)
             yield
 
     return settings, beside

@@ -99,6 +99,18 @@ def test_without_an_id_the_only_job_of_the_owner_is_meant(
     assert state_and_power(client, mine) == (JobState.ready, False)
 
 
+def test_of_several_jobs_of_the_owner_one_must_be_named(
+    commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
+) -> None:
+    first, second = make_job(1), make_job(1)
+    ended = commands.run("spalloc-job", "--owner", "jane", "--power-off")
+    assert (ended.returncode, ended.stderr) == (
+        3,
+        f"spalloc-job: ambiguous: jane has 2 live jobs: {first}, {second}; name one: spalloc-job {second} ...\n",
+    )
+    assert [state_and_power(client, job) for job in (first, second)] == [READY, READY]
+
+
 def test_a_job_of_somebody_else_is_destroyed_with_the_reason_given(
     commands: Commands, client: ProtocolClient, make_job: Callable[..., int]
 ) -> None:
@@ -128,6 +140,7 @@ def test_a_number_alone_is_no_reason_and_the_only_job_stays(
     assert ended.returncode == 2
     assert "spalloc-job 99 --destroy" in ended.stderr
     assert [live["job_id"] for live in client.list_jobs()] == [job]
+    assert "spalloc-job 99 --destroy" in commands.run("spalloc-job", "--destroy", "99").stderr
     assert commands.run("spalloc-job", str(job), "--destroy", "99").returncode == 0
     assert client.get_job_state(job)["reason"] == "99"
 

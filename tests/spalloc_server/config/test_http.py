@@ -120,6 +120,7 @@ WRONG = {
     ),
     "session_idle_seconds = 0": "2: http.session_idle_seconds is 0; expected a number of seconds, more than 0",
     "certificat = 1": "2: http.certificat is not a setting; did you mean 'certificate'?",
+    "cert = 1": "2: http.cert is not a setting; did you mean 'certificate'?",
     "[http.limits]\nconnections = 0": "3: http.limits.connections is 0; expected a whole number from 1 to 1000000",
 }
 
@@ -161,3 +162,14 @@ def test_check_says_where_http_is_served_and_until_when_the_certificate_is_good(
     where = f"::1 port 22246 and the socket {folder}/s"
     assert f"  HTTP: {where}, from /spalloc/ on, allowed from 0.0.0.0/0, ::/0, proxies none" in said
     assert "  TLS: for spalloc.example, 10.0.0.1 until " in said
+
+
+def test_check_warns_of_a_certificate_that_names_no_host_and_says_how_to_make_one_that_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "nameless.toml"
+    path.write_text(f'[http]\ncertificate = "authority.pem"\nkey = "authority-key.pem"\n{ONE_BOARD}')
+    assert check([str(path)]) == 0
+    said = capsys.readouterr().out
+    assert f"TLS: warning: the certificate in {folder}/authority.pem names no host (subjectAltName)" in said
+    assert "make one with: openssl req -x509 ... -addext subjectAltName=DNS:HOST" in said

@@ -65,7 +65,7 @@ def test_a_client_of_v1_changes_no_job_of_an_account_unless_it_is_an_administrat
     for host, may in (("10.2.0.1", False), ("192.0.2.1", False), ("10.1.0.1", trust is OWNERS)):
         refusal = trust.refusal(job, Asker(host))
         assert (refusal is None) is may
-        assert refusal is None or "belongs to an account" in refusal
+        assert refusal is None or "belongs to an account: only this account and administrators may" in refusal
         assert trust.keeps_alive(job, Asker(host)) is may
 
 

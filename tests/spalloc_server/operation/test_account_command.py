@@ -48,6 +48,31 @@ def listed(socket: Path, *words: str) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["add", "joe", "--role", "king"],
+            "argument --role: invalid choice: 'king' (choose from 'reader', 'user', 'administrator', 'service')",
+        ),
+        (
+            ["role", "joe", "king"],
+            "argument ROLE: invalid choice: 'king' (choose from 'reader', 'user', 'administrator', 'service')",
+        ),
+        (
+            ["token", "add", "joe", "--scope", "all"],
+            "argument --scope: invalid choice: 'all' (choose from 'read', 'use')",
+        ),
+        (["token", "list"], "the following arguments are required: ACCOUNT"),
+    ],
+)
+def test_what_is_mistyped_is_told_in_words_that_can_be_typed(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    wrong = account(tmp_path / "no.socket", *words)
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1].split(": error: ")[1]) == (2, said)
+
+
 def test_an_account_is_made_with_a_password_of_standard_input_and_is_there_after_a_restart(
     tmp_path: Path,
 ) -> None:

@@ -200,8 +200,18 @@ def started(arguments: list[str]) -> tuple["subprocess.Popen[str]", list[str]]:
 def printed(lines: list[str]) -> dict[str, str]:
     found = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
     (found["url"],) = re.findall(r"HTTPS is served at (\S+)", "\n".join(lines))
-    (found["user"], found["password"]) = re.findall(r"to user (\S+) with password (\S+)", "\n".join(lines))[0]
+    (found["user"], found["password"]) = re.findall(r"log in as (\S+) with password (\S+)", "\n".join(lines))[
+        0
+    ]
     return {name: shlex.split(value)[0] for name, value in found.items()}
+
+
+def token_of(lines: list[str]) -> str:
+    """Make a token with the command that the server printed."""
+    (typed,) = [shlex.split(line) for line in lines if line.startswith("spalloc-server ")]
+    done = subprocess.run([*SERVER, *typed[1:]], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.mark.slow
@@ -212,6 +222,7 @@ def test_the_command_prints_all_that_a_client_needs(tmp_path: Path, connect: Con
             said = printed(lines)
             port = int(said["url"].split(":")[2].split("/")[0])
             assert said["REQUESTS_CA_BUNDLE"] == said["WEBSOCKET_CLIENT_CA_BUNDLE"] == said["SSL_CERT_FILE"]
+            assert said["CURL_CA_BUNDLE"] == said["SSL_CERT_FILE"]
             bundle = Path(said["REQUESTS_CA_BUNDLE"])
             login = b64encode(f"{said['user']}:{said['password']}".encode()).decode()
             one = connect(port, bundle)
@@ -219,6 +230,8 @@ def test_the_command_prints_all_that_a_client_needs(tmp_path: Path, connect: Con
             assert status(one, Authorization=f"Basic {login}") == 200
             with_login = f"https://{said['user']}:{said['password']}@localhost:{port}/spalloc/"
             assert lines[-1] == f"spalloc_server = {with_login}"
+            token = token_of(lines)
+            assert status(connect(port, bundle), Authorization=f"Bearer {token}") == 200
         finally:
             process.terminate()
     assert process.returncode == 0
@@ -228,14 +241,19 @@ def test_the_command_prints_all_that_a_client_needs(tmp_path: Path, connect: Con
 @pytest.mark.slow
 def test_with_records_the_authority_and_the_password_stay(tmp_path: Path) -> None:
     said = []
+    state = tmp_path / "a folder" / "state"
+    state.parent.mkdir()
     for _ in range(2):
-        process, lines = started(["--state", str(tmp_path / "state")])
+        process, lines = started(["--state", str(state)])
         process.terminate()
         process.communicate()
-        said.append({**printed(lines), "authority": (tmp_path / "state.https" / "authority.pem").read_text()})
+        assert Path(printed(lines)["SSL_CERT_FILE"]).exists()
+        said.append(
+            {**printed(lines), "authority": (state.with_name("state.https") / "authority.pem").read_text()}
+        )
     for name in ("user", "password", "authority", "SSL_CERT_FILE"):
         assert said[0][name] == said[1][name]
-    assert (tmp_path / "state.https" / "password").stat().st_mode & 0o077 == 0
+    assert (state.with_name("state.https") / "password").stat().st_mode & 0o077 == 0
 
 
 def test_https_without_virtual_boards_is_refused_with_what_to_write_instead(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The command `--virtual --https` and embedded sites use it.
 import asyncio
 import os
 import secrets
+import shlex
 import socket
 import string
 from dataclasses import dataclass
@@ -42,15 +43,23 @@ class LocalHttps:
         """The address with name and password in it, as sPyNNaker takes it."""
         return self.url.replace("://", f"://{self.user}:{self.password}@", 1)
 
-    def lines(self) -> list[str]:
-        """Return what a user is to paste, and where."""
-        variables = ("REQUESTS_CA_BUNDLE", "WEBSOCKET_CLIENT_CA_BUNDLE", "SSL_CERT_FILE")
+    def lines(self, control: Path) -> list[str]:
+        """Return what a user is to paste, and where.
+
+        Args:
+            control: The control socket, over which tokens are made.
+        """
+        variables = ("REQUESTS_CA_BUNDLE", "WEBSOCKET_CLIENT_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+        bundle, socket_file = shlex.quote(str(self.bundle)), shlex.quote(str(control.absolute()))
         return [
             f"HTTPS is served at {self.url}",
-            f"to user {self.user} with password {self.password}",
+            f"log in as {self.user} with password {self.password}",
             "",
             "# paste into the shell of SpiNNMan, sPyNNaker and other clients, so that they believe the certificate:",
-            *(f"export {name}={self.bundle}" for name in variables),
+            *(f"export {name}={bundle}" for name in variables),
+            "",
+            "# type for a token, in place of the password; `spalloc-server account --help` tells of more accounts:",
+            f"spalloc-server account --socket {socket_file} token add {self.user} --name laptop",
             "",
             "# paste into ~/.spynnaker.cfg for sPyNNaker:",
             "[Machine]",

@@ -100,7 +100,8 @@ def about(certificate: Path) -> About:
         raise CertificateError(f"{certificate} has no valid certificate: {error}") from error
     except x509.ExtensionNotFound as error:
         raise CertificateError(
-            f"the certificate in {certificate} names no host (subjectAltName), so no client accepts it; get another"
+            f"the certificate in {certificate} names no host (subjectAltName), so no client accepts it; get another, "
+            "or make one with: openssl req -x509 ... -addext subjectAltName=DNS:HOST"
         ) from error
     hosts = (*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress)))
     return About(hosts, found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp())

@@ -107,7 +107,7 @@ def pasted(lines: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """What the command prints for users to paste: how SpiNNMan logs in, and the variables of its shell."""
     said = list(lines)
     (url,) = re.findall(r"HTTPS is served at (\S+)", "".join(said))
-    ((user, password),) = re.findall(r"to user (\S+) with password (\S+)", "".join(said))
+    ((user, password),) = re.findall(r"log in as (\S+) with password (\S+)", "".join(said))
     exports = [line.removeprefix("export ").strip() for line in said if line.startswith("export ")]
     return {"url": url, "user": user, "password": password}, dict(line.split("=", 1) for line in exports)
 
