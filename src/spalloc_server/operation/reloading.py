@@ -6,7 +6,8 @@ core/outlook.py works out which jobs end. Requests to reload come from running.p
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from spalloc_server.config.changes import differences, forgets, needs_restart
@@ -48,6 +49,8 @@ class Effect:
     """Queued jobs that were not checked, since too many came."""
     restart: Sequence[str] = ()
     """Changed settings that take effect only when the server is started again."""
+    notes: Sequence[str] = ()
+    """What else the administrator is told."""
 
     def answer(self) -> Answer:
         """Return the answer to the administrator who asked for the reload."""
@@ -69,6 +72,7 @@ class Effect:
             ),
         )
         lines += [Line(restart_sentence(one), {"kind": "restart", "setting": one}) for one in self.restart]
+        lines += [Line(note, {"kind": "note"}) for note in self.notes]
         if self.refusal is not None:
             return Answer(self.status, self.refusal, lines)
         at_once = [one for one in self.endings if one.when is None]
@@ -122,7 +126,27 @@ class Reloading:
                 refusal = f"the new configuration is refused, the old one stays in force: {clash}"
                 _log.error("%s", refusal)
                 return Effect(refusal, REFUSED)
-            return await self._apply(new, may_end_jobs=may_end_jobs)
+            effect = await self._apply(new, may_end_jobs=may_end_jobs)
+            if effect.refusal is None and new.http is not None and new.http.certificate is not None:
+                # In a thread: what looks into certificates is imported for the first of them.
+                note = await asyncio.to_thread(
+                    self._about_certificate, new.http.certificate, self.service.engine.clock.wall()
+                )
+                effect = replace(effect, notes=[note])
+            return effect
+
+    def _about_certificate(self, certificate: Path, wall: float) -> str:
+        """Return what the certificate that is now in use says, and log it."""
+        from spalloc_server.fronts.http.tls import CertificateError, about
+
+        try:
+            said = about(certificate)
+        except CertificateError as error:
+            _log.warning("%s", error)
+            return str(error)
+        sentence = f"the certificate is {said.in_words(wall)}"
+        _log.log(logging.WARNING if said.is_late(wall) else logging.INFO, "%s", sentence)
+        return sentence
 
     async def _apply(self, new: Configuration, *, may_end_jobs: bool) -> Effect:
         site, old = self.service.engine.site, self.service.configuration

@@ -81,8 +81,7 @@ def _http(http: "HttpSettings") -> Iterator[str]:
         except CertificateError as error:
             yield f"  TLS: warning: {error}"
             return
-        over = " (over)" if said.ends < SystemClock().wall() else ""
-        yield f"  TLS: for {', '.join(said.names)} until {date_and_time(said.ends)}{over}"
+        yield f"  TLS: {said.in_words(SystemClock().wall())}"
 
 
 def _limits(rules: LimitRules) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What `[http]` may say, and what does not fit together."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,20 @@ def test_check_says_where_http_is_served_and_until_when_the_certificate_is_good(
     where = f"::1 port 22246 and the socket {folder}/s"
     assert f"  HTTP: {where}, from /spalloc/ on, allowed from 0.0.0.0/0, ::/0, proxies none" in said
     assert "  TLS: for spalloc.example, 10.0.0.1 until " in said
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "said"), [(0, ""), (250, ""), (330, " (soon: renew it)"), (500, " (over: renew it)")]
+)
+def test_check_says_when_a_certificate_must_be_renewed(
+    days_ago: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_certificate(tmp_path, ["spalloc.example"], datetime.now(UTC) - timedelta(days=days_ago))
+    path = tmp_path / "site.toml"
+    path.write_text(f'[http]\ncertificate = "certificate.pem"\nkey = "key.pem"\n{ONE_BOARD}')
+    assert check([str(path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "TLS:" in line]
+    assert line.partition(" UTC")[2] == said
 
 
 def test_check_warns_of_a_certificate_that_names_no_host_and_says_how_to_make_one_that_does(

@@ -117,7 +117,9 @@ def test_a_reload_takes_a_new_certificate_and_refuses_a_wrong_one(
         kept = connect(port, made.bundle)
         assert status(kept) == 401
         make_certificate(tmp_path / "tls", ["localhost"])
-        assert "was read again" in reload(running)
+        told = subprocess.run([*SERVER, "reload", str(configuration)], capture_output=True, text=True)
+        assert "the certificate is for localhost until 20" in told.stdout, told.stderr
+        assert "the certificate is for localhost until 20" in log_until(running, "the certificate")[-1]
         new = connect(port, made.bundle)
         assert status(new) == 401
         assert serial(new) != serial(kept)

@@ -7,6 +7,8 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from spalloc_server.words import date_and_time
+
 _WRONG_PAIR = "KEY_VALUES_MISMATCH"
 
 
@@ -81,6 +83,19 @@ class About:
     begins: float
     """In seconds of Unix time, as `ends`."""
     ends: float
+
+    def is_late(self, wall: float) -> bool:
+        """Return whether it is over or should have been renewed: certbot does so when a third of its time is left."""
+        return self.ends - wall < (self.ends - self.begins) / 5
+
+    def in_words(self, wall: float) -> str:
+        """Return for whom it is, and until when.
+
+        Args:
+            wall: The time, in seconds of Unix time.
+        """
+        state = " (over: renew it)" if self.ends < wall else " (soon: renew it)" if self.is_late(wall) else ""
+        return f"for {', '.join(self.names)} until {date_and_time(self.ends)}{state}"
 
 
 def about(certificate: Path) -> About:
