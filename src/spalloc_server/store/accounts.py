@@ -6,13 +6,12 @@ Each record is JSON. One that can't be read stays on disk, is not in force, and 
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from math import isfinite
 from typing import Any, TypeVar
 
 import msgspec
 
 from spalloc_server.core.accounts import Account, AccountNews, SessionRecord, Token, name_flaw
-from spalloc_server.store.records import UnreadableError
+from spalloc_server.store.records import UnreadableError, is_date
 from spalloc_server.store.writing import Statement, for_all
 
 _log = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ def _session(key: str, text: bytes) -> SessionRecord:
 
 
 def _check_times(*times: float) -> None:
-    _check(all(map(isfinite, times)), "its times make no sense")
+    _check(all(map(is_date, times)), "its times make no sense")
 
 
 def _check(is_right: bool, otherwise: str) -> None:

@@ -60,6 +60,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str | None = None
 
 
+_YEAR_1, _YEAR_10_000 = -62_135_596_800.0, 253_402_300_800.0
 _write = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(StoredJob).decode
 _write_in_order = msgspec.json.Encoder(order="deterministic").encode
@@ -137,12 +138,18 @@ def from_text(text: bytes) -> JobRecord:
     return record
 
 
+def is_date(moment: float) -> bool:
+    """Return whether a moment of Unix time can be written as a date, in the years 1 to 9999."""
+    return _YEAR_1 <= moment < _YEAR_10_000
+
+
 def _flaw(record: JobRecord) -> str | None:
     """Return how a record is inconsistent, beyond what `JobRecord` checks itself; None if it is not."""
     spans = [span for span in (record.keepalive, record.time_limit) if span is not None]
     ends = (record.ended or 0.0, record.expected_end or 0.0)
     times = (record.created, *ends, record.allocated or 0.0, record.moved_back, record.work or 0.0, *spans)
-    if not all(map(isfinite, times)) or min(spans, default=1.0) <= 0:
+    dates = (record.created, record.ended or 0.0, record.allocated or 0.0)
+    if not all(map(isfinite, times)) or not all(map(is_date, dates)) or min(spans, default=1.0) <= 0:
         return "its times make no sense"
     allocation = record.allocation
     if allocation is not None:

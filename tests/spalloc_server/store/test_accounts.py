@@ -1,5 +1,6 @@
 """Accounts, tokens and sessions are in the records."""
 
+import re
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,29 @@ def test_one_that_can_not_be_read_is_told_of_and_the_others_count(
     assert (tokens, sessions) == ([TOKEN], [SESSION])
     (told,) = [record.message for record in caplog.records if "can't be read" in record.message]
     assert told.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "known", "field"),
+    [
+        ("accounts", "name", "joe", "created"),
+        ("tokens", "key", "aa", "expires"),
+        ("sessions", "key", "cc", "begun"),
+    ],
+)
+@pytest.mark.parametrize("moment", ["1e300", "-1e300", "253402300800.0"])
+def test_one_whose_times_are_no_dates_counts_as_one_that_can_not_be_read(
+    table: str, key: str, known: str, field: str, moment: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with sqlite3.connect(path) as database:
+        (text,) = database.execute(f"SELECT record FROM {table} WHERE {key} = ?", (known,)).fetchone()
+        rotten = re.sub(rf'"{field}":[0-9.e]+'.encode(), f'"{field}":{moment}'.encode(), text)
+        assert rotten != text
+        database.execute(f"UPDATE {table} SET record = ? WHERE {key} = ?", (rotten, known))
+    database.close()
+    accounts, tokens, sessions = recalled(path)
+    assert len(accounts) + len(tokens) + len(sessions) == 3
+    assert "its times make no sense" in caplog.text
 
 
 def test_a_backup_has_accounts_and_says_how_many(path: Path, tmp_path: Path) -> None:
