@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from spalloc_server.core.forecast import FIRST, Forecaster
 from spalloc_server.core.packing.steps import whole
 from spalloc_server.core.requests import JobRequest
-from spalloc_server.core.run_ahead import NEW_JOB, Arrival, Asker, Run
+from spalloc_server.core.run_ahead import NEW_JOB, Arrival, Likeness, Run
 from spalloc_server.core.scheduler import Scheduler, Start
 from spalloc_server.simulate.settings import machine_of
 from spalloc_server.simulate.simulation import simulate
@@ -86,8 +86,8 @@ class _KnowingLengths(Run):
         self._log = log
         super().__init__(*arguments)
 
-    def seconds(self, job: int, asker: Asker, age: float) -> float:
-        return super().seconds(job, asker, age) if job >= NEW_JOB else self._log[job].duration
+    def seconds(self, job: int, likeness: Likeness, age: float) -> float:
+        return super().seconds(job, likeness, age) if job >= NEW_JOB else self._log[job].duration
 
 
 class _KnowingArrivals(Run):

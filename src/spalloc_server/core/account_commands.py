@@ -68,6 +68,12 @@ class AddAccount(Command[None]):
         other = alike(self.name, site.accounts.by_name)
         if other is not None:
             return f"there is an account {other} already; change it, or take another name"
+        left = next((job.id for job in site.jobs.values() if job.record.account == self.name), None)
+        if left is not None:
+            return (
+                f"job {left} was created by an earlier account {self.name}, and would belong to this one; destroy it, "
+                "or take another name"
+            )
         if len(site.accounts.by_name) >= MOST_ACCOUNTS:
             return f"there are {MOST_ACCOUNTS} accounts, and no more are allowed: remove some"
         return None

@@ -41,7 +41,7 @@ class Arrival(NamedTuple):
     moved_back: float = 0.0
 
 
-class Asker(NamedTuple):
+class Likeness(NamedTuple):
     """What says how long a job may take."""
 
     owner: str
@@ -68,7 +68,7 @@ class Run:
         self._coming = self.arrivals_ahead(arrivals)
         self._next = next(self._coming, None)
         self._waiting = {
-            queued.job: Asker(queued.alike.owner, queued.alike.group.boards, queued.alike.limit)
+            queued.job: Likeness(queued.alike.owner, queued.alike.group.boards, queued.alike.limit)
             for queued in scheduler.waiting_jobs
         }
         self._ends: list[tuple[float, int, str, frozenset[Board]]] = []
@@ -83,8 +83,8 @@ class Run:
                     # Somebody's whose job has just ended.
                     self._scheduler.release(machine, boards)
                 else:
-                    asker = Asker(running.owner, running.boards, running.limit)
-                    seconds = self.seconds(running.job, asker, max(0.0, self.now - running.started))
+                    likeness = Likeness(running.owner, running.boards, running.limit)
+                    seconds = self.seconds(running.job, likeness, max(0.0, self.now - running.started))
                     end = min(running.started + seconds, max(self.now, running.ended_by))
                     self._ends.append((end, running.job, machine, boards))
             yield _STEPS_OF_JOBS
@@ -136,7 +136,7 @@ class Run:
             return None
         at, job, arrival = coming
         self._next = next(self._coming, None)
-        self._waiting[job] = Asker(arrival.owner, wanted(arrival.request), arrival.limit)
+        self._waiting[job] = Likeness(arrival.owner, wanted(arrival.request), arrival.limit)
         self._scheduler.submit(
             job,
             arrival.request,
@@ -159,12 +159,12 @@ class Run:
             at += arrival.after
             yield at, NEW_JOB + number, arrival
 
-    def seconds(self, job: int, asker: Asker, age: float) -> float:
+    def seconds(self, job: int, likeness: Likeness, age: float) -> float:
         """Return how long a job takes in this run, in all, if it has had boards for `age` seconds."""
         # Each job's shares are spread evenly over the runs, and those of the jobs are unlike each other in each run.
         share = (job * _GOLDEN + (self._number + 0.5) / RUNS) % 1.0
         # In every other run, an owner's jobs are like the newest only: often they are all short, or long, for a while.
-        newest = asker.owner != "" and self._number % 2 == 0
+        newest = likeness.owner != "" and self._number % 2 == 0
         return self._scheduler.lengths.likely(
-            asker.owner, asker.boards, asker.limit, age, share, newest=newest
+            likeness.owner, likeness.boards, likeness.limit, age, share, newest=newest
         )

@@ -31,8 +31,10 @@ from spalloc_server.core.accounts import (
 )
 from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.askers import SERVER, Asker, Login, Role
-from spalloc_server.core.commands import Command, RefusedError, SetRules
+from spalloc_server.core.commands import Command, CreateJob, RefusedError, SetRules
+from spalloc_server.core.jobs import Asked
 from spalloc_server.core.lockout import OF_PAIR
+from spalloc_server.core.requests import AnyBoard, JobRequest
 from tests.spalloc_server.core.driver import World
 
 HOME = Asker("198.51.100.7")
@@ -333,6 +335,17 @@ def test_the_log_says_who_did_what_to_an_account(world: World) -> None:
         "account jane loses the token robot, which is revoked, by mary",
         "account jane is removed by mary",
     ]
+
+
+def test_nobody_gets_the_live_jobs_of_an_earlier_account_by_its_name(world: World) -> None:
+    job = world.do(
+        CreateJob(JobRequest(AnyBoard()), Asked((), {}), "jane", None), Asker("h", Login("jane", Role.USER))
+    )
+    world.do(RemoveAccount("jane", "mary"))
+    again: Command[None] = AddAccount("jane", Role.USER, "hash", "mary")
+    assert f"job {job} was created by an earlier account jane" in said(world, again)
+    world.destroy(job)
+    world.do(again)
 
 
 def test_a_removed_account_stays_removed_and_tokens_without_an_account_are_dropped(world: World) -> None:

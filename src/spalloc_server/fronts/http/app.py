@@ -10,7 +10,7 @@ from typing import Protocol
 from starlette.routing import Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spalloc_server.engine import Engine
+from spalloc_server.engine import Engine, EngineFailedError
 from spalloc_server.fronts.http import origin
 from spalloc_server.fronts.http.answers import FAILED, TEXT, Answer, HttpError, text
 from spalloc_server.fronts.http.entrance import Entrance, check_page
@@ -146,6 +146,11 @@ class App:
         try:
             # A websocket's messages are many, and what has begun with it is of no matter.
             await self._router.app(scope, receive, send if scope["type"] == "websocket" else noted)
+        except EngineFailedError:
+            # It has been logged, and the server ends.
+            if begun or scope["type"] != "http":
+                raise
+            await FAILED.send(send)
         except Exception:
             _log.exception("a request for %s failed", path[:200])
             if begun or scope["type"] != "http":

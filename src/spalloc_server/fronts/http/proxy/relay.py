@@ -167,7 +167,8 @@ class Proxy:
         ):
             channels = Channels(
                 {} if boards is None else boards.addresses,
-                lambda: self._holdings.is_held(hold),
+                # A session that has ended is told of once that is on disk, and the disk may fail.
+                lambda: self._holdings.is_held(hold) and self._sessions.is_live(session.key),
                 websocket.hear,
                 self.streams.stream(),
                 self._numbers,

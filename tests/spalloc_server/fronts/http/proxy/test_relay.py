@@ -196,6 +196,23 @@ def test_a_websocket_ends_with_the_login_that_it_was_opened_by_and_no_other_does
     run(task)
 
 
+def test_a_login_that_has_ended_reaches_no_board_even_before_anybody_is_told_of_its_end() -> None:
+    async def task(site: ServedSite) -> None:
+        job = await site.create("alice", 1)
+        await site.boot(job)
+        async with site.connect(job, "alice") as client:
+            channel = await opened(client, 0, 0)
+            heard = requests(site)
+            # As while the disk fails: the end is not told before it is recorded.
+            site.sessions.ended.clear()
+            site.sessions.log_out("alice")
+            await client.send(Message(channel, VERSION).encode())
+            assert isinstance(await ask(client, Close(7, channel)), Closed)
+            assert requests(site) == heard
+
+    run(task)
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
