@@ -409,7 +409,7 @@ def test_it_ends_in_time_with_open_polls_and_websockets(caplog: pytest.LogCaptur
                 await half.send(b"GET")
                 await until(lambda: (app.waiting, app.websockets) == (20, 20))
                 began = time.monotonic()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 60
             assert (app.waiting, app.websockets, server.connections) == (0, 0, 0)
             # Going away (RFC 6455, 7.4.1), or here: the service restarts.
             assert await websockets[0].rest() == b"\x88\x02\x03\xf4"

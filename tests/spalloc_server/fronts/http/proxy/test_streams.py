@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from spalloc_server.fronts.http.proxy.streams import (
     BURST_SECONDS,
@@ -10,8 +12,22 @@ from spalloc_server.fronts.http.proxy.streams import (
     Stream,
     Streams,
 )
+from tests.simulation.network import Network
+from tests.simulation.process import Process
+from tests.simulation.world import World
 
 RATE = 4000.0
+
+T = TypeVar("T")
+
+
+def simulated(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in simulated time, in which carrying takes none."""
+    world = World(1)
+    task = Process(world, Network(world), "server").start(main)
+    assert world.run(until=task.done, limit=1000.0)
+    result: T = task.result()
+    return result
 
 
 async def carry(stream: Stream, name: str, carried: Counter[str], most: int) -> None:
@@ -35,7 +51,7 @@ def test_streams_at_full_speed_carry_no_more_than_the_rate_and_the_same_each() -
                 group.create_task(carry(streams.stream(), name, carried, 1000))
         return carried, asyncio.get_running_loop().time() - began
 
-    carried, seconds = asyncio.run(task())
+    carried, seconds = simulated(task())
     assert carried.total() <= RATE * (seconds + BURST_SECONDS) + QUANTUM * len(carried)
     assert max(carried.values()) - min(carried.values()) <= RATE * BURST_SECONDS + 2 * QUANTUM
 
@@ -49,7 +65,7 @@ def test_streams_carry_less_while_others_ask_something_of_the_server() -> None:
         await carry(streams.stream(), "a", carried, 400)
         return asyncio.get_running_loop().time() - began
 
-    assert asyncio.run(seconds(others=True)) > 1.5 * asyncio.run(seconds(others=False))
+    assert simulated(seconds(others=True)) > 1.5 * simulated(seconds(others=False))
 
 
 def test_what_boards_send_is_carried_before_its_turn_but_not_without_end() -> None:
@@ -62,7 +78,7 @@ def test_what_boards_send_is_carried_before_its_turn_but_not_without_end() -> No
             lent += 1
         return lent, stream.take()
 
-    lent, may_carry = asyncio.run(task())
+    lent, may_carry = simulated(task())
     assert MOST_LENT <= lent <= MOST_LENT + QUANTUM
     assert not may_carry
 
@@ -76,7 +92,7 @@ def test_a_stream_that_comes_late_waits_for_no_more_than_a_turn_of_each_other() 
             await carry(streams.stream(), "late", carried, 400)
         return carried
 
-    carried = asyncio.run(task())
+    carried = simulated(task())
     # It comes when the burst of the others is spent.
     fair = (400 - RATE * BURST_SECONDS) / 6
     assert carried["late"] >= fair - 2 * QUANTUM
@@ -87,7 +103,7 @@ def test_a_stream_that_is_alone_waits_for_nobody() -> None:
         stream = Streams(RATE).stream()
         return all(stream.take() for _ in range(int(RATE * BURST_SECONDS)))
 
-    assert asyncio.run(task())
+    assert simulated(task())
 
 
 def test_a_stream_that_is_forgotten_takes_no_turn() -> None:
@@ -103,7 +119,7 @@ def test_a_stream_that_is_forgotten_takes_no_turn() -> None:
         await over
         return called
 
-    assert asyncio.run(task()) == []
+    assert simulated(task()) == []
 
 
 def test_a_stream_that_ends_as_its_turn_comes_does_not_hold_up_the_others() -> None:
@@ -120,4 +136,4 @@ def test_a_stream_that_ends_as_its_turn_comes_does_not_hold_up_the_others() -> N
         await other
         assert ending.cancelled()
 
-    asyncio.run(task())
+    simulated(task())
