@@ -30,6 +30,14 @@ def allow_descriptors(wanted: int) -> int:
     return max(soft, most)
 
 
+def is_among_last_descriptors(descriptor: int) -> bool:
+    """Return whether a descriptor is in the last quarter of those that the process may have open."""
+    if resource is None:
+        return False
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft != resource.RLIM_INFINITY and descriptor >= soft - soft // 4
+
+
 def any_descriptors_left() -> bool:
     """Return whether another file or socket could be opened now."""
     try:

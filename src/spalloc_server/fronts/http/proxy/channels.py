@@ -5,6 +5,8 @@ relay.py says what the boards are, and whether they are the job's still. No webs
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +30,7 @@ from spalloc_server.fronts.http.proxy.messages import (
     Opened,
 )
 from spalloc_server.fronts.http.proxy.streams import QUANTUM, Stream
+from spalloc_server.runtime import is_among_last_descriptors
 from spalloc_server.words import counted
 from spinnaker.geometry import Chip
 from spinnaker.sdp import SDP_PORT
@@ -309,5 +312,9 @@ class Channels:
 
 def _datagram_socket() -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if is_among_last_descriptors(opened.fileno()):
+        # They are for connections: with none left, nobody could even log in.
+        opened.close()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     opened.setblocking(False)
     return opened

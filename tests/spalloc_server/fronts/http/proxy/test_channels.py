@@ -1,6 +1,7 @@
 """Channels reach the UDP ports of the job's boards, and nobody else's."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
@@ -243,6 +244,23 @@ def test_one_account_leaves_channels_to_others_however_many_websockets_it_has() 
         others.close()
 
     run(task, of_one=3, in_all=8)
+
+
+def test_channels_leave_the_last_descriptors_to_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def task(bench: Bench) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        try:
+            answers = [await bench.channels.answer(Open(7, 0, 0, 3)) for _ in range(200)]
+            with closing(socket.socket()) as another:
+                assert another.fileno() < 200
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert isinstance(answers[0], Opened)
+        assert answers[-1] == Failed(7, "no channel could be opened: Too many open files")
+
+    run(task, of_one=300, in_all=300)
 
 
 def test_what_boards_send_waits_in_the_socket_while_the_client_takes_nothing() -> None:
