@@ -144,7 +144,8 @@ class TurnedAway:
 
     def more(self) -> int:
         """Return how many there were since the last call."""
-        before, self._before = self._before, _overflows()
+        # Where it can't be read now, as without a descriptor left, the next look tells all.
+        before, self._before = self._before, _overflows() or self._before
         return self._before - before
 
 
