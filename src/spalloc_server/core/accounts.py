@@ -127,9 +127,9 @@ class AccountNews:
 
 def login_of(account: Account, token: Token | None) -> Login:
     """Return what a session of an account may do that was begun with a token, or with a password (None)."""
-    return Login(
-        account.name, Role.READER if token is not None and token.scope is Scope.READ else account.role
-    )
+    if token is not None and token.scope is Scope.READ:
+        return Login(account.name, Role.READER, token_only_reads=True)
+    return Login(account.name, account.role)
 
 
 def name_flaw(name: str) -> str | None:

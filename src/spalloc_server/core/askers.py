@@ -32,6 +32,8 @@ class Login:
     account: str
     role: Role
     """That of the account, or less: a token may allow only part of it."""
+    token_only_reads: bool = False
+    """Whether the role is a reader's because of the token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,24 @@ def require_role(session: Session, role: Role) -> None:
     """
     login = session.login
     if _RANKS[login.role] < _RANKS[role]:
-        raise HttpError(
-            403, f"the account {login.account} is a {login.role}; only a {role} or above may do this"
-        )
+        if login.token_only_reads:
+            why = (
+                f"this token of the account {login.account} is for reading only; give one with the scope use"
+            )
+        else:
+            who = f"the account {login.account} is {_with_article(login.role)}"
+            why = f"{who}; only {from_role(role)} may do this"
+        raise HttpError(403, why)
+
+
+def from_role(role: Role) -> str:
+    """Return which accounts may do what a role may, in words."""
+    *others, last = (_with_article(one) for one, rank in _RANKS.items() if rank >= _RANKS[role])
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _with_article(role: Role) -> str:
+    return f"{'an' if role is Role.ADMINISTRATOR else 'a'} {role}"
 
 
 def cookie_of(request: Request) -> str | None:

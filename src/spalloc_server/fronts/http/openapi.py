@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from spalloc_client._version import __version__
-from spalloc_server.fronts.http.entrance import COOKIE, CSRF_HEADER
+from spalloc_server.fronts.http.entrance import COOKIE, CSRF_HEADER, from_role
 from spalloc_server.fronts.http.table import Content, Operation, Query, Raw
 
 _PLACE = "#/components/schemas/{name}"
@@ -130,7 +130,7 @@ def _operation(row: Operation, of: dict[Any, Any], components: dict[str, Any]) -
     if row.may is None:
         told["security"] = [{}]
     else:
-        told["description"] = f"For a {row.may} or above."
+        told["description"] = f"For {from_role(row.may)}."
         reads = row.method == "GET"
         told["security"] = [
             {"cookie": []} if reads else {"cookie": [], "csrf": []},

@@ -94,7 +94,11 @@ def test_with_a_token_for_reading_nothing_is_changed_and_nobodys_job_is_created(
         url = await alice.create()
         screen = service.client()
         assert (await screen.get(JOBS, headers=bearer("screen"))).status == 200
-        assert (await screen("POST", JOBS, document=job(), headers=bearer("screen"))).status == 403
+        refused = await screen("POST", JOBS, document=job(), headers=bearer("screen"))
+        assert (refused.status, refused.text) == (
+            403,
+            "this token of the account boss is for reading only; give one with the scope use",
+        )
         for method in ("DELETE", "GET"):
             assert (await screen(method, url, headers=bearer("screen"))).status in (403, 404)
         assert (await alice.get(url)).json["state"] != "DESTROYED"

@@ -288,7 +288,10 @@ def test_what_an_account_may_do_follows_from_its_role() -> None:
             assert (await reader.get(path)).status == 200
         refused = await reader("POST", "srv/spalloc/jobs", document=job())
         assert refused.status == 403
-        assert refused.text == "the account reader is a reader; only a user or above may do this"
+        assert (
+            refused.text
+            == "the account reader is a reader; only a user, a service or an administrator may do this"
+        )
 
     run(test)
 

@@ -51,7 +51,12 @@ def test_who_may_not_use_the_job_or_asks_for_what_is_not_there_is_told() -> None
         where = f"{job}/memory?x=0&y=0&address={SDRAM}&size=4"
         for name, path, status, sentence in (
             ("bob", where, 404, "no such job"),
-            ("looks", where, 403, "the account looks is a reader; only a user or above may do this"),
+            (
+                "looks",
+                where,
+                403,
+                "the account looks is a reader; only a user, a service or an administrator may do this",
+            ),
             ("alice", where.replace("x=0", "x=8"), 404, f"job {job} has no chip (8, 0)"),
             (
                 "alice",
