@@ -302,7 +302,7 @@ def test_a_token_is_good_until_it_is_over_and_so_are_its_sessions() -> None:
     async def story(clock: Clock, engine: Engine, people: People) -> None:
         engine.do(AddToken("jane", "short", hash_of("short"), Scope.READ, 600.0 / 86_400.0, "mary"), SERVER)
         cookie, session = people.bearer("short", HOME)
-        assert session.login == Login("jane", Role.READER)
+        assert session.login == Login("jane", Role.READER, token_only_reads=True)
         clock.passed += 599.0
         assert people.session(cookie) is not None
         clock.passed += 1.0
