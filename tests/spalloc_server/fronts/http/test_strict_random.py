@@ -40,6 +40,9 @@ class Transport(asyncio.Transport):
         if not self.closed:
             self.written += data
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def is_closing(self) -> bool:
         return self.closed
 
