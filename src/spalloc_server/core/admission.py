@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 from spalloc_client.states import JobState
 from spalloc_server.core.askers import Asker, Role
-from spalloc_server.core.networks import NO_NAMES, NOWHERE, Groups, NetworkNames, Networks, same_host
+from spalloc_server.core.networks import (
+    NO_NAMES,
+    NOWHERE,
+    Groups,
+    NetworkNames,
+    Networks,
+    is_loopback,
+    same_host,
+)
 from spalloc_server.words import counted
 
 if TYPE_CHECKING:
@@ -77,7 +85,8 @@ def is_for(job: "JobRecord", by: Asker) -> bool:
     if login.role.rules_all_jobs:
         return True
     if job.account is None:
-        return same_host(by.host, job.owner_host)
+        # Behind a proxy that is not named, everybody comes from this computer.
+        return by.host == job.owner_host and not is_loopback(by.host)
     return job.account == login.account
 
 

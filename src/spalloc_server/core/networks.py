@@ -62,6 +62,12 @@ def same_host(one: str, other: str) -> bool:
     return first == second or (first.is_loopback and second.is_loopback)
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether an address is one of this computer's own."""
+    address = address_of(host)
+    return address is not None and address.is_loopback
+
+
 @lru_cache(4096)
 def address_of(host: str) -> IPv4Address | IPv6Address | None:
     """Return the address that a string names, or None if it names none.

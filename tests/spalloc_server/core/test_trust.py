@@ -85,6 +85,8 @@ def test_a_job_without_account_is_another_accounts_only_on_the_computer_it_was_c
         assert (trust.refusal(job, asker) is None) is may
         assert trust.keeps_alive(job, asker) is may
     assert trust.keeps_alive(job, Asker("192.0.2.1")), "by v1, everybody keeps everything alive"
+    here = Asker("127.0.0.1", Login("bob", Role.USER))
+    assert trust.refusal(_job("127.0.0.1"), here) is not None, "behind a proxy, that is everybody"
 
 
 def test_a_reader_creates_no_job() -> None:
