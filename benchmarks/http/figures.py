@@ -20,7 +20,7 @@ import uvloop
 from benchmarks.http.asking import Connection, Service, User, connected, logged_in
 from benchmarks.programs.ours import site
 from benchmarks.programs.process import resident_bytes
-from spalloc_server.fronts.http.authority import make_certificate
+from spalloc_server.fronts.http.connections.authority import make_certificate
 from tests import processes
 
 SECONDS = 3.0

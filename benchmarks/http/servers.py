@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 
-from spalloc_server.fronts.http.proxy.streams import MESSAGES_A_SECOND, Streams
+from spalloc_server.fronts.http.boards.streams import MESSAGES_A_SECOND, Streams
 from spinnaker.geometry import Size
 from tests.spalloc_server.fronts.http.site import HOST, cookie_of, served_site
 

@@ -25,7 +25,7 @@ from spinnaker_virtual.log import ALL_TRAFFIC
 from spinnaker_virtual.log_file import opened_log
 
 if TYPE_CHECKING:
-    from spalloc_server.fronts.http.authority import Made
+    from spalloc_server.fronts.http.connections.authority import Made
     from spalloc_server.fronts.http.local import LocalHttps
     from spalloc_server.fronts.http.settings import HttpSettings
 

@@ -123,7 +123,7 @@ def _check_together(table: Table, settings: HttpSettings) -> None:
 
 
 def _check_pair(table: Table, certificate: Path, key: Path) -> None:
-    from spalloc_server.fronts.http.tls import CertificateError, context_of
+    from spalloc_server.fronts.http.connections.tls import CertificateError, context_of
 
     try:
         context_of(certificate, key)

@@ -1,6 +1,6 @@
 """Reads and writes the memory of booted boards by SCP, as much at once as SCAMP has room for.
 
-Whose boards they are, and how many transfers there may be, is decided in fronts/http/memory.py.
+Whose boards they are, and how many transfers there may be, is decided in fronts/http/boards/memory.py.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping

@@ -137,7 +137,7 @@ class Reloading:
 
     def _about_certificate(self, certificate: Path, wall: float) -> str:
         """Return what the certificate that is now in use says, and log it."""
-        from spalloc_server.fronts.http.tls import CertificateError, about
+        from spalloc_server.fronts.http.connections.tls import CertificateError, about
 
         try:
             said = about(certificate)

@@ -74,7 +74,7 @@ def _http(http: "HttpSettings") -> Iterator[str]:
     where += [] if http.socket is None else [f"the socket {http.socket}"]
     yield f"  HTTP: {' and '.join(where)}, from {http.base} on, allowed from {http.allow}, proxies {http.proxies}"
     if http.certificate is not None:
-        from spalloc_server.fronts.http.tls import CertificateError, about
+        from spalloc_server.fronts.http.connections.tls import CertificateError, about
 
         try:
             said = about(http.certificate)

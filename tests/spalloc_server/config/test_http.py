@@ -8,7 +8,7 @@ import pytest
 from spalloc_server.config.changes import differences, needs_restart
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
-from spalloc_server.fronts.http.authority import make_certificate
+from spalloc_server.fronts.http.connections.authority import make_certificate
 from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.scripts.check import main as check
 from tests.spalloc_server.config.examples import ONE_BOARD

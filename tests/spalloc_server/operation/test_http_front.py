@@ -19,7 +19,7 @@ import pytest
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_server.core.machine import Machine
 from spalloc_server.embedded import EmbeddedSite
-from spalloc_server.fronts.http.authority import Made, make_certificate
+from spalloc_server.fronts.http.connections.authority import Made, make_certificate
 from spinnaker.geometry import Size
 from tests.processes import SERVER, ServerProcess, log_until, spalloc_server
 from tests.spalloc_server.operation.boards import virtual_machines, write

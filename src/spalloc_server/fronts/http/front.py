@@ -6,12 +6,12 @@ The one module of the front that service.py imports, and only where HTTP is conf
 import logging
 
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.http.app import make_app
+from spalloc_server.fronts.http.api.app import make_app
+from spalloc_server.fronts.http.boards.relay import Proxy
+from spalloc_server.fronts.http.connections.server import HttpServer
+from spalloc_server.fronts.http.connections.tls import CertificateError
 from spalloc_server.fronts.http.people import People
-from spalloc_server.fronts.http.proxy.relay import Proxy
-from spalloc_server.fronts.http.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings
-from spalloc_server.fronts.http.tls import CertificateError
 
 _log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from spalloc_server.core.account_commands import AddAccount, SetPassword
 from spalloc_server.core.askers import SERVER, Role
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.http.authority import Made, make_certificate
-from spalloc_server.fronts.http.server import HttpServer
+from spalloc_server.fronts.http.connections.authority import Made, make_certificate
+from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings
 from spalloc_server.passwords import hashed
 

@@ -15,7 +15,7 @@ from spalloc_server.core.askers import SERVER, Role
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.http.app import make_app
+from spalloc_server.fronts.http.api.app import make_app
 from spalloc_server.fronts.http.people import People
 from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.passwords import Passwords, hashed

@@ -17,10 +17,10 @@ from spalloc_server.core.networks import Groups
 from spalloc_server.core.questions import JobBoards, boards_of_job
 from spalloc_server.core.requests import JobRequest, shape_of
 from spalloc_server.embedded import machine_of
-from spalloc_server.fronts.http.app import make_app
-from spalloc_server.fronts.http.proxy import Proxy
-from spalloc_server.fronts.http.proxy.streams import Streams
-from spalloc_server.fronts.http.server import HttpServer
+from spalloc_server.fronts.http.api.app import make_app
+from spalloc_server.fronts.http.boards.relay import Proxy
+from spalloc_server.fronts.http.boards.streams import Streams
+from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.service import Service
 from spinnaker.boot import BOOT_PORT

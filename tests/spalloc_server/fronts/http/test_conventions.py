@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from spalloc_server.fronts.http.answers import HttpError
-from spalloc_server.fronts.http.conventions import read_boolean, read_whole_number, seconds, written_time
+from spalloc_server.fronts.http.api.answers import HttpError
+from spalloc_server.fronts.http.api.conventions import read_boolean, read_whole_number, seconds, written_time
 
 
 @pytest.mark.parametrize(

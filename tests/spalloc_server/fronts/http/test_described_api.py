@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.core import NOT_SET
 
-from spalloc_server.fronts.http import waiting
+from spalloc_server.fronts.http.api import waiting
 from spalloc_server.hardware import transfers
 from spalloc_server.hardware.conversation import Patience
 from tests.spalloc_server.fronts.http.service import ACCOUNTS, Answer, Client, Service, job, run

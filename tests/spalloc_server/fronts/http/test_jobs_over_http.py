@@ -11,7 +11,7 @@ from spalloc_server.core.commands import CreateJob
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.requests import requested
 from spalloc_server.engine import EngineFailedError, EngineStoppingError
-from spalloc_server.fronts.http.lists import DETAILS_A_SLICE
+from spalloc_server.fronts.http.api.lists import DETAILS_A_SLICE
 from spinnaker.geometry import Board
 from tests.spalloc_server.fronts.http.service import Service, job, run
 

@@ -7,7 +7,7 @@ import pytest
 
 from spalloc_server.core.account_commands import WRONG
 from spalloc_server.core.lockout import OF_PAIR
-from spalloc_server.fronts.http.app import make_app
+from spalloc_server.fronts.http.api.app import make_app
 from spalloc_server.fronts.http.people import People, Session
 from tests.spalloc_server.fronts.http.service import PASSWORD, Client, Service, job, run
 

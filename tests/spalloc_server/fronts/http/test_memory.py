@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.fronts.http.memory import Memory, MemoryLimits, MemoryRefusedError
-from spalloc_server.fronts.http.proxy.streams import Streams
+from spalloc_server.fronts.http.boards.memory import Memory, MemoryLimits, MemoryRefusedError
+from spalloc_server.fronts.http.boards.streams import Streams
 from spalloc_server.hardware.transfers import PATIENCE
 from spinnaker.geometry import Board, Chip, Size
 from spinnaker.memory_map import ROUTER, SDRAM, SYSTEM_CONTROLLER

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spalloc_server.fronts.http.server import HttpServer
+from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings
 from spalloc_server.fronts.v1.server import V1Server
 from tests.spalloc_server.fronts.http import wire

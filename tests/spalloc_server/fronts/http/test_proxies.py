@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from spalloc_server.fronts.http.authority import Made, make_certificate
-from spalloc_server.fronts.http.server import HttpServer
+from spalloc_server.fronts.http.connections.authority import Made, make_certificate
+from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.runtime import run
 from tests.peers.environments import PeerEnvironment
 from tests.spalloc_server.fronts.http.test_origin import named

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from spalloc_server.core.networks import NOWHERE, Networks
-from spalloc_server.fronts.http import accepting
-from spalloc_server.fronts.http import server as server_module
-from spalloc_server.fronts.http.authority import Made, make_certificate
+from spalloc_server.fronts.http.connections import accepting
+from spalloc_server.fronts.http.connections import server as server_module
+from spalloc_server.fronts.http.connections.authority import Made, make_certificate
+from spalloc_server.fronts.http.connections.server import HttpServer
+from spalloc_server.fronts.http.connections.tls import CertificateError, about, context_of
 from spalloc_server.fronts.http.origin import Proxies
-from spalloc_server.fronts.http.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings, Limits
-from spalloc_server.fronts.http.tls import CertificateError, about, context_of
 from spalloc_server.runtime import run
 from tests.spalloc_server.fronts.http.test_origin import named
 from tests.spalloc_server.fronts.http.wire import LARGER, UPGRADE, App, connected, get, served, until

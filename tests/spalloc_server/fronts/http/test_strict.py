@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from spalloc_server.fronts.http import strict
-from spalloc_server.fronts.http.server import HttpServer
+from spalloc_server.fronts.http.connections import strict
+from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.fronts.http.settings import LONGEST_HEAD_BYTES, MOST_HEADERS, Limits
 from spalloc_server.runtime import run
 from tests.spalloc_server.fronts.http.test_origin import named

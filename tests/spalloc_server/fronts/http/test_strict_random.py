@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from spalloc_server.clock import SystemClock
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.timekeeping import Delays
+from spalloc_server.fronts.http.connections.server import HttpServer
+from spalloc_server.fronts.http.connections.strict import Strict
 from spalloc_server.fronts.http.origin import is_host
-from spalloc_server.fronts.http.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings
-from spalloc_server.fronts.http.strict import Strict
 from spalloc_server.measures import Durations
 from spalloc_server.presence import Presence
 from tests.examples import examples

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from spalloc_server.fronts.http import waiting
-from spalloc_server.fronts.http.waiting import Poll
+from spalloc_server.fronts.http.api import waiting
+from spalloc_server.fronts.http.api.waiting import Poll
 from spalloc_server.fronts.v1.endings import EndingWatchers
 from spalloc_server.fronts.v1.watchers import Watchers
 from tests.spalloc_server.fronts.http.service import Client, Service, run

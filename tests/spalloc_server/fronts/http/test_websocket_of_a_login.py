@@ -14,8 +14,8 @@ from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.commands import CreateJob
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.requests import JobRequest, shape_of
-from spalloc_server.fronts.http.proxy.messages import Open, Opened, decode_answer
-from spalloc_server.fronts.http.proxy.relay import SESSION_ENDED
+from spalloc_server.fronts.http.boards.messages import Open, Opened, decode_answer
+from spalloc_server.fronts.http.boards.relay import SESSION_ENDED
 from spinnaker.geometry import Size
 from spinnaker.sdp import SDP_PORT
 from spinnaker_virtual import Timings, VirtualMachine

@@ -14,7 +14,7 @@ from spalloc_server.core.accounts import Scope
 from spalloc_server.core.askers import SERVER, Role
 from spalloc_server.embedded import machine_of
 from spalloc_server.engine import Engine
-from spalloc_server.fronts.http.authority import make_certificate
+from spalloc_server.fronts.http.connections.authority import make_certificate
 from spalloc_server.fronts.http.people import People
 from spalloc_server.fronts.http.settings import HttpSettings
 from spalloc_server.passwords import hashed

@@ -10,9 +10,9 @@ from typing import Any
 from spalloc_server.clock import SystemClock
 from spalloc_server.core.networks import Groups
 from spalloc_server.core.timekeeping import Delays
-from spalloc_server.fronts.http.gate import Message, Receive, Scope, Send
+from spalloc_server.fronts.http.connections.gate import Message, Receive, Scope, Send
+from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.fronts.http.origin import of
-from spalloc_server.fronts.http.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.measures import Durations
 from spalloc_server.presence import Presence

@@ -1,0 +1,1 @@
+"""The API as an application: its resources, their documents, and who may ask for them."""

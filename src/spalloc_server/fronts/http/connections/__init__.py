@@ -1,0 +1,1 @@
+"""Below the application: sockets, TLS, and the protocol classes that bound and check what clients send."""

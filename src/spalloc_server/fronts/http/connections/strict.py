@@ -1,0 +1,576 @@
+"""The protocol class of HTTP connections: uvicorn's, with limits on size and time, and strict about what is valid.
+
+What is refused here has not reached the application: it may come from anybody. What a request means is decided there.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from spalloc_server.fronts.http.connections.frames import Framed
+from spalloc_server.fronts.http.origin import is_host
+from spalloc_server.fronts.http.settings import LONGEST_HEAD_BYTES, MOST_HEADERS, Limits
+from spalloc_server.fronts.v1.crowd import Group
+
+if TYPE_CHECKING:
+    from spalloc_server.presence import Deadline
+
+SLOWEST_BODY_BYTES_PER_SECOND = 1024.0
+"""A body that comes faster than this may take as long as it needs."""
+LAST_WORDS_SECONDS = 2.0
+"""How long a client may take to read the last answer of a connection, and to end a body that nobody wants."""
+RETRY_SECONDS = 10
+_BODY_HEADERS = (b"content-length", b"transfer-encoding")
+_ONE_HOST = "the request needs one valid Host header, such as Host: HOST:PORT"
+_NO_PATH = "the request's address is not valid; it is to begin with /"
+_MOST_JOINED_BYTES = 65_536
+_WRITTEN_AT_ONCE_BYTES = 32_768
+_SEPARATORS = 4
+"""Bytes of a header that are neither its name nor its value."""
+
+
+class Refusal(NamedTuple):
+    """Why a client is not served."""
+
+    status: HTTPStatus
+    sentence: str
+
+
+class _RefusedError(Exception):
+    """A request is refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.sentence)
+        self.refusal = refusal
+
+
+class Home(Protocol):
+    """What a connection needs of the server that it belongs to."""
+
+    @property
+    def limits(self) -> Limits:
+        """How much clients may use."""
+
+    def when_over(self, since: float, seconds: float, callback: Callable[[], None]) -> "Deadline":
+        """Call back when a client has had `seconds` since a time; the server's own delays are added."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Returns the time that `when_over` counts in."""
+
+    @property
+    def something_was_read(self) -> Callable[[], None]:
+        """Notes that something arrived."""
+
+    def closed(self, connection: "Strict") -> None:
+        """Note that a connection has ended."""
+
+    def answered_here(self, refusal: Refusal) -> None:
+        """Note that a request was answered here, and not by the application."""
+
+    def weigh_soon(self, connection: "Strict") -> None:
+        """Look soon how much a client has not read; connections may be ended for it."""
+
+    def cut(self, connection: "Strict", why: str) -> None:
+        """Note that a client's time is over, and its connection ended."""
+
+
+class _Joining:
+    """A transport that joins what is written in one turn of the loop: the head of an answer and its body."""
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, written: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._written = written
+        self._loop = loop
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Write data, soon."""
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > _MOST_JOINED_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what there is."""
+        if self._held:
+            data = memoryview(b"".join(self._held))
+            self._held, self._held_bytes = [], 0
+            # TLS would keep as much memory for each connection as it was ever given at once.
+            for at in range(0, len(data), _WRITTEN_AT_ONCE_BYTES):
+                self._transport.write(data[at : at + _WRITTEN_AT_ONCE_BYTES])
+            self._written()
+
+    def close(self) -> None:
+        """Close the connection once all is written."""
+        self.flush()
+        self._transport.close()
+
+
+class WebSocket(Framed):
+    """A websocket, which tells the connection that it was made from what becomes of it."""
+
+    def __init__(self, config: Config, server_state: ServerState, came_from: "Strict") -> None:
+        """Take over a connection."""
+        super().__init__(config, server_state)
+        self._came_from = came_from
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        self._came_from.heard_now()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Note that the client reads too slowly."""
+        super().pause_writing()
+        self._came_from.stuck()
+
+    def resume_writing(self) -> None:
+        """Note that the client has read."""
+        super().resume_writing()
+        self._came_from.unstuck()
+
+    async def run_asgi(self) -> None:
+        """Serve the websocket; once the application has left it, a client that takes nothing is not waited for."""
+        await super().run_asgi()
+        if not self.writable.is_set():
+            self.transport.abort()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """See to it that the connection ends, now that the application has no more to say."""
+        super().on_task_complete(task)
+        if not self.disconnected:
+            self._came_from.end_soon(self.close_timeout + LAST_WORDS_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection out."""
+        super().connection_lost(exc)
+        self._came_from.ended()
+
+
+class Strict(HttpToolsProtocol):
+    """A connection to one client."""
+
+    group: Group
+    """The group of addresses that the connection counts in."""
+
+    def __init__(self, home: Home, config: Config, state: ServerState, address: str) -> None:
+        """Serve a client.
+
+        Args:
+            home: The server.
+            config: uvicorn's configuration.
+            state: What uvicorn shares among all connections.
+            address: The address of whoever is connected; `origin.LOCAL` over a Unix socket.
+        """
+        super().__init__(config, state, {})
+        self._home = home
+        self.address = address
+        self.refusal: Refusal | None = None
+        """Why all requests on the connection are refused; None to serve them."""
+        self.is_counted_as_refused = False
+        """Whether the server counts it among those that it refuses."""
+        self.asked = False
+        """Whether the head of a request ever came."""
+        self.heard = home.now()
+        """When anything last came."""
+        self._in_head = True
+        self._head_bytes = 0
+        """How much has come of a head that is not complete."""
+        self._unseen_bytes = 0
+        """How much has come of a body since the parser last found any: sizes of chunks, or what is after the last."""
+        self._is_second = False
+        """Whether the head began in the same read as what was before it, so that not all of it is counted."""
+        self._in_body = False
+        self._body_bytes = 0
+        self._deaf = False
+        """Whether anything more that comes is left unread."""
+        self._patience: Deadline | None = None
+        """Until when a request may be incomplete."""
+        self._stuck: Deadline | None = None
+        """Until when data may be unread by the client."""
+        self._last_words: Deadline | None = None
+        """When the connection ends in any case."""
+        self._websocket: WebSocket | None = None
+        self._joining: _Joining | None = None
+        """What answers are written to; None before the end of the handshake."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._websocket is None and self._answered and not self._in_body
+
+    @property
+    def _answered(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is None or cycle.response_complete
+
+    # What the transport says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._joining = _Joining(self.transport, self.loop, self._written)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End everything that waits."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self.ended()
+
+    def ended(self) -> None:
+        """Count the connection out: it has ended."""
+        for deadline in (self._patience, self._stuck, self._last_words):
+            if deadline is not None:
+                deadline.cancel()
+        self._home.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come."""
+        self.heard_now()
+        if self._deaf or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        if self._in_head:
+            self._head_bytes += len(data)
+        elif self._in_body:
+            self._body_bytes += len(data)
+            self._unseen_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+            if self._in_head and self._head_bytes > LONGEST_HEAD_BYTES:
+                raise _too_long()
+            if self._in_body and self._unseen_bytes > LONGEST_HEAD_BYTES:
+                raise _empty_body()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(len(data) - upgrade.args[0])
+            return
+        except httptools.HttpParserError as error:
+            why = error.__context__
+            self._refuse(
+                why.refusal
+                if isinstance(why, _RefusedError)
+                else _bad("this is not a valid HTTP/1.1 request")
+            )
+            return
+        except _RefusedError as error:
+            self._refuse(error.refusal)
+            return
+        if not self._in_body and not (self._in_head and self._head_bytes):
+            self._stop_waiting()
+        elif self._patience is None:
+            self._wait()
+
+    def pause_writing(self) -> None:
+        """Note that the client reads too slowly."""
+        super().pause_writing()
+        self.stuck()
+
+    def resume_writing(self) -> None:
+        """Note that the client has read."""
+        super().resume_writing()
+        self.unstuck()
+
+    # What the parser says
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        if not self._in_head:
+            # What has come of it by now is not known. It is one read at most.
+            self._in_head, self._head_bytes, self._is_second = True, 1, True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; those that follow a body are left out: the application would take them for the head's."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._unseen_bytes = 0
+        super().on_body(body)
+
+    def on_headers_complete(self) -> None:
+        """Check a head, and hand the request to the application."""
+        if not self._answered:
+            # Requests ahead of their turn would have to be kept. The client sends them again over another connection.
+            raise _RefusedError(_bad("a request came before the last one was answered"))
+        # A head that came in parts has been counted; what came at once may have more in it than a head.
+        if self._head_bytes > LONGEST_HEAD_BYTES or self._is_second:
+            said = len(self.url) + sum(len(name) + len(value) + _SEPARATORS for name, value in self.headers)
+            if said > LONGEST_HEAD_BYTES:
+                raise _too_long()
+        if len(self.headers) > MOST_HEADERS:
+            raise _too_many()
+        method = self.parser.get_method()
+        self.url, self._in_body = _checked(self.parser.get_http_version(), method, self.url, self.headers)
+        self._in_head, self._head_bytes, self._is_second = False, 0, False
+        self._unseen_bytes = 0
+        self._stop_waiting()
+        self.asked = True
+        if self.refusal is not None:
+            raise _RefusedError(self.refusal)
+        if self.parser.should_upgrade() and self._should_upgrade():
+            _check_websocket(method, self.headers)
+            super().on_headers_complete()
+            return
+        super().on_headers_complete()
+        self.cycle.transport = cast("asyncio.Transport", self._joining)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._in_body = False
+        self._stop_waiting()
+        super().on_message_complete()
+        if self._last_words is not None and self._answered and not self.transport.is_closing():
+            self._last_words.cancel()
+            self._last_words = None
+            self._keep()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the end of the connection."""
+        super().on_response_complete()
+        if self.transport.is_closing() or self._in_body:
+            self._unset_keepalive_if_required()
+            self._end_soon()
+
+    def _keep(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that was idle for too long."""
+        self.timeout_keep_alive_task = None
+        super().timeout_keep_alive_handler()
+        self._end_soon()
+
+    # Upgrades
+
+    def _upgrade(self, more: int) -> None:
+        """Make the connection a websocket; a wish for any other protocol is ignored (RFC 9110, 7.8)."""
+        self._stop_waiting()
+        if not self._should_upgrade():
+            # The parser goes no further.
+            self._deaf, self.cycle.keep_alive = True, False
+            return
+        if more:
+            self._refuse(_bad("data came before the websocket was accepted"))
+            return
+        self.connections.discard(self)
+        self._websocket = WebSocket(self.config, self.server_state, self)
+        self._websocket.connection_made(self.transport)
+        self.transport.set_protocol(self._websocket)
+        headers = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+        self._websocket.data_received(b"GET %b HTTP/1.1\r\n%b\r\n" % (self.url, headers))
+
+    # Time
+
+    def heard_now(self) -> None:
+        """Note that something has come."""
+        self.heard = self._home.now()
+        self._home.something_was_read()
+
+    def _wait(self) -> None:
+        """Give the client time to end its request."""
+        self._body_bytes = 0
+        self._patience = self._home.when_over(self._home.now(), self._home.limits.request_seconds, self._look)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _look(self) -> None:
+        """End a request that is still incomplete, unless its body comes fast enough or nobody reads it."""
+        seconds = self._home.limits.request_seconds
+        if self._in_body:
+            if self.flow.read_paused or self._body_bytes >= seconds * SLOWEST_BODY_BYTES_PER_SECOND:
+                self._wait()
+                return
+        elif not self._head_bytes:
+            # Browsers connect ahead of their first request.
+            self.transport.close()
+            self._end_soon()
+            return
+        what = f"the {'body' if self._in_body else 'head'} of its request within {seconds:g} s"
+        self._home.cut(self, f"it did not send {what}")
+        self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"this client did not send {what}"))
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much was sent to the client that it has not taken."""
+        return 0 if self._joining is None else self.transport.get_write_buffer_size()
+
+    def _written(self) -> None:
+        if self.unread_bytes:
+            self._home.weigh_soon(self)
+
+    def stuck(self) -> None:
+        """Give the client time to read."""
+        self._home.weigh_soon(self)
+        if self._stuck is None:
+            seconds = self._home.limits.slow_reader_seconds
+            self._stuck = self._home.when_over(self._home.now(), seconds, lambda: self._too_slow(seconds))
+
+    def unstuck(self) -> None:
+        """Note that the client has read."""
+        self._home.weigh_soon(self)
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+    def _too_slow(self, seconds: float) -> None:
+        self._home.cut(self, f"it did not read what was sent to it for {seconds:g} s")
+        self.abort()
+
+    # Ends
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer in place of the application, and end the connection."""
+        self._home.answered_here(refusal)
+        self._stop_waiting()
+        self._deaf = True
+        if not self._answered:
+            if not self._in_body:
+                # Another answer is due first, which the client would take this one for.
+                self.cycle.keep_alive = False
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.abort()
+                return
+        self.transport.write(self._head_and_body(refusal))
+        if self._in_body or refusal.status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            # What is not read when a connection is closed may take the answer with it.
+            self._end_soon()
+        else:
+            self.transport.close()
+            self._end_soon()
+
+    def _head_and_body(self, refusal: Refusal) -> bytes:
+        body = refusal.sentence.encode()
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-content-type-options", b"nosniff"),
+            (b"connection", b"close"),
+        ]
+        if refusal.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], lines, body)
+
+    def _end_soon(self) -> None:
+        self.end_soon(LAST_WORDS_SECONDS)
+
+    def end_soon(self, seconds: float) -> None:
+        """End the connection, whether its client reads the rest or not."""
+        if self._last_words is None:
+            self._last_words = self._home.when_over(self._home.now(), seconds, self.abort)
+
+    def shutdown(self) -> None:
+        """End the connection once what is under way is answered; a websocket at once."""
+        if self._websocket is not None:
+            self._websocket.shutdown()
+        elif self._joining is not None:
+            self._joining.flush()
+            super().shutdown()
+
+    def abort(self) -> None:
+        """End the connection at once; the application is told that the client has left."""
+        if not self._answered:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self._joining is not None:
+            self.transport.abort()
+
+
+def _bad(sentence: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, sentence)
+
+
+def _too_long() -> _RefusedError:
+    sentence = f"the address and headers of the request have more than {LONGEST_HEAD_BYTES} bytes"
+    return _RefusedError(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence))
+
+
+def _empty_body() -> _RefusedError:
+    return _RefusedError(_bad(f"{LONGEST_HEAD_BYTES} bytes of the body have nothing of it in them"))
+
+
+def _too_many() -> _RefusedError:
+    sentence = f"the request has more than {MOST_HEADERS} headers"
+    return _RefusedError(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence))
+
+
+def _checked(
+    version: str, method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[bytes, bool]:
+    """Return the path and query that a request asks for, and whether it has a body.
+
+    Raises:
+        _RefusedError: The request is not valid, or for another host.
+    """
+    if version not in ("1.1", "1.0"):
+        raise _RefusedError(_bad("the request is not in HTTP/1.1"))
+    host: bytes | None = None
+    is_body = False
+    for name, value in headers:
+        if name == b"host":
+            if host is not None:
+                raise _RefusedError(_bad(_ONE_HOST))
+            host = value
+        elif name in _BODY_HEADERS:
+            is_body = True
+            if version == "1.0" and name == b"transfer-encoding":
+                # Another program on the way may have read its body otherwise (RFC 9112, 6.1).
+                raise _RefusedError(_bad("a request in HTTP/1.0 can't have a Transfer-Encoding"))
+    if host is None or not is_host(host.decode("latin-1")):
+        raise _RefusedError(_bad(_ONE_HOST))
+    if not url.startswith(b"/"):
+        url = _path_of(url, host)
+    if method == b"CONNECT" or b"#" in url or not url.isascii():
+        raise _RefusedError(_bad(_NO_PATH))
+    return url, is_body
+
+
+def _path_of(url: bytes, host: bytes) -> bytes:
+    """Return the path and query of an address that is written in full.
+
+    Raises:
+        _RefusedError: It is not, or is one of another host.
+    """
+    scheme, separator, rest = url.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        raise _RefusedError(_bad(_NO_PATH))
+    authority, slash, path = rest.partition(b"/")
+    if authority.lower() != host.lower():
+        raise _RefusedError(_bad("the request is for another host than its Host header names"))
+    return slash + path if slash else b"/"
+
+
+def _check_websocket(method: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a websocket that would be asked for with a body or another method than GET.
+
+    Raises:
+        _RefusedError: It is.
+    """
+    lengths = [value for name, value in headers if name in _BODY_HEADERS]
+    if method != b"GET" or any(value != b"0" for value in lengths):
+        raise _RefusedError(_bad("a websocket is asked for with GET and without a body"))
