@@ -18,12 +18,14 @@ from spalloc_server.core.askers import SERVER, Role
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.connections.authority import Made, make_certificate
 from spalloc_server.fronts.http.connections.server import HttpServer
-from spalloc_server.fronts.http.settings import HttpSettings
+from spalloc_server.fronts.http.settings import HttpSettings, Limits
 from spalloc_server.passwords import hashed
 
 USER = "user"
 """The name of the account."""
 _PASSWORD_CHARACTERS = 20
+_FEW = Limits(connections=1_000)
+"""Where the system allows few open files, nobody who tries things out must be told so."""
 _BY = "the server"
 
 
@@ -81,7 +83,10 @@ def local_settings(folder: Path, host: str, port: int) -> tuple[HttpSettings, Ma
     """
     names = dict.fromkeys(["localhost", "127.0.0.1", "::1", socket.gethostname(), host])
     made = make_certificate(folder, [name for name in names if _may_be_named(name)])
-    return HttpSettings(addresses=(host,), port=port, certificate=made.certificate, key=made.key), made
+    settings = HttpSettings(
+        addresses=(host,), port=port, certificate=made.certificate, key=made.key, limits=_FEW
+    )
+    return settings, made
 
 
 def _may_be_named(name: str) -> bool:
