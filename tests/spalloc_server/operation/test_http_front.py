@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from spalloc_client.protocol_client import ProtocolClient
+from spalloc_client.states import JobState
 from spalloc_server.core.machine import Machine
 from spalloc_server.embedded import EmbeddedSite
 from spalloc_server.fronts.http.connections.authority import Made, make_certificate
@@ -105,6 +106,67 @@ def test_http_is_served_beside_v1_and_counted(
         code, log = running.end()
     assert code == 0
     assert "traceback" not in log
+
+
+@pytest.mark.slow
+def test_one_job_is_the_same_over_http_by_v1_in_the_commands_and_in_the_metrics(
+    machines: list[Machine], made: Made, tmp_path: Path, connect: Connect
+) -> None:
+    control = f'[control]\nsocket = "{tmp_path / "control"}"\n'
+    configuration = write(tmp_path / "site.toml", machines, f"{control}{TLS}[metrics]\nport = 0\n")
+    with spalloc_server([str(configuration)]) as running:
+        add = [*SERVER, "account", str(configuration), "add", "jane"]
+        subprocess.run(add, input="correct horse\n", text=True, check=True, capture_output=True)
+        one = connect(int(running.before["HTTP"]), made.bundle)
+
+        def ask(method: str, path: str, body: object = None, **headers: str) -> object:
+            one.request(method, path, json.dumps(body), headers | {"Content-Type": "application/json"})
+            answer = one.getresponse()
+            text = answer.read()
+            assert answer.status < 400, text
+            cookies.append((answer.headers.get("set-cookie") or "").split(";")[0])
+            return json.loads(text) if text else None
+
+        cookies: list[str] = []
+        login = b64encode(b"jane:correct horse").decode()
+        root = ask("GET", ROOT, Authorization=f"Basic {login}")
+        assert isinstance(root, dict)
+        mine = {"Cookie": cookies[0], "X-CSRF-TOKEN": root["csrf-token"]}
+        form = {"num-boards": 3, "tags": ["default"], "keepalive-interval": "PT60S", "time-limit": "PT1H"}
+        created = ask("POST", f"{ROOT}jobs", form, **mine)
+        assert isinstance(created, dict)
+        job = int(created["job-id"])
+        state: object = None
+        while state != "READY":
+            told = ask("GET", f"{ROOT}jobs/{job}?wait={state is not None}", **mine)
+            assert isinstance(told, dict)
+            state = told["state"]
+        boards = ask("GET", f"{ROOT}jobs/{job}/machine", **mine)
+        assert isinstance(boards, dict)
+        with ProtocolClient(running.host, running.port) as client:
+            by_v1 = client.get_job_state(job)
+            its = client.get_job_machine_info(job)
+        assert (by_v1["state"], by_v1["power"], by_v1["keepalive"]) == (JobState.ready, True, 60.0)
+        connections = {(x, y): address for (x, y), address in boards["connections"]}
+        assert {tuple(chip): address for chip, address in its["connections"]} == connections
+        assert its["machine_name"] == boards["machine-name"]
+        address = ["--hostname", running.host, "--port", str(running.port), "--json"]
+        shown = json.loads(command("job", str(job), *address))
+        (listed,) = json.loads(command("ps", *address))["jobs"]
+        for one_of in (shown, listed):
+            assert (one_of["job_id"], one_of["owner"], one_of["state"]) == (job, told["owner"], "ready")
+            assert (one_of["time_limit"], one_of["boards"]) == (3600.0, boards["boards"])
+        url = f"http://127.0.0.1:{running.before['metrics']}/metrics"
+        metrics = urllib.request.urlopen(url, timeout=10).read().decode()
+        assert 'spalloc_jobs{state="ready"} 1.0\n' in metrics
+        assert "spalloc_sessions 1.0\n" in metrics
+
+
+def command(name: str, *arguments: str) -> str:
+    """Run one of the client's commands."""
+    run = f"from spalloc_client.scripts.{name} import main; raise SystemExit(main())"
+    done = subprocess.run([sys.executable, "-c", run, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 @pytest.mark.slow
