@@ -121,6 +121,22 @@ MALFORMED = {
     "a websocket with a body": get("/", *UPGRADE, "Content-Length: 5") + b"12345",
     "a websocket by POST": get("/", *UPGRADE).replace(b"GET", b"POST", 1),
     "a websocket with data ahead": get("/", *UPGRADE) + b"\x82\x80\0\0\0\0",
+    # What h11's own tests refuse, and is not above.
+    "a tab before the colon": post("Transfer-Encoding\t: chunked", body="0\r\n\r\n"),
+    "more after the version": b"GET / HTTP/1.1 xxxxxx\r\nHost: here\r\n\r\n",
+    "a NUL in the host": get(host="he\0re"),
+    "a NUL in the path": b"GET /a\0b HTTP/1.1\r\nHost: here\r\n\r\n",
+    "a space in the path": b"GET /a b HTTP/1.1\r\nHost: here\r\n\r\n",
+    "a DEL in the path": b"GET /a\x7fb HTTP/1.1\r\nHost: here\r\n\r\n",
+    "a byte above ASCII in the path": b"GET /a\xeeb HTTP/1.1\r\nHost: here\r\n\r\n",
+    "a chunk's size of a hundred digits": post(CHUNKED, body="9" * 100 + "\r\n12345\r\n0\r\n\r\n"),
+    "a chunk's size with a NUL": post(CHUNKED, body="5\0\r\n12345\r\n0\r\n\r\n"),
+    "a chunk without an end": post(CHUNKED, body="3\r\n123__1a\r\n"),
+    "a chunk with half an end": post(CHUNKED, body="3\r\n123\r_1a\r\n"),
+    "a chunk with the other half": post(CHUNKED, body="3\r\n123_\n1a\r\n"),
+    "lengths that differ in one header": post("Content-Length: 1, 2", body="12345"),
+    "a length that is a word": post("Content-Length: asdf", body="12345"),
+    "a length with a space in it": post("Content-Length: 1 2", body="12345"),
 }
 
 
