@@ -25,6 +25,10 @@ PATIENCE_SECONDS = 30.0
 SIZE = Size(2, 2)
 
 
+class RefusedError(Exception):
+    """The server answered that it does not do a command."""
+
+
 class Session:
     """One connection to the server."""
 
@@ -42,6 +46,7 @@ class Session:
 
         Raises:
             ConnectionError: It went away before it answered.
+            RefusedError: It does not do the command; the message is the server's.
         """
         self._writer.write(encode(Request(command, args, kwargs)))  # type: ignore[arg-type]
         while True:
@@ -49,7 +54,8 @@ class Session:
                 message = decode_message(self._ready.pop(0))
                 if isinstance(message, Return):
                     return message.value
-                assert not isinstance(message, Failure), message
+                if isinstance(message, Failure):
+                    raise RefusedError(message.message)
             data = await self._reader.read(65536)
             if not data:
                 raise ConnectionResetError("the server has gone")
@@ -120,9 +126,16 @@ async def _use(session: Session, promises: Promises, dice: random.Random) -> Non
             promises.ended.add(job)
         else:
             job, limit = dice.choice(mine), dice.uniform(3600.0, 7200.0)
-            promises.limits[job].add(limit)
-            assert await session.call("extend_job", job, limit) == limit
-            promises.limits[job] = {limit}
+            before = promises.limits[job]
+            promises.limits[job] = before | {limit}
+            try:
+                assert await session.call("extend_job", job, limit) == limit
+            except RefusedError as refusal:
+                # Others wait for its boards, or are to have them: nothing is changed.
+                assert "can't have its boards for longer" in str(refusal)
+                promises.limits[job] = before
+            else:
+                promises.limits[job] = {limit}
             await session.call("power_on_job_boards", job)
         promises.commands += 1
 
