@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -121,4 +122,9 @@ class HttpError(Exception):
 
 def later(status: int, sentence: str, after: float) -> HttpError:
     """Return the refusal of a request that may be made again after some seconds."""
-    return HttpError(status, sentence, (b"retry-after", b"%d" % max(1, -int(-after // 1))))
+    return HttpError(status, sentence, retry_after(after))
+
+
+def retry_after(seconds: float) -> Header:
+    """Return the header that says when a request may be made again: after whole seconds, one or more."""
+    return b"retry-after", b"%d" % max(1, ceil(seconds))

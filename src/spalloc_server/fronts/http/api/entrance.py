@@ -12,7 +12,7 @@ from base64 import b64decode
 from hmac import compare_digest
 
 from spalloc_server.core.askers import Role
-from spalloc_server.fronts.http.api.answers import Answer, Header, HttpError, text
+from spalloc_server.fronts.http.api.answers import Answer, Header, HttpError, later, text
 from spalloc_server.fronts.http.api.requests import Request
 from spalloc_server.fronts.http.people import LoginRefusedError, People, Session
 
@@ -86,7 +86,7 @@ class Entrance:
     def refused(self, error: LoginRefusedError) -> HttpError:
         """Return the answer to wrong credentials."""
         if error.retry_after is not None:
-            return HttpError(429, str(error), (b"retry-after", b"%d" % max(1, -int(-error.retry_after // 1))))
+            return later(429, str(error), error.retry_after)
         return HttpError(401, str(error), *_CHALLENGES)
 
     def unknown(self, request: Request) -> Answer:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Send
 
 from spalloc_server.core.askers import Role
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.fronts.http.api.answers import ACCEPTED, BYTES, Answer, Header, HttpError
+from spalloc_server.fronts.http.api.answers import ACCEPTED, BYTES, Answer, Header, HttpError, retry_after
 from spalloc_server.fronts.http.api.conventions import read_whole_number
 from spalloc_server.fronts.http.api.jobs import Jobs
 from spalloc_server.fronts.http.api.requests import Request, require_kind
@@ -143,7 +143,7 @@ def operations_of(memory: Memory, jobs: Jobs, people: People) -> list[Operation]
 
 def _refused(error: MemoryRefusedError, *headers: Header) -> HttpError:
     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-        headers = (*headers, (b"retry-after", b"%d" % RETRY_SECONDS))
+        headers = (*headers, retry_after(RETRY_SECONDS))
     return HttpError(error.status, str(error), *headers)
 
 

@@ -9,14 +9,13 @@ from html import escape
 from pathlib import Path
 from string import ascii_uppercase, digits
 
-from spalloc_server.fronts.http.api.answers import HTML, Answer, document
+from spalloc_server.fronts.http.api.answers import HTML, Answer, document, retry_after
 from spalloc_server.fronts.http.api.documents import LoginRefused
 from spalloc_server.fronts.http.api.entrance import check_csrf, cookie_of, end_cookie, set_cookie
 from spalloc_server.fronts.http.api.requests import Request, fields
-from spalloc_server.fronts.http.people import LoginRefusedError, People
+from spalloc_server.fronts.http.people import COOKIE_CHARACTERS, LoginRefusedError, People
 
 _LETTERS = ascii_uppercase + digits
-COOKIE_LETTERS = 52
 """How long the value of a cookie is, in letters and digits: more than 256 random bits."""
 
 _FILES = Path(__file__).with_name("static")
@@ -103,7 +102,7 @@ class Pages:
         value = cookie_of(request)
         fresh = value is None
         if value is None:
-            value = "".join(secrets.choice(_LETTERS) for _ in range(COOKIE_LETTERS))
+            value = "".join(secrets.choice(_LETTERS) for _ in range(COOKIE_CHARACTERS))
         csrf = self._people.login_csrf(value)
         said = f"<p><strong>{escape(said)}</strong></p>" if said else ""
         shown = page("Log in", _LOGIN.format(said=said, csrf=csrf, base=self._base), self._base, status)
@@ -125,7 +124,7 @@ class Pages:
         except LoginRefusedError as error:
             answer = self._refused(request, str(error), 401 if error.retry_after is None else 429)
             if error.retry_after is not None:
-                answer = answer.with_headers((b"retry-after", b"%d" % max(1, -int(-error.retry_after // 1))))
+                answer = answer.with_headers(retry_after(error.retry_after))
             return answer
         if request.session is not None:
             self._people.log_out(request.session)

@@ -61,11 +61,11 @@ class UnderWay:
 
     def leave_from(self, group: str) -> None:
         """Note that a request from a group of addresses is answered."""
-        _subtract(self._from_address, group)
+        subtract(self._from_address, group)
 
     def leave_of(self, account: str) -> None:
         """Note that a request of an account is answered."""
-        _subtract(self._of_account, account)
+        subtract(self._of_account, account)
 
     def _enter(self, counts: Counter[str], name: str, most: int, whose: str, address: str) -> None:
         count = counts.get(name, 0)
@@ -76,7 +76,8 @@ class UnderWay:
         counts[name] = count + 1
 
 
-def _subtract(counts: Counter[str], name: str) -> None:
+def subtract(counts: Counter[str], name: str) -> None:
+    """Count one less, and forget a name of which none is left."""
     count = counts[name] - 1
     if count:
         counts[name] = count

@@ -28,6 +28,7 @@ from spalloc_server.fronts.http.api.answers import (
     unless_known,
 )
 from spalloc_server.fronts.http.api.requests import Request
+from spalloc_server.fronts.http.api.underway import subtract
 from spalloc_server.fronts.http.people import Session
 from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.ration import Warnings
@@ -254,8 +255,8 @@ class Polls:
         self._due.pop(poll, None)
         _remove(self._of, topic, poll)
         _remove(self._of_session, poll.session.key, poll)
-        _subtract(self._of_account, poll.session.login.account)
-        _subtract(self._from_address, poll.group)
+        subtract(self._of_account, poll.session.login.account)
+        subtract(self._from_address, poll.group)
 
     def stop(self) -> None:
         """Answer all requests: the server stops."""
@@ -339,9 +340,3 @@ def _remove(polls: dict[K, dict[Poll, None]], key: K, poll: Poll) -> None:
     del of_key[poll]
     if not of_key:
         del polls[key]
-
-
-def _subtract(counts: Counter[str], name: str) -> None:
-    counts[name] -= 1
-    if not counts[name]:
-        del counts[name]
