@@ -22,7 +22,7 @@ from spalloc_server.core.accounts import (
 )
 from spalloc_server.core.askers import Login
 from spalloc_server.core.lockout import Lockout
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.timekeeping import AT_REST_SECONDS, Delays, Moment, Timers
 
 ENDED_AT_ONCE = 200
@@ -34,9 +34,9 @@ NOTED_LOGIN_SECONDS = 86_400.0
 class AccountsView:
     """The accounts, read-only."""
 
-    def __init__(self, groups: Groups) -> None:
+    def __init__(self, neighbours: Neighbours) -> None:
         """Begin with none."""
-        self._groups = groups
+        self._neighbours = neighbours
         self._accounts: dict[str, Account] = {}
         self._tokens: dict[str, Token] = {}
         self._tokens_of: dict[str, dict[str, Token]] = {}
@@ -92,26 +92,26 @@ class AccountsView:
 
     def wait(self, name: str, address: str, at: Moment) -> float:
         """Return for how many seconds no password for an account is tried from an address; 0 for not at all."""
-        group = self._groups.of(address)
-        return self._lockout.wait(name, group, at.now, is_known=self.is_known(name, address, at.wall))
+        neighbours = self._neighbours.of(address)
+        return self._lockout.wait(name, neighbours, at.now, is_known=self.is_known(name, address, at.wall))
 
     def is_known(self, name: str, address: str, wall: float) -> bool:
         """Return whether there is an account of this name that has logged in lately from an address."""
         account = self._accounts.get(name)
-        return account is not None and account.knows(self._groups.of(address), wall)
+        return account is not None and account.knows(self._neighbours.of(address), wall)
 
 
 class Accounts(AccountsView):
     """Keeps accounts, tokens and sessions; whoever changes them checks before whether that is allowed."""
 
-    def __init__(self, groups: Groups, delays: Delays) -> None:
+    def __init__(self, neighbours: Neighbours, delays: Delays) -> None:
         """Begin with none.
 
         Args:
-            groups: Says which addresses count as one.
+            neighbours: Says which addresses count as one.
             delays: When the server was away, which is not counted as idleness.
         """
-        super().__init__(groups)
+        super().__init__(neighbours)
         self._delays = delays
         self._used: dict[str, float] = {}
         """When each session was used last, as far as that is noted, in the core's time."""
@@ -250,21 +250,21 @@ class Accounts(AccountsView):
     def wrong_password(self, name: str, address: str, at: Moment) -> None:
         """Count a wrong password for an account; there need be none of this name."""
         known = self.is_known(name, address, at.wall)
-        self._lockout.wrong(name, self._groups.of(address), at.now, is_known=known)
+        self._lockout.wrong(name, self._neighbours.of(address), at.now, is_known=known)
 
     def right_password(self, account: Account, address: str, at: Moment) -> None:
         """Note that an account logs in from an address: that one is known from now on."""
-        group = self._groups.of(address)
-        self._lockout.right(account.name, group)
-        noted = dict(account.logged_in_from).get(group)
+        neighbours = self._neighbours.of(address)
+        self._lockout.right(account.name, neighbours)
+        noted = dict(account.logged_in_from).get(neighbours)
         if noted is not None and abs(at.wall - noted) < NOTED_LOGIN_SECONDS:
             return
         others = [
             (one, when)
             for one, when in account.logged_in_from
-            if one != group and abs(at.wall - when) < KNOWN_SECONDS
+            if one != neighbours and abs(at.wall - when) < KNOWN_SECONDS
         ]
-        self.put(replace(account, logged_in_from=(*others[1 - MOST_KNOWN :], (group, at.wall))))
+        self.put(replace(account, logged_in_from=(*others[1 - MOST_KNOWN :], (neighbours, at.wall))))
 
     def forgive(self, name: str) -> None:
         """Forget wrong passwords for an account."""

@@ -62,7 +62,7 @@ class Account:
     """The addresses from which it has logged in, each with when that was noted last (Unix time); the latest last."""
 
     def knows(self, address: str, wall: float) -> bool:
-        """Return whether it has logged in lately from `address`, which is a group of addresses (networks.py)."""
+        """Return whether it has logged in lately from `address`, or from its neighbours (networks.py)."""
         return any(one == address and abs(wall - when) < KNOWN_SECONDS for one, when in self.logged_in_from)
 
 

@@ -14,7 +14,7 @@ from spalloc_server.core.askers import Asker, Role
 from spalloc_server.core.networks import (
     NO_NAMES,
     NOWHERE,
-    Groups,
+    Neighbours,
     NetworkNames,
     Networks,
     is_loopback,
@@ -118,9 +118,9 @@ class Headcount:
     Addresses of one network count as one (`networks.py`).
     """
 
-    def __init__(self, groups: Groups) -> None:
-        """Begin with none; `groups` says which addresses count as one."""
-        self._groups = groups
+    def __init__(self, neighbours: Neighbours) -> None:
+        """Begin with none; `neighbours` says which addresses count as one."""
+        self._neighbours = neighbours
         self._counted: dict[int, tuple[str, str, bool]] = {}
         """As what each live job is counted: its owner, its source (`source_of`), and whether it is queued."""
         self._queued = 0
@@ -144,24 +144,24 @@ class Headcount:
             self._count(*now, 1)
 
     def _count(self, owner: str, source: str, queued: bool, change: int) -> None:
-        group = self._groups.of(source)
+        neighbours = self._neighbours.of(source)
         _add(self._of_owner, owner, change)
-        _add(self._from_host, group, change)
+        _add(self._from_host, neighbours, change)
         if queued:
             self._queued += change
-            _add(self._queued_from_host, group, change)
+            _add(self._queued_from_host, neighbours, change)
 
-    def regroup(self) -> None:
-        """Count again, after the rule for grouping addresses has changed."""
+    def recount(self) -> None:
+        """Count again, after the rule for neighbours has changed."""
         self._from_host.clear()
         self._queued_from_host.clear()
         # By source first, as there are few with many jobs.
         jobs = Counter((source, queued) for _, source, queued in self._counted.values())
         for (source, queued), count in jobs.items():
-            group = self._groups.of(source)
-            _add(self._from_host, group, count)
+            neighbours = self._neighbours.of(source)
+            _add(self._from_host, neighbours, count)
             if queued:
-                _add(self._queued_from_host, group, count)
+                _add(self._queued_from_host, neighbours, count)
 
     def refusal(self, limits: JobLimits, owner: str, source: str) -> str | None:
         """Return why another job may not be created, or None if it may.
@@ -171,22 +171,27 @@ class Headcount:
             owner: The owner of the new job.
             source: As whom the client is counted (`source_of`).
         """
-        group = self._groups.of(source)
+        neighbours = self._neighbours.of(source)
         for count, setting, limit, of_whom in (
             (
-                self._queued_from_host.get(group, 0),
+                self._queued_from_host.get(neighbours, 0),
                 "queued_from_one_host",
                 limits.queued_from_one_host,
                 "created from {here} waiting for boards",
             ),
-            (self._from_host.get(group, 0), "from_one_host", limits.from_one_host, "created from {here}"),
+            (
+                self._from_host.get(neighbours, 0),
+                "from_one_host",
+                limits.from_one_host,
+                "created from {here}",
+            ),
             (self._of_owner.get(owner, 0), "of_one_owner", limits.of_one_owner, "of the owner {owner!r}"),
             (self._queued, "queued", limits.queued, "waiting for boards"),
             (len(self._counted), "live", limits.live, "here"),
         ):
             if count >= limit:
                 is_or_are = "is" if count == 1 else "are"
-                those = of_whom.format(here=group or "this host", owner=owner[:60])
+                those = of_whom.format(here=neighbours or "this host", owner=owner[:60])
                 return (
                     f"there {is_or_are} {counted(count, 'job')} {those}, and this server allows {limit} (its setting "
                     f"jobs.{setting}); destroy some, or try again when some have ended"

@@ -243,7 +243,7 @@ class SetRules(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupBy(Command[bool]):
+class SetNeighbours(Command[bool]):
     """Count the addresses of an IPv6 network as one; the result is whether the prefix changed."""
 
     is_lasting: ClassVar[bool] = False
@@ -252,5 +252,5 @@ class GroupBy(Command[bool]):
     """Length of a network's prefix, 0 to 128 bits."""
 
     def apply(self, site: Site, by: Asker, at: Moment) -> bool:  # noqa: ARG002
-        """Group the addresses again if the prefix changed."""
-        return site.group_by(self.ipv6_prefix)
+        """Count addresses by it if the prefix changed."""
+        return site.set_neighbours(self.ipv6_prefix)

@@ -13,7 +13,7 @@ from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.lengths import Length
 from spalloc_server.core.limits import is_of_limit
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.reservations import Reservation
 from spinnaker.geometry import Board, BoardLink, Link
@@ -228,7 +228,7 @@ class Effects:
             self.notices += later.notices
 
 
-def start_notice(record: JobRecord, allocation: Allocation, groups: Groups) -> Notice:
+def start_notice(record: JobRecord, allocation: Allocation, neighbours: Neighbours) -> Notice:
     """Return the notice that a job starts on an allocation."""
     about: dict[str, str | int] = {
         "job": record.id,
@@ -237,7 +237,7 @@ def start_notice(record: JobRecord, allocation: Allocation, groups: Groups) -> N
         "machine": allocation.machine,
         "boards": len(allocation.boards),
     }
-    return Notice(f"job {record.id} starts", about=about, of=groups.of(record.source))
+    return Notice(f"job {record.id} starts", about=about, of=neighbours.of(record.source))
 
 
 def _by_server(reason: str | None) -> str:
@@ -246,7 +246,7 @@ def _by_server(reason: str | None) -> str:
     return "time limit" if is_of_limit(reason) else "server"
 
 
-def end_notice(record: JobRecord, groups: Groups) -> Notice:
+def end_notice(record: JobRecord, neighbours: Neighbours) -> Notice:
     """Return the notice that a job has ended."""
     by = record.ended_by
     about: dict[str, str | int] = {"job": record.id, "owner": record.owner}
@@ -255,5 +255,5 @@ def end_notice(record: JobRecord, groups: Groups) -> Notice:
         about["reason"] = record.reason
     # Endings by the server itself are limited by the number of boards, or of jobs at its start.
     is_limited = about["by"] == "server" and (record.allocation is not None or record.reason == STARTED_COLD)
-    of = None if is_limited else groups.of(by or record.source)
+    of = None if is_limited else neighbours.of(by or record.source)
     return Notice(f"job {record.id} ends", about=about, of=of)

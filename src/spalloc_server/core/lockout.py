@@ -45,7 +45,7 @@ OF_ACCOUNT = Patience(20, 300.0)
 
 
 class Lockout:
-    """Counts wrong passwords; an address is the group that it counts in (networks.py)."""
+    """Counts wrong passwords; an address is its neighbours (networks.py)."""
 
     def __init__(self) -> None:
         """Begin with none."""

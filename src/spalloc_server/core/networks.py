@@ -89,7 +89,7 @@ IPV6_PREFIX = 64
 """Leading bits that IPv6 addresses of one network share; one computer can use them all, so they count as one."""
 
 
-class Groups:
+class Neighbours:
     """Which addresses count as one; everything that limits or counts by address asks here, so that all agree."""
 
     __slots__ = ("ipv6_prefix",)
@@ -99,17 +99,17 @@ class Groups:
         self.ipv6_prefix = ipv6_prefix
 
     def of(self, host: str) -> str:
-        """Return the group of the address `host`."""
-        return group_of(host, self.ipv6_prefix)
+        """Return the neighbours of the address `host`."""
+        return neighbours_of(host, self.ipv6_prefix)
 
 
 @lru_cache(4096)
-def group_of(host: str, ipv6_prefix: int) -> str:
-    """Return the group that the address `host` counts in.
+def neighbours_of(host: str, ipv6_prefix: int) -> str:
+    """Return the address `host`, or the network of its neighbours: the addresses that count as one with it.
 
-    An IPv4 address is a group of its own, whether it is written as IPv4 or as IPv6 (`::ffff:10.0.0.1`). The IPv6
-    addresses of one network are one group, written as that network (`2001:db8::/64`), since one computer can use them
-    all. A string that is no address is a group of its own.
+    An IPv4 address has none, whether it is written as IPv4 or as IPv6 (`::ffff:10.0.0.1`). The IPv6 addresses of one
+    network are neighbours, written as that network (`2001:db8::/64`), since one computer can use them all. A string
+    that is no address has none.
 
     Args:
         host: The address, as sockets and records write it.

@@ -18,7 +18,7 @@ from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.endings import Ending
 from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.reserving import ReservingView
 from spalloc_server.core.scheduler import Expectation
@@ -43,7 +43,7 @@ class SiteView(Protocol):
         """What all boards are doing."""
 
     @property
-    def groups(self) -> Groups:
+    def neighbours(self) -> Neighbours:
         """Which addresses count as one."""
 
     @property

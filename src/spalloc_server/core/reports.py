@@ -10,7 +10,7 @@ from typing import TypeVar
 from spalloc_server.core.board_life import Objection
 from spalloc_server.core.effects import BoardKey, Notice, about_board
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.objections import Fault
 from spalloc_server.words import counted, there_are
 
@@ -30,13 +30,13 @@ LONGEST_REASON = 1000
 class Reports:
     """Which hosts had which boards, and each host's latest report of a board, until the board is set aside."""
 
-    def __init__(self, groups: Groups) -> None:
-        """Begin with no reports; `groups` says which addresses count as one host."""
-        self._groups = groups
+    def __init__(self, neighbours: Neighbours) -> None:
+        """Begin with no reports; `neighbours` says which addresses count as one host."""
+        self._neighbours = neighbours
         self._reports: dict[BoardKey, dict[str, tuple[str, str]]] = {}
-        """The reports of a board: by group of addresses, the address and what it said."""
+        """The reports of a board: by neighbours (networks.py), the address and what it said."""
         self._had: dict[BoardKey, dict[str, tuple[str, float]]] = {}
-        """The groups that gave back a board, each with one of its addresses and the time, the latest last."""
+        """The neighbours that gave back a board, each with one of its addresses and the time, the latest last."""
         self._kept_in_use: set[BoardKey] = set()
         """Boards of which the log was told that they stay in use though enough hosts reported them."""
         self._window_ends = 0.0
@@ -46,11 +46,11 @@ class Reports:
 
     def had(self, keys: Iterable[BoardKey], host: str, when: float) -> None:
         """Note that a job that was created from `host` had boards until `when` (the core's time)."""
-        group = self._groups.of(host)
+        neighbours = self._neighbours.of(host)
         for key in keys:
             hosts = self._had.setdefault(key, {})
-            _, before = hosts.pop(group, (host, when))
-            hosts[group] = host, max(when, before)
+            _, before = hosts.pop(neighbours, (host, when))
+            hosts[neighbours] = host, max(when, before)
             if len(hosts) > MOST_HOSTS:
                 del hosts[next(iter(hosts))]
 
@@ -63,12 +63,12 @@ class Reports:
             holder: Where the job that has the board now was created from; None if no job has it.
             now: The core's time.
         """
-        group = self._groups.of(host)
-        if not group:
+        neighbours = self._neighbours.of(host)
+        if not neighbours:
             return False
-        if holder is not None and self._groups.of(holder) == group:
+        if holder is not None and self._neighbours.of(holder) == neighbours:
             return True
-        had = self._had.get(key, {}).get(group)
+        had = self._had.get(key, {}).get(neighbours)
         return had is not None and now - had[1] <= RECENT_SECONDS
 
     def note(self, key: BoardKey, host: str, text: str, now: float) -> list[Notice]:
@@ -106,11 +106,11 @@ class Reports:
         """
         notices = []
         theirs = self._reports.setdefault(key, {})
-        group = self._groups.of(host)
-        if group not in theirs:
+        neighbours = self._neighbours.of(host)
+        if neighbours not in theirs:
             told = f"{key.machine} {key.board} is reported by {host}: {text}"
             notices.append(Notice(told, serious=True, about=about_board(key)))
-        theirs[group] = host, text
+        theirs[neighbours] = host, text
         if len(theirs) < machine.reports_to_set_aside:
             return notices, None
         hosts = counted(len(theirs), "host")
@@ -141,13 +141,13 @@ class Reports:
         self._kept_in_use.difference_update(keys)
         return [key for key in keys if self._reports.pop(key, None) is not None]
 
-    def regroup(self) -> None:
-        """Group all addresses again, after the rule for groups has changed."""
-        self._reports = {key: self._regrouped(of) for key, of in self._reports.items()}
-        self._had = {key: self._regrouped(of) for key, of in self._had.items()}
+    def recount(self) -> None:
+        """Count by neighbours again, after the rule for them has changed."""
+        self._reports = {key: self._recounted(of) for key, of in self._reports.items()}
+        self._had = {key: self._recounted(of) for key, of in self._had.items()}
 
-    def _regrouped(self, known: Mapping[str, tuple[str, T]]) -> dict[str, tuple[str, T]]:
-        return {self._groups.of(host): (host, what) for host, what in known.values()}
+    def _recounted(self, known: Mapping[str, tuple[str, T]]) -> dict[str, tuple[str, T]]:
+        return {self._neighbours.of(host): (host, what) for host, what in known.values()}
 
     def forget_all_but(self, knows: Callable[[BoardKey], bool]) -> None:
         """Forget the boards that no longer exist."""

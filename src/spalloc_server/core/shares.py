@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from spalloc_server.core.effects import Share
 from spalloc_server.core.limits import began_before
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.timekeeping import Moment
 
@@ -88,9 +88,9 @@ class _Counted:
 class Shares:
     """What owners and hosts have used lately, what their jobs still want, and by how much a new job is moved."""
 
-    def __init__(self, groups: Groups) -> None:
-        """Begin with nothing used; `groups` says which addresses count as one host."""
-        self._groups = groups
+    def __init__(self, neighbours: Neighbours) -> None:
+        """Begin with nothing used; `neighbours` says which addresses count as one host."""
+        self._neighbours = neighbours
         self._rules = ShareRules()
         self.move_any = False
         """Whether any job can be moved by the rules."""
@@ -219,7 +219,7 @@ class Shares:
         """Count a job for its owner, and for its host unless many people share that."""
         names = [f"owner {job.owner}"]
         if job.host not in self._rules.shared_hosts:
-            names.append(f"host {self._groups.of(job.host)}")
+            names.append(f"host {self._neighbours.of(job.host)}")
         for name in names:
             if name not in self._parties:
                 self._parties[name] = _Party(0.0, now)

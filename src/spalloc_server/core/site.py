@@ -38,7 +38,7 @@ from spalloc_server.core.forecast import Forecast, Forecaster
 from spalloc_server.core.jobs import Asked, Happening, Job, JobRecord, in_short, shortened
 from spalloc_server.core.limits import CAUSE, LimitRules, is_of_limit
 from spalloc_server.core.machine import Machine
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.objections import Fault
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.packing.steps import Steps
@@ -101,15 +101,15 @@ class Site:
         """Why no jobs are taken at all, since an emergency stop; None while they are."""
         self.delays = Delays()
         """When the server could not hear keepalives."""
-        self.groups = Groups()
+        self.neighbours = Neighbours()
         """Which addresses count as one."""
-        self.headcount = Headcount(self.groups)
+        self.headcount = Headcount(self.neighbours)
         """How many jobs and boards each owner and host has."""
-        self.reports = Reports(self.groups)
+        self.reports = Reports(self.neighbours)
         """Users' reports of boards, and which hosts had them."""
         self.strays = Strays()
         """How often boards strayed from what was ordered."""
-        self.shares = Shares(self.groups)
+        self.shares = Shares(self.neighbours)
         """What owners and hosts have used lately; its rules are changed by `share_by`."""
         self.jobs_created = 0
         """How many jobs were created since the server started."""
@@ -126,7 +126,7 @@ class Site:
         """What happens to boards; call `collect_findings` afterwards."""
         self.reserving = Reserving(self.machines, self.scheduler)
         """The reservations; a change of them counts from the next decision."""
-        self.accounts = Accounts(self.groups, self.delays)
+        self.accounts = Accounts(self.neighbours, self.delays)
         """Accounts, their tokens and sessions."""
         self.keepalives: Timers[int] = Timers()
         """When each job's keepalive is to be checked, by the job's ID."""
@@ -332,13 +332,13 @@ class Site:
     def _count_boards(self) -> int:
         return sum([len(machine.places) for machine in self.machines.values()])
 
-    def group_by(self, ipv6_prefix: int) -> bool:
+    def set_neighbours(self, ipv6_prefix: int) -> bool:
         """Count addresses of an IPv6 network with this prefix (0 to 128 bits) as one; return whether it changed."""
-        if ipv6_prefix == self.groups.ipv6_prefix:
+        if ipv6_prefix == self.neighbours.ipv6_prefix:
             return False
-        self.groups.ipv6_prefix = ipv6_prefix
-        self.headcount.regroup()
-        self.reports.regroup()
+        self.neighbours.ipv6_prefix = ipv6_prefix
+        self.headcount.recount()
+        self.reports.recount()
         return True
 
     def report_problem(self, key: BoardKey, source: str, text: str, at: Moment) -> None:
@@ -532,7 +532,7 @@ class Site:
             self.shares.begin(job.id, len(start.allocation.boards), at.now)
             self.follow_limit(job, at)
             self._follow_reservation(job, at)
-            self.effects.notices.append(start_notice(job.record, start.allocation, self.groups))
+            self.effects.notices.append(start_notice(job.record, start.allocation, self.neighbours))
         for number, why in self.scheduler.take_refused():
             job = self.jobs[number]
             self.forecaster.left(number)
@@ -678,7 +678,7 @@ class Site:
         """Return whether a job had its boards for as long as it wanted, or was allowed."""
         if by is None:
             return reason is not None and (reason == TIMED_OUT or is_of_limit(reason))
-        return self.groups.of(by.source) == self.groups.of(job.record.source)
+        return self.neighbours.of(by.source) == self.neighbours.of(job.record.source)
 
     def notice(self, text: str, about: Mapping[str, str | int], *, serious: bool = False) -> None:
         """Have a line written to the log."""
@@ -799,7 +799,7 @@ class Site:
             ended_by=by,
         )
         self.touch(job)
-        self.effects.notices.append(end_notice(job.record, self.groups))
+        self.effects.notices.append(end_notice(job.record, self.neighbours))
         del self.jobs[job.id]
         self.endings.forget(job.id)
         self.shares.end(job.id, at.now)

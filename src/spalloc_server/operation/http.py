@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import cast
 
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.fronts.listening import listen
 from spalloc_server.fronts.v1.server import Admission
 from spalloc_server.presence import Deadline, Presence
@@ -45,7 +45,7 @@ class HttpServer:
     """Serves pages by their paths."""
 
     def __init__(
-        self, pages: Mapping[str, Page], admission: Admission, presence: Presence, groups: Groups
+        self, pages: Mapping[str, Page], admission: Admission, presence: Presence, neighbours: Neighbours
     ) -> None:
         """Serve pages.
 
@@ -53,9 +53,9 @@ class HttpServer:
             pages: The pages, by path.
             admission: Returns why an address may not connect, or None.
             presence: Knows the server's own delays, which are not counted against clients.
-            groups: Says which addresses count as one.
+            neighbours: Says which addresses count as one.
         """
-        self._groups = groups
+        self._neighbours = neighbours
         self.pages = pages
         self.presence = presence
         self.admission = admission
@@ -91,17 +91,17 @@ class HttpServer:
         """Add a new connection; if there are too many, end another."""
         self._connections[connection] = None
         if len(self._connections) > MOST_CONNECTIONS:
-            of_group = Counter(self._groups.of(other.address) for other in self._connections)
+            of_group = Counter(self._neighbours.of(other.address) for other in self._connections)
             most = max(of_group.values())
             oldest = next(
-                other for other in self._connections if of_group[self._groups.of(other.address)] == most
+                other for other in self._connections if of_group[self._neighbours.of(other.address)] == most
             )
             self.cut(oldest, f"there are {MOST_CONNECTIONS} connections, and most of them are from there")
 
     def cut(self, connection: "_Connection", why: str) -> None:
         """End a connection at once."""
         now = asyncio.get_running_loop().time()
-        self._cuts.warn(connection.address, self._groups.of(connection.address), now, why)
+        self._cuts.warn(connection.address, self._neighbours.of(connection.address), now, why)
         self.closed(connection)
         connection.abort()
 
@@ -114,7 +114,7 @@ class HttpServer:
         refusal = self.admission(address)
         if refusal is not None:
             now = asyncio.get_running_loop().time()
-            self._refusals.warn(address, self._groups.of(address), now, refusal)
+            self._refusals.warn(address, self._neighbours.of(address), now, refusal)
             return Answer(403, f"{refusal}\n".encode())
         words = head.split(b"\r\n", 1)[0].split(b" ")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):

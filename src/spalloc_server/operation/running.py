@@ -135,7 +135,7 @@ class Operation:
         from spalloc_server.operation.metrics import pages
 
         self._http = HttpServer(
-            pages(service), listening.refusal, service.engine.presence, service.engine.site.groups
+            pages(service), listening.refusal, service.engine.presence, service.engine.site.neighbours
         )
         await self._http.start(listening.addresses, listening.port)
         for host, port in self._http.addresses:

@@ -3,7 +3,7 @@
 The rules are the core's own (core/shares.py). They need what records need, so this is imported only where they are on.
 """
 
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.request_groups import wanted
 from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.share_rules import ShareRules
@@ -21,7 +21,7 @@ class Sharing:
             rules: by which jobs are moved.
             boards: how many boards the machines have that are not dead.
         """
-        self._shares = Shares(Groups())
+        self._shares = Shares(Neighbours())
         self._shares.follow(rules, 0.0)
         self._boards = boards
 

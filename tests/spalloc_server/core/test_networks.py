@@ -1,4 +1,4 @@
-"""Groups of addresses: who counts as one."""
+"""Neighbours: which addresses count as one."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.core.networks import Groups, group_of
+from spalloc_server.core.networks import Neighbours, neighbours_of
 from tests.examples import examples
 
-DEFAULT = Groups()
+DEFAULT = Neighbours()
 
 
 @examples(100)
@@ -22,8 +22,8 @@ def test_all_ipv6_addresses_of_a_64_network_are_one_group(network: int, one: int
 
 def test_neighbouring_networks_are_two_groups_unless_the_prefix_is_shorter() -> None:
     assert DEFAULT.of("2001:db8:0:1::5") != DEFAULT.of("2001:db8:0:2::5")
-    assert group_of("2001:db8:0:1::5", 48) == group_of("2001:db8:0:2::5", 48)
-    assert group_of("2001:db8:0:1::5", 128) != group_of("2001:db8:0:1::6", 128)
+    assert neighbours_of("2001:db8:0:1::5", 48) == neighbours_of("2001:db8:0:2::5", 48)
+    assert neighbours_of("2001:db8:0:1::5", 128) != neighbours_of("2001:db8:0:1::6", 128)
 
 
 @examples(100)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spalloc_server.core.admission import Headcount, JobLimits
 from spalloc_server.core.askers import Asker
 from spalloc_server.core.jobs import Asked, JobRecord
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spinnaker.geometry import Board
 from tests.spalloc_server.core.driver import HOST, World, machine
@@ -75,7 +75,7 @@ def test_a_host_whose_jobs_fill_the_queue_is_told_the_limit_and_others_are_not()
 
 
 def test_all_addresses_of_one_ipv6_network_count_as_one() -> None:
-    count = Headcount(Groups())
+    count = Headcount(Neighbours())
     record = JobRecord(1, "me", 0.0, None, ONE, Asked((), {}), "2001:db8::1", owner_host="2001:db8::1")
     count.note(record)
     limits = JobLimits(queued_from_one_host=1)
@@ -137,11 +137,11 @@ def test_the_configured_prefix_holds_for_jobs_also_for_those_that_there_are_when
     jobs = [world.create(ONE, host=host, keepalive=None) for host in hosts]
     newcomer = "2001:db8:0:3::1"
     assert world.site.refusal("me", Asker(newcomer)) is None
-    assert world.site.group_by(48)
+    assert world.site.set_neighbours(48)
     assert "there are 2 jobs created from 2001:db8::/48" in (world.site.refusal("me", Asker(newcomer)) or "")
     world.destroy(jobs[0])
     assert world.site.refusal("me", Asker(newcomer)) is None
-    assert world.site.group_by(128)
-    assert not world.site.group_by(128)
+    assert world.site.set_neighbours(128)
+    assert not world.site.set_neighbours(128)
     world.destroy(jobs[1])
     assert world.site.refusal("me", Asker(hosts[1])) is None

@@ -60,7 +60,7 @@ def test_the_configured_prefix_holds_for_reports_also_for_those_that_there_are_w
     hosts = [f"2001:db8:0:{number}::1" for number in range(1, 4)]
     world.lend(KEY, *hosts)
     report(world, KEY, *hosts[:2])
-    world.site.group_by(48)
+    world.site.set_neighbours(48)
     report(world, KEY, hosts[2], "2001:db8:0:4::1")
     assert not out(world), "all of them are one host"
     world.lend(KEY, "192.0.2.1", "192.0.2.2")

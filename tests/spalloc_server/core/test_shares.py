@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spalloc_server.core.commands import DestroyJob
 from spalloc_server.core.effects import Share
-from spalloc_server.core.networks import Groups, Networks
+from spalloc_server.core.networks import Neighbours, Networks
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.shares import MOST_REMEMBERED, Asking, Shares
@@ -29,7 +29,7 @@ OFF = ShareRules()
 
 
 def shares(rules: ShareRules = FAIR) -> Shares:
-    found = Shares(Groups())
+    found = Shares(Neighbours())
     found.follow(rules, 0.0)
     return found
 

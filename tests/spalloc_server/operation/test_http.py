@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from spalloc_server.clock import SystemClock
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.timekeeping import Delays
 from spalloc_server.measures import Durations
 from spalloc_server.operation import http
@@ -23,7 +23,7 @@ PAGES = {"/a": lambda: Answer(200, b"hello\n"), "/broken": _broken}
 
 def served(refusal: str | None = None) -> HttpServer:
     return HttpServer(
-        PAGES, lambda _address: refusal, Presence(SystemClock(), Delays(), Durations()), Groups()
+        PAGES, lambda _address: refusal, Presence(SystemClock(), Delays(), Durations()), Neighbours()
     )
 
 
@@ -148,9 +148,9 @@ def test_who_may_not_connect_is_told_in_the_log(caplog: pytest.LogCaptureFixture
 
 
 def test_the_configured_prefix_says_who_is_one_client(caplog: pytest.LogCaptureFixture) -> None:
-    groups = Groups()
+    neighbours = Neighbours()
     server = HttpServer(
-        PAGES, lambda _address: "not you", Presence(SystemClock(), Delays(), Durations()), groups
+        PAGES, lambda _address: "not you", Presence(SystemClock(), Delays(), Durations()), neighbours
     )
 
     async def ask() -> None:
@@ -160,6 +160,6 @@ def test_the_configured_prefix_says_who_is_one_client(caplog: pytest.LogCaptureF
     asyncio.run(ask())
     assert len(caplog.messages) == 3
     caplog.clear()
-    groups.ipv6_prefix = 32
+    neighbours.ipv6_prefix = 32
     asyncio.run(ask())
     assert len(caplog.messages) == 1

@@ -30,7 +30,7 @@ class HttpFront:
         self.people = People(engine)
         self.proxy = Proxy(engine, self.people, settings.limits)
         self.app = make_app(engine, self.people, self.proxy, settings.base, settings.limits)
-        self.server = HttpServer(self.app, settings, engine.presence, engine.site.groups, beside=beside)
+        self.server = HttpServer(self.app, settings, engine.presence, engine.site.neighbours, beside=beside)
 
     async def start(self) -> None:
         """Listen.

@@ -101,7 +101,7 @@ class People:
         """
         name = name.strip()
         is_known = self._accounts.is_known(name, address, moment(self._engine.clock).wall)
-        group = self._engine.site.groups.of(address)
+        group = self._engine.site.neighbours.of(address)
         self._check_wait(name, address)
         try:
             async with self._passwords.turn(group, goes_first=is_known):
@@ -209,7 +209,7 @@ class People:
             )
 
     def _refusal(self, address: str, why: str, retry_after: float | None = None) -> LoginRefusedError:
-        group = self._engine.site.groups.of(address)
+        group = self._engine.site.neighbours.of(address)
         self._warnings.warn(address, group, self._engine.clock.now(), why)
         return LoginRefusedError(why, retry_after)
 

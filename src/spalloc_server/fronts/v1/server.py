@@ -11,7 +11,7 @@ from math import inf
 from typing import cast
 
 from spalloc_server.core.askers import SERVER
-from spalloc_server.core.commands import GroupBy
+from spalloc_server.core.commands import SetNeighbours
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.listening import RAISE_DESCRIPTORS, TurnedAway, listen
 from spalloc_server.fronts.readings import Readings
@@ -89,7 +89,7 @@ class V1Server:
         self._limits_logged = Ration()
         self._turned_away = TurnedAway()
         self._limits = limits or Limits()
-        engine.do(GroupBy(self._limits.ipv6_prefix), SERVER)
+        engine.do(SetNeighbours(self._limits.ipv6_prefix), SERVER)
         self._wanted = self._possible = self.limits.connections
         """How many connections the system was asked for, and how many it allows."""
         self.addresses: tuple[tuple[str, int], ...] = ()
@@ -107,8 +107,8 @@ class V1Server:
     @limits.setter
     def limits(self, limits: Limits) -> None:
         self._limits = limits
-        if self.engine.do(GroupBy(limits.ipv6_prefix), SERVER).value:
-            self._regroup()
+        if self.engine.do(SetNeighbours(limits.ipv6_prefix), SERVER).value:
+            self._recount()
 
     @property
     def connections(self) -> int:
@@ -240,10 +240,10 @@ class V1Server:
         return job.record.id if group == connection.group.name else None
 
     def _group_of(self, address: str) -> str:
-        return self.engine.site.groups.of(address)
+        return self.engine.site.neighbours.of(address)
 
-    def _regroup(self) -> None:
-        """Group the connections again, after the rule for grouping addresses has changed."""
+    def _recount(self) -> None:
+        """Group the connections again, after the rule for neighbours has changed."""
         left: dict[Group, None] = {}
         for connection in self._connections:
             old, name = connection.group, self._group_of(connection.address)

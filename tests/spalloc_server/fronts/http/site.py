@@ -13,7 +13,7 @@ from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.askers import Asker, Login, Role
 from spalloc_server.core.commands import CreateJob, DestroyJob, SetPower
 from spalloc_server.core.jobs import Asked, JobRecord
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.questions import JobBoards, boards_of_job
 from spalloc_server.core.requests import JobRequest, shape_of
 from spalloc_server.embedded import machine_of
@@ -213,7 +213,7 @@ async def served_site(
         sessions = Sessions()
         proxy = Proxy(service.engine, sessions, limits, streams)
         app = make_app(service.engine, sessions, proxy)  # type: ignore[arg-type]
-        server = HttpServer(app, HttpSettings(port=0), service.engine.presence, Groups())
+        server = HttpServer(app, HttpSettings(port=0), service.engine.presence, Neighbours())
         await server.start()
         try:
             yield ServedSite(service, sessions, proxy, server.addresses[0][1], v1, packets)

@@ -41,7 +41,7 @@ class Front:
 def run(test: Callable[[Front], Coroutine[Any, Any, None]]) -> None:
     async def served(service: Service) -> None:
         engine = service.engine
-        server = HttpServer(service.app, HttpSettings(port=0), engine.presence, engine.site.groups)
+        server = HttpServer(service.app, HttpSettings(port=0), engine.presence, engine.site.neighbours)
         await server.start()
         try:
             front = Front(service, server)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_server.clock import SystemClock
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.timekeeping import Delays
 from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.fronts.http.connections.strict import Strict
@@ -83,7 +83,7 @@ def outcome(pieces: Sequence[bytes]) -> Outcome:
 
     async def main() -> Outcome:
         presence = Presence(SystemClock(), Delays(), Durations())
-        server = HttpServer(app, HttpSettings(), presence, Groups())
+        server = HttpServer(app, HttpSettings(), presence, Neighbours())
         server._config.load()
         server._state.default_headers[:] = []
         protocol = Strict(server, server._config, server._state, "127.0.0.1")

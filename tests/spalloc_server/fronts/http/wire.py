@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spalloc_server.clock import SystemClock
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.timekeeping import Delays
 from spalloc_server.fronts.http.connections.gate import Message, Receive, Scope, Send
 from spalloc_server.fronts.http.connections.server import HttpServer
@@ -103,7 +103,10 @@ class App:
 async def served(app: App, **settings: Any) -> AsyncIterator[HttpServer]:
     presence = Presence(SystemClock(), Delays(), Durations())
     server = HttpServer(
-        app, HttpSettings(**{"port": 0, "limits": Limits(connections=1000), **settings}), presence, Groups()
+        app,
+        HttpSettings(**{"port": 0, "limits": Limits(connections=1000), **settings}),
+        presence,
+        Neighbours(),
     )
     await server.start()
     try:

@@ -79,9 +79,9 @@ class App:
                 f"the base path is {base!r}; it must begin and end with a slash, such as /spalloc/"
             )
         limits = limits or Limits()
-        self.polls = Polls(limits, people.is_live, door.site.groups.of)
+        self.polls = Polls(limits, people.is_live, door.site.neighbours.of)
         """Requests that wait for a change."""
-        self.under_way = UnderWay(limits, door.site.groups.of)
+        self.under_way = UnderWay(limits, door.site.neighbours.of)
         """All other requests."""
         self._door = door
         self._people = people

@@ -73,7 +73,7 @@ class Lists:
         def finish() -> Awaitable[Answer]:
             if not query.details:
                 return self._page(request, query)
-            group = self._door.site.groups.of(request.origin.address)
+            group = self._door.site.neighbours.of(request.origin.address)
             return self._described.read(
                 lambda: self._page(request, query),
                 group=group,

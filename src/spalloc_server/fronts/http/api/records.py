@@ -20,7 +20,7 @@ class Records:
 
     def __init__(self, door: Engine) -> None:
         """Begin with no questions."""
-        self._groups = door.site.groups
+        self._neighbours = door.site.neighbours
         self._readings = Readings(lambda: door.stopping)
 
     async def read(self, request: Request, read: Callable[[], Awaitable[T]], *, many: bool = False) -> T:
@@ -34,10 +34,10 @@ class Records:
         Raises:
             HttpError: It can't be read now.
         """
-        group = self._groups.of(request.origin.address)
+        neighbours = self._neighbours.of(request.origin.address)
         account = request.logged_in.login.account
         try:
-            return await self._readings.read(read, group=group, owner=account, listing=many)
+            return await self._readings.read(read, group=neighbours, owner=account, listing=many)
         except sqlite3.Error as error:
             raise later(
                 503, f"the history can't be read just now, try again later: {error}", AGAIN_SECONDS

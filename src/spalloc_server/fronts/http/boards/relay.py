@@ -128,7 +128,7 @@ class Proxy:
             await _refuse(send, 403, f"the account {account} may look at jobs, but not reach their boards")
         elif (refusal := self._too_many(session.login.account)) is not None:
             now = asyncio.get_running_loop().time()
-            self._warnings.warn(address, self._engine.site.groups.of(address), now, refusal)
+            self._warnings.warn(address, self._engine.site.neighbours.of(address), now, refusal)
             await _refuse(send, 503, refusal, (b"retry-after", str(RETRY_SECONDS).encode()))
         else:
             await self._accept(record, session, receive, send)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from spalloc_server.core.networks import Groups
+from spalloc_server.core.networks import Neighbours
 from spalloc_server.fronts import unix_sockets
 from spalloc_server.fronts.http.connections.accepting import Listener, shake_hands
 from spalloc_server.fronts.http.connections.gate import App, Gate
@@ -63,7 +63,7 @@ class HttpServer:
     """Serves an ASGI application."""
 
     def __init__(
-        self, app: App, settings: HttpSettings, presence: Presence, groups: Groups, *, beside: int = 0
+        self, app: App, settings: HttpSettings, presence: Presence, neighbours: Neighbours, *, beside: int = 0
     ) -> None:
         """Serve `app`.
 
@@ -71,7 +71,7 @@ class HttpServer:
             app: The application.
             settings: Where, and whom.
             presence: Knows the server's own delays, which are not counted against clients.
-            groups: Says which addresses count as one.
+            neighbours: Says which addresses count as one.
             beside: How many connections the process's other servers may have.
         """
         self.settings = settings
@@ -79,7 +79,7 @@ class HttpServer:
         self._presence = presence
         self.something_was_read = presence.something_was_read
         self.now = presence.now
-        self._groups = groups
+        self._neighbours = neighbours
         self._gate = Gate(app, settings.proxies, settings.allow, self._answered, self._refused_elsewhere)
         self._config = uvicorn.Config(
             cast("ASGIApplication", self._gate),
@@ -281,7 +281,7 @@ class HttpServer:
     def _accepted(self, connection: socket.socket, address: str, listener: Listener) -> None:
         context = self._context if listener.tls else None
         protocol = Strict(self, self._config, self._state, address)
-        protocol.group = self._crowd.enter(protocol, self._groups.of(address))
+        protocol.group = self._crowd.enter(protocol, self._neighbours.of(address))
         self._connections[protocol] = None
         self._alone.clear()
         protocol.refusal = self._refusal(protocol, encrypted=context is not None)
@@ -398,7 +398,7 @@ class HttpServer:
         self.requests[method, status] += 1
 
     def _refused_elsewhere(self, address: str, why: str) -> None:
-        self._refusals.warn(address, self._groups.of(address), asyncio.get_running_loop().time(), why)
+        self._refusals.warn(address, self._neighbours.of(address), asyncio.get_running_loop().time(), why)
 
 
 def _busy(member: object) -> int | None:
