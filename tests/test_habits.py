@@ -123,6 +123,7 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
             "check",
             "convert",
             "export",
+            "group",
             "reload",
             "reservations",
             "restore",

@@ -289,6 +289,7 @@ class Engine:
         self._site.remembered = recalled.remembered
         # Also at a cold start: it forgets jobs and faults, not what an administrator has decided.
         self._site.reserving.recall(recalled.reservations, at.now)
+        self._site.groups.recall(recalled.groups)
         self._site.accounts.recall(recalled.accounts, recalled.tokens, recalled.sessions, at)
         self._site.tell_of_missing_accounts()
         if cold:
@@ -576,7 +577,12 @@ class Engine:
 
         def write() -> float:
             self._store.write(
-                effects.jobs, effects.boards, effects.remembered, effects.reservations, effects.accounts
+                effects.jobs,
+                effects.boards,
+                effects.remembered,
+                effects.reservations,
+                effects.accounts,
+                effects.groups,
             )
             took = self.clock.now() - began
             if took <= LATE_SECONDS:

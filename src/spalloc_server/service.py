@@ -144,6 +144,7 @@ class Service:
             configuration.time_limits,
             configuration.shares,
             idle,
+            configuration.groups,
         )
         self.engine.do(rules, SERVER)
         self.engine.do(SetReservations(configuration.reservations), SERVER)

@@ -17,10 +17,12 @@ from spalloc_server.config.kinds import (
     a_file,
     a_host,
     a_port,
+    a_time_limit,
     accounts_of_networks,
     list_of,
     networks,
     one_of,
+    true_or_false,
     whole_number,
 )
 from spalloc_server.config.limits import read_limits
@@ -39,6 +41,7 @@ from spalloc_server.config.settings import (
 )
 from spalloc_server.config.shares import read_shares
 from spalloc_server.core.admission import Control, JobLimits, Trust
+from spalloc_server.core.groups import GroupRules
 from spalloc_server.core.machine import Machine
 from spalloc_server.fronts.v1.limits import Limits
 from spinnaker.geometry import Size
@@ -70,6 +73,7 @@ _TRUST: Mapping[str, Kind[object]] = {
     "administrators": networks,
     "accounts": accounts_of_networks,
 }
+_GROUPS: Mapping[str, Kind[object]] = {"required": true_or_false, "quota_warning": a_time_limit}
 
 Changes = Sequence[tuple[tuple[str, ...], object]]
 """Values to read instead of those of a document: each with the keys that lead to it, through tables."""
@@ -164,6 +168,7 @@ def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration
         job_limits=jobs.whole(JobLimits(), _JOB_LIMITS),
         time_limits=time_limits,
         shares=read_shares(document.table("fair_share"), document.table("priority")),
+        groups=document.table("groups").whole(GroupRules(), _GROUPS),
         trust=document.table("trust").whole(Trust(), _TRUST),
         log_level=log.take("level", one_of(Level), Level.INFO),
     )

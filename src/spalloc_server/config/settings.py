@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spalloc_client.wire import DEFAULT_PORT
 from spalloc_server.core.admission import JobLimits, Trust
+from spalloc_server.core.groups import GroupRules
 from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import EVERYWHERE, Networks
@@ -78,6 +79,7 @@ class Configuration:
     job_limits: JobLimits = field(default_factory=JobLimits)
     time_limits: LimitRules = field(default_factory=LimitRules)
     shares: ShareRules = field(default_factory=ShareRules)
+    groups: GroupRules = field(default_factory=GroupRules)
     trust: Trust = field(default_factory=Trust)
     log_level: Level = Level.INFO
     control: Path | None = None

@@ -60,6 +60,10 @@ class Account:
     """Whether an administrator has locked it: nobody may log in to it."""
     logged_in_from: tuple[tuple[str, float], ...] = ()
     """The addresses from which it has logged in, each with when that was noted last (Unix time); the latest last."""
+    groups: tuple[str, ...] = ()
+    """The names of the groups that it is in."""
+    default_group: str | None = None
+    """The one of them that is charged for jobs that name none; None for the only one, if it is in one."""
 
     def knows(self, address: str, wall: float) -> bool:
         """Return whether it has logged in lately from `address`, or from its neighbours (networks.py)."""

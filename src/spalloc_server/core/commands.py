@@ -13,6 +13,7 @@ from spalloc_server.core.accounts import IDLE_SECONDS
 from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.askers import Asker, Role
 from spalloc_server.core.effects import BoardKey
+from spalloc_server.core.groups import GroupRules
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.requests import JobRequest, RequestError
@@ -231,12 +232,14 @@ class SetRules(Command[None]):
     time_limits: LimitRules = field(default_factory=LimitRules)
     shares: ShareRules = field(default_factory=ShareRules)
     session_idle_seconds: float = IDLE_SECONDS
+    groups: GroupRules = field(default_factory=GroupRules)
 
     def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Replace the rules."""
         is_new = self.trust.accounts != site.trust.accounts
         site.accounts.end_idle_after(self.session_idle_seconds, at)
         site.limits, site.trust, site.time_limits = self.limits, self.trust, self.time_limits
+        site.group_rules = self.groups
         if is_new and site.accounts.is_recalled:
             site.tell_of_missing_accounts()
         site.share_by(self.shares, at)

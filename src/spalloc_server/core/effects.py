@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from spalloc_server.core.accounts import AccountNews
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.groups import Group
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.lengths import Length
 from spalloc_server.core.limits import is_of_limit
@@ -146,6 +147,8 @@ class Effects:
     """Records to write, by name, or to remove where None."""
     accounts: AccountNews | None = None
     """What has changed of accounts, tokens and sessions; None for nothing."""
+    groups: dict[str, Group | None] = field(default_factory=dict)
+    """Records to write, by name, or to remove where None."""
     orders: list[Order] = field(default_factory=list)
     """To be given to the hardware, in this order, and only after all records are on disk."""
     jobs_changed: set[int] = field(default_factory=set)
@@ -164,6 +167,7 @@ class Effects:
             or self.scheduler is not None
             or self.reservations
             or self.accounts is not None
+            or self.groups
             or self.orders
             or self.jobs_changed
             or self.machines_changed
@@ -180,7 +184,12 @@ class Effects:
     def has_records(self) -> bool:
         """Whether there is anything to write."""
         return bool(
-            self.jobs or self.boards or self.reservations or self.accounts is not None or self.remembered
+            self.jobs
+            or self.boards
+            or self.reservations
+            or self.accounts is not None
+            or self.groups
+            or self.remembered
         )
 
     @property
@@ -195,6 +204,7 @@ class Effects:
             or self.boards
             or self.reservations
             or (self.accounts is not None and self.accounts.is_asked_for)
+            or self.groups
             or self.orders
             or self.machines_changed
             or self.notices
@@ -213,10 +223,8 @@ class Effects:
             self.shares.update(later.shares)
         if later.scheduler is not None:
             self.scheduler = later.scheduler
-        if later.reservations:
-            self.reservations.update(later.reservations)
-        if later.accounts is not None:
-            self.accounts = later.accounts.after(self.accounts)
+        if later.reservations or later.accounts is not None or later.groups:
+            self._add_decided(later)
         if later.orders:
             self.orders += later.orders
         if later.jobs_changed:
@@ -226,6 +234,13 @@ class Effects:
         self.endings |= later.endings
         if later.notices:
             self.notices += later.notices
+
+    def _add_decided(self, later: "Effects") -> None:
+        """Add what administrators have decided."""
+        self.reservations.update(later.reservations)
+        self.groups.update(later.groups)
+        if later.accounts is not None:
+            self.accounts = later.accounts.after(self.accounts)
 
 
 def start_notice(record: JobRecord, allocation: Allocation, neighbours: Neighbours) -> Notice:

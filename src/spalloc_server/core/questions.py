@@ -16,6 +16,7 @@ from spalloc_server.core.board_life import FREE, Condition, Objection, condition
 from spalloc_server.core.boards import BoardsView
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.endings import Ending
+from spalloc_server.core.groups import GroupRules, GroupsView
 from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Neighbours
@@ -61,6 +62,14 @@ class SiteView(Protocol):
     @property
     def accounts(self) -> AccountsView:
         """Accounts, their tokens and sessions."""
+
+    @property
+    def groups(self) -> GroupsView:
+        """The groups that accounts are in."""
+
+    @property
+    def group_rules(self) -> GroupRules:
+        """What holds for all groups."""
 
     @property
     def jobs_created(self) -> int:

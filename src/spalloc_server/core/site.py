@@ -35,6 +35,7 @@ from spalloc_server.core.effects import (
 from spalloc_server.core.endings import Ending, Endings
 from spalloc_server.core.findings import Strays
 from spalloc_server.core.forecast import Forecast, Forecaster
+from spalloc_server.core.groups import GroupRules, Groups
 from spalloc_server.core.jobs import Asked, Happening, Job, JobRecord, in_short, shortened
 from spalloc_server.core.limits import CAUSE, LimitRules, is_of_limit
 from spalloc_server.core.machine import Machine
@@ -128,6 +129,10 @@ class Site:
         """The reservations; a change of them counts from the next decision."""
         self.accounts = Accounts(self.neighbours, self.delays)
         """Accounts, their tokens and sessions."""
+        self.groups = Groups()
+        """The groups that accounts are in."""
+        self.group_rules = GroupRules()
+        """What holds for all groups; may be replaced at any time."""
         self.keepalives: Timers[int] = Timers()
         """When each job's keepalive is to be checked, by the job's ID."""
         self.endings = Endings()
@@ -573,6 +578,8 @@ class Site:
             effects.reservations, self.reserving.records = self.reserving.records, {}
         if self.accounts.news is not None:
             effects.accounts, self.accounts.news = self.accounts.news, None
+        if self.groups.news:
+            effects.groups, self.groups.news = self.groups.news, {}
         return effects
 
     # Questions

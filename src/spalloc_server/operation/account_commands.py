@@ -238,6 +238,8 @@ class AccountCommands:
             "locked": account.is_locked,
             "has_password": account.password is not None,
             "created": account.created,
+            "groups": account.groups,
+            "default_group": account.default_group,
             "tokens": tokens,
             "sessions": sessions,
             "jobs": jobs,

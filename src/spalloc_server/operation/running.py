@@ -215,6 +215,15 @@ async def _control_at(path: Path, reload: Command, service: Service) -> ControlS
     return control
 
 
+GROUP_COMMANDS = (
+    "groups.list",
+    "groups.show",
+    "groups.add",
+    "groups.quota",
+    "groups.remove",
+    "accounts.groups",
+)
+"""The administrators' commands about groups."""
 ACCOUNT_COMMANDS = (
     "accounts.list",
     "accounts.add",
@@ -231,17 +240,22 @@ ACCOUNT_COMMANDS = (
 
 
 def _account_commands(service: Service) -> dict[str, Command]:
-    """Return the commands about accounts; what does them is imported when one is given, as few servers ever are."""
+    """Return the commands about accounts and groups.
+
+    What does them is imported when one is given, as few servers ever are.
+    """
 
     def command(name: str) -> Command:
         async def act(arguments: Mapping[str, object], by: str) -> Answer:
             from spalloc_server.operation.account_commands import AccountCommands
+            from spalloc_server.operation.group_commands import GroupCommands
 
-            return await AccountCommands(service.engine).commands[name](arguments, by)
+            about = GroupCommands if name in GROUP_COMMANDS else AccountCommands
+            return await about(service.engine).commands[name](arguments, by)
 
         return act
 
-    return {name: command(name) for name in ACCOUNT_COMMANDS}
+    return {name: command(name) for name in (*ACCOUNT_COMMANDS, *GROUP_COMMANDS)}
 
 
 @contextlib.asynccontextmanager

@@ -33,6 +33,7 @@ _WORDS = {
     "lock": "let nobody log in to an account, and end its sessions; its jobs stay",
     "unlock": "let it be logged in to again, and forget wrong passwords",
     "remove": "remove an account, its tokens and its sessions; its jobs stay",
+    "groups": "say in which groups an account is, whose quotas its jobs are charged to",
     "token": "add, list or revoke tokens, with which programs log in: token add, token list, token revoke",
 }
 _COMMAND = Words(
@@ -61,7 +62,9 @@ def main(argv: Sequence[str]) -> int:
         return _list(socket, as_json=arguments.json)
     if word == "token":
         return _token(socket, arguments)
-    options = {"name": arguments.name}
+    options: dict[str, object] = {"name": arguments.name}
+    if word == "groups":
+        options |= {"groups": arguments.groups, "default": arguments.default}
     if word in ("add", "role"):
         options["role"] = arguments.role
     if word in ("add", "password"):
@@ -86,6 +89,13 @@ def _parser_of(word: str) -> Parser:
     if word in ("add", "password"):
         parser.add_argument(
             "--no-password", action="store_true", help="without a password: only programs with a token log in"
+        )
+    if word == "groups":
+        parser.add_argument(
+            "groups", metavar="GROUP", nargs="*", default=[], help="the groups, in place of those it was in"
+        )
+        parser.add_argument(
+            "--default", metavar="GROUP", help="the group that is charged for jobs that name none"
         )
     if word == "list":
         _add_json(parser)
@@ -262,10 +272,16 @@ def _table(found: Sequence[Mapping[str, Any]]) -> list[Text]:
                 printable(one["name"]),
                 one["role"],
                 ", ".join(kind for kind, is_so in kinds.items() if is_so),
+                printable(_groups(one)),
                 one["tokens"] or "",
                 one["sessions"] or "",
                 one["jobs"] or "",
                 local_time(one["created"]),
             ]
         )
-    return table(["Account", "Role", "Is", "Tokens", "Sessions", "Jobs", "Made"], rows)
+    return table(["Account", "Role", "Is", "Groups", "Tokens", "Sessions", "Jobs", "Made"], rows)
+
+
+def _groups(account: Mapping[str, Any]) -> str:
+    default = account["default_group"]
+    return ", ".join(f"{name} (default)" if name == default else name for name in account["groups"])

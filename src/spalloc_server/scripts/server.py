@@ -65,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
         "spalloc-server reload CONFIG.toml, spalloc-server boards CONFIG.toml list, "
         "spalloc-server reservations CONFIG.toml list, spalloc-server account CONFIG.toml list, "
+        "spalloc-server group CONFIG.toml list, "
         "spalloc-server backup CONFIG.toml FILE, "
         "spalloc-server restore CONFIG.toml FILE, spalloc-server export CONFIG.toml LOG.swf, "
         "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE",
@@ -425,6 +426,12 @@ def _export(words: Sequence[str]) -> int:
     return export(words)
 
 
+def _group(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.group import main as group
+
+    return group(words)
+
+
 def _reload(words: Sequence[str]) -> int:
     from spalloc_server.scripts.reload import main as reload
 
@@ -451,6 +458,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "check": _check,
     "convert": _convert,
     "export": _export,
+    "group": _group,
     "reload": _reload,
     "restore": _restore,
     "simulate": _simulate,

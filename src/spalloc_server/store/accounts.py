@@ -1,4 +1,4 @@
-"""The tables of accounts, tokens and sessions: the statements that write them, and how they are read at the start.
+"""The tables of accounts, tokens, sessions and groups: how they are written, and how they are read at the start.
 
 Each record is JSON. One that can't be read stays on disk, is not in force, and is told of.
 """
@@ -6,11 +6,13 @@ Each record is JSON. One that can't be read stays on disk, is not in force, and 
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import Any, TypeVar
 
 import msgspec
 
 from spalloc_server.core.accounts import Account, AccountNews, SessionRecord, Token, name_flaw
+from spalloc_server.core.groups import Group
 from spalloc_server.store.records import UnreadableError, is_date
 from spalloc_server.store.writing import Statement, for_all
 
@@ -26,6 +28,7 @@ _DROP = "DELETE FROM {table} WHERE ({key}) IN (VALUES {{rows}})"
 _write = msgspec.json.Encoder().encode
 _read_account = msgspec.json.Decoder(Account).decode
 _read_token = msgspec.json.Decoder(Token).decode
+_read_group = msgspec.json.Decoder(Group).decode
 _read_session = msgspec.json.Decoder(SessionRecord).decode
 
 
@@ -34,6 +37,11 @@ def putting_accounts(news: AccountNews) -> Iterator[Statement]:
     yield from _putting("accounts", "name", news.accounts)
     yield from _putting("tokens", "key", news.tokens)
     yield from _putting("sessions", "key", news.sessions)
+
+
+def putting_groups(groups: Mapping[str, Group | None]) -> Iterator[Statement]:
+    """Yield statements that write the records of groups, and remove those that are None."""
+    yield from _putting("groups", "name", groups)
 
 
 def _putting(table: str, key: str, records: Mapping[str, object]) -> Iterator[Statement]:
@@ -59,6 +67,11 @@ def read_sessions(database: sqlite3.Connection) -> list[SessionRecord]:
     return _read_all(database, "sessions", "key", _session, "a session has ended")
 
 
+def read_groups(database: sqlite3.Connection) -> list[Group]:
+    """Return all groups that can be read, by name."""
+    return _read_all(database, "groups", "name", _group, "nothing is charged to group {name}")
+
+
 def _read_all(
     database: sqlite3.Connection, table: str, key: str, read: Callable[[str, Any], T], what: str
 ) -> list[T]:
@@ -81,6 +94,16 @@ def _account(name: str, text: bytes) -> Account:
     _check(name_flaw(name) is None, "its name can't be one")
     _check_times(account.created, *(when for _, when in account.logged_in_from))
     return account
+
+
+def _group(name: str, text: bytes) -> Group:
+    group = _read_group(text)
+    _check(group.name == name, "it is another group's")
+    _check(name_flaw(name) is None, "its name can't be one")
+    _check_times(group.created)
+    amounts = (group.used, group.quota or 0.0)
+    _check(all(isfinite(one) and one >= 0 for one in amounts), "its board-seconds make no sense")
+    return group
 
 
 def _token(key: str, text: bytes) -> Token:

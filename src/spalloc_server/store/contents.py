@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spalloc_server.store.accounts import read_accounts
+from spalloc_server.store.accounts import read_accounts, read_groups
 from spalloc_server.store.history import count_ended
 from spalloc_server.store.recalling import Unreadable, read_boards, read_jobs, read_reservations
 from spalloc_server.words import counted
@@ -28,6 +28,8 @@ class Contents:
     """Reservations that were made by command."""
     accounts: int
     """Accounts."""
+    groups: int
+    """Groups of accounts."""
     unreadable: tuple[Unreadable, ...]
     """Live jobs that can't be read."""
 
@@ -36,9 +38,11 @@ class Contents:
         drained = f", {self.drained} drained" if self.drained else ""
         reserved = f", {counted(self.reservations, 'reservation')}" if self.reservations else ""
         accounts = f", {counted(self.accounts, 'account')}" if self.accounts else ""
+        groups = f", {counted(self.groups, 'group')}" if self.groups else ""
         yield (
             f"  {counted(self.jobs, 'live job')} with {counted(self.boards, 'board')}, "
             f"{counted(self.ended, 'ended job')}, {counted(self.aside, 'board')} set aside{drained}{reserved}{accounts}"
+            f"{groups}"
         )
         if self.unreadable:
             first = self.unreadable[0]
@@ -64,5 +68,6 @@ def contents_of(database: sqlite3.Connection) -> Contents:
         drained=sum(board.drained is not None for board in boards),
         reservations=len(read_reservations(database)),
         accounts=len(read_accounts(database)),
+        groups=len(read_groups(database)),
         unreadable=tuple(unreadable),
     )

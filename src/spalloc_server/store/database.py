@@ -14,9 +14,17 @@ from pathlib import Path
 from spalloc_client.states import JobState
 from spalloc_server.core.accounts import AccountNews
 from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
+from spalloc_server.core.groups import Group
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.reservations import Reservation
-from spalloc_server.store.accounts import putting_accounts, read_accounts, read_sessions, read_tokens
+from spalloc_server.store.accounts import (
+    putting_accounts,
+    putting_groups,
+    read_accounts,
+    read_groups,
+    read_sessions,
+    read_tokens,
+)
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy, sync_folder
 from spalloc_server.store.history import ended_job, ended_jobs, newest_jobs
@@ -50,6 +58,7 @@ _log = logging.getLogger(__name__)
 
 NOTHING_LEARNT = Remembered()
 NO_RESERVATIONS: Mapping[str, Reservation | None] = {}
+NO_GROUPS: Mapping[str, Group | None] = {}
 
 
 class Store:
@@ -193,7 +202,7 @@ class Store:
             doubtful = database.execute("SELECT 1 FROM counters WHERE name = 'doubtful'").fetchone()
             remembered = read_remembered(database, self._name)
             accounts, tokens = read_accounts(database), read_tokens(database)
-            sessions = read_sessions(database)
+            sessions, groups = read_sessions(database), read_groups(database)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if is_damage(error):
                 raise damaged(self._name, error) from error
@@ -208,6 +217,7 @@ class Store:
             accounts,
             tokens,
             sessions,
+            groups,
         )
 
     def write(
@@ -217,6 +227,7 @@ class Store:
         remembered: Remembered = NOTHING_LEARNT,
         reservations: Mapping[str, Reservation | None] = NO_RESERVATIONS,
         accounts: AccountNews | None = None,
+        groups: Mapping[str, Group | None] = NO_GROUPS,
     ) -> None:
         """Record all of these at once; when this returns they are on disk, and if it raises, none of them is.
 
@@ -226,6 +237,7 @@ class Store:
             remembered: What the scheduler has learnt since the last time.
             reservations: Those made by command, by name; None removes one.
             accounts: What has changed of accounts, tokens and sessions; None for nothing.
+            groups: Records of groups, by name; None removes one.
 
         Raises:
             sqlite3.Error: They could not be written; it may be tried again.
@@ -246,7 +258,7 @@ class Store:
                 learnt = remembering(remembered, drop_old=added >= DROPPED_AT_ONCE)
                 about_accounts = () if accounts is None else putting_accounts(accounts)
                 site = putting(jobs, boards, reservations)
-                for statement, values in chain(first, site, about_accounts, learnt):
+                for statement, values in chain(first, site, about_accounts, putting_groups(groups), learnt):
                     database.execute(statement, values)
                 # Inside the transaction, this does not read the file.
                 (pages,) = database.execute("PRAGMA page_count").fetchone()

@@ -11,6 +11,7 @@ from math import isfinite
 
 from spalloc_server.core.accounts import Account, SessionRecord, Token
 from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
+from spalloc_server.core.groups import Group
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.objections import Drained
 from spalloc_server.core.reservations import Reservation
@@ -58,6 +59,7 @@ class Recalled:
     accounts: Sequence[Account] = ()
     tokens: Sequence[Token] = ()
     sessions: Sequence[SessionRecord] = ()
+    groups: Sequence[Group] = ()
 
 
 @dataclass(frozen=True, slots=True)

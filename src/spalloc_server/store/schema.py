@@ -81,6 +81,10 @@ CREATE TABLE accounts (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITH
 CREATE TABLE tokens (key TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE sessions (key TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """,
+    # 8
+    """
+CREATE TABLE groups (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+""",
 )
 """The statements that make each version of the schema from the one before; an empty database has version 0."""
 

@@ -10,6 +10,7 @@ from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import History, Level
 from spalloc_server.core.admission import Control, JobLimits
+from spalloc_server.core.groups import GroupRules
 from spalloc_server.core.limits import LimitRules, TimeLimits
 from spalloc_server.core.networks import EVERYWHERE
 from spalloc_server.core.share_rules import ShareRules
@@ -200,7 +201,7 @@ accounts = { "10.0.0.1/8" = "jane", "10.0.0.0/8" = "a b" }
             "or an address"
         ),
         (
-            "5: v2 is not a setting; known are boards, control, fair_share, history, http, jobs, log, "
+            "5: v2 is not a setting; known are boards, control, fair_share, groups, history, http, jobs, log, "
             "machine, metrics, priority, reservation, state, trust, v1"
         ),
         '8: machine "desk" size is "2x"; expected a size in triads, "WIDTHxHEIGHT", from "1x1" to "21x21"',
@@ -367,6 +368,14 @@ def test_time_limits_are_of_the_site_of_tags_and_of_machines() -> None:
         {"quick": TimeLimits(longest=600.0), "day long": TimeLimits(default=86_400.0)},
         {"desk": TimeLimits(longest=5400.0)},
     )
+
+
+def test_what_jobs_must_be_charged_to_is_read() -> None:
+    rules = read('[groups]\nrequired = true\nquota_warning = "10m"' + ONE_BOARD).groups
+    assert rules == GroupRules(required=True, quota_warning=600.0)
+    assert read(ONE_BOARD).groups == GroupRules(required=False, quota_warning=300.0)
+    with pytest.raises(ConfigurationError, match=r"groups\.required is 1; expected true or false"):
+        read("[groups]\nrequired = 1" + ONE_BOARD)
 
 
 SHARED = """

@@ -18,6 +18,7 @@ TABLES = (
     "history",
     "jobs",
     "jobs.tags.NAME",
+    "groups",
     "fair_share",
     "priority",
     "trust",

@@ -11,6 +11,7 @@ from spalloc_server.core.accounts import AccountNews
 from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.commands import Command
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, Remembered, Share, Standing
+from spalloc_server.core.groups import Group
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.lengths import Length
 from spalloc_server.core.machine import Machine
@@ -24,6 +25,8 @@ from spinnaker.geometry import Board, BoardLink, Link, Size, boards_of, far_end
 from spinnaker.places import sequential_places
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 HOST = "198.51.100.7"
 
@@ -88,6 +91,7 @@ class World:
         self.reservation_records: dict[str, Reservation] = {}
         self.account_records = AccountNews()
         """All accounts, tokens and sessions that are recorded, and all sessions that were told to have ended."""
+        self.group_records: dict[str, Group] = {}
         self.configured: list[Reservation] = []
         """The reservations of the configuration."""
         self.skew = 0.0
@@ -112,24 +116,13 @@ class World:
         settled = self.site.decide(self.at)
         effects = self.site.take_effects()
         self.job_records.update(effects.jobs)
-        for key, record in effects.boards.items():
-            if record is None:
-                self.board_records.pop(key, None)
-            else:
-                self.board_records[key] = record
+        _keep(self.board_records, effects.boards)
         self.lengths += effects.lengths
-        for name, share in effects.shares.items():
-            if share is None:
-                self.share_records.pop(name, None)
-            else:
-                self.share_records[name] = share
+        _keep(self.share_records, effects.shares)
         if effects.scheduler is not None:
             self.memory = effects.scheduler
-        for name, reservation in effects.reservations.items():
-            if reservation is None:
-                del self.reservation_records[name]
-            else:
-                self.reservation_records[name] = reservation
+        _keep(self.reservation_records, effects.reservations)
+        _keep(self.group_records, effects.groups)
         if effects.accounts is not None:
             self.account_records = effects.accounts.after(self.account_records)
         self.orders += [order for order in effects.orders if isinstance(order, PowerOrder)]
@@ -219,6 +212,7 @@ class World:
     def _start(self) -> None:
         self.site = Site(self.machines, slice_steps=self.slice_steps)
         self.site.reserving.configure(self.configured)
+        self.site.groups.recall(list(self.group_records.values()))
         self.site.reserving.recall(self.reservation_records.values(), self.now)
         records = self.account_records
         self.site.accounts.recall(
@@ -266,6 +260,14 @@ class World:
     def record(self, number: int) -> JobRecord:
         job = self.site.jobs.get(number)
         return job.record if job is not None else self.site.ended[number]
+
+
+def _keep(records: dict[K, V], changes: Mapping[K, V | None]) -> None:
+    for key, record in changes.items():
+        if record is None:
+            records.pop(key, None)
+        else:
+            records[key] = record
 
 
 def all_boards(*machines: Machine) -> set[BoardKey]:
