@@ -347,6 +347,21 @@ class Engine:
             pass
         return forgotten
 
+    async def tidy_charges(self, before: float | None) -> int:
+        """Drop charges until they are within their limits; return how many were dropped since this was done last.
+
+        Args:
+            before: Also drop those of allocations that ended before this moment of Unix time; None for none.
+
+        Raises:
+            sqlite3.Error: They could not be dropped; it may be tried again.
+        """
+        charges = self._store.charges
+        # A few at a time, so that commits that clients wait for come in between.
+        while not self._stopping and await self._on_disk(charges.drop, before, FORGOTTEN_AT_ONCE) > 0:
+            pass
+        return charges.take_untold()
+
     async def _drop_some(self, drop: Callable[[float, int], int], before: float) -> int:
         dropped = 0
         while not self._stopping:
@@ -583,6 +598,7 @@ class Engine:
                 effects.reservations,
                 effects.accounts,
                 effects.groups,
+                effects.charges,
             )
             took = self.clock.now() - began
             if took <= LATE_SECONDS:
@@ -609,8 +625,8 @@ class Engine:
                 return True
 
     async def _keep_history(self, written: int) -> None:
-        """Drop ended jobs beyond the history's limits, at least as fast as new ones are written."""
-        history = self._store.history
+        """Drop ended jobs and charges beyond their limits, at least as fast as new ones are written."""
+        history, charges = self._store.history, self._store.charges
         for _ in range(1 + 2 * written // FORGOTTEN_AT_ONCE):
             if not history.has_excess or self.failure is not None:
                 break
@@ -620,6 +636,11 @@ class Engine:
                 # The next commit meets the same trouble, and waits until it is over.
                 _log.warning("ended jobs can't be dropped from the records, will try again: %s", error)
                 break
+        if charges.may_have_excess and self.failure is None:
+            try:
+                await self._on_disk(charges.drop, None, FORGOTTEN_AT_ONCE)
+            except sqlite3.OperationalError as error:
+                _log.warning("charges can't be dropped from the records, will try again: %s", error)
 
     async def watch_records(self) -> None:
         """Check again and again that the file of the records is still there, until cancelled."""

@@ -22,6 +22,7 @@ from spalloc_server.core.timekeeping import Calendar
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
+from spalloc_server.store.charges import ChargeLimits
 from spalloc_server.store.database import Store
 from spalloc_server.store.keeping import HistoryLimits
 from spalloc_server.words import there_are
@@ -153,6 +154,7 @@ class Service:
         self._store.history.limits = HistoryLimits(
             history.jobs, most if self._store.outlasts_process else min(most, MOST_BYTES_IN_MEMORY)
         )
+        self._store.charges.limits = ChargeLimits(configuration.usage.charges)
         self._history_changed.set()
 
     async def _look_for_damage(self) -> None:
@@ -178,20 +180,25 @@ class Service:
                     await self._history_changed.wait()
 
     async def tidy(self) -> None:
-        """Drop ended jobs beyond the history's limits, and old ones unless the clock has jumped."""
+        """Drop ended jobs and charges beyond their limits, and old ones unless the clock has jumped."""
         at = moment(self.engine.clock)
         before = at.wall - self.configuration.history.days * DAY_SECONDS
+        charged_before = at.wall - self.configuration.usage.days * DAY_SECONDS
         try:
             if self._calendar.believes(at):
                 forgotten = await self.engine.tidy(before)
+                dropped = await self.engine.tidy_charges(charged_before)
             else:
                 forgotten = await self.engine.tidy(None)
+                dropped = await self.engine.tidy_charges(None)
                 self._log_jump(at.wall, await self.engine.ended_before(before))
         except sqlite3.Error as error:
             _log.error("old jobs can't be dropped from the records, will try again: %s", error)
         else:
             if forgotten:
                 _log.info("%s old and forgotten", there_are(forgotten, "ended job"))
+            if dropped:
+                _log.info("%s old or too many, and dropped", there_are(dropped, "charge"))
 
     def _log_jump(self, wall: float, kept: int) -> None:
         if kept:

@@ -21,6 +21,7 @@ from spalloc_server.core.scheduler import Scheduler
 from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spinnaker.geometry import Board
+from tests.simulation.charges import Ledger
 from tests.simulation.site import SimulatedSite
 from tests.simulation.world import EPOCH
 
@@ -36,6 +37,7 @@ class Watch:
 
     def __init__(self, site: SimulatedSite) -> None:
         self._site = site
+        self._ledger = Ledger(site)
         self._engine: Engine | None = None
         self._hardware_changes = -1
         self._changed = True
@@ -74,10 +76,12 @@ class Watch:
     def _listen_to(self, engine: Engine) -> None:
         """Record all changes from now on."""
         take, self._changed = engine._site.take_effects, True
+        self._ledger.follow(engine)
 
         def noted() -> Effects:
             self._changed = True
             effects = take()
+            self._ledger.note(effects, engine)
             self._told |= effects.endings
             ended = {number for number, record in effects.jobs.items() if is_of_reservation(record)}
             self._untold |= ended - self._told
@@ -85,6 +89,10 @@ class Watch:
             return effects
 
         engine._site.take_effects = noted  # type: ignore[method-assign]
+
+    def check_charges(self) -> None:
+        """Hold that charges are what the history of allocations says, once all is recorded."""
+        self._ledger.check()
 
     def _check_ready(self, core: Site) -> None:
         """Check the jobs that changed since the last check, and those whose boards did."""

@@ -52,6 +52,7 @@ def _run(seed: int) -> Counter[str]:
         check_rest(site)
         _let_the_deserted_end(site)
         _close_down(site)
+        watch.check_charges()
         assert site.server is not None
         site.check_no_faults(site.server)
         site.happened["events"] = site.world.events

@@ -52,6 +52,24 @@ class History:
     has_excess = False
 
 
+class Charges:
+    """As many as a test says, which are dropped one at a time."""
+
+    def __init__(self) -> None:
+        self.excess = 0
+        self.failing = False
+
+    @property
+    def may_have_excess(self) -> bool:
+        return self.excess > 0
+
+    def drop(self, before: float | None, most: int) -> int:
+        if self.failing:
+            raise sqlite3.OperationalError("the disk is full")
+        self.excess -= 1
+        return 1
+
+
 class Records:
     """A store that keeps everything in dictionaries, and fails when told to."""
 
@@ -65,6 +83,7 @@ class Records:
         self.misplaced = False
         self.fault: Exception | None = None
         self.history = History()
+        self.charges = Charges()
 
     def recall(self, *, ended_limit: int, set_aside_unreadable: bool) -> Recalled:
         return Recalled(list(self.jobs.values()), dict(self.boards), max(self.jobs, default=0) + 1)
@@ -641,3 +660,22 @@ def test_a_change_waits_for_others_that_change_something_but_not_for_those_who_o
     bench.pass_time(1.0)
     assert bench.acknowledged == [1]
     assert (rounds_until_commit[0] >= MANY_ROUNDS) == others
+
+
+def test_charges_that_are_too_many_are_dropped_as_commits_come_and_a_full_disk_only_delays_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    charges = bench.records.charges
+    bench.world.pass_time(1.0)
+    charges.excess, charges.failing = 2, True
+    bench.create()
+    bench.world.pass_time(1.0)
+    assert charges.excess == 2
+    assert "charges can't be dropped from the records, will try again: the disk is full" in caplog.text
+    charges.failing = False
+    for left in (1, 0):
+        bench.create()
+        bench.world.pass_time(1.0)
+        assert charges.excess == left
+    assert len(bench.acknowledged) == 3

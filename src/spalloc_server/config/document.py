@@ -38,6 +38,7 @@ from spalloc_server.config.settings import (
     History,
     Level,
     Listening,
+    Usage,
 )
 from spalloc_server.config.shares import read_shares
 from spalloc_server.core.admission import Control, JobLimits, Trust
@@ -66,6 +67,10 @@ _HISTORY: Mapping[str, Kind[object]] = {
     "days": a_duration("days"),
     "jobs": whole_number(1, 1_000_000_000),
     "megabytes": _COUNT,
+}
+_USAGE: Mapping[str, Kind[object]] = {
+    "days": a_duration("days"),
+    "charges": whole_number(1, 1_000_000_000),
 }
 _JOB_LIMITS: Mapping[str, Kind[object]] = {field.name: _COUNT for field in fields(JobLimits)}
 _TRUST: Mapping[str, Kind[object]] = {
@@ -165,6 +170,7 @@ def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration
         state=state.take("file", file, default_state(Path(name), folder)),
         control=control.take("socket", file, None),
         history=document.table("history").whole(History(), _HISTORY),
+        usage=document.table("usage").whole(Usage(), _USAGE),
         job_limits=jobs.whole(JobLimits(), _JOB_LIMITS),
         time_limits=time_limits,
         shares=read_shares(document.table("fair_share"), document.table("priority")),

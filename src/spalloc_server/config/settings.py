@@ -38,6 +38,16 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """How long it is known who used what; jobs themselves are forgotten sooner (`History`)."""
+
+    days: float = 1100.0
+    """How many days charges stay in the records."""
+    charges: int = 1_000_000
+    """How many stay there at most; beyond that, the oldest are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listening:
     """Where a front waits for clients, and who may connect."""
 
@@ -76,6 +86,7 @@ class Configuration:
     http: "HttpSettings | None" = None
     """Where HTTP is served; None for nowhere."""
     history: History = field(default_factory=History)
+    usage: Usage = field(default_factory=Usage)
     job_limits: JobLimits = field(default_factory=JobLimits)
     time_limits: LimitRules = field(default_factory=LimitRules)
     shares: ShareRules = field(default_factory=ShareRules)

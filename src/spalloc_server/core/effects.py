@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from spalloc_server.core.accounts import AccountNews
 from spalloc_server.core.allocation import Allocation
+from spalloc_server.core.charges import Charge
 from spalloc_server.core.groups import Group
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.lengths import Length
@@ -149,6 +150,8 @@ class Effects:
     """What has changed of accounts, tokens and sessions; None for nothing."""
     groups: dict[str, Group | None] = field(default_factory=dict)
     """Records to write, by name, or to remove where None."""
+    charges: list[Charge] = field(default_factory=list)
+    """Of allocations that have ended: to be added to those that are recorded."""
     orders: list[Order] = field(default_factory=list)
     """To be given to the hardware, in this order, and only after all records are on disk."""
     jobs_changed: set[int] = field(default_factory=set)
@@ -168,6 +171,7 @@ class Effects:
             or self.reservations
             or self.accounts is not None
             or self.groups
+            or self.charges
             or self.orders
             or self.jobs_changed
             or self.machines_changed
@@ -231,6 +235,7 @@ class Effects:
             self.jobs_changed |= later.jobs_changed
         if later.machines_changed:
             self.machines_changed |= later.machines_changed
+        self.charges += later.charges
         self.endings |= later.endings
         if later.notices:
             self.notices += later.notices

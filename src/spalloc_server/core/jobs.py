@@ -115,6 +115,8 @@ class JobRecord(Struct, frozen=True):
     """Of the jobs whose boards were allocated at one moment, this one's came before those of higher numbers."""
     account: str | None = None
     """The account that created the job; None if its client had not logged in to any."""
+    group: str | None = None
+    """The group that is charged for the job; None for none."""
 
     @property
     def source(self) -> str:

@@ -20,6 +20,7 @@ from spalloc_server.core.askers import Asker, Login, Role
 from spalloc_server.core.board_life import Objection
 from spalloc_server.core.boards import Boards
 from spalloc_server.core.care import Care
+from spalloc_server.core.charges import charge_of
 from spalloc_server.core.effects import (
     TIMED_OUT,
     BoardKey,
@@ -749,6 +750,7 @@ class Site:
         )
         self.reports.had(keys_of(allocation), job.record.source, at.now)
         self._give_back(job, failed, at, counts=False)
+        self._charge(job, at)
         job.order = job.began = job.recalled = None
         self.shares.lose(job.id, at.now)
         self.follow_limit(job, at)
@@ -793,8 +795,15 @@ class Site:
             self._give_back(job, {}, at, counts=counts)
         self.retire(job, reason, at, by)
 
+    def _charge(self, job: Job, at: Moment) -> None:
+        """Charge for a job's boards, if it has some, since it is about to have them no more."""
+        charge = charge_of(job.record, at.wall)
+        if charge is not None:
+            self.effects.charges.append(charge)
+
     def retire(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
         """Mark a job as destroyed and remember it as ended; its boards are left to the caller."""
+        self._charge(job, at)
         job.order = None
         job.happens(
             Happening.DESTROYED,

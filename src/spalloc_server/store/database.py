@@ -7,12 +7,13 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 from spalloc_client.states import JobState
 from spalloc_server.core.accounts import AccountNews
+from spalloc_server.core.charges import Charge
 from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.groups import Group
 from spalloc_server.core.jobs import JobRecord
@@ -25,6 +26,7 @@ from spalloc_server.store.accounts import (
     read_sessions,
     read_tokens,
 )
+from spalloc_server.store.charges import ChargeKeeper, charging
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy, sync_folder
 from spalloc_server.store.history import ended_job, ended_jobs, newest_jobs
@@ -99,6 +101,8 @@ class Store:
         self._reserve = None if path is None else Reserve(path)
         self.history = Keeper(lambda: self._database, self._reserve)
         """Keeps ended jobs within their limits; for the writing thread."""
+        self.charges = ChargeKeeper(lambda: self._database)
+        """Keeps charges within their limits; for the writing thread."""
         self._usable = False
         """Whether the database is open; it may not be while lost files are written again."""
         self._files = None if path is None else Files(path)
@@ -228,6 +232,7 @@ class Store:
         reservations: Mapping[str, Reservation | None] = NO_RESERVATIONS,
         accounts: AccountNews | None = None,
         groups: Mapping[str, Group | None] = NO_GROUPS,
+        charges: Sequence[Charge] = (),
     ) -> None:
         """Record all of these at once; when this returns they are on disk, and if it raises, none of them is.
 
@@ -238,6 +243,7 @@ class Store:
             reservations: Those made by command, by name; None removes one.
             accounts: What has changed of accounts, tokens and sessions; None for nothing.
             groups: Records of groups, by name; None removes one.
+            charges: Those to be added.
 
         Raises:
             sqlite3.Error: They could not be written; it may be tried again.
@@ -258,7 +264,8 @@ class Store:
                 learnt = remembering(remembered, drop_old=added >= DROPPED_AT_ONCE)
                 about_accounts = () if accounts is None else putting_accounts(accounts)
                 site = putting(jobs, boards, reservations)
-                for statement, values in chain(first, site, about_accounts, putting_groups(groups), learnt):
+                new = chain(putting_groups(groups), charging(charges))
+                for statement, values in chain(first, site, about_accounts, new, learnt):
                     database.execute(statement, values)
                 # Inside the transaction, this does not read the file.
                 (pages,) = database.execute("PRAGMA page_count").fetchone()
@@ -274,6 +281,7 @@ class Store:
                     raise
         self._written = True
         self._lengths_added = added % DROPPED_AT_ONCE
+        self.charges.added += len(charges)
         self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()), pages)
         # If the file was removed meanwhile, what was just written is gone with it.
         self.look()

@@ -58,6 +58,7 @@ class StoredJob(msgspec.Struct, frozen=True, omit_defaults=True):
     expected_end: float | None = None
     start_number: int = 0
     account: str | None = None
+    group: str | None = None
 
 
 _YEAR_1, _YEAR_10_000 = -62_135_596_800.0, 253_402_300_800.0
@@ -103,6 +104,7 @@ def to_text(record: JobRecord) -> bytes:
             expected_end=record.expected_end,
             start_number=record.start_number,
             account=record.account,
+            group=record.group,
         )
     )
 
@@ -202,6 +204,7 @@ def _record(stored: StoredJob) -> JobRecord:
         expected_end=stored.expected_end,
         start_number=stored.start_number,
         account=stored.account,
+        group=stored.group,
     )
 
 

@@ -85,6 +85,39 @@ CREATE TABLE sessions (key TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHO
     """
 CREATE TABLE groups (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """,
+    # 9: jobs that have ended are charged from what is recorded of them, as far back as that goes.
+    """
+CREATE TABLE charges (
+    id INTEGER PRIMARY KEY,
+    job INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    account TEXT,
+    group_name TEXT,
+    machine TEXT NOT NULL,
+    boards INTEGER NOT NULL,
+    begun REAL NOT NULL,
+    ended REAL NOT NULL
+) STRICT;
+CREATE INDEX charges_by_end ON charges (ended);
+INSERT INTO charges (job, owner, account, machine, boards, begun, ended)
+SELECT
+    id,
+    owner,
+    CASE WHEN json_type(text, '$.account') = 'text' THEN json_extract(text, '$.account') END,
+    machine,
+    json_array_length(text, '$.allocation.boards'),
+    json_extract(text, '$.allocated'),
+    max(json_extract(text, '$.allocated'), ended)
+FROM (
+    SELECT id, owner, machine, ended, CASE WHEN json_valid(CAST(record AS TEXT)) THEN CAST(record AS TEXT) END AS text
+    FROM jobs WHERE ended IS NOT NULL AND machine IS NOT NULL
+)
+WHERE CASE WHEN text IS NOT NULL THEN json_type(text, '$.allocated') = 'real' END
+    AND CASE WHEN text IS NOT NULL THEN json_array_length(text, '$.allocation.boards') > 0 END
+ORDER BY ended, id;
+INSERT INTO counters (name, value)
+SELECT 'charges_since', since FROM (SELECT CAST(min(ended) AS INTEGER) AS since FROM jobs) WHERE since IS NOT NULL;
+""",
 )
 """The statements that make each version of the schema from the one before; an empty database has version 0."""
 

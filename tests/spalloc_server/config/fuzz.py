@@ -33,6 +33,8 @@ idle_seconds = 1e3
 file = "x"
 [history]
 days = 3
+[usage]
+charges = 3
 [trust]
 control = "owner"
 administrators = []

@@ -8,7 +8,7 @@ import pytest
 from spalloc_server.config.changes import differences
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
-from spalloc_server.config.settings import History, Level
+from spalloc_server.config.settings import History, Level, Usage
 from spalloc_server.core.admission import Control, JobLimits
 from spalloc_server.core.groups import GroupRules
 from spalloc_server.core.limits import LimitRules, TimeLimits
@@ -140,6 +140,9 @@ def test_settings_of_the_server_are_read() -> None:
         file = "/var/lib/spalloc/jobs"
         [history]
         days = 0.5
+        [usage]
+        days = 400
+        charges = 5
         [jobs]
         live = 9
         queued = 8
@@ -166,6 +169,7 @@ def test_settings_of_the_server_are_read() -> None:
     assert configuration.metrics.allow == EVERYWHERE
     assert configuration.state == Path("/var/lib/spalloc/jobs")
     assert configuration.history == History(days=0.5)
+    assert configuration.usage == Usage(days=400, charges=5)
     assert configuration.trust.control is Control.OWNER
     assert configuration.job_limits == JobLimits(
         live=9, queued=8, of_one_owner=7, from_one_host=6, queued_from_one_host=5
@@ -202,7 +206,7 @@ accounts = { "10.0.0.1/8" = "jane", "10.0.0.0/8" = "a b" }
         ),
         (
             "5: v2 is not a setting; known are boards, control, fair_share, groups, history, http, jobs, log, "
-            "machine, metrics, priority, reservation, state, trust, v1"
+            "machine, metrics, priority, reservation, state, trust, usage, v1"
         ),
         '8: machine "desk" size is "2x"; expected a size in triads, "WIDTHxHEIGHT", from "1x1" to "21x21"',
         '10: machine "desk" dead_boards[0] is [0, 0]; expected a board\'s [x, y, z]',

@@ -16,6 +16,7 @@ TABLES = (
     "state",
     "control",
     "history",
+    "usage",
     "jobs",
     "jobs.tags.NAME",
     "groups",

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from spalloc_server.core.accounts import AccountNews
 from spalloc_server.core.askers import SERVER, Asker
+from spalloc_server.core.charges import Charge
 from spalloc_server.core.commands import Command
 from spalloc_server.core.effects import BoardKey, BoardRecord, Notice, PowerOrder, Remembered, Share, Standing
 from spalloc_server.core.groups import Group
@@ -84,6 +85,7 @@ class World:
         self.hardware = Hardware()
         self.job_records: dict[int, JobRecord] = {}
         self.board_records: dict[BoardKey, BoardRecord] = {}
+        self.charges: list[Charge] = []
         self.lengths: list[Length] = []
         self.share_records: dict[str, Share] = {}
         self.memory: bytes | None = None
@@ -119,6 +121,7 @@ class World:
         _keep(self.board_records, effects.boards)
         self.lengths += effects.lengths
         _keep(self.share_records, effects.shares)
+        self.charges += effects.charges
         if effects.scheduler is not None:
             self.memory = effects.scheduler
         _keep(self.reservation_records, effects.reservations)

@@ -1,5 +1,7 @@
 """Any history of commands, failures, time and crashes: what must hold after every step, and once all is quiet."""
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -138,6 +140,19 @@ class Histories(RuleBasedStateMachine):
         for number, record in self.world.job_records.items():
             assert record == (site.jobs[number].record if number in site.jobs else site.ended[number])
         assert set(self.world.board_records).isdisjoint(site.boards.holders())
+
+    @invariant()
+    def whoever_had_boards_is_charged_once_for_each_allocation(self) -> None:
+        charges = {(charge.job, charge.begun): charge for charge in self.world.charges}
+        for record in self.world.job_records.values():
+            if record.ended is not None and record.allocated is not None:
+                charge = charges[record.id, record.allocated]
+                assert record.allocation is not None
+                assert (charge.ended, charge.boards) == (record.ended, len(record.allocation.boards))
+        # One board is charged for once at a time: no two allocations of a job overlap.
+        for job in {charge.job for charge in self.world.charges}:
+            spells = [(one.begun, one.ended) for one in self.world.charges if one.job == job]
+            assert all(before[1] <= after[0] for before, after in pairwise(spells))
 
     @invariant()
     def boards_that_are_on_are_a_jobs_or_owed(self) -> None:

@@ -322,6 +322,23 @@ def test_old_jobs_are_forgotten(machines: list[Machine], tmp_path: Path) -> None
         assert client.call("list_ended_jobs") == []
 
 
+def test_charges_that_are_old_or_too_many_are_dropped(machines: list[Machine], tmp_path: Path) -> None:
+    configuration = write(tmp_path / "site.toml", machines)
+    with (
+        spalloc_server([str(configuration)]) as running,
+        ProtocolClient(running.host, running.port) as client,
+    ):
+        for _ in range(3):
+            client.destroy_job(_ready(client, 1))
+        running.end()
+    write(configuration, machines, "[usage]\ncharges = 2\n")
+    with spalloc_server([str(configuration)]) as running:
+        log_until(running, "1 charge is old or too many, and dropped")
+        write(configuration, machines, "[usage]\ndays = 0\n")
+        _reload(running)
+        log_until(running, "2 charges are old or too many, and dropped")
+
+
 def test_a_port_in_use_is_one_line_and_a_clean_end(machines: list[Machine], tmp_path: Path) -> None:
     configuration = write(tmp_path / "site.toml", machines)
     with spalloc_server([str(configuration)]) as running:
