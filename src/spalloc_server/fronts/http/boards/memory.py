@@ -171,7 +171,7 @@ class Memory:
 
                 async def clear(board: Board) -> int:
                     async with at_once:
-                        with self._reached(record, machine.addresses[board], is_live) as memory:
+                        with self._reached(record, account, machine.addresses[board], is_live) as memory:
                             return await memory.clear_routers(_chips_of(record, machine.size, board), filters)
 
                 tasks = [asyncio.create_task(clear(board)) for board in boards]
@@ -192,12 +192,14 @@ class Memory:
                 board = _board_of(record, machine.size, chip)
                 if board not in boards:
                     raise MemoryRefusedError(404, f"job {record.id} has no chip {chip}")
-                with self._reached(record, machine.addresses[board], is_live) as memory:
+                with self._reached(record, account, machine.addresses[board], is_live) as memory:
                     yield memory
 
     @contextmanager
-    def _reached(self, record: JobRecord, address: str, is_live: Callable[[], bool]) -> Iterator[BoardMemory]:
-        stream = self._streams.stream()
+    def _reached(
+        self, record: JobRecord, account: str, address: str, is_live: Callable[[], bool]
+    ) -> Iterator[BoardMemory]:
+        stream = self._streams.stream(account)
 
         def end(why: str) -> None:
             memory.abandon(_LostError(why))

@@ -159,7 +159,8 @@ class Proxy:
         """Do nothing."""
 
     async def _accept(self, record: JobRecord, session: Session, receive: Receive, send: Send) -> None:
-        websocket = Websocket(receive, send, self.streams.stream())
+        account = session.login.account
+        websocket = Websocket(receive, send, self.streams.stream(account))
         boards = boards_of_job(self._engine.site, record) if record.id in self._engine.site.jobs else None
         with (
             self._counted(websocket, session),
@@ -170,10 +171,10 @@ class Proxy:
                 # A session that has ended is told of once that is on disk, and the disk may fail.
                 lambda: self._holdings.is_held(hold) and self._sessions.is_live(session.key),
                 websocket.hear,
-                self.streams.stream(),
+                self.streams.stream(account),
                 self._numbers,
                 self._room,
-                session.login.account,
+                account,
             )
             await send({"type": "websocket.accept"})
             if not self._holdings.is_held(hold):

@@ -1,11 +1,12 @@
-"""How many messages all streams may carry together, and each stream's fair share of them.
+"""How many messages all streams may carry together, and each account's fair share of them.
 
-A stream is one direction of a websocket. Without a bound on all of them, a few streams at full speed would take the
-whole event loop from the rest of the server. With one common bucket, the fastest would take it from the others.
+A stream is one direction of a websocket, or a transfer of memory. Without a bound on all of them, a few streams at full
+speed would take the whole event loop from the rest of the server. With one common bucket, the fastest would take it
+from the others; with turns by stream alone, an account would have the more of it the more websockets it opens.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 MESSAGES_A_SECOND = 60_000
@@ -26,7 +27,7 @@ TICK_SECONDS = 0.001
 
 
 class Streams:
-    """Gives streams their turns, in the order in which they began to wait."""
+    """Gives accounts their turns, and in each the streams of an account in the order in which they began to wait."""
 
     def __init__(self, rate: float = MESSAGES_A_SECOND) -> None:
         """Begin without streams.
@@ -39,12 +40,13 @@ class Streams:
         self._tokens = self._most
         self._filled = 0.0
         self._others_until = 0.0
-        self._waiting: deque[Stream] = deque()
+        self._waiting: OrderedDict[str, deque[Stream]] = OrderedDict()
+        """The streams of each account, whose turn it is first."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def stream(self) -> "Stream":
-        """Return a new stream."""
-        return Stream(self)
+    def stream(self, account: str) -> "Stream":
+        """Return a new stream of an account."""
+        return Stream(self, account)
 
     def make_way(self) -> None:
         """Note that somebody asks something else of the server: streams carry less for a moment."""
@@ -68,7 +70,7 @@ class Streams:
 
     def wait(self, stream: "Stream") -> None:
         """Have a stream called when it is its turn."""
-        self._waiting.append(stream)
+        self._waiting.setdefault(stream.account, deque()).append(stream)
         self._set_timer()
 
     def _fill(self) -> None:
@@ -93,11 +95,16 @@ class Streams:
         self._timer = None
         self._fill()
         # Those that wait again at once get their next turn with the next tick, or a loop that is late would be held up.
-        for _ in range(len(self._waiting)):
-            stream = self._waiting[0]
+        for _ in range(sum(map(len, self._waiting.values()))):
+            account, theirs = next(iter(self._waiting.items()))
+            stream = theirs[0]
             if stream.is_waiting and not self._give(stream):
                 break
-            self._waiting.popleft()
+            theirs.popleft()
+            if theirs:
+                self._waiting.move_to_end(account)
+            else:
+                del self._waiting[account]
             stream.begin()
         if self._waiting:
             self._set_timer()
@@ -106,11 +113,13 @@ class Streams:
 class Stream:
     """One direction of a websocket."""
 
-    __slots__ = ("_ready", "_streams", "credit")
+    __slots__ = ("_ready", "_streams", "account", "credit")
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, account: str) -> None:
         """Make a stream that has carried nothing."""
         self._streams = streams
+        self.account = account
+        """Whose it is."""
         self._ready: Callable[[], None] | None = None
         self.credit = 0
         """How many messages it may carry before it must ask again."""

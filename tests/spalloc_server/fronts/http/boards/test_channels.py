@@ -50,7 +50,7 @@ class Bench:
 
     def another(self, account: str = "bob") -> Channels:
         addresses = {Chip(0, 0): HERE, Chip(8, 4): THERE}
-        stream = Streams().stream()
+        stream = Streams().stream("alice")
         return Channels(addresses, lambda: self.held, self._hear, stream, count(1), self.room, account)
 
     def _hear(self, message: bytes) -> bool:

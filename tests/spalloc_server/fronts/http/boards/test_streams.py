@@ -48,12 +48,25 @@ def test_streams_at_full_speed_carry_no_more_than_the_rate_and_the_same_each() -
         began = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
             for name in "abcde":
-                group.create_task(carry(streams.stream(), name, carried, 1000))
+                group.create_task(carry(streams.stream(name), name, carried, 1000))
         return carried, asyncio.get_running_loop().time() - began
 
     carried, seconds = simulated(task())
     assert carried.total() <= RATE * (seconds + BURST_SECONDS) + QUANTUM * len(carried)
     assert max(carried.values()) - min(carried.values()) <= RATE * BURST_SECONDS + 2 * QUANTUM
+
+
+def test_an_account_carries_no_more_for_having_more_streams() -> None:
+    async def task() -> Counter[str]:
+        streams, carried = Streams(RATE), Counter[str]()
+        async with asyncio.TaskGroup() as group:
+            for name in ["many"] * 40 + ["one"]:
+                group.create_task(carry(streams.stream(name), name, carried, 4000))
+        return carried
+
+    carried = simulated(task())
+    # Of each quantum, all but what was begun when the last ones ended.
+    assert carried["one"] >= 0.9 * carried["many"]
 
 
 def test_streams_carry_less_while_others_ask_something_of_the_server() -> None:
@@ -62,7 +75,7 @@ def test_streams_carry_less_while_others_ask_something_of_the_server() -> None:
         began = asyncio.get_running_loop().time()
         if others:
             streams.make_way()
-        await carry(streams.stream(), "a", carried, 400)
+        await carry(streams.stream("a"), "a", carried, 400)
         return asyncio.get_running_loop().time() - began
 
     assert simulated(seconds(others=True)) > 1.5 * simulated(seconds(others=False))
@@ -70,7 +83,7 @@ def test_streams_carry_less_while_others_ask_something_of_the_server() -> None:
 
 def test_what_boards_send_is_carried_before_its_turn_but_not_without_end() -> None:
     async def task() -> tuple[int, bool]:
-        stream = Streams(1.0).stream()
+        stream = Streams(1.0).stream("a")
         while stream.take():
             pass
         lent = 0
@@ -88,8 +101,8 @@ def test_a_stream_that_comes_late_waits_for_no_more_than_a_turn_of_each_other() 
         streams, carried = Streams(RATE), Counter[str]()
         async with asyncio.TaskGroup() as group:
             for name in "abcde":
-                group.create_task(carry(streams.stream(), name, carried, 1000))
-            await carry(streams.stream(), "late", carried, 400)
+                group.create_task(carry(streams.stream(name), name, carried, 1000))
+            await carry(streams.stream("late"), "late", carried, 400)
         return carried
 
     carried = simulated(task())
@@ -100,7 +113,7 @@ def test_a_stream_that_comes_late_waits_for_no_more_than_a_turn_of_each_other() 
 
 def test_a_stream_that_is_alone_waits_for_nobody() -> None:
     async def task() -> bool:
-        stream = Streams(RATE).stream()
+        stream = Streams(RATE).stream("a")
         return all(stream.take() for _ in range(int(RATE * BURST_SECONDS)))
 
     assert simulated(task())
@@ -109,7 +122,7 @@ def test_a_stream_that_is_alone_waits_for_nobody() -> None:
 def test_a_stream_that_is_forgotten_takes_no_turn() -> None:
     async def task() -> list[str]:
         streams, called = Streams(QUANTUM / BURST_SECONDS), list[str]()
-        first, second = streams.stream(), streams.stream()
+        first, second = streams.stream("a"), streams.stream("a")
         while first.take():
             pass
         first.when_ready(lambda: called.append("first"))
@@ -125,7 +138,7 @@ def test_a_stream_that_is_forgotten_takes_no_turn() -> None:
 def test_a_stream_that_ends_as_its_turn_comes_does_not_hold_up_the_others() -> None:
     async def task() -> None:
         streams = Streams(RATE)
-        first, second = streams.stream(), streams.stream()
+        first, second = streams.stream("a"), streams.stream("a")
         while first.take():
             pass
         ending, other = asyncio.create_task(first.turn()), asyncio.create_task(second.turn())
