@@ -23,7 +23,7 @@ from spalloc_server.core.askers import Role
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.engine import Engine, EngineFailedError
 from spalloc_server.operation.control.protocol import DONE, REFUSED, Answer, Line
-from spalloc_server.operation.doing import do, recorded
+from spalloc_server.operation.doing import do, settled
 from spalloc_server.words import counted, date_and_time, there_are
 
 _HASH = re.compile(r"\$argon2id\$[A-Za-z0-9+/=$,]{1,400}", re.ASCII)
@@ -117,7 +117,7 @@ class AccountCommands:
     async def _list(self, arguments: Mapping[str, object], _by: str) -> Answer:
         msgspec.convert(arguments, NoArguments)
         try:
-            await recorded(self._engine)
+            await settled(self._engine)
         except RefusedError as error:
             return Answer(REFUSED, str(error))
         found = sorted(self._accounts.by_name.values(), key=lambda one: one.name)
@@ -171,7 +171,7 @@ class AccountCommands:
         if name not in self._accounts.by_name:
             return Answer(REFUSED, f"there is no account {name[:60]!r}")
         try:
-            await recorded(self._engine)
+            await settled(self._engine)
         except RefusedError as error:
             return Answer(REFUSED, str(error))
         wall = self._engine.clock.wall()

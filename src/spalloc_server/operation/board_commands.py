@@ -16,7 +16,7 @@ from spalloc_server.core.notable import Notable, notable, notable_boards
 from spalloc_server.core.requests import BoardAt, RectangleAt
 from spalloc_server.engine import Engine
 from spalloc_server.operation.control.protocol import DONE, Answer, Line
-from spalloc_server.operation.doing import Doing, do, recorded, refusing
+from spalloc_server.operation.doing import Doing, do, refusing, settled
 from spalloc_server.operation.naming import Names, boards_named
 from spalloc_server.words import counted, date_and_time, there_are
 
@@ -72,7 +72,7 @@ class BoardCommands:
             listed = [one.key for one in found]
             wanted = set(boards_named(self._site, options.names, whole_machines=True, others=listed))
             found = [one for one in found if one.key in wanted]
-        await recorded(self._engine)
+        await settled(self._engine)
         there = there_are(len(found), "board")
         return Answer(
             DONE, f"{there} drained, set aside, silent, reported or no longer configured", map(_line, found)

@@ -1,6 +1,5 @@
 """Does administrators' commands in the running server, and waits until what they did is on disk."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -9,8 +8,11 @@ from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.engine import Engine, EngineFailedError
 from spalloc_server.operation.control.protocol import REFUSED, Answer
 from spalloc_server.operation.naming import NoBoardError
+from spalloc_server.recorded import recorded, recorded_if_possible
 
 T = TypeVar("T")
+
+_STOPS = "the server stops before this was recorded; type it again when it is back"
 
 Doing = Callable[[Mapping[str, object], str], Awaitable[Answer]]
 """Does a command with its arguments, for the administrator of that name."""
@@ -37,22 +39,16 @@ async def do(engine: Engine, command: Command[T]) -> T:
     """
     value = engine.do(command, SERVER).value
     # Even if it changes nothing: the answer may show another administrator's change, which must be on disk as well.
-    await recorded(engine)
+    if not await recorded(engine):
+        raise RefusedError(_STOPS)
     return value
 
 
-async def recorded(engine: Engine) -> None:
-    """Wait until all that was done up to now is on disk.
+async def settled(engine: Engine) -> None:
+    """Wait until what a list shows is on disk; while nothing can be recorded, a list is answered all the same.
 
     Raises:
-        RefusedError: It is not on disk.
+        RefusedError: It is not on disk, since the server stops.
     """
-    is_recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-    def tell(whether: bool) -> None:
-        if not is_recorded.done():
-            is_recorded.set_result(whether)
-
-    engine.when_recorded(tell)
-    if not await is_recorded:
-        raise RefusedError("the server stops before this was recorded; type it again when it is back")
+    if not await recorded_if_possible(engine) and engine.trouble is None:
+        raise RefusedError(_STOPS)

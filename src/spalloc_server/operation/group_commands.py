@@ -13,7 +13,7 @@ from spalloc_server.core.group_commands import AddGroup, RemoveGroup, SetGroups,
 from spalloc_server.core.groups import Group, of_boards
 from spalloc_server.engine import Engine
 from spalloc_server.operation.control.protocol import DONE, Answer, Line
-from spalloc_server.operation.doing import Doing, do, recorded, refusing
+from spalloc_server.operation.doing import Doing, do, refusing, settled
 from spalloc_server.words import counted
 
 
@@ -73,7 +73,7 @@ class GroupCommands:
 
     async def _list(self, arguments: Mapping[str, object], _by: str) -> Answer:
         msgspec.convert(arguments, NoArguments)
-        await recorded(self._engine)
+        await settled(self._engine)
         found = sorted(self._site.groups.by_name.values(), key=lambda one: one.name)
         members = Counter(group for one in self._site.accounts.by_name.values() for group in one.groups)
         are = "is" if len(found) == 1 else "are"
@@ -82,7 +82,7 @@ class GroupCommands:
 
     async def _show(self, arguments: Mapping[str, object], _by: str) -> Answer:
         name = msgspec.convert(arguments, Named).name
-        await recorded(self._engine)
+        await settled(self._engine)
         group = self._site.groups.by_name.get(name)
         if group is None:
             raise RefusedError(f"there is no group {name[:60]!r}")

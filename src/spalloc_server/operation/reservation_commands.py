@@ -16,7 +16,7 @@ from spalloc_server.core.reservations import WARNING_SECONDS, Reservation, flaw,
 from spalloc_server.engine import Engine
 from spalloc_server.operation.board_commands import Boards
 from spalloc_server.operation.control.protocol import DONE, Answer, Line
-from spalloc_server.operation.doing import Doing, do, recorded, refusing
+from spalloc_server.operation.doing import Doing, do, refusing, settled
 from spalloc_server.operation.naming import NoBoardError, boards_named
 from spalloc_server.words import counted, date_and_time, there_are
 
@@ -68,7 +68,7 @@ class ReservationCommands:
 
     async def _list(self, arguments: Mapping[str, object], _by: str) -> Answer:
         msgspec.convert(arguments, NoArguments)
-        await recorded(self._engine)
+        await settled(self._engine)
         wall = self._engine.clock.wall()
         found = sorted(self._site.reserving, key=lambda one: (one.begins, one.name))
         return Answer(DONE, f"there {_are(len(found))}", [self._line(one, wall) for one in found])

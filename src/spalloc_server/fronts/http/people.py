@@ -4,7 +4,6 @@ Which accounts and sessions there are is decided in core/; passwords.py compares
 clients have: they are made here, and only their hashes go further.
 """
 
-import asyncio
 import base64
 import hmac
 import logging
@@ -28,6 +27,7 @@ from spalloc_server.core.commands import RefusedError
 from spalloc_server.engine import Engine, EngineFailedError
 from spalloc_server.passwords import LONGEST, CrowdedError, Passwords
 from spalloc_server.ration import Warnings
+from spalloc_server.recorded import recorded_if_possible
 from spalloc_server.tokens import hash_of
 
 _log = logging.getLogger(__name__)
@@ -76,6 +76,8 @@ class People:
         self._warnings = Warnings(_log, "not logged in")
         self._noted: dict[str, float] = {}
         """When the use of each session was noted last, in the core's time."""
+        self._beginning: set[str] = set()
+        """The keys of sessions by token that are not on disk yet."""
         self.ended: set[Callable[[str], None]] = set()
         """Called with the key of each session that has ended, for whatever reason."""
         engine.session_listeners.add(self._tell)
@@ -130,7 +132,7 @@ class People:
         """Begin a session for a request that has name and password itself; as `log_in`."""
         return await self.log_in(name, password, address)
 
-    def bearer(self, token: str, address: str) -> tuple[str, Session]:
+    async def bearer(self, token: str, address: str) -> tuple[str, Session]:
         """Return the session of a personal access token, and begin it if it has none.
 
         All clients with this token share one session, so that those which don't keep cookies leave no others behind.
@@ -150,10 +152,19 @@ class People:
             cookie = _cookie_of_token(token, there.csrf)
             session = self.session(cookie)
             if session is not None:
+                if session.key in self._beginning:
+                    await self.recorded()
                 return cookie, session
         csrf = _new_secret()
         cookie = _cookie_of_token(token, csrf)
-        return cookie, self._begin(found.account, cookie, csrf, address, token=key)
+        session = self._begin(found.account, cookie, csrf, address, token=key)
+        # SpiNNMan keeps the cookie alone.
+        self._beginning.add(session.key)
+        try:
+            await self.recorded()
+        finally:
+            self._beginning.discard(session.key)
+        return cookie, session
 
     def session(self, cookie: str) -> Session | None:
         """Return the session with a cookie of this value, and count it as used; None if there is none."""
@@ -176,16 +187,7 @@ class People:
 
     async def recorded(self) -> None:
         """Wait until all that was done is on disk, so that it outlives the server; not while the disk is in trouble."""
-        if self._engine.trouble is not None:
-            return
-        is_recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def tell(whether: bool) -> None:
-            if not is_recorded.done():
-                is_recorded.set_result(whether)
-
-        self._engine.when_recorded(tell)
-        await is_recorded
+        await recorded_if_possible(self._engine)
 
     def login_csrf(self, cookie: str) -> str:
         """Return the secret for a login form that was sent with a cookie of this value; nothing is kept."""

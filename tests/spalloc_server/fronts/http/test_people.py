@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from spalloc_server import recorded as waiting
 from spalloc_server.clock import moment
 from spalloc_server.core.account_commands import (
     AddToken,
@@ -93,13 +94,32 @@ def test_who_logs_in_has_a_session_until_they_log_out() -> None:
 def test_the_value_of_a_cookie_is_what_the_published_tools_look_for_and_no_two_are_alike() -> None:
     async def story(clock: Clock, engine: Engine, people: People) -> None:
         logins = [await people.basic("jane", PASSWORDS["jane"], HOME) for _ in range(3)]
-        logins.append(people.bearer(TOKEN, HOME))
+        logins.append(await people.bearer(TOKEN, HOME))
         for cookie, _ in logins:
             assert re.fullmatch("[A-Z0-9]{52}", cookie)
         assert len({cookie for cookie, _ in logins}) == 4
         assert len({session.csrf for _, session in logins}) == 4
 
     tell(story)
+
+
+def test_a_cookie_is_given_for_a_token_once_it_outlives_a_killed_server(tmp_path: Path) -> None:
+    def sessions() -> int:
+        with sqlite3.connect(tmp_path / "state") as database:
+            ((count,),) = database.execute("SELECT count(*) FROM sessions")
+        database.close()
+        assert isinstance(count, int)
+        return count
+
+    async def story(clock: Clock, engine: Engine, people: People) -> None:
+        async def logged_in() -> int:
+            await people.bearer(TOKEN, HOME)
+            return sessions()
+
+        # The second finds the session of the first, which may not be on disk yet.
+        assert await asyncio.gather(logged_in(), logged_in()) == [1, 1]
+
+    tell(story, tmp_path / "state")
 
 
 def test_a_session_that_was_logged_out_of_does_not_come_back_if_the_server_is_killed(tmp_path: Path) -> None:
@@ -137,7 +157,7 @@ def test_no_cookie_password_or_token_is_in_the_records_or_the_log(
 
     async def story(clock: Clock, engine: Engine, people: People) -> None:
         cookie, _ = await people.log_in("jane", PASSWORDS["jane"], HOME)
-        by_token, _ = people.bearer(TOKEN, HOME)
+        by_token, _ = await people.bearer(TOKEN, HOME)
         await refusal(people.log_in("jane", "a wrong password", HOME))
         secret.extend([cookie, by_token, PASSWORDS["jane"]])
         await on_disk(engine)
@@ -190,7 +210,7 @@ def test_a_wrong_name_is_compared_with_a_hash_as_often_as_a_wrong_password(
 def test_a_locked_account_tells_only_who_knows_its_password_that_it_is_locked() -> None:
     async def story(clock: Clock, engine: Engine, people: People) -> None:
         cookie, _ = await people.log_in("jane", PASSWORDS["jane"], HOME)
-        by_token, _ = people.bearer(TOKEN, HOME)
+        by_token, _ = await people.bearer(TOKEN, HOME)
         engine.do(SetLocked("jane", True, "mary"), SERVER)
         assert people.session(cookie) is None
         assert people.session(by_token) is None
@@ -199,10 +219,10 @@ def test_a_locked_account_tells_only_who_knows_its_password_that_it_is_locked() 
             "the account jane is locked; ask an administrator to unlock it"
         )
         with pytest.raises(LoginRefusedError, match="this token is not valid"):
-            people.bearer(TOKEN, HOME)
+            await people.bearer(TOKEN, HOME)
         engine.do(SetLocked("jane", False, "mary"), SERVER)
         await people.log_in("jane", PASSWORDS["jane"], HOME)
-        assert people.bearer(TOKEN, HOME)[1].login.account == "jane"
+        assert (await people.bearer(TOKEN, HOME))[1].login.account == "jane"
 
     tell(story)
 
@@ -261,12 +281,12 @@ def test_sessions_tokens_and_addresses_survive_a_restart(tmp_path: Path) -> None
 
     async def first(clock: Clock, engine: Engine, people: People) -> None:
         before.append(await people.log_in("jane", PASSWORDS["jane"], HOME))
-        before.append(people.bearer(TOKEN, ELSEWHERE))
+        before.append(await people.bearer(TOKEN, ELSEWHERE))
 
     async def second(clock: Clock, engine: Engine, people: People) -> None:
         for cookie, session in before:
             assert people.session(cookie) == session
-        assert people.bearer(TOKEN, ELSEWHERE) == before[1]
+        assert await people.bearer(TOKEN, ELSEWHERE) == before[1]
         engine.do(RevokeTokens("jane", ["robot"], "mary"), SERVER)
 
     async def third(clock: Clock, engine: Engine, people: People) -> None:
@@ -274,7 +294,7 @@ def test_sessions_tokens_and_addresses_survive_a_restart(tmp_path: Path) -> None
         assert people.session(before[1][0]) is None
         for _ in range(100):
             with pytest.raises(LoginRefusedError):
-                people.bearer(TOKEN, ELSEWHERE)
+                await people.bearer(TOKEN, ELSEWHERE)
 
     for story in (first, second, third):
         clock.passed += 60.0
@@ -283,14 +303,14 @@ def test_sessions_tokens_and_addresses_survive_a_restart(tmp_path: Path) -> None
 
 def test_all_clients_with_a_token_share_a_session_until_it_ends() -> None:
     async def story(clock: Clock, engine: Engine, people: People) -> None:
-        cookie, session = people.bearer(TOKEN, HOME)
+        cookie, session = await people.bearer(TOKEN, HOME)
         assert session.login == Login("jane", Role.USER)
         assert people.session(cookie) == session
         for _ in range(10):
-            assert people.bearer(TOKEN, ELSEWHERE) == (cookie, session)
+            assert await people.bearer(TOKEN, ELSEWHERE) == (cookie, session)
         assert len(engine.site.accounts.sessions_of("jane")) == 1
         people.log_out(session)
-        other, again = people.bearer(TOKEN, HOME)
+        other, again = await people.bearer(TOKEN, HOME)
         assert other != cookie
         assert people.session(cookie) is None
         assert people.session(other) == again
@@ -301,7 +321,7 @@ def test_all_clients_with_a_token_share_a_session_until_it_ends() -> None:
 def test_a_token_is_good_until_it_is_over_and_so_are_its_sessions() -> None:
     async def story(clock: Clock, engine: Engine, people: People) -> None:
         engine.do(AddToken("jane", "short", hash_of("short"), Scope.READ, 600.0 / 86_400.0, "mary"), SERVER)
-        cookie, session = people.bearer("short", HOME)
+        cookie, session = await people.bearer("short", HOME)
         assert session.login == Login("jane", Role.READER, token_only_reads=True)
         clock.passed += 599.0
         assert people.session(cookie) is not None
@@ -309,7 +329,7 @@ def test_a_token_is_good_until_it_is_over_and_so_are_its_sessions() -> None:
         assert people.session(cookie) is None
         assert not people.is_live(session.key)
         with pytest.raises(LoginRefusedError, match="it is over or revoked"):
-            people.bearer("short", HOME)
+            await people.bearer("short", HOME)
 
     tell(story)
 
@@ -396,7 +416,20 @@ def test_clients_log_in_while_the_disk_is_in_trouble() -> None:
         engine.trouble = "the disk is full"
         cookie, _ = await people.log_in("jane", PASSWORDS["jane"], HOME)
         assert people.session(cookie) is not None
-        assert people.bearer(TOKEN, HOME)
+        assert await people.bearer(TOKEN, HOME)
+
+    tell(story)
+
+
+def test_a_login_that_meets_the_trouble_first_is_let_in_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "RECORD_RETRY_SECONDS", 0.001)
+
+    async def story(clock: Clock, engine: Engine, people: People) -> None:
+        monkeypatch.setattr(engine, "when_recorded", lambda _: setattr(engine, "trouble", "the disk is full"))
+        for login in (people.log_in("jane", PASSWORDS["jane"], HOME), people.bearer(TOKEN, HOME)):
+            engine.trouble = None
+            cookie, _ = await login
+            assert people.session(cookie) is not None
 
     tell(story)
 

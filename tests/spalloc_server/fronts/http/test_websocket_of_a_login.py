@@ -32,7 +32,7 @@ def test_a_websocket_is_closed_when_its_client_is_logged_out(how: str, tmp_path:
             if how == "by logging out":
                 cookie, session = await whole.people.log_in(USER, PASSWORD, "127.0.0.1")
             else:
-                cookie, session = whole.people.bearer(whole.token, "127.0.0.1")
+                cookie, session = await whole.people.bearer(whole.token, "127.0.0.1")
             changes = Changes()
             whole.engine.listeners.add(changes)
             by = Asker("127.0.0.1", session.login)

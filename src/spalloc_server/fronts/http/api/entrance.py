@@ -59,7 +59,7 @@ class Entrance:
             raise HttpError(400, f"the credentials are longer than {LONGEST_CREDENTIAL} characters")
         try:
             if kind == "bearer":
-                cookie, request.session = self._people.bearer(credentials.strip(), address)
+                cookie, request.session = await self._people.bearer(credentials.strip(), address)
                 # SpiNNMan sends both, always.
                 return [] if cookie == value else [set_cookie(request, cookie, self._base)]
             request.session = None if value is None else self._people.session(value)
