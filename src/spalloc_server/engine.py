@@ -32,6 +32,7 @@ from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.questions import SiteView
 from spalloc_server.core.reconfiguration import reconfigure
+from spalloc_server.core.refusals import Refusal, Sort
 from spalloc_server.core.restart import last_recorded, recall, start_cold
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
 from spalloc_server.forecasts import Forecasts
@@ -223,11 +224,15 @@ class Engine:
 
         Raises:
             RefusedError: The command is not done; the message says why.
-            EngineFailedError: The engine failed while it did the command.
+            EngineFailedError: The engine failed while it did the command, or before.
         """
         if command.is_lasting and self.trouble is not None:
             # A client that gave up and asked again would get a second job once the disk has room again.
-            raise RefusedError(f"the server takes no changes for now, try again later: {self.trouble}")
+            raise RefusedError(
+                Refusal(f"the server takes no changes for now, try again later: {self.trouble}", Sort.CLOSED)
+            )
+        if self.failure is not None:
+            raise EngineFailedError(f"the server failed, and ends ({self.failure!r})") from self.failure
         refusal = command.refusal(self._site, by)
         if refusal is not None:
             raise RefusedError(refusal)

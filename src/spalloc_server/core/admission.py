@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from spalloc_client.states import JobState
-from spalloc_server.core.askers import Asker, Role
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.networks import (
     NO_NAMES,
     NOWHERE,
@@ -20,6 +20,8 @@ from spalloc_server.core.networks import (
     is_loopback,
     same_host,
 )
+from spalloc_server.core.refusals import Refusal, Sort
+from spalloc_server.core.rights import Right, may, those_with
 from spalloc_server.words import counted
 
 if TYPE_CHECKING:
@@ -46,12 +48,16 @@ class Trust:
     accounts: NetworkNames = NO_NAMES
     """As which account clients of v1 in some networks ask, who have no password to log in with."""
 
-    def refusal(self, job: "JobRecord", by: Asker) -> str | None:
-        """Return why somebody may not destroy or power `job`, or None if they may."""
+    def refusal(self, job: "JobRecord", by: Asker) -> Refusal | None:
+        """Return why somebody may not destroy or power `job`, or reach its boards; None if they may."""
+        why = self._why_not(job, by)
+        return None if why is None else Refusal(why, Sort.FORBIDDEN)
+
+    def _why_not(self, job: "JobRecord", by: Asker) -> str | None:
         login, host = by.login, by.host
         if login is not None:
-            if login.role is Role.READER:
-                return f"the account {login.account} may look at jobs, but not change any"
+            if not may(login, Right.USE):
+                return f"the account {login.account} may look at jobs, but not change any or reach its boards"
             if is_for(job, by):
                 return None
             whose = "an account" if job.account is None else f"the account {login.account}"
@@ -73,7 +79,7 @@ class Trust:
     def keeps_alive(self, job: "JobRecord", by: Asker) -> bool:
         """Return whether a message of somebody keeps a job alive; by v1, everybody's does but for jobs of accounts."""
         if by.login is not None:
-            return by.login.role is not Role.READER and is_for(job, by)
+            return may(by.login, Right.USE) and is_for(job, by)
         return job.account is None or by.host in self.administrators
 
 
@@ -82,12 +88,26 @@ def is_for(job: "JobRecord", by: Asker) -> bool:
     login = by.login
     if login is None:
         return False
-    if login.role.rules_all_jobs:
+    if may(login, Right.USE_ALL):
         return True
     if job.account is None:
         # Behind a proxy that is not named, everybody comes from this computer.
         return by.host == job.owner_host and not is_loopback(by.host)
     return job.account == login.account
+
+
+def owner_refusal(owner: str | None, by: Asker) -> str | None:
+    """Return why somebody may not create a job of this owner, or None if they may.
+
+    Clients of v1 name their owner themselves, and nobody can tell whether it is they.
+    """
+    login = by.login
+    if login is None or login.is_by_network or owner in (None, login.account) or may(login, Right.NAME_OWNER):
+        return None
+    return (
+        f"only {those_with(Right.NAME_OWNER)} can specify another owner; the owner of this job is the account that "
+        f"creates it, {login.account}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +183,7 @@ class Headcount:
             if queued:
                 _add(self._queued_from_host, neighbours, count)
 
-    def refusal(self, limits: JobLimits, owner: str, source: str) -> str | None:
+    def refusal(self, limits: JobLimits, owner: str, source: str) -> Refusal | None:
         """Return why another job may not be created, or None if it may.
 
         Args:
@@ -192,9 +212,10 @@ class Headcount:
             if count >= limit:
                 is_or_are = "is" if count == 1 else "are"
                 those = of_whom.format(here=neighbours or "this host", owner=owner[:60])
-                return (
+                return Refusal(
                     f"there {is_or_are} {counted(count, 'job')} {those}, and this server allows {limit} (its setting "
-                    f"jobs.{setting}); destroy some, or try again when some have ended"
+                    f"jobs.{setting}); destroy some, or try again when some have ended",
+                    Sort.CROWDED,
                 )
         return None
 

@@ -1,6 +1,6 @@
 """Who asks something of the site: a client at some address, which may have logged in to an account.
 
-Who has which account, and how one logs in, is decided elsewhere; who may do what, in admission.py.
+Who has which account, and how one logs in, is decided elsewhere; who may do what, in rights.py and admission.py.
 """
 
 from dataclasses import dataclass
@@ -8,21 +8,16 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What an account may do."""
+    """What an account may do; the table is in rights.py."""
 
     READER = "reader"
     """Look at machines and jobs."""
     USER = "user"
     """Also create jobs, and use its own."""
-    ADMINISTRATOR = "administrator"
-    """Also see and use all jobs, and create jobs for others."""
     SERVICE = "service"
-    """The same as an administrator with jobs, for a program that works for many people; nothing else."""
-
-    @property
-    def rules_all_jobs(self) -> bool:
-        """Whether it may use everybody's jobs, and create jobs for others."""
-        return self is Role.ADMINISTRATOR or self is Role.SERVICE
+    """Also see and use all jobs, and create jobs for others: for a program that works for many people."""
+    ADMINISTRATOR = "administrator"
+    """Also stop all jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +29,8 @@ class Login:
     """That of the account, or less: a token may allow only part of it."""
     token_only_reads: bool = False
     """Whether the role is a reader's because of the token."""
+    is_by_network: bool = False
+    """Whether it has no password or token, but comes from a network that has an account; v1 has nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

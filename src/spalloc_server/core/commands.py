@@ -10,13 +10,15 @@ from typing import ClassVar, Generic, TypeVar
 
 from spalloc_client.durations import in_words
 from spalloc_server.core.accounts import IDLE_SECONDS
-from spalloc_server.core.admission import JobLimits, Trust
-from spalloc_server.core.askers import Asker, Role
+from spalloc_server.core.admission import JobLimits, Trust, owner_refusal
+from spalloc_server.core.askers import Asker
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.groups import GroupRules
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.limits import LimitRules
+from spalloc_server.core.refusals import Refusal, Sort
 from spalloc_server.core.requests import JobRequest, RequestError
+from spalloc_server.core.rights import Right, may
 from spalloc_server.core.share_rules import ShareRules
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
@@ -29,6 +31,11 @@ LONGEST_REASON = 1000
 
 class RefusedError(ValueError):
     """A command that is refused; the message is for the client."""
+
+    def __init__(self, why: str) -> None:
+        """Refuse it: `why` is a sentence, and may be a `Refusal`."""
+        super().__init__(why)
+        self.sort = why.sort if isinstance(why, Refusal) else Sort.WRONG
 
 
 class Command(Generic[T_co]):
@@ -67,7 +74,8 @@ class CreateJob(Command[int]):
     request: JobRequest
     asked: Asked
     """The arguments as the client gave them."""
-    owner: str
+    owner: str | None
+    """None for the account that creates it."""
     keepalive: float | None
     """Seconds without a message after which the job is destroyed; None for never."""
     time_limit: float | None = None
@@ -83,22 +91,32 @@ class CreateJob(Command[int]):
             _check_limit(self.time_limit, ", or null for the site's default")
 
     def refusal(self, site: Site, by: Asker) -> str | None:
-        """Return why no other job is allowed, or none with that limit; None if it is."""
-        if by.login is not None and by.login.role is Role.READER:
-            return f"the account {by.login.account} may look at jobs, but not create any"
-        return site.refusal(self.owner, by) or site.time_limits.refusal(self.request, self.time_limit)
+        """Return why no other job is allowed, or none of that owner, or with that limit; None if it is."""
+        login = by.login
+        if login is not None and not may(login, Right.USE):
+            return Refusal(
+                f"the account {login.account} may look at jobs, but not create any", Sort.FORBIDDEN
+            )
+        return (
+            owner_refusal(self.owner, by)
+            or site.refusal(self._owner(by), by)
+            or site.time_limits.refusal(self.request, self.time_limit)
+        )
 
     def apply(self, site: Site, by: Asker, at: Moment) -> int:
         """Queue the job."""
         return site.create_job(
             self.request,
             self.asked,
-            owner=self.owner,
+            owner=self._owner(by),
             keepalive=self.keepalive,
             by=by,
             at=at,
             time_limit=self.time_limit,
         )
+
+    def _owner(self, by: Asker) -> str:
+        return self.owner or ("" if by.login is None else by.login.account)
 
 
 def _check_limit(time_limit: float, otherwise: str = "") -> None:
@@ -150,7 +168,7 @@ class ExtendJob(Command[float]):
         """Return why the client may not give the job this limit."""
         job = site.jobs.get(self.job)
         if job is None:
-            return f"job {self.job} is not live, so its time limit can't be changed"
+            return Refusal(f"job {self.job} is not live, so its time limit can't be changed", Sort.OVER)
         return site.access_refusal(self.job, by) or site.limit_refusal(job, self.time_limit)
 
     def apply(self, site: Site, by: Asker, at: Moment) -> float:
@@ -215,6 +233,13 @@ class Report(Command[None]):
     board: BoardKey
     text: str
     """The user's words."""
+
+    def refusal(self, site: Site, by: Asker) -> str | None:  # noqa: ARG002
+        """Return that whoever asks may only look: reports can take a board from others."""
+        login = by.login
+        if login is None or may(login, Right.USE):
+            return None
+        return Refusal(f"the account {login.account} may look at boards, but not report any", Sort.FORBIDDEN)
 
     def apply(self, site: Site, by: Asker, at: Moment) -> None:
         """Add the report."""

@@ -5,8 +5,10 @@ Administrators give these commands, over HTTP. A restart of the server lifts the
 
 from dataclasses import dataclass
 
-from spalloc_server.core.askers import SERVER, Asker, Role
+from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.commands import LONGEST_REASON, Command
+from spalloc_server.core.refusals import Refusal, Sort
+from spalloc_server.core.rights import Right, may
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
 
@@ -21,9 +23,9 @@ class _ByAdministrator:
 
     def refusal(self, site: Site, by: Asker) -> str | None:  # noqa: ARG002
         """Return why somebody may not give the command, or None if they may."""
-        if by == SERVER or (by.login is not None and by.login.role is Role.ADMINISTRATOR):
+        if by == SERVER or may(by.login, Right.ADMINISTER):
             return None
-        return "only an administrator may stop all jobs, or lift the stop"
+        return Refusal("only an administrator may stop all jobs, or lift the stop", Sort.FORBIDDEN)
 
 
 @dataclass(frozen=True, slots=True)

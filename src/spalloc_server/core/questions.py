@@ -11,6 +11,7 @@ from typing import Protocol
 
 from spalloc_client.states import JobState
 from spalloc_server.core.account_keeping import AccountsView
+from spalloc_server.core.admission import Trust
 from spalloc_server.core.askers import Asker
 from spalloc_server.core.board_life import FREE, Condition, Objection, condition
 from spalloc_server.core.boards import BoardsView
@@ -50,6 +51,10 @@ class SiteView(Protocol):
     @property
     def stopped(self) -> str | None:
         """Why no jobs are taken at all, since an emergency stop; None while they are."""
+
+    @property
+    def trust(self) -> Trust:
+        """Who may end a job, switch its boards or reach them."""
 
     @property
     def delays(self) -> Delays:

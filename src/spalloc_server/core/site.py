@@ -44,6 +44,7 @@ from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.objections import Fault
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.packing.steps import Steps
+from spalloc_server.core.refusals import Refusal, Sort
 from spalloc_server.core.reports import Reports
 from spalloc_server.core.request_groups import wanted
 from spalloc_server.core.requests import JobRequest
@@ -205,14 +206,15 @@ class Site:
             self.keepalives.add(at.now + keepalive, number)
         return number
 
-    def refusal(self, owner: str, by: Asker) -> str | None:
+    def refusal(self, owner: str, by: Asker) -> Refusal | None:
         """Return why somebody can't create one more job for `owner`, or None if that is allowed."""
         if self.stopped is not None:
-            return f"{self.stopped}; no jobs are taken until an administrator lifts the stop"
+            why = f"{self.stopped}; no jobs are taken until an administrator lifts the stop"
+            return Refusal(why, Sort.CLOSED)
         return self.headcount.refusal(self.limits, owner, by.source)
 
     def access_refusal(self, number: int, by: Asker) -> str | None:
-        """Return why somebody may not end a job or switch its boards, or None if they may."""
+        """Return why somebody may not end a job, switch its boards or reach them; None if they may."""
         job = self.jobs.get(number)
         return None if job is None else self.trust.refusal(job.record, by)
 
@@ -226,7 +228,7 @@ class Site:
             return Asker(host)
         account = self.accounts.by_name.get(name)
         role = Role.READER if account is None or account.is_locked else account.role
-        return Asker(host, Login(name, role))
+        return Asker(host, Login(name, role, is_by_network=True))
 
     def tell_of_missing_accounts(self) -> None:
         """Have the log say which accounts networks have that don't exist."""
@@ -248,7 +250,8 @@ class Site:
             order = job.since + job.record.moved_back, job.id
             harmed = self.scheduler.objection(job.id, job.began + time_limit, order)
             if harmed is not None:
-                return f"job {job.id} can't have its boards for longer, since {harmed}"
+                why = f"job {job.id} can't have its boards for longer, since {harmed}"
+                return Refusal(why, Sort.CLASHING)
         return refusal
 
     def limit_job(self, job: Job, time_limit: float, at: Moment) -> None:

@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from spalloc_server.core.account_commands import AddAccount, RemoveAccount, SetLocked
 from spalloc_server.core.admission import Control, JobLimits, Trust, is_for
 from spalloc_server.core.askers import Asker, Login, Role
-from spalloc_server.core.commands import CreateJob, SetRules
+from spalloc_server.core.commands import CreateJob, Report, SetRules
+from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.networks import EVERYWHERE, NetworkNames, Networks, address_of, same_host
+from spalloc_server.core.refusals import Refusal, Sort
 from spalloc_server.core.requests import AnyBoard, JobRequest
+from spalloc_server.core.rights import RIGHTS, Right
 from spalloc_server.store.records import from_text, to_text
+from spinnaker.geometry import Board
 from tests.spalloc_server.core.driver import World
 
 
@@ -52,7 +56,7 @@ def test_a_job_of_an_account_is_changed_by_that_account_and_by_those_who_rule_al
     trust: Trust, role: Role, account: str
 ) -> None:
     job, asker = _job("10.2.0.1", "alice"), Asker("192.0.2.1", Login(account, role))
-    sees = account == "alice" or role.rules_all_jobs
+    sees = account == "alice" or Right.USE_ALL in RIGHTS[role]
     uses = sees and role is not Role.READER
     assert is_for(job, asker) is sees
     assert (trust.refusal(job, asker) is None) is uses
@@ -90,18 +94,50 @@ def test_a_job_without_account_is_another_accounts_only_on_the_computer_it_was_c
 
 
 def test_a_reader_creates_no_job() -> None:
-    create = CreateJob(JobRequest(AnyBoard()), Asked((), {}), "me", None)
+    create = CreateJob(JobRequest(AnyBoard()), Asked((), {}), None, None)
     site = World().site
     reader, user = (Asker("192.0.2.1", Login("bob", role)) for role in (Role.READER, Role.USER))
     assert create.refusal(site, reader) == "the account bob may look at jobs, but not create any"
     assert create.refusal(site, user) is None
 
 
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("is_by_network", [False, True])
+@pytest.mark.parametrize("owner", [None, "bob", "carol"])
+def test_who_may_name_an_owner_is_told_by_the_table_of_rights(
+    role: Role, is_by_network: bool, owner: str | None
+) -> None:
+    world = World()
+    create = CreateJob(JobRequest(AnyBoard()), Asked((), {}), owner, None)
+    asker = Asker("192.0.2.1", Login("bob", role, is_by_network=is_by_network))
+    names_another = owner == "carol" and not is_by_network
+    needed = {Right.USE, Right.NAME_OWNER} if names_another else {Right.USE}
+    if needed <= RIGHTS[role]:
+        record = world.record(world.do(create, asker))
+        assert (record.owner, record.account) == (owner or "bob", "bob")
+    else:
+        refusal = create.refusal(world.site, asker)
+        assert refusal is not None
+        assert ("can specify another owner" in refusal) is (Right.USE in RIGHTS[role])
+
+
+def test_a_reader_reports_no_board() -> None:
+    world = World()
+    report = Report(BoardKey("m", Board(0, 0, 0)), "it is slow")
+    reader, user = (Asker("192.0.2.1", Login("bob", role)) for role in (Role.READER, Role.USER))
+    refusal = report.refusal(world.site, reader)
+    assert refusal == "the account bob may look at boards, but not report any"
+    assert isinstance(refusal, Refusal)
+    assert refusal.sort is Sort.FORBIDDEN
+    for asker in (user, Asker("192.0.2.1")):
+        assert report.refusal(world.site, asker) is None
+
+
 def test_jobs_of_an_account_are_counted_for_the_account_wherever_they_come_from() -> None:
     world = World()
     world.site.limits = JobLimits(from_one_host=2)
     for host in ("192.0.2.1", "192.0.2.2"):
-        create = CreateJob(JobRequest(AnyBoard()), Asked((), {}), "me", None)
+        create = CreateJob(JobRequest(AnyBoard()), Asked((), {}), None, None)
         world.do(create, Asker(host, Login("bob", Role.USER)))
     here, there = Asker("192.0.2.1"), Asker("192.0.2.3", Login("bob", Role.USER))
     assert world.site.refusal("me", here) is None, "none of them came from the host without the account"
@@ -156,7 +192,7 @@ def test_a_network_has_the_account_of_the_smallest_network_that_has_one(
     world.do(SetRules(JobLimits(), Trust(accounts=LAB)))
     for name in ("lab", "everybody"):
         world.do(AddAccount(name, Role.USER, None, "mary"))
-    login = None if account is None else Login(account, Role.USER)
+    login = None if account is None else Login(account, Role.USER, is_by_network=True)
     assert world.site.asker_at(host) == Asker(host, login)
 
 
@@ -170,12 +206,14 @@ def test_a_network_whose_account_is_locked_or_missing_may_only_look_and_the_log_
         "clients at 10.1.0.0/16 may only look, since there is no account lab",
         "clients at fd00::/8 may only look, since there is no account lab",
     ]
-    looks = Asker("10.1.2.3", Login("lab", Role.READER))
+    looks, rules = (
+        Asker("10.1.2.3", Login("lab", role, is_by_network=True)) for role in (Role.READER, Role.SERVICE)
+    )
     assert world.site.asker_at("10.1.2.3") == looks
     for command, asker in (
-        (AddAccount("lab", Role.SERVICE, None, "mary"), Asker("10.1.2.3", Login("lab", Role.SERVICE))),
+        (AddAccount("lab", Role.SERVICE, None, "mary"), rules),
         (SetLocked("lab", True, "mary"), looks),
-        (SetLocked("lab", False, "mary"), Asker("10.1.2.3", Login("lab", Role.SERVICE))),
+        (SetLocked("lab", False, "mary"), rules),
         (RemoveAccount("lab", "mary"), looks),
     ):
         world.do(command)

@@ -24,7 +24,7 @@ from spalloc_server.core.account_commands import (
 from spalloc_server.core.accounts import NOTED_SECONDS, SessionRecord
 from spalloc_server.core.askers import SERVER, Asker, Login
 from spalloc_server.core.commands import RefusedError
-from spalloc_server.engine import Engine, EngineFailedError
+from spalloc_server.engine import Engine
 from spalloc_server.passwords import LONGEST, CrowdedError, Passwords
 from spalloc_server.ration import Warnings
 from spalloc_server.recorded import recorded_if_possible
@@ -228,7 +228,7 @@ class People:
         command = BeginSession(account, hash_of(cookie), csrf, password, token)
         try:
             return self._session(self._engine.do(command, Asker(address)).value)
-        except (RefusedError, EngineFailedError) as error:
+        except RefusedError as error:
             raise self._refusal(address, str(error)) from error
 
     def _session(self, record: SessionRecord) -> Session:

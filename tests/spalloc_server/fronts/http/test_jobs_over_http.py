@@ -86,7 +86,7 @@ def test_a_job_is_created_in_every_form(wanted: dict[str, Any], boards: int) -> 
         (job(board={"cabinet": 5, "frame": 0, "board": 0}), "no machine available which matches allocation request"),
         (job(board={"x": 1, "y": 1, "z": 2}), "Board"),
         (job(tags=["fast"]), "No machine"),
-        (job(owner="alice"), "only administrators and services can specify an owner"),
+        (job(owner="carol"), "only a service or an administrator can specify another owner; the owner of this job is"),
         (job(group="g", nmpi_collab="c"), "at most one of group, nmpi-collab and nmpi-job-id can be specified"),
         (job(require_torus=True), "require_torus is for rectangles of triads"),
         (job(time_limit=0), "time_limit is 0"),
@@ -564,7 +564,8 @@ def test_a_change_that_the_server_did_not_survive_is_not_acknowledged(
 
         monkeypatch.setattr(service.engine, "do", fail)
         answer = await alice("POST", JOBS, document=job())
-        assert (answer.status, answer.text) == (503, "the server failed in the middle of this")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert answer.text == "the server failed and ends; ask again when it is back"
 
     run(test)
 

@@ -20,6 +20,7 @@ from spalloc_server.fronts.http.api.machines import Machines
 from spalloc_server.fronts.http.api.memory_resources import operations_of
 from spalloc_server.fronts.http.api.pages import Pages
 from spalloc_server.fronts.http.api.records import Records
+from spalloc_server.fronts.http.api.refusals import failed
 from spalloc_server.fronts.http.api.requests import Request, path_number
 from spalloc_server.fronts.http.api.resources import table
 from spalloc_server.fronts.http.api.table import Endpoint, refuse_doubled
@@ -95,6 +96,8 @@ class App:
         self.memory = Memory(door, self._streams)
         """The memory of all jobs' boards."""
         rows += operations_of(self.memory, jobs, people)
+        self.operations = tuple(rows)
+        """All that can be asked for."""
         paths: dict[str, None] = dict.fromkeys(row.path for row in rows)
         routes = [
             Route(
@@ -150,7 +153,7 @@ class App:
             # It has been logged, and the server ends.
             if begun or scope["type"] != "http":
                 raise
-            await FAILED.send(send)
+            await failed().answer.send(send, head_only=scope["method"] == "HEAD")
         except Exception:
             _log.exception("a request for %s failed", path[:200])
             if begun or scope["type"] != "http":
@@ -178,6 +181,9 @@ class App:
             await self._entrance.admit(request)
             session = request.session
             job = path_number(scope["path_params"]["job"])
+        except EngineFailedError:
+            await _decline(receive, send, failed().answer)
+            return
         except (HttpError, origin.UnknownOriginError):
             # The proxy refuses who has no session, and there is no job 0.
             pass

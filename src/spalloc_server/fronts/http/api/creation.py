@@ -5,7 +5,6 @@ Whether a machine can meet the request is decided in core/.
 
 from collections.abc import Mapping
 
-from spalloc_server.core.askers import Login
 from spalloc_server.core.commands import CreateJob
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.machine import DEFAULT_TAG, Machine
@@ -24,13 +23,12 @@ MOST_BOARDS = 1_000_000
 _UNMET = "no machine available which matches allocation request"
 
 
-def command_for(site: SiteView, form: NewJob, login: Login) -> CreateJob:
+def command_for(site: SiteView, form: NewJob) -> CreateJob:
     """Return the command that creates the job.
 
     Args:
         site: The site, whose machines have the boards that are asked for by place or address.
         form: What is asked for.
-        login: Who asks.
 
     Raises:
         HttpError: It makes no sense, or there is no such board.
@@ -41,11 +39,6 @@ def command_for(site: SiteView, form: NewJob, login: Login) -> CreateJob:
     groups = {"group": form.group, "nmpi_collab": form.nmpi_collab, "nmpi_job_id": form.nmpi_job_id}
     if sum([value is not None for value in groups.values()]) > 1:
         raise HttpError(400, "at most one of group, nmpi-collab and nmpi-job-id can be specified")
-    if form.owner is not None and not login.role.rules_all_jobs:
-        raise HttpError(
-            400,
-            "only administrators and services can specify an owner; a job's owner is the account that creates it",
-        )
     machine, args = _what(site, form)
     try:
         request = requested(
@@ -71,7 +64,7 @@ def command_for(site: SiteView, form: NewJob, login: Login) -> CreateJob:
         asked = Asked(
             args_of(request.shape), {name: value for name, value in words.items() if value is not None}
         )
-        return CreateJob(request, asked, form.owner or login.account, keepalive, limit)
+        return CreateJob(request, asked, form.owner, keepalive, limit)
     except RequestError as error:
         raise HttpError(400, str(error)) from error
 

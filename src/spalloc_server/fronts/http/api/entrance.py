@@ -11,7 +11,6 @@ import binascii
 from base64 import b64decode
 from hmac import compare_digest
 
-from spalloc_server.core.askers import Role
 from spalloc_server.fronts.http.api.answers import Answer, Header, HttpError, later, text
 from spalloc_server.fronts.http.api.requests import Request
 from spalloc_server.fronts.http.people import LoginRefusedError, People, Session
@@ -27,8 +26,6 @@ _CHALLENGES: tuple[Header, ...] = (
     (b"www-authenticate", b'Basic realm="SpallocService", charset="UTF-8"'),
     (b"www-authenticate", b'Bearer realm="SpallocService"'),
 )
-
-_RANKS = {Role.READER: 1, Role.USER: 2, Role.SERVICE: 3, Role.ADMINISTRATOR: 4}
 
 
 class Entrance:
@@ -101,34 +98,6 @@ class Entrance:
         else:
             words = f"log in required: on the page {self._base}system/login.html, with Basic, or with a bearer token"
         return text(words, 401, *_CHALLENGES)
-
-
-def require_role(session: Session, role: Role) -> None:
-    """Refuse an account that may not do what this role may.
-
-    Raises:
-        HttpError: It may not.
-    """
-    login = session.login
-    if _RANKS[login.role] < _RANKS[role]:
-        if login.token_only_reads:
-            why = (
-                f"this token of the account {login.account} is for reading only; give one with the scope use"
-            )
-        else:
-            who = f"the account {login.account} is {_with_article(login.role)}"
-            why = f"{who}; only {from_role(role)} may do this"
-        raise HttpError(403, why)
-
-
-def from_role(role: Role) -> str:
-    """Return which accounts may do what a role may, in words."""
-    *others, last = (_with_article(one) for one, rank in _RANKS.items() if rank >= _RANKS[role])
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-def _with_article(role: Role) -> str:
-    return f"{'an' if role is Role.ADMINISTRATOR else 'a'} {role}"
 
 
 def cookie_of(request: Request) -> str | None:

@@ -30,7 +30,7 @@ from spalloc_server.core.questions import (
     where_is,
 )
 from spalloc_server.core.requests import RequestError
-from spalloc_server.engine import Engine, EngineFailedError
+from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.api import documents
 from spalloc_server.fronts.http.api.answers import (
     ACCEPTED,
@@ -48,6 +48,7 @@ from spalloc_server.fronts.http.api.creation import command_for
 from spalloc_server.fronts.http.api.job_documents import Writer, power_word, state_of
 from spalloc_server.fronts.http.api.machines import ChipQuery, where_document
 from spalloc_server.fronts.http.api.records import Records
+from spalloc_server.fronts.http.api.refusals import AGAIN_SECONDS, refused, require
 from spalloc_server.fronts.http.api.requests import Request, path_number
 from spalloc_server.fronts.http.api.table import Query
 from spalloc_server.fronts.http.api.waiting import Poll, Polls
@@ -55,9 +56,6 @@ from spinnaker.geometry import Board, Chip, board_of_chip
 from spinnaker.places import Place
 
 T = TypeVar("T")
-
-AGAIN_SECONDS = 5.0
-"""After how long a client may ask again for what the server can't do just now."""
 
 
 class DestroyQuery(Query, frozen=True):
@@ -95,12 +93,7 @@ class Jobs:
 
     async def create(self, request: Request, body: documents.NewJob) -> Answer:
         """Create a job."""
-        if self._door.site.stopped is not None:
-            raise HttpError(
-                503, f"{self._door.site.stopped}; no jobs are taken until an administrator lifts the stop"
-            )
-        command = command_for(self._door.site, body, request.logged_in.login)
-        number = await self._do(request, command)
+        number = await self._do(request, command_for(self._door.site, body))
         refused = self._door.ended_record(number)
         if refused is not None and refused.allocated is None and refused.ended_by is None:
             # The first decision is made by the time the job is on disk: it can never run.
@@ -184,6 +177,16 @@ class Jobs:
         """
         number = path_number(job)
         return self._record_now(request, number) or await self._record_on_disk(request, number)
+
+    async def record_to_use(self, request: Request, job: str) -> JobRecord:
+        """Return the record of a job whose boards the client may reach.
+
+        Raises:
+            HttpError: There is none, or they may only look at it.
+        """
+        record = await self.record(request, job)
+        require(self._door.site.trust.refusal(record, request.asker))
+        return record
 
     async def destroy(self, request: Request, job: str, query: DestroyQuery) -> Answer:
         """End a job; one that has ended stays as it is."""
@@ -289,16 +292,10 @@ class Jobs:
             HttpError: It is not done.
         """
         door = self._door
-        if command.is_lasting and door.trouble is not None:
-            raise later(
-                503, f"the server takes no changes for now, try again later: {door.trouble}", AGAIN_SECONDS
-            )
         try:
             outcome = door.do(command, request.asker)
         except RefusedError as error:
-            raise HttpError(400, str(error)) from error
-        except EngineFailedError as error:
-            raise later(503, str(error), AGAIN_SECONDS) from error
+            raise refused(error) from error
         if outcome.waits:
             recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             door.when_recorded(lambda done: None if recorded.done() else recorded.set_result(done))

@@ -10,8 +10,8 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Send
 
-from spalloc_server.core.askers import Role
 from spalloc_server.core.jobs import JobRecord
+from spalloc_server.core.rights import Right
 from spalloc_server.fronts.http.api.answers import ACCEPTED, BYTES, Answer, Header, HttpError, retry_after
 from spalloc_server.fronts.http.api.conventions import read_whole_number
 from spalloc_server.fronts.http.api.jobs import Jobs
@@ -120,7 +120,7 @@ class MemoryResources:
 
     async def _job(self, request: Request, job: str) -> tuple[JobRecord, str, Callable[[], bool]]:
         session = request.logged_in
-        record = await self._jobs.record(request, job)
+        record = await self._jobs.record_to_use(request, job)
         return record, session.login.account, lambda: self._people.is_live(session.key)
 
 
@@ -131,12 +131,12 @@ def operations_of(memory: Memory, jobs: Jobs, people: People) -> list[Operation]
     # fmt: off
     return [
         Operation("GET", f"{path}/memory", "readMemory", "Read a part of the memory of a job's chip.",
-            there.read, Role.USER, query=ReadQuery, answers={200: Raw.BYTES}),
+            there.read, Right.USE, query=ReadQuery, answers={200: Raw.BYTES}),
         Operation("POST", f"{path}/memory", "writeMemory", "Write to the memory of a job's chip.",
-            there.write, Role.USER, query=WriteQuery, body=Raw.BYTES, in_pieces=True, answers={202: None}),
+            there.write, Right.USE, query=WriteQuery, body=Raw.BYTES, in_pieces=True, answers={202: None}),
         Operation("DELETE", f"{path}/router", "clearRouters",
             "Clear the routers of all of a job's chips, and set diagnostic filters.",
-            there.clear_router, Role.USER, answers={202: None}),
+            there.clear_router, Right.USE, answers={202: None}),
     ]
     # fmt: on
 

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from spalloc_client._version import __version__
-from spalloc_server.fronts.http.api.entrance import COOKIE, CSRF_HEADER, from_role
+from spalloc_server.core.rights import those_with
+from spalloc_server.fronts.http.api.entrance import COOKIE, CSRF_HEADER
 from spalloc_server.fronts.http.api.table import Content, Operation, Query, Raw
 
 _PLACE = "#/components/schemas/{name}"
@@ -127,10 +128,10 @@ def _operation(row: Operation, of: dict[Any, Any], components: dict[str, Any]) -
         | told_too
         | {"default": {"description": "Not done; the text says why.", "content": _SAID}}
     )
-    if row.may is None:
+    if row.right is None:
         told["security"] = [{}]
     else:
-        told["description"] = f"For {from_role(row.may)}."
+        told["description"] = f"For {those_with(row.right)}."
         reads = row.method == "GET"
         told["security"] = [
             {"cookie": []} if reads else {"cookie": [], "csrf": []},

@@ -6,13 +6,11 @@ from typing import TypeVar
 
 from spalloc_server.engine import Engine, EngineStoppingError
 from spalloc_server.fronts.http.api.answers import later
+from spalloc_server.fronts.http.api.refusals import AGAIN_SECONDS
 from spalloc_server.fronts.http.api.requests import Request
 from spalloc_server.fronts.readings import Readings
 
 T = TypeVar("T")
-
-AGAIN_SECONDS = 5.0
-"""After how long a client may ask again for what can't be read just now."""
 
 
 class Records:

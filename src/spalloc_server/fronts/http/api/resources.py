@@ -6,7 +6,7 @@ What a row means is in table.py, what is done in the modules that are called.
 from collections.abc import Callable, Sequence
 
 from spalloc_client._version import __version__
-from spalloc_server.core.askers import Role
+from spalloc_server.core.rights import Right
 from spalloc_server.fronts.http.api import documents as docs
 from spalloc_server.fronts.http.api import jobs as on_jobs
 from spalloc_server.fronts.http.api import lists as on_lists
@@ -42,13 +42,13 @@ def table(jobs: Jobs, lists: Lists, machines: Machines, pages: Pages, base: str)
         Operation("GET", job, "describeJob", "Describe a job, at its next change if asked to wait.",
             jobs.describe, query=on_jobs.WaitQuery, answers={200: docs.JobState}),
         Operation("DELETE", job, "destroyJob", "End a job.",
-            jobs.destroy, Role.USER, query=on_jobs.DestroyQuery, answers={204: None}),
+            jobs.destroy, Right.USE, query=on_jobs.DestroyQuery, answers={204: None}),
         Operation("PUT", f"{job}/keepalive", "keepJobAlive", "Say that a job is still wanted.",
-            jobs.keep_alive, Role.USER, body=Raw.TEXT, answers={200: Raw.TEXT}),
+            jobs.keep_alive, Right.USE, body=Raw.TEXT, answers={200: Raw.TEXT}),
         Operation("GET", f"{service}/jobs", "listJobs", "List jobs, newest first.",
             lists.jobs, query=on_lists.ListQuery, answers={200: docs.Jobs}),
         Operation("POST", f"{service}/jobs", "createJob", "Create a job.",
-            jobs.create, Role.USER, body=docs.NewJob, answers={201: docs.CreatedJob}),
+            jobs.create, Right.USE, body=docs.NewJob, answers={201: docs.CreatedJob}),
         Operation("GET", f"{service}/machines", "listMachines", "Describe all machines.",
             machines.all, answers={200: docs.Machines}),
         Operation("GET", f"{job}/machine", "describeBoards", "Describe a job's boards, and keep it alive.",
@@ -56,13 +56,13 @@ def table(jobs: Jobs, lists: Lists, machines: Machines, pages: Pages, base: str)
         Operation("GET", f"{job}/machine/power", "getPower", "Say whether a job's boards are on, and keep it alive.",
             jobs.power, answers={200: docs.Power, 204: None}),
         Operation("POST", f"{job}/machine/power", "setPower", "Switch a job's boards on, or reset them, or off.",
-            jobs.set_power, Role.USER, body=docs.PowerWanted, answers={202: None, 204: None}),
+            jobs.set_power, Right.USE, body=docs.PowerWanted, answers={202: None, 204: None}),
         Operation("GET", f"{job}/chip", "whereIsChipOfJob", "Say where a chip of a job is, and keep the job alive.",
             jobs.chip, query=on_machines.ChipQuery, answers={200: docs.WhereIs, 204: None}),
         Operation("PUT", f"{job}/time-limit", "extendJob", "Change how long a job may have its boards.",
-            jobs.extend, Role.USER, body=docs.TimeLimit, answers={200: docs.TimeLimit}),
+            jobs.extend, Right.USE, body=docs.TimeLimit, answers={200: docs.TimeLimit}),
         Operation("POST", f"{job}/report-issue", "reportBoards", "Report boards of a job that are faulty.",
-            jobs.report, Role.USER, body=docs.IssueReport, answers={200: docs.ReportedIssue}),
+            jobs.report, Right.USE, body=docs.IssueReport, answers={200: docs.ReportedIssue}),
         Operation("GET", machine, "describeMachine", "Describe a machine, at its next change if asked to wait.",
             machines.one, query=on_machines.Wait, answers={200: docs.OneMachine}),
         Operation("GET", f"{machine}/logical-board", "whereIsBoard", "Say where a board is, named by its triad.",
@@ -80,14 +80,14 @@ def table(jobs: Jobs, lists: Lists, machines: Machines, pages: Pages, base: str)
         Operation("GET", f"{service}/emergencyStop", "getStop", "Say whether all jobs were stopped.",
             jobs.stop_state, answers={200: docs.Stop}),
         Operation("POST", f"{service}/emergencyStop", "stopAll", "End all jobs, and take no new ones.",
-            jobs.stop_all, Role.ADMINISTRATOR, query=on_jobs.StopQuery, answers={200: docs.Stop}),
+            jobs.stop_all, Right.ADMINISTER, query=on_jobs.StopQuery, answers={200: docs.Stop}),
         Operation("DELETE", f"{service}/emergencyStop", "liftStop", "Take new jobs again.",
-            jobs.lift_stop, Role.ADMINISTRATOR, answers={200: docs.Stop}),
+            jobs.lift_stop, Right.ADMINISTER, answers={200: docs.Stop}),
         Operation("GET", f"{job}/fast-data-read", "fastRead", "Not served here.", _refuse(_FAST_DATA)),
-        Operation("POST", f"{job}/fast-data-write", "fastWrite", "Not served here.", _refuse(_FAST_DATA), Role.USER),
+        Operation("POST", f"{job}/fast-data-write", "fastWrite", "Not served here.", _refuse(_FAST_DATA), Right.USE),
         *(
             Operation(method, f"{service}/admin/{{what:path}}", f"admin{method.title()}", "Not served here.",
-                _refuse(_ADMIN), Role.ADMINISTRATOR)
+                _refuse(_ADMIN), Right.ADMINISTER)
             for method in ("GET", "POST", "PUT", "DELETE")
         ),
         Operation("GET", "system/login.html", "loginPage", "Show the login form, and begin a session for it.",

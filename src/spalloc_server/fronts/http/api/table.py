@@ -14,11 +14,12 @@ from typing import Annotated, Any, Protocol, TypeAlias, get_args, get_origin
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from spalloc_server.core.askers import Role
+from spalloc_server.core.rights import Right, role_refusal
 from spalloc_server.fronts.http import origin
 from spalloc_server.fronts.http.api.answers import Answer, Header, HttpError, text
 from spalloc_server.fronts.http.api.conventions import read_boolean, read_whole_number
-from spalloc_server.fronts.http.api.entrance import Entrance, require_role
+from spalloc_server.fronts.http.api.entrance import Entrance
+from spalloc_server.fronts.http.api.refusals import require
 from spalloc_server.fronts.http.api.requests import MOST_BODY_BYTES, ClientGoneError, Request, require_kind
 from spalloc_server.fronts.http.api.turns import CHANGE, Turns
 from spalloc_server.fronts.http.api.underway import UnderWay
@@ -77,8 +78,8 @@ class Operation:
     """One sentence."""
     run: Callable[..., Reply]
     """Called with the request, and by name with the parts of the path, `query` and `body` where there are any."""
-    may: Role | None = Role.READER
-    """The least role; None where nobody needs to log in."""
+    right: Right | None = Right.LOOK
+    """What its client must have the right to; None where nobody needs to log in."""
     query: type[Query] | None = None
     body: Content = None
     most_body_bytes: int = MOST_BODY_BYTES
@@ -158,10 +159,11 @@ class Endpoint:
     async def _admitted(self, request: Request, prepared: "_Prepared") -> Answer | LaterAnswer:
         operation = prepared.operation
         cookie = await self._entrance.admit(request, by_form=operation.by_form)
-        if operation.may is not None:
+        if operation.right is not None:
             if request.session is None:
                 return self._entrance.unknown(request)
-            require_role(request.session, operation.may)
+            # Before a body is read that may be long; what is done asks the core again.
+            require(role_refusal(request.session.login, operation.right))
         account = None if request.session is None else request.session.login.account
         if account is not None:
             self._under_way.enter_of(account, request.origin.address)

@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from spalloc_server.core.admission import is_for
-from spalloc_server.core.askers import Asker, Login, Role
+from spalloc_server.core.askers import Asker, Login
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.questions import boards_of_job
 from spalloc_server.engine import Engine
@@ -121,15 +121,15 @@ class Proxy:
             return
         live = self._engine.site.jobs.get(job)
         record = self._engine.ended_record(job) if live is None else live.record
-        if record is None or not is_for(record, Asker(address, session.login)):
+        by = Asker(address, session.login)
+        if record is None or not is_for(record, by):
             await _refuse(send, 404, "no such job")
-        elif session.login.role is Role.READER:
-            account = session.login.account
-            await _refuse(send, 403, f"the account {account} may look at jobs, but not reach their boards")
-        elif (refusal := self._too_many(session.login.account)) is not None:
+        elif (refusal := self._engine.site.trust.refusal(record, by)) is not None:
+            await _refuse(send, 403, refusal)
+        elif (full := self._too_many(session.login.account)) is not None:
             now = asyncio.get_running_loop().time()
-            self._warnings.warn(address, self._engine.site.neighbours.of(address), now, refusal)
-            await _refuse(send, 503, refusal, (b"retry-after", str(RETRY_SECONDS).encode()))
+            self._warnings.warn(address, self._engine.site.neighbours.of(address), now, full)
+            await _refuse(send, 503, full, (b"retry-after", str(RETRY_SECONDS).encode()))
         else:
             await self._accept(record, session, receive, send)
 
