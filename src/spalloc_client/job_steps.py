@@ -46,7 +46,7 @@ from spalloc_client.step_kinds import (
     Tell,
     Watch,
 )
-from spalloc_client.versions import complaint
+from spalloc_client.versions import JAVA, complaint
 from spalloc_client.wire import plain_number
 
 TYPE_CHECKING = False
@@ -76,6 +76,9 @@ PLACE_PATIENCE = 2.0
 LEAVING = 14.0
 """Seconds that each of the two attempts to destroy a job may take, at most."""
 
+JAVA_KEEPALIVE = 60.0
+"""Seconds that the Java service gives jobs that are to have no keepalive."""
+
 CREATION_PATIENCE = 1.0
 """Seconds an interrupted create_job is waited for, so that the job it made can be destroyed."""
 
@@ -103,6 +106,8 @@ class JobSteps:
         self._destroyed = False
         self.knows_times = False
         """Whether the server is known to know time limits."""
+        self._is_java = False
+        """Whether the server is the Java service, on its v1 port."""
         self._tells_places = True
         """Whether the server may know the command for places in the queue."""
 
@@ -160,6 +165,8 @@ class JobSteps:
         kwargs = wanted.kwargs
         if "time_limit" in kwargs:
             kwargs = yield from self._without_unknown_limit()
+        if self._is_java:
+            kwargs = yield from self._as_java_heeds(kwargs)
         job_id = yield from Ask("create_job", wanted.args, wanted.timeout, kwargs)
         if not is_id(job_id):
             raise ProtocolError(f"the server's reply to create_job is {job_id!r}, which is not a job's ID")
@@ -182,6 +189,23 @@ class JobSteps:
             warning=True,
         )
         return {name: value for name, value in wanted.kwargs.items() if name != "time_limit"}
+
+    def _as_java_heeds(self, kwargs: Mapping[str, Json]) -> Steps[Mapping[str, Json]]:
+        """Return the arguments with a keepalive, without which jobs end all the same; tell of what is not heeded."""
+        server = f"{self._requirements.hostname}:{self._requirements.port}"
+        for name in ("require_torus", "max_dead_links"):
+            if kwargs.get(name):
+                yield from Log(f"The server {server} does not heed {name}.", warning=True)
+        if self._keepalive is not None:
+            return kwargs
+        self._keepalive = JAVA_KEEPALIVE
+        yield from Log(
+            f"The server {server} ends jobs without a keepalive after {JAVA_KEEPALIVE:g} seconds: the job is kept "
+            "alive all the same, until this program ends.",
+            warning=True,
+        )
+        yield from StartHelper()
+        return {**kwargs, "keepalive": self._keepalive}
 
     def _resume(self, job_id: int) -> Steps[None]:
         self._job_id = job_id
@@ -209,6 +233,7 @@ class JobSteps:
         if self._requirements.ignore_version or not new:
             return looking_up
         version = yield from Ask("version", (), (yield from _left(_later(deadline, looking_up))))
+        self._is_java = version == JAVA
         trouble = complaint(version)
         if trouble is not None:
             yield from Disconnect()

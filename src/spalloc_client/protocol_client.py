@@ -19,6 +19,7 @@ from spalloc_client.conversation import Call, as_body
 from spalloc_client.deadline import check_timeout, deadline_after, spoken, time_left
 from spalloc_client.dialling import connect_to, look_up
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
+from spalloc_client.versions import JAVA
 from spalloc_client.wire import DEFAULT_PORT, Failure, Return, encode
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from spalloc_client.conversation import Notification
+    from spalloc_client.java_port import Exchange, JavaPort
     from spalloc_client.replies import (
         BoardLocation,
         EndedJobDescription,
@@ -102,6 +104,7 @@ class ProtocolClient:
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
         self._creation: tuple[Connection, Call] | None = None
+        self._java: JavaPort | None = None
         self._switch = RLock()
 
     def __enter__(self) -> Self:
@@ -195,6 +198,35 @@ class ProtocolClient:
         return self._ask(commands.request(name, args, kwargs), timeout)
 
     def _ask(self, request: Request, timeout: float | None) -> Any:
+        if self._java is not None and request.command != "version":
+            return self._ask_java(self._java.ask(request), timeout)
+        answer = self._exchange(request, timeout)
+        if request.command == "version":
+            self._java = None
+            if answer == JAVA:
+                from spalloc_client.java_port import JavaPort
+
+                self._java = JavaPort()
+        return answer
+
+    def _ask_java(self, steps: Exchange, timeout: float | None) -> Any:
+        """Carry out what one command becomes with the Java service."""
+        timeout = check_timeout(timeout)
+        deadline = deadline_after(timeout, time.monotonic())
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = self._exchange(request, time_left(deadline, time.monotonic()))
+                except SpallocServerException as refusal:
+                    request = steps.throw(refusal)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as done:
+            return done.value
+
+    def _exchange(self, request: Request, timeout: float | None) -> Any:
+        """Send one request, and return what the server returns."""
         timeout = check_timeout(timeout)
         line = encode(request)
         deadline = deadline_after(timeout, time.monotonic())
@@ -223,7 +255,7 @@ class ProtocolClient:
             )
         deadline = deadline_after(timeout, time.monotonic())
         with ProtocolClient(self._hostname, self._port, timeout) as beside:
-            return beside._ask(request, time_left(deadline, time.monotonic()))
+            return beside._exchange(request, time_left(deadline, time.monotonic()))
 
     def finish_creation(self, timeout: float) -> Json:
         """The reply to the last `create_job`, for callers that were interrupted before they had it.

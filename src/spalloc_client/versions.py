@@ -9,6 +9,9 @@ The first are the servers of the rig project and the Java server, the second tho
 the client they came with: 1!6.0.0, 1!6.0.1, 1!7.0.0-a5 and so on.
 """
 
+JAVA = "5.0.0"
+"""What the Java service says on its v1 port, where much is other than with other servers: see java_port.py."""
+
 LONGEST = 200
 """Characters of a version that is read; Python reads no numbers of thousands of digits."""
 

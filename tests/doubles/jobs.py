@@ -80,6 +80,9 @@ class Jobs:
         self.period = 0.02
         self._watching: dict[asyncio.Future[None], Callable[[object], bool]] = {}
         self.changed: list[Callable[[Job], None]] = []
+        self.rounds: list[Callable[[], None]] = []
+        """Called in each round of the allocator."""
+        self._next: asyncio.TimerHandle | None = None
 
     # What happens to jobs
 
@@ -149,12 +152,18 @@ class Jobs:
 
     # The allocator
 
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(self.period)
-            self.expire()
-            if not self.held:
-                self.tick()
+    def start(self) -> None:
+        """Look after jobs, and again after each period, until `stop`."""
+        self.expire()
+        if not self.held:
+            self.tick()
+        for look in self.rounds:
+            look()
+        self._next = asyncio.get_running_loop().call_later(self.period, self.start)
+
+    def stop(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
 
     def tick(self) -> None:
         """One round of the allocator and of those that switch boards."""

@@ -32,6 +32,7 @@ from tests.doubles.jobs import Group, Job, Jobs, State
 from tests.doubles.machines import Machine
 from tests.doubles.people import Account, People, Role
 from tests.doubles.serving import Failure, Settings
+from tests.doubles.v1_port import V1Port
 from tests.doubles.websocket import MOST_BYTES, Websockets
 
 HOST = "127.0.0.1"
@@ -71,6 +72,8 @@ class JavaService:
         self.people.add(Account("admin", "admin's own words", Role.ADMIN))
         self.host = host
         self.port = 0
+        self.v1_port = 0
+        """Where it speaks v1, on 127.0.0.1."""
         self.bundle = Path()
         """The certificates that clients are to believe."""
         self._virtual = machines or {"big": VirtualMachine(size=size, timings=Timings.instant())}
@@ -99,7 +102,10 @@ class JavaService:
     def fail(
         self, method: str, path: str, times: int = 1, *, status: int = 500, words: str = "failed"
     ) -> None:
-        """Have the next requests of a method whose path has an expression fail, as a deadlock makes them."""
+        """Have the next requests of a method whose path has an expression fail, as a deadlock makes them.
+
+        The method of v1's commands is `V1`, and their path the command's name.
+        """
         failure = Failure(method, re.compile(path), times, status, words)
         self.call(lambda: self.settings.failures.append(failure))
 
@@ -139,8 +145,7 @@ class JavaService:
 
     def _look(self) -> None:
         self.jobs.expire()
-        for websocket in list(self.websockets.live):
-            websocket.look()
+        self._look_at_websockets()
 
     # Its life
 
@@ -186,23 +191,20 @@ class JavaService:
             self.jobs.changed.append(lambda _: self._look_at_websockets())
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             await stack.enter_async_context(self._listening(folder))
-            tasks = [asyncio.create_task(self.jobs.run()), asyncio.create_task(self._watch())]
+            v1 = V1Port(self.jobs, self.settings, "test")
+            self.v1_port = await v1.start(HOST)
+            stack.push_async_callback(v1.stop)
+            self.jobs.rounds.append(self._look_at_websockets)
+            self.jobs.start()
+            stack.callback(self.jobs.stop)
             self._ready.set()
             await ended.wait()
             for websocket in list(self.websockets.live):
                 websocket.close(1001)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _look_at_websockets(self) -> None:
         for websocket in list(self.websockets.live):
             websocket.look()
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self.jobs.period)
-            self._look_at_websockets()
 
     @contextlib.asynccontextmanager
     async def _listening(self, folder: Path) -> AsyncIterator[None]:

@@ -17,11 +17,13 @@ from spalloc_client import checks, commands
 from spalloc_client.aio.connection import AwaitedCall, Connection
 from spalloc_client.aio.dialling import connect_to, look_up
 from spalloc_client.conversation import Notification, as_body
-from spalloc_client.deadline import check_timeout, spoken
+from spalloc_client.deadline import check_timeout, deadline_after, spoken, time_left
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
+from spalloc_client.versions import JAVA
 from spalloc_client.wire import DEFAULT_PORT, Failure, Json, Request, Return, encode
 
 if TYPE_CHECKING:
+    from spalloc_client.java_port import Exchange, JavaPort
     from spalloc_client.replies import (
         BoardLocation,
         EndedJobDescription,
@@ -72,6 +74,7 @@ class ProtocolClient:
         self._notifications: deque[Notification] = deque()
         self._connection: Connection | None = None
         self._creation: tuple[Connection, AwaitedCall] | None = None
+        self._java: JavaPort | None = None
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -160,6 +163,36 @@ class ProtocolClient:
         return await self._ask(commands.request(name, args, kwargs), timeout)
 
     async def _ask(self, request: Request, timeout: float | None) -> Any:
+        if self._java is not None and request.command != "version":
+            return await self._ask_java(self._java.ask(request), timeout)
+        answer = await self._exchange(request, timeout)
+        if request.command == "version":
+            self._java = None
+            if answer == JAVA:
+                from spalloc_client.java_port import JavaPort
+
+                self._java = JavaPort()
+        return answer
+
+    async def _ask_java(self, steps: Exchange, timeout: float | None) -> Any:
+        """Carry out what one command becomes with the Java service."""
+        timeout = check_timeout(timeout)
+        clock = asyncio.get_running_loop().time
+        deadline = deadline_after(timeout, clock())
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = await self._exchange(request, time_left(deadline, clock()))
+                except SpallocServerException as refusal:
+                    request = steps.throw(refusal)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as done:
+            return done.value
+
+    async def _exchange(self, request: Request, timeout: float | None) -> Any:
+        """Send one request, and return what the server returns."""
         timeout = check_timeout(timeout)
         line = encode(request)
         connection = self._usable()
