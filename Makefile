@@ -50,10 +50,10 @@ static: .venv/dev ## format, lint, types, direction of imports
 # Coverage is counted over two layers, and in the processes that tests start; it doubles their time.
 fast: .venv/dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(PYTEST) -m "$(FAST)"
+	$(BIN)/coverage run $(PYTEST) -m "$(FAST)" --hypothesis-profile test
 
 slow: .venv/dev fast
-	$(BIN)/coverage run $(PYTEST) -m "(slow or peer) and not uncounted and not long"
+	$(BIN)/coverage run $(PYTEST) -m "(slow or peer) and not uncounted and not long" --hypothesis-profile test
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -61,7 +61,7 @@ uncounted: .venv/dev
 	$(BIN)/python $(PYTEST) -m "uncounted and not long"
 
 long: .venv/dev ## thousands more of the random cases of which `make test` tries a part
-	$(BIN)/python $(PYTEST) -m long
+	$(BIN)/python $(PYTEST) -m "long or (hypothesis and not peer)" --hypothesis-profile long
 
 mutants: .venv/dev .mutants/bin/cosmic-ray ## change SAMPLE places of the core, engine, wire and store, and say what no test notices
 	$(BIN)/python -m tests.mutants $(SAMPLE) $(MINUTES) $(TEST_SEED)

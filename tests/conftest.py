@@ -12,11 +12,13 @@ from tests.seeds import SEED, VARIABLE
 pytest_plugins = ["tests.peers.plugin"]
 
 # A machine under load is slow, which is no fault: no deadlines. Every run goes on looking for new examples, CI's too
-# (where Hypothesis would try the same each time, if it were not told). `make check` tries a fifth of the examples,
-# of every property: what is broken outright shows, and `make test` looks further.
+# (where Hypothesis would try the same each time, if it were not told). Of the examples of every property,
+# `make check` tries a fifth: what is broken outright shows. `make test` tries twice as many, `make long` fifty times.
 _EVERYWHERE = hypothesis.settings(deadline=None, derandomize=False, print_blob=True)
 hypothesis.settings.register_profile("whole", _EVERYWHERE)
 hypothesis.settings.register_profile("check", _EVERYWHERE, max_examples=20)
+hypothesis.settings.register_profile("test", _EVERYWHERE, max_examples=40)
+hypothesis.settings.register_profile("long", _EVERYWHERE, max_examples=1000)
 hypothesis.settings.load_profile("whole")
 
 

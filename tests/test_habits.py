@@ -20,6 +20,9 @@ PACKAGES = sorted(path.name for path in (ROOT / "src").iterdir() if (path / "__i
 # Folders of one person's machine, and the places that packages come from: neither is part of the project.
 FOREIGN = re.compile(r"(?<![\w.])/(?:work|root)/\w|pypi[.]org|python[h]osted|-[-](?:extra-)?index-url[ =]")
 
+NAMED = re.compile(r"(?<![\w./-])[a-z_][\w/]*[.]py\b")
+"""A file's name in words."""
+
 
 def _files() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
@@ -54,13 +57,18 @@ def test_every_source_file_opens_with_a_docstring_that_says_what_lives_there() -
 
 
 def test_files_that_a_docstring_or_a_comment_names_exist() -> None:
-    present = [f"/{path.relative_to(ROOT)}" for path in _files()]
+    present = {
+        "/".join(parts[first:])
+        for parts in (path.relative_to(ROOT).parts for path in _files())
+        for first in range(len(parts))
+    }
     missing = [
         f"{path.relative_to(ROOT)}:{number}: {name}"
         for path in _sources()
+        if NAMED.search(_text(path))
         for number, line in _words(_text(path))
-        for name in re.findall(r"(?<![\w./-])[a-z_][\w/]*[.]py\b", line)
-        if not any(there.endswith(f"/{name}") for there in present)
+        for name in NAMED.findall(line)
+        if name not in present
     ]
     assert not missing, "\n".join(missing)
 

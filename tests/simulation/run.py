@@ -9,7 +9,9 @@ import sys
 import time
 import traceback
 from collections import Counter
+from unittest import mock
 
+from spalloc_server.core import run_ahead
 from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import DestroyJob
 from tests.simulation.invariants import Watch, check_promises, check_rest, is_at_rest
@@ -18,6 +20,10 @@ from tests.simulation.site import SimulatedSite, close
 
 BUSY_SECONDS = 60.0
 REST_SECONDS = 20_000.0
+FORECAST_EVENTS = 20
+"""How far a forecast looks ahead at most: one is made each minute, and they would be three quarters of the time."""
+FAR_SEEDS = 25
+"""Of so many sites, one has forecasts that look as far ahead as real ones."""
 
 
 def run(seed: int) -> Counter[str]:
@@ -29,7 +35,9 @@ def run(seed: int) -> Counter[str]:
     # Repeated garbage collection takes a fifth of the time, and there is little; once at the end is enough.
     gc.disable()
     try:
-        return _run(seed)
+        events = FORECAST_EVENTS if seed % FAR_SEEDS else run_ahead.MOST_EVENTS
+        with mock.patch.object(run_ahead, "MOST_EVENTS", events):
+            return _run(seed)
     finally:
         gc.enable()
         gc.collect(0)

@@ -15,8 +15,8 @@ from tests.simulation.run import run
 
 FIRST_SEED = SEED * 10_000
 SEEDS_A_TEST = 50
-BATCHES = [pytest.param(batch, marks=pytest.mark.uncounted) for batch in range(1, 21)] + [
-    pytest.param(batch, marks=pytest.mark.long) for batch in range(21, 61)
+BATCHES = [pytest.param(batch, marks=pytest.mark.uncounted) for batch in range(1, 11)] + [
+    pytest.param(batch, marks=pytest.mark.long) for batch in range(11, 101)
 ]
 
 
