@@ -45,6 +45,40 @@ def _known(site: Site, name: str) -> Account:
     return account
 
 
+def _own(site: Site, name: str, what: str) -> Account:
+    """Return an account of which not an issuer says what it is.
+
+    Raises:
+        RefusedError: There is none of that name, or an issuer says it.
+    """
+    account = _known(site, name)
+    if account.identity is not None:
+        raise RefusedError(
+            f"the {what} of account {name} is said by {account.identity.issuer}, by which it logs in; lock the "
+            "account, or change http.openid in the configuration"
+        )
+    return account
+
+
+def name_refusal(site: Site, name: str) -> str | None:
+    """Return why there can't be another account, or none of that name; or None."""
+    wrong = name_flaw(name)
+    if wrong is not None:
+        return f"{name[:_MOST_SHOWN]!r} {wrong}"
+    other = alike(name, site.accounts.by_name)
+    if other is not None:
+        return f"there is an account {other} already; change it, or take another name"
+    left = next((job.id for job in site.jobs.values() if job.record.account == name), None)
+    if left is not None:
+        return (
+            f"job {left} was created by an earlier account {name}, and would belong to this one; destroy it, "
+            "or take another name"
+        )
+    if len(site.accounts.by_name) >= MOST_ACCOUNTS:
+        return f"there are {MOST_ACCOUNTS} accounts, and no more are allowed: remove some"
+    return None
+
+
 def _tell(site: Site, name: str, by: str, what: str) -> None:
     site.notice(f"account {name} {what} by {by}", {"account": name, "by": by})
 
@@ -62,21 +96,7 @@ class AddAccount(Command[None]):
 
     def refusal(self, site: Site, by: Asker) -> str | None:  # noqa: ARG002
         """Return what is wrong with the name, or why there can't be another account; or None."""
-        wrong = name_flaw(self.name)
-        if wrong is not None:
-            return f"{self.name[:_MOST_SHOWN]!r} {wrong}"
-        other = alike(self.name, site.accounts.by_name)
-        if other is not None:
-            return f"there is an account {other} already; change it, or take another name"
-        left = next((job.id for job in site.jobs.values() if job.record.account == self.name), None)
-        if left is not None:
-            return (
-                f"job {left} was created by an earlier account {self.name}, and would belong to this one; destroy it, "
-                "or take another name"
-            )
-        if len(site.accounts.by_name) >= MOST_ACCOUNTS:
-            return f"there are {MOST_ACCOUNTS} accounts, and no more are allowed: remove some"
-        return None
+        return name_refusal(site, self.name)
 
     def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Make it."""
@@ -97,9 +117,9 @@ class SetPassword(Command[None]):
         """Change it.
 
         Raises:
-            RefusedError: There is no such account.
+            RefusedError: There is no such account, or its people log in by an issuer.
         """
-        site.accounts.change(replace(_known(site, self.name), password=self.password))
+        site.accounts.change(replace(_own(site, self.name, "password"), password=self.password))
         site.accounts.forgive(self.name)
         what = "loses its password" if self.password is None else "is given another password"
         _tell(site, self.name, self.by, what)
@@ -117,9 +137,9 @@ class SetRole(Command[None]):
         """Change it.
 
         Raises:
-            RefusedError: There is no such account.
+            RefusedError: There is no such account, or its people log in by an issuer.
         """
-        site.accounts.change(replace(_known(site, self.name), role=self.role))
+        site.accounts.change(replace(_own(site, self.name, "role"), role=self.role))
         _tell(site, self.name, self.by, f"is given the role {self.role}")
 
 

@@ -6,6 +6,7 @@ removed or gets another password, when its token is revoked or over, and when it
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from math import inf
 
 from spalloc_server.core.accounts import (
     IDLE_SECONDS,
@@ -21,6 +22,7 @@ from spalloc_server.core.accounts import (
     login_of,
 )
 from spalloc_server.core.askers import Login
+from spalloc_server.core.identities import Identity
 from spalloc_server.core.lockout import Lockout
 from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.timekeeping import AT_REST_SECONDS, Delays, Moment, Timers
@@ -45,7 +47,9 @@ class AccountsView:
         self._sessions_of: dict[str, dict[str, None]] = {}
         """The keys of each account's sessions, in the order in which they began."""
         self._of_token: dict[str, str] = {}
-        """The latest session of each token."""
+        """The latest session of each token, also of an issuer's."""
+        self._of_identity: dict[Identity, str] = {}
+        """The name of the account of each person that an issuer knows."""
         self._lockout = Lockout()
         self.is_recalled = False
         """Whether the records were read, so that it is known which accounts there are."""
@@ -74,12 +78,15 @@ class AccountsView:
             return None
         return token
 
+    def of_identity(self, identity: Identity) -> Account | None:
+        """Return the account of somebody whom an issuer knows; None if they have none."""
+        name = self._of_identity.get(identity)
+        return None if name is None else self._accounts[name]
+
     def session(self, key: str, wall: float) -> SessionRecord | None:
-        """Return the session with a key; None if there is none, or its token is over."""
+        """Return the session with a key; None if there is none, or it is over, as its token is."""
         session = self._sessions.get(key)
-        if session is None or (session.token is not None and self._tokens[session.token].expires <= wall):
-            return None
-        return session
+        return None if session is None or self._expiry(session) <= wall else session
 
     def session_of_token(self, token: str) -> SessionRecord | None:
         """Return the latest session that began with a token; None if there is none now."""
@@ -89,6 +96,12 @@ class AccountsView:
         """Return what a session that has not ended may do."""
         token = None if session.token is None else self._tokens[session.token]
         return login_of(self._accounts[session.account], token)
+
+    def _expiry(self, session: SessionRecord) -> float:
+        """Return when a session is over however much it is used, in seconds of Unix time."""
+        if session.token is not None:
+            return self._tokens[session.token].expires
+        return inf if session.expires is None else session.expires
 
     def wait(self, name: str, address: str, at: Moment) -> float:
         """Return for how many seconds no password for an account is tried from an address; 0 for not at all."""
@@ -126,6 +139,8 @@ class Accounts(AccountsView):
     def put(self, account: Account) -> None:
         """Add an account, or replace it without ending its sessions."""
         self._accounts[account.name] = account
+        if account.identity is not None:
+            self._of_identity[account.identity] = account.name
         news = self._changed()
         news.accounts[account.name] = account
         news.is_asked_for = True
@@ -140,7 +155,9 @@ class Accounts(AccountsView):
         for token in list(self.tokens_of(name).values()):
             self.revoke(token)
         self.end_sessions(name)
-        del self._accounts[name]
+        account = self._accounts.pop(name)
+        if account.identity is not None:
+            del self._of_identity[account.identity]
         news = self._changed()
         news.accounts[name] = None
         news.is_asked_for = True
@@ -194,8 +211,9 @@ class Accounts(AccountsView):
         del own[key]
         if not own:
             del self._sessions_of[session.account]
-        if session.token is not None and self._of_token.get(session.token) == key:
-            del self._of_token[session.token]
+        token = session.token or session.bearer
+        if token is not None and self._of_token.get(token) == key:
+            del self._of_token[token]
         news = self._changed()
         news.sessions[key] = None
         news.ended.add(key)
@@ -207,6 +225,14 @@ class Accounts(AccountsView):
         """End all sessions of an account."""
         for key in list(self.sessions_of(account)):
             self.end(key)
+
+    def end_of_other_issuers(self, issuer: str | None) -> None:
+        """End the sessions that began by any other issuer than this."""
+        for key, session in list(self._sessions.items()):
+            identity = self._accounts[session.account].identity
+            # By a token of ours, the account is used without its issuer.
+            if session.expires is not None and (identity is None or identity.issuer != issuer):
+                self.end(key)
 
     def tick(self, at: Moment) -> None:
         """End sessions that nobody has used for too long, or whose token is over."""
@@ -232,9 +258,7 @@ class Accounts(AccountsView):
     def _deadline(self, session: SessionRecord, at: Moment) -> float:
         """Return when a session ends, in the core's time, if it is not used until then."""
         idle = self._delays.deadline(self._used[session.key], self._idle_seconds + NOTED_SECONDS)
-        if session.token is None:
-            return idle
-        return min(idle, at.now + self._tokens[session.token].expires - at.wall)
+        return min(idle, at.now + self._expiry(session) - at.wall)
 
     def _end_least(self, account: str) -> None:
         """End one session of an account: the oldest that was never used, or else the one not used for the longest."""
@@ -285,6 +309,7 @@ class Accounts(AccountsView):
         """
         self.is_recalled = True
         self._accounts = {account.name: account for account in accounts}
+        self._of_identity = {one.identity: one.name for one in accounts if one.identity is not None}
         for token in tokens:
             if token.account in self._accounts and token.name not in self.tokens_of(token.account):
                 self._hold(token)
@@ -312,7 +337,8 @@ class Accounts(AccountsView):
     def _follow(self, session: SessionRecord, at: Moment) -> None:
         self._sessions[session.key] = session
         self._sessions_of.setdefault(session.account, {})[session.key] = None
-        if session.token is not None:
-            self._of_token[session.token] = session.key
+        token = session.token or session.bearer
+        if token is not None:
+            self._of_token[token] = session.key
         self._used[session.key] = at.now
         self.timers.add(self._deadline(session, at), session.key)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from spalloc_server.core.askers import Login, Role
+from spalloc_server.core.identities import Identity
 
 LONGEST_NAME = 64
 """How many characters the name of an account or a token may have."""
@@ -64,6 +65,8 @@ class Account:
     """The names of the groups that it is in."""
     default_group: str | None = None
     """The one of them that is charged for jobs that name none; None for the only one, if it is in one."""
+    identity: Identity | None = None
+    """Whose it is, if its people log in by an issuer; its role and its groups are then as the issuer says."""
 
     def knows(self, address: str, wall: float) -> bool:
         """Return whether it has logged in lately from `address`, or from its neighbours (networks.py)."""
@@ -101,7 +104,11 @@ class SessionRecord:
     used: float | None = None
     """When it was last used, as far as that is noted; None if it never was since it began."""
     token: str | None = None
-    """The key of the token that it began with; None if it began with a password."""
+    """The key of the token that it began with; None if it began otherwise."""
+    bearer: str | None = None
+    """The SHA-256 of the issuer's token that it began with; None if it began otherwise."""
+    expires: float | None = None
+    """When it ends at the latest, in seconds of Unix time, if it began by an issuer."""
 
 
 @dataclass(slots=True)

@@ -116,7 +116,8 @@ def _token(key: str, text: bytes) -> Token:
 def _session(key: str, text: bytes) -> SessionRecord:
     session = _read_session(text)
     _check(session.key == key, "it is another session's")
-    _check_times(session.begun, session.used or 0.0)
+    _check_times(session.begun, session.used or 0.0, session.expires or 0.0)
+    _check(session.bearer is None or session.expires is not None, "it says nothing of its end")
     return session
 
 

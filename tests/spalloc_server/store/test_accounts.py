@@ -9,6 +9,7 @@ import pytest
 
 from spalloc_server.core.accounts import Account, AccountNews, Scope, SessionRecord, Token
 from spalloc_server.core.askers import Role
+from spalloc_server.core.identities import Identity
 from spalloc_server.store import schema
 from spalloc_server.store.backup import back_up
 from spalloc_server.store.database import Store
@@ -20,6 +21,10 @@ JOE = Account("joe", Role.READER, None, 2.0)
 TOKEN = Token("aa", "jane", "robot", Scope.READ, 2.0, 3.0e9)
 SESSION = SessionRecord("cc", "jane", "secret", "10.0.0.1", 4.0, 5.5, "aa")
 ALL = AccountNews({"jane": JANE, "joe": JOE}, {"aa": TOKEN}, {"cc": SESSION})
+ISSUED = replace(
+    JOE, name="openid.joe", identity=Identity("https://issuer.example", "u-1"), groups=("brain",)
+)
+BY_ISSUER = SessionRecord("dd", "openid.joe", "secret", "10.0.0.1", 4.0, bearer="bb", expires=3.0e9)
 
 
 @pytest.fixture
@@ -44,6 +49,9 @@ def recalled(path: Path) -> tuple[list[Account], list[Token], list[SessionRecord
 
 def test_they_are_read_as_they_were_written_changed_and_removed(path: Path) -> None:
     assert recalled(path) == ([JANE, JOE], [TOKEN], [SESSION])
+    write(path, AccountNews({"openid.joe": ISSUED}, {}, {"dd": BY_ISSUER}))
+    assert recalled(path) == ([JANE, JOE, ISSUED], [TOKEN], [SESSION, BY_ISSUER])
+    write(path, AccountNews({"openid.joe": None}, {}, {"dd": None}))
     used = replace(SESSION, used=6.0)
     write(path, AccountNews({"joe": None}, {"aa": None}, {"cc": used}))
     assert recalled(path) == ([JANE], [], [used])

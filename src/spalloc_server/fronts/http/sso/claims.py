@@ -4,11 +4,11 @@ That the claims are the issuer's own is found out in tokens.py and issuer.py.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from spalloc_server.core.accounts import NAMES, name_flaw
 from spalloc_server.core.askers import Role
+from spalloc_server.core.identities import Identity, Membership, Person
 from spalloc_server.fronts.http.openid import OpenId
 
 LONGEST_SUBJECT = 255
@@ -23,30 +23,6 @@ Claims = Mapping[str, Any]
 
 class ClaimsError(ValueError):
     """Claims that give no account; the message is a sentence for the client."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewGroup:
-    """A group that somebody is a member of, and how it is made if it does not exist."""
-
-    name: str
-    quota: float | None
-    makes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who somebody is, by an issuer's word."""
-
-    issuer: str
-    subject: str
-    """What the issuer knows them by, for ever; names may change hands."""
-    name: str
-    """Of the account."""
-    role: Role
-    groups: tuple[NewGroup, ...] = ()
-    left_out: tuple[str, ...] = ()
-    """What would be names of further groups, and can't be one."""
 
 
 def found(claims: Claims, path: str) -> Any:
@@ -101,7 +77,8 @@ def person(openid: OpenId, claims: Claims) -> Person:
             f"the issuer calls you {shown!r}, of which no account's name can be made ({openid.prefix} and it): "
             f"a name is {NAMES}; ask an administrator"
         )
-    return Person(openid.issuer, subject, name, _role(openid, claims), *_groups(openid, claims))
+    identity = Identity(openid.issuer, subject)
+    return Person(identity, name, _role(openid, claims), *_groups(openid, claims))
 
 
 def _role(openid: OpenId, claims: Claims) -> Role:
@@ -115,15 +92,17 @@ def _role(openid: OpenId, claims: Claims) -> Role:
     return openid.role
 
 
-def _groups(openid: OpenId, claims: Claims) -> tuple[tuple[NewGroup, ...], tuple[str, ...]]:
-    """Return the groups, and the names that can't be one."""
-    groups: dict[str, NewGroup] = {}
+def _groups(openid: OpenId, claims: Claims) -> tuple[tuple[Membership, ...] | None, tuple[str, ...]]:
+    """Return the groups, and the names that can't be one; None for the groups where no rule speaks of any."""
+    if not openid.groups:
+        return None, ()
+    groups: dict[str, Membership] = {}
     left_out: dict[str, None] = {}
     for rule in openid.groups:
         for value in _values(claims, rule.claim):
             name = rule.named(value)
             if name is not None and name_flaw(name) is None:
-                groups.setdefault(name, NewGroup(name, rule.quota, rule.makes))
+                groups.setdefault(name, Membership(name, rule.makes, rule.quota))
             elif name is not None:
                 left_out[name] = None
     return tuple(groups.values()), tuple(left_out)

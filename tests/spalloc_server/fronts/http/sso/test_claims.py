@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from spalloc_server.core.accounts import name_flaw
 from spalloc_server.core.askers import Role
+from spalloc_server.core.identities import Identity, Membership
 from spalloc_server.fronts.http.openid import GroupRule, OpenId, Pattern, RoleRule
-from spalloc_server.fronts.http.sso.claims import ClaimsError, NewGroup, found, lacks, person
+from spalloc_server.fronts.http.sso.claims import ClaimsError, found, lacks, person
 from tests.examples import examples
 from tests.spalloc_server.fronts.http.sso.signing import ISSUER, OPENID, claims
 
@@ -21,8 +22,8 @@ def pattern(text: str) -> Pattern:
     return read
 
 
-def likes(*texts: str) -> tuple[Pattern, ...]:
-    return tuple(map(pattern, texts))
+def likes(*written: str) -> tuple[Pattern, ...]:
+    return tuple(map(pattern, written))
 
 
 COLLABS = GroupRule(
@@ -47,7 +48,8 @@ def refused(openid: OpenId = OPENID, **said: Any) -> str:
 
 def test_somebody_is_known_by_issuer_and_subject_and_called_by_their_name() -> None:
     jane = of()
-    assert (jane.issuer, jane.subject, jane.name, jane.role) == (ISSUER, "u-1", "openid.jane", Role.USER)
+    assert (jane.identity, jane.name, jane.role) == (Identity(ISSUER, "u-1"), "openid.jane", Role.USER)
+    assert jane.groups is None
     assert of(replace(OPENID, prefix="", name="email"), email="jane@x.example").name == "jane@x.example"
 
 
@@ -115,9 +117,9 @@ def test_members_of_a_collaboration_are_in_its_group() -> None:
     ]
     jane = of(EBRAINS, roles={"team": team}, unit=["/all/institutions/x", "/all/one"])
     assert jane.groups == (
-        NewGroup("openid.a-b", 3_600_000.0, True),
-        NewGroup("openid.brain", 3_600_000.0, True),
-        NewGroup("unit.one", None, False),
+        Membership("openid.a-b", True, 3_600_000.0),
+        Membership("openid.brain", True, 3_600_000.0),
+        Membership("unit.one"),
     )
     assert jane.left_out == ("unit.institutions/x",)
 
@@ -131,7 +133,7 @@ def test_there_may_be_very_many_groups_but_not_any_number() -> None:
 
 def test_a_value_without_a_star_names_one_group() -> None:
     staff = replace(OPENID, groups=(GroupRule("unit", likes("staff"), pattern("our-staff")),))
-    assert of(staff, unit=["staff", "other"]).groups == (NewGroup("our-staff", None, False),)
+    assert of(staff, unit=["staff", "other"]).groups == (Membership("our-staff"),)
 
 
 @given(st.text(alphabet="ab*", max_size=5), st.text(alphabet="ab", max_size=6))
