@@ -1,4 +1,4 @@
-"""A server that does not serve HTTP starts without the packages that only HTTP needs."""
+"""A server that does not serve HTTP, or knows no issuer, starts without the packages that only those need."""
 
 import subprocess
 import sys
@@ -21,10 +21,21 @@ async def main():
 
 asyncio.run(main())
 packages = {name.partition(".")[0] for name in sys.modules}
-print(*sorted(packages & {"argon2", "cryptography", "httptools", "starlette", "uvicorn", "websockets"}))
+those = {"argon2", "cryptography", "httptools", "httpx2", "joserfc", "starlette", "uvicorn", "websockets"}
+print(*sorted(packages & those))
 """
 
 
 def test_nothing_that_only_http_needs_is_imported_where_it_is_not_configured() -> None:
     found = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert found.stdout == "\n"
+
+
+def test_nothing_that_only_single_sign_on_needs_is_imported_where_it_is_not_configured() -> None:
+    script = SCRIPT.replace("v1=Listening(0)", "v1=Listening(0), http=HttpSettings(port=0)").replace(
+        "import asyncio\n", "import asyncio\nfrom spalloc_server.fronts.http.settings import HttpSettings\n"
+    )
+    script += 'print(*sorted(packages & {"httpx2", "joserfc", "starlette"}))\n'
+    script += 'print(*(name for name in sys.modules if "http.sso" in name))\n'
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[1:] == ["starlette", ""]

@@ -34,8 +34,10 @@ _IN_THE_FILE = {
 }
 """What the file calls the settings that have another name in `Configuration`."""
 
-_TABLES = ("http.limits",)
+_TABLES = ("http.limits", "http.openid")
 """The tables in other tables whose settings are compared one by one."""
+_SECRETS = ("http.openid.secret",)
+"""The settings whose values are not told."""
 _OF_A_RESERVATION = {"begins": "from", "ends": "to", "machines": "machine", "tags": "tag"}
 
 
@@ -118,8 +120,10 @@ def _settings(path: str, before: object, after: object) -> Iterator[str]:
             continue
         if type(old) is type(new) and is_dataclass(old) and inner in (field.name, *_TABLES):
             yield from _settings(name, old, new)
-        elif inner == "http":
-            yield "http is new" if old is None else "http is gone"
+        elif inner in ("http", "http.openid"):
+            yield f"{inner} is new" if old is None else f"{inner} is gone"
+        elif inner in _SECRETS:
+            yield f"{inner} is another"
         else:
             yield f"{name} is {_written(new)}, was {_written(old)}"
 

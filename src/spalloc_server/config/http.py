@@ -20,6 +20,7 @@ from spalloc_server.config.kinds import (
     networks,
     whole_number,
 )
+from spalloc_server.config.openid import read_openid
 from spalloc_server.config.reading import Entry, Kind, Table
 from spalloc_server.core.networks import Network, Networks
 from spalloc_server.fronts.http.origin import Proxies
@@ -74,6 +75,7 @@ def read_http(table: Table, folder: Path) -> HttpSettings:
         key=table.take("key", file, None),
         socket=socket,
         proxies=table.take("proxies", _proxies, Proxies()),
+        openid=read_openid(table.table("openid"), folder) if table.has("openid") else None,
         limits=table.table("limits").whole(Limits(), _LIMITS),
     )
     table.finish()

@@ -56,6 +56,12 @@ def _of_string(convert: Callable[[str], T | None]) -> Callable[[object], T | Non
 
 # Strings and numbers
 
+
+def a_string_that(expected: str, convert: Callable[[str], T | None]) -> Kind[T]:
+    """A string that `convert` takes: it returns what the string stands for, or None, or raises ValueError."""
+    return _kind(expected, _of_string(convert))
+
+
 a_string = _kind(
     "a string of printable characters",
     _of_string(lambda value: value if value.strip() and value.isprintable() else None),

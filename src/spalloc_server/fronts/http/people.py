@@ -1,4 +1,4 @@
-"""Logs clients in and out: by name and password or by token, and then by the cookie of a session.
+"""Logs clients in and out: by name and password, by token or by an issuer, and then by the cookie of a session.
 
 Which accounts and sessions there are is decided in core/; passwords.py compares passwords. Here are the secrets that
 clients have: they are made here, and only their hashes go further.
@@ -8,9 +8,10 @@ import base64
 import hmac
 import logging
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import Protocol
 
 from spalloc_server.clock import moment
 from spalloc_server.core.account_commands import (
@@ -23,12 +24,14 @@ from spalloc_server.core.account_commands import (
 )
 from spalloc_server.core.accounts import NOTED_SECONDS, SessionRecord
 from spalloc_server.core.askers import SERVER, Asker, Login
-from spalloc_server.core.commands import RefusedError
+from spalloc_server.core.commands import Command, RefusedError
+from spalloc_server.core.identities import Person
+from spalloc_server.core.identity_commands import BeginByIssuer
 from spalloc_server.engine import Engine
 from spalloc_server.passwords import LONGEST, CrowdedError, Passwords
 from spalloc_server.ration import Warnings
 from spalloc_server.recorded import recorded_if_possible
-from spalloc_server.tokens import hash_of
+from spalloc_server.tokens import PREFIX, hash_of
 
 _log = logging.getLogger(__name__)
 
@@ -53,10 +56,59 @@ class Session:
 class LoginRefusedError(Exception):
     """Somebody is not logged in; the message is a sentence for the client."""
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        """Say why, and in how many seconds it may be tried again; None if the name, password or token is wrong."""
+    def __init__(self, message: str, retry_after: float | None = None, *, is_away: bool = False) -> None:
+        """Say why, and in how many seconds it may be tried again; None if the name, password or token is wrong.
+
+        Args:
+            message: Why.
+            retry_after: In how many seconds.
+            is_away: Whether it is not the client's fault: an issuer can't be asked.
+        """
         super().__init__(message)
         self.retry_after = retry_after
+        self.is_away = is_away
+
+
+class SignOn(Protocol):
+    """Logs in whom an issuer knows; sso/ does it, and is imported only where an issuer is configured."""
+
+    @property
+    def title(self) -> str:
+        """What the login page calls it."""
+
+    async def bearer(self, token: str, address: str) -> tuple[str, Session]:
+        """Return the session of a bearer token of the issuer, as `People.bearer` does."""
+
+    async def begin(self, redirect: str, address: str) -> tuple[str, str]:
+        """Begin a login with a browser.
+
+        Args:
+            redirect: The address to which the issuer is to send the browser back.
+            address: Where the browser is.
+
+        Returns:
+            The issuer's address, to which to send the browser, and the value of a cookie for it.
+
+        Raises:
+            LoginRefusedError: The issuer can't be asked.
+        """
+
+    async def finish(
+        self, answer: Mapping[str, str], browser: str | None, address: str
+    ) -> tuple[str, Session]:
+        """Log in somebody who comes back from the issuer.
+
+        Args:
+            answer: What the browser brought.
+            browser: The value of its cookie; None if it has none.
+            address: Where it is.
+
+        Returns:
+            The value of the session's cookie, and the session.
+
+        Raises:
+            LoginRefusedError: They are not logged in.
+        """
 
 
 class People:
@@ -77,7 +129,9 @@ class People:
         self._noted: dict[str, float] = {}
         """When the use of each session was noted last, in the core's time."""
         self._beginning: set[str] = set()
-        """The keys of sessions by token that are not on disk yet."""
+        """The keys of sessions that are not on disk yet."""
+        self.single_sign_on: SignOn | None = None
+        """Logs in whom an issuer knows, if one is configured."""
         self.ended: set[Callable[[str], None]] = set()
         """Called with the key of each session that has ended, for whatever reason."""
         engine.session_listeners.add(self._tell)
@@ -113,27 +167,26 @@ class People:
                 encoded = None if account is None or len(password) > LONGEST else account.password
                 if not await self._passwords.is_right(password, encoded):
                     self._engine.do(WrongPassword(name), Asker(address))
-                    raise self._refusal(address, WRONG)
+                    raise self.refusal(address, WRONG)
                 assert encoded is not None
                 if self._passwords.is_outdated(encoded):
                     renewed = await self._passwords.hashed(password)
                     self._engine.do(RenewHash(name, encoded, renewed), SERVER)
                     encoded = renewed
         except CrowdedError:
-            raise self._refusal(
+            raise self.refusal(
                 address, "too many clients log in at this moment; try again soon", CROWDED_SECONDS
             ) from None
         cookie = _new_cookie()
-        session = self._begin(name, cookie, _new_secret(), address, password=encoded)
-        await self.recorded()
-        return cookie, session
+        command = BeginSession(name, hash_of(cookie), _new_secret(), password=encoded)
+        return cookie, await self._begin(command, address)
 
     async def basic(self, name: str, password: str, address: str) -> tuple[str, Session]:
         """Begin a session for a request that has name and password itself; as `log_in`."""
         return await self.log_in(name, password, address)
 
     async def bearer(self, token: str, address: str) -> tuple[str, Session]:
-        """Return the session of a personal access token, and begin it if it has none.
+        """Return the session of a bearer token, one of ours or the issuer's, and begin it if it has none.
 
         All clients with this token share one session, so that those which don't keep cookies leave no others behind.
 
@@ -141,30 +194,59 @@ class People:
             The value of the session's cookie, and the session.
 
         Raises:
-            LoginRefusedError: The token is not valid.
+            LoginRefusedError: The token is not valid, or can't be looked at now.
         """
         key = hash_of(token)
+        is_ours = token.startswith(PREFIX) or self._accounts.has_token(key)
+        if self.single_sign_on is not None and not is_ours:
+            return await self.single_sign_on.bearer(token, address)
         found = self._accounts.token(key, self._engine.clock.wall())
         if found is None:
-            raise self._refusal(address, NO_TOKEN)
-        there = self._accounts.session_of_token(key)
+            raise self.refusal(address, NO_TOKEN)
+        there = await self.of_token(token)
         if there is not None:
-            cookie = _cookie_of_token(token, there.csrf)
-            session = self.session(cookie)
-            if session is not None:
-                if session.key in self._beginning:
-                    await self.recorded()
-                return cookie, session
+            return there
         csrf = _new_secret()
         cookie = _cookie_of_token(token, csrf)
-        session = self._begin(found.account, cookie, csrf, address, token=key)
-        # SpiNNMan keeps the cookie alone.
-        self._beginning.add(session.key)
-        try:
+        return cookie, await self._begin(
+            BeginSession(found.account, hash_of(cookie), csrf, token=key), address
+        )
+
+    async def of_token(self, token: str) -> tuple[str, Session] | None:
+        """Return the session that a token has begun, and count it as used; None if it has none."""
+        there = self._accounts.session_of_token(hash_of(token))
+        if there is None:
+            return None
+        cookie = _cookie_of_token(token, there.csrf)
+        session = self.session(cookie)
+        if session is None:
+            return None
+        if session.key in self._beginning:
             await self.recorded()
-        finally:
-            self._beginning.discard(session.key)
         return cookie, session
+
+    async def by_issuer(
+        self, person: Person, expires: float, address: str, token: str | None = None
+    ) -> tuple[str, Session]:
+        """Begin a session for somebody whom an issuer knows.
+
+        Args:
+            person: What the issuer says of them.
+            expires: When it ends at the latest, in seconds of Unix time.
+            address: Where they are.
+            token: The issuer's token that they sent; None if they came with a browser.
+
+        Returns:
+            The value of the session's cookie, and the session.
+
+        Raises:
+            LoginRefusedError: They are not let in.
+        """
+        csrf = _new_secret()
+        cookie = _new_cookie() if token is None else _cookie_of_token(token, csrf)
+        bearer = None if token is None else hash_of(token)
+        command = BeginByIssuer(person, hash_of(cookie), csrf, expires, bearer)
+        return cookie, await self._begin(command, address)
 
     def session(self, cookie: str) -> Session | None:
         """Return the session with a cookie of this value, and count it as used; None if there is none."""
@@ -206,30 +288,30 @@ class People:
         wait = self._accounts.wait(name, address, moment(self._engine.clock))
         if wait > 0:
             seconds = ceil(wait)
-            raise self._refusal(
+            raise self.refusal(
                 address, f"too many wrong passwords; try again in {seconds} s", retry_after=float(seconds)
             )
 
-    def _refusal(self, address: str, why: str, retry_after: float | None = None) -> LoginRefusedError:
+    def refusal(
+        self, address: str, why: str, retry_after: float | None = None, *, is_away: bool = False
+    ) -> LoginRefusedError:
+        """Return the refusal of a login, and count and log it; the arguments are those of `LoginRefusedError`."""
         group = self._engine.site.neighbours.of(address)
         self._warnings.warn(address, group, self._engine.clock.now(), why)
-        return LoginRefusedError(why, retry_after)
+        return LoginRefusedError(why, retry_after, is_away=is_away)
 
-    def _begin(
-        self,
-        account: str,
-        cookie: str,
-        csrf: str,
-        address: str,
-        *,
-        password: str | None = None,
-        token: str | None = None,
-    ) -> Session:
-        command = BeginSession(account, hash_of(cookie), csrf, password, token)
+    async def _begin(self, command: Command[SessionRecord], address: str) -> Session:
+        """Begin a session, and wait until it is on disk: SpiNNMan keeps its cookie alone."""
         try:
-            return self._session(self._engine.do(command, Asker(address)).value)
+            session = self._session(self._engine.do(command, Asker(address)).value)
         except RefusedError as error:
-            raise self._refusal(address, str(error)) from error
+            raise self.refusal(address, str(error)) from error
+        self._beginning.add(session.key)
+        try:
+            await self.recorded()
+        finally:
+            self._beginning.discard(session.key)
+        return session
 
     def _session(self, record: SessionRecord) -> Session:
         return Session(record.key, self._accounts.login(record), record.csrf)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spalloc_server.core.networks import EVERYWHERE, Networks
+from spalloc_server.fronts.http.openid import OpenId
 from spalloc_server.fronts.http.origin import Proxies
 
 LONGEST_HEAD_BYTES = 16 * 1024
@@ -89,4 +90,6 @@ class HttpSettings:
     """Where clients may be."""
     session_idle_seconds: float = 1800.0
     """How long a session lasts without a request."""
+    openid: OpenId | None = None
+    """By which issuer people log in; None for none."""
     limits: Limits = field(default_factory=Limits)

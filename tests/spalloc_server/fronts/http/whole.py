@@ -15,6 +15,7 @@ from spalloc_server.core.askers import SERVER, Role
 from spalloc_server.embedded import machine_of
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.connections.authority import make_certificate
+from spalloc_server.fronts.http.openid import OpenId
 from spalloc_server.fronts.http.people import People
 from spalloc_server.fronts.http.settings import HttpSettings
 from spalloc_server.passwords import hashed
@@ -61,10 +62,12 @@ class Whole:
 
 
 @asynccontextmanager
-async def whole_server(virtual: VirtualMachine, folder: Path) -> AsyncIterator[Whole]:
+async def whole_server(
+    virtual: VirtualMachine, folder: Path, openid: OpenId | None = None
+) -> AsyncIterator[Whole]:
     made = make_certificate(folder / "authority", ["localhost", "127.0.0.1"])
     async with VirtualSite(virtual) as boards:
-        settings = HttpSettings(port=0, certificate=made.certificate, key=made.key)
+        settings = HttpSettings(port=0, certificate=made.certificate, key=made.key, openid=openid)
         v1 = Listening(0, ("127.0.0.1",))
         service = Service(Configuration(state=None, machines=(machine_of(boards),), v1=v1, http=settings))
         await service.start(all_off=True)

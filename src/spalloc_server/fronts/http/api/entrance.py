@@ -19,7 +19,8 @@ COOKIE = "JSESSIONID"
 """The cookie's name: the tools that exist look for it."""
 CSRF_HEADER = "X-CSRF-TOKEN"
 _CSRF_HEADER = CSRF_HEADER.lower().encode()
-LONGEST_CREDENTIAL = 4096
+LONGEST_CREDENTIAL = 12_288
+"""How many characters credentials may have: an issuer writes all groups of its people into their tokens."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHALLENGES: tuple[Header, ...] = (
@@ -83,7 +84,7 @@ class Entrance:
     def refused(self, error: LoginRefusedError) -> HttpError:
         """Return the answer to wrong credentials."""
         if error.retry_after is not None:
-            return later(429, str(error), error.retry_after)
+            return later(503 if error.is_away else 429, str(error), error.retry_after)
         return HttpError(401, str(error), *_CHALLENGES)
 
     def unknown(self, request: Request) -> Answer:

@@ -43,6 +43,8 @@ class Double:
         self.hold: asyncio.Event | None = None
         """Answers wait for this, if there is one."""
         self.came = asyncio.Event()
+        self.now: Callable[[], float] = lambda: NOW
+        """The time by which its tokens are good for five minutes."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -52,7 +54,8 @@ class Double:
         return {"issuer": self.issuer, **{name: f"{self.issuer}/{path}" for name, path in names.items()}}
 
     def claims(self, **changed: Any) -> dict[str, Any]:
-        return claims(**{"iss": self.issuer, "preferred_username": "jane", **changed})
+        usual = {"iss": self.issuer, "preferred_username": "jane", "iat": self.now(), "exp": self.now() + 300}
+        return claims(**{**usual, **changed})
 
     def token(self, **changed: Any) -> str:
         return signed(self.claims(**changed))

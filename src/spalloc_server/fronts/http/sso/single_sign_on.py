@@ -1,0 +1,176 @@
+"""Logs in whom an issuer knows: by a bearer token, or with a browser that comes back from the issuer.
+
+Sessions are people.py's. What the client is told says what it may do; what the issuer said is in the log.
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping
+
+from spalloc_server.core.identities import Person
+from spalloc_server.engine import Engine
+from spalloc_server.fronts.http.openid import OpenId
+from spalloc_server.fronts.http.people import LoginRefusedError, People, Session
+from spalloc_server.fronts.http.sso.asking import AwayError
+from spalloc_server.fronts.http.sso.bearers import Bearers, BusyError
+from spalloc_server.fronts.http.sso.claims import ClaimsError, person
+from spalloc_server.fronts.http.sso.flows import Flow, FlowError, Flows
+from spalloc_server.fronts.http.sso.issuer import CodeError, Issuer
+from spalloc_server.fronts.http.sso.tokens import TokenError
+from spalloc_server.ration import Ration
+from spalloc_server.tokens import hash_of
+
+_log = logging.getLogger(__name__)
+
+AWAY_SECONDS = 10.0
+"""When somebody is to try again who came while the issuer could not be asked."""
+LONGEST_CODE = 4096
+_MOST_SHOWN = 200
+_HOUR_SECONDS = 3600.0
+
+
+class SingleSignOn:
+    """The logins of one server by one issuer; lives in one event loop."""
+
+    def __init__(self, engine: Engine, people: People, openid: OpenId) -> None:
+        """Log people in.
+
+        Args:
+            engine: Drives the site.
+            people: Begins and ends sessions.
+            openid: The issuer, and what its word gives.
+
+        Raises:
+            OSError: The file of the authorities can't be used.
+        """
+        self._people = people
+        self._engine = engine
+        self._openid = openid
+        self._issuer = Issuer(openid, engine.clock)
+        self._bearers = Bearers(self._issuer, engine.clock)
+        self._flows = Flows()
+        self._away = Ration()
+
+    @property
+    def title(self) -> str:
+        """What the login page calls it."""
+        return self._openid.title
+
+    async def bearer(self, token: str, address: str) -> tuple[str, Session]:
+        """Return the session of a bearer token of the issuer; one session for all clients that have it.
+
+        Returns:
+            The value of the session's cookie, and the session.
+
+        Raises:
+            LoginRefusedError: The token is not good, or can't be looked at now.
+        """
+        key = hash_of(token)
+        there = await self._people.of_token(token)
+        if there is not None and not self._bearers.is_due(key):
+            return there
+        try:
+            found = await self._bearers.look_at(token, key, self._engine.site.neighbours.of(address))
+        except (AwayError, BusyError) as error:
+            if there is not None and self._people.is_live(there[1].key):
+                # It was good a while ago, and nobody says that it is not any more.
+                return there
+            raise self._refusal(error, address) from error
+        except (TokenError, ClaimsError) as error:
+            if there is not None:
+                self._people.log_out(there[1])
+            raise self._refusal(error, address) from error
+        # Another request with it may have come first.
+        there = await self._people.of_token(token)
+        return there or await self._begin(found.person, found.expires, address, token)
+
+    async def begin(self, redirect: str, address: str) -> tuple[str, str]:
+        """Begin a login with a browser; see `people.SignOn`."""
+        try:
+            found = await self._issuer.metadata()
+        except AwayError as error:
+            raise self._refusal(error, address) from error
+        browser = secrets.token_urlsafe(32)
+        flow = Flow(
+            state=secrets.token_urlsafe(32),
+            nonce=secrets.token_urlsafe(32),
+            verifier=secrets.token_urlsafe(48),
+            browser=hash_of(browser),
+            redirect=redirect,
+            neighbours=self._engine.site.neighbours.of(address),
+            begun=self._engine.clock.now(),
+        )
+        self._flows.begin(flow)
+        return self._issuer.login_address(found, flow.state, flow.nonce, flow.challenge, redirect), browser
+
+    async def finish(
+        self, answer: Mapping[str, str], browser: str | None, address: str
+    ) -> tuple[str, Session]:
+        """Log in somebody who comes back from the issuer; see `people.SignOn`."""
+        try:
+            flow = self._flows.finish(
+                answer.get("state", ""),
+                None if browser is None else hash_of(browser),
+                self._engine.clock.now(),
+            )
+            code = self._code(answer, must_name=(await self._issuer.metadata()).names_itself)
+            claims = await self._issuer.by_code(code, flow.verifier, flow.redirect, flow.nonce)
+            found = person(self._openid, claims)
+        except (AwayError, TokenError, ClaimsError, CodeError, FlowError) as error:
+            raise self._refusal(error, address) from error
+        expires = self._engine.clock.wall() + self._openid.session_hours * _HOUR_SECONDS
+        return await self._begin(found, expires, address)
+
+    def _code(self, answer: Mapping[str, str], *, must_name: bool) -> str:
+        """Return the code that a browser has brought from the issuer; `must_name` says that it names the issuer."""
+        issuer = self._openid.issuer
+        if answer.get("iss", None if must_name else issuer) != issuer:
+            raise FlowError("this login is another issuer's; begin again")
+        if "error" in answer:
+            raise CodeError(
+                f"did not log you in: {_shown(answer.get('error_description') or answer['error'])}"
+            )
+        code = answer.get("code", "")
+        if not 0 < len(code) <= LONGEST_CODE:
+            raise CodeError("sent you back without a code")
+        return code
+
+    async def stop(self) -> None:
+        """Stop to ask the issuer."""
+        self._bearers.stop()
+        await self._issuer.stop()
+
+    async def _begin(
+        self, found: Person, expires: float, address: str, token: str | None = None
+    ) -> tuple[str, Session]:
+        if found.left_out:
+            shown = ", ".join(map(_shown, found.left_out[:5]))
+            _log.warning(
+                "%s of %s can't be names of groups, and are left out: %s",
+                len(found.left_out),
+                found.name,
+                shown,
+            )
+        return await self._people.by_issuer(found, expires, address, token)
+
+    def _refusal(self, error: Exception, address: str) -> LoginRefusedError:
+        match error:
+            case AwayError():
+                now = self._engine.clock.now()
+                self._away.summary(now)
+                if self._away.admits("issuer", now):
+                    _log.warning("nobody can be logged in by %s: it %s", self._openid.issuer, error)
+                why = f"{self.title} can't be asked at this moment; try again soon"
+                return self._people.refusal(address, why, AWAY_SECONDS, is_away=True)
+            case BusyError():
+                return self._people.refusal(address, str(error), error.retry_after)
+            case TokenError():
+                return self._people.refusal(address, f"this token {error}; get another from {self.title}")
+            case CodeError():
+                return self._people.refusal(address, f"{self.title} {error}; begin again")
+            case _:
+                return self._people.refusal(address, str(error))
+
+
+def _shown(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_MOST_SHOWN])
