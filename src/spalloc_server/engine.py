@@ -255,9 +255,36 @@ class Engine:
         effects = self._site.take_effects()
         if not effects:
             return False
+        if effects.is_urgent:
+            for notice in effects.notices:
+                self._log(notice)
+            effects.notices.clear()
         self._gathering.effects.then(effects)
+        if effects.is_urgent:
+            self._switch_off_now()
         self.event()
         return effects.are_waited_for
+
+    def _switch_off_now(self) -> None:
+        """Give the orders to switch boards off that wait for the disk, and forget earlier ones for these boards.
+
+        If the server dies before it is recorded, the next one finds boards off that its records have on.
+        """
+        pending = self._writing.effects.orders, self._gathering.effects.orders
+        off = [
+            order for orders in pending for order in orders if isinstance(order, PowerOrder) and not order.on
+        ]
+        latest = {(order.machine, board): order.number for order in off for board in order.boards}
+
+        def is_void(order: Order) -> bool:
+            power = order.order if isinstance(order, Standing) else order
+            return isinstance(power, PowerOrder) and any(
+                latest.get((power.machine, board), 0) >= power.number for board in power.boards
+            )
+
+        for orders in pending:
+            orders[:] = [order for order in orders if not is_void(order)]
+        self._give_orders(off)
 
     def start(self, *, cold: bool = False, all_off: bool = False, first_job: int = 1) -> None:
         """Continue from the records.
@@ -786,7 +813,8 @@ class Engine:
                 self._alarm = asyncio.get_running_loop().call_later(max(0.0, delay), self._ring)
 
     def _ring(self) -> None:
-        if self._is_stalled():
+        # During an emergency stop no job can expire, and boards that stayed on must be switched off.
+        if self._is_stalled() and self._site.stopped is None:
             self._alarm = asyncio.get_running_loop().call_later(EXPIRE_AGAIN_SECONDS, self._ring)
             return
         if not self.presence.may_expire():

@@ -4,6 +4,9 @@ import asyncio
 
 from spalloc_server.engine import RECORD_RETRY_SECONDS, Engine
 
+SOON_SECONDS = 5.0
+"""How long somebody waits for the disk who need not."""
+
 
 async def recorded(engine: Engine) -> bool:
     """Wait until all that was done up to now is on disk, however long that takes.
@@ -29,6 +32,20 @@ async def recorded_if_possible(engine: Engine) -> bool:
         if done:
             return answer.result()
     return False
+
+
+async def recorded_soon(engine: Engine) -> bool:
+    """Wait until all that was done up to now is on disk, but not for long.
+
+    For what is done already, whatever the disk says.
+
+    Returns:
+        Whether it is on disk.
+    """
+    try:
+        return await asyncio.wait_for(recorded_if_possible(engine), SOON_SECONDS)
+    except TimeoutError:
+        return False
 
 
 def _answer_of(engine: Engine) -> "asyncio.Future[bool]":

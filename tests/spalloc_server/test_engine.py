@@ -19,6 +19,7 @@ from spalloc_server.core.admission import JobLimits, Trust
 from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.commands import CreateJob, DestroyJob, KeepAlive, RefusedError, SetRules
 from spalloc_server.core.effects import BoardKey, BoardRecord, PowerOrder
+from spalloc_server.core.emergency import EMERGENCY, StopAll
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.site import JOBS_A_TICK, Site
@@ -40,6 +41,8 @@ from tests.simulation.process import Process
 from tests.simulation.world import World
 from tests.spalloc_server.core.driver import machine
 
+LONGEST_RETRY_SECONDS = 600.0
+"""Within this time, a board that stayed on is switched off again."""
 MANY_ROUNDS = 8
 """Rounds of the event loop: more than a change goes through that waits for nobody."""
 BYTES_OF_A_TRACE = 50
@@ -286,6 +289,46 @@ def test_a_write_that_fails_is_tried_again_until_it_works(bench: Bench) -> None:
     bench.pass_time(3 * RECORD_RETRY_SECONDS)
     assert bench.acknowledged == [1, 2]
     assert len(bench.hardware.orders) == 2
+
+
+def test_an_emergency_stop_switches_boards_off_though_nothing_can_be_recorded(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.create()
+    bench.pass_time(1.0)
+    (on,) = bench.hardware.orders
+    bench.records.failing = True
+    bench.create()
+    bench.pass_time(RECORD_RETRY_SECONDS)
+    assert bench.engine.trouble is not None
+    assert bench.hardware.orders == [on], "the boards of the second job wait for the disk"
+    bench.process.enter(lambda: bench.engine.do(StopAll("fire", "mary"), SERVER))
+    first, second = bench.hardware.orders[1:]
+    assert not any(order.on for order in (first, second))
+    assert on.boards <= first.boards | second.boards
+    assert "mary has ended all jobs, 2" in caplog.text
+    bench.records.failing = False
+    bench.pass_time(3 * RECORD_RETRY_SECONDS)
+    assert bench.hardware.orders == [on, first, second], "none is switched on again, and none off twice"
+    assert {record.reason for record in bench.records.jobs.values()} == {f"{EMERGENCY}: fire"}
+    assert caplog.text.count("mary has ended all jobs") == 1
+    assert not bench.process.faults
+
+
+def test_boards_that_could_not_be_switched_off_are_tried_again_during_a_stop_without_a_disk(
+    bench: Bench,
+) -> None:
+    bench.create()
+    bench.pass_time(1.0)
+    bench.records.failing = True
+    bench.process.enter(lambda: bench.engine.do(StopAll("fire", "mary"), SERVER))
+    off = bench.hardware.orders[-1]
+    failed = dict.fromkeys(off.boards, "no answer")
+    bench.process.enter(lambda: bench.engine._power_done(off.number, failed))
+    bench.pass_time(LONGEST_RETRY_SECONDS)
+    again = bench.hardware.orders[-1]
+    assert (again.on, again.boards) == (False, off.boards)
+    assert again.number > off.number
 
 
 def test_the_log_tells_of_a_full_disk_once_a_minute_and_when_it_has_room_again(

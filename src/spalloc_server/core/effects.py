@@ -153,7 +153,9 @@ class Effects:
     charges: list[Charge] = field(default_factory=list)
     """Of allocations that have ended: to be added to those that are recorded."""
     orders: list[Order] = field(default_factory=list)
-    """To be given to the hardware, in this order, and only after all records are on disk."""
+    """To be given to the hardware, in this order, and only after all records are on disk; see `is_urgent`."""
+    is_urgent: bool = False
+    """Whether boards are to be switched off at once: whatever is recorded of it, nobody can wait for it."""
     jobs_changed: set[int] = field(default_factory=set)
     machines_changed: set[str] = field(default_factory=set)
     endings: set[int] = field(default_factory=set)

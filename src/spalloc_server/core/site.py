@@ -575,6 +575,7 @@ class Site:
     def take_effects(self) -> Effects:
         """Return the effects of all calls since the last time."""
         effects, self.effects = self.effects, Effects()
+        effects.is_urgent = self.stopped is not None
         touched, self._touched = self._touched, {}
         effects.jobs = {number: touched[number].record for number in sorted(touched)}
         effects.endings = self.endings.take_news()

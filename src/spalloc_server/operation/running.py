@@ -21,6 +21,7 @@ from spalloc_server.operation import log
 from spalloc_server.operation.board_commands import BoardCommands
 from spalloc_server.operation.control.protocol import REFUSED, Answer
 from spalloc_server.operation.control.server import Command, ControlServer
+from spalloc_server.operation.emergency_commands import EmergencyCommands
 from spalloc_server.operation.garbage import keep_collections_short
 from spalloc_server.operation.reloading import Effect, Reloading
 from spalloc_server.operation.reservation_commands import ReservationCommands
@@ -203,6 +204,7 @@ async def _control_at(path: Path, reload: Command, service: Service) -> ControlS
             **_account_commands(service),
             **BoardCommands(service.engine).commands,
             **ReservationCommands(service.engine).commands,
+            **EmergencyCommands(service.engine).commands,
         },
     )
     try:

@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
         "spalloc-server reload CONFIG.toml, spalloc-server boards CONFIG.toml list, "
         "spalloc-server reservations CONFIG.toml list, spalloc-server account CONFIG.toml list, "
-        "spalloc-server group CONFIG.toml list, "
+        "spalloc-server group CONFIG.toml list, spalloc-server stop-all CONFIG.toml, "
         "spalloc-server backup CONFIG.toml FILE, "
         "spalloc-server restore CONFIG.toml FILE, spalloc-server export CONFIG.toml LOG.swf, "
         "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE",
@@ -444,6 +444,12 @@ def _restore(words: Sequence[str]) -> int:
     return restore(words)
 
 
+def _stop_all(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.stop_all import main as stop_all
+
+    return stop_all(words)
+
+
 def _simulate(words: Sequence[str]) -> int:
     from spalloc_server.simulate.command import main as simulate
 
@@ -462,4 +468,5 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "reload": _reload,
     "restore": _restore,
     "simulate": _simulate,
+    "stop-all": _stop_all,
 }

@@ -59,3 +59,14 @@ def test_a_restart_lifts_the_stop() -> None:
     world.do(StopAll(), BOSS)
     world.restart()
     assert world.record(world.do(ANOTHER, Asker(HOST))).state is JobState.power
+
+
+def test_boards_are_to_be_switched_off_at_once_until_the_stop_is_lifted() -> None:
+    world = World()
+    assert not StopAll.is_lasting, "it is not refused while records can't be written"
+    assert not LiftStop.is_lasting
+    for command, is_urgent in ((StopAll(by="mary"), True), (LiftStop(by="mary"), False)):
+        command.apply(world.site, SERVER, world.at)
+        effects = world.site.take_effects()
+        assert effects.is_urgent is is_urgent
+        assert effects.notices[-1].text.startswith("mary has ")

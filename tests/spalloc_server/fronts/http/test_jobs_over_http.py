@@ -8,6 +8,7 @@ import pytest
 
 from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import CreateJob
+from spalloc_server.core.emergency import UNRECORDED
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.requests import requested
 from spalloc_server.engine import EngineFailedError, EngineStoppingError
@@ -491,6 +492,21 @@ def test_an_administrator_stops_all_jobs_and_lets_them_come_again() -> None:
         assert (await alice.get(stop)).json == {"stopped": True, "reason": reason}
         assert (await boss("DELETE", stop)).json == {"stopped": False}
         await alice.create()
+
+    run(test)
+
+
+def test_a_stop_while_records_can_not_be_written_is_done_and_says_what_is_not_on_disk() -> None:
+    async def test(service: Service) -> None:
+        alice, boss = await service.log_in(), await service.log_in("boss")
+        url = await alice.create()
+        service.engine.trouble = "the disk is full"
+        answer = await boss("POST", "srv/spalloc/emergencyStop?reason=fire")
+        assert answer.status == 200
+        assert answer.json["ended-jobs"] == 1
+        assert answer.json["unrecorded"] == UNRECORDED
+        assert (await alice.get(url)).json["state"] == "DESTROYED"
+        assert (await boss("DELETE", "srv/spalloc/emergencyStop")).json == {"stopped": False}
 
     run(test)
 

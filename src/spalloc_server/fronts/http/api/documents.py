@@ -387,6 +387,8 @@ class Stop(Document, frozen=True):
     reason: str | None = None
     ended_jobs: int | None = None
     """How many jobs were ended just now."""
+    unrecorded: str | None = None
+    """What is not on disk yet, though it is done, and what that means."""
 
 
 class LoginRefused(Document, frozen=True):

@@ -21,7 +21,7 @@ from spalloc_server.core.commands import (
     SetPower,
 )
 from spalloc_server.core.effects import BoardKey
-from spalloc_server.core.emergency import LiftStop, StopAll
+from spalloc_server.core.emergency import UNRECORDED, LiftStop, StopAll
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.questions import (
     ChipOfJob,
@@ -30,7 +30,7 @@ from spalloc_server.core.questions import (
     where_is,
 )
 from spalloc_server.core.requests import RequestError
-from spalloc_server.engine import Engine
+from spalloc_server.engine import Engine, Outcome
 from spalloc_server.fronts.http.api import documents
 from spalloc_server.fronts.http.api.answers import (
     ACCEPTED,
@@ -52,6 +52,7 @@ from spalloc_server.fronts.http.api.refusals import AGAIN_SECONDS, refused, requ
 from spalloc_server.fronts.http.api.requests import Request, path_number
 from spalloc_server.fronts.http.api.table import Query
 from spalloc_server.fronts.http.api.waiting import Poll, Polls
+from spalloc_server.recorded import recorded_soon
 from spinnaker.geometry import Board, Chip, board_of_chip
 from spinnaker.places import Place
 
@@ -109,12 +110,14 @@ class Jobs:
 
     async def stop_all(self, request: Request, query: StopQuery) -> Answer:
         """End all jobs, and take no new ones."""
-        ended = await self._do(request, StopAll(query.reason))
-        return document(documents.Stop(stopped=True, reason=self._door.site.stopped, ended_jobs=ended))
+        ended = self._begin(request, StopAll(query.reason)).value
+        unrecorded = None if await recorded_soon(self._door) else UNRECORDED
+        reason = self._door.site.stopped
+        return document(documents.Stop(stopped=True, reason=reason, ended_jobs=ended, unrecorded=unrecorded))
 
-    async def lift_stop(self, request: Request) -> Answer:
+    def lift_stop(self, request: Request) -> Answer:
         """Take new jobs again."""
-        await self._do(request, LiftStop())
+        self._begin(request, LiftStop())
         return document(documents.Stop(stopped=False))
 
     # One job
@@ -285,20 +288,27 @@ class Jobs:
 
     # The engine
 
+    def _begin(self, request: Request, command: Command[T]) -> Outcome[T]:
+        """Have the site do a command, and return its outcome.
+
+        Raises:
+            HttpError: It is not done.
+        """
+        try:
+            return self._door.do(command, request.asker)
+        except RefusedError as error:
+            raise refused(error) from error
+
     async def _do(self, request: Request, command: Command[T]) -> T:
         """Have the site do a command, and return its result once it is on disk.
 
         Raises:
             HttpError: It is not done.
         """
-        door = self._door
-        try:
-            outcome = door.do(command, request.asker)
-        except RefusedError as error:
-            raise refused(error) from error
+        outcome = self._begin(request, command)
         if outcome.waits:
             recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            door.when_recorded(lambda done: None if recorded.done() else recorded.set_result(done))
+            self._door.when_recorded(lambda done: None if recorded.done() else recorded.set_result(done))
             if not await recorded:
                 raise later(
                     503, "the server stops, and this may not be done: ask again in a moment", AGAIN_SECONDS
