@@ -133,11 +133,17 @@ class Accounts(AccountsView):
         self._idle_seconds = IDLE_SECONDS
         self.news: AccountNews | None = None
         """What has changed since this was last taken; None for nothing."""
+        self._orphans: dict[str, AccountNews] = {}
+        """Tokens and sessions that are on disk and not in force, since their account's or token's record could not be
+        read; by account, with None for each."""
 
     # Accounts
 
     def put(self, account: Account) -> None:
         """Add an account, or replace it without ending its sessions."""
+        if account.name not in self._accounts:
+            # They were another's.
+            self._drop_orphans(account.name)
         self._accounts[account.name] = account
         if account.identity is not None:
             self._of_identity[account.identity] = account.name
@@ -225,6 +231,7 @@ class Accounts(AccountsView):
         """End all sessions of an account."""
         for key in list(self.sessions_of(account)):
             self.end(key)
+        self._drop_orphans(account)
 
     def end_of_other_issuers(self, issuer: str | None) -> None:
         """End the sessions that began by any other issuer than this."""
@@ -305,13 +312,16 @@ class Accounts(AccountsView):
     ) -> None:
         """Take up the records of an earlier process; the time in which no session was used begins again.
 
-        A session that was not used within a day before the start is ended: its record may come from an old backup.
+        A session that was not used within a day before the start is ended: its record may come from an old backup. What
+        belongs to an account or a token that could not be read stays on disk, and is not in force.
         """
         self.is_recalled = True
         self._accounts = {account.name: account for account in accounts}
         self._of_identity = {one.identity: one.name for one in accounts if one.identity is not None}
         for token in tokens:
-            if token.account in self._accounts and token.name not in self.tokens_of(token.account):
+            if token.account not in self._accounts:
+                self._orphans_of(token.account).tokens[token.key] = None
+            elif token.name not in self.tokens_of(token.account):
                 self._hold(token)
             else:
                 self._changed().tokens[token.key] = None
@@ -320,10 +330,20 @@ class Accounts(AccountsView):
             is_right = session.account in self._accounts and (
                 session.token is None or session.token in self._tokens
             )
-            if is_right and at.wall - used < AT_REST_SECONDS:
+            if at.wall - used >= AT_REST_SECONDS:
+                self._changed().sessions[session.key] = None
+            elif is_right:
                 self._follow(session, at)
             else:
-                self._changed().sessions[session.key] = None
+                self._orphans_of(session.account).sessions[session.key] = None
+
+    def _orphans_of(self, account: str) -> AccountNews:
+        return self._orphans.setdefault(account, AccountNews())
+
+    def _drop_orphans(self, account: str) -> None:
+        orphans = self._orphans.pop(account, None)
+        if orphans is not None:
+            self.news = orphans.after(self.news)
 
     def _changed(self) -> AccountNews:
         if self.news is None:

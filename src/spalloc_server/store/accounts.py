@@ -54,7 +54,9 @@ def _putting(table: str, key: str, records: Mapping[str, object]) -> Iterator[St
 
 def read_accounts(database: sqlite3.Connection) -> list[Account]:
     """Return all accounts that can be read, by name."""
-    return _read_all(database, "accounts", "name", _account, "nobody can log in to account {name}")
+    return _read_all(
+        database, "accounts", "name", _account, "nobody can log in to account {name}, by a token neither"
+    )
 
 
 def read_tokens(database: sqlite3.Connection) -> list[Token]:

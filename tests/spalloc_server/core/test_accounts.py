@@ -348,13 +348,15 @@ def test_nobody_gets_the_live_jobs_of_an_earlier_account_by_its_name(world: Worl
     world.do(again)
 
 
-def test_a_removed_account_stays_removed_and_tokens_without_an_account_are_dropped(world: World) -> None:
+def test_a_removed_account_stays_removed_and_its_tokens_are_not_those_of_a_later_one(world: World) -> None:
     token = world.account_records.tokens["token-key"]
     world.do(RemoveAccount("jane", "mary"))
     # As if its removal had been lost with some of the records.
     world.account_records.tokens["token-key"] = token
     world.restart()
     assert not world.site.accounts.by_name
+    assert not world.site.accounts.has_token("token-key")
+    world.do(AddAccount("jane", Role.USER, None, "mary"))
     assert world.account_records.tokens == {"token-key": None}
 
 

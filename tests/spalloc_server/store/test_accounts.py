@@ -60,7 +60,11 @@ def test_they_are_read_as_they_were_written_changed_and_removed(path: Path) -> N
 @pytest.mark.parametrize(
     ("table", "key", "said"),
     [
-        ("accounts", "name", "nobody can log in to account joe: its record can't be read ("),
+        (
+            "accounts",
+            "name",
+            "nobody can log in to account joe, by a token neither: its record can't be read (",
+        ),
         ("tokens", "key", "a token is not in force: its record can't be read ("),
         ("sessions", "key", "a session has ended: its record can't be read ("),
     ],

@@ -12,6 +12,7 @@ import pytest
 from spalloc_server import recorded as waiting
 from spalloc_server.clock import moment
 from spalloc_server.core.account_commands import (
+    AddAccount,
     AddToken,
     EndSession,
     RevokeTokens,
@@ -400,6 +401,55 @@ def test_a_password_that_was_hashed_with_another_cost_is_hashed_again_at_the_nex
         assert people.session(cookie) is not None
 
     tell(story)
+
+
+def _exchange(path: Path, table: str, record: bytes) -> bytes:
+    """Put a record in the place of jane's account or of the only token, and return that one."""
+    where = "name = 'jane'" if table == "accounts" else "true"
+    with sqlite3.connect(path) as database:
+        ((before,),) = database.execute(f"SELECT record FROM {table} WHERE {where}")
+        database.execute(f"UPDATE {table} SET record = ? WHERE {where}", (record,))
+    database.close()
+    assert isinstance(before, bytes)
+    return before
+
+
+@pytest.mark.parametrize("table", ["accounts", "tokens"])
+@pytest.mark.parametrize("is_made_again", [False, True])
+def test_what_belongs_to_a_record_that_can_not_be_read_comes_back_with_it_or_goes_with_a_new_one(
+    table: str, is_made_again: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "state"
+    cookies: list[str] = []
+
+    async def log_in(clock: Clock, engine: Engine, people: People) -> None:
+        cookie, _ = await people.bearer(TOKEN, HOME)
+        cookies.append(cookie)
+
+    async def is_out(clock: Clock, engine: Engine, people: People) -> None:
+        await refusal(people.bearer(TOKEN, HOME))
+        assert people.session(cookies[0]) is None
+        if is_made_again:
+            if table == "accounts":
+                engine.do(AddAccount("jane", Role.USER, None, "mary"), SERVER)
+            else:
+                engine.do(SetPassword("jane", None, "mary"), SERVER)
+
+    async def is_in_again(clock: Clock, engine: Engine, people: People) -> None:
+        assert people.session(cookies[0]) is not None
+        await people.bearer(TOKEN, HOME)
+
+    async def stays_out(clock: Clock, engine: Engine, people: People) -> None:
+        assert people.session(cookies[0]) is None
+        if table == "accounts":
+            await refusal(people.bearer(TOKEN, HOME))
+
+    tell(log_in, path)
+    before = _exchange(path, table, b"\0")
+    tell(is_out, path)
+    if not (is_made_again and table == "accounts"):
+        _exchange(path, table, before)
+    tell(stays_out if is_made_again else is_in_again, path)
 
 
 def test_the_secret_of_a_login_form_is_bound_to_its_cookie_and_to_this_process() -> None:
