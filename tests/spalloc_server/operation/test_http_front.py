@@ -323,6 +323,39 @@ def test_with_records_the_authority_and_the_password_stay(tmp_path: Path) -> Non
     assert (state.with_name("state.https") / "password").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["password", "user"], "the password that the account was given since then"),
+        (["password", "user", "--no-password"], "a token: the account has no password"),
+        (
+            ["lock", "user"],
+            "nothing: the account is locked; type spalloc-server account unlock user",
+        ),
+    ],
+)
+def test_a_password_that_is_good_no_longer_is_not_printed(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    passwords = []
+    for count in range(2):
+        process, lines = started(["--state", str(state)])
+        try:
+            if count == 0:
+                passwords.append(printed(lines)["password"])
+                command = [*SERVER, "account", "--socket", f"{state}.socket", *words]
+                done = subprocess.run(command, input="another password\n", text=True, capture_output=True)
+                assert done.returncode == 0, done.stderr
+        finally:
+            process.terminate()
+            process.communicate()
+    assert f"log in as user with {said}" in lines
+    assert passwords[0] not in "\n".join(lines)
+    assert lines[-1].startswith("spalloc_server = https://user:PASSWORD@localhost:")
+
+
 def test_https_without_virtual_boards_is_refused_with_what_to_write_instead(tmp_path: Path) -> None:
     done = subprocess.run([*SERVER, "site.toml", "--https"], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0

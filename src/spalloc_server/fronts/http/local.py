@@ -19,7 +19,7 @@ from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.connections.authority import Made, make_certificate
 from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.fronts.http.settings import HttpSettings, Limits
-from spalloc_server.passwords import hashed
+from spalloc_server.passwords import Passwords, hashed
 
 USER = "user"
 """The name of the account."""
@@ -38,12 +38,15 @@ class LocalHttps:
     bundle: Path
     """The file of the authorities that clients are to believe."""
     user: str
-    password: str
+    password: str | None
+    """None if the account has another than the one that was made for it: only its user knows that."""
+    hint: str | None = None
+    """How its user logs in then, as the end of a sentence."""
 
     @property
     def url_with_login(self) -> str:
         """The address with name and password in it, as sPyNNaker takes it."""
-        return self.url.replace("://", f"://{self.user}:{self.password}@", 1)
+        return self.url.replace("://", f"://{self.user}:{self.password or 'PASSWORD'}@", 1)
 
     def lines(self, control: Path) -> list[str]:
         """Return what a user is to paste, and where.
@@ -55,7 +58,7 @@ class LocalHttps:
         bundle, socket_file = shlex.quote(str(self.bundle)), shlex.quote(str(control.absolute()))
         return [
             f"HTTPS is served at {self.url}",
-            f"log in as {self.user} with password {self.password}",
+            f"log in as {self.user} with {self.hint or f'password {self.password}'}",
             "",
             "# paste into the shell of SpiNNMan, sPyNNaker and other clients, so that they believe the certificate:",
             *(f"export {name}={bundle}" for name in variables),
@@ -96,8 +99,10 @@ def _may_be_named(name: str) -> bool:
         return name.isascii() and bool(name)
 
 
-async def _local_user(engine: Engine, folder: Path) -> tuple[str, str]:
-    """Return the name and password of an account, made at its first use; the password is kept in a folder.
+async def _local_password(engine: Engine, folder: Path) -> tuple[str | None, str | None]:
+    """Return the password of an account, made at its first use, and the hint where that is not known.
+
+    The password is kept in a folder.
 
     Raises:
         OSError: The folder can't be written.
@@ -105,8 +110,16 @@ async def _local_user(engine: Engine, folder: Path) -> tuple[str, str]:
     """
     file = folder / "password"
     known = engine.site.accounts.by_name.get(USER)
+    if known is not None and known.is_locked:
+        return None, f"nothing: the account is locked; type spalloc-server account unlock {USER}"
     if known is not None and file.exists():
-        return USER, file.read_text().strip()
+        password = file.read_text().strip()
+        if known.password is None:
+            return None, "a token: the account has no password"
+        passwords = Passwords()
+        is_right = await passwords.is_right(password, known.password)
+        passwords.stop()
+        return (password, None) if is_right else (None, "the password that the account was given since then")
     alphabet = string.ascii_letters + string.digits
     password = "".join(secrets.choice(alphabet) for _ in range(_PASSWORD_CHARACTERS))
     encoded = await asyncio.to_thread(hashed, password)
@@ -117,7 +130,7 @@ async def _local_user(engine: Engine, folder: Path) -> tuple[str, str]:
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
         opened.write(f"{password}\n")
-    return USER, password
+    return password, None
 
 
 async def local_https(engine: Engine, made: Made, server: HttpServer) -> LocalHttps:
@@ -127,6 +140,6 @@ async def local_https(engine: Engine, made: Made, server: HttpServer) -> LocalHt
         OSError: The folder of the certificate can't be written.
         RefusedError: There are too many accounts.
     """
-    user, password = await _local_user(engine, made.bundle.parent)
+    password, hint = await _local_password(engine, made.bundle.parent)
     url = f"https://localhost:{server.addresses[0][1]}{server.settings.base}"
-    return LocalHttps(url, made.bundle.absolute(), user, password)
+    return LocalHttps(url, made.bundle.absolute(), USER, password, hint)
