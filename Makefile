@@ -5,8 +5,10 @@
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$name && break; done)
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --constraint constraints.txt
-WORKERS ?= 2
+# Most modules of what is installed are never imported: to compile all would take as long as the rest of installing.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile --constraint constraints.txt
+# Tests wait, for time-outs and processes, as much as they work: three at a time keep two processors busy.
+WORKERS ?= 3
 SAMPLE ?= 100
 MINUTES ?= 60
 PYTEST = -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup
@@ -24,8 +26,6 @@ help: ## say what there is to type (what `make` alone does)
 demo: .venv/server ## allocate three virtual boards, show them, use them, free them
 	@$(BIN)/python demo/three_boards.py
 
-# Fast tests wait, for time-outs and processes, as much as they work: three at a time keep two processors busy.
-check: WORKERS = 3
 check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
 	$(BIN)/python $(PYTEST) -m "$(FAST)" --hypothesis-profile check
 

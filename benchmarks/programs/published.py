@@ -4,6 +4,8 @@ tests/peers/environments.py says which ones there are, and how they are installe
 """
 
 import contextlib
+import functools
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,12 @@ ENVIRONMENTS = Path(__file__).parents[2] / ".peers"
 CONFIGURATION = "site.cfg"
 
 
+@functools.cache
 def published(requirement: str) -> PeerEnvironment:
-    """Return the environment of a published program, installed now if it is not there."""
-    return environment(requirement, ENVIRONMENTS)
+    """Return the environment of a published program, installed now if it is not there, and compiled as users have it."""
+    found = environment(requirement, ENVIRONMENTS)
+    subprocess.run([found.python, "-m", "compileall", "-qq", found.root / "lib"], check=False)
+    return found
 
 
 def published_clients() -> dict[Subject, PeerEnvironment]:
