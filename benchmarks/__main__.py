@@ -16,9 +16,15 @@ from benchmarks.client.calls import calls
 from benchmarks.client.installed import installed
 from benchmarks.client.jobs import jobs
 from benchmarks.client.start import start
+from benchmarks.http.carried import carried
+from benchmarks.http.hanging import hanging
+from benchmarks.http.memory import board_memory
+from benchmarks.http.relay import relays
+from benchmarks.http.start import starts
 from benchmarks.programs.ours import made_environments
 from benchmarks.report import tables
-from benchmarks.report.__main__ import RESULTS, write
+from benchmarks.report.__main__ import FOLDER, write
+from benchmarks.report.pages import PAGES, Page
 from benchmarks.scheduling.growth import growth
 from benchmarks.scheduling.waits import trace_waits
 from benchmarks.server.commands import commands
@@ -37,6 +43,7 @@ ROOMS: Mapping[str, tuple[Room, ...]] = {
     "server": (commands, ready, restart, crowds),
     "scheduling": (trace_waits, growth),
     "boards": (virtual_boards,),
+    "http": (carried, hanging, relays, board_memory, starts),
 }
 DESCRIPTORS = 19_000
 
@@ -62,21 +69,30 @@ def measured(name: str, effort: Effort, of_run: str) -> tuple[RoomResults, list[
     return RoomResults(date.today().isoformat(), of_run, seconds, tuple(results)), failed
 
 
-def kept(names: list[str]) -> dict[str, RoomResults]:
-    """Return the results of other rooms that an earlier run took on this machine.
+def kept(page: Page, names: list[str]) -> dict[str, RoomResults]:
+    """Return the results of a page's other rooms that an earlier run took on this machine.
 
     Raises:
         SystemExit: They were taken on another machine.
     """
-    if set(names) >= set(ROOMS) or not RESULTS.exists():
+    file = FOLDER / page.results
+    if set(names) >= set(page.rooms) or not set(names) & set(page.rooms) or not file.exists():
         return {}
-    earlier = results_file.read(RESULTS)
+    earlier = results_file.read(file)
     if earlier.machine != this_machine():
         raise SystemExit(
-            f"{RESULTS.name} holds results of another machine ({earlier.machine}), and one file holds those of one: "
-            "run all rooms, or look at some with --quick, which keeps nothing"
+            f"{file.name} holds results of another machine ({earlier.machine}), and one file holds those of one: "
+            f"run all its rooms ({', '.join(page.rooms)}), or look at some with --quick, which keeps nothing"
         )
     return {name: room for name, room in earlier.rooms.items() if name not in names}
+
+
+def keep(page: Page, found: Mapping[str, RoomResults], earlier: Mapping[str, RoomResults]) -> None:
+    """Write the results of a page's rooms into its file, if any were measured."""
+    rooms = {**earlier, **{name: room for name, room in found.items() if name in page.rooms}}
+    if set(rooms) & set(found):
+        of_page = {name: rooms[name] for name in page.rooms if name in rooms}
+        results_file.write(FOLDER / page.results, Results(this_machine(), of_page))
 
 
 def attempt(name: str, work: Callable[[], None]) -> list[Failed]:
@@ -119,21 +135,19 @@ def main(arguments: list[str]) -> int:
     failed: list[Failed] = []
     began, of_run = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     with made_environments():
-        earlier = {} if options.quick else kept(options.rooms)
+        earlier = {} if options.quick else {page: kept(page, options.rooms) for page in PAGES}
         found: dict[str, RoomResults] = {}
         for name in [name for name in ROOMS if name in options.rooms]:
             found[name], problems = measured(name, Effort(options.quick), of_run)
             failed += problems
-        rooms = found | earlier
-        results = Results(this_machine(), {name: rooms[name] for name in ROOMS if name in rooms})
-        if found and not options.quick:
-            results_file.write(RESULTS, results)
+        for page, rooms in earlier.items():
+            keep(page, found, rooms)
     if options.quick:
         for name, room in found.items():
             print(f"## {name}\n\n{tables.room(room.results)}")
     else:
         failed += attempt("pages", write)
-    for result in results.all():
+    for result in [result for room in found.values() for result in room.results]:
         if not result.reason and not tables.is_better(result):
             say(f"{result.name} is not clearly better than a published program, and no reason is given")
     for failure in failed:

@@ -1,13 +1,11 @@
-"""Prints how many messages the proxy carries beside a bare relay, and what 20 streams at full speed leave to others.
-
-Run it with nothing else on the computer; otherwise, the processor's time for each message tells most.
-"""
+"""How many messages the websocket proxy carries beside a bare relay, and what 20 streams at full speed leave to others."""
 
 import asyncio
 import json
 import os
 import sys
 import time
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from statistics import median
 from typing import Any
@@ -15,9 +13,10 @@ from typing import Any
 import uvloop
 
 from benchmarks.http.streams import Echo, Stream, open_streams
+from benchmarks.suite.measurement import BARE_RELAY, OURS, WITHOUT_LIMIT, WITHOUT_STREAMS, Effort, Measurement, Scene, Take, Unit
+from benchmarks.suite.statistics import Better
 from spalloc_client import ProtocolClient
 
-ROUNDS = 3
 SECONDS = 0.8
 STREAMS = 16
 WINDOW = 8
@@ -25,14 +24,67 @@ OTHERS = 20
 PAIRS = 40
 AHEAD = 10
 """The priority of the client that is measured."""
+KINDS = {OURS: "ours", WITHOUT_LIMIT: "unlimited", BARE_RELAY: "bare"}
+CARRIED = Measurement(
+    name="http/messages",
+    work=f"messages to boards that are answered a second, {STREAMS} websockets, without TLS",
+    unit=Unit.PER_SECOND,
+    better=Better.HIGHER,
+    limits=(WITHOUT_LIMIT, BARE_RELAY),
+    rounds=5,
+    quick_rounds=1,
+    reason="All streams together have a limit, which leaves others their turns.",
+)
+COST = Measurement(
+    name="http/message-cost",
+    work="processor time of a message to a board and its answer",
+    unit=Unit.SECONDS,
+    limits=(WITHOUT_LIMIT, BARE_RELAY),
+    rounds=5,
+    quick_rounds=1,
+    reason="The bare relay asks nobody whether the job still has the board.",
+)
+PAIR_BESIDE = Measurement(
+    name="http/pair-beside-streams",
+    work=f"`create_job` and `destroy_job` over v1, beside {OTHERS} websockets at full speed",
+    unit=Unit.SECONDS,
+    limits=(WITHOUT_LIMIT, WITHOUT_STREAMS),
+    rounds=5,
+    quick_rounds=1,
+    reason="What others wait for is the length of a turn of the server's loop, of which each stream has a part.",
+)
+
+
+def relays(effort: Effort) -> Generator[Scene, None, None]:
+    """Measure each server in a process of its own, new for each turn."""
+    seconds = effort.of(SECONDS, SECONDS / 4)
+    for measurement, index in ((CARRIED, 0), (COST, 1)):
+        yield (
+            measurement,
+            {
+                subject: Take(lambda kind=kind, index=index: uvloop.run(_carried_by(kind, seconds))[index])
+                for subject, kind in KINDS.items()
+            },
+        )
+    yield (
+        PAIR_BESIDE,
+        {
+            OURS: Take(lambda: uvloop.run(_pair("ours", OTHERS))),
+            WITHOUT_LIMIT: Take(lambda: uvloop.run(_pair("unlimited", OTHERS))),
+            WITHOUT_STREAMS: Take(lambda: uvloop.run(_pair("ours", 0))),
+        },
+    )
 
 
 class Server:
+    """A relay; servers.py says which there are."""
+
     def __init__(self, process: asyncio.subprocess.Process, at: dict[str, Any]) -> None:
         self._process = process
         self.at = at
 
     async def cpu(self) -> float:
+        """Return the processor time that it has used, in seconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(b"\n")
@@ -40,7 +92,7 @@ class Server:
 
 
 @asynccontextmanager
-async def server(kind: str) -> Any:
+async def _server(kind: str) -> AsyncIterator[Server]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -58,37 +110,41 @@ async def server(kind: str) -> Any:
         await process.wait()
 
 
-async def carried(one: Server, streams: list[Stream], seconds: float) -> tuple[float, float]:
-    """Return the answers a second, and the server's processor time for each, in microseconds."""
-    before, began, used = sum(s.answers for s in streams), time.perf_counter(), await one.cpu()
-    await asyncio.sleep(seconds)
-    answers = sum(s.answers for s in streams) - before
-    return answers / (time.perf_counter() - began), 1e6 * (await one.cpu() - used) / max(1, answers)
-
-
-async def full_speed(one: Server, count: int) -> list[Stream]:
-    streams = await open_streams(one.at, count, WINDOW)
+@asynccontextmanager
+async def _at_full_speed(server: Server, count: int) -> AsyncIterator[list[Stream]]:
+    echo = Echo(server.at["echo"])
+    streams = await open_streams(server.at, count, WINDOW)
     for stream in streams:
         stream.begin()
-    return streams
+    try:
+        yield streams
+    finally:
+        for stream in streams:
+            stream.transport.abort()
+        echo.close()
 
 
-def end(streams: list[Stream]) -> None:
-    for stream in streams:
-        stream.transport.abort()
+async def _carried_by(kind: str, seconds: float) -> tuple[float, float]:
+    """Return the answers a second, and the server's processor time for each, in seconds."""
+    async with _server(kind) as one, _at_full_speed(one, STREAMS) as streams:
+        before, began, used = sum(s.answers for s in streams), time.perf_counter(), await one.cpu()
+        await asyncio.sleep(seconds)
+        answers = sum(s.answers for s in streams) - before
+        return answers / (time.perf_counter() - began), (await one.cpu() - used) / max(1, answers)
 
 
-async def pairs(one: Server) -> float:
+async def _pair(kind: str, count: int) -> float:
     """Return the median seconds of a job's creation and destruction by another client, a process of its own."""
-    host, port = one.at["v1"]
-    client = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.http.relay", host, str(port), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await client.communicate()
-    return float(output)
+    async with _server(kind) as one, _at_full_speed(one, count):
+        host, port = one.at["v1"]
+        client = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.http.relay", host, str(port), stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await client.communicate()
+        return float(output)
 
 
-def create_and_destroy(host: str, port: int) -> None:
+def _create_and_destroy(host: str, port: int) -> None:
     """Print the median seconds."""
     if os.sched_getscheduler(0) == os.SCHED_RR:
         # Started with `chrt`, as where others use the computer: what is measured is the server, not this client's turn.
@@ -102,45 +158,5 @@ def create_and_destroy(host: str, port: int) -> None:
     print(median(took))
 
 
-async def relays() -> None:
-    figures: dict[str, list[tuple[float, float]]] = {"ours": [], "unlimited": [], "bare": []}
-    for number in range(ROUNDS):
-        for kind in figures if number % 2 else reversed(figures):
-            async with server(kind) as one:
-                echo = Echo(one.at["echo"])
-                streams = await full_speed(one, STREAMS)
-                figures[kind].append(await carried(one, streams, SECONDS))
-                end(streams)
-                echo.close()
-    for kind, rounds in figures.items():
-        rate, cost = (median(values) for values in zip(*rounds, strict=True))
-        ratio = median(mine / bare for (mine, _), (bare, _) in zip(rounds, figures["bare"], strict=True))
-        print(f"{kind:10} {rate:8.0f} messages/s, {ratio:.2f} of bare; {cost:6.1f} µs of its processor each")
-
-
-async def starving() -> None:
-    for kind in ("ours", "unlimited"):
-        async with server(kind) as one:
-            echo = Echo(one.at["echo"])
-            quiet = await pairs(one)
-            streams = await full_speed(one, OTHERS)
-            busy, (rate, _) = await asyncio.gather(pairs(one), carried(one, streams, SECONDS))
-            end(streams)
-            echo.close()
-            what = "with the limit" if kind == "ours" else "without it"
-            print(
-                f"{what}: create and destroy {1e3 * quiet:.2f} ms quiet, {1e3 * busy:.2f} ms beside {OTHERS} streams "
-                f"of {rate:.0f} messages/s together: {busy / quiet:.1f} times"
-            )
-
-
-async def main() -> None:
-    await relays()
-    await starving()
-
-
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        create_and_destroy(sys.argv[1], int(sys.argv[2]))
-    else:
-        uvloop.run(main())
+    _create_and_destroy(sys.argv[1], int(sys.argv[2]))

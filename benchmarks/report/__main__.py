@@ -11,16 +11,17 @@ from benchmarks.suite import results as results_file
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"
 README = ROOT / "README.md"
-RESULTS = FOLDER / "results.json"
+RESULTS = FOLDER / pages.MEASURED.results
 
 
 def made() -> dict[Path, str]:
     """Return the text of every page that is made from results."""
-    results = results_file.read(RESULTS)
-    return {
-        README: pages.readme(README.read_text(encoding="utf-8"), results),
-        FOLDER / "index.md": pages.measured(results),
-    } | {FOLDER / name: drawing for name, drawing in pages.drawings(results).items()}
+    text = {README: pages.readme(README.read_text(encoding="utf-8"), results_file.read(RESULTS))}
+    for page in pages.PAGES:
+        results = results_file.read(FOLDER / page.results)
+        text[FOLDER / page.file] = pages.measured(page, results)
+        text |= {FOLDER / name: drawing for name, drawing in pages.drawings(results).items()}
+    return text
 
 
 def write() -> None:

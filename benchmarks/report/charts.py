@@ -13,16 +13,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.suite.measurement import (
+    BARE_RELAY,
     BARE_SERVER,
     BARE_SOCKET,
     CLIENT_2_0_1,
     CLIENT_7_4_1,
+    DIRECTLY,
     FIFO,
     INTERPRETER,
     OURS,
+    OVER_V1,
     SKIP,
     UDP_ECHO,
+    WITHOUT_CROWD,
     WITHOUT_JOBS,
+    WITHOUT_LIMIT,
+    WITHOUT_STREAMS,
 )
 from benchmarks.suite.results import Result
 
@@ -35,7 +41,12 @@ MARKS = {
     WITHOUT_JOBS.name: "o",
     SKIP.name: 2,
     FIFO.name: 3,
-    **dict.fromkeys((INTERPRETER.name, BARE_SOCKET.name, BARE_SERVER.name, UDP_ECHO.name), "|"),
+    OVER_V1.name: "D",
+    WITHOUT_CROWD.name: "^",
+    WITHOUT_LIMIT.name: "v",
+    WITHOUT_STREAMS.name: "<",
+    DIRECTLY.name: "P",
+    **dict.fromkeys((INTERPRETER.name, BARE_SOCKET.name, BARE_SERVER.name, UDP_ECHO.name, BARE_RELAY.name), "|"),
 }
 """matplotlib's marker of each subject; that of the others is a square."""
 

@@ -4,6 +4,7 @@ Values in, text out; report/__main__.py reads and writes the files.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from benchmarks.report import charts, tables
 from benchmarks.scheduling.growth import SIDES, growth_name
@@ -35,6 +36,13 @@ time from first arrival to last end.""",
         "Virtual boards",
         "There is no published program to compare with; the limit is a bare UDP echo in Python.",
     ),
+    "http": (
+        "The HTTP service",
+        """The server runs for 1,200 virtual boards behind 50 BMPs that answer at once, with its records on disk. No package
+index has a published service to compare with. What the HTTP service carries stands beside what the same server carries over v1,
+and what a crowd of clients costs others beside the same server without it; websockets stand beside a relay that has the same
+libraries and nothing else to do, and SpiNNMan's transfers beside its own without the service, on the same boards.""",
+    ),
 }
 """The heading of each room's part of the page, and what a reader must know about the measurement."""
 
@@ -43,7 +51,24 @@ HOW_TO_READ = """\
 All subjects of a line do the same work in turn, forwards and backwards, each line in one run. A figure is the median;
 behind it stand the quartiles. **Bold** is how many times better spalloc is than the subject of that column: above 1 it
 is better, below 1 worse. Ratios are taken turn by turn, so that what disturbs the machine for a while disturbs both
-sides. Times belong to the machine; ratios travel. All samples are in `results.json` beside this page's source."""
+sides. Times belong to the machine; ratios travel. All samples are in `{results}` beside this page's source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of `docs/benchmarks/`, made from a file of results beside it."""
+
+    title: str
+    file: str
+    results: str
+    """The file's name."""
+    rooms: tuple[str, ...]
+
+
+MEASURED = Page("Measured", "index.md", "results.json", ("client", "server", "scheduling", "boards"))
+HTTP = Page("Measured: HTTP", "http.md", "http.json", ("http",))
+PAGES = (MEASURED, HTTP)
+"""All pages; each has figures of one machine."""
 
 
 def readme(text: str, results: Results) -> str:
@@ -62,15 +87,15 @@ def readme(text: str, results: Results) -> str:
     return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
-def measured(results: Results) -> str:
-    """Return the page of all figures."""
+def measured(page: Page, results: Results) -> str:
+    """Return a page of figures."""
     days = sorted({room.taken for room in results.rooms.values()})
     parts = [
         GENERATED,
-        "# Measured",
+        f"# {page.title}",
         f"`make bench` took these figures on {' and '.join(days)}, on {results.machine}.",
         of_runs(results),
-        HOW_TO_READ,
+        HOW_TO_READ.format(results=page.results),
     ]
     for name, room in results.rooms.items():
         title, about = ROOMS[name]
@@ -101,7 +126,7 @@ def of_runs(results: Results) -> str:
 
 
 def drawings(results: Results) -> dict[str, str]:
-    """Return the charts of the page of all figures, by their files' names."""
+    """Return the charts of a page of figures, by their files' names."""
     drawn = {}
     for name, room in results.rooms.items():
         if any(subject.times_better for result in room.results for subject in result.subjects):

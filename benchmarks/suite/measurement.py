@@ -48,6 +48,13 @@ UDP_ECHO = Subject("bare UDP echo", Kind.LIMIT)
 WITHOUT_JOBS = Subject("spalloc without jobs", Kind.LIMIT)
 SKIP = Subject("no geometry, all may overtake", Kind.LIMIT)
 FIFO = Subject("no geometry, none may overtake", Kind.LIMIT)
+OVER_V1 = Subject("spalloc over v1", Kind.LIMIT)
+WITHOUT_CROWD = Subject("spalloc without them", Kind.LIMIT)
+WITHOUT_HTTP = Subject("spalloc without `[http]`", Kind.LIMIT)
+WITHOUT_LIMIT = Subject("spalloc, streams without a limit", Kind.LIMIT)
+WITHOUT_STREAMS = Subject("spalloc without streams", Kind.LIMIT)
+BARE_RELAY = Subject("bare relay", Kind.LIMIT)
+DIRECTLY = Subject("SpiNNMan directly", Kind.LIMIT)
 
 PUBLISHED_CLIENTS: Mapping[Subject, str] = {
     CLIENT_7_0_0: "spalloc==1!7.0.0",
