@@ -135,6 +135,7 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
             "reload",
             "reservations",
             "restore",
+            "stop_all",
         )
     }
     assert set(PROJECT["project"]["scripts"].values()) == present - within

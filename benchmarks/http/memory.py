@@ -44,7 +44,10 @@ def board_memory(effort: Effort) -> Generator[Scene, None, None]:
     rates = uvloop.run(_rates(size))
     for index, measurement in (WRITTEN, READ):
         turns = {one: iter([SIZE / rate[index] for rate in rates[way]]) for one, way in WAYS.items()}
-        yield measurement, {one: Take(lambda values=values: next(values), note) for one, values in turns.items()}
+        yield (
+            measurement,
+            {one: Take(lambda values=values: next(values), note) for one, values in turns.items()},
+        )
 
 
 async def _rates(size: int) -> Mapping[str, list[tuple[float, float]]]:

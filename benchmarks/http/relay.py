@@ -1,4 +1,4 @@
-"""How many messages the websocket proxy carries beside a bare relay, and what 20 streams at full speed leave to others."""
+"""How many messages the websocket proxy carries beside a bare relay, and what 20 streams leave to others."""
 
 import asyncio
 import json
@@ -13,7 +13,17 @@ from typing import Any
 import uvloop
 
 from benchmarks.http.streams import Echo, Stream, open_streams
-from benchmarks.suite.measurement import BARE_RELAY, OURS, WITHOUT_LIMIT, WITHOUT_STREAMS, Effort, Measurement, Scene, Take, Unit
+from benchmarks.suite.measurement import (
+    BARE_RELAY,
+    OURS,
+    WITHOUT_LIMIT,
+    WITHOUT_STREAMS,
+    Effort,
+    Measurement,
+    Scene,
+    Take,
+    Unit,
+)
 from benchmarks.suite.statistics import Better
 from spalloc_client import ProtocolClient
 

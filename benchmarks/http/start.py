@@ -34,9 +34,15 @@ MEMORY = Measurement(
 def starts(_: Effort) -> Generator[Scene, None, None]:
     """Measure both servers, which have the same boards one after the other."""
     with site(20, 20) as (machine, folder):
-        servers = {OURS: _with_https(machine, folder / "with"), WITHOUT_HTTP: _without(machine, folder / "without")}
+        servers = {
+            OURS: _with_https(machine, folder / "with"),
+            WITHOUT_HTTP: _without(machine, folder / "without"),
+        }
         yield START, {one: Take(lambda server=server: _started(server)[0]) for one, server in servers.items()}
-        yield MEMORY, {one: Take(lambda server=server: _started(server)[1]) for one, server in servers.items()}
+        yield (
+            MEMORY,
+            {one: Take(lambda server=server: _started(server)[1]) for one, server in servers.items()},
+        )
 
 
 def _without(machine: dict[str, Any], folder: Path) -> OurServer:

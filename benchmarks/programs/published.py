@@ -22,7 +22,7 @@ CONFIGURATION = "site.cfg"
 
 @functools.cache
 def published(requirement: str) -> PeerEnvironment:
-    """Return the environment of a published program, installed now if it is not there, and compiled as users have it."""
+    """Return the environment of a published program, installed if it is not there, and compiled as users have it."""
     found = environment(requirement, ENVIRONMENTS)
     subprocess.run([found.python, "-m", "compileall", "-qq", found.root / "lib"], check=False)
     return found

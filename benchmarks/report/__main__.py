@@ -17,9 +17,11 @@ RESULTS = FOLDER / pages.MEASURED.results
 def made() -> dict[Path, str]:
     """Return the text of every page that is made from results."""
     text = {README: pages.readme(README.read_text(encoding="utf-8"), results_file.read(RESULTS))}
-    for page in pages.PAGES:
+    there = [page for page in pages.PAGES if (FOLDER / page.results).exists()]
+    for page in there:
         results = results_file.read(FOLDER / page.results)
-        text[FOLDER / page.file] = pages.measured(page, results)
+        others = [other for other in there if other is not page] if page is pages.MEASURED else []
+        text[FOLDER / page.file] = pages.measured(page, results, others)
         text |= {FOLDER / name: drawing for name, drawing in pages.drawings(results).items()}
     return text
 

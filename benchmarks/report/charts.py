@@ -46,7 +46,9 @@ MARKS = {
     WITHOUT_LIMIT.name: "v",
     WITHOUT_STREAMS.name: "<",
     DIRECTLY.name: "P",
-    **dict.fromkeys((INTERPRETER.name, BARE_SOCKET.name, BARE_SERVER.name, UDP_ECHO.name, BARE_RELAY.name), "|"),
+    **dict.fromkeys(
+        (INTERPRETER.name, BARE_SOCKET.name, BARE_SERVER.name, UDP_ECHO.name, BARE_RELAY.name), "|"
+    ),
 }
 """matplotlib's marker of each subject; that of the others is a square."""
 

@@ -3,7 +3,7 @@
 Values in, text out; report/__main__.py reads and writes the files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.report import charts, tables
@@ -38,10 +38,11 @@ time from first arrival to last end.""",
     ),
     "http": (
         "The HTTP service",
-        """The server runs for 1,200 virtual boards behind 50 BMPs that answer at once, with its records on disk. No package
-index has a published service to compare with. What the HTTP service carries stands beside what the same server carries over v1,
-and what a crowd of clients costs others beside the same server without it; websockets stand beside a relay that has the same
-libraries and nothing else to do, and SpiNNMan's transfers beside its own without the service, on the same boards.""",
+        """The server runs for 1,200 virtual boards behind 50 BMPs that answer at once, with its records on disk. No
+package index has a published service to compare with. What the HTTP service carries stands beside what the same server
+carries over v1, and what a crowd of clients costs others beside the same server without it; websockets stand beside a
+relay that has the same libraries and nothing else to do, and SpiNNMan's transfers beside its own without the service,
+on the same boards.""",
     ),
 }
 """The heading of each room's part of the page, and what a reader must know about the measurement."""
@@ -66,7 +67,7 @@ class Page:
 
 
 MEASURED = Page("Measured", "index.md", "results.json", ("client", "server", "scheduling", "boards"))
-HTTP = Page("Measured: HTTP", "http.md", "http.json", ("http",))
+HTTP = Page("The HTTP service, measured", "http.md", "http.json", ("http",))
 PAGES = (MEASURED, HTTP)
 """All pages; each has figures of one machine."""
 
@@ -87,8 +88,8 @@ def readme(text: str, results: Results) -> str:
     return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
-def measured(page: Page, results: Results) -> str:
-    """Return a page of figures."""
+def measured(page: Page, results: Results, others: Sequence[Page] = ()) -> str:
+    """Return a page of figures, with links to other pages."""
     days = sorted({room.taken for room in results.rooms.values()})
     parts = [
         GENERATED,
@@ -111,6 +112,9 @@ def measured(page: Page, results: Results) -> str:
                 "server's](deciding.svg)"
             )
         parts.append(tables.room(room.results))
+    if others:
+        parts.append("More figures: " + ", ".join(f"[{other.title}]({other.file})" for other in others) + ".")
+        parts.append("```{toctree}\n:hidden:\n\n" + "\n".join(other.file for other in others) + "\n```")
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

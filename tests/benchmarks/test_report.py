@@ -2,14 +2,17 @@
 
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as running
+from benchmarks.__main__ import ROOMS
 from benchmarks.report import charts, pages, tables
 from benchmarks.report.__main__ import README, RESULTS, made
 from benchmarks.report.figures import figure, times
 from benchmarks.suite import results as results_file
-from benchmarks.suite.measurement import BARE_SERVER, SERVER_7_0_0, Unit
+from benchmarks.suite.measurement import BARE_SERVER, OVER_V1, SERVER_7_0_0, Unit
 from benchmarks.suite.results import Results
 from benchmarks.suite.statistics import Better, Spread
 from tests.benchmarks.made import MACHINE, result, results
@@ -92,9 +95,39 @@ def test_the_page_says_which_rooms_are_of_one_run() -> None:
     recorded = results_file.read(RESULTS)
     runs = {room.run for room in recorded.rooms.values()}
     said = pages.of_runs(recorded)
-    assert said in pages.measured(recorded)
+    assert said in pages.measured(pages.MEASURED, recorded)
     assert ("They are not all of one run" in said) == (len(runs) > 1)
     assert all(run in said for run in runs) or len(runs) == 1
+
+
+def test_the_http_service_has_a_page_of_its_own_to_which_the_others_lead() -> None:
+    one = result([900.0], {OVER_V1: [1800.0]}, name="http/pairs", better=Better.HIGHER, unit=Unit.PER_SECOND)
+    page = pages.measured(pages.HTTP, results(one, room="http"))
+    assert "| some work (more is better) | 900 /s | 1,800 /s; **0.50** |" in page
+    assert "`http.json` beside this page's source" in page
+    linked = pages.measured(pages.MEASURED, results(), [pages.HTTP])
+    assert f"[{pages.HTTP.title}](http.md)" in linked
+    assert "http.md\n```" in linked
+    assert "http.md" not in pages.measured(pages.MEASURED, results())
+
+
+def test_every_room_is_on_one_page_and_is_explained_there() -> None:
+    shown = [name for page in pages.PAGES for name in page.rooms]
+    assert sorted(shown) == sorted(ROOMS) == sorted(pages.ROOMS)
+
+
+def test_figures_of_one_page_are_kept_when_another_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "FOLDER", tmp_path)
+    boards = results(result([1.0], {}, name="boards/work"), room="boards").rooms
+    http = results(result([2.0], {}, name="http/work"), room="http").rooms
+    running.keep(pages.MEASURED, boards, running.kept(pages.MEASURED, ["boards"]))
+    for page in pages.PAGES:
+        running.keep(page, http, running.kept(page, ["http"]))
+    read = {page.results: results_file.read(tmp_path / page.results).rooms for page in pages.PAGES}
+    assert read == {"results.json": boards, "http.json": http}
+    assert running.kept(pages.MEASURED, ["client"]) == boards
 
 
 def test_rooms_of_different_runs_are_listed_by_their_run() -> None:

@@ -23,7 +23,7 @@ REST_SECONDS = 20_000.0
 FORECAST_EVENTS = 20
 """How far a forecast looks ahead at most: one is made each minute, and they would be three quarters of the time."""
 FAR_SEEDS = 25
-"""Of so many sites, one has forecasts that look as far ahead as real ones."""
+"""One site of this number has forecasts that look as far ahead as real ones."""
 
 
 def run(seed: int) -> Counter[str]:
