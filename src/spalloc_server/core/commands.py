@@ -9,11 +9,11 @@ from math import inf
 from typing import ClassVar, Generic, TypeVar
 
 from spalloc_client.durations import in_words
-from spalloc_server.core.accounts import IDLE_SECONDS
+from spalloc_server.core.accounts import IDLE_SECONDS, Account
 from spalloc_server.core.admission import JobLimits, Trust, owner_refusal
 from spalloc_server.core.askers import Asker
 from spalloc_server.core.effects import BoardKey
-from spalloc_server.core.groups import GroupRules
+from spalloc_server.core.groups import GroupRules, choice_refusal, chosen
 from spalloc_server.core.jobs import Asked, JobRecord
 from spalloc_server.core.limits import LimitRules
 from spalloc_server.core.refusals import Refusal, Sort
@@ -80,6 +80,8 @@ class CreateJob(Command[int]):
     """Seconds without a message after which the job is destroyed; None for never."""
     time_limit: float | None = None
     """Seconds for which the job may have boards; None for the site's default."""
+    group: str | None = None
+    """The group that is to be charged; None for the account's default."""
 
     def __post_init__(self) -> None:
         """Check the times."""
@@ -91,20 +93,36 @@ class CreateJob(Command[int]):
             _check_limit(self.time_limit, ", or null for the site's default")
 
     def refusal(self, site: Site, by: Asker) -> str | None:
-        """Return why no other job is allowed, or none of that owner, or with that limit; None if it is."""
+        """Return why no other job is allowed, or none of that owner, limit or group; None if it is."""
         login = by.login
         if login is not None and not may(login, Right.USE):
             return Refusal(
                 f"the account {login.account} may look at jobs, but not create any", Sort.FORBIDDEN
             )
-        return (
+        refusal = (
             owner_refusal(self.owner, by)
             or site.refusal(self._owner(by), by)
             or site.time_limits.refusal(self.request, self.time_limit)
         )
+        if refusal is None and (login or self.group or site.quotas.rules.required):
+            refusal = self._group_refusal(site, by)
+        return refusal
+
+    def _group_refusal(self, site: Site, by: Asker) -> str | None:
+        """Return why no group can be charged for the job, or not the one that is asked for."""
+        account, any_group = _account(site, by), may(by.login, Right.NAME_GROUP)
+        return choice_refusal(site.groups, site.quotas.rules, account, self.group, any_group=any_group)
 
     def apply(self, site: Site, by: Asker, at: Moment) -> int:
-        """Queue the job."""
+        """Queue the job.
+
+        Raises:
+            RefusedError: Nothing is left of the quota that it would use.
+        """
+        group = None if by.login is None else chosen(_account(site, by), self.group)
+        refusal = None if group is None else site.quotas.refusal(group, at.now)
+        if refusal is not None:
+            raise RefusedError(refusal)
         return site.create_job(
             self.request,
             self.asked,
@@ -113,10 +131,16 @@ class CreateJob(Command[int]):
             by=by,
             at=at,
             time_limit=self.time_limit,
+            group=group,
         )
 
     def _owner(self, by: Asker) -> str:
         return self.owner or ("" if by.login is None else by.login.account)
+
+
+def _account(site: Site, by: Asker) -> Account | None:
+    """Return the account that somebody has logged in to; None for none."""
+    return None if by.login is None else site.accounts.by_name.get(by.login.account)
 
 
 def _check_limit(time_limit: float, otherwise: str = "") -> None:
@@ -264,7 +288,7 @@ class SetRules(Command[None]):
         is_new = self.trust.accounts != site.trust.accounts
         site.accounts.end_idle_after(self.session_idle_seconds, at)
         site.limits, site.trust, site.time_limits = self.limits, self.trust, self.time_limits
-        site.group_rules = self.groups
+        site.quotas.follow_rules(self.groups)
         if is_new and site.accounts.is_recalled:
             site.tell_of_missing_accounts()
         site.share_by(self.shares, at)

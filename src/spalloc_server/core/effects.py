@@ -17,6 +17,7 @@ from spalloc_server.core.limits import is_of_limit
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.objections import Drained
+from spalloc_server.core.quotas import is_of_quota
 from spalloc_server.core.reservations import Reservation
 from spinnaker.geometry import Board, BoardLink, Link
 
@@ -265,6 +266,8 @@ def start_notice(record: JobRecord, allocation: Allocation, neighbours: Neighbou
 def _by_server(reason: str | None) -> str:
     if reason == TIMED_OUT:
         return "time-out"
+    if is_of_quota(reason):
+        return "quota"
     return "time limit" if is_of_limit(reason) else "server"
 
 

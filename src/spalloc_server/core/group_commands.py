@@ -11,7 +11,10 @@ from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.groups import MOST_BOARD_SECONDS, MOST_GROUPS, MOST_GROUPS_OF_ONE, Group, of_boards
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
+from spalloc_server.words import there_are
 
+_MOST_NAMED = 20
+"""How many jobs a sentence names; the others are counted."""
 _MOST_SHOWN = 60
 """How many characters of a name that does not exist are repeated."""
 
@@ -61,6 +64,7 @@ class AddGroup(Command[None]):
     def apply(self, site: Site, by: Asker, at: Moment) -> None:  # noqa: ARG002
         """Make it."""
         site.groups.put(Group(self.name, self.quota, 0.0, at.wall))
+        site.quotas.change(self.name)
         what = "without a limit" if self.quota is None else f"with a quota of {of_boards(self.quota)}"
         _tell(site, self.name, self.by, f"is made by {self.by}, {what}")
 
@@ -93,6 +97,7 @@ class SetQuota(Command[Group]):
             raise RefusedError(wrong)
         changed = replace(group, quota=quota)
         site.groups.put(changed)
+        site.quotas.change(changed.name)
         what = "no limit any more" if quota is None else f"a quota of {of_boards(quota)}"
         _tell(site, group.name, self.by, f"is given {what} by {self.by}")
         return changed
@@ -109,9 +114,16 @@ class RemoveGroup(Command[None]):
         """Remove it.
 
         Raises:
-            RefusedError: There is no such group.
+            RefusedError: There is no such group, or jobs are charged to it.
         """
         name = _known(site, self.name).name
+        jobs = site.quotas.jobs_of(name)
+        if jobs:
+            more = f" and {len(jobs) - _MOST_NAMED} more" if len(jobs) > _MOST_NAMED else ""
+            raise RefusedError(
+                f"{there_are(len(jobs), 'live job')} charged to group {name}, and it can't be removed before they "
+                f"end: {', '.join(map(str, sorted(jobs)[:_MOST_NAMED]))}{more}"
+            )
         for account in [one for one in site.accounts.by_name.values() if name in one.groups]:
             left = tuple(group for group in account.groups if group != name)
             site.accounts.put(_in_groups(account, left, account.default_group))

@@ -17,11 +17,12 @@ from spalloc_server.core.board_life import FREE, Condition, Objection, condition
 from spalloc_server.core.boards import BoardsView
 from spalloc_server.core.effects import BoardKey
 from spalloc_server.core.endings import Ending
-from spalloc_server.core.groups import GroupRules, GroupsView
+from spalloc_server.core.groups import GroupsView
 from spalloc_server.core.jobs import Job, JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.obstacles import Waiting
+from spalloc_server.core.quotas import QuotasView
 from spalloc_server.core.reserving import ReservingView
 from spalloc_server.core.scheduler import Expectation
 from spalloc_server.core.timekeeping import Delays
@@ -73,8 +74,8 @@ class SiteView(Protocol):
         """The groups that accounts are in."""
 
     @property
-    def group_rules(self) -> GroupRules:
-        """What holds for all groups."""
+    def quotas(self) -> QuotasView:
+        """What is used and left of quotas."""
 
     @property
     def jobs_created(self) -> int:
@@ -83,6 +84,10 @@ class SiteView(Protocol):
     @property
     def jobs_ended_by_limit(self) -> int:
         """How many jobs were ended by their time limit since then."""
+
+    @property
+    def jobs_ended_by_quota(self) -> int:
+        """How many jobs were ended by the quota of their group since then."""
 
     def asker_at(self, host: str, /) -> Asker:
         """Return as whom a client at an address asks that can't log in."""

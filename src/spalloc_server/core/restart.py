@@ -138,8 +138,10 @@ def _recall_live(site: Site, records: Iterable[JobRecord], latest: float | None,
             job.recalled = at.now if latest is None or is_likely(latest, at.wall) else None
             holders.append((job.began, job, record.allocation))
             site.upkeep.hold(record.allocation.machine, record.allocation.boards, job.id)
+            site.quotas.begin(job.id, len(record.allocation.boards), job.began)
             # Its user could not be told while the server was down.
             site.follow_limit(job, at, told_from=at.now)
+    site.quotas.recalled(at.now)
     for began, job, allocation in sorted(
         holders, key=lambda holder: (holder[0], holder[1].record.start_number, holder[1].id)
     ):
@@ -173,6 +175,7 @@ def _recall_memory(site: Site, at: Moment) -> None:
 def _restore(site: Site, record: JobRecord, at: Moment) -> Job:
     job = site.jobs[record.id] = Job(record, at.now, since=at.now - max(0.0, at.wall - record.created))
     site.headcount.note(record)
+    site.quotas.wait(job.id, record.group)
     return job
 
 

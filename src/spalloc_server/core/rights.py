@@ -17,13 +17,14 @@ class Right(Enum):
     USE = "create jobs, change those of their own, and reach their boards"
     USE_ALL = "look at, change and reach everybody's jobs"
     NAME_OWNER = "create jobs of which somebody else is the owner"
+    NAME_GROUP = "have jobs charged to a group that their account is not in"
     ADMINISTER = "stop all jobs, lift the stop, and whatever else is about the site and not about a job"
 
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.READER: frozenset({Right.LOOK}),
     Role.USER: frozenset({Right.LOOK, Right.USE}),
-    Role.SERVICE: frozenset({Right.LOOK, Right.USE, Right.USE_ALL, Right.NAME_OWNER}),
+    Role.SERVICE: frozenset({Right.LOOK, Right.USE, Right.USE_ALL, Right.NAME_OWNER, Right.NAME_GROUP}),
     Role.ADMINISTRATOR: frozenset(Right),
 }
 """What each role may do."""

@@ -36,7 +36,7 @@ from spalloc_server.core.effects import (
 from spalloc_server.core.endings import Ending, Endings
 from spalloc_server.core.findings import Strays
 from spalloc_server.core.forecast import Forecast, Forecaster
-from spalloc_server.core.groups import GroupRules, Groups
+from spalloc_server.core.groups import Groups
 from spalloc_server.core.jobs import Asked, Happening, Job, JobRecord, in_short, shortened
 from spalloc_server.core.limits import CAUSE, LimitRules, is_of_limit
 from spalloc_server.core.machine import Machine
@@ -44,6 +44,7 @@ from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.objections import Fault
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.packing.steps import Steps
+from spalloc_server.core.quotas import Quotas, is_of_quota
 from spalloc_server.core.refusals import Refusal, Sort
 from spalloc_server.core.reports import Reports
 from spalloc_server.core.request_groups import wanted
@@ -118,6 +119,8 @@ class Site:
         """How many jobs were created since the server started."""
         self.jobs_ended_by_limit = 0
         """How many jobs were ended by their time limit since then."""
+        self.jobs_ended_by_quota = 0
+        """How many jobs were ended by the quota of their group since then."""
         self.next_job = 1
         """The next job's ID."""
         self.order_numbers = count(1)
@@ -133,12 +136,12 @@ class Site:
         """Accounts, their tokens and sessions."""
         self.groups = Groups()
         """The groups that accounts are in."""
-        self.group_rules = GroupRules()
-        """What holds for all groups; may be replaced at any time."""
         self.keepalives: Timers[int] = Timers()
         """When each job's keepalive is to be checked, by the job's ID."""
         self.endings = Endings()
         """When jobs will be ended for other reasons; see `expect_end`."""
+        self.quotas = Quotas(self.groups, self.endings)
+        """What the live jobs of groups use, and when that ends them."""
         self._warming_up: Timers[tuple[int, int]] = Timers()
         """Jobs whose boards have just come up, each with the power order."""
         self._retries: Timers[tuple[int, int]] = Timers()
@@ -163,6 +166,7 @@ class Site:
         by: Asker,
         at: Moment,
         time_limit: float | None = None,
+        group: str | None = None,
     ) -> int:
         """Queue a new job and return its ID; a job that can never run is destroyed by a decision, with the reason.
 
@@ -174,6 +178,7 @@ class Site:
             by: Who asks for it.
             at: When it came.
             time_limit: Seconds for which it may have boards; None for what the rules say.
+            group: The group that is charged; None for none.
         """
         number = self.next_job
         self.next_job += 1
@@ -190,11 +195,14 @@ class Site:
                 owner_host=by.host,
                 time_limit=self.time_limits.chosen(request, time_limit),
                 account=None if by.login is None else by.login.account,
+                group=group,
             ),
             at.now,
             at.now,
         )
         self.jobs[number] = job
+        if group is not None:
+            self.quotas.wait(number, group)
         if self.shares.move_any:
             asking = self.asking(job)
             moved_back = self.shares.moved_back(asking, self._count_boards(), at.now)
@@ -491,11 +499,14 @@ class Site:
         for number in self.keepalives.due(at.now, JOBS_A_TICK):
             self._check_keepalive(number, at, unheard)
         self._follow_reservations(at)
+        self._follow_quotas(at)
         for number, why in self.endings.due(at.now, JOBS_A_TICK):
             # A job has two timers for one ending if another came before it for a while.
             job = self.jobs.get(number)
-            if job is not None and not (is_of_limit(why) and self._began_later(job, at)):
-                self.jobs_ended_by_limit += is_of_limit(why)
+            by_limit, by_quota = is_of_limit(why), is_of_quota(why)
+            if job is not None and not ((by_limit or by_quota) and self._began_later(job, at)):
+                self.jobs_ended_by_limit += by_limit
+                self.jobs_ended_by_quota += by_quota
                 self.destroy_job(number, why, at)
         for number, order in self._warming_up.due(at.now, JOBS_A_TICK):
             job = self.jobs.get(number)
@@ -514,6 +525,7 @@ class Site:
         deadlines = (
             self.keepalives.next(),
             self.endings.next(),
+            self.quotas.next(),
             self._warming_up.next(),
             self._retries.next(),
             self._care.next_deadline(),
@@ -539,6 +551,7 @@ class Site:
             self.order(job, Happening.ALLOCATED, start.allocation, on=on, allocated=at.wall)
             job.began = at.now
             self.shares.begin(job.id, len(start.allocation.boards), at.now)
+            self.quotas.begin(job.id, len(start.allocation.boards), at.now)
             self.follow_limit(job, at)
             self._follow_reservation(job, at)
             self.effects.notices.append(start_notice(job.record, start.allocation, self.neighbours))
@@ -552,6 +565,7 @@ class Site:
         for number, until in self.scheduler.take_expected().items():
             self.jobs[number].amend(expected_end=until + ahead)
             self._touched[number] = self.jobs[number]
+        self._follow_quotas(at)
         memory = self.scheduler.memory(ahead)
         if memory is not None:
             self.effects.scheduler = memory
@@ -571,6 +585,11 @@ class Site:
         self.expect_end(job.id, RESERVATION, ending, at)
         if job.record.allocation is not None:
             self.scheduler.end_by(job.id, inf if ending is None else ending.at, at.now)
+
+    def _follow_quotas(self, at: Moment) -> None:
+        for number, why in self.quotas.follow(at.now):
+            self.jobs_ended_by_quota += 1
+            self.destroy_job(number, why, at)
 
     def take_effects(self) -> Effects:
         """Return the effects of all calls since the last time."""
@@ -618,7 +637,9 @@ class Site:
 
     def ending(self, number: int) -> Ending | None:
         """Return when and why a live job will be ended by the server, as far as is known; otherwise None."""
-        return self.endings.of(number)
+        soonest, of_quota = self.endings.of(number), self.quotas.ending(number)
+        # A quota's is among the others only once it is near.
+        return min((one for one in (soonest, of_quota) if one is not None), key=_at, default=None)
 
     def is_ending_soon(self, number: int) -> bool:
         """Return whether that is so near that clients which asked for it are told."""
@@ -672,6 +693,8 @@ class Site:
         # The computer's clock was fast at the start, and has been set right since.
         job.began = began
         self.follow_limit(job, at)
+        if job.record.allocation is not None:
+            self.quotas.begin(job.id, len(job.record.allocation.boards), began)
         return True
 
     def submit(self, job: Job) -> None:
@@ -757,6 +780,7 @@ class Site:
         self._charge(job, at)
         job.order = job.began = job.recalled = None
         self.shares.lose(job.id, at.now)
+        self.quotas.lose(job.id, at.now)
         self.follow_limit(job, at)
         stays_off = not job.record.power
         job.happens(
@@ -804,6 +828,8 @@ class Site:
         charge = charge_of(job.record, at.wall)
         if charge is not None:
             self.effects.charges.append(charge)
+            if charge.group is not None:
+                self.groups.charge(charge.group, charge.board_seconds)
 
     def retire(self, job: Job, reason: str | None, at: Moment, by: str | None = None) -> None:
         """Mark a job as destroyed and remember it as ended; its boards are left to the caller."""
@@ -823,6 +849,7 @@ class Site:
         del self.jobs[job.id]
         self.endings.forget(job.id)
         self.shares.end(job.id, at.now)
+        self.quotas.end(job.id)
         self.effects.shares.update(self.shares.take_news(at))
         self.remember(job.record)
         if len(self.keepalives) > 2 * len(self.jobs) + ENDED_CLOCKS:
@@ -855,3 +882,7 @@ class Site:
         self.effects.machines_changed |= findings.machines
         if findings.records:
             self.effects.boards.update(findings.records)
+
+
+def _at(ending: Ending) -> float:
+    return ending.at

@@ -129,19 +129,22 @@ class GroupCommands:
         return Answer(DONE, f"account {account.name} is in groups {', '.join(account.groups)}; {which}")
 
     def _in_words(self, group: Group) -> str:
-        used = of_boards(group.used)
+        used = of_boards(self._site.quotas.used(group, self._engine.clock.now()))
         if group.quota is None:
             return f"{group.name}: {used} used, without a limit"
         return f"{group.name}: {used} used of {of_boards(group.quota)}"
 
     def _line(self, group: Group, members: int) -> Line:
+        quotas, now = self._site.quotas, self._engine.clock.now()
+        jobs = len(quotas.jobs_of(group.name))
         about = {
             "kind": "group",
             "name": group.name,
             "quota": group.quota,
-            "used": group.used,
-            "left": None if group.quota is None else group.quota - group.used,
+            "used": quotas.used(group, now),
+            "left": quotas.left(group, now),
             "accounts": members,
+            "jobs": jobs,
             "created": group.created,
         }
-        return Line(f"{self._in_words(group)}, {counted(members, 'account')}", about)
+        return Line(f"{self._in_words(group)}, {counted(members, 'account')}, {counted(jobs, 'job')}", about)

@@ -128,8 +128,9 @@ def _table(found: Sequence[Mapping[str, Any]]) -> list[Text]:
             "" if one["quota"] is None else of_boards(one["quota"]),
             "" if one["left"] is None else of_boards(one["left"]),
             one["accounts"] or "",
+            one["jobs"] or "",
             local_time(one["created"]),
         ]
         for one in found
     ]
-    return table(["Group", "Used", "Quota", "Left", "Accounts", "Made"], rows)
+    return table(["Group", "Used", "Quota", "Left", "Accounts", "Jobs", "Made"], rows)

@@ -74,8 +74,8 @@ def test_groups_are_made_filled_shown_and_removed_and_are_on_disk_by_then() -> N
         assert (line.about["groups"], line.about["default_group"]) == (("lab", "theory"), "lab")
         lines = answer(front, "groups.list", {}).lines
         assert [line.text for line in lines] == [
-            "lab: 0 board-seconds used of 60 board-seconds, 1 account",
-            "theory: 0 board-seconds used, without a limit, 1 account",
+            "lab: 0 board-seconds used of 60 board-seconds, 1 account, 0 jobs",
+            "theory: 0 board-seconds used, without a limit, 1 account, 0 jobs",
         ]
         assert [line.about["left"] for line in lines] == [60.0, None]
         found = answer(front, "groups.show", {"name": "lab"})

@@ -159,9 +159,10 @@ _CREATE_JOB = (
     Parameter("max_dead_links", or_null(a_whole_number), None),
     Parameter("require_torus", or_null(a_boolean), None),
     Parameter("time_limit", or_null(a_number), None),
+    Parameter("group", or_null(up_to(LONGEST_NAME)), None),
 )
 _EXTEND_JOB = (*_JOB, Parameter("time_limit", a_number))
-_NOT_OF_BOARDS = frozenset({"owner", "keepalive", "time_limit"})
+_NOT_OF_BOARDS = frozenset({"owner", "keepalive", "time_limit", "group"})
 """Arguments of `create_job` that `list_jobs` lists by themselves."""
 _DESTROY_JOB = (*_JOB, Parameter("reason", or_null(a_string), None))
 _ENDED = (
@@ -262,6 +263,7 @@ class Commands:
         max_dead_links: int | None,
         require_torus: bool | None,
         time_limit: float | None,
+        group: str | None,
     ) -> CreateJob:
         numbers = [_perhaps_whole(value) for value in args]
         request = requested(
@@ -277,7 +279,7 @@ class Commands:
             tuple(number for number in numbers if isinstance(number, int)),
             {name: value for name, value in kwargs.items() if name not in _NOT_OF_BOARDS},
         )
-        return CreateJob(request, asked, owner, keepalive, time_limit)
+        return CreateJob(request, asked, owner, keepalive, time_limit, group)
 
     def _job_keepalive(self, caller: Caller, job_id: int) -> Json:
         self._door.do(KeepAlive(job_id), caller.asker)

@@ -14,6 +14,7 @@ from spalloc_server.engine import Engine, EngineFailedError
 from spalloc_server.fronts.http import origin
 from spalloc_server.fronts.http.api.answers import FAILED, TEXT, Answer, HttpError, text
 from spalloc_server.fronts.http.api.entrance import Entrance, check_page
+from spalloc_server.fronts.http.api.groups import Groups
 from spalloc_server.fronts.http.api.jobs import Jobs
 from spalloc_server.fronts.http.api.lists import Lists
 from spalloc_server.fronts.http.api.machines import Machines
@@ -91,7 +92,7 @@ class App:
         self._entrance = Entrance(people, base)
         records, turns = Records(door), Turns()
         jobs, lists = Jobs(door, self.polls, records), Lists(door, self.polls, records, turns)
-        rows = table(jobs, lists, Machines(door.site, self.polls), Pages(people, base), base)
+        rows = table(jobs, lists, Machines(door.site, self.polls), Groups(door), Pages(people, base), base)
         self._streams = Streams() if proxy is None else proxy.streams
         self.memory = Memory(door, self._streams)
         """The memory of all jobs' boards."""

@@ -64,7 +64,9 @@ def command_for(site: SiteView, form: NewJob) -> CreateJob:
         asked = Asked(
             args_of(request.shape), {name: value for name, value in words.items() if value is not None}
         )
-        return CreateJob(request, asked, form.owner, keepalive, limit)
+        # SpiNNMan's users may name a group where there are none, as at a site that has no quotas.
+        group = form.group or form.nmpi_collab if site.groups.by_name else None
+        return CreateJob(request, asked, form.owner, keepalive, limit, group)
     except RequestError as error:
         raise HttpError(400, str(error)) from error
 

@@ -47,6 +47,7 @@ class Root(Document, frozen=True):
     jobs_ref: Url
     machines_ref: Url
     history_ref: Url
+    groups_ref: Url
     csrf_header: str
     csrf_token: str
     account: str
@@ -270,6 +271,8 @@ class JobState(Document, frozen=True):
     chip_ref: Url
     original_request: OriginalRequest
     account: str | None = None
+    group: str | None = None
+    """The group that is charged for it."""
     finish_time: Time | None = None
     reason: str | None = None
     keepalive_host: str | None = None
@@ -311,6 +314,25 @@ class Jobs(Document, frozen=True):
     details: list[JobSummary] | None = None
     prev: Url | None = None
     next: Url | None = None
+
+
+class Group(Struct, rename="kebab", frozen=True):
+    """A group that jobs may be charged to, in board-seconds."""
+
+    name: str
+    quota: float | None
+    """None for no limit."""
+    used: float
+    """With what runs now."""
+    left: float | None
+
+
+class Groups(Document, frozen=True):
+    """The groups that the jobs of whoever asks may be charged to."""
+
+    groups: list[Group]
+    default: str | None = None
+    """The one that is charged for a job that names none, if the account has a default."""
 
 
 class History(Document, frozen=True):

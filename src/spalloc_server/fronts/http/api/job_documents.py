@@ -61,6 +61,7 @@ class Writer:
             state=STATES[record.state],
             owner=record.owner,
             account=record.account,
+            group=record.group,
             start_time=written_time(record.created),
             finish_time=written_time_or_none(record.ended),
             reason=None if record.ended is None else record.reason or "",

@@ -13,6 +13,7 @@ from spalloc_server.fronts.http.api import lists as on_lists
 from spalloc_server.fronts.http.api import machines as on_machines
 from spalloc_server.fronts.http.api.answers import JSON, Answer, HttpError, document
 from spalloc_server.fronts.http.api.entrance import CSRF_HEADER
+from spalloc_server.fronts.http.api.groups import Groups
 from spalloc_server.fronts.http.api.jobs import Jobs
 from spalloc_server.fronts.http.api.lists import Lists
 from spalloc_server.fronts.http.api.machines import Machines
@@ -31,7 +32,9 @@ _ADMIN = (
 )
 
 
-def table(jobs: Jobs, lists: Lists, machines: Machines, pages: Pages, base: str) -> list[Operation]:
+def table(
+    jobs: Jobs, lists: Lists, machines: Machines, groups: Groups, pages: Pages, base: str
+) -> list[Operation]:
     """Return the rows, those that are asked for most first; `base` is the path under which the service is found."""
     service = "srv/spalloc"
     job = f"{service}/jobs/{{job}}"
@@ -75,6 +78,8 @@ def table(jobs: Jobs, lists: Lists, machines: Machines, pages: Pages, base: str)
             machines.by_address, query=on_machines.Address, answers={200: docs.WhereIs}),
         Operation("GET", f"{service}/history", "listEndedJobs", "List jobs that have ended, the latest first.",
             lists.history, query=on_lists.HistoryQuery, answers={200: docs.History}),
+        Operation("GET", f"{service}/groups", "listGroups", "List the groups that your jobs may be charged to.",
+            groups.list, answers={200: docs.Groups}),
         Operation("GET", service, "describeService", "Say what there is, and which token changes need.",
             _root, answers={200: docs.Root}),
         Operation("GET", f"{service}/emergencyStop", "getStop", "Say whether all jobs were stopped.",
@@ -130,6 +135,7 @@ def _root(request: Request) -> Answer:
             jobs_ref=f"{request.service}jobs",
             machines_ref=f"{request.service}machines",
             history_ref=f"{request.service}history",
+            groups_ref=f"{request.service}groups",
             csrf_header=CSRF_HEADER,
             csrf_token=session.csrf,
             account=session.login.account,
