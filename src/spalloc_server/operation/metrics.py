@@ -58,6 +58,11 @@ class SiteCollector(Collector):
             "Jobs ended by their time limit since the server started.",
             site.jobs_ended_by_limit,
         )
+        yield CounterMetricFamily(
+            "spalloc_jobs_ended_by_quota",
+            "Jobs ended by the quota of their group since the server started.",
+            site.jobs_ended_by_quota,
+        )
 
     def _of_boards(self) -> Iterator[Metric]:
         site = self._service.engine.site

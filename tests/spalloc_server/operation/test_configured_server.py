@@ -254,6 +254,7 @@ def test_metrics_and_readiness_are_served_on_a_port_of_their_own(
         assert metrics['spalloc_jobs{state="queued"}'] == "1.0"
         assert metrics["spalloc_jobs_created_total"] == "2.0"
         assert metrics["spalloc_jobs_ended_by_limit_total"] == "0.0"
+        assert metrics["spalloc_jobs_ended_by_quota_total"] == "0.0"
         assert metrics['spalloc_boards{condition="held",machine="b"}'] == "3.0"
         assert metrics['spalloc_boards{condition="free",machine="b"}'] == "3.0"
         assert metrics['spalloc_boards{condition="dead",machine="a"}'] == "1.0"

@@ -24,7 +24,9 @@ class Groups:
         account = self._door.site.accounts.by_name.get(login.account)
         names = () if account is None else account.groups
         found = (
-            known.values() if may(login, Right.NAME_GROUP) else [known[name] for name in names if name in known]
+            known.values()
+            if may(login, Right.NAME_GROUP)
+            else [known[name] for name in names if name in known]
         )
         default = None if account is None else account.default_group
         groups = [self._described(group) for group in sorted(found, key=lambda one: one.name)]
