@@ -226,6 +226,7 @@ class JavaService:
                 proxy_headers=False,
                 access_log=False,
                 timeout_graceful_shutdown=0,
+                timeout_keep_alive=120,
                 ssl_certfile=made.certificate if made else None,
                 ssl_keyfile=made.key if made else None,
             )

@@ -8,7 +8,7 @@ from struct import Struct
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from spinnaker.geometry import Board, Chip
 from tests.doubles.defects import Defect
@@ -144,8 +144,11 @@ class Websocket:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _tell(self) -> CloseError | None:
-        while True:
-            await self._socket.send_bytes(await self._outgoing.get())
+        try:
+            while True:
+                await self._socket.send_bytes(await self._outgoing.get())
+        except (WebSocketDisconnect, RuntimeError):
+            return None  # the client has gone meanwhile
 
     async def _hear(self) -> CloseError | None:
         try:
