@@ -90,7 +90,7 @@ class _Channel:
         """What its messages begin with; None until it is open."""
         self.correlation = 0
         self.waiting: list[bytes] = []
-        self.questions: dict[int, tags.Question] = {}
+        self.questions: dict[int, tags.TagQuestion | tags.AddressQuestion] = {}
         """Questions whose answers must be rewritten, by sequence number."""
         self.tag: _Tag | None = None
         self.used = 0
@@ -251,7 +251,7 @@ class Carrier:
             return self._set_tag(port, sender, said)
         channel = self._channel((port, sender), port, sender)
         effects: list[Effect] = []
-        if isinstance(said, tags.Question):
+        if isinstance(said, tags.TagQuestion | tags.AddressQuestion):
             channel.questions[said.sequence] = said
             if len(channel.questions) > _MOST_QUESTIONS:
                 del channel.questions[next(iter(channel.questions))]
@@ -281,12 +281,10 @@ class Carrier:
             return self._deliver_of_tag(channel, channel.tag, data)
         if channel.questions and (sequence := tags.sequence_of(data)) is not None:
             question = channel.questions.pop(sequence, None)
-            if question is not None and question.first_tag is None:
-                data = tags.with_local_address(data, self._addresses)
-            elif question is not None and question.first_tag is not None:
-                data = tags.with_destinations(
-                    data, question.first_tag, self._destinations(channel.port.board)
-                )
+            if isinstance(question, tags.AddressQuestion):
+                data = tags.with_local_address(data, question.at, self._addresses)
+            elif question is not None:
+                data = tags.with_destinations(data, question.first, self._destinations(channel.port.board))
         return [Delivery(channel.port, channel.sender, data)]
 
     def _deliver_of_tag(self, channel: _Channel, tag: _Tag, data: bytes) -> list[Effect]:

@@ -3,7 +3,8 @@
 - An IP tag tells a board where to send packets of its own. The program's address means nothing there; the board is told
   to send to whoever sets the tag, which is the tunnel's channel.
 - The same tags, when they are read, tell the program's address again.
-- A chip tells the address of its board, by which programs reach the other boards: it becomes the tunnel's.
+- A chip tells the address of its board, by which programs reach the other boards, when it is asked for information or
+  its memory is read: it becomes the tunnel's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from ipaddress import IPv4Address
 from struct import Struct
 from typing import NamedTuple, TypeAlias
 
+from spinnaker.memory_map import SYSTEM_RAM, SYSTEM_RAM_UNBUFFERED, SystemVariable
 from spinnaker.scamp import TAG_BYTES, ScampCommand, TagOperation
 from spinnaker.scp import Result, ScpRequest
 from spinnaker.sdp import HEADER_BYTES, UDP_PADDING
@@ -62,35 +64,51 @@ class ReverseTag(NamedTuple):
     port: int
 
 
-class Question(NamedTuple):
-    """A question whose answer tells addresses."""
+class TagQuestion(NamedTuple):
+    """A question for IP tags."""
 
     sequence: int
-    first_tag: int | None
-    """The first of the IP tags that are read; None for a chip that tells of itself."""
+    first: int
+    """The first of those that are read."""
+
+
+class AddressQuestion(NamedTuple):
+    """A question whose answer has the address of the chip's board."""
+
+    sequence: int
+    at: int
+    """Where it is in the answer's data."""
 
 
 def concerns(data: bytes) -> bool:
     """Whether a datagram to a board's SCP port may have to be looked at; quick, since nearly none has."""
-    return (
-        len(data) >= _DATA_AT
-        and data[_COMMAND_AT] in _COMMANDS
-        and not data[_COMMAND_AT + 1]
-        and not data[_CORE_AT]
-    )
+    if len(data) < _DATA_AT or data[_CORE_AT]:
+        return False
+    command = data[_COMMAND_AT]
+    if command == ScampCommand.READ:
+        return len(data) > _PAGE_AT and data[_PAGE_AT] in _PAGES
+    return command in _COMMANDS
 
 
 _COMMANDS = (ScampCommand.IP_TAG, ScampCommand.INFORMATION)
+_PAGE_AT = _DATA_AT + 3
+_PAGES = (SYSTEM_RAM >> 24, SYSTEM_RAM_UNBUFFERED >> 24)
+_VARIABLE = SystemVariable.IP_ADDRESS.address - SYSTEM_RAM
 
 
-def read(data: bytes) -> SetTag | ClearTag | ReverseTag | Question | None:
+def read(data: bytes) -> SetTag | ClearTag | ReverseTag | TagQuestion | AddressQuestion | None:
     """Return what a datagram that `concerns` says to SCAMP; None if it can stay as it is."""
     request = ScpRequest.decode(data)
     if request.command == ScampCommand.INFORMATION:
-        return Question(request.sequence, None)
+        return AddressQuestion(request.sequence, _ADDRESS_IN_INFORMATION)
+    if request.command == ScampCommand.READ:
+        at = _VARIABLE - (request.argument_1 & 0xFF_FFFF)
+        return (
+            AddressQuestion(request.sequence, at) if 0 <= at <= request.argument_2 - _ADDRESS_BYTES else None
+        )
     operation, tag = request.argument_1 >> 16 & 0xFF, request.argument_1 & 0xFF
     if operation == TagOperation.GET:
-        return Question(request.sequence, tag)
+        return TagQuestion(request.sequence, tag)
     if operation == TagOperation.CLEAR:
         return ClearTag(tag)
     if operation != TagOperation.SET:
@@ -112,9 +130,9 @@ def sequence_of(data: bytes) -> int | None:
     return sequence if Result.OK <= result <= Result.TRANSMISSION else None
 
 
-def with_local_address(data: bytes, addresses: Mapping[bytes, bytes]) -> bytes:
-    """Return a chip's answer about itself with the tunnel's address in place of its board's."""
-    at = _DATA_AT + _ADDRESS_IN_INFORMATION
+def with_local_address(data: bytes, at: int, addresses: Mapping[bytes, bytes]) -> bytes:
+    """Return an answer that has a board's address in its data, with the tunnel's in its place."""
+    at += _DATA_AT
     local = addresses.get(data[at : at + _ADDRESS_BYTES])
     return data if local is None else data[:at] + local + data[at + _ADDRESS_BYTES :]
 

@@ -285,6 +285,21 @@ def test_a_chip_tells_the_tunnels_address_of_its_board(service: Service) -> None
     assert service.hears(1, other) == [Delivery(SCP, ME, other)]
 
 
+@pytest.mark.parametrize("page", [0xE500_0000, 0xF500_0000])
+@pytest.mark.parametrize(
+    ("begin", "size", "found"), [(0xF0, 4, True), (0, 256, True), (0xEF, 4, False), (0xF4, 4, False)]
+)
+def test_an_address_that_is_read_from_a_chips_memory_is_the_tunnels(
+    service: Service, page: int, begin: int, size: int, found: bool
+) -> None:
+    question = scp(ScampCommand.READ, page + 0x7F00 + begin, size, 2)
+    service.do(service.carrier.take(SCP, ME, question.encode()))
+    variables = bytes(0xF0) + IPv4Address("10.11.193.9").packed + bytes(12)
+    (delivery,) = service.hears(1, question.reply(Result.OK, variables[begin : begin + size]).encode())
+    assert (IPv4Address("127.128.0.2").packed in delivery.data) is found
+    assert len(delivery.data) == 14 + len(variables[begin : begin + size])
+
+
 def test_questions_without_answers_are_forgotten(service: Service) -> None:
     for number in range(1000):
         service.do(service.carrier.take(SCP, ME, scp(ScampCommand.INFORMATION, sequence=number).encode()))
