@@ -50,6 +50,8 @@ READ_SECONDS = 0.05
 """How long a client has before what it has not read is counted."""
 WORTH_GIVING_BACK_BYTES = 16 * 1024 * 1024
 """How much must have been unread before the system is given back memory once it is read."""
+WORTH_GIVING_BACK_CONNECTIONS = 256
+"""How many connections there must have been before memory is given back once half of them have ended."""
 OTHER_DESCRIPTORS = 512
 """Descriptors that are left to others."""
 LARGEST_MESSAGE_BYTES = 65_536
@@ -110,6 +112,8 @@ class HttpServer:
         self._weighing: asyncio.TimerHandle | None = None
         self._most_unread = 0
         """The most that was unread since memory was given back."""
+        self._most_connections = 0
+        """The most connections that there were since then."""
         self._alone = asyncio.Event()
         self._alone.set()
         self._second: asyncio.TimerHandle | None = None
@@ -269,11 +273,17 @@ class HttpServer:
         self._second = asyncio.get_running_loop().call_later(1.0, self._tick)
 
     def _give_back(self) -> None:
-        """Give memory back to the system once much of what was unread is read."""
-        unread = self._crowd.bytes
+        """Give memory back to the system once much of what was unread is read, or many connections have ended."""
+        unread, connections = self._crowd.bytes, len(self._connections)
         self._most_unread = max(self._most_unread, unread)
-        if self._most_unread >= WORTH_GIVING_BACK_BYTES and unread < self._most_unread // 2:
-            self._most_unread = unread
+        self._most_connections = max(self._most_connections, connections)
+        is_read = self._most_unread >= WORTH_GIVING_BACK_BYTES and unread < self._most_unread // 2
+        have_ended = (
+            self._most_connections >= WORTH_GIVING_BACK_CONNECTIONS
+            and connections < self._most_connections // 2
+        )
+        if is_read or have_ended:
+            self._most_unread, self._most_connections = unread, connections
             give_back_memory()
 
     # Connections
@@ -290,7 +300,7 @@ class HttpServer:
             self._refusals.warn(address, protocol.group.name, asyncio.get_running_loop().time(), why)
             if self._being_refused >= MOST_REFUSALS:
                 connection.close()
-                self.closed(protocol)
+                protocol.ended()
                 return
             self._being_refused += 1
             protocol.is_counted_as_refused = True
@@ -306,7 +316,7 @@ class HttpServer:
             is_begun = await shake_hands(connection, protocol, context, self.limits.request_seconds)
         finally:
             if not is_begun:
-                self.closed(protocol)
+                protocol.ended()
 
     def _refusal(self, protocol: Strict, *, encrypted: bool) -> Refusal | None:
         address, group = protocol.address, protocol.group

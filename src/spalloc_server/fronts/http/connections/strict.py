@@ -4,6 +4,7 @@ What is refused here has not reached the application: it may come from anybody. 
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
@@ -31,6 +32,10 @@ _ONE_HOST = "the request needs one valid Host header, such as Host: HOST:PORT"
 _NO_PATH = "the request's address is not valid; it is to begin with /"
 _MOST_JOINED_BYTES = 65_536
 _WRITTEN_AT_ONCE_BYTES = 32_768
+_ENCRYPTED_BYTES = 32_768
+"""How much that has come over TLS may wait to be decrypted. The usual limit is a quarter of a megabyte, of each."""
+_WEBSOCKET_BYTES = 32_768
+"""How much of a websocket the system receives ahead of its turn; the rest waits at its client."""
 _SEPARATORS = 4
 """Bytes of a header that are neither its name nor its value."""
 
@@ -223,6 +228,9 @@ class Strict(HttpToolsProtocol):
         """Begin to wait for a request."""
         super().connection_made(cast("asyncio.Transport", transport))
         self._joining = _Joining(self.transport, self.loop, self._written)
+        limit = getattr(transport, "set_read_buffer_limits", None)
+        if limit is not None:
+            limit(_ENCRYPTED_BYTES)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -237,6 +245,10 @@ class Strict(HttpToolsProtocol):
             if deadline is not None:
                 deadline.cancel()
         self._home.closed(self)
+        # Whatever leads back here goes: the collector frees nothing that has lived for long (operation/garbage.py).
+        self._patience = self._stuck = self._last_words = None
+        self._joining = self._websocket = None
+        self.cycle = self.parser = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
@@ -259,12 +271,7 @@ class Strict(HttpToolsProtocol):
             self._upgrade(len(data) - upgrade.args[0])
             return
         except httptools.HttpParserError as error:
-            why = error.__context__
-            self._refuse(
-                why.refusal
-                if isinstance(why, _RefusedError)
-                else _bad("this is not a valid HTTP/1.1 request")
-            )
+            self._refuse(_why(error))
             return
         except _RefusedError as error:
             self._refuse(error.refusal)
@@ -371,6 +378,9 @@ class Strict(HttpToolsProtocol):
             self._refuse(_bad("data came before the websocket was accepted"))
             return
         self.connections.discard(self)
+        self.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, _WEBSOCKET_BYTES
+        )
         self._websocket = WebSocket(self.config, self.server_state, self)
         self._websocket.connection_made(self.transport)
         self.transport.set_protocol(self._websocket)
@@ -499,6 +509,13 @@ class Strict(HttpToolsProtocol):
             self.cycle.message_event.set()
         if self._joining is not None:
             self.transport.abort()
+
+
+def _why(error: httptools.HttpParserError) -> Refusal:
+    cause = error.__context__
+    if isinstance(cause, _RefusedError):
+        return cause.refusal
+    return _bad("this is not a valid HTTP/1.1 request")
 
 
 def _bad(sentence: str) -> Refusal:
