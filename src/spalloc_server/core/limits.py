@@ -16,6 +16,10 @@ from spalloc_server.core.timekeeping import Moment, is_likely
 CAUSE = "limit"
 """What `Endings` calls the ending of a job by its limit."""
 DEFAULT_WARNING_SECONDS = 300.0
+HOW_TO_GET_MORE = (
+    "ask for more with --time, or before the end with spalloc-job --extend (over HTTP, PUT its time-limit)"
+)
+"""What is said to the owner of a job that its limit ends."""
 _REASON = "Its time limit is "
 
 
@@ -78,8 +82,7 @@ class LimitRules:
             return None
         warning = min(self.time_limit_warning, time_limit / 2)
         end = max(began + time_limit, told_from + warning)
-        how = "ask for more with --time, or before the end with spalloc-job --extend"
-        why = f"{_REASON}{in_words(time_limit)}; {how}."
+        why = f"{_REASON}{in_words(time_limit)}; {HOW_TO_GET_MORE}."
         return Ending(end, why, near=end - warning)
 
 

@@ -10,7 +10,7 @@ from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import CreateJob, ExtendJob, RefusedError, SetRules
 from spalloc_server.core.endings import OLD_TIMERS, Ending
 from spalloc_server.core.jobs import Asked
-from spalloc_server.core.limits import LimitRules, TimeLimits
+from spalloc_server.core.limits import HOW_TO_GET_MORE, LimitRules, TimeLimits
 from spalloc_server.core.questions import JobTimes, job_times
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest, Rectangle, RequestError
 from spalloc_server.core.scheduler import PATIENCE_WITH_LIMIT
@@ -23,9 +23,7 @@ from tests.spalloc_server.core.driver import HOST, World, machine
 ONE = JobRequest(AnyBoard())
 WHOLE = JobRequest(Rectangle(Size(2, 2)))
 HALF_AN_HOUR = 1800.0
-REASON = (
-    "Its time limit is 30 minutes; ask for more with --time, or before the end with spalloc-job --extend."
-)
+REASON = f"Its time limit is 30 minutes; {HOW_TO_GET_MORE}."
 
 
 def limited(world: World, time_limit: float | None = HALF_AN_HOUR, request: JobRequest = ONE) -> int:
@@ -193,10 +191,7 @@ def test_a_job_can_get_a_longer_and_a_shorter_limit_and_is_ended_by_the_last() -
     world.wait(799)
     assert world.record(job).state is JobState.power
     world.wait(1)
-    assert (
-        world.record(job).reason
-        == "Its time limit is 15 minutes; ask for more with --time, or before the end with spalloc-job --extend."
-    )
+    assert world.record(job).reason == f"Its time limit is 15 minutes; {HOW_TO_GET_MORE}."
 
 
 def test_a_queued_job_and_one_without_a_limit_can_get_one() -> None:

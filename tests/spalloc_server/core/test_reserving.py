@@ -10,6 +10,7 @@ from spalloc_client.states import JobState
 from spalloc_server.core.administration import Reserve, SetReservations, Unreserve
 from spalloc_server.core.askers import SERVER, Asker
 from spalloc_server.core.lengths import UNKNOWN_SECONDS
+from spalloc_server.core.limits import HOW_TO_GET_MORE
 from spalloc_server.core.outlook import Outlook
 from spalloc_server.core.packing.steps import whole
 from spalloc_server.core.questions import job_times
@@ -202,10 +203,7 @@ def test_a_job_ends_once_at_its_limit_when_a_reservation_that_was_sooner_is_remo
     reserve(world, 10.0)
     world.do(Unreserve(["course"], "mary"))
     world.wait(60.0)
-    assert (
-        world.record(job).reason
-        == "Its time limit is 50 seconds; ask for more with --time, or before the end with spalloc-job --extend."
-    )
+    assert world.record(job).reason == f"Its time limit is 50 seconds; {HOW_TO_GET_MORE}."
 
 
 def test_reservations_follow_the_wall_clock_when_it_is_corrected() -> None:

@@ -9,7 +9,7 @@ from spalloc_client.wire import Json
 from spalloc_server.clock import moment
 from spalloc_server.config.settings import Configuration, Listening
 from spalloc_server.core.endings import Ending
-from spalloc_server.core.limits import LimitRules
+from spalloc_server.core.limits import HOW_TO_GET_MORE, LimitRules
 from spalloc_server.core.requests import AnyBoard, JobRequest
 from spalloc_server.fronts.v1.endings import LINES_A_TURN, EndingWatchers
 from spalloc_server.fronts.v1.watchers import Watchers
@@ -46,10 +46,7 @@ def test_a_client_that_asked_for_it_is_told_before_a_job_ends_and_others_are_not
         assert isinstance(told, dict)
         assert told["job_id"] == 1
         assert 0 <= told["seconds"] <= 0.2
-        assert (
-            told["reason"]
-            == "Its time limit is 0.4 seconds; ask for more with --time, or before the end with spalloc-job --extend."
-        )
+        assert told["reason"] == f"Its time limit is 0.4 seconds; {HOW_TO_GET_MORE}."
         assert await other.line() == {"return": None}
         while front.engine.site.jobs:
             assert "jobs_changed" in await other.line()
@@ -112,10 +109,7 @@ def test_a_job_is_asked_for_its_times() -> None:
         job = await peer.call("create_job", 1, 1, owner="me", time_limit=3600)
         times = await peer.call("job_times", job)
         assert 3590 < times.pop("ends_in") <= 3600
-        assert (
-            times.pop("why")
-            == "Its time limit is 1 hour; ask for more with --time, or before the end with spalloc-job --extend."
-        )
+        assert times.pop("why") == f"Its time limit is 1 hour; {HOW_TO_GET_MORE}."
         assert times.pop("time_limit") == 3600
         assert times.keys() == {"expected_seconds", "expected_by", "expected_start"}
         assert await peer.call("job_times", 7) is None
