@@ -68,6 +68,14 @@ def limit_of(job_id: int, times: Times) -> str:
     return f"{sentence}, of which {durations.in_words(times.ends_in)} are left."
 
 
+def shorter(before: float | None, now: float | None) -> str:
+    """Return what is to be added where a limit is shorter than it was; None for no limit."""
+    if now is None or (before is not None and now >= before):
+        return ""
+    was = "it had none" if before is None else f"it was {durations.in_words(before)}"
+    return f" That is shorter than before: {was}."
+
+
 def read_signal(word: str) -> Wish:
     """Read which signal a command is to get before its job ends, and when: `[SIG][@TIME]`.
 

@@ -168,15 +168,16 @@ def _destroy(client: ProtocolClient, job_id: int, reason: str, timeout: float | 
 
 def _extend(client: ProtocolClient, job_id: int, seconds: float, timeout: float | None) -> None:
     """Give a job another time limit, and say how long it may have its boards now."""
-    from spalloc_client.scripts.ends import limit_of, times_of
+    from spalloc_client.scripts.ends import limit_of, shorter, times_of
 
     machines = client.list_machines(timeout=timeout)
-    if times_of(client, job_id, timeout, machines) is None:
+    before = times_of(client, job_id, timeout, machines)
+    if before is None:
         raise CommandError(SERVER_TROUBLE, "the server knows no time limits, so there is none to extend")
     client.extend_job(job_id, seconds, timeout=timeout)
     times = times_of(client, job_id, timeout, machines)
     if times is not None:
-        messages().print([limit_of(job_id, times)])
+        messages().print([f"{limit_of(job_id, times)}{shorter(before.time_limit, times.time_limit)}"])
 
 
 def only_job(client: ProtocolClient, owner: str, timeout: float | None) -> int:

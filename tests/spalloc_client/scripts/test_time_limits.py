@@ -124,6 +124,22 @@ def test_a_job_is_extended_and_its_time_told_in_words(told: object, said: str) -
         ]
 
 
+@pytest.mark.parametrize(
+    ("before", "added"),
+    [
+        (20.0, ""),
+        (10.0, ""),
+        (7200.0, " That is shorter than before: it was 2 hours."),
+        (None, " That is shorter than before: it had none."),
+    ],
+)
+def test_a_limit_that_becomes_shorter_is_told_of(before: float | None, added: str) -> None:
+    told = [{"time_limit": before, "ends_in": None}, {"time_limit": 20.0, "ends_in": None}]
+    with limits(job_times=lambda _: told.pop(0), extend_job=20.0) as server:
+        ended = commands_of(server).run("spalloc-job", "7", "--extend", "20s")
+    assert (ended.returncode, ended.stderr) == (0, f"Job 7: It may have its boards for 20 seconds.{added}\n")
+
+
 def test_why_a_job_is_not_extended_is_told_as_the_server_says_it() -> None:
     with limits(extend_job=Failure("Job 7 can have 1 hour at most.")) as server:
         ended = commands_of(server).run("spalloc-job", "7", "--extend", "2:00:00")
