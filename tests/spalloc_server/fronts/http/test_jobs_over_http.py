@@ -17,6 +17,7 @@ from spinnaker.geometry import Board
 from tests.spalloc_server.fronts.http.service import Service, job, run
 
 JOBS = "srv/spalloc/jobs"
+UNLIKE = "the body is not as it must be: "
 ROOT = "https://spalloc.example/spalloc/srv/spalloc"
 
 
@@ -91,7 +92,12 @@ def test_a_job_is_created_in_every_form(wanted: dict[str, Any], boards: int) -> 
         (job(group="g", nmpi_collab="c"), "at most one of group, nmpi-collab and nmpi-job-id can be specified"),
         (job(require_torus=True), "require_torus is for rectangles of triads"),
         (job(time_limit=0), "time_limit is 0"),
-        (job(colour="red"), "the body is not as it must be: object contains unknown field colour"),
+        (job(colour="red"), f"{UNLIKE}object contains unknown field colour; there are keepalive-interval, num-boards,"),
+        (job(num_bords=3), f"{UNLIKE}object contains unknown field num-bords; did you mean num-boards?; there are"),
+        (
+            job(dimensions={"widht": 2, "height": 1}),
+            f"{UNLIKE}dimensions: object contains unknown field widht; did you mean width?; there are width, height",
+        ),
         ([], "the body is not as it must be: expected an object, got a list"),
         (None, "the body is empty; it must be a JSON object"),
     ],

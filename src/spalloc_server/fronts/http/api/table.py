@@ -3,6 +3,7 @@
 The rows are in resources.py; the OpenAPI document is made of them, in openapi.py. Each path becomes one ASGI endpoint.
 """
 
+import difflib
 import inspect
 import logging
 import re
@@ -256,7 +257,8 @@ def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise HttpError(400, f"the body is not as it must be: {in_words(error)}") from error
+        known = known_fields(decoder.type, error)
+        raise HttpError(400, f"the body is not as it must be: {in_words(error)}{known}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HttpError(400, f"the body is not JSON: {error}") from error
 
@@ -267,6 +269,39 @@ def in_words(error: msgspec.ValidationError) -> str:
     if not at:
         return _plain(where)
     return f"{where.strip('`').removeprefix('.') or 'all of it'}: {_plain(what)}"
+
+
+def known_fields(kind: Any, error: msgspec.ValidationError) -> str:
+    """Return which fields a document may have in the place of one that it may not, as the end of a sentence.
+
+    Args:
+        kind: The type of the whole document.
+        error: What is wrong with it; if it is anything else than an unknown field, the end is empty.
+    """
+    found = _UNKNOWN.fullmatch(str(error))
+    if found is None:
+        return ""
+    for name in re.findall(r"[\w-]+", found["path"] or ""):
+        kind = next(
+            (field.type for field in msgspec.structs.fields(kind) if field.encode_name == name), type(None)
+        )
+        kind = _struct_of(kind)
+    if kind is None:
+        return ""
+    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    near = difflib.get_close_matches(found["field"], names, 1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{meant}; there {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+
+
+def _struct_of(hint: Any) -> type[msgspec.Struct] | None:
+    """Return the kind of document that a value of this type is, or has in it."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint
+    return next((found for part in get_args(hint) if (found := _struct_of(part)) is not None), None)
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*?)`(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 
 
 def _plain(message: str) -> str:
