@@ -183,6 +183,13 @@ class SiteCollector(Collector):
             "HTTP clients that were cut off: they were slow, did not read, or gave way for others.",
             server.cut_off,
         )
+        left = http.expiry.seconds_left
+        if left is not None:
+            yield GaugeMetricFamily(
+                "spalloc_http_certificate_left_seconds",
+                "How long the certificate is good that is shown to clients; less than 0 if it is over.",
+                left,
+            )
         requests = CounterMetricFamily(
             "spalloc_http_requests",
             "HTTP requests by method and by status of the answer; without a method, those that were not valid.",

@@ -12,6 +12,7 @@ from spalloc_server.core.identity_commands import EndOfOtherIssuers
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.api.app import make_app
 from spalloc_server.fronts.http.boards.relay import Proxy
+from spalloc_server.fronts.http.connections.expiry import Expiry
 from spalloc_server.fronts.http.connections.server import HttpServer
 from spalloc_server.fronts.http.openid import OpenId
 from spalloc_server.fronts.http.people import People
@@ -41,6 +42,7 @@ class HttpFront:
         self._ending: set[asyncio.Task[None]] = set()
         self.proxy = Proxy(engine, self.people, settings.limits)
         self.app = make_app(engine, self.people, self.proxy, settings.base, settings.limits)
+        self.expiry = Expiry(engine.clock.wall)
         self.server = HttpServer(self.app, settings, engine.presence, engine.site.neighbours, beside=beside)
 
     async def start(self) -> None:
@@ -51,6 +53,7 @@ class HttpFront:
         """
         self._log_in_by(self.server.settings.openid)
         await self.server.start()
+        self.expiry.follow(self.server.settings.certificate, self.server.certificate)
         for host, port in self.server.addresses:
             _log.info("HTTP is served on %s port %d", host, port)
         if self.server.settings.socket is not None:
@@ -60,6 +63,7 @@ class HttpFront:
         """Change to other settings, and read the certificate again; if that can't be used, the old one stays."""
         try:
             self.server.reload(settings)
+            self.expiry.follow(settings.certificate, self.server.certificate)
             self.app.limit(settings.limits)
             self.proxy.limit(settings.limits)
             self._log_in_by(settings.openid)
@@ -75,6 +79,7 @@ class HttpFront:
         """End all connections, after the last answers."""
         self.app.stop()
         self.proxy.stop()
+        self.expiry.stop()
         await self.server.stop()
         self.people.stop()
         if self._sign_on is not None:

@@ -101,6 +101,8 @@ class HttpServer:
         )
         self._state = ServerState()
         self._context: ssl.SSLContext | None = None
+        self.certificate: bytes | None = None
+        """The certificate that is shown to new connections, with those after it, in PEM; None without TLS."""
         self._listeners: list[Listener] = []
         self._crowd = Crowd()
         self._connections: dict[Strict, None] = {}
@@ -216,9 +218,10 @@ class HttpServer:
 
     def _follow(self, settings: HttpSettings) -> None:
         if settings.certificate is None or settings.key is None:
-            self._context = None
+            self._context = self.certificate = None
         else:
             self._context = context_of(settings.certificate, settings.key)
+            self.certificate = settings.certificate.read_bytes()
         self._gate.follow(settings.proxies, settings.allow)
         self._config.timeout_keep_alive = settings.limits.idle_seconds  # type: ignore[assignment]
 

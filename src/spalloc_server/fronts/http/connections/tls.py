@@ -98,6 +98,17 @@ class About:
         return f"for {', '.join(self.names)} until {date_and_time(self.ends)}{state}"
 
 
+def end_of(certificate: bytes) -> float:
+    """Return when the first of certificates in PEM is over, in seconds of Unix time.
+
+    Raises:
+        ValueError: There is none.
+    """
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
+
+
 def about(certificate: Path) -> About:
     """Return what the first certificate in a file says.
 
