@@ -29,12 +29,15 @@ from spalloc_server.core.identities import Person
 from spalloc_server.core.identity_commands import BeginByIssuer
 from spalloc_server.engine import Engine
 from spalloc_server.passwords import LONGEST, CrowdedError, Passwords
-from spalloc_server.ration import Warnings
+from spalloc_server.ration import Ration, Warnings
 from spalloc_server.recorded import recorded_if_possible
 from spalloc_server.tokens import PREFIX, hash_of
+from spalloc_server.words import counted
 
 _log = logging.getLogger(__name__)
 
+LOGIN_LINES = 20
+"""Lines about logins from one address within a minute; the others are counted."""
 COOKIE_CHARACTERS = 52
 """How long the value of a cookie is."""
 CROWDED_SECONDS = 5.0
@@ -126,6 +129,7 @@ class People:
         self._passwords = passwords or Passwords()
         self._secret = secrets.token_bytes(32)
         self._warnings = Warnings(_log, "not logged in")
+        self._logins = Ration(LOGIN_LINES)
         self._noted: dict[str, float] = {}
         """When the use of each session was noted last, in the core's time."""
         self._beginning: set[str] = set()
@@ -306,12 +310,22 @@ class People:
             session = self._session(self._engine.do(command, Asker(address)).value)
         except RefusedError as error:
             raise self.refusal(address, str(error)) from error
+        self._log_login(session.login, address)
         self._beginning.add(session.key)
         try:
             await self.recorded()
         finally:
             self._beginning.discard(session.key)
         return session
+
+    def _log_login(self, login: Login, address: str) -> None:
+        """Log that a session has begun; programs that keep no cookies begin one with each request."""
+        now = self._engine.clock.now()
+        for other, count in self._logins.summary(now):
+            _log.info("%s at %s were kept back", counted(count, "more login"), other or "other addresses")
+        if self._logins.admits(self._engine.site.neighbours.of(address), now):
+            about = {"account": login.account, "client": address}
+            _log.info("account %s logs in", login.account, extra=about)
 
     def _session(self, record: SessionRecord) -> Session:
         return Session(record.key, self._accounts.login(record), record.csrf)

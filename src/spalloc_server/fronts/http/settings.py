@@ -13,6 +13,8 @@ from spalloc_server.fronts.http.origin import Proxies
 LONGEST_HEAD_BYTES = 16 * 1024
 """The most bytes of a request's address and headers together."""
 MOST_HEADERS = 100
+CUT = "spalloc.cut"
+"""Where a request's scope has what ends its connection, for an application that can't complete its answer."""
 DEFAULT_PORT = 22246
 DEFAULT_BASE = "/spalloc/"
 _COUNTS = (

@@ -17,7 +17,7 @@ from spalloc_server.core.site import Site
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.api.app import make_app
 from spalloc_server.fronts.http.people import People
-from spalloc_server.fronts.http.settings import Limits
+from spalloc_server.fronts.http.settings import CUT, Limits
 from spalloc_server.passwords import Passwords, hashed
 from spalloc_server.store.database import Store
 from spalloc_server.tokens import hash_of
@@ -167,6 +167,7 @@ class Client:
                 (name.encode(), value.encode())
                 for name, value in [*((name, value) for name, value in given if name not in named), *pairs]
             ],
+            CUT: lambda: None,
             "client": (self._address, 50000),
             "server": ("10.0.0.100", 443),
         }

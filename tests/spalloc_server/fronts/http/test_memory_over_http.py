@@ -1,6 +1,7 @@
 """Memory over HTTP: what SpiNNMan asks for, with its statuses and sentences."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -87,7 +88,9 @@ def test_who_may_not_use_the_job_or_asks_for_what_is_not_there_is_told() -> None
 
 
 @pytest.mark.parametrize("how", ["the job ends", "the session ends"])
-def test_an_answer_that_is_not_whole_is_cut_off_and_its_transfer_ended(how: str) -> None:
+def test_an_answer_that_is_not_whole_is_cut_off_and_its_transfer_ended(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def task(site: ServedSite, job: int) -> None:
         reader, writer = await asyncio.open_connection(HOST, site.port, limit=4096)
         size = 64 << 20
@@ -103,6 +106,7 @@ def test_an_answer_that_is_not_whole_is_cut_off_and_its_transfer_ended(how: str)
         writer.close()
 
     run(task)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR], "it is no fault"
 
 
 @pytest.mark.slow

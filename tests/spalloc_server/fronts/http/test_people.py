@@ -24,7 +24,7 @@ from spalloc_server.core.askers import SERVER, Login, Role
 from spalloc_server.core.lockout import OF_PAIR
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http import people as people_module
-from spalloc_server.fronts.http.people import LoginRefusedError, People
+from spalloc_server.fronts.http.people import LOGIN_LINES, LoginRefusedError, People
 from spalloc_server.passwords import MOST_WAITING_OF_ONE, CrowdedError, hashed
 from spalloc_server.tokens import hash_of
 from tests.spalloc_server.fronts.http.people_bench import CHEAP, PASSWORDS, TOKEN, Clock, people
@@ -482,6 +482,26 @@ def test_a_login_that_meets_the_trouble_first_is_let_in_as_well(monkeypatch: pyt
             assert people.session(cookie) is not None
 
     tell(story)
+
+
+def test_logins_are_logged_without_secrets_and_within_bounds(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(clock: Clock, engine: Engine, people: People) -> None:
+        for _ in range(LOGIN_LINES + 3):
+            await people.basic("jane", PASSWORDS["jane"], HOME)
+        await people.bearer(TOKEN, ELSEWHERE)
+        await people.bearer(TOKEN, ELSEWHERE)
+        clock.passed += 61.0
+        await people.log_in("joe", PASSWORDS["joe"], HOME)
+
+    caplog.set_level(logging.INFO, "spalloc_server.fronts.http.people")
+    tell(story)
+    assert caplog.messages == [
+        *["account jane logs in"] * (LOGIN_LINES + 1),
+        f"3 more logins at {HOME} were kept back",
+        "account joe logs in",
+    ]
+    about = caplog.records[LOGIN_LINES].__dict__
+    assert (about["account"], about["client"]) == ("jane", ELSEWHERE)
 
 
 def test_refused_logins_are_logged_once_a_minute_for_an_address(caplog: pytest.LogCaptureFixture) -> None:

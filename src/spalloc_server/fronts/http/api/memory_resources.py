@@ -19,6 +19,7 @@ from spalloc_server.fronts.http.api.requests import Request, require_kind
 from spalloc_server.fronts.http.api.table import Operation, Query, Raw
 from spalloc_server.fronts.http.boards.memory import RETRY_SECONDS, Memory, MemoryRefusedError
 from spalloc_server.fronts.http.people import People
+from spalloc_server.fronts.http.settings import CUT
 from spinnaker.geometry import Chip
 
 _LONGEST_FILTER = 6
@@ -42,10 +43,11 @@ class ReadQuery(WriteQuery, frozen=True, kw_only=True):
 class Pieces:
     """An answer that is sent piece by piece, as the client takes it."""
 
-    def __init__(self, pieces: AsyncGenerator[bytes], size: int) -> None:
-        """Send pieces, of `size` bytes together."""
+    def __init__(self, pieces: AsyncGenerator[bytes], size: int, cut: Callable[[], None]) -> None:
+        """Send pieces, of `size` bytes together; if there are fewer, `cut` ends the connection."""
         self._pieces = pieces
         self._size = size
+        self._cut = cut
         self._headers: tuple[Header, ...] = ()
 
     def with_headers(self, *headers: Header) -> "Pieces":
@@ -71,7 +73,8 @@ class Pieces:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     piece = await anext(pieces, b"")
             except MemoryRefusedError:
-                return  # the server closes the connection, so that the client does not take it for all
+                self._cut()
+                return
             if not is_gone():
                 await send({"type": "http.response.body", "body": b""})
 
@@ -90,7 +93,7 @@ class MemoryResources:
         record, account, is_live = await self._job(request, job)
         chip = Chip(query.x, query.y)
         pieces = self._memory.read(record, account, chip, query.address, query.size, is_live)
-        return Pieces(pieces, query.size)
+        return Pieces(pieces, query.size, request.scope[CUT])
 
     async def write(self, request: Request, job: str, query: WriteQuery) -> Answer:
         """Write the body to a chip's memory."""

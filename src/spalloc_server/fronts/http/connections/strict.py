@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from spalloc_server.fronts.http.connections.frames import Framed
 from spalloc_server.fronts.http.origin import is_host
-from spalloc_server.fronts.http.settings import LONGEST_HEAD_BYTES, MOST_HEADERS, Limits
+from spalloc_server.fronts.http.settings import CUT, LONGEST_HEAD_BYTES, MOST_HEADERS, Limits
 from spalloc_server.fronts.v1.crowd import Group
 
 if TYPE_CHECKING:
@@ -334,6 +334,7 @@ class Strict(HttpToolsProtocol):
             _check_websocket(method, self.headers)
             super().on_headers_complete()
             return
+        cast("dict[str, object]", self.scope)[CUT] = self.cut_short
         super().on_headers_complete()
         self.cycle.transport = cast("asyncio.Transport", self._joining)
 
@@ -501,6 +502,13 @@ class Strict(HttpToolsProtocol):
         elif self._joining is not None:
             self._joining.flush()
             super().shutdown()
+
+    def cut_short(self) -> None:
+        """End the connection before the end of an answer, so that its client does not take it for all."""
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self.cycle.transport.close()
+        self._end_soon()
 
     def abort(self) -> None:
         """End the connection at once; the application is told that the client has left."""
