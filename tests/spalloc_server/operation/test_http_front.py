@@ -103,6 +103,10 @@ def test_http_is_served_beside_v1_and_counted(
         assert "spalloc_http_cut_off_clients_total 0.0\n" in metrics
         for name in ("websockets", "channels", "transfers"):
             assert f"spalloc_http_{name} 0.0\n" in metrics
+        # The certificate is looked at some seconds after the start.
+        while (found := re.search(r"\nspalloc_http_certificate_left_seconds (\S+)\n", metrics)) is None:
+            metrics = urllib.request.urlopen(url, timeout=10).read().decode()
+        assert float(found[1]) > 0
         code, log = running.end()
     assert code == 0
     assert "traceback" not in log

@@ -502,17 +502,25 @@ def test_an_administrator_stops_all_jobs_and_lets_them_come_again() -> None:
     run(test)
 
 
-def test_a_stop_while_records_can_not_be_written_is_done_and_says_what_is_not_on_disk() -> None:
+def test_a_stop_while_records_can_not_be_written_is_done_and_says_what_is_not_on_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spalloc_server.recorded.RECORD_RETRY_SECONDS", 0.001)
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("the disk is full")
+
     async def test(service: Service) -> None:
         alice, boss = await service.log_in(), await service.log_in("boss")
         url = await alice.create()
-        service.engine.trouble = "the disk is full"
+        monkeypatch.setattr(service.store, "write", fail)
         answer = await boss("POST", "srv/spalloc/emergencyStop?reason=fire")
         assert answer.status == 200
         assert answer.json["ended-jobs"] == 1
         assert answer.json["unrecorded"] == UNRECORDED
         assert (await alice.get(url)).json["state"] == "DESTROYED"
         assert (await boss("DELETE", "srv/spalloc/emergencyStop")).json == {"stopped": False}
+        monkeypatch.undo()
 
     run(test)
 
