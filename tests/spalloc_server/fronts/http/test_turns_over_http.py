@@ -66,6 +66,25 @@ def test_accounts_take_turns_in_turn() -> None:
     asyncio.run(main())
 
 
+def test_a_network_of_ipv6_has_one_turn_for_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    take = Turns.take
+
+    def noted(self: Turns, whom: str, effort: int) -> "asyncio.Future[None] | None":
+        asked.append(whom)
+        return take(self, whom, effort)
+
+    monkeypatch.setattr(Turns, "take", noted)
+
+    async def test(service: Service) -> None:
+        for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
+            assert (await service.client(address).get("system/style.css")).status == 200
+
+    run(test)
+    assert len(asked) == 3
+    assert asked[0] == asked[1] != asked[2]
+
+
 def test_who_leaves_before_their_turn_does_not_cost_others_theirs() -> None:
     async def main() -> None:
         turns = Turns()

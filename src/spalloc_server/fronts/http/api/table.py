@@ -153,11 +153,11 @@ class Endpoint:
             return text(self._not_allowed.format(method[:20]), 405, self._allow)
         group = self._under_way.enter_from(where.address)
         try:
-            return await self._admitted(request, prepared)
+            return await self._admitted(request, prepared, group)
         finally:
             self._under_way.leave_from(group)
 
-    async def _admitted(self, request: Request, prepared: "_Prepared") -> Answer | LaterAnswer:
+    async def _admitted(self, request: Request, prepared: "_Prepared", group: str) -> Answer | LaterAnswer:
         operation = prepared.operation
         cookie = await self._entrance.admit(request, by_form=operation.by_form)
         if operation.right is not None:
@@ -170,7 +170,7 @@ class Endpoint:
             self._under_way.enter_of(account, request.origin.address)
         try:
             parts = await prepared.parts(request)
-            turn = self._turns.take(account or request.origin.address, prepared.effort)
+            turn = self._turns.take(account or group, prepared.effort)
             if turn is not None:
                 await turn
             # A body may take a minute to come.

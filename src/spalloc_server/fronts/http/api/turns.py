@@ -27,7 +27,7 @@ class Turns:
         """Ask for a turn.
 
         Args:
-            whom: The account, or the address of somebody who has not logged in.
+            whom: The account, or the group of addresses of somebody who has not logged in.
             effort: What will be done, 1 to `EFFORT_A_TURN`.
 
         Returns:

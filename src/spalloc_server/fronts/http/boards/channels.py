@@ -206,8 +206,10 @@ class Channels:
         except BaseException:
             opened.close()
             raise
-        number = self._keep(opened, is_listener=False)
-        return self._lost(request) if number is None else Opened(request.correlation, number)
+        kept = self._keep(opened, is_listener=False)
+        return (
+            Failed(request.correlation, kept) if isinstance(kept, str) else Opened(request.correlation, kept)
+        )
 
     async def _listen(self, request: Listen) -> Answer:
         for chip in self._addresses:
@@ -223,25 +225,26 @@ class Channels:
         except BaseException:
             opened.close()
             raise
-        number = self._keep(opened, is_listener=True)
-        if number is None:
-            return self._lost(request)
-        return Listening(request.correlation, number, IPv4Address(host), port)
+        kept = self._keep(opened, is_listener=True)
+        if isinstance(kept, str):
+            return Failed(request.correlation, kept)
+        return Listening(request.correlation, kept, IPv4Address(host), port)
 
-    def _keep(self, opened: socket.socket, *, is_listener: bool) -> int | None:
-        """Make a socket a channel and return its number; None, and it is closed, if the boards are lost meanwhile."""
+    def _keep(self, opened: socket.socket, *, is_listener: bool) -> int | str:
+        """Make a socket a channel and return its number; or why it can't be one any more, and it is closed."""
+        # While an address was looked up, others may have opened channels, and the boards may be lost.
+        refusal = self._room.refusal(len(self._channels), self._account)
         if self._closed or not self._holds():
+            refusal = "the job no longer has its boards"
+        if refusal is not None:
             opened.close()
-            return None
+            return refusal
         number = next(self._numbers)
         channel = _Channel(number, opened, is_listener, Message(number, b"").encode())
         self._channels[number] = channel
         self._room.enter(self._account)
         self._read(channel)
         return number
-
-    def _lost(self, request: Open | Listen) -> Failed:
-        return Failed(request.correlation, "the job no longer has its boards")
 
     def _close(self, number: int) -> bool:
         channel = self._channels.pop(number, None)

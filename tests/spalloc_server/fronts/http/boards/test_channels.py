@@ -48,8 +48,8 @@ class Bench:
         self.room = Room(of_one, in_all)
         self.channels = self.another("alice")
 
-    def another(self, account: str = "bob") -> Channels:
-        addresses = {Chip(0, 0): HERE, Chip(8, 4): THERE}
+    def another(self, account: str = "bob", here: str = HERE) -> Channels:
+        addresses = {Chip(0, 0): here, Chip(8, 4): THERE}
         stream = Streams().stream("alice")
         return Channels(addresses, lambda: self.held, self._hear, stream, count(1), self.room, account)
 
@@ -228,6 +228,23 @@ def test_there_are_only_as_many_channels_as_allowed_of_one_websocket_and_of_all(
         other.close()
 
     run(task, of_one=2, in_all=3)
+
+
+def test_websockets_that_look_up_their_boards_names_together_get_no_more_channels() -> None:
+    async def task(bench: Bench) -> None:
+        websockets = [bench.another(name, "localhost") for name in ("alice", "bob", "carol", "dan")]
+        requests = [Open(7, 0, 0, 3), Listen(7)] * 2
+        answers = await asyncio.gather(
+            *(one.answer(request) for one, request in zip(websockets, requests, strict=True))
+        )
+        assert sum(isinstance(one, Opened | Listening) for one in answers) == 2
+        refused = {one.why for one in answers if isinstance(one, Failed)}
+        assert refused == {"all 2 channels that this server has room for are in use; try again later"}
+        assert bench.room.taken == 2
+        for one in websockets:
+            one.close()
+
+    run(task, of_one=2, in_all=2)
 
 
 def test_one_account_leaves_channels_to_others_however_many_websockets_it_has() -> None:
