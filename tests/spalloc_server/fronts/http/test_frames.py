@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from spalloc_server.fronts.http.connections.frames import MOST_FRAGMENTS, MOST_PINGS, PARSED_A_TURN
-from spalloc_server.fronts.http.connections.strict import WebSocket
+from spalloc_server.fronts.http.connections.frames import MOST_FRAGMENTS, MOST_PINGS, PARSED_A_TURN, WebSocket
 from tests.spalloc_server.fronts.http.wire import UPGRADE, App, Client, connected, served, until
 
 PING, PONG = b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0"

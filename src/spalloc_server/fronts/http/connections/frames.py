@@ -1,10 +1,10 @@
-"""The protocol class of websockets: uvicorn's, which reads the frames of its client a few at a time.
+"""The protocol classes of websockets: uvicorn's, which read the frames of their client a few at a time.
 
 One read may have tens of thousands of frames in it, and to parse them would hold up everybody. So no more is parsed
 before the application has taken the messages that there are; and frames that bring no message nearer have an end.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -124,3 +124,63 @@ class Framed(WebSocketsSansIOProtocol):
             return
         self.conn.fail(_BROKE_THE_RULES, why)
         self.handle_parser_exception()
+
+
+class Opened(Protocol):
+    """A connection that a websocket was made from."""
+
+    def heard_now(self) -> None:
+        """Note that something has come."""
+
+    def stuck(self) -> None:
+        """Note that the client reads too slowly."""
+
+    def unstuck(self) -> None:
+        """Note that the client has read."""
+
+    def end_soon(self, seconds: float) -> None:
+        """End the connection after some seconds, whether its client reads the rest or not."""
+
+    def ended(self) -> None:
+        """Note that the connection has ended."""
+
+
+class WebSocket(Framed):
+    """A websocket, which tells the connection that it was made from what becomes of it."""
+
+    def __init__(self, config: "Config", server_state: "ServerState", came_from: Opened) -> None:
+        """Take over a connection."""
+        super().__init__(config, server_state)
+        self._came_from = came_from
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        self._came_from.heard_now()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Note that the client reads too slowly."""
+        super().pause_writing()
+        self._came_from.stuck()
+
+    def resume_writing(self) -> None:
+        """Note that the client has read."""
+        super().resume_writing()
+        self._came_from.unstuck()
+
+    async def run_asgi(self) -> None:
+        """Serve the websocket; once the application has left it, a client that takes nothing is not waited for."""
+        await super().run_asgi()
+        if not self.writable.is_set():
+            self.transport.abort()
+
+    def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+        """See to it that the connection ends, now that the application has no more to say."""
+        super().on_task_complete(task)
+        if not self.disconnected:
+            self._came_from.end_soon(self.close_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection out."""
+        super().connection_lost(exc)
+        self._came_from.ended()

@@ -22,8 +22,10 @@ from uvicorn.server import ServerState
 from spalloc_server.core.networks import Neighbours
 from spalloc_server.fronts import unix_sockets
 from spalloc_server.fronts.http.connections.accepting import Listener, shake_hands
+from spalloc_server.fronts.http.connections.frames import WebSocket
 from spalloc_server.fronts.http.connections.gate import App, Gate
-from spalloc_server.fronts.http.connections.strict import Refusal, Strict, WebSocket
+from spalloc_server.fronts.http.connections.heads import Refusal
+from spalloc_server.fronts.http.connections.strict import Strict
 from spalloc_server.fronts.http.connections.tls import context_of
 from spalloc_server.fronts.http.origin import LOCAL
 from spalloc_server.fronts.http.settings import HttpSettings, Limits

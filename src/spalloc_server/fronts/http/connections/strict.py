@@ -5,18 +5,29 @@ What is refused here has not reached the application: it may come from anybody. 
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from spalloc_server.fronts.http.connections.frames import Framed
-from spalloc_server.fronts.http.origin import is_host
-from spalloc_server.fronts.http.settings import CUT, LONGEST_HEAD_BYTES, MOST_HEADERS, Limits
+from spalloc_server.fronts.http.connections.frames import WebSocket
+from spalloc_server.fronts.http.connections.heads import (
+    Refusal,
+    RefusedRequestError,
+    answer_to,
+    bad,
+    check_length,
+    check_websocket,
+    checked,
+    empty_body,
+    too_long,
+)
+from spalloc_server.fronts.http.connections.joining import Joining
+from spalloc_server.fronts.http.settings import CUT, LONGEST_HEAD_BYTES, Limits
 from spalloc_server.fronts.v1.crowd import Group
 
 if TYPE_CHECKING:
@@ -26,33 +37,10 @@ SLOWEST_BODY_BYTES_PER_SECOND = 1024.0
 """A body that comes faster than this may take as long as it needs."""
 LAST_WORDS_SECONDS = 2.0
 """How long a client may take to read the last answer of a connection, and to end a body that nobody wants."""
-RETRY_SECONDS = 10
-_BODY_HEADERS = (b"content-length", b"transfer-encoding")
-_ONE_HOST = "the request needs one valid Host header, such as Host: HOST:PORT"
-_NO_PATH = "the request's address is not valid; it is to begin with /"
-_MOST_JOINED_BYTES = 65_536
-_WRITTEN_AT_ONCE_BYTES = 32_768
 _ENCRYPTED_BYTES = 32_768
 """How much that has come over TLS may wait to be decrypted. The usual limit is a quarter of a megabyte, of each."""
 _WEBSOCKET_BYTES = 32_768
 """How much of a websocket the system receives ahead of its turn; the rest waits at its client."""
-_SEPARATORS = 4
-"""Bytes of a header that are neither its name nor its value."""
-
-
-class Refusal(NamedTuple):
-    """Why a client is not served."""
-
-    status: HTTPStatus
-    sentence: str
-
-
-class _RefusedError(Exception):
-    """A request is refused."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.sentence)
-        self.refusal = refusal
 
 
 class Home(Protocol):
@@ -84,85 +72,6 @@ class Home(Protocol):
 
     def cut(self, connection: "Strict", why: str) -> None:
         """Note that a client's time is over, and its connection ended."""
-
-
-class _Joining:
-    """A transport that joins what is written in one turn of the loop: the head of an answer and its body."""
-
-    def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, written: Callable[[], None]
-    ) -> None:
-        self._transport = transport
-        self._written = written
-        self._loop = loop
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        """Write data, soon."""
-        if not self._held:
-            self._loop.call_soon(self.flush)
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes > _MOST_JOINED_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what there is."""
-        if self._held:
-            data = memoryview(b"".join(self._held))
-            self._held, self._held_bytes = [], 0
-            # TLS would keep as much memory for each connection as it was ever given at once.
-            for at in range(0, len(data), _WRITTEN_AT_ONCE_BYTES):
-                self._transport.write(data[at : at + _WRITTEN_AT_ONCE_BYTES])
-            self._written()
-
-    def close(self) -> None:
-        """Close the connection once all is written."""
-        self.flush()
-        self._transport.close()
-
-
-class WebSocket(Framed):
-    """A websocket, which tells the connection that it was made from what becomes of it."""
-
-    def __init__(self, config: Config, server_state: ServerState, came_from: "Strict") -> None:
-        """Take over a connection."""
-        super().__init__(config, server_state)
-        self._came_from = came_from
-
-    def data_received(self, data: bytes) -> None:
-        """Take what has come."""
-        self._came_from.heard_now()
-        super().data_received(data)
-
-    def pause_writing(self) -> None:
-        """Note that the client reads too slowly."""
-        super().pause_writing()
-        self._came_from.stuck()
-
-    def resume_writing(self) -> None:
-        """Note that the client has read."""
-        super().resume_writing()
-        self._came_from.unstuck()
-
-    async def run_asgi(self) -> None:
-        """Serve the websocket; once the application has left it, a client that takes nothing is not waited for."""
-        await super().run_asgi()
-        if not self.writable.is_set():
-            self.transport.abort()
-
-    def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        """See to it that the connection ends, now that the application has no more to say."""
-        super().on_task_complete(task)
-        if not self.disconnected:
-            self._came_from.end_soon(self.close_timeout + LAST_WORDS_SECONDS)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Count the connection out."""
-        super().connection_lost(exc)
-        self._came_from.ended()
 
 
 class Strict(HttpToolsProtocol):
@@ -209,7 +118,7 @@ class Strict(HttpToolsProtocol):
         self._last_words: Deadline | None = None
         """When the connection ends in any case."""
         self._websocket: WebSocket | None = None
-        self._joining: _Joining | None = None
+        self._joining: Joining | None = None
         """What answers are written to; None before the end of the handshake."""
 
     @property
@@ -227,7 +136,7 @@ class Strict(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         super().connection_made(cast("asyncio.Transport", transport))
-        self._joining = _Joining(self.transport, self.loop, self._written)
+        self._joining = Joining(self.transport, self.loop, self._written)
         limit = getattr(transport, "set_read_buffer_limits", None)
         if limit is not None:
             limit(_ENCRYPTED_BYTES)
@@ -264,16 +173,16 @@ class Strict(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
             if self._in_head and self._head_bytes > LONGEST_HEAD_BYTES:
-                raise _too_long()
+                raise too_long()
             if self._in_body and self._unseen_bytes > LONGEST_HEAD_BYTES:
-                raise _empty_body()
+                raise empty_body()
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(len(data) - upgrade.args[0])
             return
         except httptools.HttpParserError as error:
             self._refuse(_why(error))
             return
-        except _RefusedError as error:
+        except RefusedRequestError as error:
             self._refuse(error.refusal)
             return
         if not self._in_body and not (self._in_head and self._head_bytes):
@@ -314,24 +223,20 @@ class Strict(HttpToolsProtocol):
         """Check a head, and hand the request to the application."""
         if not self._answered:
             # Requests ahead of their turn would have to be kept. The client sends them again over another connection.
-            raise _RefusedError(_bad("a request came before the last one was answered"))
+            raise RefusedRequestError(bad("a request came before the last one was answered"))
         # A head that came in parts has been counted; what came at once may have more in it than a head.
         if self._head_bytes > LONGEST_HEAD_BYTES or self._is_second:
-            said = len(self.url) + sum(len(name) + len(value) + _SEPARATORS for name, value in self.headers)
-            if said > LONGEST_HEAD_BYTES:
-                raise _too_long()
-        if len(self.headers) > MOST_HEADERS:
-            raise _too_many()
+            check_length(self.url, self.headers)
         method = self.parser.get_method()
-        self.url, self._in_body = _checked(self.parser.get_http_version(), method, self.url, self.headers)
+        self.url, self._in_body = checked(self.parser.get_http_version(), method, self.url, self.headers)
         self._in_head, self._head_bytes, self._is_second = False, 0, False
         self._unseen_bytes = 0
         self._stop_waiting()
         self.asked = True
         if self.refusal is not None:
-            raise _RefusedError(self.refusal)
+            raise RefusedRequestError(self.refusal)
         if self.parser.should_upgrade() and self._should_upgrade():
-            _check_websocket(method, self.headers)
+            check_websocket(method, self.headers)
             super().on_headers_complete()
             return
         cast("dict[str, object]", self.scope)[CUT] = self.cut_short
@@ -353,7 +258,7 @@ class Strict(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing() or self._in_body:
             self._unset_keepalive_if_required()
-            self._end_soon()
+            self.end_soon()
 
     def _keep(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
@@ -364,7 +269,7 @@ class Strict(HttpToolsProtocol):
         """End a connection that was idle for too long."""
         self.timeout_keep_alive_task = None
         super().timeout_keep_alive_handler()
-        self._end_soon()
+        self.end_soon()
 
     # Upgrades
 
@@ -376,7 +281,7 @@ class Strict(HttpToolsProtocol):
             self._deaf, self.cycle.keep_alive = True, False
             return
         if more:
-            self._refuse(_bad("data came before the websocket was accepted"))
+            self._refuse(bad("data came before the websocket was accepted"))
             return
         self.connections.discard(self)
         self.transport.get_extra_info("socket").setsockopt(
@@ -415,7 +320,7 @@ class Strict(HttpToolsProtocol):
         elif not self._head_bytes:
             # Browsers connect ahead of their first request.
             self.transport.close()
-            self._end_soon()
+            self.end_soon()
             return
         what = f"the {'body' if self._in_body else 'head'} of its request within {seconds:g} s"
         self._home.cut(self, f"it did not send {what}")
@@ -465,35 +370,17 @@ class Strict(HttpToolsProtocol):
             if self.cycle.response_started:
                 self.abort()
                 return
-        self.transport.write(self._head_and_body(refusal))
-        if self._in_body or refusal.status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        self.transport.write(answer_to(refusal, self.server_state.default_headers))
+        if not self._in_body and refusal.status is not HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
             # What is not read when a connection is closed may take the answer with it.
-            self._end_soon()
-        else:
             self.transport.close()
-            self._end_soon()
+        self.end_soon()
 
-    def _head_and_body(self, refusal: Refusal) -> bytes:
-        body = refusal.sentence.encode()
-        headers = [
-            *self.server_state.default_headers,
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-content-type-options", b"nosniff"),
-            (b"connection", b"close"),
-        ]
-        if refusal.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-            headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], lines, body)
-
-    def _end_soon(self) -> None:
-        self.end_soon(LAST_WORDS_SECONDS)
-
-    def end_soon(self, seconds: float) -> None:
-        """End the connection, whether its client reads the rest or not."""
+    def end_soon(self, seconds: float = 0.0) -> None:
+        """End the connection after some seconds and `LAST_WORDS_SECONDS`, whether its client reads the rest or not."""
         if self._last_words is None:
-            self._last_words = self._home.when_over(self._home.now(), seconds, self.abort)
+            after = seconds + LAST_WORDS_SECONDS
+            self._last_words = self._home.when_over(self._home.now(), after, self.abort)
 
     def shutdown(self) -> None:
         """End the connection once what is under way is answered; a websocket at once."""
@@ -508,7 +395,7 @@ class Strict(HttpToolsProtocol):
         self.cycle.disconnected = True
         self.cycle.message_event.set()
         self.cycle.transport.close()
-        self._end_soon()
+        self.end_soon()
 
     def abort(self) -> None:
         """End the connection at once; the application is told that the client has left."""
@@ -521,81 +408,6 @@ class Strict(HttpToolsProtocol):
 
 def _why(error: httptools.HttpParserError) -> Refusal:
     cause = error.__context__
-    if isinstance(cause, _RefusedError):
+    if isinstance(cause, RefusedRequestError):
         return cause.refusal
-    return _bad("this is not a valid HTTP/1.1 request")
-
-
-def _bad(sentence: str) -> Refusal:
-    return Refusal(HTTPStatus.BAD_REQUEST, sentence)
-
-
-def _too_long() -> _RefusedError:
-    sentence = f"the address and headers of the request have more than {LONGEST_HEAD_BYTES} bytes"
-    return _RefusedError(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence))
-
-
-def _empty_body() -> _RefusedError:
-    return _RefusedError(_bad(f"{LONGEST_HEAD_BYTES} bytes of the body have nothing of it in them"))
-
-
-def _too_many() -> _RefusedError:
-    sentence = f"the request has more than {MOST_HEADERS} headers"
-    return _RefusedError(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence))
-
-
-def _checked(
-    version: str, method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]
-) -> tuple[bytes, bool]:
-    """Return the path and query that a request asks for, and whether it has a body.
-
-    Raises:
-        _RefusedError: The request is not valid, or for another host.
-    """
-    if version not in ("1.1", "1.0"):
-        raise _RefusedError(_bad("the request is not in HTTP/1.1"))
-    host: bytes | None = None
-    is_body = False
-    for name, value in headers:
-        if name == b"host":
-            if host is not None:
-                raise _RefusedError(_bad(_ONE_HOST))
-            host = value
-        elif name in _BODY_HEADERS:
-            is_body = True
-            if version == "1.0" and name == b"transfer-encoding":
-                # Another program on the way may have read its body otherwise (RFC 9112, 6.1).
-                raise _RefusedError(_bad("a request in HTTP/1.0 can't have a Transfer-Encoding"))
-    if host is None or not is_host(host.decode("latin-1")):
-        raise _RefusedError(_bad(_ONE_HOST))
-    if not url.startswith(b"/"):
-        url = _path_of(url, host)
-    if method == b"CONNECT" or b"#" in url or not url.isascii():
-        raise _RefusedError(_bad(_NO_PATH))
-    return url, is_body
-
-
-def _path_of(url: bytes, host: bytes) -> bytes:
-    """Return the path and query of an address that is written in full.
-
-    Raises:
-        _RefusedError: It is not, or is one of another host.
-    """
-    scheme, separator, rest = url.partition(b"://")
-    if not separator or scheme.lower() not in (b"http", b"https"):
-        raise _RefusedError(_bad(_NO_PATH))
-    authority, slash, path = rest.partition(b"/")
-    if authority.lower() != host.lower():
-        raise _RefusedError(_bad("the request is for another host than its Host header names"))
-    return slash + path if slash else b"/"
-
-
-def _check_websocket(method: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuse a websocket that would be asked for with a body or another method than GET.
-
-    Raises:
-        _RefusedError: It is.
-    """
-    lengths = [value for name, value in headers if name in _BODY_HEADERS]
-    if method != b"GET" or any(value != b"0" for value in lengths):
-        raise _RefusedError(_bad("a websocket is asked for with GET and without a body"))
+    return bad("this is not a valid HTTP/1.1 request")
