@@ -22,7 +22,7 @@ from spalloc_client._version import __version__
 from spalloc_server.core.board_life import Condition
 from spalloc_server.core.questions import count_boards, count_jobs
 from spalloc_server.measures import BOUNDS_SECONDS, Durations
-from spalloc_server.operation.http import Answer, Page
+from spalloc_server.operation.metrics_server import Answer, Page
 from spalloc_server.service import Service
 
 if TYPE_CHECKING:

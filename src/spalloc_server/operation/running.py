@@ -30,7 +30,7 @@ from spalloc_server.service import Service
 from spalloc_server.words import counted
 
 if TYPE_CHECKING:
-    from spalloc_server.operation.http import HttpServer
+    from spalloc_server.operation.metrics_server import MetricsServer
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Operation:
         self._configuration = configuration
         self._read_again = read_again
         self._systemd = systemd
-        self._http: HttpServer | None = None
+        self._http: MetricsServer | None = None
         self._control: ControlServer | None = None
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
@@ -132,10 +132,10 @@ class Operation:
         if listening is None:
             return
         # Only now: with what it brings along, it takes longer to import than all else a server needs.
-        from spalloc_server.operation.http import HttpServer
         from spalloc_server.operation.metrics import pages
+        from spalloc_server.operation.metrics_server import MetricsServer
 
-        self._http = HttpServer(
+        self._http = MetricsServer(
             pages(service), listening.refusal, service.engine.presence, service.engine.site.neighbours
         )
         await self._http.start(listening.addresses, listening.port)

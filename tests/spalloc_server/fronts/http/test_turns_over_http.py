@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spalloc_server.fronts.http.api.lists import Lists
-from spalloc_server.fronts.http.api.turns import CHANGE, EFFORT_A_TURN, Turns
+from spalloc_server.fronts.http.api.request_turns import CHANGE, EFFORT_A_TURN, Turns
 from tests.spalloc_server.fronts.http.service import Service, job, run
 
 JOBS = "srv/spalloc/jobs"

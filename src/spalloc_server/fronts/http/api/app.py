@@ -22,10 +22,10 @@ from spalloc_server.fronts.http.api.memory_resources import operations_of
 from spalloc_server.fronts.http.api.pages import Pages
 from spalloc_server.fronts.http.api.records import Records
 from spalloc_server.fronts.http.api.refusals import failed
+from spalloc_server.fronts.http.api.request_turns import Turns
 from spalloc_server.fronts.http.api.requests import Request, path_number
 from spalloc_server.fronts.http.api.resources import table
 from spalloc_server.fronts.http.api.table import Endpoint, refuse_doubled
-from spalloc_server.fronts.http.api.turns import Turns
 from spalloc_server.fronts.http.api.underway import UnderWay
 from spalloc_server.fronts.http.api.waiting import Polls
 from spalloc_server.fronts.http.boards.memory import Memory

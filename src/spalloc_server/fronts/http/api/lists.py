@@ -16,9 +16,9 @@ from spalloc_server.fronts.http.api import documents
 from spalloc_server.fronts.http.api.answers import JSON, Answer, document, is_known, tag_of
 from spalloc_server.fronts.http.api.job_documents import Writer, state_of
 from spalloc_server.fronts.http.api.records import Records
+from spalloc_server.fronts.http.api.request_turns import CHANGE, Turns
 from spalloc_server.fronts.http.api.requests import Request
 from spalloc_server.fronts.http.api.table import Query
-from spalloc_server.fronts.http.api.turns import CHANGE, Turns
 from spalloc_server.fronts.http.api.waiting import Poll, Polls
 from spalloc_server.fronts.readings import Readings
 

@@ -21,8 +21,8 @@ from spalloc_server.fronts.http.api.answers import Answer, Header, HttpError, te
 from spalloc_server.fronts.http.api.conventions import read_boolean, read_whole_number
 from spalloc_server.fronts.http.api.entrance import Entrance
 from spalloc_server.fronts.http.api.refusals import require
+from spalloc_server.fronts.http.api.request_turns import CHANGE, Turns
 from spalloc_server.fronts.http.api.requests import MOST_BODY_BYTES, ClientGoneError, Request, require_kind
-from spalloc_server.fronts.http.api.turns import CHANGE, Turns
 from spalloc_server.fronts.http.api.underway import UnderWay
 
 _log = logging.getLogger(__name__)

@@ -9,8 +9,13 @@ from spalloc_server.clock import SystemClock
 from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.timekeeping import Delays
 from spalloc_server.measures import Durations
-from spalloc_server.operation import http
-from spalloc_server.operation.http import LONGEST_REQUEST_BYTES, MOST_CONNECTIONS, Answer, HttpServer
+from spalloc_server.operation import metrics_server
+from spalloc_server.operation.metrics_server import (
+    LONGEST_REQUEST_BYTES,
+    MOST_CONNECTIONS,
+    Answer,
+    MetricsServer,
+)
 from spalloc_server.presence import Presence
 
 
@@ -21,8 +26,8 @@ def _broken() -> Answer:
 PAGES = {"/a": lambda: Answer(200, b"hello\n"), "/broken": _broken}
 
 
-def served(refusal: str | None = None) -> HttpServer:
-    return HttpServer(
+def served(refusal: str | None = None) -> MetricsServer:
+    return MetricsServer(
         PAGES, lambda _address: refusal, Presence(SystemClock(), Delays(), Durations()), Neighbours()
     )
 
@@ -126,7 +131,7 @@ def test_silent_connections_keep_nobody_from_the_metrics_and_are_told(
 def test_a_client_that_takes_too_long_is_cut_off_and_told(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(metrics_server, "REQUEST_SECONDS", 0.05)
 
     async def main() -> None:
         server = served()
@@ -149,7 +154,7 @@ def test_who_may_not_connect_is_told_in_the_log(caplog: pytest.LogCaptureFixture
 
 def test_the_configured_prefix_says_who_is_one_client(caplog: pytest.LogCaptureFixture) -> None:
     neighbours = Neighbours()
-    server = HttpServer(
+    server = MetricsServer(
         PAGES, lambda _address: "not you", Presence(SystemClock(), Delays(), Durations()), neighbours
     )
 

@@ -41,7 +41,7 @@ class Answer:
 Page = Callable[[], Answer]
 
 
-class HttpServer:
+class MetricsServer:
     """Serves pages by their paths."""
 
     def __init__(
@@ -136,7 +136,7 @@ class HttpServer:
 class _Connection(asyncio.Protocol):
     """A connection to one client, which sends one request."""
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, server: MetricsServer) -> None:
         self._server = server
         self._head = b""
         self._transport: asyncio.Transport
