@@ -22,6 +22,7 @@ from spalloc_server.core.accounts import LONGEST_TOKEN_DAYS, Scope, alike, name_
 from spalloc_server.core.askers import Role
 from spalloc_server.operation.control.protocol import Request
 from spalloc_server.parsing import Parser
+from spalloc_server.scripts import account_import
 from spalloc_server.scripts.words import Words, listed, sendable, told
 
 DEFAULT_DAYS = 90.0
@@ -34,6 +35,7 @@ _WORDS = {
     "unlock": "let it be logged in to again, and forget wrong passwords",
     "remove": "remove an account, its tokens and its sessions; its jobs stay",
     "groups": "say in which groups an account is, whose quotas its jobs are charged to",
+    "import": "make the accounts and groups of the Java service, from exports of its database",
     "token": "add, list or revoke tokens, with which programs log in: token add, token list, token revoke",
 }
 _COMMAND = Words(
@@ -62,6 +64,8 @@ def main(argv: Sequence[str]) -> int:
         return _list(socket, as_json=arguments.json)
     if word == "token":
         return _token(socket, arguments)
+    if word == "import":
+        return account_import.run(socket, arguments.files, is_tried=arguments.dry_run)
     options: dict[str, object] = {"name": arguments.name}
     if word == "groups":
         options |= {"groups": arguments.groups, "default": arguments.default}
@@ -78,6 +82,8 @@ def _parser_of(word: str) -> Parser:
     parser = Parser(prog=f"{_COMMAND.command} {word}", description=f"{meaning[0].upper()}{meaning[1:]}.")
     if word == "token":
         _add_token_arguments(parser)
+    elif word == "import":
+        account_import.add_arguments(parser)
     elif word != "list":
         parser.add_argument("name", metavar="NAME", help="the account's name")
     if word == "add":

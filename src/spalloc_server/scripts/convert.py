@@ -1,4 +1,4 @@
-"""The `spalloc-server convert` command: turns a configuration file of the 2023 server into TOML.
+"""The `spalloc-server convert` command: turns an older service's configuration into TOML.
 
 config/migration/ does the work.
 """
@@ -19,10 +19,11 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return 0 if the file could be converted, 1 if not."""
     parser = Parser(
         prog="spalloc-server convert",
-        description="Turn a configuration of the 2023 server, a Python file, into TOML on standard output. "
-        "The file is run, as that server ran it: convert only files that you trust.",
+        description="Turn an older service's configuration into TOML on standard output: machine definitions of the "
+        "Java service, in JSON, or a Python file of a server of 2023 or 2025. "
+        "A Python file is run, as that server ran it: convert only files that you trust.",
     )
-    parser.add_argument("configuration", type=Path, metavar="OLD.cfg")
+    parser.add_argument("configuration", type=Path, metavar="OLD")
     arguments = parser.parse_args(argv)
     try:
         converted = convert(arguments.configuration)

@@ -81,7 +81,7 @@ def _parser_of(word: str) -> Parser:
 
 
 def _amount(what: str, text: str) -> float | None:
-    """Return how many board-seconds a text means; None for no limit.
+    """Return how many board-seconds a string means; None for no limit.
 
     Raises:
         CommandError: It is none.

@@ -68,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
         "spalloc-server group CONFIG.toml list, spalloc-server stop-all CONFIG.toml, "
         "spalloc-server backup CONFIG.toml FILE, "
         "spalloc-server restore CONFIG.toml FILE, spalloc-server export CONFIG.toml LOG.swf, "
-        "spalloc-server convert OLD.cfg, spalloc-server simulate TRACE",
+        "spalloc-server convert OLD, spalloc-server simulate TRACE",
     )
     site = parser.add_mutually_exclusive_group(required=True)
     site.add_argument(

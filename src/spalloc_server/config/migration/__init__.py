@@ -1,1 +1,1 @@
-"""Converting the configuration file of the 2023 server, a Python program, to this one's."""
+"""Converting what other services call their configuration: Python programs and JSON, to this one's."""

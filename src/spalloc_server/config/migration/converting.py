@@ -1,75 +1,63 @@
-"""The conversion of a 2023 server's file: runner.py runs it in another process, and its values become a configuration.
+"""The conversion of an older service's configuration: what the file is decides how it is read.
 
-Anyone may have written such a file, so the values that come from the other process are checked.
+A Python program is run by runner.py in another process, and its values come from there; definitions.py reads those of
+the Java service.
 """
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from spalloc_client.wire import DEFAULT_PORT
+from spalloc_server.config.migration.definitions import DefinitionError, convert_definitions
+from spalloc_server.config.migration.old import Converted, Old, configuration_of, notes_of
+from spalloc_server.config.migration.recognising import MOST_BYTES, Form, UnknownFormError, recognised
 from spalloc_server.config.mistakes import ConfigurationError, Mistake
-from spalloc_server.config.settings import LOOPBACK, Configuration, Listening
-from spalloc_server.core.machine import Machine
-from spinnaker.geometry import Board, BoardLink, Link, Size
-from spinnaker.places import Frame, Place
 
 RUN_SECONDS = 60.0
-"""How long a file may take."""
-
-_Xyz = tuple[int, int, int]
-
-
-class _OldMachine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    tags: list[str]
-    width: int
-    height: int
-    dead_boards: list[_Xyz]
-    dead_links: list[tuple[int, int, int, int]]
-    board_locations: list[tuple[_Xyz, _Xyz]]
-    bmp_ips: list[tuple[tuple[int, int], str]]
-    spinnaker_ips: list[tuple[_Xyz, str]]
-
-
-class _Old(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    ip: str
-    port: int
-    seconds_before_free: float
-    max_retired_jobs: int
-    machines: list[_OldMachine]
+"""How long a program may take."""
+_SERVICE = "the older server"
 
 
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    configuration: _Old | None = None
+    configuration: Old | None = None
     error: str | None = None
     line: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """A converted file."""
-
-    configuration: Configuration
-    notes: tuple[str, ...]
-    """What the administrator should know about settings that mean something else now."""
-
-
 def convert(path: Path) -> Converted:
-    """Return what a configuration file of the 2023 server means to this one.
+    """Return what the configuration file of an older service means to this one.
 
-    The file is run, in a process of its own: it can do anything that a program of this user can do.
+    A Python program is run, in a process of its own: it can do anything that a program of this user can do.
 
     Raises:
-        ConfigurationError: The file fails, takes too long, or defines no configuration.
+        ConfigurationError: The file has none of the forms that can be converted, fails, takes too long, or defines no
+            configuration.
     """
     name = str(path)
     if not path.is_file():
-        raise _failure(name, 1, "there is no such file")
+        what = "this is a directory; give a file" if path.is_dir() else "there is no such file"
+        raise _failure(name, 1, what)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise _failure(name, 1, f"the file is larger than {MOST_BYTES // 1_000_000} MB")
+        if recognised(content) is Form.DEFINITIONS:
+            return convert_definitions(content.decode("utf-8-sig"))
+    except UnknownFormError as error:
+        takes = " or ".join(form.value for form in Form)
+        raise _failure(name, 1, f"{error}; convert takes {takes}") from None
+    except DefinitionError as error:
+        raise _failure(name, error.line, str(error)) from None
+    except OSError as error:
+        raise _failure(name, 1, f"the file can't be read: {error.strerror}") from error
+    return _convert_program(path)
+
+
+def _convert_program(path: Path) -> Converted:
+    name = str(path)
     command = [sys.executable, "-P", "-W", "ignore", "-m", "spalloc_server.config.migration.runner", name]
     try:
         done = subprocess.run(
@@ -84,46 +72,12 @@ def convert(path: Path) -> Converted:
         raise _failure(name, 1, f"the file's values are not those of a configuration: {error}") from error
     if answer.configuration is None:
         raise _failure(name, answer.line, answer.error or "the file defines no configuration")
-    old = answer.configuration
     try:
-        machines = tuple(_machine(machine, old.seconds_before_free) for machine in old.machines)
+        configuration = configuration_of(answer.configuration)
     except ValueError as error:
         raise _failure(name, 1, str(error)) from error
-    configuration = Configuration(
-        state=None,
-        machines=machines,
-        v1=Listening(DEFAULT_PORT, (old.ip or "0.0.0.0",)),
-    )
-    return Converted(configuration, tuple(_notes(old)))
+    return Converted(configuration, tuple(notes_of(answer.configuration, _SERVICE)))
 
 
 def _failure(name: str, line: int, sentence: str) -> ConfigurationError:
     return ConfigurationError(name, [Mistake(name, line, sentence)])
-
-
-def _machine(old: _OldMachine, seconds_before_free: float) -> Machine:
-    size = Size(old.width, old.height)
-    return Machine(
-        name=old.name,
-        size=size,
-        tags=frozenset(old.tags),
-        dead_boards=frozenset(Board(*board) for board in old.dead_boards),
-        dead_links=frozenset(BoardLink(Board(x, y, z), Link(link)) for x, y, z, link in old.dead_links),
-        places={Board(*board): Place(*place) for board, place in old.board_locations},
-        addresses={Board(*board): address for board, address in old.spinnaker_ips},
-        bmps={Frame(*frame): address for frame, address in old.bmp_ips},
-        cool_down_seconds=seconds_before_free,
-    )
-
-
-def _notes(old: _Old) -> Iterator[str]:
-    if not old.ip:
-        yield f"the 2023 server listened on all addresses, and so does this one; for this computer alone: {LOOPBACK}"
-    if old.port != DEFAULT_PORT:
-        yield (
-            f"port = {old.port} was left out: the 2023 server did not use it, but only its --port; "
-            "add it under [v1] if clients are to use it"
-        )
-    yield (
-        f"max_retired_jobs = {old.max_retired_jobs} was left out: ended jobs are kept for a time; see history.days"
-    )

@@ -1,4 +1,4 @@
-"""The program that runs a 2023 server's configuration file: `python -m` this module, with the file's path.
+"""The program that runs an older server's configuration file in Python: `python -m` this module, with the file's path.
 
 Such a file may be any Python program, so it runs in a process of its own. What the file prints goes to standard error.
 Standard output gets one JSON value, and nothing else: what the file defines, or the error.
@@ -46,9 +46,9 @@ def _described(configuration: vocabulary.Configuration) -> dict[str, Any]:
     machines = list(configuration.machines or [])
     for machine in machines:
         if not isinstance(machine, vocabulary.Machine):
-            raise TypeError(f"machines has {machine!r}, which is no Machine")
+            raise TypeError(f"machines has {machine!r}, which is no Machine or MachineConfig")
     return {
-        "ip": configuration.ip,
+        "ip": configuration.ip_address,
         "port": configuration.port,
         "seconds_before_free": configuration.seconds_before_free,
         "max_retired_jobs": configuration.max_retired_jobs,

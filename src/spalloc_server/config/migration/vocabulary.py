@@ -1,5 +1,7 @@
-"""The names that a configuration file of the 2023 server may use, with the meaning that they had there.
+"""The names that a Python file of an older server may use, with the meaning that they had there.
 
+There are two such servers' files: those of 2023 import from `spalloc_server`, and those of 2025 from
+`spinn_machine.spalloc_server` (SpiNNMachine 1!7.4.1), where some names are others. SpiNNMachine need not be installed.
 Imported only by the process that runs such a file (runner.py). Little is checked here: the result is checked as any
 configuration is.
 """
@@ -9,6 +11,7 @@ import re
 from collections import namedtuple
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
@@ -28,8 +31,10 @@ from spinnaker.geometry import (
 _BoardXyz = tuple[int, int, int]
 _Overhang = 4
 
-Links = IntEnum("Links", {link.name.lower(): link.value for link in Link})  # type: ignore[misc]
-"""A board's links, by the names they had there."""
+Links = IntEnum(  # type: ignore[misc]
+    "Links", {name: link.value for link in Link for name in (link.name.lower(), link.name.upper())}
+)
+"""A board's links, by the names they had in 2023, such as `north_east`, and in 2025, `NORTH_EAST`."""
 
 
 class WrapAround(IntEnum):
@@ -74,13 +79,39 @@ def triad_dimensions_to_chips(w: int, h: int, torus: int) -> tuple[int, int]:
 class Configuration(
     namedtuple(  # noqa: PYI024 — files may use what a namedtuple has, such as _replace
         "Configuration",
-        "machines,port,ip,timeout_check_interval,max_retired_jobs,seconds_before_free",
-        defaults=(None, 22244, "", 5.0, 1200, 30),
+        "machines,port,ip_address,timeout_check_interval,max_retired_jobs,seconds_before_free",
     )
 ):
     """What the file must call `configuration`."""
 
     __slots__ = ()
+
+    def __new__(
+        cls,
+        machines: Iterable[object] | None = None,
+        port: int = 22244,
+        ip_address: str = "",
+        timeout_check_interval: float = 5.0,
+        max_retired_jobs: int = 1200,
+        seconds_before_free: float = 30,
+        *,
+        ip: str = "",
+    ) -> Self:
+        """Make a configuration; 2023 it was `ip`, which is `ip_address` since 2025."""
+        return super().__new__(
+            cls,
+            machines,
+            port,
+            ip_address or ip,
+            timeout_check_interval,
+            max_retired_jobs,
+            seconds_before_free,
+        )
+
+    @property
+    def ip(self) -> str:
+        """The address, as it was called in 2023."""
+        return self.ip_address  # type: ignore[no-any-return]
 
 
 _MachineFields = namedtuple(  # noqa: PYI024
@@ -216,6 +247,7 @@ def names(folder: Path) -> dict[str, Any]:
     return {
         "Configuration": Configuration,
         "Machine": Machine,
+        "MachineConfig": Machine,
         "board_locations_from_spinner": board_locations_from_spinner,
         "Links": Links,
         "WrapAround": WrapAround,
@@ -232,13 +264,25 @@ def names(folder: Path) -> dict[str, Any]:
 
 
 def modules(names: Mapping[str, Any]) -> dict[str, ModuleType]:
-    """Return the modules that a file may import these names from, by their names."""
-    package = ModuleType("spalloc_server")
-    package.__path__ = []
-    found = {"spalloc_server": package}
-    for name in ("configuration", "coordinates", "links"):
-        module = ModuleType(f"spalloc_server.{name}")
-        module.__dict__.update(names)
-        setattr(package, name, module)
-        found[module.__name__] = module
+    """Return the modules that a file may import these names from, by their names.
+
+    If SpiNNMachine is installed, only its part that is a server's configuration is replaced.
+    """
+    packages = ["spalloc_server", "spinn_machine.spalloc_server"]
+    if find_spec("spinn_machine") is None:
+        packages.insert(1, "spinn_machine")
+    found: dict[str, ModuleType] = {}
+    for name in packages:
+        _add(found, name).__path__ = []
+    for package in ("spalloc_server", "spinn_machine.spalloc_server"):
+        for part in ("configuration", "coordinates", "links"):
+            _add(found, f"{package}.{part}").__dict__.update(names)
     return found
+
+
+def _add(found: dict[str, ModuleType], name: str) -> ModuleType:
+    module = found[name] = ModuleType(name)
+    package, _, own = name.rpartition(".")
+    if package in found:
+        setattr(found[package], own, module)
+    return module
