@@ -21,6 +21,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 # A keepalive may be late by two thirds of its period before the job is in danger.
 SENDS_PER_KEEPALIVE = 3
@@ -45,7 +46,9 @@ class Orders:
 
     def __init__(self, line: str) -> None:
         # In the order in which keepalive.py writes them.
-        job_id, keepalive, timeout, reconnect_delay, self.hostname, port, start_time, owner = line.split()
+        job_id, keepalive, timeout, reconnect_delay, self.hostname, port, start_time, owner, *login = (
+            line.split()
+        )
         self.job_id = int(job_id)
         self.keepalive = float(keepalive)
         """Seconds after which the server gives the job up."""
@@ -58,6 +61,12 @@ class Orders:
         """When the job was created, by the server's clock, if that is known."""
         self.owner = None if owner == "None" else bytes.fromhex(owner[1:]).decode()
         """The job's owner, if known."""
+        self.login: dict[str, Any] = {}
+        """Who logs in at a service, by name; and the headers of a session with it."""
+        for part in login:
+            import json
+
+            self.login = json.loads(bytes.fromhex(part))
 
     @property
     def period(self) -> float:
@@ -324,6 +333,9 @@ def serve(application: Application) -> None:
             continue
         orders = application.orders
         try:
+            if "://" in orders.hostname:
+                over_https()(application, orders, NotOursError, doubtful=doubtful)
+                continue
             with socket.create_connection((orders.hostname, orders.port), orders.patience) as sock:
                 sock.settimeout(orders.patience)
                 if doubtful and not orders.is_ours(ask(sock, orders.question, orders.patience)):
@@ -334,6 +346,21 @@ def serve(application: Application) -> None:
         doubtful = True
         # Not at once, but soon; standard input cuts the wait short.
         application.attend(orders.retry)
+
+
+def over_https() -> Callable[..., None]:
+    """Return what keeps a job of a service alive."""
+    if __name__ != "__main__":
+        from spalloc_client._keepalive_https import keep
+
+        return keep
+    # An isolated interpreter has no packages; where this is not run from a file, the other's text stands before it.
+    names = globals()
+    if "keep" not in names:
+        with open(os.path.join(os.path.dirname(__file__), "_keepalive_https.py"), "rb") as file:  # noqa: PTH118, PTH120, PTH123
+            exec(compile(file.read(), file.name, "exec"), names)
+    found: Callable[..., None] = names["keep"]
+    return found
 
 
 def ask(sock: socket.socket, question: bytes, patience: float) -> object:

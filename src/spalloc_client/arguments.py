@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 from spalloc_client import checks
 from spalloc_client._version import __version__
-from spalloc_client.options import OPTIONS, SERVER
+from spalloc_client.options import BY_NAME, OPTIONS, SERVER
 from spalloc_client.terminal.console import output
 
 TYPE_CHECKING = False
@@ -353,6 +353,17 @@ def add_options(group: Group, of: str, config: Config) -> None:
             group.add_argument(*flag.names, dest=name, default=value, help=told, **flag.settings)
 
 
+def _with_login(url: str, arguments: Arguments) -> str:
+    from spalloc_client.address import ServiceUrl
+    from spalloc_client.https.login import PARTS, chosen, warn_of_arguments
+
+    service = ServiceUrl.read("hostname", url)
+    said = {name: BY_NAME[name].of_caller(getattr(arguments, name)) for name in PARTS}
+    by_user = {name: value for name, value in said.items() if name in arguments.given}
+    warn_of_arguments(by_user, service.login if "hostname" in arguments.given else None)
+    return chosen(service, by_user, said)
+
+
 def named_server(arguments: Arguments) -> tuple[str, int]:
     """Return the host name and port that `--hostname` and `--port`, or their defaults, name together.
 
@@ -360,6 +371,8 @@ def named_server(arguments: Arguments) -> tuple[str, int]:
         ValueError: They name two ports, or a default is no server's.
     """
     name, port_of_name = checks.server(arguments.hostname)
+    if checks.is_url(name):
+        name = _with_login(name, arguments)
     if port_of_name is None:
         return name, arguments.port
     if "port" in arguments.given and arguments.port != port_of_name:

@@ -10,6 +10,7 @@ import tempfile
 
 from spalloc_client._boot_process import NOT_INSTALLED
 from spalloc_client.errors import BootError
+from spalloc_client.surroundings import without_secrets
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_boot_process.py")  # noqa: PTH100, PTH118, PTH120
 
@@ -27,6 +28,7 @@ def boot(hostname: str | None) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=without_secrets(),
             check=False,
         )
     _check(hostname, done.returncode, done.stderr)
@@ -45,6 +47,7 @@ async def boot_async(hostname: str | None) -> None:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env=without_secrets(),
         )
         try:
             _, errors = await process.communicate()

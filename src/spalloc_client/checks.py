@@ -48,8 +48,22 @@ def _number(value: object) -> float:
         return _NO_NUMBER
 
 
+def is_url(name: str) -> bool:
+    """Whether a server's name is the address of a service that speaks HTTP."""
+    return "://" in name
+
+
+def server_name(name: str, port: object) -> str:
+    """What to call a server in messages."""
+    return name if is_url(name) else f"{name}:{port}"
+
+
 def hostname(name: str, value: object) -> str:
-    """A server's name or address."""
+    """A server's name or address, or a service's URL, which is returned without its login to be seen."""
+    if isinstance(value, str) and is_url(value) and value.partition("://")[0].lower() in ("https", "http"):
+        from spalloc_client.address import ServiceUrl
+
+        return ServiceUrl.read(name, value)
     if isinstance(value, str) and value and not any(map(str.isspace, value)):
         return value
     raise _wrong(name, value, "the server's name or address")
@@ -58,10 +72,16 @@ def hostname(name: str, value: object) -> str:
 def server(value: object) -> tuple[str, int | None]:
     """A server's name or address, and its port if that is said with it: `host:port`, `[::1]`, `[::1]:port`."""
     text = hostname("hostname", value)
+    url_port: int | None = getattr(text, "port", None)
+    if url_port is not None:
+        return text, url_port
     name, number, rest = text, "", ""
-    if "://" in text:
-        # Its parts, in case the user copied it from a browser.
-        name, number, rest = text.partition("://")[2].partition("/")[0], "", "a URL"
+    if is_url(text):
+        # Its parts, in case the user copied it from somewhere.
+        from spalloc_client.address import hidden
+
+        text = hidden(text)
+        name, number, rest = text.partition("://")[2].partition("/")[0], "", "a URL of another kind"
     if name.startswith("["):
         name, _, after = name[1:].partition("]")
         number, rest = after.removeprefix(":"), rest or ("" if after[:1] in ("", ":") else after)
@@ -71,8 +91,22 @@ def server(value: object) -> tuple[str, int | None]:
     if rest or not name:
         port_too = f" --port {number}" if number.isdecimal() else ""
         wanted = f"type --hostname {name}{port_too}" if name else "such as spalloc.example.org:22244"
-        raise ValueError(f"hostname is {value!r}; it must be the server's name or address: {wanted}")
+        raise ValueError(f"hostname is {text!r}; it must be the server's name or address: {wanted}")
     return name, port("port", number) if number else None
+
+
+def login_part(name: str, value: object) -> str | None:
+    """A name, password or token, or None; what is wrong is not shown."""
+    if value is None or (isinstance(value, str) and value and value.isprintable()):
+        return value
+    raise ValueError(f"{name} must be text on one line, or None")
+
+
+def payer(name: str, value: object) -> str | None:
+    """The name of a group or collaboration, or None."""
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    raise _wrong(name, value, "a name, or None for what the service says")
 
 
 def port(name: str, value: object) -> int:

@@ -104,14 +104,19 @@ def _reason(value: object) -> str | None:
     return text[:LONGEST_REASON]
 
 
-def create_job(args: Sequence[Json], kwargs: Mapping[str, Json]) -> Request:
+def create_job(args: Sequence[Json], kwargs: Mapping[str, Json], *, by_login: bool = False) -> Request:
     """A new job.
+
+    Args:
+        args: Its boards.
+        kwargs: All else.
+        by_login: Whether it belongs to whoever logged in.
 
     Raises:
         SpallocServerException: There is no owner.
         ValueError: The tags or the time limit are not valid.
     """
-    if kwargs.get("owner") is None:
+    if kwargs.get("owner") is None and not by_login:
         raise SpallocServerException(
             "create_job needs an owner: every job has one, by convention an email address"
         )

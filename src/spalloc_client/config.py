@@ -18,7 +18,8 @@ The options; a job needs a `hostname` and an `owner`, here or as arguments:
 OPTIONS
 
 The variables `SPALLOC_SERVER_HOSTNAME` and `SPALLOC_SERVER_PORT`, which `spalloc --command` sets for what it
-runs, stand above `hostname` and `port` of any file: inside an allocation, its server is the default.
+runs, stand above `hostname` and `port` of any file: inside an allocation, its server is the default. So do
+`SPALLOC_USER`, `SPALLOC_PASSWORD` and `SPALLOC_TOKEN` above `username`, `password` and `token`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from spalloc_client import checks
 from spalloc_client.errors import ConfigError
 from spalloc_client.logs import log
 from spalloc_client.options import BY_NAME, OPTIONS, closest, with_meanings
+from spalloc_client.surroundings import LOGIN_VARIABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ DEFAULT_CONFIG = {option.name: option.default for option in OPTIONS if option.de
 
 
 SERVER_VARIABLES = {"hostname": "SPALLOC_SERVER_HOSTNAME", "port": "SPALLOC_SERVER_PORT"}
-"""Options, and the environment variables that win over what files say of them."""
+"""Options, and the environment variables that win over what files say of them; so do those of `LOGIN_VARIABLES`."""
 
 JOB_VARIABLE = "SPALLOC_ID"
 """The environment variable with the ID of the job that a program runs in."""
@@ -89,7 +91,7 @@ def read_config(
     Args:
         filenames: Files to read, later ones overriding earlier ones, or one file; those that do not exist are passed
             over. None for `SEARCH_PATH`.
-        environment: Where `SERVER_VARIABLES` are looked for; None for the process's own.
+        environment: Where `SERVER_VARIABLES` and the like are looked for; None for the process's own.
 
     Returns:
         The value of every option, as a dictionary.
@@ -112,11 +114,19 @@ def read_with_origins(
         ValueError: As `read_config` does.
     """
     said, sources = _read_files(checks.filenames(SEARCH_PATH if filenames is None else filenames))
-    for name, variable in SERVER_VARIABLES.items():
+    for name, variable in (SERVER_VARIABLES | LOGIN_VARIABLES).items():
         value = (os.environ if environment is None else environment).get(variable)
         if value:
             said[name], sources[name] = value, variable
-    return cast_config(_Checked(said, sources)), sources
+    checked = _Checked(said, sources)
+    hostname = checked.get("hostname") if "hostname" in checked else None
+    if isinstance(hostname, str) and checks.is_url(hostname):
+        from spalloc_client.address import ServiceUrl
+        from spalloc_client.https.login import PARTS, chosen
+
+        known = {name: checked[name] for name in PARTS if name in checked}
+        checked["hostname"] = chosen(ServiceUrl.read("hostname", hostname), {}, known)
+    return cast_config(checked), sources
 
 
 def without_mistakes(config: Config) -> tuple[Config, Mapping[str, ConfigError]]:
@@ -213,8 +223,15 @@ def _parse(files: Sequence[tuple[str, str]]) -> tuple[dict[str, str | ConfigErro
                     log("config", f"{filename}: there is no option {name}{closest(name)}", warning=True)
     said: dict[str, str | ConfigError] = {}
     for name in sources.keys() & BY_NAME.keys():
+        # In passwords and URLs, % stands for itself.
+        raw = parser.get(SECTION, name, raw=True)
+        as_it_is = BY_NAME[name].is_secret or checks.is_url(raw)
+        if BY_NAME[name].is_secret or (checks.is_url(raw) and "@" in raw):
+            from spalloc_client.https.login import warn_if_readable
+
+            warn_if_readable(sources[name])
         try:
-            said[name] = parser.get(SECTION, name)
+            said[name] = raw if as_it_is else parser.get(SECTION, name)
         except configparser.Error as error:
             said[name] = ConfigError(f"{sources[name]}: {' '.join(error.message.split())}")
     return said, sources

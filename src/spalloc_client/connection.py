@@ -29,7 +29,7 @@ from spalloc_client.conversation import Call, Conversation, Unanswered
 from spalloc_client.deadline import time_left
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError
 from spalloc_client.handlers import raised_by_handler
-from spalloc_client.polling import DO_NOT_WAIT, POLLERR, POLLHUP, POLLIN, POLLOUT, poll
+from spalloc_client.polling import DO_NOT_WAIT, DOZE, POLLERR, POLLHUP, POLLIN, POLLOUT, Sleeper, poll
 from spalloc_client.wire import Request, encode
 
 TYPE_CHECKING = False
@@ -50,31 +50,8 @@ _WAIT = (0,)
 _CAN_WAIT = DO_NOT_WAIT != 0
 """Whether the system's sockets can be read both ways. If not, they never wait: Windows can't be told so at a call."""
 
-_DOZE = 1.0
-"""Seconds after which a sleeping thread looks by itself: one that was to wake it may have been interrupted."""
-
 _NUDGE = Request("version")
 """What is asked so that something arrives."""
-
-
-class _Sleeper:
-    """A thread that waits while another one reads."""
-
-    __slots__ = ("_gate",)
-
-    def __init__(self) -> None:
-        self._gate = _thread.allocate_lock()
-        self._gate.acquire()
-
-    def sleep(self, seconds: float | None) -> None:
-        """Sleep until woken, at most some seconds, and in no case long."""
-        self._gate.acquire(timeout=_DOZE if seconds is None else min(seconds, _DOZE))
-
-    def wake(self) -> None:
-        try:
-            self._gate.release()
-        except RuntimeError:
-            return  # it is awake: one that woke it was interrupted before it could take it off the list
 
 
 class Connection:
@@ -105,8 +82,8 @@ class Connection:
         self._received: list[bytes] = []
         """What was read and is still to be settled: a moment's matter, in which a handler may come."""
         self._half_sent: str | None = None
-        self._sleepers: list[_Sleeper] = []
-        self._queued: list[_Sleeper] = []
+        self._sleepers: list[Sleeper] = []
+        self._queued: list[Sleeper] = []
         """Threads that wait for their turn to send."""
         self._poll = self._new_poll()
 
@@ -191,7 +168,7 @@ class Connection:
 
     def _wait_for_turn(self, call: Call, deadline: float | None) -> None:
         """Wait until another thread may have sent; ProtocolTimeoutError once the deadline has passed."""
-        sleeper = _Sleeper()
+        sleeper = Sleeper()
         try:
             with self._lock:
                 if self._sender is None:
@@ -283,7 +260,7 @@ class Connection:
     def _nudge(self) -> None:
         """Have something arrive, for the call beneath this one: what it waits for may have been read by this one."""
         try:
-            self.send(Call(_NUDGE.command), encode(_NUDGE), time.monotonic() + _DOZE)
+            self.send(Call(_NUDGE.command), encode(_NUDGE), time.monotonic() + DOZE)
         except (ProtocolError, ProtocolTimeoutError) as error:
             if raised_by_handler(error):
                 raise
@@ -292,7 +269,7 @@ class Connection:
 
     def _sleep_behind_reader(self, done: Callable[[], bool], seconds: float | None) -> None:
         """Sleep while another thread reads, until there is something to check."""
-        sleeper = _Sleeper()
+        sleeper = Sleeper()
         try:
             with self._lock:
                 if self._reader is None or done():
@@ -303,6 +280,19 @@ class Connection:
             with self._lock:
                 if sleeper in self._sleepers:
                     self._sleepers.remove(sleeper)
+
+    @staticmethod
+    def written(request: Request) -> bytes:
+        """Return a request as `send` takes it.
+
+        Raises:
+            WireError: It holds something that JSON can't say.
+        """
+        return encode(request)
+
+    def wait_for_more(self, seen: int, deadline: float | None) -> bool:
+        """Wait until more than `seen` notifications have come, or trouble, or the deadline; whether before that."""
+        return self.wait(lambda: self.arrived > seen or not self.alive, deadline)
 
     def wait_for_news(self, notifications: deque[Notification], deadline: float | None) -> bool:
         """Wait until there is a notification to read, or trouble, or the deadline; whether before that."""
@@ -319,7 +309,7 @@ class Connection:
             left = time_left(deadline, time.monotonic())
             if not self._can_wait:
                 # Windows does not promise that closing in another thread, which shuts the socket down, ends this wait.
-                left = _DOZE if left is None else min(left, _DOZE)
+                left = DOZE if left is None else min(left, DOZE)
             if reading.poll(_milliseconds(left)):
                 self._take_bytes(self._do_not_wait)
             elif time_left(deadline, time.monotonic()) == 0.0:

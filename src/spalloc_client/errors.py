@@ -27,3 +27,7 @@ class BootError(Exception):
 
 class ConfigError(ValueError):
     """A configuration file says something that can't be used; the message names file, option and value."""
+
+
+class LoginError(SpallocServerException):
+    """A service does not let anybody in with this name and password, or this token; or none are known."""

@@ -205,7 +205,7 @@ class Job:
             self._client.close()
 
     def __repr__(self) -> str:
-        return f"<Job {self.id} on {self._requirements.hostname}:{self._requirements.port}>"
+        return f"<Job {self.id} on {self._requirements.server}>"
 
     def _repr_svg_(self) -> str | None:
         """In a notebook: a picture of the job's boards, once it has some."""

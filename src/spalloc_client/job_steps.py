@@ -83,6 +83,10 @@ CREATION_PATIENCE = 1.0
 """Seconds an interrupted create_job is waited for, so that the job it made can be destroyed."""
 
 
+_FOR_SERVICES = {"group", "collab"}
+"""Requirements that only such services know."""
+
+
 class _NotOursError(JobDestroyedError):
     """The job no longer exists; its ID may be another job's."""
 
@@ -159,12 +163,27 @@ class JobSteps:
     def _create(self) -> Steps[None]:
         wanted = self._requirements
         self._keepalive = wanted.keepalive
+        if self._keepalive is None and wanted.is_for_service:
+            from spalloc_client.address import LONGEST_KEEPALIVE
+
+            self._keepalive = LONGEST_KEEPALIVE
+            yield from Log(
+                f"{wanted.server} ends jobs of which it hears nothing for {spoken(LONGEST_KEEPALIVE)}: this program "
+                "keeps its job alive, which ends soon after it.",
+                warning=True,
+            )
         if self._keepalive is not None:
             # Before the job is asked for: while the server answers, the helper starts.
             yield from StartHelper()
         kwargs = wanted.kwargs
+        if not wanted.is_for_service and kwargs.keys() & _FOR_SERVICES:
+            kwargs = {name: value for name, value in kwargs.items() if name not in _FOR_SERVICES}
+            yield from Log(
+                f"The server {wanted.server} knows no groups and collaborations: the job is created without one.",
+                warning=True,
+            )
         if "time_limit" in kwargs:
-            kwargs = yield from self._without_unknown_limit()
+            kwargs = yield from self._without_unknown_limit(kwargs)
         if self._is_java:
             kwargs = yield from self._as_java_heeds(kwargs)
         job_id = yield from Ask("create_job", wanted.args, wanted.timeout, kwargs)
@@ -176,23 +195,23 @@ class JobSteps:
             yield from Adopt(job_id, self._keepalive, None)
         yield from Log(f"Created spalloc job {job_id}.")
 
-    def _without_unknown_limit(self) -> Steps[Mapping[str, Json]]:
+    def _without_unknown_limit(self, kwargs: Mapping[str, Json]) -> Steps[Mapping[str, Json]]:
         """Return the arguments without the time limit, and with a warning, where the server would refuse it."""
         from spalloc_client.extensions import knows_times
 
         wanted = self._requirements
         self.knows_times = yield from knows_times(self.ask)
         if self.knows_times:
-            return wanted.kwargs
+            return kwargs
         yield from Log(
-            f"The server {wanted.hostname}:{wanted.port} knows no time limits: the job is created without one.",
+            f"The server {wanted.server} knows no time limits: the job is created without one.",
             warning=True,
         )
-        return {name: value for name, value in wanted.kwargs.items() if name != "time_limit"}
+        return {name: value for name, value in kwargs.items() if name != "time_limit"}
 
     def _as_java_heeds(self, kwargs: Mapping[str, Json]) -> Steps[Mapping[str, Json]]:
         """Return the arguments with a keepalive, without which jobs end all the same; tell of what is not heeded."""
-        server = f"{self._requirements.hostname}:{self._requirements.port}"
+        server = self._requirements.server
         for name in ("require_torus", "max_dead_links"):
             if kwargs.get(name):
                 yield from Log(f"The server {server} does not heed {name}.", warning=True)
@@ -237,7 +256,7 @@ class JobSteps:
         trouble = complaint(version)
         if trouble is not None:
             yield from Disconnect()
-            raise ValueError(f"{self._requirements.hostname}:{self._requirements.port}: {trouble}")
+            raise ValueError(f"{self._requirements.server}: {trouble}")
         return looking_up
 
     def _make_sure(self, deadline: float | None) -> Steps[None]:
@@ -247,7 +266,7 @@ class JobSteps:
             _NotOursError: It is not.
         """
         if self._doubtful and not self._gone:
-            if self._start_time is None:
+            if self._start_time is None and self._requirements.known_owner is not None:
                 jobs = yield from Ask("list_jobs", (), (yield from _left(deadline)))
                 yield from self._recognise_owner(jobs)
             else:
@@ -261,7 +280,7 @@ class JobSteps:
         entries = [entry for entry in jobs if isinstance(entry, dict)] if isinstance(jobs, list) else []
         for entry in entries:
             owner, time = entry.get("owner"), entry.get("start_time")
-            if entry.get("job_id") == self._job_id and owner != self._requirements.kwargs.get("owner", owner):
+            if entry.get("job_id") == self._job_id and owner != self._requirements.known_owner:
                 yield from self._disown()
             elif entry.get("job_id") == self._job_id and isinstance(time, int | float):
                 self._start_time = time

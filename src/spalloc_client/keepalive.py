@@ -17,6 +17,7 @@ import sys
 import time
 
 from spalloc_client.logs import log
+from spalloc_client.surroundings import without_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from spalloc_client.requirements import Requirements
 
 _MODULE = "spalloc_client._keepalive_process"
+_OVER_HTTPS = "spalloc_client._keepalive_https"
 
 _PYTHON = re.compile(
     r"(python|pypy)w?(\d+(\.\d+)*[a-z]{0,2})?(_d|-dbg|-intel64|-arm64)?(\.exe)?", re.IGNORECASE
@@ -107,6 +109,7 @@ class Keepalive:
             pass_fds=handles,
             cwd=os.sep,
             bufsize=0,
+            env=without_secrets(),
         )
 
     def _start_thread(self, original: int | None) -> None:
@@ -141,11 +144,11 @@ class Keepalive:
             requirements: Says where the server is and how patient to be with it.
             start_time: When the server created the job, by its clock, if that is known.
         """
-        owner = requirements.kwargs.get("owner")
+        owner = requirements.known_owner
         self._orders = (
             f"keep {job_id} {keepalive} {requirements.timeout} {requirements.reconnect_delay} "
             f"{requirements.hostname} {requirements.port} {start_time} "
-            f"{None if owner is None else 'x' + str(owner).encode().hex()}\n"
+            f"{None if owner is None else 'x' + str(owner).encode().hex()}{_login(requirements.hostname)}\n"
         ).encode()
         self._tell(self._orders)
 
@@ -232,6 +235,21 @@ class Keepalive:
             self._tell(self._orders + self._identity)
 
 
+def _login(hostname: str) -> str:
+    """Return who logs in at a service, as the helper's orders say it; nothing for a server of v1."""
+    if "://" not in hostname:
+        return ""
+    import json
+
+    from spalloc_client.https import session_for
+    from spalloc_client.https.login import PARTS
+
+    session = session_for(hostname)
+    login = {part: getattr(session.login, part) for part in PARTS}
+    # The session as well: services check passwords slowly, on purpose.
+    return f" {json.dumps({**login, 'session': session.headers}).encode().hex()}"
+
+
 def _open_handle() -> int | None:
     """What becomes readable when this process ends, where there is such a thing."""
     if sys.platform != "linux":
@@ -257,19 +275,21 @@ def _program() -> list[str]:
     file = os.path.join(folder, "_keepalive_process.py")  # noqa: PTH118
     if os.path.isfile(file):  # noqa: PTH113
         return [file]
+    return ["-c", f"{_text(_OVER_HTTPS)}\n{_text(_MODULE)}"]
+
+
+def _text(module: str) -> str:
+    """Return a program that does what a module's text says."""
     from importlib.util import find_spec
 
-    spec = find_spec(_MODULE)
+    spec = find_spec(module)
     loader: Any = None if spec is None else spec.loader
-    source = loader.get_source(_MODULE) if hasattr(loader, "get_source") else None
-    if source is None:
-        code = loader.get_code(_MODULE) if hasattr(loader, "get_code") else None
-        if code is None:
-            raise OSError(f"{loader!r} does not tell the text of {_MODULE}")
-        import marshal
+    code = loader.get_code(module) if hasattr(loader, "get_code") else None
+    if code is None:
+        raise OSError(f"{loader!r} does not tell the text of {module}")
+    import marshal
 
-        source = f"import marshal\nexec(marshal.loads(bytes.fromhex('{marshal.dumps(code).hex()}')))"
-    return ["-c", source]
+    return f"import marshal\nexec(marshal.loads(bytes.fromhex('{marshal.dumps(code).hex()}')))"
 
 
 def _serve(application: Application, listening: socket.socket) -> None:

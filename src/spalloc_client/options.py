@@ -21,8 +21,13 @@ if TYPE_CHECKING:
         hostname: str
         owner: str
         port: int | str
+        username: str | None
+        password: str | None
+        token: str | None
         keepalive: float | UseConfig | None
         time_limit: float | str | None
+        group: str | None
+        collab: str | None
         reconnect_delay: float | UseConfig
         timeout: float | UseConfig | None
         machine: str | None
@@ -39,8 +44,13 @@ if TYPE_CHECKING:
         hostname: str | None
         owner: str | None
         port: int
+        username: str | None
+        password: str | None
+        token: str | None
         keepalive: float | None
         time_limit: float | None
+        group: str | None
+        collab: str | None
         reconnect_delay: float
         timeout: float | None
         machine: str | None
@@ -57,8 +67,13 @@ if TYPE_CHECKING:
         hostname: str | None
         owner: str | None
         port: int
+        username: str | None
+        password: str | None
+        token: str | None
         keepalive: float | None
         time_limit: float | None
+        group: str | None
+        collab: str | None
         reconnect_delay: float
         timeout: float | None
         machine: str | None
@@ -123,6 +138,7 @@ class Option:
         "default",
         "flag",
         "group",
+        "is_secret",
         "meaning",
         "name",
         "none_is_default",
@@ -143,6 +159,7 @@ class Option:
         flag: Flag,
         none_is_default: bool = False,
         none_is_not_sent: bool = False,
+        is_secret: bool = False,
         spell: Callable[[Any], str] = str,
     ) -> None:
         self.name = name
@@ -163,6 +180,8 @@ class Option:
         self.none_is_not_sent = none_is_not_sent
         """Whether None is not sent to the server, as for every requirement that the published protocol lacks: a
         published server refuses arguments that it does not know."""
+        self.is_secret = is_secret
+        """Whether its value is never shown."""
         self.spell = spell
         """Writes a value, other than None, as files and command lines say it."""
 
@@ -193,13 +212,15 @@ class Option:
 # fmt: off
 OPTIONS = (
     Option(
-        "hostname", "The server's name or address.",
+        "hostname", "The server's name or address; or the URL of a service that speaks HTTP, `https://HOST/spalloc/`.",
         group=SERVER, default=None, read=readings.text, check=checks.hostname,
         flag=Flag("--hostname", "-H", type=readings.server,
-                  help="hostname or IP of the spalloc server, which may be followed by :PORT (default: %(default)s)"),
+                  help="hostname or IP of the spalloc server, which may be followed by :PORT; or the URL of a service, "
+                  "https://HOST/spalloc/ (default: %(default)s)"),
     ),
     Option(
-        "owner", "The owner of the job, by convention your email address.",
+        "owner", "The owner of the job, by convention your email address. With a service's URL, whoever logs in owns "
+        "the job, and only services and administrators may name another.",
         group=JOB, default=None, read=readings.text, check=checks.owner,
         flag=Flag("--owner",
                   help="by convention, the email address of the owner of the job (default: %(default)s)"),
@@ -209,6 +230,26 @@ OPTIONS = (
         group=SERVER, default="22244", read=readings.whole_or_none, check=checks.port,
         flag=Flag("--port", "-P", type=readings.port,
                   help="port number of the spalloc server (default: %(default)s)"),
+    ),
+    Option(
+        "username", "Who logs in, with a service's URL; None for whom `~/.netrc` or the keyring names.",
+        group=SERVER, default="None", read=readings.text_or_none, check=checks.login_part,
+        flag=Flag("--username", metavar="NAME",
+                  help="who logs in, with the URL of a service (default: %(default)s)"),
+    ),
+    Option(
+        "password", "The password, likewise; better kept in `SPALLOC_PASSWORD`, in a file that others can't read, or "
+        "in the keyring.",
+        group=SERVER, default="None", read=readings.text_or_none, check=checks.login_part, is_secret=True,
+        flag=Flag("--password", metavar="PASSWORD",
+                  help="the password; other users of this computer can see arguments, so SPALLOC_PASSWORD is better"),
+    ),
+    Option(
+        "token", "A personal access token, in place of name and password; better kept in `SPALLOC_TOKEN`, likewise.",
+        group=SERVER, default="None", read=readings.text_or_none, check=checks.login_part, is_secret=True,
+        flag=Flag("--token", metavar="TOKEN",
+                  help="a token in place of name and password; other users of this computer can see arguments, so "
+                  "SPALLOC_TOKEN is better"),
     ),
     Option(
         "keepalive", "Seconds after which the server may consider the job dead if it hears nothing from this client; "
@@ -228,6 +269,18 @@ OPTIONS = (
         flag=Flag("--time", "-T", type=readings.duration, metavar="DURATION", none=-1,
                   help="how long the job may have its boards before the server ends it, such as 30m, 2h or 1:30:00, or "
                   "-1 for what the server says (default: %(default)s)"),
+    ),
+    Option(
+        "group", "The group that pays for the job, with a service's URL; None for the only one that one is in.",
+        group=JOB, default="None", read=readings.text_or_none, check=checks.payer, none_is_not_sent=True,
+        flag=Flag("--group", metavar="GROUP",
+                  help="the group that pays for the job, with the URL of a service (default: %(default)s)"),
+    ),
+    Option(
+        "collab", "The EBRAINS collaboration that pays for the job, in place of a group.",
+        group=JOB, default="None", read=readings.text_or_none, check=checks.payer, none_is_not_sent=True,
+        flag=Flag("--collab", metavar="COLLAB",
+                  help="the EBRAINS collaboration that pays for the job, in place of a group (default: %(default)s)"),
     ),
     Option(
         "reconnect_delay", "Seconds between attempts to reconnect to the server, 0 or more.",

@@ -43,6 +43,31 @@ else:
         return in_terms_of_select()
 
 
+DOZE = 1.0
+"""Seconds after which a sleeping thread looks by itself: one that was to wake it may have been interrupted."""
+
+
+class Sleeper:
+    """A thread that waits for what other threads bring."""
+
+    __slots__ = ("_gate",)
+
+    def __init__(self) -> None:
+        self._gate = _thread.allocate_lock()
+        self._gate.acquire()
+
+    def sleep(self, seconds: float | None) -> None:
+        """Sleep until woken, at most some seconds, and in no case long."""
+        self._gate.acquire(timeout=DOZE if seconds is None else min(seconds, DOZE))
+
+    def wake(self) -> None:
+        """End the sleep, also one that has not begun."""
+        try:
+            self._gate.release()
+        except RuntimeError:
+            return  # it is awake: one that woke it was interrupted before it could take it off the list
+
+
 def waiting_lock() -> _thread.RLock:
     """Return a lock that may be held while waiting.
 
@@ -55,4 +80,6 @@ def waiting_lock() -> _thread.RLock:
     return threading.RLock()
 
 
-__all__ = ["DO_NOT_WAIT", "POLLERR", "POLLHUP", "POLLIN", "POLLOUT", "Poll", "poll", "waiting_lock"]
+__all__ = [
+    "DOZE", "DO_NOT_WAIT", "POLLERR", "POLLHUP", "POLLIN", "POLLOUT", "Poll", "Sleeper", "poll", "waiting_lock",
+]  # fmt: skip

@@ -20,13 +20,15 @@ from spalloc_client.deadline import check_timeout, deadline_after, spoken, time_
 from spalloc_client.dialling import connect_to, look_up
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.versions import JAVA
-from spalloc_client.wire import DEFAULT_PORT, Failure, Return, encode
+from spalloc_client.wire import DEFAULT_PORT, Failure, Return
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, Self, TypeAlias
 
     from spalloc_client.conversation import Notification
+    from spalloc_client.https import beside
+    from spalloc_client.https.session import Session
     from spalloc_client.java_port import Exchange, JavaPort
     from spalloc_client.replies import (
         BoardLocation,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
         QueuePosition,
     )
     from spalloc_client.wire import Json, Request
+
+    AnyConnection: TypeAlias = Connection | beside.Connection
 
 _SUBSCRIBING = (
     "notify_job", "no_notify_job", "notify_machine", "no_notify_machine", "notify_job_ending", "no_notify_job_ending",
@@ -89,21 +93,28 @@ class ProtocolClient:
         """Define a new connection; `connect()` makes it.
 
         Args:
-            hostname: The server's name, or its IPv4 or IPv6 address. All addresses of a name are tried.
-            port: The server's port, 1 to 65535.
+            hostname: The server's name, or its IPv4 or IPv6 address; all addresses of a name are tried. Or the address
+                of a service that speaks HTTP, `https://HOST/spalloc/`: who logs in there is said by the address, by
+                `SPALLOC_USER` and `SPALLOC_PASSWORD` or `SPALLOC_TOKEN`, by `~/.netrc`, or by the system's keyring.
+            port: The server's port, 1 to 65535; nothing to a service, whose address has its own.
             timeout: Seconds that `connect()` may take by default; None for as long as it
                 takes.
 
         Raises:
-            ValueError: An argument is not valid.
+            ValueError: An argument is not valid, or the extra `https` is not installed.
         """
         self._hostname = checks.hostname("hostname", hostname)
         self._port = checks.port("port", port)
         self._timeout = check_timeout(timeout)
-        self._server = f"{self._hostname}:{self._port}"
+        self._server = checks.server_name(self._hostname, self._port)
+        self._session: Session | None = None
+        if self._server is self._hostname:
+            from spalloc_client.https import session_for
+
+            self._session = session_for(self._hostname)
         self._notifications: deque[Notification] = deque()
-        self._connection: Connection | None = None
-        self._creation: tuple[Connection, Call] | None = None
+        self._connection: AnyConnection | None = None
+        self._creation: tuple[AnyConnection, Call] | None = None
         self._java: JavaPort | None = None
         self._switch = RLock()
 
@@ -146,18 +157,24 @@ class ProtocolClient:
         """
         timeout = check_timeout(timeout)
         self._drop("this client connected again")
-        within = self._timeout if timeout is None else timeout
+        connection = self._opened(self._timeout if timeout is None else timeout)
+        with self._switch:
+            earlier, self._connection = self._connection, connection
+        if earlier is not None:
+            earlier.close("this client connected again")
+
+    def _opened(self, within: float | None) -> AnyConnection:
+        if self._session is not None:
+            from spalloc_client.https import beside
+
+            return beside.Connection(self._session, self._notifications, within)
         began = time.monotonic()
         try:
             addresses = look_up(self._hostname, self._port, within)
         finally:
             self.looking_up = time.monotonic() - began
         sock = connect_to(addresses, self._server, within)
-        connection = Connection(sock, self._server, self._notifications)
-        with self._switch:
-            earlier, self._connection = self._connection, connection
-        if earlier is not None:
-            earlier.close("this client connected again")
+        return Connection(sock, self._server, self._notifications)
 
     def close(self) -> None:
         """Disconnect from the server; calls under way in other threads end with a `ProtocolError`."""
@@ -169,7 +186,7 @@ class ProtocolClient:
         if connection is not None:
             connection.close(reason)
 
-    def _usable(self) -> Connection:
+    def _usable(self) -> AnyConnection:
         connection = self._connection
         if connection is None:
             raise ProtocolError(f"not connected to {self._server}")
@@ -228,9 +245,9 @@ class ProtocolClient:
     def _exchange(self, request: Request, timeout: float | None) -> Any:
         """Send one request, and return what the server returns."""
         timeout = check_timeout(timeout)
-        line = encode(request)
         deadline = deadline_after(timeout, time.monotonic())
-        connection = self._usable()
+        connection: Any = self._usable()
+        line = connection.written(request)
         if connection.entangled:
             return self._ask_beside(request, timeout)
         call = Call(request.command)
@@ -332,7 +349,7 @@ class ProtocolClient:
             time.sleep(_GLANCE if timeout is None else max(0.0, min(timeout, _GLANCE)))
             raise ProtocolTimeoutError(f"{self._server} can't be listened to in the middle of another call")
         connection.check_usable()
-        if not connection.wait(lambda: connection.arrived > seen or not connection.alive, deadline):
+        if not connection.wait_for_more(seen, deadline):
             raise ProtocolTimeoutError(f"no notification from {self._server} within {spoken(timeout)}")
         connection.check_usable()
         return connection.arrived
@@ -357,8 +374,8 @@ class ProtocolClient:
                 y, z` for that board. As in release 1!7.4, `timeout` may come first: the first argument is taken
                 for it if it is None or a `float`, or if there are four arguments.
             timeout: Seconds to wait before giving up, or None to wait forever.
-            kwargs: `owner` (required), and what `spalloc_client.Job` takes by name about the job and its boards,
-                not about the server or the connection.
+            kwargs: `owner` (required; of a service's job, whoever logs in is), and what `spalloc_client.Job` takes by
+                name about the job and its boards, not about the server or the connection.
 
         Returns:
             The new job's ID.
@@ -367,7 +384,7 @@ class ProtocolClient:
             SpallocServerException: There is no owner (nothing is sent), or the server refuses.
         """
         boards, timeout = commands.timeout_apart("create_job", args, timeout)
-        return self._ask(commands.create_job(boards, kwargs), timeout)
+        return self._ask(commands.create_job(boards, kwargs, by_login=self._session is not None), timeout)
 
     def job_keepalive(self, job_id: int, timeout: float | None = None) -> None:
         """Tell the server that the job is still wanted."""

@@ -65,9 +65,9 @@ def yes_or_no(word: str) -> bool:
 
 
 def server(word: str) -> str:
-    """Check a server's name or address, which its port may follow."""
-    checks.server(word)
-    return word
+    """Check a server's name or address, which its port may follow, or a URL, of which the login is no longer shown."""
+    name, _ = checks.server(word)
+    return name if checks.is_url(name) else word
 
 
 def port(word: str) -> int:

@@ -48,6 +48,7 @@ class Requirements:
         kwargs: Mapping[str, Json],
     ) -> None:
         self.hostname = hostname
+        """The server's name or address, or the URL of a service, with who logs in there."""
         self.port = port
         self.timeout = timeout
         """Seconds to wait for a reply."""
@@ -62,6 +63,22 @@ class Requirements:
         """What `create_job` takes by position."""
         self.kwargs = kwargs
         """What `create_job` takes by name."""
+
+    @property
+    def is_for_service(self) -> bool:
+        """Whether the server is a service that speaks HTTP."""
+        return checks.is_url(self.hostname)
+
+    @property
+    def server(self) -> str:
+        """What to call the server in messages."""
+        return checks.server_name(self.hostname, self.port)
+
+    @property
+    def known_owner(self) -> str | None:
+        """Who owns the job that is created; None if only the service knows."""
+        owner = None if self.is_for_service else self.kwargs.get("owner")
+        return None if owner is None else str(owner)
 
 
 def gather(
@@ -94,8 +111,10 @@ def gather(
             "resume_job_id", resume_job_id, 1, None, "a job's ID, 1 or more, or None"
         )
     name, port = checks.server(hostname)
+    if checks.is_url(name):
+        name = _with_login(name, given, config)
     shape = () if resumed is not None else check_shape(args)
-    kwargs = {} if resumed is not None else _kwargs(said, shape, given)
+    kwargs = {} if resumed is not None else _kwargs(said, shape, given, by_login=checks.is_url(name))
 
     def own(option: str) -> Any:
         return BY_NAME[option].of_caller(said[option])
@@ -105,12 +124,26 @@ def gather(
         port=own("port") if port is None else port,
         timeout=own("timeout"),
         reconnect_delay=own("reconnect_delay"),
-        ignore_version=own("ignore_version"),
+        # Of a service, the version says nothing: it is seen from what it answers whether it is one.
+        ignore_version=own("ignore_version") or checks.is_url(name),
         resume_job_id=resumed,
         keepalive=kwargs.get("keepalive"),
         args=shape,
         kwargs=kwargs,
     )
+
+
+def _with_login(url: str, given: Mapping[str, object], config: Config) -> str:
+    from spalloc_client.address import ServiceUrl
+    from spalloc_client.https.login import PARTS, chosen
+
+    by_caller = {
+        name: BY_NAME[name].of_caller(given[name])
+        for name in PARTS
+        if name in given and not _left_open(given[name])
+    }
+    values: Mapping[str, object] = config
+    return chosen(ServiceUrl.read("hostname", url), by_caller, {name: values[name] for name in PARTS})
 
 
 class _Said(dict[str, object]):
@@ -153,14 +186,18 @@ def _allowed(name: str, lowest: int) -> str:
 
 
 def _kwargs(
-    said: Mapping[str, object], shape: tuple[int, ...], given: Mapping[str, object]
+    said: Mapping[str, object], shape: tuple[int, ...], given: Mapping[str, object], *, by_login: bool
 ) -> dict[str, Any]:
     """Return the arguments of `create_job` by name."""
-    if said["owner"] is None:
+    if said["owner"] is None and not by_login:
         raise ValueError(
             f"An owner must be specified: give owner=..., or put it in a file such as {USER_CONFIG_FILE}"
         )
-    asked = {option.name: option.of_caller(said[option.name]) for option in OPTIONS if option.is_requirement}
+    asked = {
+        option.name: option.of_caller(said[option.name])
+        for option in OPTIONS
+        if option.is_requirement and not (option.name == "owner" and said["owner"] is None)
+    }
     machine, tags = asked["machine"], asked["tags"]
     if machine is not None and tags is not None:
         raise ValueError(

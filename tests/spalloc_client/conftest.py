@@ -9,8 +9,8 @@ import pytest
 
 from spalloc_client import Job, ProtocolClient, connection, dialling
 from spalloc_client.windows.polling import poll
-from spinnaker.geometry import Size
 from tests.spalloc_client.awaited import AwaitedClient, AwaitedJob
+from tests.spalloc_client.over_https import HTTPS, PROTOCOLS, over, served
 
 if TYPE_CHECKING:
     from spalloc_server.embedded import EmbeddedSite
@@ -36,22 +36,20 @@ def job_class(request: pytest.FixtureRequest) -> Any:
 
 
 # Gone before another file's tests begin: some break a server's code for everybody in the process, to see what it does.
-@pytest.fixture(scope="module")
-def site() -> Iterator[EmbeddedSite]:
-    """A server with 4 by 4 triads of virtual boards that power up at once; tests free what they take."""
-    from spalloc_server.embedded import EmbeddedSite  # which needs Linux, as the virtual boards do
-    from spinnaker_virtual import Timings, VirtualMachine
-
-    with EmbeddedSite(machine=VirtualMachine(size=Size(4, 4), timings=Timings.instant())) as site:
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def site(request: pytest.FixtureRequest) -> Iterator[EmbeddedSite]:
+    """A server with 4 by 4 triads of virtual boards that power up at once, over each protocol; tests free what they
+    take."""
+    with served(request.param) as site:
         yield site
 
 
-@pytest.fixture
-def small_site() -> Iterator[EmbeddedSite]:
-    """A server with three virtual boards that take a moment to power up, for this test alone."""
+@pytest.fixture(params=PROTOCOLS)
+def small_site(request: pytest.FixtureRequest) -> Iterator[EmbeddedSite]:
+    """A server with three virtual boards that take a moment to power up, for this test alone, over each protocol."""
     from spalloc_server.embedded import EmbeddedSite
 
-    with EmbeddedSite(1, 1) as site:
+    with EmbeddedSite(1, 1, https=request.param == HTTPS) as running, over(running) as site:
         yield site
 
 

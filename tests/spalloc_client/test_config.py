@@ -40,6 +40,13 @@ MANUAL = {
 READINGS: list[tuple[str, str, Any]] = [
     ("hostname", "spalloc.example.org", "spalloc.example.org"),
     ("hostname", "::1", "::1"),
+    ("hostname", "https://me:se%cret@spalloc.example.org", "https://spalloc.example.org/spalloc/"),
+    ("username", "me", "me"),
+    ("password", "100%(sure)", "100%(sure)"),
+    ("token", "sp_%", "sp_%"),
+    ("token", "None", None),
+    ("group", "nengo", "nengo"),
+    ("collab", "None", None),
     ("owner", "jdh@cs.man.ac.uk", "jdh@cs.man.ac.uk"),
     ("owner", "J. D. H.", "J. D. H."),
     ("port", "1234", 1234),

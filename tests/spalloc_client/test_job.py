@@ -35,6 +35,8 @@ from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 QUEUED = {"state": 1, "power": None, "keepalive": 60.0, "reason": None}
 READY = {"state": 3, "power": True, "keepalive": 60.0, "reason": None}
+IMPOSSIBLE = (JobDestroyedError, SpallocServerException)
+"""How a job that no machine can ever hold is refused: at once by a service, by others when it is waited for."""
 
 
 @pytest.fixture
@@ -157,7 +159,8 @@ def test_a_wait_returns_the_new_state_or_after_its_time_the_old_one(
     job = job_class(1, **arguments(small_site))
     assert job.wait_for_state_change(JobState.queued, timeout=0.05) is JobState.queued
     with pytest.raises(
-        StateChangeTimeoutError, match=r"was not ready within 0\.05 s: it is in the state queued"
+        StateChangeTimeoutError,
+        match=r"was not ready within 0\.05 s: it( is in the state queued|s state is not known)",
     ):
         job.wait_until_ready(timeout=0.05)
     first.destroy()
@@ -208,14 +211,13 @@ def test_a_job_that_somebody_destroys_says_why(job_class: Any, small_site: Embed
 
 
 def test_a_job_that_no_machine_can_hold_says_so(job_class: Any, site: EmbeddedSite) -> None:
-    job = job_class(500, **arguments(site))
-    with pytest.raises(JobDestroyedError, match=r"^Cancelled:"):
-        job.wait_until_ready(PATIENCE)
-    job.destroy()
+    with pytest.raises(IMPOSSIBLE, match="can never be allocated"):
+        with job_class(500, **arguments(site)):
+            pass
 
 
 def test_a_job_can_be_left_and_resumed(job_class: Any, site: EmbeddedSite) -> None:
-    job = job_class(3, **arguments(site, keepalive=5.0))
+    job = job_class(3, **arguments(site, keepalive=50.0))
     job.wait_until_ready(PATIENCE)
     boards = job.boards
     job.close()
@@ -282,10 +284,9 @@ def test_each_style_gives_the_boards_that_the_manual_says(
     ],
 )
 def test_what_no_machine_has_is_refused_by_name(site: EmbeddedSite, args: Any, given: Any) -> None:
-    job = Job(*args, **arguments(site, **given))
-    with pytest.raises(JobDestroyedError, match=r"^Cancelled:"):
-        job.wait_until_ready(PATIENCE)
-    job.destroy()
+    with pytest.raises(IMPOSSIBLE, match=r"never be allocated|No machine has|There is no machine"):
+        with Job(*args, **arguments(site, **given)):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,19 @@ from spalloc_client.wire import Return, encode
 from spalloc_server.embedded import EmbeddedSite
 from tests.processes import boards, server
 from tests.spalloc_client.conftest import arguments
+from tests.spalloc_client.over_https import served
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 APPLICATION = Path(__file__).with_name("application.py")
 KEEPALIVE = 1.5
 """Seconds: long enough for a loaded machine, short enough to wait for."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[EmbeddedSite]:
+    """Over v1: no service takes keepalives as short as those here."""
+    with served("v1") as site:
+        yield site
 
 
 class Application:

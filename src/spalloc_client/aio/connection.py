@@ -11,7 +11,7 @@ from typing import cast
 
 from spalloc_client.conversation import Call, Conversation, Notification, Unanswered
 from spalloc_client.errors import ProtocolError
-from spalloc_client.wire import Failure, Return
+from spalloc_client.wire import Failure, Request, Return, encode
 
 CLOSING = 1.0
 """Seconds that closing waits for a server to take what has been sent."""
@@ -105,6 +105,15 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._talk.ask(call)
         self._transport.write(line)
+
+    @staticmethod
+    def written(request: Request) -> bytes:
+        """Return a request as `send` takes it.
+
+        Raises:
+            WireError: It holds something that JSON can't say.
+        """
+        return encode(request)
 
     async def news(self) -> None:
         """Wait until a notification has come or the connection is lost."""

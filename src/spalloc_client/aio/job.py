@@ -133,7 +133,7 @@ class Job:
             helper.stop()
 
     def __repr__(self) -> str:
-        return f"<Job {self.id} on {self._requirements.hostname}:{self._requirements.port}>"
+        return f"<Job {self.id} on {self._requirements.server}>"
 
     async def _start(self) -> Self:
         if not self._started:

@@ -20,9 +20,13 @@ from spalloc_client.conversation import Notification, as_body
 from spalloc_client.deadline import check_timeout, deadline_after, spoken, time_left
 from spalloc_client.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.versions import JAVA
-from spalloc_client.wire import DEFAULT_PORT, Failure, Json, Request, Return, encode
+from spalloc_client.wire import DEFAULT_PORT, Failure, Json, Request, Return
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from spalloc_client.https import service
+    from spalloc_client.https.session import Session
     from spalloc_client.java_port import Exchange, JavaPort
     from spalloc_client.replies import (
         BoardLocation,
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
         NotificationBody,
         QueuePosition,
     )
+
+    AnyConnection: TypeAlias = Connection | service.Connection
 
 
 class ProtocolClient:
@@ -59,21 +65,27 @@ class ProtocolClient:
         """Define a new connection; `connect()` makes it.
 
         Args:
-            hostname: The server's name, or its IPv4 or IPv6 address. All addresses of a name are tried.
-            port: The server's port, 1 to 65535.
+            hostname: The server's name, or its IPv4 or IPv6 address; all addresses of a name are tried. Or the address
+                of a service that speaks HTTP, as for `spalloc_client.ProtocolClient`.
+            port: The server's port, 1 to 65535; nothing to a service, whose address has its own.
             timeout: Seconds that `connect()` may take by default; None for as long as it
                 takes.
 
         Raises:
-            ValueError: An argument is not valid.
+            ValueError: An argument is not valid, or the extra `https` is not installed.
         """
         self._hostname = checks.hostname("hostname", hostname)
         self._port = checks.port("port", port)
         self._timeout = check_timeout(timeout)
-        self._server = f"{self._hostname}:{self._port}"
+        self._server = checks.server_name(self._hostname, self._port)
+        self._session: Session | None = None
+        if self._server is self._hostname:
+            from spalloc_client.https import session_for
+
+            self._session = session_for(self._hostname)
         self._notifications: deque[Notification] = deque()
-        self._connection: Connection | None = None
-        self._creation: tuple[Connection, AwaitedCall] | None = None
+        self._connection: AnyConnection | None = None
+        self._creation: tuple[AnyConnection, AwaitedCall] | None = None
         self._java: JavaPort | None = None
 
     async def __aenter__(self) -> Self:
@@ -108,7 +120,18 @@ class ProtocolClient:
         """
         timeout = check_timeout(timeout)
         await self._drop("this client connected again")
-        within = self._timeout if timeout is None else timeout
+        connection = await self._opened(self._timeout if timeout is None else timeout)
+        earlier, self._connection = self._connection, connection
+        if earlier is not None:
+            await earlier.close("this client connected again")
+
+    async def _opened(self, within: float | None) -> AnyConnection:
+        if self._session is not None:
+            from spalloc_client.https import service
+
+            to_service = service.Connection(self._session, self._notifications)
+            await to_service.open(within)
+            return to_service
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -122,9 +145,7 @@ class ProtocolClient:
         except BaseException:
             sock.close()
             raise
-        earlier, self._connection = self._connection, connection
-        if earlier is not None:
-            await earlier.close("this client connected again")
+        return connection
 
     async def close(self) -> None:
         """Disconnect from the server; calls under way in other tasks end with a `ProtocolError`."""
@@ -135,7 +156,7 @@ class ProtocolClient:
         if connection is not None:
             await connection.close(reason)
 
-    def _usable(self) -> Connection:
+    def _usable(self) -> AnyConnection:
         if self._connection is None:
             raise ProtocolError(f"not connected to {self._server}")
         return self._connection
@@ -194,8 +215,8 @@ class ProtocolClient:
     async def _exchange(self, request: Request, timeout: float | None) -> Any:
         """Send one request, and return what the server returns."""
         timeout = check_timeout(timeout)
-        line = encode(request)
-        connection = self._usable()
+        connection: Any = self._usable()
+        line = connection.written(request)
         call = AwaitedCall(request.command)
         if request.command == "create_job":
             self._creation = (connection, call)
@@ -304,8 +325,8 @@ class ProtocolClient:
                 y, z` for that board. As in release 1!7.4, `timeout` may come first: the first argument is taken
                 for it if it is None or a `float`, or if there are four arguments.
             timeout: Seconds to wait before giving up, or None to wait forever.
-            kwargs: `owner` (required), and what `spalloc_client.Job` takes by name about the job and its boards,
-                not about the server or the connection.
+            kwargs: `owner` (required; of a service's job, whoever logs in is), and what `spalloc_client.Job` takes by
+                name about the job and its boards, not about the server or the connection.
 
         Returns:
             The new job's ID.
@@ -314,7 +335,9 @@ class ProtocolClient:
             SpallocServerException: There is no owner (nothing is sent), or the server refuses.
         """
         boards, timeout = commands.timeout_apart("create_job", args, timeout)
-        return await self._ask(commands.create_job(boards, kwargs), timeout)
+        return await self._ask(
+            commands.create_job(boards, kwargs, by_login=self._session is not None), timeout
+        )
 
     async def job_keepalive(self, job_id: int, timeout: float | None = None) -> None:
         """Tell the server that the job is still wanted."""

@@ -8,7 +8,7 @@ The answer is quick, and empty if anything goes wrong: a user waits for the key 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from spalloc_client import checks
 from spalloc_client.answers import listed, machines
@@ -20,6 +20,8 @@ from spalloc_client.terminal.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from spalloc_client.arguments import Parser
     from spalloc_client.options import Config
     from spalloc_client.protocol_client import ProtocolClient
@@ -85,11 +87,21 @@ def _from_server(kinds: Sequence[Kind], asked: Wanted, config: Config) -> list[C
         return []
     try:
         name, port = checks.server(hostname)
+        if checks.is_url(name):
+            name = _with_login(name, asked, config)
         port = port or checks.port("port", asked.values.get("port") or config["port"])
         with ProtocolClient(name, port, timeout=_PATIENCE) as client:
             return [candidate for kind in kinds for candidate in _ASK[kind](client)]
     except Exception:  # noqa: BLE001  # no completion is better than an error in the middle of a user's line
         return []
+
+
+def _with_login(url: str, asked: Wanted, config: Config) -> str:
+    from spalloc_client.address import ServiceUrl
+    from spalloc_client.https.login import PARTS, chosen
+
+    values: Mapping[str, Any] = config
+    return chosen(ServiceUrl.read("hostname", url), asked.values, {name: values[name] for name in PARTS})
 
 
 def _jobs(client: ProtocolClient) -> Iterator[Candidate]:

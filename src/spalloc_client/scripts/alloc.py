@@ -17,6 +17,7 @@ from spalloc_client.arguments import (
     add_server,
     named_server,
 )
+from spalloc_client.checks import is_url
 from spalloc_client.options import BOARDS, CONNECTION, JOB
 from spalloc_client.scripts.entry import enter
 from spalloc_client.scripts.outcome import (
@@ -208,7 +209,7 @@ def _check_server(arguments: Arguments) -> None:
     missing = []
     if not arguments.hostname and arguments.virtual is None:
         missing.append("--hostname of the spalloc server")
-    if not arguments.owner and arguments.resume is None:
+    if not arguments.owner and arguments.resume is None and not is_url(arguments.hostname or ""):
         missing.append("--owner (typically your email address)")
     if missing:
         raise not_configured(missing, "" if arguments.hostname else " (--virtual 2x2 needs no server)")

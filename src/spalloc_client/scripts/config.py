@@ -9,6 +9,7 @@ import os
 import re
 
 from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
+from spalloc_client.checks import is_url
 from spalloc_client.config import (
     SECTION,
     USER_CONFIG_FILE,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 COMMAND = "spalloc-config"
 NOT_WRITTEN = 5
+
+_HIDDEN = "(hidden)"
+"""What is shown in place of passwords and tokens."""
 
 _WORDS = {"show": 0, "check": 0, "set": 2, "unset": 1}
 """The actions, and the number of words that follow each."""
@@ -91,7 +95,7 @@ def _show(*, as_json: bool) -> int:
     """Show all settings, the unusable ones with the error; return the exit status, which says if there are any."""
     config, origins = read_with_origins()
     values, mistakes = without_mistakes(config)
-    found: dict[str, object] = {name: values[name] for name in BY_NAME}  # type: ignore[literal-required]
+    found: dict[str, object] = {name: _shown(name, values[name]) for name in BY_NAME}  # type: ignore[literal-required]
     if as_json:
         shown = {
             name: {"value": None, "from": origins.get(name), "mistake": str(mistakes[name])}
@@ -112,6 +116,11 @@ def _show(*, as_json: bool) -> int:
         output().print(table(["Option", "Value", "From"], rows))
         messages().print([f"{COMMAND}: {printable(str(mistake))}" for mistake in mistakes.values()])
     return USAGE if mistakes else SUCCESS
+
+
+def _shown(name: str, value: object) -> object:
+    """Return an option's value as it may be shown."""
+    return _HIDDEN if value is not None and BY_NAME[name].is_secret else value
 
 
 def _as_said(name: str, value: object) -> str:
@@ -183,7 +192,9 @@ def changed(text: str, name: str, value: str | None) -> str:
     if value is not None:
         while place is None and kept and not kept[-1].strip():
             kept.pop()
-        said = value.replace("%", "%%").replace("\n", " ")
+        # What is read with % as it is: passwords, tokens and URLs.
+        as_it_is = BY_NAME[name].is_secret or is_url(value)
+        said = (value if as_it_is else value.replace("%", "%%")).replace("\n", " ")
         kept.insert(len(kept) if place is None else place, f"{name} = {said}")
     rest = lines[end:]
     gap = [""] if rest and kept and kept[-1].strip() else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from spalloc_client.answers import listed, state_name
 from spalloc_client.arguments import Arguments, Parser, add_debug, add_server
+from spalloc_client.checks import is_url
 from spalloc_client.errors import ProtocolTimeoutError
 from spalloc_client.job_answers import MachineInfo, Status
 from spalloc_client.scripts.outcome import SERVER_TROUBLE, SUCCESS, USAGE, WHICH_JOB, CommandError
@@ -110,7 +111,7 @@ def _act(arguments: Arguments, server: Server) -> int:
             f"--destroy {number}: {number} would be the reason, and no job is named; to destroy job {number}, type: "
             f"{COMMAND} {number} --destroy",
         )
-    if job_id is None and not arguments.owner:
+    if job_id is None and not arguments.owner and not is_url(server.hostname):
         raise CommandError(USAGE, "job ID (or --owner) not specified")
     actions = (
         arguments.power_on,
@@ -125,13 +126,20 @@ def _act(arguments: Arguments, server: Server) -> int:
     if job_id is None or any(actions):
         with server.connect() as client:
             if job_id is None:
-                job_id = only_job(client, arguments.owner, server.timeout)
+                job_id = only_job(client, _owner(arguments, server, client), server.timeout)
             if any(actions):
                 _do(arguments, client, job_id, server.timeout)
                 return SUCCESS
     from spalloc_client.scripts.job_view import JobView
 
     return show(JobView(job_id), arguments, server)
+
+
+def _owner(arguments: Arguments, server: Server, client: ProtocolClient) -> str:
+    """Return whose job is meant: with a service, that of whoever logs in, unless another is named."""
+    if not is_url(server.hostname) or "owner" in arguments.given:
+        return str(arguments.owner)
+    return str(client.call("who_am_i", timeout=server.timeout)["account"])
 
 
 def _do(arguments: Arguments, client: ProtocolClient, job_id: int, timeout: float | None) -> None:

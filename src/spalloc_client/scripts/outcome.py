@@ -164,7 +164,8 @@ class Endings:
         if isinstance(error, ConfigError):
             return USAGE, str(error)
         if isinstance(error, SpallocServerException):
-            return self.server_trouble, f"the server {self.server} refused: {error}"
+            named = self.server is not None and self.server in str(error)
+            return self.server_trouble, str(error) if named else f"the server {self.server} refused: {error}"
         if isinstance(error, AnswerError):
             return self.server_trouble, f"{error} (server {self.server}); is it a spalloc server?"
         if isinstance(error, ProtocolTimeoutError | ProtocolError | OSError):

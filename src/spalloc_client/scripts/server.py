@@ -9,6 +9,7 @@ import os
 
 from spalloc_client import config
 from spalloc_client.arguments import Arguments, named_server
+from spalloc_client.checks import is_url, server_name
 from spalloc_client.config import JOB_VARIABLE, SERVER_VARIABLES
 from spalloc_client.protocol_client import ProtocolClient
 from spalloc_client.readings import or_none
@@ -57,11 +58,12 @@ class Server:
             hostname,
             port,
             or_none(arguments.timeout),
-            ignore_version=arguments.ignore_version,
+            # Of a service, the version says nothing: it is seen from what it answers whether it is one.
+            ignore_version=arguments.ignore_version or is_url(hostname),
         )
 
     def __str__(self) -> str:
-        return f"{self.hostname}:{self.port}"
+        return server_name(self.hostname, self.port)
 
     def connect(self) -> CheckedClient:
         """Return a connection to the server, to be entered."""

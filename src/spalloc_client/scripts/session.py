@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from spalloc_client.checks import is_url, server_name
 from spalloc_client.errors import JobDestroyedError
 from spalloc_client.options import OPTIONS
 from spalloc_client.scripts.interruption import Interruptions, Stopped
@@ -66,7 +67,7 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
 
         site = stack.enter_context(RunningSite(interruptions, *arguments.virtual))
         arguments.hostname, arguments.port = site.hostname, site.port
-    endings.server = f"{arguments.hostname}:{arguments.port}"
+    endings.server = server_name(arguments.hostname, arguments.port)
     ethernet_ips = stack.enter_context(_TemporaryCsv())
     status_line = stack.enter_context(StatusLine(messages(), quiet=arguments.quiet))
     held = stack.enter_context(_Held(interruptions, status_line, keep=arguments.no_destroy))
@@ -122,6 +123,9 @@ def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
     said = {option.name: option.flag.value(getattr(arguments, option.name)) for option in OPTIONS}
     if arguments.machine is not None:
         said["tags"] = None
+    if is_url(arguments.hostname or ""):
+        # It says already who logs in.
+        said.update(dict.fromkeys(("username", "password", "token")))
     # Files have been read for the arguments' defaults, and what they warned of has been said.
     return arguments.what, {**said, "resume_job_id": arguments.resume, "config_filenames": []}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from spalloc_client.answers import state_name
+from spalloc_client.checks import server_name
 from spalloc_client.states import JobState
 from spalloc_client.terminal.text import Style, Text, printable
 
@@ -203,4 +204,4 @@ def seen_again(job_id: int, server: tuple[str, int]) -> Happened:
 
 def _named(server: tuple[str, int]) -> str:
     hostname, port = server
-    return f"{printable(hostname)}:{port}"
+    return printable(server_name(hostname, port))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from spalloc_client.scripts.bell import Bell, Letterbox
 from spalloc_client.scripts.outcome import Ended
+from spalloc_client.surroundings import without_secrets
 
 # Windows has none of this: see windows/command.py.
 assert sys.platform != "win32"
@@ -61,7 +62,7 @@ def run_wrapped(
         process = subprocess.Popen(
             command[0] if len(command) == 1 else list(command),
             shell=len(command) == 1,
-            env={**os.environ, **environment},
+            env={**without_secrets(), **environment},
             process_group=0,
         )
         terminal.hand_to(process.pid)

@@ -5,10 +5,11 @@ scripts/wrapped.py does the same on other systems, which have process groups and
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
+
+from spalloc_client.surroundings import without_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run_on_console(
         process = subprocess.Popen(
             command[0] if len(command) == 1 else list(command),
             shell=len(command) == 1,
-            env={**os.environ, **environment},
+            env={**without_secrets(), **environment},
         )
         while True:
             try:

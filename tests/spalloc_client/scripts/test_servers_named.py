@@ -25,6 +25,10 @@ from tests.spalloc_client.scripts.conftest import Commands
         ("fe80::1%eth0", ("fe80::1%eth0", None)),
         ("[::1]", ("::1", None)),
         ("[::1]:24244", ("::1", 24244)),
+        ("https://host", ("https://host/spalloc/", 443)),
+        ("https://me:secret@host:8443/other", ("https://host:8443/other/", 8443)),
+        ("https://[::1]:5/spalloc/", ("https://[::1]:5/spalloc/", 5)),
+        ("http://localhost:9091/spalloc", ("http://localhost:9091/spalloc/", 9091)),
     ],
 )
 def test_a_server_may_be_named_with_its_port(text: str, server: tuple[str, int | None]) -> None:
@@ -36,8 +40,8 @@ def test_a_server_may_be_named_with_its_port(text: str, server: tuple[str, int |
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
-        ("http://host:8080/spalloc/", "--hostname host --port 8080"),
-        ("https://spalloc.example.org/", "--hostname spalloc.example.org"),
+        ("http://host:8080/spalloc/", "write https://"),
+        ("https://", "such as https://spalloc.example.org/spalloc/"),
         ("spalloc://[::1]:5", "--hostname ::1 --port 5"),
         ("[::1]5", "--hostname ::1"),
         ("host:", "--hostname host"),
