@@ -136,6 +136,7 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
             "reservations",
             "restore",
             "stop_all",
+            "usage",
         )
     }
     assert set(PROJECT["project"]["scripts"].values()) == present - within

@@ -35,6 +35,7 @@ from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.refusals import Refusal, Sort
 from spalloc_server.core.restart import last_recorded, recall, start_cold
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
+from spalloc_server.core.usage import Usage, UsageQuestion
 from spalloc_server.forecasts import Forecasts
 from spalloc_server.measures import Measures
 from spalloc_server.presence import LATE_SECONDS, PendingExpiry, Presence
@@ -444,6 +445,19 @@ class Engine:
             EngineStoppingError: The engine is stopping.
         """
         return await self._read(lambda: self._store.newest_jobs(start, limit))
+
+    async def usage(self, question: UsageQuestion) -> Usage:
+        """Return who used what, as recorded, and up to now.
+
+        Raises:
+            sqlite3.Error: The records can't be read.
+            EngineStoppingError: The engine is stopping.
+        """
+        now = self.clock.wall()
+        # Jobs that have boards, and those that may have some on disk still.
+        live = [job.id for job in self._site.jobs.values() if job.record.allocation is not None]
+        live += [*self._gathering.effects.jobs, *self._writing.effects.jobs]
+        return await self._read(lambda: self._store.usage(question, now, live))
 
     def ended_record(self, number: int) -> JobRecord | None:
         """Return the record of an ended job if it is in memory, as all are that are not on disk yet; else None."""

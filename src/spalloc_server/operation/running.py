@@ -26,6 +26,7 @@ from spalloc_server.operation.garbage import keep_collections_short
 from spalloc_server.operation.reloading import Effect, Reloading
 from spalloc_server.operation.reservation_commands import ReservationCommands
 from spalloc_server.operation.systemd import Systemd
+from spalloc_server.operation.usage_commands import UsageCommands
 from spalloc_server.service import Service
 from spalloc_server.words import counted
 
@@ -205,6 +206,7 @@ async def _control_at(path: Path, reload: Command, service: Service) -> ControlS
             **BoardCommands(service.engine).commands,
             **ReservationCommands(service.engine).commands,
             **EmergencyCommands(service.engine).commands,
+            **UsageCommands(service.engine).commands,
         },
     )
     try:

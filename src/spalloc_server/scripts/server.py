@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="Other commands, each with its own --help: spalloc-server check CONFIG.toml, "
         "spalloc-server reload CONFIG.toml, spalloc-server boards CONFIG.toml list, "
         "spalloc-server reservations CONFIG.toml list, spalloc-server account CONFIG.toml list, "
-        "spalloc-server group CONFIG.toml list, spalloc-server stop-all CONFIG.toml, "
+        "spalloc-server group CONFIG.toml list, spalloc-server stop-all CONFIG.toml, spalloc-server usage CONFIG.toml, "
         "spalloc-server backup CONFIG.toml FILE, "
         "spalloc-server restore CONFIG.toml FILE, spalloc-server export CONFIG.toml LOG.swf, "
         "spalloc-server convert OLD, spalloc-server simulate TRACE",
@@ -456,6 +456,12 @@ def _simulate(words: Sequence[str]) -> int:
     return simulate(words)
 
 
+def _usage(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.usage import main as usage
+
+    return usage(words)
+
+
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "account": _account,
     "backup": _backup,
@@ -469,4 +475,5 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "restore": _restore,
     "simulate": _simulate,
     "stop-all": _stop_all,
+    "usage": _usage,
 }

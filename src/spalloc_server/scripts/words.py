@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spalloc_client.scripts.outcome import SERVER_TROUBLE, USAGE, CommandError
-from spalloc_server.operation.control.client import NoAnswerError, ask
+from spalloc_server.operation.control.client import NoAnswerError, NotThereError, ask
 from spalloc_server.operation.control.protocol import Line, Request, of_request
 from spalloc_server.parsing import Parser
 from spalloc_server.scripts.asking import OF_THE_SERVICE, socket_of
@@ -103,7 +103,7 @@ def listed(socket: Path, request: Request) -> list[Mapping[str, Any]]:
     Raises:
         CommandError: It refuses, or does not answer.
     """
-    *lines, _ = _answered(socket, request)
+    *lines, _ = _whole(socket, request)
     return [{name: value for name, value in line.about.items() if name != "kind"} for line in lines]
 
 
@@ -113,16 +113,31 @@ def told(socket: Path, request: Request) -> str:
     Raises:
         CommandError: It refuses, or does not answer.
     """
-    return _answered(socket, request)[-1].text
+    return _whole(socket, request)[-1].text
 
 
-def _answered(socket: Path, request: Request) -> list[Line]:
+def _whole(socket: Path, request: Request) -> list[Line]:
+    try:
+        return answered(socket, request)
+    except NotThereError as error:
+        raise CommandError(SERVER_TROUBLE, str(error)) from error
+
+
+def answered(socket: Path, request: Request) -> list[Line]:
+    """Return all lines with which the server that listens at `socket` answers.
+
+    Raises:
+        CommandError: It refuses, or does not answer.
+        NotThereError: No server listens there.
+    """
     lines: list[Line] = []
     try:
         for line, status in ask(socket, request):
             if status:
                 raise CommandError(status, line.text)
             lines.append(line)
+    except NotThereError:
+        raise
     except NoAnswerError as error:
         raise CommandError(SERVER_TROUBLE, str(error)) from error
     return lines

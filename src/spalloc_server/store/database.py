@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.groups import Group
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.reservations import Reservation
+from spalloc_server.core.usage import Usage, UsageQuestion
 from spalloc_server.store.accounts import (
     putting_accounts,
     putting_groups,
@@ -54,6 +55,7 @@ from spalloc_server.store.recalling import (
 from spalloc_server.store.remembering import DROPPED_AT_ONCE, read_remembered, remembering
 from spalloc_server.store.room import Reserve, lacks_room
 from spalloc_server.store.soundness import CHECKED_AT_ONCE_BYTES, flaw, save_what_can_be_read
+from spalloc_server.store.usage import usage
 from spalloc_server.store.writing import counting_start, putting
 
 _log = logging.getLogger(__name__)
@@ -371,6 +373,15 @@ class Store:
         """
         with self._reading:
             return ended_job(self._to_read(), number, self._told)
+
+    def usage(self, question: UsageQuestion, now: float, live: Collection[int]) -> Usage:
+        """Return who used what: see `store.usage.usage`; may be called from the same threads.
+
+        Raises:
+            sqlite3.Error: The records can't be read.
+        """
+        with self._reading:
+            return usage(self._to_read(), question, now, live)
 
     def _to_read(self) -> sqlite3.Connection:
         if self._reader is None:

@@ -15,12 +15,17 @@ class NoAnswerError(Exception):
     """The server can't be reached, or its answer can't be read; the message says what to do."""
 
 
+class NotThereError(NoAnswerError):
+    """No server listens."""
+
+
 def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
     """Send a request to the server that listens at `path`; yield each line of the answer, the last with a status.
 
     Raises:
         ValueError: The request can't be sent; the message says why.
-        NoAnswerError: No server listens there, this user may not connect, or there is no answer.
+        NotThereError: No server listens there.
+        NoAnswerError: This user may not connect, or there is no answer.
     """
     asked = protocol.of_request(request)
     try:
@@ -33,7 +38,7 @@ def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
                     if status is not None:
                         return
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NoAnswerError(
+        raise NotThereError(
             f"no server listens at {path}: it does not run, or was started with other settings; "
             "the log of its start names its control socket, to be given with --socket; "
             "a server with --virtual has none without --socket FILE or --state FILE"

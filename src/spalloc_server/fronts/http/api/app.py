@@ -27,6 +27,7 @@ from spalloc_server.fronts.http.api.requests import Request, path_number
 from spalloc_server.fronts.http.api.resources import table
 from spalloc_server.fronts.http.api.table import Endpoint, refuse_doubled
 from spalloc_server.fronts.http.api.underway import UnderWay
+from spalloc_server.fronts.http.api.usage import UsageResource
 from spalloc_server.fronts.http.api.waiting import Polls
 from spalloc_server.fronts.http.boards.memory import Memory
 from spalloc_server.fronts.http.boards.streams import Streams
@@ -92,7 +93,8 @@ class App:
         self._entrance = Entrance(people, base)
         records, turns = Records(door), Turns()
         jobs, lists = Jobs(door, self.polls, records), Lists(door, self.polls, records, turns)
-        rows = table(jobs, lists, Machines(door.site, self.polls), Groups(door), Pages(people, base), base)
+        machines, usage = Machines(door.site, self.polls), UsageResource(door, records)
+        rows = table(jobs, lists, machines, usage, Groups(door), Pages(people, base), base)
         self._streams = Streams() if proxy is None else proxy.streams
         self.memory = Memory(door, self._streams)
         """The memory of all jobs' boards."""

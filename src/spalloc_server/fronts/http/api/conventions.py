@@ -56,6 +56,27 @@ def written_time_or_none(moment: float | None) -> str | None:
     return None if moment is None else written_time(moment)
 
 
+def read_time(name: str, word: str) -> float:
+    """Read a moment, in seconds of Unix time; one without an offset is in UTC.
+
+    Raises:
+        HttpError: It is none, or before 1970.
+    """
+    try:
+        # A plus sign of an offset that was not escaped is a space in an address.
+        found = datetime.fromisoformat(
+            word.strip().upper().replace(" ", "+") if "T" in word.upper() else word
+        )
+        moment = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        moment = -1.0
+    if moment < 0:
+        raise HttpError(
+            400, f"{name} is {word[:40]!r}; it must be a time from 1970 on, such as 2026-12-01T09:30:00Z"
+        )
+    return moment
+
+
 def read_boolean(name: str, word: str) -> bool:
     """Read `true` or `false`, in any case.
 

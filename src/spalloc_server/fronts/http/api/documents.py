@@ -47,6 +47,7 @@ class Root(Document, frozen=True):
     jobs_ref: Url
     machines_ref: Url
     history_ref: Url
+    usage_ref: Url
     groups_ref: Url
     csrf_header: str
     csrf_token: str
@@ -339,6 +340,45 @@ class History(Document, frozen=True):
     """Jobs that have ended, those that ended last first."""
 
     jobs: list[JobSummary]
+
+
+class Used(Document, frozen=True, omit_defaults=False):
+    """What one owner, account, group or machine used within the period."""
+
+    name: str | None
+    """Null for jobs without an account or a group."""
+    jobs: int
+    """How many jobs had boards."""
+    board_seconds: float
+
+
+class Usage(
+    Document,
+    frozen=True,
+    rename={
+        "begins": "from",
+        "ends": "to",
+        "complete_since": "complete-since",
+        "board_seconds": "board-seconds",
+        "left_out": "left-out",
+    },
+):
+    """Who used what within a period; jobs that have their boards still count up to now."""
+
+    begins: Time
+    ends: Time
+    by: Literal["owner", "account", "group", "machine"]
+    jobs: int
+    """How many jobs had boards, all together."""
+    board_seconds: float
+    usage: list[Used]
+    """Those that used most first."""
+    account: str | None = None
+    """Of whose jobs only; absent for all."""
+    complete_since: Time | None = None
+    """Of earlier allocations, some may be forgotten; absent if none is."""
+    left_out: int = 0
+    """How many more there are, which used less."""
 
 
 class MachineOfJob(Document, frozen=True):

@@ -21,6 +21,7 @@ from spalloc_server.fronts.http.api.openapi import description
 from spalloc_server.fronts.http.api.pages import Pages
 from spalloc_server.fronts.http.api.requests import Request
 from spalloc_server.fronts.http.api.table import Operation, Raw
+from spalloc_server.fronts.http.api.usage import UsageQuery, UsageResource
 
 _FAST_DATA = (
     "this server does not serve the fast data protocol, which needs an application on the boards; use memory, or the "
@@ -33,7 +34,13 @@ _ADMIN = (
 
 
 def table(
-    jobs: Jobs, lists: Lists, machines: Machines, groups: Groups, pages: Pages, base: str
+    jobs: Jobs,
+    lists: Lists,
+    machines: Machines,
+    usage: UsageResource,
+    groups: Groups,
+    pages: Pages,
+    base: str,
 ) -> list[Operation]:
     """Return the rows, those that are asked for most first; `base` is the path under which the service is found."""
     service = "srv/spalloc"
@@ -78,6 +85,8 @@ def table(
             machines.by_address, query=on_machines.Address, answers={200: docs.WhereIs}),
         Operation("GET", f"{service}/history", "listEndedJobs", "List jobs that have ended, the latest first.",
             lists.history, query=on_lists.HistoryQuery, answers={200: docs.History}),
+        Operation("GET", f"{service}/usage", "tellUsage", "Tell who used what.",
+            usage.tell, query=UsageQuery, answers={200: docs.Usage}),
         Operation("GET", f"{service}/groups", "listGroups", "List the groups that your jobs may be charged to.",
             groups.list, answers={200: docs.Groups}),
         Operation("GET", service, "describeService", "Say what there is, and which token changes need.",
@@ -135,6 +144,7 @@ def _root(request: Request) -> Answer:
             jobs_ref=f"{request.service}jobs",
             machines_ref=f"{request.service}machines",
             history_ref=f"{request.service}history",
+            usage_ref=f"{request.service}usage",
             groups_ref=f"{request.service}groups",
             csrf_header=CSRF_HEADER,
             csrf_token=session.csrf,
