@@ -18,7 +18,7 @@ FAST := not slow and not uncounted and not long and not peer
 # Tests start hundreds of commands: Python compiles each module for the first alone, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo check test static fast slow uncounted long docs bench bench-quick bench-pages mutants lock clean
+.PHONY: help demo check test static counted uncounted long docs bench bench-quick bench-pages mutants lock clean
 
 help: ## say what there is to type (what `make` alone does)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,7 +29,7 @@ demo: .venv/server ## allocate three virtual boards, show them, use them, free t
 check: static ## the fast part of `make test`: format, lint, types, imports, unit tests
 	$(BIN)/python $(PYTEST) -m "$(FAST)" --hypothesis-profile check
 
-test: static fast slow uncounted docs ## every check that CI makes
+test: static counted uncounted docs ## every check that CI makes
 
 bench: .venv/dev ## measure side by side with the published programs; renew README's table and docs/benchmarks/
 	$(BIN)/python -m benchmarks
@@ -47,13 +47,11 @@ static: .venv/dev ## format, lint, types, direction of imports
 	$(BIN)/mypy --no-error-summary --platform win32 --cache-dir .mypy_cache/win32 --package spalloc_client --package spalloc
 	$(BIN)/lint-imports --no-logo
 
-# Coverage is counted over two layers, and in the processes that tests start; it doubles their time.
-fast: .venv/dev
+# Fast tests and slow ones, and the processes that they start; to count doubles their time. In one run, since each
+# process of a run first reads all tests.
+counted: .venv/dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(PYTEST) -m "$(FAST)" --hypothesis-profile test
-
-slow: .venv/dev fast
-	$(BIN)/coverage run $(PYTEST) -m "(slow or peer) and not uncounted and not long" --hypothesis-profile test
+	$(BIN)/coverage run $(PYTEST) -m "not uncounted and not long" --hypothesis-profile test
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

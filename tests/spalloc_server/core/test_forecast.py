@@ -226,7 +226,7 @@ def made_log(jobs: int) -> list[TraceJob]:
     return log
 
 
-@pytest.mark.slow
+@pytest.mark.uncounted
 def test_eight_of_ten_jobs_of_a_made_log_start_within_their_range() -> None:
     figures = measure(made_log(300), "4x4", each=2)
     assert figures is not None
@@ -234,7 +234,7 @@ def test_eight_of_ten_jobs_of_a_made_log_start_within_their_range() -> None:
     assert figures.right >= 0.8
 
 
-@pytest.mark.slow
+@pytest.mark.uncounted
 def test_who_knows_how_long_jobs_take_tells_narrower_ranges() -> None:
     knows, guesses = (
         measure(made_log(200), "4x4", each=4, knowing=one) for one in (Knowing.LENGTHS, Knowing.NOTHING)
