@@ -157,7 +157,7 @@ class Strict(HttpToolsProtocol):
         # Whatever leads back here goes: the collector frees nothing that has lived for long (operation/garbage.py).
         self._patience = self._stuck = self._last_words = None
         self._joining = self._websocket = None
-        self.cycle = self.parser = None  # type: ignore[assignment]
+        self.scope = self.cycle = self.parser = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
