@@ -51,6 +51,9 @@ _LIMITS: Mapping[str, Kind[object]] = {
     "websockets_of_one_account": _COUNT,
     "channels": _COUNT,
     "channels_of_one_websocket": _COUNT,
+    "transfers": _COUNT,
+    "transfers_of_one_account": _COUNT,
+    "transfers_asked_for_by_one_account": _COUNT,
 }
 
 

@@ -29,6 +29,9 @@ _COUNTS = (
     "websockets_of_one_account",
     "channels",
     "channels_of_one_websocket",
+    "transfers",
+    "transfers_of_one_account",
+    "transfers_asked_for_by_one_account",
 )
 
 
@@ -60,6 +63,12 @@ class Limits:
     """UDP channels of all websockets."""
     channels_of_one_websocket: int = 1_300
     """A large job has one for each of its boards."""
+    transfers: int = 32
+    """Transfers of boards' memory in all; further ones wait."""
+    transfers_of_one_account: int = 8
+    """Its further ones wait."""
+    transfers_asked_for_by_one_account: int = 64
+    """Its transfers, those that wait among them."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -1,14 +1,15 @@
 """Memory of a job's boards is read and written through the service, and nobody else's is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from spalloc_server.core.jobs import JobRecord
-from spalloc_server.fronts.http.boards.memory import Memory, MemoryLimits, MemoryRefusedError
+from spalloc_server.fronts.http.boards.memory import Memory, MemoryRefusedError
 from spalloc_server.fronts.http.boards.streams import Streams
+from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.hardware.transfers import PATIENCE
 from spinnaker.geometry import Board, Chip, Size
 from spinnaker.memory_map import ROUTER, SDRAM, SYSTEM_CONTROLLER
@@ -24,7 +25,7 @@ LONG = bytes(range(256)) * 300 + b"the end"
 class Bench:
     """A job of three boards that are booted, and the memory of it."""
 
-    def __init__(self, site: ServedSite, job: int, limits: MemoryLimits | None = None) -> None:
+    def __init__(self, site: ServedSite, job: int, limits: Limits | None = None) -> None:
         self.site = site
         self.job = job
         self.memory = Memory(site.engine, Streams(FAST), limits)
@@ -53,7 +54,7 @@ def run(
     task: Callable[[Bench], Awaitable[None]],
     *,
     boots: bool = True,
-    limits: MemoryLimits | None = None,
+    limits: Limits | None = None,
     **options: Any,
 ) -> None:
     async def on_a_bench() -> None:
@@ -258,4 +259,28 @@ def test_further_transfers_of_an_account_wait_and_too_many_are_refused() -> None
         await first.aclose()
         assert await second == bytes(4)
 
-    run(task, limits=MemoryLimits(transfers_of_account=1, waiting_of_account=2))
+    run(task, limits=Limits(transfers_of_one_account=1, transfers_asked_for_by_one_account=2))
+
+
+@pytest.mark.parametrize("limit", ["transfers", "transfers_of_one_account"])
+def test_limits_that_are_raised_or_lowered_count_for_transfers_that_come_then(limit: str) -> None:
+    async def task(bench: Bench) -> None:
+        async def begun() -> AsyncGenerator[bytes]:
+            pieces = bench.memory.read(bench.record, "alice", Chip(0, 0), SDRAM, 1 << 16)
+            await anext(pieces)
+            return pieces
+
+        there = [await begun()]
+        bench.memory.limit(Limits(**{limit: 2}))
+        there += [await begun(), await begun()]
+        waits = asyncio.create_task(bench.read(Chip(1, 1), SDRAM, 4))
+        while bench.memory.transfers < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert not waits.done()
+        bench.memory.limit(Limits())
+        there.append(await begun())
+        for pieces in there:
+            await pieces.aclose()
+        assert await waits == bytes(4)
+
+    run(task, limits=Limits(**{limit: 1}))

@@ -96,7 +96,7 @@ class App:
         machines, usage = Machines(door.site, self.polls), UsageResource(door, records)
         rows = table(jobs, lists, machines, usage, Groups(door), Pages(people, base), base)
         self._streams = Streams() if proxy is None else proxy.streams
-        self.memory = Memory(door, self._streams)
+        self.memory = Memory(door, self._streams, limits)
         """The memory of all jobs' boards."""
         rows += operations_of(self.memory, jobs, people)
         self.operations = tuple(rows)
@@ -122,6 +122,7 @@ class App:
     def limit(self, limits: Limits) -> None:
         """Change how many requests may wait, and how many others may be under way; those that are there go on."""
         self.polls.limits = self.under_way.limits = limits
+        self.memory.limit(limits)
 
     def stop(self) -> None:
         """Answer the requests that wait, and end transfers of memory, before the server stops."""

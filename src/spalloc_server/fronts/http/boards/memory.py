@@ -7,13 +7,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 
 from spalloc_server.core.jobs import JobRecord
 from spalloc_server.core.machine import Machine
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.http.boards.holding import Hold, Holdings
 from spalloc_server.fronts.http.boards.streams import Stream, Streams
+from spalloc_server.fronts.http.settings import Limits
 from spalloc_server.hardware.transfers import (
     FILTERS,
     BoardMemory,
@@ -58,22 +58,10 @@ def _always() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryLimits:
-    """How many transfers there may be at a time, each limit 1 or more."""
-
-    transfers: int = 32
-    """Transfers in all; further ones wait."""
-    transfers_of_account: int = 8
-    """Transfers of one account; further ones wait."""
-    waiting_of_account: int = 64
-    """Transfers of one account, those that wait among them."""
-
-
 class Memory:
     """The memory of all boards; lives in the engine's event loop."""
 
-    def __init__(self, engine: Engine, streams: Streams, limits: MemoryLimits | None = None) -> None:
+    def __init__(self, engine: Engine, streams: Streams, limits: Limits | None = None) -> None:
         """Read and write what jobs of an engine hold.
 
         Args:
@@ -84,7 +72,7 @@ class Memory:
         self._engine = engine
         self._holdings = Holdings(engine)
         self._streams = streams
-        self._limits = limits or MemoryLimits()
+        self._limits = limits or Limits()
         self._seats = asyncio.Semaphore(self._limits.transfers)
         self._of_account: dict[str, asyncio.Semaphore] = {}
         self._asked: Counter[str] = Counter()
@@ -94,6 +82,14 @@ class Memory:
     def transfers(self) -> int:
         """How many there are, those that wait among them."""
         return self._asked.total()
+
+    def limit(self, limits: Limits) -> None:
+        """Change how many transfers there may be; those that are under way go on, and don't count among them."""
+        self._limits = limits
+        self._seats = asyncio.Semaphore(limits.transfers)
+        self._of_account = {
+            account: asyncio.Semaphore(limits.transfers_of_one_account) for account in self._of_account
+        }
 
     def stop(self) -> None:
         """End all transfers."""
@@ -244,10 +240,10 @@ class Memory:
             429,
             f"{account} has {counted(asked, 'transfer')} under way or waiting; try again when some have ended",
         )
-        if asked >= self._limits.waiting_of_account:
+        if asked >= self._limits.transfers_asked_for_by_one_account:
             raise too_many
         self._asked[account] += 1
-        own = self._of_account.setdefault(account, asyncio.Semaphore(self._limits.transfers_of_account))
+        own = self._of_account.setdefault(account, asyncio.Semaphore(self._limits.transfers_of_one_account))
         try:
             async with _one_of(own, too_many), _one_of(self._seats, too_many):
                 yield
