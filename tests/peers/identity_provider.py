@@ -99,6 +99,13 @@ def log_in(name):
     server.login(users[name])
 
 
+def visit(asked):
+    """Go to the provider as the browser of who is logged in, and return the address that it sends back to."""
+    with app.test_client() as browser:
+        answer = browser.get("/oauth/authorize", query_string=asked)
+    return answer.headers["Location"]
+
+
 def opaque(user, client, audience=()):
     """Return a token that was given to a program, for itself and for others."""
     readers = [clients[name] for name in (client, *audience)]
@@ -132,6 +139,7 @@ COMMANDS = {
     "add_client": add_client,
     "add_user": add_user,
     "log_in": log_in,
+    "visit": visit,
     "opaque": opaque,
     "revoke": revoke,
     "sign": sign,

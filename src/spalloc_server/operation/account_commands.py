@@ -237,6 +237,7 @@ class AccountCommands:
             "role": account.role,
             "locked": account.is_locked,
             "has_password": account.password is not None,
+            "issuer": None if account.identity is None else account.identity.issuer,
             "created": account.created,
             "groups": account.groups,
             "default_group": account.default_group,
@@ -245,11 +246,12 @@ class AccountCommands:
             "jobs": jobs,
         }
         locked = ", locked" if account.is_locked else ""
+        by = "" if account.identity is None else f", by {account.identity.issuer}"
         has = ", ".join(
             counted(number, what)
             for number, what in ((tokens, "token"), (sessions, "session"), (jobs, "job"))
         )
-        return Line(f"{account.name}: {account.role}{locked}, {has}", about)
+        return Line(f"{account.name}: {account.role}{locked}{by}, {has}", about)
 
 
 def _token_line(token: Token, wall: float) -> Line:

@@ -272,7 +272,12 @@ def _show(
 def _table(found: Sequence[Mapping[str, Any]]) -> list[Text]:
     rows: list[list[Cell]] = []
     for one in found:
-        kinds = {"locked": one["locked"], "without a password": not one["has_password"]}
+        by_issuer = one["issuer"] is not None
+        kinds = {
+            "locked": one["locked"],
+            "by its issuer": by_issuer,
+            "without a password": not (by_issuer or one["has_password"]),
+        }
         rows.append(
             [
                 printable(one["name"]),

@@ -73,6 +73,8 @@ def _http(http: "HttpSettings") -> Iterator[str]:
     where = [f"{', '.join(http.addresses)} port {http.port}"] if http.addresses else []
     where += [] if http.socket is None else [f"the socket {http.socket}"]
     yield f"  HTTP: {' and '.join(where)}, from {http.base} on, allowed from {http.allow}, proxies {http.proxies}"
+    if http.openid is not None:
+        yield f"  logins by {http.openid.issuer}, as its client {http.openid.client}"
     if http.certificate is not None:
         from spalloc_server.fronts.http.connections.tls import CertificateError, about
 

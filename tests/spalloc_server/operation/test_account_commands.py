@@ -7,6 +7,8 @@ import pytest
 from spalloc_server.core.account_commands import BeginSession
 from spalloc_server.core.askers import Asker, Login, Role
 from spalloc_server.core.commands import CreateJob
+from spalloc_server.core.identities import Identity, Person
+from spalloc_server.core.identity_commands import BeginByIssuer
 from spalloc_server.core.jobs import Asked
 from spalloc_server.core.requests import AnyBoard, JobRequest
 from spalloc_server.operation.account_commands import AccountCommands
@@ -152,3 +154,20 @@ def test_what_can_not_be_done_is_refused_in_words_that_repeat_no_password(
 def test_a_running_server_takes_every_command_about_accounts() -> None:
     with simulated_front() as front:
         assert set(ACCOUNT_COMMANDS) == set(AccountCommands(front.engine).commands)
+
+
+def test_an_account_of_an_issuer_is_shown_as_one_and_keeps_the_role_that_the_issuer_says() -> None:
+    with simulated_front() as front:
+        wall = front.engine.clock.wall()
+        person = Person(Identity("https://issuer.example", "u-1"), "openid.joe", Role.USER)
+        begin = BeginByIssuer(person, "session", "csrf", wall + 600)
+        front.server.enter(lambda: front.engine.do(begin, Asker("10.0.0.1")) and None)
+        (line,) = answer(front, "accounts.list", {}).lines
+        assert line.text == "openid.joe: user, by https://issuer.example, 0 tokens, 1 session, 0 jobs"
+        assert (line.about["issuer"], line.about["has_password"]) == ("https://issuer.example", False)
+        joe: dict[str, object] = {"name": "openid.joe"}
+        refused = answer(front, "accounts.role", {**joe, "role": "administrator"})
+        assert (refused.status, "is said by https://issuer.example" in refused.text) == (REFUSED, True)
+        assert said(front, ("accounts.lock", joe)) == [
+            "account openid.joe is locked, and its sessions have ended"
+        ]

@@ -25,6 +25,7 @@ from spalloc_server.fronts.http.api.refusals import failed
 from spalloc_server.fronts.http.api.request_turns import Turns
 from spalloc_server.fronts.http.api.requests import Request, path_number
 from spalloc_server.fronts.http.api.resources import table
+from spalloc_server.fronts.http.api.sign_on import SignOnPages, sign_on_operations
 from spalloc_server.fronts.http.api.table import Endpoint, refuse_doubled
 from spalloc_server.fronts.http.api.underway import UnderWay
 from spalloc_server.fronts.http.api.usage import UsageResource
@@ -94,7 +95,9 @@ class App:
         records, turns = Records(door), Turns()
         jobs, lists = Jobs(door, self.polls, records), Lists(door, self.polls, records, turns)
         machines, usage = Machines(door.site, self.polls), UsageResource(door, records)
-        rows = table(jobs, lists, machines, usage, Groups(door), Pages(people, base), base)
+        pages = Pages(people, base)
+        rows = table(jobs, lists, machines, usage, Groups(door), pages, base)
+        rows += sign_on_operations(SignOnPages(people, pages))
         self._streams = Streams() if proxy is None else proxy.streams
         self.memory = Memory(door, self._streams, limits)
         """The memory of all jobs' boards."""

@@ -103,9 +103,17 @@ class Entrance:
 
 def cookie_of(request: Request) -> str | None:
     """Return the value of the session's cookie, if the request has one that may be one."""
+    value = cookie_named(request, COOKIE)
+    if value is not None and 16 <= len(value) <= 64 and value.isascii() and value.isalnum():
+        return value
+    return None
+
+
+def cookie_named(request: Request, wanted: str) -> str | None:
+    """Return the value of the first cookie with a name; None if there is none."""
     for part in request.header(b"cookie").split(";"):
         name, equals, value = part.strip().partition("=")
-        if equals and name == COOKIE and 16 <= len(value) <= 64 and value.isascii() and value.isalnum():
+        if equals and name == wanted:
             return value
     return None
 

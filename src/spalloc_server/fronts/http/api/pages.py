@@ -39,7 +39,10 @@ _LOGIN = """{said}
 <label>Name <input name="username" autocomplete="username" required="required" /></label>
 <label>Password <input name="password" type="password" autocomplete="current-password" required="required" /></label>
 <button name="submit" value="submit">Log in</button>
-</form>"""
+</form>{otherwise}"""
+_SIGN_ON = """
+<p>Or without a password of this server:</p>
+<p><a class="button" href="{base}system/openid/login">Log in with {title}</a></p>"""
 _START = """<p>You are logged in to the account <b>{account}</b>, a {role}.</p>
 <ul>
 <li><a href="{base}system/api.html">Try the API</a></li>
@@ -105,7 +108,10 @@ class Pages:
             value = "".join(secrets.choice(_LETTERS) for _ in range(COOKIE_CHARACTERS))
         csrf = self._people.login_csrf(value)
         said = f"<p><strong>{escape(said)}</strong></p>" if said else ""
-        shown = page("Log in", _LOGIN.format(said=said, csrf=csrf, base=self._base), self._base, status)
+        sign_on = self._people.single_sign_on
+        otherwise = "" if sign_on is None else _SIGN_ON.format(base=self._base, title=escape(sign_on.title))
+        form = _LOGIN.format(said=said, csrf=csrf, base=self._base, otherwise=otherwise)
+        shown = page("Log in", form, self._base, status)
         # Somebody whose session is new has its cookie already.
         is_new = fresh and request.session is None
         return shown.with_headers(set_cookie(request, value, self._base)) if is_new else shown
@@ -122,10 +128,11 @@ class Pages:
             name, password = body.get("username", "").strip(), body.get("password", "")
             cookie, _ = await self._people.log_in(name, password, request.origin.address)
         except LoginRefusedError as error:
-            answer = self._refused(request, str(error), 401 if error.retry_after is None else 429)
-            if error.retry_after is not None:
-                answer = answer.with_headers(retry_after(error.retry_after))
-            return answer
+            return self.refused(request, error)
+        return await self.logged_in(request, cookie)
+
+    async def logged_in(self, request: Request, cookie: str) -> Answer:
+        """Give a browser the cookie of its new session, and end the session that it had."""
         if request.session is not None:
             self._people.log_out(request.session)
             await self._people.recorded()
@@ -136,6 +143,17 @@ class Pages:
                 set_cookie(request, cookie, self._base),
             ),
         )
+
+    def refused(self, request: Request, error: LoginRefusedError) -> Answer:
+        """Say why somebody is not logged in, on the login page to people."""
+        if error.retry_after is None:
+            return self._refused(request, str(error), 401)
+        answer = self._refused(request, str(error), 503 if error.is_away else 429)
+        return answer.with_headers(retry_after(error.retry_after))
+
+    def to_login(self, request: Request) -> Answer:
+        """Send a browser to the login page."""
+        return Answer(302, headers=((b"location", f"{request.base}system/login.html".encode()),))
 
     def _refused(self, request: Request, said: str, status: int) -> Answer:
         if request.prefers_html():
@@ -152,7 +170,7 @@ class Pages:
         await self._people.recorded()
         forget = end_cookie(request, self._base)
         if request.prefers_html():
-            return Answer(302, headers=((b"location", f"{request.base}system/login.html".encode()), forget))
+            return self.to_login(request).with_headers(forget)
         return Answer(204, headers=(forget,))
 
     def base(self, request: Request) -> Answer:

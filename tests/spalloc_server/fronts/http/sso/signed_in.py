@@ -33,7 +33,7 @@ def run(test: Callable[[Service, Double], Awaitable[None]], **changed: Any) -> N
             service = Service()
             double.now = service.engine.clock.wall
             service.start()
-            openid = replace(OPENID, issuer=double.issuer, **{"secret": "only ours", **changed})
+            openid = replace(OPENID, **{"issuer": double.issuer, "secret": "only ours", **changed})
             sign_on = SingleSignOn(service.engine, service.people, openid)
             service.people.single_sign_on = sign_on
             try:
