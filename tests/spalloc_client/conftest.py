@@ -44,7 +44,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[EmbeddedSite]:
         yield site
 
 
-@pytest.fixture(params=PROTOCOLS)
+@pytest.fixture(params=["v1", HTTPS])
 def small_site(request: pytest.FixtureRequest) -> Iterator[EmbeddedSite]:
     """A server with three virtual boards that take a moment to power up, for this test alone, over each protocol."""
     from spalloc_server.embedded import EmbeddedSite

@@ -5,14 +5,17 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+from urllib.parse import quote
 
 from spinnaker.geometry import Size
+from tests.doubles.service import JavaService
 
 if TYPE_CHECKING:
     from spalloc_server.embedded import EmbeddedSite
 
 HTTPS = "https"
-PROTOCOLS = ["v1", HTTPS]
+JAVA = "java"
+PROTOCOLS = ["v1", HTTPS, JAVA]
 
 
 class OverHttps:
@@ -37,6 +40,28 @@ def over(site: "EmbeddedSite") -> Iterator[Any]:
         yield OverHttps(site)
 
 
+class OverJava:
+    """A running double of the Java service, as clients name it."""
+
+    def __init__(self, service: JavaService) -> None:
+        login = f"{quote(service.user)}:{quote(service.password)}"
+        self.service = service
+        self.hostname = service.url.replace("://", f"://{login}@", 1)
+        self.port = service.port
+
+
+def is_java(site: object) -> bool:
+    """Whether a site is the Java service's double."""
+    return isinstance(site, OverJava)
+
+
+@contextlib.contextmanager
+def java(service: JavaService) -> Iterator[OverJava]:
+    """A running double of the Java service, as clients name it, whose certificate they believe."""
+    with mock.patch.dict(os.environ, {"SSL_CERT_FILE": str(service.bundle)}):
+        yield OverJava(service)
+
+
 @contextlib.contextmanager
 def served(protocol: str) -> Iterator[Any]:
     """A server with 4 by 4 triads of virtual boards that power up at once, as clients of a protocol name it."""
@@ -44,5 +69,9 @@ def served(protocol: str) -> Iterator[Any]:
     from spinnaker_virtual import Timings, VirtualMachine
 
     machine = VirtualMachine(size=Size(4, 4), timings=Timings.instant())
+    if protocol == JAVA:
+        with JavaService(machines={"virtual": machine}) as service, java(service) as site:
+            yield site
+        return
     with EmbeddedSite(machine=machine, https=protocol == HTTPS) as running, over(running) as site:
         yield site

@@ -146,6 +146,7 @@ class Connection:
             outcome = Unanswered(str(error))
             self._lose(str(error))
         finally:
+            self._bring(self._translation.watching.take())
             if call in self._calls:
                 self._calls.remove(call)
                 self._answer(call, outcome)
@@ -208,13 +209,15 @@ class Connection:
         clock = asyncio.get_running_loop().time
         try:
             while self._watchers or clock() - self._heard < _IDLE:
-                told = await self._run(self._translation.watching.look(watch))
-                self._notifications.extend(told)
-                self.arrived += len(told)
-                if told:
-                    self._tell()
+                self._bring(await self._run(self._translation.watching.look(watch)))
         except (ProtocolError, SpallocServerException) as error:
             self._lose(str(error))
+
+    def _bring(self, told: list[Notification]) -> None:
+        self._notifications.extend(told)
+        self.arrived += len(told)
+        if told:
+            self._tell()
 
     def _tell(self) -> None:
         for watcher in self._watchers:

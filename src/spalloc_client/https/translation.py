@@ -132,6 +132,7 @@ class Translation:
     def _job(self, job_id: int) -> Steps[Document | None]:
         """Ask for a job; None for one that the service does not know, or does not show to this user."""
         reply = yield from self._session.ask("GET", f"jobs/{job_id}", allow=_NOTHING)
+        self.watching.see(job_id, reply)
         return None if reply.status in _NOTHING else reply.document()
 
     def _power(self, job_id: int, job: Document) -> Steps[str | None]:
@@ -361,7 +362,7 @@ class Translation:
         return documents.location(found, size, offset, documents.shifted(found.get("job-chip"), offset, size))
 
     def _where_in_job(self, job_id: int, chip_x: int, chip_y: int) -> Steps[Json]:
-        from spinnaker.geometry import Chip, chip_size
+        from spinnaker.geometry import Board, Chip, board_of_chip, chip_size, first_chip
 
         query = {"x": chip_x, "y": chip_y}
         reply = yield from self._session.ask("GET", f"jobs/{job_id}/chip", query, allow=(400, 500, *_NOTHING))
@@ -374,6 +375,12 @@ class Translation:
         # `chip` and `board-chip` are the job's; `job-chip` of the Java service is wrong.
         (width, height), first = chip_size(size), found["board-chip"]
         offset = Chip((chip_x - first[0]) % width, (chip_y - first[1]) % height)
+        board = Board(*found["logical-board-coordinates"])
+        origin = first_chip(size, board)
+        in_machine = Chip((origin.x + offset.x) % width, (origin.y + offset.y) % height)
+        inside = 0 <= chip_x < width and 0 <= chip_y < height
+        if not inside or board_of_chip(size, in_machine) != (board, offset):
+            return None  # the Java service wraps coordinates around, also those of a single board
         return documents.location({"job-id": job_id, **found}, size, offset, (chip_x, chip_y))
 
 

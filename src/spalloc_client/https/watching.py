@@ -26,7 +26,10 @@ _PATIENCE = 40.0
 """Seconds that an answer may take that is waited for: services answer after 30."""
 
 _LOOK = 5.0
-"""Seconds between two looks at a service that can't be waited for."""
+"""Seconds between two looks at a service that can't be waited for, at most; as with SpiNNMan."""
+
+_LOOK_SOON = 0.25
+"""The same after a change, which others may follow; each pause is twice the last."""
 
 _TELL_BEFORE = 600.0
 """Seconds before a job's end from which on it is told."""
@@ -41,12 +44,13 @@ _SIGNS_OF_LIFE = ("keepalive-host", "keep-alive-time")
 class Watch:
     """One resource that is watched, and how it was last."""
 
-    __slots__ = ("ends", "known", "told", "what", "why")
+    __slots__ = ("ends", "known", "pause", "told", "what", "why")
 
     def __init__(self, what: Watched) -> None:
         self.what = what
         self.known: object = None
         """The tag, or what was answered where there are no tags."""
+        self.pause = _LOOK_SOON
         self.ends: float | None = None
         """When the job ends, as last seen."""
         self.why: str | None = None
@@ -60,6 +64,7 @@ class Watching:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.watches: dict[Watched, Watch] = {}
+        self._untold: list[Notification] = []
 
     def add(self, kind: str, which: int | str | None) -> Steps[None]:
         """Watch something, from its present state on."""
@@ -75,12 +80,28 @@ class Watching:
         self.watches.pop((kind, which), None)
         yield from ()
 
+    def see(self, job_id: int, reply: Reply) -> None:
+        """Note what somebody was just told of a job: it may be as it was once more when it is looked at next."""
+        watch = self.watches.get(("job", job_id))
+        if watch is None or self._session.is_ours:
+            return
+        before, watch.known = watch.known, self._mark(reply)
+        if before != watch.known:
+            watch.pause = _LOOK_SOON
+            self._untold.append(JobsChanged([job_id]))
+
+    def take(self) -> list[Notification]:
+        """Return what has been seen beside the looks, and is to be told."""
+        taken, self._untold = self._untold, []
+        return taken
+
     def look(self, watch: Watch) -> Steps[list[Notification]]:
         """Wait for a change, for some time; return what is to be told."""
         waits = self._session.is_ours and watch.known is not None
         if not waits and watch.known is not None:
-            yield from Sleep(_LOOK)
+            yield from Sleep(watch.pause)
         reply, changed = yield from self._ask(watch, wait=waits)
+        watch.pause = _LOOK_SOON if changed else min(2 * watch.pause, _LOOK)
         kind, which = watch.what
         if kind == "ending":
             return self._ending(watch, reply, (yield from Now()))

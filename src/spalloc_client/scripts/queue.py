@@ -76,7 +76,7 @@ def place_in_queue(
     # Such a server lists its jobs in the queue's order.
     if jobs is None:
         jobs = listed(client.list_jobs(timeout=timeout))
-    return place_among(job_id, [job.job_id for job in jobs if job.state == JobState.queued])
+    return place_among(job_id, _queued(jobs))
 
 
 def places_in_queue(
@@ -93,7 +93,7 @@ def places_in_queue(
     Returns:
         The places of those that are queued, by ID.
     """
-    queued = [job.job_id for job in jobs if job.state == JobState.queued]
+    queued = _queued(jobs)
     places: dict[int, QueuePosition] = {}
     asking = bool(queued) and has_extensions(client.call("list_machines", timeout=timeout))
     for job in wanted:
@@ -107,6 +107,13 @@ def places_in_queue(
                 asking = False  # the server doesn't know the command
         places[job.job_id] = place
     return places
+
+
+def _queued(jobs: Sequence[Listed]) -> list[int]:
+    """Return the IDs of queued jobs, oldest first; none where the server hides others' jobs, which may be queued."""
+    if any(job.state == JobState.unknown for job in jobs):
+        return []
+    return [job.job_id for job in jobs if job.state == JobState.queued]
 
 
 def place_among(job_id: int, queued: Sequence[int]) -> QueuePosition | None:

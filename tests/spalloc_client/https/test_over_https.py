@@ -15,8 +15,9 @@ from spalloc_client.wire import DEFAULT_PORT
 from spalloc_server.embedded import EmbeddedSite
 from spinnaker.geometry import Board, BoardLink, Link, Size
 from spinnaker_virtual import Timings, VirtualMachine
+from tests.doubles.service import JavaService
 from tests.spalloc_client.conftest import arguments
-from tests.spalloc_client.over_https import OverHttps, over
+from tests.spalloc_client.over_https import OverHttps, java, over
 from tests.spalloc_client.scripted import PATIENCE
 from tests.spalloc_client.scripts.conftest import Commands
 
@@ -209,6 +210,54 @@ def test_every_command_works_over_https(commands: Commands, secure: Any) -> None
         assert "enough" in says("spalloc-ps", "--all")
         with pytest.raises(JobDestroyedError, match="enough"):
             job.wait_until_ready(PATIENCE)
+
+
+@pytest.fixture
+def java_service() -> Iterator[JavaService]:
+    """The Java service's double, with all its defects."""
+    with JavaService() as service, java(service):
+        yield service
+
+
+@pytest.mark.slow
+def test_commands_work_with_the_java_service_and_say_what_it_can_not_do(
+    java_service: JavaService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("USER", java_service.user), ("PASSWORD", java_service.password)):
+        monkeypatch.setenv(f"SPALLOC_{name}", value)
+    commands = Commands("", 0)
+    commands.server = ["--hostname", java_service.url]
+
+    def says(name: str, *words: str, status: int = 0) -> str:
+        ended = commands.run(name, *words)
+        assert ended.returncode == status, ended.stderr
+        return ended.stdout + ended.stderr
+
+    admin = java_service.url.replace("://", "://admin:admin%27s%20own%20words@")
+    with (
+        Job(3, hostname=admin, config_filenames=[]),
+        Job(3, hostname=java_service.url, config_filenames=[]) as job,
+    ):
+        number = str(job.id)
+        table = says("spalloc-ps", "--long")
+        assert java_service.user in table
+        assert "<hidden>" in table
+        assert "of 1" not in table
+        assert "ready" in says("spalloc-job", number)
+        assert "ready" in says("spalloc-job")
+        assert "127." in says("spalloc-job", number, "--ethernet-ips")
+        assert "In-use: 3 of 12" in says("spalloc-machine", "big")
+        assert number in says("spalloc-where-is", "--job-chip", number, "0", "0")
+        assert "version 7.4" in says("spalloc-config", "check")
+        says("spalloc-job", number, "--power-off")
+        says("spalloc-job", number, "--power-on")
+        assert "knows no time limits" in says("spalloc-job", number, "--extend", "1h", status=1)
+        assert "does not tell of jobs that have ended" in says("spalloc-ps", "--all", status=1)
+        says("spalloc-job", number, "--destroy", "enough")
+        assert "knows no require_torus" in says("spalloc", "2", "2", "--require-torus", status=6)
+        told = says("spalloc", "1", "--time", "1h", "--command", "exit 5", status=5)
+        assert "knows no time limits: the job is created without one" in told
+    commands.clean()
 
 
 @pytest.mark.slow

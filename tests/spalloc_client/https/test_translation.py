@@ -300,9 +300,22 @@ def test_the_java_service_is_looked_at_now_and_then_and_never_waited_for(java: P
     )
     java.ask("notify_job", 7)
     assert look(java) == []
-    assert java.slept == 5.0
     assert look(java) == [JobsChanged([7])]
+    for _ in range(10):
+        assert look(java) == []
+    before = java.slept
+    assert look(java) == []
+    assert java.slept - before == 5.0
     assert not [sent for sent in java.sent if "wait" in sent.path]
+
+
+def test_a_change_there_and_back_that_somebody_was_told_of_is_not_missed(java: Player) -> None:
+    java.says("GET jobs/7", reply(JOB), reply({**JOB, "state": "POWER"}), reply(JOB))
+    java.says("GET jobs/7/machine/power", reply({"power": "ON"}))
+    java.ask("notify_job", 7)
+    assert java.ask("get_job_state", 7)["state"] == 2
+    assert java.translation.watching.take() == [JobsChanged([7])]
+    assert look(java) == [JobsChanged([7])]
 
 
 def test_all_jobs_and_machines_are_watched_by_the_list(ours: Player) -> None:
