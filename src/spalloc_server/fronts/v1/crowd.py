@@ -7,7 +7,7 @@ No I/O and no clock. When something runs out, the group that has most of it give
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from spalloc_server.fronts.v1.turns import TurnQueue
@@ -127,6 +127,23 @@ class Crowd:
             return None
         group = max(self.groups.values(), key=_bytes)
         return max(group.weights, key=group.weights.__getitem__)
+
+    def too_heavy(self, most: int, weight_of: Callable[[Member], int]) -> Iterator[Member]:
+        """Go through the connections that must end so that no more is kept; each has left when the next is chosen.
+
+        Args:
+            most: How many bytes may be kept for all of them, 0 or more.
+            weight_of: Returns how many are kept for one at this moment.
+        """
+        while self.bytes > most:
+            heaviest = self.heaviest()
+            assert heaviest is not None
+            known = heaviest.group.weights[heaviest]
+            self.weigh(heaviest, weight_of(heaviest))
+            # It may have fewer now, and no longer be the heaviest.
+            if heaviest.group.weights.get(heaviest, 0) >= known:
+                yield heaviest
+                self.leave(heaviest)
 
     def least_used(self, newcomer: Group, job_of: Callable[[Member], int | None]) -> Member | None:
         """Return the connection to end so that a newcomer can stay; None if none has to give way.

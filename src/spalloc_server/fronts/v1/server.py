@@ -306,15 +306,9 @@ class V1Server:
         """Note how many bytes are kept for a connection; end some connections if all together have too many."""
         crowd, most = self._crowd, self.limits.memory_bytes
         crowd.weigh(connection, weight)
-        while crowd.bytes > most:
-            heaviest = cast("ClientConnection", crowd.heaviest())
-            known = heaviest.group.weights[heaviest]
-            crowd.weigh(heaviest, heaviest.weight())
-            if heaviest.group.weights.get(heaviest, 0) < known:
-                # It has fewer now, and may no longer be the heaviest.
-                continue
+        for heaviest in crowd.too_heavy(most, lambda member: cast("ClientConnection", member).weight()):
             self._cut(
-                heaviest,
+                cast("ClientConnection", heaviest),
                 f"the server keeps {most} bytes for its clients and no more, most of them for {heaviest.group.name}: "
                 "what they asked and did not wait for, and what they were sent and did not read",
             )

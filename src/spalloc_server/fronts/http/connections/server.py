@@ -390,18 +390,12 @@ class HttpServer:
         """Note how much a client has not read; end some connections if all together have too much."""
         crowd = self._crowd
         crowd.weigh(connection, connection.unread_bytes)
-        while crowd.bytes > MOST_UNREAD_BYTES:
-            heaviest = cast("Strict", crowd.heaviest())
-            known = heaviest.group.weights[heaviest]
-            crowd.weigh(heaviest, heaviest.unread_bytes)
-            if heaviest.group.weights.get(heaviest, 0) < known:
-                # It has less now, and may no longer be the heaviest.
-                continue
+        for member in crowd.too_heavy(MOST_UNREAD_BYTES, lambda member: cast("Strict", member).unread_bytes):
+            heaviest = cast("Strict", member)
             self.cut(
                 heaviest,
                 f"clients have left {MOST_UNREAD_BYTES} bytes unread, and most of them {heaviest.group.name}",
             )
-            self._crowd.leave(heaviest)
             heaviest.abort()
 
     def cut(self, connection: Strict, why: str) -> None:
