@@ -134,7 +134,8 @@ def _build(peer: Peer, root: Path, variables: dict[str, str]) -> None:
     )
     python = str(root / "bin" / "python")
     install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-input"]
-    # Python compiles what is imported, which is little of it all.
+    # Python compiles what is imported, which is little of it all, and is to keep that whoever runs the tests.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     options = ["--disable-pip-version-check", "--no-compile", "--no-deps", "--requirement", str(peer.lock)]
     _run("install", peer, [*install, *options], root, variables)
     # The published server makes a log file where it is, as soon as it is imported.
