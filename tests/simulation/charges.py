@@ -57,8 +57,10 @@ class Ledger:
                 if record.allocation is not None:
                     assert record.ended is not None
                     ended[_spell(record, record.ended)] += 1
+                    self._site.payers.ended(record, record.ended)
             elif had is not None and had.allocated != record.allocated:
                 ended[_spell(had, wall)] += 1
+                self._site.payers.ended(had, wall)
             if record.state is not JobState.destroyed and record.allocation is not None:
                 self._having[number] = record
         if ended:

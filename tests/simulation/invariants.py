@@ -67,6 +67,7 @@ class Watch:
         site.limits.check(core)
         check_reservations(site, core)
         site.people.check(core)
+        site.payers.check(core)
         assert not self._untold, f"jobs {self._untold} were ended by a reservation and not told before"
         self._check_ready(core)
         if engine is not self._engine:
@@ -77,11 +78,13 @@ class Watch:
         """Record all changes from now on."""
         take, self._changed = engine._site.take_effects, True
         self._ledger.follow(engine)
+        self._site.payers.follow()
 
         def noted() -> Effects:
             self._changed = True
             effects = take()
             self._ledger.note(effects, engine)
+            self._site.payers.note(effects, engine._site)
             self._told |= effects.endings
             ended = {number for number, record in effects.jobs.items() if is_of_reservation(record)}
             self._untold |= ended - self._told
@@ -93,6 +96,7 @@ class Watch:
     def check_charges(self) -> None:
         """Hold that charges are what the history of allocations says, once all is recorded."""
         self._ledger.check()
+        self._site.payers.follow()
 
     def _check_ready(self, core: Site) -> None:
         """Check the jobs that changed since the last check, and those whose boards did."""
@@ -225,7 +229,9 @@ def check_promises(site: SimulatedSite, core: Site) -> None:
                 for one in site.administrator.reserved
             ), f"job {job} ended for a reservation that never was: {reason!r}"
             continue
-        is_expected = reason.startswith("Cancelled:") or site.limits.is_over(record)
+        is_expected = (
+            reason.startswith("Cancelled:") or site.limits.is_over(record) or site.payers.is_over(record)
+        )
         assert is_expected or boards & site.administrator.taken_out, f"job {job} ended by itself: {reason!r}"
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from unittest import mock
 
 from spalloc_server.core import run_ahead
-from spalloc_server.core.askers import SERVER
+from spalloc_server.core.askers import Asker, Login, Role
 from spalloc_server.core.commands import DestroyJob
 from tests.simulation.invariants import Watch, check_promises, check_rest, is_at_rest
 from tests.simulation.keeper import KEEPALIVE
@@ -20,6 +20,8 @@ from tests.simulation.site import SimulatedSite, close
 
 BUSY_SECONDS = 60.0
 REST_SECONDS = 20_000.0
+CLOSER = Asker("", Login("closer", Role.ADMINISTRATOR))
+"""Who may end all jobs, those of accounts, too."""
 FORECAST_EVENTS = 20
 """How far a forecast looks ahead at most: one is made each minute, and they would be three quarters of the time."""
 FAR_SEEDS = 25
@@ -88,7 +90,7 @@ def _close_down(site: SimulatedSite) -> None:
 
     def destroy_all() -> None:
         for job in list(engine.site.jobs):
-            engine.do(DestroyJob(job, "closing down"), SERVER)
+            engine.do(DestroyJob(job, "closing down"), CLOSER)
 
     site.promises.maybe_destroyed |= engine.site.jobs.keys()
     site.server.enter(destroy_all)

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from spalloc_server.core.administration import ClearReports, Drain, PutBack, Reserve, Unreserve
-from spalloc_server.core.admission import JobLimits, Trust
+from spalloc_server.core.admission import JobLimits
 from spalloc_server.core.askers import SERVER
 from spalloc_server.core.commands import RefusedError as NotDoneError
 from spalloc_server.core.commands import SetRules
@@ -40,6 +40,7 @@ from tests.simulation.accounts import People
 from tests.simulation.administrator import Administrator, Word
 from tests.simulation.client import Client, GoneError, RefusedError
 from tests.simulation.disk import Disk
+from tests.simulation.groups import Payers
 from tests.simulation.keeper import KEEPALIVE, Keeper
 from tests.simulation.limits import Limits as TimeLimits
 from tests.simulation.network import LATENCY, Network, Trouble, Weather
@@ -207,6 +208,7 @@ class SimulatedSite:
         self._bmp_of: dict[Frame, Socket] = dict(addresses.bmps)
         self.administrator = Administrator(self.world, self.machine, self._reload, self._say)
         self.people = People(self)
+        self.payers = Payers(self)
 
     def _watch(self, board: Board) -> None:
         virtual = self.hardware.board(board)
@@ -345,7 +347,9 @@ class SimulatedSite:
         machines = self.administrator.machines
         bmps = Bmps(machines)
         engine = Engine(Site(machines), store, bmps, self.clock)
-        engine.do(SetRules(JobLimits(), Trust(), shares=self.shares), SERVER)
+        engine.do(
+            SetRules(JobLimits(), self.payers.trust, shares=self.shares, groups=self.payers.rules), SERVER
+        )
         self.front = V1Server(engine, Limits(connections=50, slow_reader_seconds=20.0))
         engine.on_failure = self._failed
         cold = self.happened["boot"] > 1 and self.administrator.wants_cold_start()
@@ -531,6 +535,7 @@ class SimulatedSite:
         """Make things go wrong within the next `seconds`, by whose end everything works again."""
         self.administrator.plan(seconds)
         self.people.plan(seconds)
+        self.payers.plan(seconds)
         dice = self.world.dice("misfortunes")
         for _ in range(dice.choice((0, 1, 2, 3))):
             when = dice.uniform(0, seconds)
@@ -636,6 +641,8 @@ class SimulatedSite:
         for number in range(users):
             self.crowd.enter(self._begin_user, number)
         self.crowd.enter(lambda: self.tasks.append(self.crowd.start(self.limits.wait_for_ends("10.0.2.1"))))
+        for host in ("10.0.3.1", "10.0.3.2"):
+            self.crowd.enter(lambda host=host: self.tasks.append(self.crowd.start(self.payers.use(host))))
 
     def _begin_user(self, number: int) -> None:
         self.tasks.append(self.crowd.start(self._user(number, self.world.dice("user", number))))

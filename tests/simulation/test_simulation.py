@@ -85,6 +85,9 @@ def test_stories_have_every_misfortune_in_them() -> None:
         "EndSession",
         "UseSession",
         "job ended by a reservation",
+        "SetQuota",
+        "ended by quota",
+        "no quota left",
     ):
         assert happened[misfortune], f"no {misfortune} in {SEEDS_A_TEST} stories: they are too peaceful"
 
