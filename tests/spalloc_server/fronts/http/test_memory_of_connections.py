@@ -14,9 +14,9 @@ from spalloc_server.fronts.http.connections import strict
 from spalloc_server.fronts.http.connections.authority import Made, make_certificate
 from spalloc_server.fronts.http.connections.gate import Receive, Scope, Send
 from spalloc_server.fronts.http.connections.server import HttpServer
-from spalloc_server.fronts.http.settings import Limits
+from spalloc_server.fronts.http.settings import CUT, Limits
 from spalloc_server.runtime import run
-from tests.spalloc_server.fronts.http.wire import UPGRADE, App, Client, connected, get, served, until
+from tests.spalloc_server.fronts.http.wire import SECONDS, UPGRADE, App, Client, connected, get, served, until
 
 pytest.importorskip("uvloop")  # connections of Python's own loop end in cycles, and are collected
 
@@ -155,6 +155,28 @@ def without_collector(main: Callable[[], Coroutine[object, object, None]]) -> No
         run(main())
     finally:
         gc.enable()
+
+
+def test_an_answer_that_can_not_go_on_may_be_cut_short_when_its_client_has_left_already() -> None:
+    cut = asyncio.Event()
+
+    async def cut_late(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await until(lambda: server.connections == 0)
+        scope[CUT]()
+        cut.set()
+
+    async def main() -> None:
+        nonlocal server
+        async with served(cut_late) as server:  # type: ignore[arg-type]
+            async with connected(server) as client:
+                await client.send(get())
+                await until(lambda: server.connections == 1)
+            await asyncio.wait_for(cut.wait(), SECONDS)
+
+    server: HttpServer
+    run(main())
 
 
 class Deaf:

@@ -392,6 +392,8 @@ class Strict(HttpToolsProtocol):
 
     def cut_short(self) -> None:
         """End the connection before the end of an answer, so that its client does not take it for all."""
+        if self._joining is None:
+            return  # it has ended: the client left meanwhile
         self.cycle.disconnected = True
         self.cycle.message_event.set()
         self.cycle.transport.close()
