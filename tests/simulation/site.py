@@ -105,6 +105,8 @@ def _shares(dice: random.Random) -> ShareRules:
         most_moved=dice.choice((1.0, 60.0, 86_400.0)),
         shared_hosts=dice.choice((NOWHERE, EVERYWHERE)),
         priority_of_owners={"a": dice.choice((-30.0, 0.0, 30.0))},
+        groups=dice.random() < 0.5,
+        priority_of_groups={"lab": dice.choice((-30.0, 0.0, 30.0))},
     )
 
 

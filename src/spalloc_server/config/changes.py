@@ -30,6 +30,8 @@ _IN_THE_FILE = {
     "shares": "fair_share",
     "fair_share.priority_of_owners": "priority.owners",
     "fair_share.priority_of_tags": "priority.tags",
+    "fair_share.priority_of_accounts": "priority.accounts",
+    "fair_share.priority_of_groups": "priority.groups",
     "log_level": "log.level",
 }
 """What the file calls the settings that have another name in `Configuration`."""
@@ -136,6 +138,8 @@ def _written(value: object) -> str:
             return shown(value.value)
         case tuple():
             return f"[{', '.join(map(_written, value))}]"
+        case frozenset():
+            return f"[{', '.join(sorted(map(_written, value)))}]"
         case TimeLimits():
             return f"default {_written(value.default)}, longest {_written(value.longest)}"
         case Mapping():

@@ -173,6 +173,13 @@ def networks(entry: Entry) -> Networks | None:
     return None if found is None else Networks(found)
 
 
+def account_names(entry: Entry) -> frozenset[str] | None:
+    """A list of names of accounts."""
+    read: Kind[tuple[str, ...]] = list_of(_an_account, "names of accounts")
+    found = read(entry)
+    return None if found is None else frozenset(found)
+
+
 def accounts_of_networks(entry: Entry) -> NetworkNames | None:
     """A table with an account's name for each network."""
     if not isinstance(entry.value, dict):

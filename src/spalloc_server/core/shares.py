@@ -6,7 +6,11 @@ restart or a move to other boards changes nothing. Which job starts when is deci
 
 **Whose.** Without accounts, anybody can give any owner's name. So both the owner and the host that the job comes from
 are counted, and the one that has used more decides: whoever invents owners shares the part of one host. Hosts that many
-people share are to be named by the administrator; there, only owners are counted.
+people share are to be named by the administrator; there, only owners are counted. A job of an account is counted for
+that instead of the host.
+
+**Groups.** Where groups share as well, a job also stands back by what its group has used. That is added to what its
+owner's jobs have: so groups go in turns, and within a group the people.
 """
 
 from bisect import bisect_left, insort
@@ -29,6 +33,7 @@ _FORGOTTEN_AT_ONCE = 100
 _APART = 0.001
 """By how many seconds a job stands behind the one before, so that no rounding puts it before that."""
 _LN_2 = log(2.0)
+_GROUP = "group "
 
 
 class Asking(NamedTuple):
@@ -44,11 +49,17 @@ class Asking(NamedTuple):
     """When it came, in the core's time."""
     work: float
     """The board-seconds that it is expected to use."""
+    account: str | None = None
+    """The account that created it; None for a client without one."""
+    group: str | None = None
+    """The group that is charged for it; None for none."""
 
 
 @dataclass(slots=True)
 class _Party:
-    """What one owner or host has used, and what its jobs want."""
+    """What one owner, host, account or group has used, and what its jobs want."""
+
+    is_group: bool
 
     used: float
     """Board-seconds as of `at`, where older ones count less."""
@@ -86,7 +97,7 @@ class _Counted:
 
 
 class Shares:
-    """What owners and hosts have used lately, what their jobs still want, and by how much a new job is moved."""
+    """What owners, hosts, accounts and groups have used lately and still want, and by how much a new job is moved."""
 
     def __init__(self, neighbours: Neighbours) -> None:
         """Begin with nothing used; `neighbours` says which addresses count as one host."""
@@ -137,27 +148,35 @@ class Shares:
         moved = 0.0
         if rules.enabled:
             counted = self._count(job, now)
+            of_group = last = 0.0
             for party in counted.parties:
                 party.settle(now, rules.half_life)
-                wanted = party.used + WAITING_WEIGHT * max(0.0, party.waiting)
-                last = party.line[-1][0] + _APART - job.since if party.line else 0.0
-                moved = max(moved, wanted / max(1, boards), last)
-            moved = min(moved, rules.most_moved)
+                wanted = (party.used + WAITING_WEIGHT * max(0.0, party.waiting)) / max(1, boards)
+                if party.is_group:
+                    of_group = wanted
+                    continue
+                moved = max(moved, wanted)
+                if party.line:
+                    last = max(last, party.line[-1][0] + _APART - job.since)
+            moved = min(max(moved + of_group, last), rules.most_moved)
             self._line_up(job.job, counted, job.since + moved)
-        return rules.within(moved - rules.priority(job.owner, job.tags))
+        return rules.within(moved - self._priority(job))
 
     def waits(self, job: Asking, moved_back: float, now: float) -> None:
         """Count a job that waits already."""
         if self._rules.enabled:
-            moved = moved_back + self._rules.priority(job.owner, job.tags)
+            moved = moved_back + self._priority(job)
             self._line_up(job.job, self._count(job, now), job.since + moved)
 
     def has(self, job: Asking, moved_back: float, boards: int, began: float) -> None:
         """Count a job that has had boards since `began` (the core's time); jobs come here in the order of that."""
         if self._rules.enabled:
             counted = self._count(job, began)
-            counted.order = job.since + moved_back + self._rules.priority(job.owner, job.tags)
+            counted.order = job.since + moved_back + self._priority(job)
             self._run(counted, boards, began)
+
+    def _priority(self, job: Asking) -> float:
+        return self._rules.priority(job.owner, job.tags, job.account, job.group)
 
     def begin(self, job: int, boards: int, now: float) -> None:
         """Note that a job has got boards."""
@@ -213,16 +232,21 @@ class Shares:
             party.boards -= counted.boards
         counted.boards = 0
 
-    # Owners and hosts
+    # Whose
 
     def _count(self, job: Asking, now: float) -> _Counted:
-        """Count a job for its owner, and for its host unless many people share that."""
-        names = [f"owner {job.owner}"]
-        if job.host not in self._rules.shared_hosts:
+        """Count a job for its owner, for its account or host unless many people share that, and for its group."""
+        rules, names = self._rules, [f"owner {job.owner}"]
+        if job.account is not None:
+            if job.account not in rules.shared_accounts:
+                names.append(f"account {job.account}")
+        elif job.host not in rules.shared_hosts:
             names.append(f"host {self._neighbours.of(job.host)}")
+        if rules.groups and job.group is not None:
+            names.append(f"{_GROUP}{job.group}")
         for name in names:
             if name not in self._parties:
-                self._parties[name] = _Party(0.0, now)
+                self._parties[name] = _party(name, 0.0, now)
         parties = tuple([self._parties[name] for name in names])
         for name, party in zip(names, parties, strict=True):
             party.jobs += 1
@@ -255,7 +279,7 @@ class Shares:
         if self._rules.enabled:
             for name, share in shares.items():
                 if share is not None:
-                    self._parties[name] = _Party(share.used, began_before(share.at, latest, at))
+                    self._parties[name] = _party(name, share.used, began_before(share.at, latest, at))
                     self._idle[name] = None
 
     def take_news(self, at: Moment) -> dict[str, Share | None]:
@@ -268,3 +292,7 @@ class Shares:
             name: None if party is None else Share(party.used, at.wall - (at.now - party.at))
             for name, party in found
         }
+
+
+def _party(name: str, used: float, at: float) -> _Party:
+    return _Party(name.startswith(_GROUP), used, at)

@@ -344,7 +344,16 @@ class Site:
         work = record.work
         if work is None:
             work = boards * self.scheduler.expected(record.owner, boards, record.time_limit)
-        return Asking(job.id, record.owner, record.source, record.request.tags, job.since, work)
+        return Asking(
+            job.id,
+            record.owner,
+            record.owner_host,
+            record.request.tags,
+            job.since,
+            work,
+            record.account,
+            record.group,
+        )
 
     def _count_boards(self) -> int:
         return sum([len(machine.places) for machine in self.machines.values()])

@@ -70,7 +70,7 @@ def _scheduler(settings: Settings, machines: Sequence[Machine]) -> Scheduler:
 
 def _sharing(settings: Settings) -> "Sharing | None":
     rules = settings.shares
-    if not (rules.enabled or rules.priority_of_owners or rules.priority_of_tags):
+    if not rules.move_any:
         return None
     # Only here: it needs more packages than the rest of the simulation.
     from spalloc_server.simulate.sharing import Sharing

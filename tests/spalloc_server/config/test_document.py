@@ -388,11 +388,17 @@ enabled = true
 half_life = "7d"
 most_moved = 7200
 shared_hosts = ["10.0.0.5", "10.1.0.0/16"]
+shared_accounts = ["hub"]
+groups = true
 [priority.owners]
 jane = "2h"
 "cron job" = "-1h30m"
 [priority.tags]
 large = -60
+[priority.accounts]
+exam = "1h"
+[priority.groups]
+lab = 5
 """
 
 
@@ -402,6 +408,9 @@ def test_how_jobs_are_moved_in_the_order_is_read() -> None:
     assert "10.1.2.3" in rules.shared_hosts
     assert rules.priority_of_owners == {"jane": 7200.0, "cron job": -5400.0}
     assert rules.priority_of_tags == {"large": -60.0}
+    assert rules.priority_of_accounts == {"exam": 3600.0}
+    assert rules.priority_of_groups == {"lab": 5.0}
+    assert (rules.shared_accounts, rules.groups) == ({"hub"}, True)
 
 
 def test_without_these_tables_no_job_is_moved() -> None:

@@ -12,8 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_server.core.commands import DestroyJob
+from spalloc_server.core.account_commands import AddAccount
+from spalloc_server.core.askers import Asker, Login, Role
+from spalloc_server.core.commands import CreateJob, DestroyJob
 from spalloc_server.core.effects import Share
+from spalloc_server.core.group_commands import AddGroup, SetGroups
+from spalloc_server.core.jobs import Asked
 from spalloc_server.core.networks import Neighbours, Networks
 from spalloc_server.core.requests import AnyBoard, Boards, JobRequest
 from spalloc_server.core.share_rules import ShareRules
@@ -125,6 +129,97 @@ def test_on_a_host_that_is_named_as_shared_each_owner_counts_alone() -> None:
     for number in range(50):
         fair.moved_back(job(number, "jane", 0.0, 1e4), 100, 0.0)
     assert fair.moved_back(job(50, "joe", 0.0), 100, 0.0) == 0.0
+
+
+# Accounts and groups
+
+
+def of_account(number: int, account: str, *, owner: str = "", group: str | None = None) -> Asking:
+    return job(number, owner or account, 0.0, 1e4, f"10.0.0.{number}")._replace(account=account, group=group)
+
+
+def test_an_account_counts_as_one_whoever_the_owner_is_and_wherever_its_jobs_come_from() -> None:
+    fair = shares()
+    moved = [fair.moved_back(of_account(number, "jane", owner=f"o{number}"), 100, 0.0) for number in range(9)]
+    assert moved == sorted(set(moved))
+    assert fair.moved_back(of_account(10, "joe"), 100, 0.0) == 0.0
+
+
+def test_clients_with_accounts_behind_one_host_do_not_count_for_it() -> None:
+    fair = shares()
+    first, second = of_account(1, "jane"), of_account(2, "joe")._replace(host="10.0.0.1")
+    assert [fair.moved_back(one, 100, 0.0) for one in (first, second)] == [0.0, 0.0]
+
+
+def test_in_an_account_that_many_people_share_each_owner_counts_alone() -> None:
+    fair = shares(replace(FAIR, shared_accounts=frozenset({"hub"})))
+    assert fair.moved_back(of_account(1, "hub", owner="jane"), 100, 0.0) == 0.0
+    assert fair.moved_back(of_account(2, "hub", owner="joe"), 100, 0.0) == 0.0
+    assert fair.moved_back(of_account(3, "hub", owner="jane"), 100, 0.0) > 0.0
+
+
+def test_groups_go_in_turns_and_within_a_group_the_people() -> None:
+    fair = shares(replace(FAIR, groups=True))
+
+    def moved(number: int, account: str, group: str) -> float:
+        return fair.moved_back(of_account(number, account, group=group), 100, 0.0)
+
+    assert moved(1, "jane", "lab") == 0.0
+    colleague, other, again = moved(2, "joe", "lab"), moved(3, "ann", "theory"), moved(4, "jane", "lab")
+    assert other == 0.0 < colleague < again
+
+
+def test_groups_count_only_where_the_site_says_so() -> None:
+    fair = shares()
+    assert fair.moved_back(of_account(1, "jane", group="lab"), 100, 0.0) == 0.0
+    assert fair.moved_back(of_account(2, "joe", group="lab"), 100, 0.0) == 0.0
+
+
+def test_jobs_of_one_account_in_a_group_stand_back_once_for_what_the_group_used() -> None:
+    fair = shares(replace(FAIR, groups=True))
+    fair.moved_back(of_account(1, "ann", group="lab")._replace(work=0.0), 100, 0.0)
+    fair.begin(1, 50, 0.0)
+    fair.end(1, HOUR)
+    moved = [
+        fair.moved_back(of_account(number, "jane", group="lab")._replace(work=0.0, since=HOUR), 100, HOUR)
+        for number in range(2, 50)
+    ]
+    assert moved == sorted(set(moved))
+    assert moved[-1] - moved[0] < 1.0
+
+
+def test_accounts_and_groups_are_moved_forward_and_back_by_name() -> None:
+    rules = ShareRules(
+        priority_of_accounts={"jane": HOUR}, priority_of_groups={"lab": -60.0, "exam": 2 * HOUR}
+    )
+    fair = shares(rules)
+    assert fair.move_any
+    assert fair.moved_back(of_account(1, "jane"), 100, 0.0) == -HOUR
+    assert fair.moved_back(of_account(2, "jane", group="exam"), 100, 0.0) == -3 * HOUR
+    assert fair.moved_back(of_account(3, "joe", group="lab"), 100, 0.0) == 60.0
+    assert fair.moved_back(job(4, "jane", 0.0), 100, 0.0) == 0.0
+
+
+def test_what_groups_have_used_is_there_after_a_restart() -> None:
+    world = World(machine())
+    world.site.share_by(replace(FAIR, groups=True), world.at)
+    world.do(AddGroup("lab", None, "mary"))
+    for name in ("jane", "joe"):
+        world.do(AddAccount(name, Role.USER, None, "mary"))
+        world.do(SetGroups(name, ("lab",), None, "mary"))
+
+    def create(name: str) -> int:
+        asker = Asker("10.0.0.1", Login(name, Role.USER))
+        number = world.do(CreateJob(JobRequest(Boards(12)), Asked((), {}), name, None), asker)
+        world.answer_all()
+        return number
+
+    first = create("jane")
+    world.wait(HOUR)
+    world.destroy(first)
+    assert set(world.share_records) == {"owner jane", "account jane", "group lab"}
+    world.restart()
+    assert world.record(create("joe")).moved_back == pytest.approx(HOUR, rel=0.05)
 
 
 def test_addresses_of_one_network_count_as_one_host() -> None:
