@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from spalloc_server.core.account_commands import name_refusal
-from spalloc_server.core.accounts import Account, SessionRecord, alike
+from spalloc_server.core.accounts import MOST_ACCOUNTS, Account, SessionRecord, alike
 from spalloc_server.core.askers import Asker
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.groups import MOST_GROUPS, MOST_GROUPS_OF_ONE, Group, of_boards
 from spalloc_server.core.identities import Membership, Person
 from spalloc_server.core.site import Site
 from spalloc_server.core.timekeeping import Moment
+
+LEFT_TO_ADMINISTRATORS = 1_000
+"""How many accounts, and groups, can be made by administrators only, however many people issuers know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class BeginByIssuer(Command[SessionRecord]):
         """Return that the account is locked, or that there can't be one of that name; or None."""
         account = site.accounts.of_identity(self.person.identity)
         if account is None:
+            if len(site.accounts.by_name) >= MOST_ACCOUNTS - LEFT_TO_ADMINISTRATORS:
+                return "there are as many accounts as there may be; ask an administrator to remove some"
             wrong = name_refusal(site, self.person.name)
             return None if wrong is None else f"no account {self.person.name} can be made for you: {wrong}"
         if account.is_locked:
@@ -108,7 +113,7 @@ def _groups(site: Site, memberships: Iterable[Membership], issuer: str, at: Mome
         if one.group not in site.groups.by_name:
             if (
                 not one.makes
-                or len(site.groups.by_name) >= MOST_GROUPS
+                or len(site.groups.by_name) >= MOST_GROUPS - LEFT_TO_ADMINISTRATORS
                 or alike(one.group, site.groups.by_name)
             ):
                 continue

@@ -127,10 +127,29 @@ def test_a_group_that_is_made_is_no_second_of_almost_the_same_name(world: World)
 
 def test_the_groups_of_one_and_of_all_have_bounds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity_commands, "MOST_GROUPS_OF_ONE", 3)
-    monkeypatch.setattr(identity_commands, "MOST_GROUPS", 4)
+    monkeypatch.setattr(identity_commands, "MOST_GROUPS", 6)
+    monkeypatch.setattr(identity_commands, "LEFT_TO_ADMINISTRATORS", 2)
     come(world, replace(JANE, groups=tuple(Membership(f"group-{number}", True) for number in range(9))))
     assert world.site.accounts.by_name[NAME].groups == ("group-0", "group-1", "group-2")
     assert len(world.site.groups.by_name) <= 4
+
+
+def test_people_of_an_issuer_leave_accounts_and_groups_to_administrators(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity_commands, "MOST_ACCOUNTS", 3)
+    monkeypatch.setattr(identity_commands, "MOST_GROUPS", 3)
+    monkeypatch.setattr(identity_commands, "LEFT_TO_ADMINISTRATORS", 2)
+    come(world, replace(JANE, groups=(Membership("brain", True), Membership("other", True))))
+    assert world.site.accounts.by_name[NAME].groups == ("brain",)
+    joe = Person(Identity(ISSUER, "u-2"), "openid.joe", Role.USER)
+    assert (
+        refused(world, joe)
+        == "there are as many accounts as there may be; ask an administrator to remove some"
+    )
+    world.do(AddAccount("root", Role.ADMINISTRATOR, "hash", "mary"))
+    come(world, JANE, "again")
+    assert login(world, "again")
 
 
 def test_who_loses_a_role_loses_their_other_sessions(world: World) -> None:

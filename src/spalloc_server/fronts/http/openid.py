@@ -94,7 +94,7 @@ class GroupRule:
     claim: str
     match: tuple[Pattern, ...]
     name: Pattern
-    """The group's name; what stands for the star in the value stands for the star in it."""
+    """The group's name; what stands for the star in the value stands for the star in it, with dots for slashes."""
     quota: float | None = None
     """The board-seconds of groups that are made when their first member comes; None for no limit."""
     makes: bool = False
@@ -106,7 +106,8 @@ class GroupRule:
             found = pattern.found(value)
             if found is not None:
                 name = self.name
-                return name.before if name.after is None else f"{name.before}{found}{name.after}"
+                part = found.strip("/").replace("/", ".")
+                return name.before if name.after is None else f"{name.before}{part}{name.after}"
         return None
 
     def __str__(self) -> str:

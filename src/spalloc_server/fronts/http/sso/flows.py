@@ -51,16 +51,18 @@ class Flows:
         """Begin with none."""
         self._flows: dict[str, Flow] = {}
         """By state, the oldest first."""
+        self._from: Counter[str] = Counter()
+        """How many there are from each address with its neighbours."""
 
     def begin(self, flow: Flow) -> None:
         """Remember a login."""
         self._forget_old(flow.begun)
-        counts = Counter(one.neighbours for one in self._flows.values())
-        if counts[flow.neighbours] >= MOST_LOGINS_FROM_ONE:
+        if self._from[flow.neighbours] >= MOST_LOGINS_FROM_ONE:
             self._forget_oldest(flow.neighbours)
         elif len(self._flows) >= MOST_LOGINS:
-            self._forget_oldest(counts.most_common(1)[0][0])
+            self._forget_oldest(self._from.most_common(1)[0][0])
         self._flows[flow.state] = flow
+        self._from[flow.neighbours] += 1
 
     def finish(self, state: str, browser: str | None, now: float) -> Flow:
         """Return the login that a browser comes back with, and forget it: it is good once.
@@ -82,12 +84,21 @@ class Flows:
         if browser is None or not compare_digest(browser, flow.browser):
             # Whoever began it can still finish it.
             raise FlowError("this login was begun in another browser; begin again, in this one")
-        del self._flows[state]
+        self._forget(state)
         return flow
 
+    def _forget(self, state: str) -> None:
+        neighbours = self._flows.pop(state).neighbours
+        self._from[neighbours] -= 1
+        if not self._from[neighbours]:
+            del self._from[neighbours]
+
     def _forget_old(self, now: float) -> None:
-        for state in [state for state, flow in self._flows.items() if now - flow.begun >= LOGIN_SECONDS]:
-            del self._flows[state]
+        while self._flows:
+            oldest = next(iter(self._flows.values()))
+            if now - oldest.begun < LOGIN_SECONDS:
+                return
+            self._forget(oldest.state)
 
     def _forget_oldest(self, neighbours: str) -> None:
-        del self._flows[next(state for state, flow in self._flows.items() if flow.neighbours == neighbours)]
+        self._forget(next(state for state, flow in self._flows.items() if flow.neighbours == neighbours))

@@ -115,13 +115,13 @@ def test_members_of_a_collaboration_are_in_its_group() -> None:
         "group-x",
         "collab--editor",
     ]
-    jane = of(EBRAINS, roles={"team": team}, unit=["/all/institutions/x", "/all/one"])
+    jane = of(EBRAINS, roles={"team": team}, unit=["/all/institutions/x", "/all/two words"])
     assert jane.groups == (
         Membership("openid.a-b", True, 3_600_000.0),
         Membership("openid.brain", True, 3_600_000.0),
-        Membership("unit.one"),
+        Membership("unit.institutions.x"),
     )
-    assert jane.left_out == ("unit.institutions/x",)
+    assert jane.left_out == ("unit.two words",)
 
 
 def test_there_may_be_very_many_groups_but_not_any_number() -> None:
