@@ -21,7 +21,7 @@ async def main():
 
 asyncio.run(main())
 packages = {name.partition(".")[0] for name in sys.modules}
-those = {"argon2", "cryptography", "httptools", "httpx2", "joserfc", "starlette", "uvicorn", "websockets"}
+those = {"argon2", "cryptography", "httptools", "httpcore", "joserfc", "starlette", "uvicorn", "websockets"}
 print(*sorted(packages & those))
 """
 
@@ -35,7 +35,7 @@ def test_nothing_that_only_single_sign_on_needs_is_imported_where_it_is_not_conf
     script = SCRIPT.replace("v1=Listening(0)", "v1=Listening(0), http=HttpSettings(port=0)").replace(
         "import asyncio\n", "import asyncio\nfrom spalloc_server.fronts.http.settings import HttpSettings\n"
     )
-    script += 'print(*sorted(packages & {"httpx2", "joserfc", "starlette"}))\n'
+    script += 'print(*sorted(packages & {"httpcore", "joserfc", "starlette"}))\n'
     script += 'print(*(name for name in sys.modules if "http.sso" in name))\n'
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[1:] == ["starlette", ""]

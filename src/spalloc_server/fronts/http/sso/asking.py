@@ -8,25 +8,35 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from urllib.parse import unquote, urlencode, urlsplit
 
-import httpx2
+import httpcore
 
+from spalloc_client._keepalive_https import proxy_for
 from spalloc_server.fronts.http.sso.claims import Claims
 
 ANSWER_SECONDS = 10.0
 """How long an answer may take in all."""
 MOST_ANSWER_BYTES = 512 * 1024
 MOST_CONNECTIONS = 16
+_IDLE_SECONDS = 30.0
+_ALWAYS = (("Accept", "application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "spalloc-server"))
+_ERRORS = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+)
 _MAX_AGE = re.compile(r'(?:^|[\s,])max-age\s*=\s*"?([0-9]{1,10})"?', re.IGNORECASE)
 _NOT_KEPT = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])", re.IGNORECASE)
 
-# They tell of each request, and at the level debug of its headers.
-for _name in ("httpx2", "httpcore2"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+# At the level debug it tells of the headers of answers.
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
 class AwayError(Exception):
@@ -56,13 +66,9 @@ class Asking:
         Raises:
             OSError: The file can't be read, or has no certificates.
         """
-        self._client = httpx2.AsyncClient(
-            verify=ssl.create_default_context(cafile=authority),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            headers={"accept": "application/json", "accept-encoding": "identity"},
-            timeout=ANSWER_SECONDS,
-            limits=httpx2.Limits(max_connections=MOST_CONNECTIONS, keepalive_expiry=30.0),
-        )
+        self._context = ssl.create_default_context(cafile=authority)
+        self._pools: dict[str | None, httpcore.AsyncConnectionPool] = {}
+        """For each proxy that the environment names, and None for no proxy."""
 
     async def get(self, url: str, bearer: str | None = None) -> Reply:
         """Return the answer to a GET, with a bearer token if one is given.
@@ -70,8 +76,8 @@ class Asking:
         Raises:
             AwayError: There is none in time, or it is no JSON object.
         """
-        headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
-        return await self._ask(self._client.build_request("GET", url, headers=headers))
+        headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
+        return await self._ask("GET", url, headers, b"")
 
     async def post(self, url: str, form: Mapping[str, str], basic: tuple[str, str] | None = None) -> Reply:
         """Return the answer to a form, with a name and a password if they are given.
@@ -79,42 +85,64 @@ class Asking:
         Raises:
             AwayError: There is none in time, or it is no JSON object.
         """
-        request = self._client.build_request("POST", url, data=dict(form))
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
         if basic is not None:
-            request = next(httpx2.BasicAuth(*basic).auth_flow(request))
-        return await self._ask(request)
+            headers["Authorization"] = f"Basic {b64encode(':'.join(basic).encode()).decode()}"
+        return await self._ask("POST", url, headers, urlencode(form).encode())
 
     async def stop(self) -> None:
         """End all connections."""
-        await self._client.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
 
-    async def _ask(self, request: httpx2.Request) -> Reply:
+    async def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._client.send(request, stream=True, follow_redirects=False)
-                try:
-                    body = await _body(answer)
-                finally:
-                    await answer.aclose()
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                self._pool(url).stream(
+                    method, url, headers=[*_ALWAYS, *headers.items()], content=body
+                ) as answer,
+            ):
+                found = await _body(answer)
         except TimeoutError as error:
             raise AwayError(f"does not answer within {ANSWER_SECONDS:g} s") from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+        except (*_ERRORS, OSError, ValueError) as error:
             # The message of a wrong certificate is long, and helps.
             raise AwayError(f"can't be reached: {str(error)[:200] or type(error).__name__}") from error
-        if 300 <= answer.status_code < 400:
+        if 300 <= answer.status < 400:
             raise AwayError("answers with a redirect, which is not followed")
-        document = _document(body)
+        document = _document(found)
         if document is None:
-            if answer.status_code < 400:
+            if answer.status < 400:
                 raise AwayError("answers with something that is no JSON object")
             document = {}
-        return Reply(answer.status_code, document, _max_age(answer.headers.get("cache-control", "")))
+        return Reply(answer.status, document, _max_age(answer.headers))
+
+    def _pool(self, url: str) -> httpcore.AsyncConnectionPool:
+        address = urlsplit(url)
+        through = proxy_for(address.scheme, address.netloc)
+        if through not in self._pools:
+            proxy = None if through is None else _proxy(through)
+            self._pools[through] = httpcore.AsyncConnectionPool(
+                self._context, max_connections=MOST_CONNECTIONS, keepalive_expiry=_IDLE_SECONDS, proxy=proxy
+            )
+        return self._pools[through]
 
 
-async def _body(answer: httpx2.Response) -> bytes:
+def _proxy(address: str) -> httpcore.Proxy:
+    split = urlsplit(address)
+    if split.scheme not in ("http", "https"):
+        raise AwayError(
+            f"would be asked through a proxy of the kind {split.scheme}; name one of HTTP in the environment"
+        )
+    login = None if split.username is None else (unquote(split.username), unquote(split.password or ""))
+    return httpcore.Proxy(f"{split.scheme}://{split.netloc.rpartition('@')[2]}", auth=login)
+
+
+async def _body(answer: httpcore.Response) -> bytes:
     parts: list[bytes] = []
     size = 0
-    async for part in answer.aiter_raw():
+    async for part in answer.aiter_stream():
         size += len(part)
         if size > MOST_ANSWER_BYTES:
             raise AwayError(f"answers with more than {MOST_ANSWER_BYTES} bytes")
@@ -130,7 +158,9 @@ def _document(body: bytes) -> Claims | None:
     return found if isinstance(found, dict) else None
 
 
-def _max_age(control: str) -> float | None:
+def _max_age(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    said = [value for name, value in headers if name.lower() == b"cache-control"]
+    control = b", ".join(said).decode("latin-1")
     if _NOT_KEPT.search(control):
         return 0.0
     found = _MAX_AGE.search(control)

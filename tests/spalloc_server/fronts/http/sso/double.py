@@ -114,7 +114,7 @@ async def doubled() -> AsyncIterator[Double]:
 @asynccontextmanager
 async def asked(double: Double, clock: MovedClock | None = None, **changed: Any) -> AsyncIterator[Issuer]:
     """Ask a double as a client of it."""
-    openid: OpenId = replace(OPENID, issuer=double.issuer, **{"secret": "only ours", **changed})
+    openid: OpenId = replace(OPENID, **{"issuer": double.issuer, "secret": "only ours", **changed})
     issuer = Issuer(openid, clock or MovedClock())
     try:
         yield issuer

@@ -187,6 +187,25 @@ def test_discovery_leads_to_the_issuer_alone(changed: dict[str, Any], why: str) 
     run(test)
 
 
+def test_a_proxy_that_the_environment_names_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(double: Double) -> None:
+        monkeypatch.setenv("http_proxy", double.issuer.replace("//", "//me:word@"))
+        elsewhere = "http://127.0.0.2:9"
+        double.answers[f"{elsewhere}{DISCOVERY}"] = {
+            name: value.replace(double.issuer, elsewhere) for name, value in double.document.items()
+        }
+        async with asked(double, issuer=elsewhere) as issuer:
+            assert (await issuer.metadata()).token == f"{elsewhere}/token"
+            assert "proxy-authorization: basic bwu6d29yza==" in double.heads[-1].lower()
+        monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+        async with asked(double) as issuer:
+            assert "a proxy of the kind socks5; name one of HTTP" in await away(issuer.metadata())
+
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    run(test)
+
+
 def test_addresses_are_with_https_or_on_this_computer() -> None:
     for right in (
         "https://a.example",
