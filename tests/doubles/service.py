@@ -125,11 +125,11 @@ class JavaService:
     def job(self, number: int) -> Job:
         return self.jobs.all[number]
 
-    def until(self, number: int, *states: State) -> Job:
-        """Wait until a job is in one of some states."""
+    def until(self, number: int, *states: State, within: float = PATIENCE) -> Job:
+        """Wait until a job is in one of some states; TimeoutError after some seconds."""
 
         async def there() -> Job:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(within):
                 while self.jobs.all[number].state not in states:
                     await self.jobs.change(number.__eq__, PATIENCE)
                 return self.jobs.all[number]

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from spalloc_client._keepalive_process import Orders
 from spalloc_client.keepalive import Keepalive
 from spalloc_client.wire import Return, encode
 from spalloc_server.embedded import EmbeddedSite
+from tests.doubles.jobs import State
 from tests.processes import boards, server
 from tests.spalloc_client.conftest import arguments
-from tests.spalloc_client.over_https import served
+from tests.spalloc_client.over_https import JAVA, is_java, served
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 APPLICATION = Path(__file__).with_name("application.py")
@@ -30,10 +32,12 @@ KEEPALIVE = 1.5
 """Seconds: long enough for a loaded machine, short enough to wait for."""
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[EmbeddedSite]:
-    """Over v1: no service takes keepalives as short as those here."""
-    with served("v1") as site:
+@pytest.fixture(scope="module", params=["v1", JAVA])
+def site(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Our server over v1, and the Java service's double over HTTPS, which takes shorter keepalives than services do."""
+    with served(request.param) as site:
+        if is_java(site):
+            site.service.settings.keepalive = (0.1, 300.0)
         yield site
 
 
@@ -84,9 +88,21 @@ def application(what: str, hostname: str, port: int, keepalive: float = KEEPALIV
         os.close(running.helper)
 
 
+def _watch_double(site: Any, job: int, seconds: float) -> float | None:
+    began = time.monotonic()
+    try:
+        site.service.until(job, State.DESTROYED, within=seconds)
+    except TimeoutError:
+        return None
+    return time.monotonic() - began
+
+
 @pytest.fixture
 def watch(site: EmbeddedSite) -> Iterator[Callable[[int, float], float | None]]:
     """Wait until a job is destroyed; the seconds that took, or None if it lived on."""
+    if is_java(site):
+        yield partial(_watch_double, site)
+        return
     with ProtocolClient(site.hostname, site.port) as client:
         client.notify_job()
 
