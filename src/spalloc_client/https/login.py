@@ -22,7 +22,8 @@ PARTS = ("username", "password", "token")
 """The options that say who logs in."""
 
 _READABLE_BY_OTHERS = 0o044
-_HOUR = 3600.0
+TELL_BEFORE = 3600.0
+"""Seconds before the end of a login from which on it is told."""
 
 
 def chosen(url: ServiceUrl, given: Mapping[str, object], config: Mapping[str, object]) -> ServiceUrl:
@@ -127,8 +128,8 @@ def warn_of_arguments(given: Mapping[str, object], of_url: Login | None) -> None
         )
 
 
-def seconds_left(token: str, now: float) -> float | None:
-    """Return in how many seconds a token ends; None if it does not tell.
+def end_of(token: str) -> float | None:
+    """Return when a token ends, in seconds since 1970; None if it does not tell.
 
     Tokens of OpenID Connect are often JSON Web Tokens (RFC 7519), which say when they expire.
     """
@@ -140,17 +141,15 @@ def seconds_left(token: str, now: float) -> float | None:
 
     try:
         claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return float(claims["exp"]) - now
+        return float(claims["exp"])
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def warning_of_end(left: float) -> str | None:
-    """Return what to say of a token by the seconds that are left to it; None while it is more than an hour."""
-    if left > _HOUR:
-        return None
+def warning_of_end(left: float) -> str:
+    """Return what to say of a login by the seconds that are left to it."""
     if left <= 0:
         return "the token has expired: get another one"
     minutes = max(1, int(left // 60))
     when = f"{minutes} minute{'' if minutes == 1 else 's'}"
-    return f"the token expires in {when}: a job that is kept alive by it ends then"
+    return f"the token expires in {when}: jobs that are kept alive by it end then; get another one"

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spalloc_client.conversation import Call, Notification, Unanswered
 from spalloc_client.errors import ProtocolError, SpallocServerException
+from spalloc_client.https.login import TELL_BEFORE, warning_of_end
 from spalloc_client.https.session import Reply, Send
 from spalloc_client.https.translation import Translation
 from spalloc_client.https.transport import Http
+from spalloc_client.logs import log
 from spalloc_client.step_kinds import Now, Sleep
 from spalloc_client.wire import Failure, Request, Return, encode
 
@@ -32,6 +35,8 @@ T = TypeVar("T")
 
 _FINISHING = 1.0
 """Seconds that requests under way have to end when the connection is closed."""
+
+_DAY = 86_400.0
 
 _closing: set[asyncio.Task[None]] = set()
 """What is being closed, though whoever closes it may have been cancelled."""
@@ -67,6 +72,7 @@ class Connection:
         self._watchers: set[asyncio.Future[None]] = set()
         self._looking: dict[Watch, asyncio.Task[None]] = {}
         self._heard = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
         self.arrived = 0
         """How many notifications this connection has brought."""
         self.trouble: str | None = None
@@ -101,6 +107,21 @@ class Connection:
         except BaseException:
             await self.close("it could not be opened")
             raise
+        self._warn_of_end()
+
+    def _warn_of_end(self) -> None:
+        """Tell an hour before when the login ends, however little is asked until then."""
+        ends = self._session.login_ends
+        if ends is None or self.trouble is not None:
+            return
+        left = ends - time.time()
+        if left > TELL_BEFORE:
+            # Not longer at once: computers sleep, and loops refuse waits of weeks.
+            after = min(left - TELL_BEFORE, _DAY)
+            self._alarm = asyncio.get_running_loop().call_later(after, self._warn_of_end)
+        elif self._session.told_end != ends:
+            self._session.told_end = ends
+            log("job", f"{self.url}: {warning_of_end(left)}", warning=True)
 
     # What clients want.
 
@@ -230,6 +251,8 @@ class Connection:
             self.trouble = trouble
             for watching in self._looking.values():
                 watching.cancel()
+            if self._alarm is not None:
+                self._alarm.cancel()
             self._tell()
 
     async def close(self, trouble: str) -> None:

@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 from spalloc_client._version import __version__
 from spalloc_client.conversation import NO_PROTOCOL
 from spalloc_client.errors import LoginError, ProtocolError, SpallocServerException
+from spalloc_client.https.documents import seconds
+from spalloc_client.https.login import end_of
 from spalloc_client.step_kinds import Gives, Sleep
 
 TYPE_CHECKING = False
@@ -120,6 +122,8 @@ class Session:
         self._logging_in = False
         self._logins = 0
         """How often somebody has logged in."""
+        self.told_end: float | None = None
+        """The end of the login that users were warned of."""
         self.root: Mapping[str, Any] = {}
         """The service's root document, as it was when last logged in; empty before."""
 
@@ -151,6 +155,14 @@ class Session:
                 "SPALLOC_PASSWORD, or SPALLOC_TOKEN, in a configuration file, or in ~/.netrc"
             )
         return self._login
+
+    @property
+    def login_ends(self) -> float | None:
+        """When the token ends by which one has logged in, in seconds since 1970; None if that is not known."""
+        if self._login is None or self._login.token is None:
+            return None
+        told = self.root.get("login-ends")
+        return end_of(self._login.token) if told is None else seconds(told)
 
     def begin(self) -> Steps[None]:
         """Make sure that there is a session, and that a spalloc service is there.

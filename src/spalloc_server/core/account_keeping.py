@@ -86,7 +86,7 @@ class AccountsView:
     def session(self, key: str, wall: float) -> SessionRecord | None:
         """Return the session with a key; None if there is none, or it is over, as its token is."""
         session = self._sessions.get(key)
-        return None if session is None or self._expiry(session) <= wall else session
+        return None if session is None or self.expiry(session) <= wall else session
 
     def session_of_token(self, token: str) -> SessionRecord | None:
         """Return the latest session that began with a token; None if there is none now."""
@@ -97,7 +97,7 @@ class AccountsView:
         token = None if session.token is None else self._tokens[session.token]
         return login_of(self._accounts[session.account], token)
 
-    def _expiry(self, session: SessionRecord) -> float:
+    def expiry(self, session: SessionRecord) -> float:
         """Return when a session is over however much it is used, in seconds of Unix time."""
         if session.token is not None:
             return self._tokens[session.token].expires
@@ -265,7 +265,7 @@ class Accounts(AccountsView):
     def _deadline(self, session: SessionRecord, at: Moment) -> float:
         """Return when a session ends, in the core's time, if it is not used until then."""
         idle = self._delays.deadline(self._used[session.key], self._idle_seconds + NOTED_SECONDS)
-        return min(idle, at.now + self._expiry(session) - at.wall)
+        return min(idle, at.now + self.expiry(session) - at.wall)
 
     def _end_least(self, account: str) -> None:
         """End one session of an account: the oldest that was never used, or else the one not used for the longest."""

@@ -164,13 +164,14 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.Mon
     assert "secret" not in str(raised.value)
 
 
-def test_a_token_that_is_about_to_expire_is_told_of_an_hour_before() -> None:
-    claims = base64.urlsafe_b64encode(json.dumps({"exp": 10_000}).encode()).decode().rstrip("=")
-    token = f"eyJ.{claims}.sig"
-    left = login.seconds_left(token, 6_000.0)
-    assert left == 4_000.0
-    assert login.warning_of_end(left) is None
-    assert "in 55 minutes" in str(login.warning_of_end(3_300.0))
-    assert "has expired" in str(login.warning_of_end(-1.0))
-    assert login.seconds_left("sp_opaque", 0.0) is None
-    assert login.seconds_left("a.b.c", 0.0) is None
+def token_until(moment: float) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": moment}).encode()).decode().rstrip("=")
+    return f"eyJ.{claims}.sig"
+
+
+def test_tokens_that_say_when_they_expire_are_understood() -> None:
+    assert login.end_of(token_until(10_000)) == 10_000.0
+    assert login.end_of("sp_opaque") is None
+    assert login.end_of("a.b.c") is None
+    assert "in 55 minutes" in login.warning_of_end(3_300.0)
+    assert "has expired" in login.warning_of_end(-1.0)

@@ -1,8 +1,11 @@
 """Against our own server over HTTPS: the answers are those of v1, every command works, and no secret is shown."""
 
+import logging
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,10 @@ from spalloc_client.wire import DEFAULT_PORT
 from spalloc_server.embedded import EmbeddedSite
 from spinnaker.geometry import Board, BoardLink, Link, Size
 from spinnaker_virtual import Timings, VirtualMachine
+from tests.doubles.people import Account
 from tests.doubles.service import JavaService
 from tests.spalloc_client.conftest import arguments
+from tests.spalloc_client.https.test_login import token_until
 from tests.spalloc_client.over_https import OverHttps, java, over
 from tests.spalloc_client.scripted import PATIENCE
 from tests.spalloc_client.scripts.conftest import Commands
@@ -320,3 +325,49 @@ print([name for name in sys.modules if name.startswith(ours)])
     done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, timeout=PATIENCE)
     assert done.stdout == "[]\n"
     assert DEFAULT_PORT == 22244
+
+
+class Heard(logging.Handler):
+    """Waits for a line of the log that says something."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.heard = threading.Event()
+        self._words = words
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._words in record.getMessage():
+            self.told.append(record.getMessage())
+            self.heard.set()
+
+
+@pytest.fixture
+def expiry() -> Iterator[Heard]:
+    """What is told of tokens that expire."""
+    handler = Heard("the token expires")
+    logger = logging.getLogger("spalloc_client.job")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize(("left", "tells"), [(1800.0, True), (3600.5, True), (7200.0, False)])
+def test_the_end_of_a_token_is_told_an_hour_before_and_once(
+    java_service: JavaService,
+    client_class: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    expiry: Heard,
+    left: float,
+    tells: bool,
+) -> None:
+    token = token_until(time.time() + left)
+    java_service.people.add(Account("bob", "words", token=token))
+    monkeypatch.setenv("SPALLOC_TOKEN", token)
+    with client_class(java_service.url) as client:
+        assert client.version() == "7.4.2"
+        assert not tells or expiry.heard.wait(PATIENCE)
+        client.connect()
+        client.version()
+    assert len(expiry.told) == (1 if tells else 0)
+    assert token not in "".join(expiry.told)

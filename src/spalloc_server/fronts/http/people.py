@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Protocol
 
 from spalloc_server.clock import moment
@@ -54,6 +54,8 @@ class Session:
     login: Login
     csrf: str
     """The secret that requests which change something must repeat."""
+    expires: float | None = None
+    """When it ends however much it is used, in seconds of Unix time."""
 
 
 class LoginRefusedError(Exception):
@@ -328,7 +330,10 @@ class People:
             _log.info("account %s logs in", login.account, extra=about)
 
     def _session(self, record: SessionRecord) -> Session:
-        return Session(record.key, self._accounts.login(record), record.csrf)
+        expiry = self._accounts.expiry(record)
+        return Session(
+            record.key, self._accounts.login(record), record.csrf, None if expiry == inf else expiry
+        )
 
     def _tell(self, keys: Collection[str]) -> None:
         for key in keys:

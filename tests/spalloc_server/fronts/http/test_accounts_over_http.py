@@ -87,6 +87,17 @@ def test_a_revoked_token_and_the_cookie_that_it_gave_are_worth_nothing() -> None
     run(test)
 
 
+def test_who_logs_in_by_a_token_is_told_when_it_ends() -> None:
+    async def test(service: Service) -> None:
+        by_token, by_password = service.client(), service.client()
+        told = (await by_token.get("srv/spalloc", headers=bearer("token-alice"))).json
+        assert told["login-ends"].endswith("Z")
+        told = (await by_password.get("srv/spalloc", headers=basic("alice", PASSWORD))).json
+        assert "login-ends" not in told
+
+    run(test)
+
+
 def test_with_a_token_for_reading_nothing_is_changed_and_nobodys_job_is_created() -> None:
     async def test(service: Service) -> None:
         service.engine.do(AddToken("boss", "screen", hash_of("screen"), Scope.READ, 1.0, "root"), SERVER)

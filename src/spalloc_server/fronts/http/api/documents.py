@@ -53,6 +53,8 @@ class Root(Document, frozen=True):
     csrf_token: str
     account: str
     role: str
+    login_ends: Time | None = None
+    """When the token with which one has logged in ends, or what an issuer said."""
 
 
 # Machines

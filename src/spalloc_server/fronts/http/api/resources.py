@@ -12,6 +12,7 @@ from spalloc_server.fronts.http.api import jobs as on_jobs
 from spalloc_server.fronts.http.api import lists as on_lists
 from spalloc_server.fronts.http.api import machines as on_machines
 from spalloc_server.fronts.http.api.answers import JSON, Answer, HttpError, document
+from spalloc_server.fronts.http.api.conventions import written_time_or_none
 from spalloc_server.fronts.http.api.entrance import CSRF_HEADER
 from spalloc_server.fronts.http.api.groups import Groups
 from spalloc_server.fronts.http.api.jobs import Jobs
@@ -150,6 +151,7 @@ def _root(request: Request) -> Answer:
             csrf_token=session.csrf,
             account=session.login.account,
             role=session.login.role,
+            login_ends=written_time_or_none(session.expires),
         )
     )
 
