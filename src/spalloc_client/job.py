@@ -26,7 +26,7 @@ from spalloc_client.states import JobState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from typing import Any, Self, TypeVar, Unpack
 
     from spalloc_client.config import Files
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from spalloc_client.options import JobOptions, UseConfig
     from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
+    from spalloc_client.tunnel.beside import Channel, Tunnel
+    from spalloc_client.tunnel.running import Door
 
     T = TypeVar("T")
 
@@ -151,6 +153,7 @@ class Job:
         self._has_connected = False
         self._process = os.getpid()
         self._helper: Keepalive | None = None
+        self._tunnels: list[Tunnel] = []
         try:
             self._run(self._steps.start())
         except BaseException:
@@ -243,37 +246,42 @@ class Job:
 
     def machine_info(self) -> MachineInfo:
         """Return everything about the boards, as of one moment."""
-        return self._run(self._steps.machine_info())
+        info = self._run(self._steps.machine_info())
+        if not self._tunnels:
+            return info
+        from spalloc_client.tunnel.doors import within_reach
+
+        return within_reach(info, self._tunnels)
 
     @property
     def connections(self) -> dict[tuple[int, int], str] | Any:
         """The hostnames of all Ethernet-connected chips, ``{(x, y): hostname, ...}``; None without boards."""
-        return self._run(self._steps.machine_info()).connections_copy
+        return self.machine_info().connections_copy
 
     @property
     def hostname(self) -> str | None:
         """The hostname of chip (0, 0); None without boards."""
-        return self._run(self._steps.machine_info()).hostname
+        return self.machine_info().hostname
 
     @property
     def width(self) -> int | Any:
         """The width of the network in chips; None without boards."""
-        return self._run(self._steps.machine_info()).width
+        return self.machine_info().width
 
     @property
     def height(self) -> int | Any:
         """The height of the network in chips; None without boards."""
-        return self._run(self._steps.machine_info()).height
+        return self.machine_info().height
 
     @property
     def machine_name(self) -> str | Any:
         """The name of the machine the boards are in; None without boards."""
-        return self._run(self._steps.machine_info()).machine_name
+        return self.machine_info().machine_name
 
     @property
     def boards(self) -> list[list[int]] | None:
         """The logical coordinates of the boards, `[[x, y, z], ...]`; None without boards."""
-        return self._run(self._steps.machine_info()).boards_copy
+        return self.machine_info().boards_copy
 
     def set_power(self, power: bool) -> None:
         """Turn the boards on or off; does nothing if there are none yet.
@@ -415,7 +423,81 @@ class Job:
             ValueError: The job has no such board, or several and none was named.
             SpallocServerException: The server refused, or takes no reports.
         """
+        if self._tunnels:
+            from spalloc_client.tunnel.doors import own_name
+
+            hostname = own_name(hostname, self._run(self._steps.machine_info()), self._tunnels)
         self._run(self._steps.report_problem(description, hostname))
+
+    def tunnel(self, ports: Collection[int] = ()) -> Tunnel:
+        """Bring the boards of a service within reach of this computer, until the tunnel is left.
+
+        Each board gets an address of its own on this computer's loopback, with the UDP ports for SCP (17893) and
+        booting (54321), and `hostname` and `connections` name these while the tunnel is open. What programs send there
+        is carried through the service's websocket, and answers come back the same way; so does what boards send to IP
+        tags that were set through the tunnel::
+
+            with Job(3) as job, job.tunnel() as tunnel:
+                my_application(job.hostname)
+
+        Where a computer has only one loopback address, as with macOS, `tunnel.addresses` tells which port of it stands
+        for which port of which board.
+
+        Args:
+            ports: Other UDP ports of the boards, 1 to 65535, that programs are to reach.
+
+        Raises:
+            ValueError: A port is none, the server is no service, or the extra `https` is not installed.
+        """
+        made = self._new_tunnel(ports)
+        self._tunnels.insert(0, made)
+        return made
+
+    def connect(self, x: int, y: int, port: int = 17893) -> Channel:
+        """Return a channel to a UDP port of a board of a service, without a port of this computer.
+
+        It has `send(data)`, `receive(timeout)` and `close()`; as with UDP, datagrams may be lost. All channels of a Job
+        share a connection.
+
+        Args:
+            x: With `y`, the board's Ethernet-connected chip, as in `connections`.
+            y: The same.
+            port: UDP port of the board, 1 to 65535.
+
+        Raises:
+            ValueError: The job has no such board, the port is none, the server is no service, or the extra `https` is
+                not installed.
+            ProtocolError: There are no boards yet, or the service lets nobody reach them.
+            OSError: The service can't be reached.
+        """
+        for tunnel in self._tunnels:
+            if tunnel.is_open:
+                return tunnel.connect(x, y, port)
+        made = self._new_tunnel((), listens=False)
+        made.start()
+        self._tunnels.append(made)
+        return made.connect(x, y, port)
+
+    def _new_tunnel(self, ports: Collection[int], *, listens: bool = True) -> Tunnel:
+        from spalloc_client.tunnel import doors
+
+        session = doors.check(self._client.session, self._requirements.server)
+
+        def knock(again: bool) -> Door:
+            if again:
+                self._run(self._steps.status())  # which logs in, if that is what is missing
+            return doors.door(session, self.id)
+
+        def boards() -> Mapping[tuple[int, int], str]:
+            return doors.boards_of(self._run(self._steps.machine_info()), self.id)
+
+        from spalloc_client.tunnel.beside import Tunnel
+
+        return Tunnel(knock, boards, ports, listens=listens)
+
+    def _close_tunnels(self) -> None:
+        while self._tunnels:
+            self._tunnels.pop().stop()
 
     def destroy(self, reason: object = None) -> None:
         """Destroy the job and disconnect from the server.
@@ -426,6 +508,7 @@ class Job:
         Args:
             reason: An explanation for users who ask about the job: a string, or what `str()` makes of it.
         """
+        self._close_tunnels()
         self._run(self._steps.destroy(reason))
 
     def close(self) -> None:
@@ -434,6 +517,7 @@ class Job:
         This does not free the boards, and the server gives the job up once its keepalive has passed. Most
         applications want `destroy()`.
         """
+        self._close_tunnels()
         self._run(self._steps.close())
 
     def _run(self, steps: step_kinds.Steps[T]) -> T:

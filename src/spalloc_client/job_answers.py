@@ -200,6 +200,14 @@ class MachineInfo:
         """The name of chip (0, 0)."""
         return None if self.connections is None else self.connections.get((0, 0))
 
+    def reached_at(self, names: Mapping[tuple[int, int], str]) -> MachineInfo:
+        """Return the same boards by other names, as far as there are some."""
+        other = MachineInfo.__new__(MachineInfo)
+        other.width, other.height, other.boards = self.width, self.height, self.boards
+        other.machine_name = self.machine_name
+        other.connections = {chip: names.get(chip, name) for chip, name in (self.connections or {}).items()}
+        return other
+
     def same_as(self, other: MachineInfo) -> bool:
         """Whether these are the same boards."""
         return (self.machine_name, self.boards) == (other.machine_name, other.boards)

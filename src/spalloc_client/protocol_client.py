@@ -141,6 +141,11 @@ class ProtocolClient:
         connection = self._connection
         return connection is not None and connection.entangled
 
+    @property
+    def session(self) -> Session | None:
+        """The session with a service that speaks HTTP; None with a server of v1."""
+        return self._session
+
     def connect(self, timeout: float | None = None) -> None:
         """(Re)connect to the server.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
 from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from spalloc_client.options import JobOptions, UseConfig
     from spalloc_client.progress import Progress
     from spalloc_client.replies import QueuePosition
+    from spalloc_client.tunnel.running import Channel, Door, Tunnel
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class Job:
         self._has_connected = False
         self._process = os.getpid()
         self._helper: Keepalive | None = None
+        self._tunnels: list[Tunnel] = []
         self._started = False
 
     @classmethod
@@ -167,7 +169,12 @@ class Job:
 
     async def machine_info(self) -> MachineInfo:
         """Return everything about the boards, as of one moment."""
-        return await self._run(self._steps.machine_info())
+        info = await self._run(self._steps.machine_info())
+        if not self._tunnels:
+            return info
+        from spalloc_client.tunnel.doors import within_reach
+
+        return within_reach(info, self._tunnels)
 
     @property
     def connections(self) -> Coroutine[Any, Any, dict[tuple[int, int], str] | None]:
@@ -310,21 +317,100 @@ class Job:
             ValueError: The job has no such board, or several and none was named.
             SpallocServerException: The server refused, or takes no reports.
         """
+        if self._tunnels:
+            from spalloc_client.tunnel.doors import own_name
+
+            hostname = own_name(hostname, await self._run(self._steps.machine_info()), self._tunnels)
         await self._run(self._steps.report_problem(description, hostname))
+
+    def tunnel(self, ports: Collection[int] = ()) -> Tunnel:
+        """Bring the boards of a service within reach of this computer, until the tunnel is left.
+
+        Each board gets an address of its own on this computer's loopback, with the UDP ports for SCP (17893) and
+        booting (54321), and `hostname` and `connections` name these while the tunnel is open. What programs send there
+        is carried through the service's websocket, and answers come back the same way; so does what boards send to IP
+        tags that were set through the tunnel::
+
+            async with Job(3) as job, job.tunnel() as tunnel:
+                await my_application(await job.hostname)
+
+        Where a computer has only one loopback address, as with macOS, `tunnel.addresses` tells which port of it stands
+        for which port of which board.
+
+        Args:
+            ports: Other UDP ports of the boards, 1 to 65535, that programs are to reach.
+
+        Raises:
+            ValueError: A port is none, the server is no service, or the extra `https` is not installed.
+        """
+        made = self._new_tunnel(ports)
+        self._tunnels.insert(0, made)
+        return made
+
+    async def connect(self, x: int, y: int, port: int = 17893) -> Channel:
+        """Return a channel to a UDP port of a board of a service, without a port of this computer.
+
+        It has `send(data)`, `close()` and, to be awaited, `receive(timeout)`; as with UDP, datagrams may be lost. All
+        channels of a Job share a connection.
+
+        Args:
+            x: With `y`, the board's Ethernet-connected chip, as in `connections`.
+            y: The same.
+            port: UDP port of the board, 1 to 65535.
+
+        Raises:
+            ValueError: The job has no such board, the port is none, the server is no service, or the extra `https` is
+                not installed.
+            ProtocolError: There are no boards yet, or the service lets nobody reach them.
+            OSError: The service can't be reached.
+        """
+        for tunnel in self._tunnels:
+            if tunnel.is_open:
+                return tunnel.connect(x, y, port)
+        made = self._new_tunnel((), listens=False)
+        await made.start()
+        self._tunnels.append(made)
+        return made.connect(x, y, port)
+
+    def _new_tunnel(self, ports: Collection[int], *, listens: bool = True) -> Tunnel:
+        from spalloc_client.tunnel import doors
+
+        session = doors.check(self._client.session, self._requirements.server)
+
+        async def knock(again: bool) -> Door:
+            if again:
+                await self._run(self._steps.status())  # which logs in, if that is what is missing
+            assert self.id is not None
+            return doors.door(session, self.id)
+
+        async def boards() -> Mapping[tuple[int, int], str]:
+            return doors.boards_of(await self._run(self._steps.machine_info()), self.id)
+
+        from spalloc_client.tunnel.running import Tunnel
+
+        return Tunnel(knock, boards, ports, listens=listens)
+
+    async def _close_tunnels(self) -> None:
+        while self._tunnels:
+            await self._tunnels.pop().stop()
 
     async def destroy(self, reason: object = None) -> None:
         """Destroy the job and disconnect from the server; that it can't be reached is logged, not raised."""
-        await self._run(self._steps.destroy(reason), surely=True)
+        try:
+            await self._close_tunnels()
+        finally:
+            await self._run(self._steps.destroy(reason), surely=True)
 
     async def close(self) -> None:
         """Disconnect from the server and stop keeping the job alive; this does not free the boards."""
+        await self._close_tunnels()
         await self._run(self._steps.close())
 
     async def _of_status(self, part: Callable[[Status], T]) -> T:
         return part(await self._run(self._steps.status()))
 
     async def _of_info(self, part: Callable[[MachineInfo], T]) -> T:
-        return part(await self._run(self._steps.machine_info()))
+        return part(await self.machine_info())
 
     async def _run(self, steps: step_kinds.Steps[T], *, surely: bool = False) -> T:
         """Do the steps; if surely, to their end before a cancellation has its effect."""

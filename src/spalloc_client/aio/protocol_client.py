@@ -104,6 +104,11 @@ class ProtocolClient:
         """Whether there is a connection without known trouble."""
         return self._connection is not None and self._connection.alive
 
+    @property
+    def session(self) -> Session | None:
+        """The session with a service that speaks HTTP; None with a server of v1."""
+        return self._session
+
     async def connect(self, timeout: float | None = None) -> None:
         """(Re)connect to the server.
 

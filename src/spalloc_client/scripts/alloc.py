@@ -119,10 +119,32 @@ def _signal(word: str) -> tuple[str, float | None]:
     return read_signal(word)
 
 
+def _ports(word: str) -> tuple[int, ...]:
+    ports = tuple(int(part) if part.strip().isdecimal() else 0 for part in word.split(","))
+    if not all(0 < port < 1 << 16 for port in ports):
+        raise ValueError(
+            f"{word!r} is no list of UDP ports; write numbers from 1 to 65535 with commas between"
+        )
+    return ports
+
+
 def _add_server(made: Parser, config: Config) -> None:
     group = add_server(made, config)
     add_options(group, JOB, config)
     add_options(group, CONNECTION, config)
+    group.add_argument(
+        "--tunnel",
+        action="store_true",
+        help="reach the boards through the service, at addresses of this computer: hostnames name these, and UDP ports "
+        "17893 and 54321 of each board are there (needs a service as --hostname, https://HOST/spalloc/)",
+    )
+    group.add_argument(
+        "--tunnel-ports",
+        type=_ports,
+        default=(),
+        metavar="PORTS",
+        help="other UDP ports of the boards that --tunnel is to bring, with commas between",
+    )
     group.add_argument(
         "--virtual",
         type=size,
@@ -199,6 +221,7 @@ def check(arguments: Arguments) -> None:
             raise CommandError(USAGE, "--signal: Windows has no signals that could be sent to a command")
         if arguments.command is None:
             raise CommandError(USAGE, "--signal is for the command that --command names, and there is none")
+    _check_tunnel(arguments)
     if arguments.command is not None:
         _check_command(arguments.command)
     if not arguments.what and arguments.resume is None:
@@ -218,6 +241,23 @@ def _check_server(arguments: Arguments) -> None:
             arguments.hostname, arguments.port = named_server(arguments)
         except ValueError as error:
             raise CommandError(USAGE, str(error)) from error
+
+
+def _check_tunnel(arguments: Arguments) -> None:
+    if arguments.tunnel_ports and not arguments.tunnel:
+        raise CommandError(USAGE, "--tunnel-ports says what --tunnel is to bring, and there is no --tunnel")
+    if not arguments.tunnel:
+        return
+    if arguments.virtual is not None:
+        raise CommandError(
+            USAGE, "--tunnel: the boards of --virtual are within reach, they are on this computer"
+        )
+    if not is_url(arguments.hostname):
+        raise CommandError(
+            USAGE,
+            f"--tunnel: {arguments.hostname} speaks the older protocol, which carries nothing to boards; a tunnel "
+            "needs a service: --hostname https://HOST/spalloc/",
+        )
 
 
 def _check_command(command: Sequence[str]) -> None:

@@ -86,11 +86,13 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     try:
         wanted = asked_for(args) if arguments.resume is None else None
         facts: Facts | None = None
+        known: Connections | None = None
         status = SUCCESS
         while facts is None and status == SUCCESS:
             # A job that was ready may have lost its boards before they are asked for.
             status = wait_for_boards(job, job.id, server, status_line, interruptions, wanted)
             if status == SUCCESS:
+                known = _tunnel(job, arguments, stack, interruptions)
                 if arguments.boot:
                     _boot(job, job.id, status_line, interruptions)
                 facts = interruptions.outcome_of(partial(_facts, job, job.id, ethernet_ips.name, server))
@@ -108,7 +110,9 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
     status_line.last(sentence(job.id, JobState.ready))
     from spalloc_client.scripts.using import use
 
-    ended = use(arguments, facts, ethernet_ips.rewrite, interruptions)
+    # Through a tunnel, boards that are others now are reached at the same addresses.
+    rewrite = ethernet_ips.rewrite if known is None else lambda _: None
+    ended = use(arguments, facts, rewrite, interruptions, known)
     if not ended.job_is_over:
         if arguments.no_destroy:
             held.farewell = kept(job.id)
@@ -128,6 +132,22 @@ def job_request(arguments: Arguments) -> tuple[list[int], dict[str, object]]:
         said.update(dict.fromkeys(("username", "password", "token")))
     # Files have been read for the arguments' defaults, and what they warned of has been said.
     return arguments.what, {**said, "resume_job_id": arguments.resume, "config_filenames": []}
+
+
+def _tunnel(
+    job: Job, arguments: Arguments, stack: ExitStack, interruptions: Interruptions
+) -> Connections | None:
+    """Bring the boards within reach until the job is given back, if that is wanted.
+
+    Returns:
+        The boards as the server names them; None if they are reached by these names, or have been lost.
+    """
+    known = job.machine_info().sorted_connections if arguments.tunnel else None
+    if known is not None:
+        tunnel = job.tunnel(arguments.tunnel_ports)
+        interruptions.outcome_of(tunnel.start)
+        stack.callback(tunnel.stop)
+    return known
 
 
 def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interruptions) -> None:

@@ -34,6 +34,7 @@ def use(
     facts: Facts,
     rewrite: Callable[[Connections], None],
     interruptions: Interruptions,
+    known: Connections | None = None,
 ) -> Ended:
     """Let the user have the boards until they are done with them, or at the prompt until the job no longer exists.
 
@@ -42,6 +43,7 @@ def use(
         facts: The job and its boards.
         rewrite: Writes the file of host names again, when the job has other boards.
         interruptions: Signals that may come meanwhile.
+        known: The boards as the server names them; None if that is as `facts` does.
     """
     happened: deque[Happened] = deque()
     news: deque[Happened] = deque()
@@ -62,7 +64,7 @@ def use(
     delay = max(0.0, arguments.reconnect_delay)
     letterbox = Letterbox()
     outlook = Outlook(
-        facts.job_id, facts.server, facts.connections, tell, delay, arguments.signal, letterbox.put
+        facts.job_id, facts.server, known or facts.connections, tell, delay, arguments.signal, letterbox.put
     )
     outlook.start()
     try:

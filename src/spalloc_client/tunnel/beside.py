@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from spalloc_client.tunnel.tags import Address
 
     Knock: TypeAlias = Callable[[bool], Door]
+    Boards: TypeAlias = Callable[[], Mapping[Board, str]]
     T = TypeVar("T")
 
 
@@ -57,13 +59,16 @@ class Tunnel:
     Entering it binds the addresses and connects to the service; when it is left, nothing remains.
     """
 
-    def __init__(self, knock: Knock, boards: Mapping[Board, str], ports: Collection[int] = ()) -> None:
+    def __init__(
+        self, knock: Knock, boards: Boards, ports: Collection[int] = (), *, listens: bool = True
+    ) -> None:
         """Describe a tunnel.
 
         Args:
             knock: Logs in where that is needed, and says where the service's websocket is; called in another thread.
-            boards: The address of each board, as the service tells it, by its Ethernet-connected chip.
+            boards: Finds the address of each board, as the service tells it, by its Ethernet-connected chip; so called.
             ports: UDP ports that programs are to reach, beside those for SCP (17893) and booting (54321).
+            listens: Whether the boards get addresses of this computer; if not, `connect` is the only way to them.
 
         Raises:
             ValueError: A port is none.
@@ -72,9 +77,13 @@ class Tunnel:
         async def knock_beside(again: bool) -> Door:
             return await asyncio.to_thread(knock, again)
 
-        self._inner = running.Tunnel(knock_beside, boards, ports)
+        async def boards_beside() -> Mapping[Board, str]:
+            return await asyncio.to_thread(boards)
+
+        self._inner = running.Tunnel(knock_beside, boards_beside, ports, listens=listens)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._process = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -99,6 +108,11 @@ class Tunnel:
         return self._inner.hostname
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has been entered, and not left."""
+        return self._inner.is_open
+
+    @property
     def is_connected(self) -> bool:
         """Whether there is a connection to the service at this moment."""
         return self._inner.is_connected
@@ -110,6 +124,7 @@ class Tunnel:
             OSError: There are no free addresses, or the service can't be reached.
             ProtocolError: The service lets nobody reach these boards.
         """
+        self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="spalloc tunnel", daemon=True)
         self._thread.start()
@@ -122,8 +137,8 @@ class Tunnel:
     def stop(self) -> None:
         """Close everything; does nothing if nothing is open."""
         loop, self._loop = self._loop, None
-        if loop is None or self._thread is None:
-            return
+        if loop is None or self._thread is None or self._process != os.getpid():
+            return  # a copy of the process (a fork) has no such thread: the tunnel is its original's
         asyncio.run_coroutine_threadsafe(_ended(self._inner), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Knock: TypeAlias = Callable[[bool], Awaitable["Door"]]
     """Gives the door; told whether the service has refused the last one, so that a login helps."""
+    Boards: TypeAlias = Callable[[], Awaitable[Mapping[Board, str]]]
 
 CONNECT_SECONDS = 10.0
 FIRST_PAUSE = 0.1
@@ -103,13 +104,16 @@ class Tunnel:
     Entering it binds the addresses and connects to the service; when it is left, nothing remains.
     """
 
-    def __init__(self, knock: Knock, boards: Mapping[Board, str], ports: Collection[int] = ()) -> None:
+    def __init__(
+        self, knock: Knock, boards: Boards, ports: Collection[int] = (), *, listens: bool = True
+    ) -> None:
         """Describe a tunnel.
 
         Args:
             knock: Logs in where that is needed, and says where the service's websocket is.
-            boards: The address of each board, as the service tells it, by its Ethernet-connected chip.
+            boards: Finds the address of each board, as the service tells it, by its Ethernet-connected chip.
             ports: UDP ports that programs are to reach, beside those for SCP (17893) and booting (54321).
+            listens: Whether the boards get addresses of this computer; if not, `connect` is the only way to them.
 
         Raises:
             ValueError: A port is none.
@@ -118,8 +122,9 @@ class Tunnel:
             if not 0 < port < 1 << 16:
                 raise ValueError(f"ports has {port!r}; a UDP port is 1 to 65535")
         self._knock = knock
-        self._boards = dict(boards)
-        self._numbers = (SDP_PORT, BOOT_PORT, *(port for port in dict.fromkeys(ports) if port not in _USUAL))
+        self._find_boards = boards
+        self._boards: Mapping[Board, str] = {}
+        self._numbers = tuple(dict.fromkeys((SDP_PORT, BOOT_PORT, *ports))) if listens else ()
         self._sockets: dict[Port, asyncio.DatagramTransport] = {}
         self._websocket: Websocket | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -145,6 +150,11 @@ class Tunnel:
         return self.connections.get((0, 0))
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has been entered, and not left."""
+        return self._keeping is not None
+
+    @property
     def is_connected(self) -> bool:
         """Whether there is a connection to the service at this moment."""
         return self._websocket is not None
@@ -156,8 +166,11 @@ class Tunnel:
             OSError: There are no free addresses, or the service can't be reached.
             ProtocolError: The service lets nobody reach these boards.
         """
+        self._boards = await self._find_boards()
         bound = bound_ports(list(self._boards), self._numbers)
         try:
+            self.connections.clear()
+            self.addresses.clear()
             for port, made in bound.items():
                 name = made.getsockname()
                 self.connections[port.board] = name[0]
@@ -233,7 +246,7 @@ class Tunnel:
             transport.sendto(data, cast("Address", to))
 
     def _listen(self, effect: Listen) -> None:
-        host = self.connections[effect.port.board]
+        host = self.connections.get(effect.port.board, ONE_HOST)
         if effect.port in self._sockets or host == ONE_HOST:
             return
         made = bound_beside(effect.port, host)
@@ -299,6 +312,5 @@ class Tunnel:
 
 
 _NAME = "tunnel"
-_USUAL = (SDP_PORT, BOOT_PORT)
 _NOT_LOGGED_IN = (401, 302, 403)
 _REFUSALS = {200: "the job is none, or somebody else's", 404: "the job is none, or somebody else's"}

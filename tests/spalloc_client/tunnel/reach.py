@@ -39,10 +39,13 @@ class Reached:
         return self.door(again)
 
     def tunnel(self, **options: Any) -> running.Tunnel:
-        return running.Tunnel(self.knock, self.boards, **options)
+        async def boards() -> Mapping[tuple[int, int], str]:
+            return self.boards
+
+        return running.Tunnel(self.knock, boards, **options)
 
     def blocking_tunnel(self, **options: Any) -> beside.Tunnel:
-        return beside.Tunnel(self.door, self.boards, **options)
+        return beside.Tunnel(self.door, lambda: self.boards, **options)
 
     def board(self, chip: tuple[int, int]) -> Board:
         got = self.service.job(self.number).allocation

@@ -241,6 +241,18 @@ def test_a_program_can_have_a_channel_without_a_port_of_this_computer() -> None:
     run(task)
 
 
+def test_without_addresses_a_channel_is_the_only_way() -> None:
+    async def task(job: Reached) -> None:
+        async with job.tunnel(listens=False) as tunnel:
+            assert (tunnel.connections, tunnel.hostname) == ({}, None)
+            await boot(job.boards[0, 0])
+            with tunnel.connect(8, 4) as channel:
+                channel.send(VERSION)
+                assert b"SC&MP" in await channel.receive(PATIENCE)
+
+    run(task)
+
+
 def test_wrong_ports_and_a_job_of_somebody_else_are_refused_in_words() -> None:
     async def task(job: Reached) -> None:
         with pytest.raises(ValueError, match="ports has 70000; a UDP port is 1 to 65535"):
