@@ -5,7 +5,7 @@ is left, is decided in quotas.py.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Groups(GroupsView):
         """Add what an allocation has cost; nothing happens if there is no such group."""
         group = self._groups.get(name)
         if group is not None:
-            self.put(replace(group, used=group.used + board_seconds))
+            # Many jobs end in a decision, and dataclasses.replace takes ten times as long.
+            self.put(Group(name, group.quota, group.used + board_seconds, group.created))
 
     def recall(self, groups: Collection[Group]) -> None:
         """Take up the records of an earlier process."""

@@ -103,14 +103,15 @@ class QuotasView:
         group = None if name is None else self._groups.by_name.get(name)
         if use is None or group is None or job not in use.running:
             return None
-        return self._ending(group, use)
+        end = self._end(group, use)
+        return None if end == inf else Ending(end, _why(group), near=end - self.rules.quota_warning)
 
-    def _ending(self, group: Group, use: _Use) -> Ending | None:
+    def _end(self, group: Group, use: _Use) -> float:
+        """Return when nothing is left for a group's jobs with boards, in the core's time; infinity for never."""
         if group.quota is None or not use.rate:
-            return None
+            return inf
         at_last = (round((group.quota - group.used) * _MICRO) + use.offset) / use.rate / _MICRO
-        end = max(at_last, use.told_from + self.rules.quota_warning)
-        return Ending(end, _why(group), near=end - self.rules.quota_warning)
+        return max(at_last, use.told_from + self.rules.quota_warning)
 
 
 class Quotas(QuotasView):
@@ -221,14 +222,16 @@ class Quotas(QuotasView):
 
     def _look(self, group: Group, use: _Use, now: float) -> None:
         """Have a group's jobs with boards end when nothing is left of its quota; if that is far, look again before."""
-        ending = self._ending(group, use)
-        was_near, use.is_near = use.is_near, ending is not None and now >= ending.near
+        end = self._end(group, use)
+        near = end - self.rules.quota_warning
+        was_near, use.is_near = use.is_near, now >= near
         if was_near or use.is_near:
+            ending = Ending(end, _why(group), near) if use.is_near else None
             for job in use.running:
-                self._endings.expect(job, CAUSE, ending if use.is_near else None, now)
-        if ending is not None and now < ending.near < use.timer:
-            use.timer = ending.near
-            self._timers.add(ending.near, group.name)
+                self._endings.expect(job, CAUSE, ending, now)
+        if now < near < use.timer:
+            use.timer = near
+            self._timers.add(near, group.name)
             if len(self._timers) > 2 * len(self._uses) + OLD_TIMERS:
                 self._timers.keep(lambda _: False)
                 for name, one in self._uses.items():
