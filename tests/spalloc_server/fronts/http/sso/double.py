@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -92,11 +93,12 @@ def answered(document: Any, status: int = 200, *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def doubled() -> AsyncIterator[Double]:
-    """Run a double whose answers are all good until a test changes them."""
+async def doubled(tls: ssl.SSLContext | None = None) -> AsyncIterator[Double]:
+    """Run a double whose answers are all good until a test changes them, over TLS if it has a context for it."""
     double = Double()
-    server = await asyncio.start_server(double.serve, "127.0.0.1", 0)
-    double.issuer = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(double.serve, "127.0.0.1", 0, ssl=tls)
+    start = "http://127.0.0.1" if tls is None else "https://localhost"
+    double.issuer = f"{start}:{server.sockets[0].getsockname()[1]}"
     double.answers = {
         "/.well-known/openid-configuration": double.document,
         "/keys": key_set(),

@@ -1,11 +1,15 @@
 """What an issuer is asked, how often, and that no answer of it leads elsewhere or holds anything up."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spalloc_server.fronts.http.connections.authority import make_certificate
+from spalloc_server.fronts.http.connections.tls import context_of
 from spalloc_server.fronts.http.openid import is_address
 from spalloc_server.fronts.http.sso import asking
 from spalloc_server.fronts.http.sso.asking import AwayError
@@ -17,9 +21,9 @@ from tests.spalloc_server.fronts.http.sso.signing import EC, RSA, key_set, signe
 DISCOVERY = "/.well-known/openid-configuration"
 
 
-def run(test: Callable[[Double], Awaitable[None]]) -> None:
+def run(test: Callable[[Double], Awaitable[None]], tls: ssl.SSLContext | None = None) -> None:
     async def main() -> None:
-        async with doubled() as double:
+        async with doubled(tls) as double:
             await asyncio.wait_for(test(double), PATIENCE)
 
     asyncio.run(main())
@@ -185,6 +189,25 @@ def test_discovery_leads_to_the_issuer_alone(changed: dict[str, Any], why: str) 
             assert why in await away(issuer.metadata())
 
     run(test)
+
+
+def test_an_issuer_shows_a_certificate_of_an_authority_that_is_believed(tmp_path: Path) -> None:
+    made = make_certificate(tmp_path / "theirs", ["localhost"])
+    other = make_certificate(tmp_path / "other", ["localhost"])
+
+    async def test(double: Double) -> None:
+        async with asked(double, authority=made.bundle) as issuer:
+            assert (await issuer.metadata()).token == f"{double.issuer}/token"
+        for authority in (None, other.bundle):
+            async with asked(double, authority=authority) as issuer:
+                assert "can't be reached: " in (said := await away(issuer.metadata()))
+                assert "certificate" in said.lower()
+        # Nor does an issuer over TLS lead to addresses without it.
+        double.answers[DISCOVERY] = {**double.document, "jwks_uri": "http://127.0.0.1:9/keys"}
+        async with asked(double, authority=made.bundle) as issuer:
+            assert "has its jwks_uri on 127.0.0.1:9" in await away(issuer.metadata())
+
+    run(test, context_of(made.certificate, made.key))
 
 
 def test_a_proxy_that_the_environment_names_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
