@@ -53,11 +53,11 @@ def listed(socket: Path, *words: str) -> list[dict[str, object]]:
     [
         (
             ["add", "joe", "--role", "king"],
-            "argument --role: invalid choice: 'king' (choose from 'reader', 'user', 'administrator', 'service')",
+            "argument --role: invalid choice: 'king' (choose from 'reader', 'user', 'service', 'administrator')",
         ),
         (
             ["role", "joe", "king"],
-            "argument ROLE: invalid choice: 'king' (choose from 'reader', 'user', 'administrator', 'service')",
+            "argument ROLE: invalid choice: 'king' (choose from 'reader', 'user', 'service', 'administrator')",
         ),
         (
             ["token", "add", "joe", "--scope", "all"],
