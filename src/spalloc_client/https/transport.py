@@ -5,7 +5,9 @@ The one module that knows httpcore.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import ssl
 from functools import cache
 from typing import TYPE_CHECKING
@@ -33,6 +35,17 @@ _IDLE = 30.0
 _KEPT = 20
 _OPEN = 10_000
 """Connections that are kept, and that may be open: there is one for each request that waits."""
+
+_COOKIE = re.compile(r"""(b'set-cookie', )b(?:'[^']*'|"[^"]*")""", re.IGNORECASE)
+
+
+def _without_cookies(record: logging.LogRecord) -> bool:
+    """Hide what says who asks: at its most talkative, httpcore logs all headers of answers."""
+    record.msg = _COOKIE.sub(r"\1(hidden)", str(record.msg))
+    return True
+
+
+logging.getLogger("httpcore.http11").addFilter(_without_cookies)
 
 _NO_CONNECTION = (
     httpcore.ConnectError,

@@ -5,6 +5,7 @@ The library has tasks wait for each message; here each is handed on as it is rea
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,6 +23,11 @@ MOST_UNSENT = 1 << 20
 """Bytes that may wait to be sent; what comes then is lost, as in a network."""
 PING_SECONDS = 10.0
 """After this time without a sign of life, and once more as many, a connection is given up."""
+
+
+_LOG = logging.getLogger("spalloc_client.websocket")
+# At its most talkative the library logs whole handshakes, with the cookie that says who asks.
+_LOG.setLevel(logging.INFO)
 
 
 class RefusedError(Exception):
@@ -87,6 +93,7 @@ async def connected(
             ping_interval=PING_SECONDS,
             ping_timeout=PING_SECONDS,
             close_timeout=1.0,
+            logger=_LOG,
         )
     except InvalidStatus as refused:
         raise RefusedError(refused.response.status_code) from refused

@@ -1,12 +1,13 @@
 """`Job.tunnel()` and `Job.connect()`, blocking and asyncio, with the double of the Java service and with our own."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
 
-from spalloc_client import Job, ProtocolError, aio
+from spalloc_client import Job, JobState, ProtocolError, aio, booting
 from spalloc_client.job_answers import NO_BOARDS
 from spalloc_client.tunnel.doors import boards_of
 from spalloc_server.embedded import EmbeddedSite
@@ -25,7 +26,7 @@ class Service(NamedTuple):
     url: str
     username: str
     password: str
-    is_double: bool
+    double: JavaService | None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -45,11 +46,11 @@ def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             https = site.https
             assert https is not None
             monkeypatch.setenv("SSL_CERT_FILE", str(https.bundle))
-            yield Service(https.url, https.user, https.password, False)
+            yield Service(https.url, https.user, https.password, None)
     else:
         with JavaService(machines={"big": MACHINE}) as double:
             monkeypatch.setenv("SSL_CERT_FILE", str(double.bundle))
-            yield Service(double.url, double.user, double.password, True)
+            yield Service(double.url, double.user, double.password, double)
 
 
 def test_a_jobs_boards_are_within_reach_while_its_tunnel_is_open(service: Service) -> None:
@@ -107,6 +108,46 @@ def test_a_board_is_reported_by_the_address_that_a_tunnel_gives_it(service: Serv
         job.report_problem("smells", tunnel.connections[8, 4])
         with pytest.raises(ValueError, match="must name a board of job"):
             job.report_problem("smells", "127.0.0.1")
+
+
+def test_a_tunnel_logs_in_again_when_the_session_of_its_job_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with JavaService(machines={"big": MACHINE}) as double:
+        monkeypatch.setenv("SSL_CERT_FILE", str(double.bundle))
+        options = Service(double.url, double.user, double.password, double).options
+        with Job(3, **options) as job, job.tunnel() as tunnel:
+            asyncio.run(boot(tunnel.connections[0, 0]))
+            (before,) = double.call(lambda: set(double.websockets.live))
+            double.end_sessions()
+            while before in double.call(lambda: set(double.websockets.live)):
+                pass
+            assert asyncio.run(answers(tunnel.connections[8, 4]))
+            assert job.state == JobState.ready
+
+
+def test_boards_are_booted_through_the_tunnel(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    booted: list[str | None] = []
+    monkeypatch.setattr(booting, "boot", booted.append)
+    with Job(1, **service.options) as job, job.tunnel() as tunnel:
+        job.boot()
+        assert booted == [tunnel.hostname]
+
+
+def test_no_log_shows_what_says_who_asks(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Job(1, **service.options) as job, job.tunnel():
+        session = job._client.session
+        assert session is not None
+        headers = session.headers
+        secrets = [value for pair in headers["cookie"].split("; ") for value in pair.split("=")[1:]]
+    assert secrets
+    shown = [
+        line
+        for line in caplog.text.splitlines()
+        if any(secret in line for secret in [*secrets, service.password])
+    ]
+    assert shown == []
 
 
 def test_without_a_service_there_is_no_tunnel() -> None:
