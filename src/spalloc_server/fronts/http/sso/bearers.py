@@ -1,16 +1,19 @@
 """Whose a bearer token of the issuer is: looked at once, and looked at again now and then where it may be revoked.
 
-However many tokens are sent, the issuer has a bounded number of requests at a time, and one about each.
+However many tokens are sent, the issuer has a bounded number of requests at a time, and one about each. Tokens with a
+session have turns of their own: whoever sends others can't put off that the issuer says of one that it is revoked.
 """
 
 import asyncio
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
 from spalloc_server.clock import Clock
 from spalloc_server.core.identities import Person
-from spalloc_server.fronts.http.sso.claims import person
+from spalloc_server.fronts.http.sso.asking import AwayError
+from spalloc_server.fronts.http.sso.claims import ClaimsError, person
 from spalloc_server.fronts.http.sso.issuer import Issuer
 from spalloc_server.fronts.http.sso.tokens import TokenError, expiry, is_signed
 
@@ -20,8 +23,10 @@ AGAIN_SECONDS = 60.0
 """How long a token of which the issuer was asked counts as good, or as not good, until the issuer is asked again."""
 OPAQUE_SECONDS = 3600.0
 """For how long a token is good of which the issuer does not say until when."""
+AWAY_SECONDS = 10.0
+"""How long no token with a session is looked at again after the issuer could not be asked about one of them."""
 AT_ONCE = 8
-"""How many tokens the issuer is asked about at one time."""
+"""How many tokens the issuer is asked about at one time, and how many of those with a session."""
 MOST_WAITING = 256
 MOST_WAITING_FROM_ONE = 32
 """How many tokens from one address or its neighbours are looked at, or wait for it."""
@@ -58,19 +63,24 @@ class Bearers:
         self._clock = clock
         self._good_until: OrderedDict[str, float] = OrderedDict()
         """When each token is to be looked at again, in the clock's time; by its SHA-256."""
-        self._wrong_until: OrderedDict[str, float] = OrderedDict()
+        self._wrong: OrderedDict[str, tuple[float, TokenError | ClaimsError]] = OrderedDict()
+        """Until when, in the clock's time, each token counts as not good, and why; by its SHA-256."""
         self._wrong_from: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """For each address with its neighbours, when the first wrong token within a minute came, and how many did."""
         self._tasks: dict[str, asyncio.Task[Bearer]] = {}
         self._from: Counter[str] = Counter()
+        """How many tokens without a session are looked at, or wait for it, by the addresses from which they come."""
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns_again = asyncio.Semaphore(AT_ONCE)
+        self._away_until = -inf
 
     def is_due(self, key: str) -> bool:
         """Return whether a token, by its SHA-256, is to be looked at (again)."""
-        return self._clock.now() >= self._good_until.get(key, 0.0)
+        now = self._clock.now()
+        return now >= self._good_until.get(key, 0.0) and now >= self._away_until
 
     async def look_at(self, token: str, key: str, neighbours: str) -> Bearer:
-        """Return whose a token is.
+        """Return whose a token is that has no session.
 
         Args:
             token: The token.
@@ -83,16 +93,26 @@ class Bearers:
             AwayError: The issuer can't be asked.
             BusyError: Too many are looked at.
         """
-        task = self._tasks.get(key)
-        if task is None:
+        if key not in self._tasks:
             self._check_room(key, neighbours, signed=is_signed(token))
-            task = self._tasks[key] = asyncio.get_running_loop().create_task(
-                self._look_at(token, key, neighbours)
-            )
             self._from[neighbours] += 1
-            task.add_done_callback(lambda done: self._looked_at(done, key, neighbours))
+            self._begin(token, key, neighbours, self._turns).add_done_callback(
+                lambda _: self._leave(neighbours)
+            )
         # Whoever waits may leave; others wait for the same.
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._tasks[key])
+
+    async def look_again_at(self, token: str, key: str, neighbours: str) -> None:
+        """Find out whether a token that has a session is still good; arguments and errors are those of `look_at`."""
+        if key not in self._tasks:
+            self._begin(token, key, neighbours, self._turns_again)
+        try:
+            await asyncio.shield(self._tasks[key])
+        except AwayError:
+            now = self._clock.now()
+            if now >= self._away_until:
+                self._away_until = now + AWAY_SECONDS
+            raise
 
     def stop(self) -> None:
         """Stop to look at tokens."""
@@ -101,29 +121,39 @@ class Bearers:
 
     def _check_room(self, key: str, neighbours: str, *, signed: bool) -> None:
         now = self._clock.now()
-        if now < self._wrong_until.get(key, 0.0):
-            raise TokenError("is over, revoked, or none of the issuer's")
+        until, why = self._wrong.get(key, (-inf, None))
+        if why is not None and now < until:
+            raise type(why)(str(why))
         since, wrong = self._wrong_from.get(neighbours, (now, 0))
         if not signed and wrong >= MOST_WRONG and now - since < AGAIN_SECONDS:
             raise BusyError(
                 "too many tokens from there are not good; try again later", since + AGAIN_SECONDS - now
             )
-        if len(self._tasks) >= MOST_WAITING or self._from[neighbours] >= MOST_WAITING_FROM_ONE:
+        if self._from.total() >= MOST_WAITING or self._from[neighbours] >= MOST_WAITING_FROM_ONE:
             raise BusyError("too many clients log in at this moment; try again soon", _RETRY_SECONDS)
 
-    async def _look_at(self, token: str, key: str, neighbours: str) -> Bearer:
+    def _begin(
+        self, token: str, key: str, neighbours: str, turns: asyncio.Semaphore
+    ) -> "asyncio.Task[Bearer]":
+        task = self._tasks[key] = asyncio.get_running_loop().create_task(
+            self._look_at(token, key, neighbours, turns)
+        )
+        task.add_done_callback(lambda done: self._looked_at(done, key))
+        return task
+
+    async def _look_at(self, token: str, key: str, neighbours: str, turns: asyncio.Semaphore) -> Bearer:
         signed = is_signed(token)
+        claims = await self._issuer.by_signature(token) if signed else None
         try:
-            if signed:
-                claims = await self._issuer.by_signature(token)
-            else:
-                async with self._turns:
+            async with turns:
+                if turns is self._turns_again and self._clock.now() < self._away_until:
+                    raise AwayError("could not be asked a moment ago")
+                if claims is None:
                     claims = await self._issuer.by_introspection(token)
-            async with self._turns:
                 found = person(self._issuer.openid, await self._issuer.completed(claims, token))
-        except TokenError:
-            if not signed:
-                self._note_wrong(key, neighbours)
+        except (TokenError, ClaimsError) as error:
+            # The issuer was asked, and is not asked the same again at once.
+            self._note_wrong(key, neighbours, error)
             raise
         # Signed ones that say nothing of their end were refused.
         expires = expiry(claims) if "exp" in claims else self._clock.wall() + OPAQUE_SECONDS
@@ -131,20 +161,22 @@ class Bearers:
         _remember(self._good_until, key, self._clock.now() + again)
         return Bearer(found, expires)
 
-    def _note_wrong(self, key: str, neighbours: str) -> None:
+    def _note_wrong(self, key: str, neighbours: str, why: TokenError | ClaimsError) -> None:
         now = self._clock.now()
-        _remember(self._wrong_until, key, now + AGAIN_SECONDS)
+        _remember(self._wrong, key, (now + AGAIN_SECONDS, why))
         self._good_until.pop(key, None)
         since, wrong = self._wrong_from.get(neighbours, (now, 0))
         if now - since >= AGAIN_SECONDS:
             since, wrong = now, 0
         _remember(self._wrong_from, neighbours, (since, wrong + 1))
 
-    def _looked_at(self, task: "asyncio.Task[Bearer]", key: str, neighbours: str) -> None:
-        del self._tasks[key]
+    def _leave(self, neighbours: str) -> None:
         self._from[neighbours] -= 1
         if not self._from[neighbours]:
             del self._from[neighbours]
+
+    def _looked_at(self, task: "asyncio.Task[Bearer]", key: str) -> None:
+        del self._tasks[key]
         if not task.cancelled():
             # Nobody may be there any more to hear of it.
             task.exception()

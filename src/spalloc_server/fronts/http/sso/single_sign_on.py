@@ -65,24 +65,33 @@ class SingleSignOn:
         Raises:
             LoginRefusedError: The token is not good, or can't be looked at now.
         """
-        key = hash_of(token)
+        key, neighbours = hash_of(token), self._engine.site.neighbours.of(address)
         there = await self._people.of_token(token)
-        if there is not None and not self._bearers.is_due(key):
-            return there
         try:
-            found = await self._bearers.look_at(token, key, self._engine.site.neighbours.of(address))
-        except (AwayError, BusyError) as error:
-            if there is not None and self._people.is_live(there[1].key):
-                # It was good a while ago, and nobody says that it is not any more.
-                return there
-            raise self._refusal(error, address) from error
-        except (TokenError, ClaimsError) as error:
             if there is not None:
-                self._people.log_out(there[1])
+                return await self._still(there, token, key, neighbours)
+            found = await self._bearers.look_at(token, key, neighbours)
+        except (AwayError, BusyError, TokenError, ClaimsError) as error:
             raise self._refusal(error, address) from error
         # Another request with it may have come first.
         there = await self._people.of_token(token)
         return there or await self._begin(found.person, found.expires, address, token)
+
+    async def _still(
+        self, there: tuple[str, Session], token: str, key: str, neighbours: str
+    ) -> tuple[str, Session]:
+        """Return the session that a token has, or end it if the token is not good any more."""
+        if self._bearers.is_due(key):
+            try:
+                await self._bearers.look_again_at(token, key, neighbours)
+            except AwayError:
+                # It was good a while ago, and nobody says that it is not any more.
+                if not self._people.is_live(there[1].key):
+                    raise
+            except (TokenError, ClaimsError):
+                self._people.log_out(there[1])
+                raise
+        return there
 
     async def begin(self, redirect: str, address: str) -> tuple[str, str]:
         """Begin a login with a browser; see `people.SignOn`."""

@@ -77,6 +77,78 @@ def test_an_opaque_token_is_asked_about_once_until_it_may_have_been_revoked(
     run(test)
 
 
+@pytest.mark.parametrize("crowd", ["wrong", "waiting"])
+def test_whoever_has_a_revoked_token_can_not_keep_it_good_by_sending_others(
+    monkeypatch: pytest.MonkeyPatch, crowd: str
+) -> None:
+    async def test(service: Service, double: Double) -> None:
+        double.answers["/introspect"] = {"active": True, **double.claims()}
+        client = service.client("10.9.9.9")
+        assert await account(client, "opaque") == "openid.jane"
+        double.answers["/introspect"] = {"active": False}
+        monkeypatch.setattr(service.engine.clock, "now", lambda at=service.engine.clock.now: at() + 61)
+        others, held = [], asyncio.Event()
+        if crowd == "wrong":
+            await account(client, "made-up-1")
+            assert "429" in await account(client, "made-up-2")
+        else:
+            double.hold = held
+            double.came.clear()
+            others = [asyncio.ensure_future(account(service.client("10.9.9.9"), "slow"))]
+            await double.came.wait()
+            assert "429" in await account(client, "slow-2")
+            double.hold = None
+        assert (await account(client, "opaque")).startswith("401 this token is over, revoked")
+        held.set()
+        await asyncio.gather(*others)
+
+    monkeypatch.setattr(bearers, "MOST_WRONG", 1)
+    monkeypatch.setattr(bearers, "MOST_WAITING_FROM_ONE", 1)
+    monkeypatch.setattr(bearers, "AT_ONCE", 1)
+    run(test)
+
+
+def test_an_issuer_that_hangs_holds_up_sessions_once_and_not_each_of_their_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(service: Service, double: Double) -> None:
+        double.answers["/introspect"] = {"active": True, **double.claims()}
+        for token in ("opaque-1", "opaque-2"):
+            await account(service.client(), token)
+        double.asked.clear()
+        double.answers["/introspect"] = answered({}, 500)
+        monkeypatch.setattr(service.engine.clock, "now", lambda at=service.engine.clock.now: at() + 61)
+        for token in ("opaque-1", "opaque-2", "opaque-1"):
+            assert await account(service.client(), token) == "openid.jane"
+        assert double.asked == ["/introspect"]
+        # It is asked again soon.
+        double.answers["/introspect"] = {"active": False}
+        monkeypatch.setattr(service.engine.clock, "now", lambda at=service.engine.clock.now: at() + 11)
+        assert "401" in await account(service.client(), "opaque-2")
+
+    run(test)
+
+
+@pytest.mark.parametrize("signed_one", [True, False])
+def test_somebody_who_is_not_let_in_makes_the_server_ask_the_issuer_once_a_minute(
+    *, signed_one: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(service: Service, double: Double) -> None:
+        # The name is only in the issuer's userinfo, and no account can have it.
+        double.answers["/introspect"] = {"active": True, **double.claims(preferred_username=None)}
+        double.answers["/userinfo"] = {"sub": "u-1", "preferred_username": "no name"}
+        token = double.token(preferred_username=None) if signed_one else "opaque"
+        told = {await account(service.client(), token) for _ in range(5)}
+        assert double.asked.count("/userinfo") == 1
+        assert len(told) == 1
+        assert "401 the issuer calls you 'no name'" in told.pop()
+        double.answers["/userinfo"] = {"sub": "u-1", "preferred_username": "jane"}
+        monkeypatch.setattr(service.engine.clock, "now", lambda at=service.engine.clock.now: at() + 61)
+        assert await account(service.client(), token) == "openid.jane"
+
+    run(test)
+
+
 def test_sessions_go_on_while_the_issuer_is_away_and_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(service: Service, double: Double) -> None:
         double.answers["/introspect"] = {"active": True, **double.claims()}
