@@ -9,6 +9,7 @@ from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.settings import Configuration
 from spalloc_server.core.askers import Role
 from spalloc_server.fronts.http.openid import ALGORITHMS, GroupRule, OpenId, Pattern, RoleRule
+from spalloc_server.scripts.check import main as check
 from tests.spalloc_server.config.examples import ONE_BOARD
 from tests.spalloc_server.config.examples import read as read_file
 
@@ -166,6 +167,15 @@ def test_a_reload_tells_what_is_different_but_no_secret(folder: Path) -> None:
     without = read_file(f"[http]\n{ONE_BOARD}", folder)
     assert differences(without, new) == ["http.openid is new"]
     assert differences(new, without) == ["http.openid is gone"]
+
+
+def test_check_says_by_which_issuer_people_log_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "site.toml"
+    path.write_text(f'[http]\n[http.openid]\n{LEAST}secret = "openid.secret"\n{ONE_BOARD}')
+    assert check([str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "  logins by https://issuer.example/realm, as its client spalloc" in said
+    assert SECRET not in said
 
 
 def test_no_algorithm_has_a_secret_in_common() -> None:
