@@ -126,6 +126,7 @@ def test_the_commands_that_are_installed_are_those_there_are() -> None:
         f"spalloc_server.scripts.{name}:main"
         for name in (
             "account",
+            "audit",
             "backup",
             "boards",
             "check",

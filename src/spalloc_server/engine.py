@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
+from spalloc_server.auditing import Auditor
 from spalloc_server.clock import Clock, moment
 from spalloc_server.core.askers import Asker
+from spalloc_server.core.audit import Entry
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.effects import (
     Effects,
@@ -35,11 +37,14 @@ from spalloc_server.core.reconfiguration import reconfigure
 from spalloc_server.core.refusals import Refusal, Sort
 from spalloc_server.core.restart import last_recorded, recall, start_cold
 from spalloc_server.core.site import REMEMBERED_JOBS, Site
+from spalloc_server.core.timekeeping import Moment
 from spalloc_server.core.usage import Usage, UsageQuestion
 from spalloc_server.forecasts import Forecasts
 from spalloc_server.measures import Measures
 from spalloc_server.presence import LATE_SECONDS, PendingExpiry, Presence
 from spalloc_server.ration import WINDOW_SECONDS, Ration
+from spalloc_server.store.audit import AuditKeeper, AuditQuestion
+from spalloc_server.store.charges import ChargeKeeper
 from spalloc_server.store.database import Store
 from spalloc_server.store.errors import StoreError
 from spalloc_server.store.recalling import Recalled
@@ -64,6 +69,8 @@ RECORD_RETRY_SECONDS = 1.0
 """Seconds between a failed write and the next try."""
 SKIPPED_IDS = 100_000
 """Job IDs that are skipped where records may be lost: more than a write-ahead log has room for."""
+AUDITED_IN_TROUBLE = 1000
+"""How many entries of the audit wait at most while nothing can be recorded; further ones are in the log only."""
 GATHER_SECONDS = 0.003
 """The longest time for which a decision or a commit is put off while further changes arrive. Changes that are made
 together cost a fraction of what each costs alone."""
@@ -147,6 +154,8 @@ class _Batch:
 
     effects: Effects = field(default_factory=Effects)
     """Merged: of a job that changes several times, only the latest record is kept."""
+    audit: list[Entry] = field(default_factory=list)
+    """Who did what."""
     callbacks: list[Callable[[bool], None]] = field(default_factory=list)
 
     def answer(self, *, recorded: bool) -> None:
@@ -197,6 +206,7 @@ class Engine:
         self._unfinished = False
         """Whether a decision goes on in the next turn of the event loop."""
         self._notices = Ration(JOB_LINES, JOB_LINES_ADDRESSES)
+        self._auditor = Auditor(site, site.neighbours.of)
         self._summary: asyncio.TimerHandle | None = None
         self._next_flush: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | PendingExpiry | None = None
@@ -234,13 +244,17 @@ class Engine:
             )
         if self.failure is not None:
             raise EngineFailedError(f"the server failed, and ends ({self.failure!r})") from self.failure
+        at = moment(self.clock)
         refusal = command.refusal(self._site, by)
         if refusal is not None:
+            self._audit(command, by, at, None, refused=refusal)
             raise RefusedError(refusal)
         try:
-            value = command.apply(self._site, by, moment(self.clock))
+            value = command.apply(self._site, by, at)
             waits = self._take_effects()
-        except RefusedError:
+            self._audit(command, by, at, value, changed=waits)
+        except RefusedError as refused:
+            self._audit(command, by, at, None, refused=str(refused))
             raise
         except Exception as fault:
             # Half a change can't be undone.
@@ -250,6 +264,24 @@ class Engine:
         if not waits and about is not None:
             waits = about in self._gathering.effects.jobs or about in self._writing.effects.jobs
         return Outcome(value, waits)
+
+    def _audit(
+        self,
+        command: Command[T],
+        by: Asker,
+        at: Moment,
+        value: T | None,
+        *,
+        changed: bool = False,
+        refused: str | None = None,
+    ) -> None:
+        """Have what was done, or refused, recorded together with its effects; of what only asks, nothing is."""
+        for entry in self._auditor.entries(command, by, at, value=value, changed=changed, refused=refused):
+            if self.trouble is None or len(self._gathering.audit) < AUDITED_IN_TROUBLE:
+                self._gathering.audit.append(entry)
+                self.event()
+            else:
+                self._auditor.log([entry], at.now)
 
     def _take_effects(self) -> bool:
         """Take the effects of an event into the batch; return whether a reply must wait until they are on disk."""
@@ -355,6 +387,7 @@ class Engine:
             await self._recording
         self._stopped = True
         self._sum_up(math.inf)
+        self._auditor.sum_up()
         # Empty, unless the disk did not take what it was to take.
         self._gathering.answer(recorded=False)
         # In a thread: the loop must still tell clients that wait that their commands are lost.
@@ -394,6 +427,20 @@ class Engine:
         while not self._stopping and await self._on_disk(charges.drop, before, FORGOTTEN_AT_ONCE) > 0:
             pass
         return charges.take_untold()
+
+    async def tidy_audit(self, before: float | None) -> int:
+        """Drop entries of the audit until they are within their limits; return how many since this was done last.
+
+        Args:
+            before: Also drop entries before this moment of Unix time; None for none.
+
+        Raises:
+            sqlite3.Error: They could not be dropped; it may be tried again.
+        """
+        audit = self._store.audit
+        while not self._stopping and await self._on_disk(audit.drop, before, FORGOTTEN_AT_ONCE) > 0:
+            pass
+        return audit.take_untold()
 
     async def _drop_some(self, drop: Callable[[float, int], int], before: float) -> int:
         dropped = 0
@@ -458,6 +505,15 @@ class Engine:
         live = [job.id for job in self._site.jobs.values() if job.record.allocation is not None]
         live += [*self._gathering.effects.jobs, *self._writing.effects.jobs]
         return await self._read(lambda: self._store.usage(question, now, live))
+
+    async def audit(self, question: AuditQuestion) -> list[Entry]:
+        """Return entries of the audit, as recorded, the earliest first.
+
+        Raises:
+            sqlite3.Error: The records can't be read.
+            EngineStoppingError: The engine is stopping.
+        """
+        return await self._read(lambda: self._store.audit_entries(question))
 
     def ended_record(self, number: int) -> JobRecord | None:
         """Return the record of an ended job if it is in memory, as all are that are not on disk yet; else None."""
@@ -612,15 +668,16 @@ class Engine:
                 if not self._unfinished:
                     # An unfinished decision goes on only after the other callbacks of the loop.
                     self._gather()
-                if not (self._gathering.effects or self._gathering.callbacks):
+                if not (self._gathering.effects or self._gathering.audit or self._gathering.callbacks):
                     break
                 batch = self._writing = self._gathering
                 self._gathering = _Batch()
-                if batch.effects.has_records and not await self._write(batch.effects):
+                if (batch.effects.has_records or batch.audit) and not await self._write(batch):
                     break
                 self._writing = _Batch()
                 batch.answer(recorded=True)
                 self._log_effects(batch.effects)
+                self._auditor.log(batch.audit, self.clock.now())
                 self._give_orders(batch.effects.orders)
                 self._tell(batch.effects)
                 await self._keep_history(len(batch.effects.jobs))
@@ -631,9 +688,9 @@ class Engine:
             # Callbacks are left only if the batch could not be recorded.
             batch.answer(recorded=False)
 
-    async def _write(self, effects: Effects) -> bool:
+    async def _write(self, batch: _Batch) -> bool:
         """Put records on disk, however long it takes; return False if the server stops before that is done."""
-        loop = asyncio.get_running_loop()
+        loop, effects = asyncio.get_running_loop(), batch.effects
         began = self._writing_since = self.clock.now()
 
         def write() -> float:
@@ -645,6 +702,7 @@ class Engine:
                 effects.accounts,
                 effects.groups,
                 effects.charges,
+                batch.audit,
             )
             took = self.clock.now() - began
             if took <= LATE_SECONDS:
@@ -671,8 +729,8 @@ class Engine:
                 return True
 
     async def _keep_history(self, written: int) -> None:
-        """Drop ended jobs and charges beyond their limits, at least as fast as new ones are written."""
-        history, charges = self._store.history, self._store.charges
+        """Drop what is beyond the limits of the records, at least as fast as it is written."""
+        history = self._store.history
         for _ in range(1 + 2 * written // FORGOTTEN_AT_ONCE):
             if not history.has_excess or self.failure is not None:
                 break
@@ -682,11 +740,16 @@ class Engine:
                 # The next commit meets the same trouble, and waits until it is over.
                 _log.warning("ended jobs can't be dropped from the records, will try again: %s", error)
                 break
-        if charges.may_have_excess and self.failure is None:
+        await self._keep_few(self._store.charges, "charges")
+        await self._keep_few(self._store.audit, "entries of the audit")
+
+    async def _keep_few(self, kept: ChargeKeeper | AuditKeeper, what: str) -> None:
+        """Drop what is beyond a limit, if it is time to look."""
+        if kept.may_have_excess and self.failure is None:
             try:
-                await self._on_disk(charges.drop, None, FORGOTTEN_AT_ONCE)
+                await self._on_disk(kept.drop, None, FORGOTTEN_AT_ONCE)
             except sqlite3.OperationalError as error:
-                _log.warning("charges can't be dropped from the records, will try again: %s", error)
+                _log.warning("%s can't be dropped from the records, will try again: %s", what, error)
 
     async def watch_records(self) -> None:
         """Check again and again that the file of the records is still there, until cancelled."""

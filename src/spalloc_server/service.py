@@ -22,10 +22,11 @@ from spalloc_server.core.timekeeping import Calendar
 from spalloc_server.engine import Engine
 from spalloc_server.fronts.v1.server import V1Server
 from spalloc_server.hardware.bmps import Bmps
+from spalloc_server.store.audit import AuditLimits
 from spalloc_server.store.charges import ChargeLimits
 from spalloc_server.store.database import Store
 from spalloc_server.store.keeping import HistoryLimits
-from spalloc_server.words import there_are
+from spalloc_server.words import counted, there_are
 
 if TYPE_CHECKING:
     from spalloc_server.fronts.http.front import HttpFront
@@ -155,6 +156,7 @@ class Service:
             history.jobs, most if self._store.outlasts_process else min(most, MOST_BYTES_IN_MEMORY)
         )
         self._store.charges.limits = ChargeLimits(configuration.usage.charges)
+        self._store.audit.limits = AuditLimits(configuration.audit.entries)
         self._history_changed.set()
 
     async def _look_for_damage(self) -> None:
@@ -180,25 +182,26 @@ class Service:
                     await self._history_changed.wait()
 
     async def tidy(self) -> None:
-        """Drop ended jobs and charges beyond their limits, and old ones unless the clock has jumped."""
-        at = moment(self.engine.clock)
-        before = at.wall - self.configuration.history.days * DAY_SECONDS
-        charged_before = at.wall - self.configuration.usage.days * DAY_SECONDS
+        """Drop what is beyond the limits of the records, and what is old unless the clock has jumped."""
+        engine, configuration, at = self.engine, self.configuration, moment(self.engine.clock)
+        days = configuration.history.days, configuration.usage.days, configuration.audit.days
+        history, usage, audit = (at.wall - each * DAY_SECONDS for each in days)
+        believed = self._calendar.believes(at)
         try:
-            if self._calendar.believes(at):
-                forgotten = await self.engine.tidy(before)
-                dropped = await self.engine.tidy_charges(charged_before)
-            else:
-                forgotten = await self.engine.tidy(None)
-                dropped = await self.engine.tidy_charges(None)
-                self._log_jump(at.wall, await self.engine.ended_before(before))
+            forgotten = await engine.tidy(history if believed else None)
+            charges = await engine.tidy_charges(usage if believed else None)
+            entries = await engine.tidy_audit(audit if believed else None)
+            if not believed:
+                self._log_jump(at.wall, await engine.ended_before(history))
         except sqlite3.Error as error:
             _log.error("old jobs can't be dropped from the records, will try again: %s", error)
-        else:
-            if forgotten:
-                _log.info("%s old and forgotten", there_are(forgotten, "ended job"))
-            if dropped:
-                _log.info("%s old or too many, and dropped", there_are(dropped, "charge"))
+            return
+        if forgotten:
+            _log.info("%s old and forgotten", there_are(forgotten, "ended job"))
+        if charges:
+            _log.info("%s old or too many, and dropped", there_are(charges, "charge"))
+        if entries:
+            _log.info("%s of the audit dropped, which were old or too many", counted(entries, "record"))
 
     def _log_jump(self, wall: float, kept: int) -> None:
         if kept:

@@ -87,6 +87,7 @@ class Records:
         self.fault: Exception | None = None
         self.history = History()
         self.charges = Charges()
+        self.audit = Charges()
 
     def recall(self, *, ended_limit: int, set_aside_unreadable: bool) -> Recalled:
         return Recalled(list(self.jobs.values()), dict(self.boards), max(self.jobs, default=0) + 1)

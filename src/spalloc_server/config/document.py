@@ -34,6 +34,7 @@ from spalloc_server.config.reservations import read_reservations
 from spalloc_server.config.settings import (
     DEFAULT_METRICS_PORT,
     LOOPBACK,
+    Audit,
     Configuration,
     History,
     Level,
@@ -71,6 +72,10 @@ _HISTORY: Mapping[str, Kind[object]] = {
 _USAGE: Mapping[str, Kind[object]] = {
     "days": a_duration("days"),
     "charges": whole_number(1, 1_000_000_000),
+}
+_AUDIT: Mapping[str, Kind[object]] = {
+    "days": a_duration("days"),
+    "entries": whole_number(1, 1_000_000_000),
 }
 _JOB_LIMITS: Mapping[str, Kind[object]] = {field.name: _COUNT for field in fields(JobLimits)}
 _TRUST: Mapping[str, Kind[object]] = {
@@ -171,6 +176,7 @@ def _read(text: str, name: str, folder: Path, changes: Changes) -> Configuration
         control=control.take("socket", file, None),
         history=document.table("history").whole(History(), _HISTORY),
         usage=document.table("usage").whole(Usage(), _USAGE),
+        audit=document.table("audit").whole(Audit(), _AUDIT),
         job_limits=jobs.whole(JobLimits(), _JOB_LIMITS),
         time_limits=time_limits,
         shares=read_shares(document.table("fair_share"), document.table("priority")),

@@ -48,6 +48,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """How long it is known who did what."""
+
+    days: float = 400.0
+    """How many days entries stay in the records."""
+    entries: int = 1_000_000
+    """How many stay there at most; beyond that, those about jobs are dropped first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listening:
     """Where a front waits for clients, and who may connect."""
 
@@ -87,6 +97,7 @@ class Configuration:
     """Where HTTP is served; None for nowhere."""
     history: History = field(default_factory=History)
     usage: Usage = field(default_factory=Usage)
+    audit: Audit = field(default_factory=Audit)
     job_limits: JobLimits = field(default_factory=JobLimits)
     time_limits: LimitRules = field(default_factory=LimitRules)
     shares: ShareRules = field(default_factory=ShareRules)

@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from spalloc_server.config.settings import Configuration
+from spalloc_server.core.askers import SERVER
+from spalloc_server.core.audit import Deed, Note
 from spalloc_server.core.jobs import first_job
+from spalloc_server.engine import EngineFailedError
 from spalloc_server.operation import log
+from spalloc_server.operation.audit_commands import AuditCommands
 from spalloc_server.operation.board_commands import BoardCommands
 from spalloc_server.operation.control.protocol import REFUSED, Answer
 from spalloc_server.operation.control.server import Command, ControlServer
@@ -161,9 +165,14 @@ class Operation:
             self._reload_wanted.clear()
             await self._reload(reloading, may_end_jobs=False)
 
-    async def _reload(self, reloading: Reloading, *, may_end_jobs: bool) -> Effect:
+    async def _reload(self, reloading: Reloading, *, may_end_jobs: bool, by: str | None = None) -> Effect:
         self._systemd.reloading()
         effect = await reloading.reload(may_end_jobs=may_end_jobs)
+        detail = "may end jobs" if may_end_jobs else None
+        deed = Deed("reload", detail=detail, by=by, always=True, outcome=effect.refusal)
+        # If the engine has failed meanwhile, the server ends, and the log says why.
+        with contextlib.suppress(EngineFailedError):
+            reloading.service.engine.do(Note(deed), SERVER)
         configuration = reloading.service.configuration
         log.set_level(configuration.log_level.value)
         if self._http is not None and configuration.metrics is not None:
@@ -177,9 +186,9 @@ class Operation:
         if path is None:
             return
 
-        async def reload(arguments: Mapping[str, object], _by: str) -> Answer:
+        async def reload(arguments: Mapping[str, object], by: str) -> Answer:
             options = msgspec.convert(arguments, Reload)
-            doing = asyncio.create_task(self._reload(reloading, may_end_jobs=options.ends_jobs))
+            doing = asyncio.create_task(self._reload(reloading, may_end_jobs=options.ends_jobs, by=by))
             self._reloads.add(doing)
             try:
                 # Not what is cancelled with it: a cancelled reload is to be answered.
@@ -207,6 +216,7 @@ async def _control_at(path: Path, reload: Command, service: Service) -> ControlS
             **ReservationCommands(service.engine).commands,
             **EmergencyCommands(service.engine).commands,
             **UsageCommands(service.engine).commands,
+            **AuditCommands(service.engine).commands,
         },
     )
     try:

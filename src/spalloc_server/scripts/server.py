@@ -66,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
         "spalloc-server reload CONFIG.toml, spalloc-server boards CONFIG.toml list, "
         "spalloc-server reservations CONFIG.toml list, spalloc-server account CONFIG.toml list, "
         "spalloc-server group CONFIG.toml list, spalloc-server stop-all CONFIG.toml, spalloc-server usage CONFIG.toml, "
+        "spalloc-server audit CONFIG.toml, "
         "spalloc-server backup CONFIG.toml FILE, "
         "spalloc-server restore CONFIG.toml FILE, spalloc-server export CONFIG.toml LOG.swf, "
         "spalloc-server convert OLD, spalloc-server simulate TRACE",
@@ -390,6 +391,12 @@ def _account(words: Sequence[str]) -> int:
     return account(words)
 
 
+def _audit(words: Sequence[str]) -> int:
+    from spalloc_server.scripts.audit import main as audit
+
+    return audit(words)
+
+
 def _backup(words: Sequence[str]) -> int:
     from spalloc_server.scripts.backup import main as backup
 
@@ -464,6 +471,7 @@ def _usage(words: Sequence[str]) -> int:
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "account": _account,
+    "audit": _audit,
     "backup": _backup,
     "boards": _boards,
     "reservations": _reservations,

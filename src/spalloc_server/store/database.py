@@ -13,6 +13,7 @@ from pathlib import Path
 
 from spalloc_client.states import JobState
 from spalloc_server.core.accounts import AccountNews
+from spalloc_server.core.audit import Entry
 from spalloc_server.core.charges import Charge
 from spalloc_server.core.effects import BoardKey, BoardRecord, Remembered
 from spalloc_server.core.groups import Group
@@ -27,6 +28,7 @@ from spalloc_server.store.accounts import (
     read_sessions,
     read_tokens,
 )
+from spalloc_server.store.audit import AuditKeeper, AuditQuestion, auditing, entries_of
 from spalloc_server.store.charges import ChargeKeeper, charging
 from spalloc_server.store.errors import MisplacedError, StoreError, damaged, is_damage
 from spalloc_server.store.files import Files, put_copy, sync_folder
@@ -105,6 +107,8 @@ class Store:
         """Keeps ended jobs within their limits; for the writing thread."""
         self.charges = ChargeKeeper(lambda: self._database)
         """Keeps charges within their limits; for the writing thread."""
+        self.audit = AuditKeeper(lambda: self._database)
+        """Keeps the audit within its limits; for the writing thread."""
         self._usable = False
         """Whether the database is open; it may not be while lost files are written again."""
         self._files = None if path is None else Files(path)
@@ -235,6 +239,7 @@ class Store:
         accounts: AccountNews | None = None,
         groups: Mapping[str, Group | None] = NO_GROUPS,
         charges: Sequence[Charge] = (),
+        audit: Sequence[Entry] = (),
     ) -> None:
         """Record all of these at once; when this returns they are on disk, and if it raises, none of them is.
 
@@ -246,6 +251,7 @@ class Store:
             accounts: What has changed of accounts, tokens and sessions; None for nothing.
             groups: Records of groups, by name; None removes one.
             charges: Those to be added.
+            audit: Entries to be added.
 
         Raises:
             sqlite3.Error: They could not be written; it may be tried again.
@@ -266,7 +272,7 @@ class Store:
                 learnt = remembering(remembered, drop_old=added >= DROPPED_AT_ONCE)
                 about_accounts = () if accounts is None else putting_accounts(accounts)
                 site = putting(jobs, boards, reservations)
-                new = chain(putting_groups(groups), charging(charges))
+                new = chain(putting_groups(groups), charging(charges), auditing(audit))
                 for statement, values in chain(first, site, about_accounts, new, learnt):
                     database.execute(statement, values)
                 # Inside the transaction, this does not read the file.
@@ -284,6 +290,7 @@ class Store:
         self._written = True
         self._lengths_added = added % DROPPED_AT_ONCE
         self.charges.added += len(charges)
+        self.audit.added += len(audit)
         self.history.have_ended(sum(record.state is JobState.destroyed for record in jobs.values()), pages)
         # If the file was removed meanwhile, what was just written is gone with it.
         self.look()
@@ -382,6 +389,15 @@ class Store:
         """
         with self._reading:
             return usage(self._to_read(), question, now, live)
+
+    def audit_entries(self, question: AuditQuestion) -> list[Entry]:
+        """Return entries of the audit, the earliest first; may be called from the same threads.
+
+        Raises:
+            sqlite3.Error: They can't be read.
+        """
+        with self._reading:
+            return entries_of(self._to_read(), question)
 
     def _to_read(self) -> sqlite3.Connection:
         if self._reader is None:

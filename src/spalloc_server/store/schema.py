@@ -118,6 +118,22 @@ ORDER BY ended, id;
 INSERT INTO counters (name, value)
 SELECT 'charges_since', since FROM (SELECT CAST(min(ended) AS INTEGER) AS since FROM jobs) WHERE since IS NOT NULL;
 """,
+    # 10
+    """
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    what TEXT NOT NULL,
+    account TEXT,
+    by_user TEXT,
+    host TEXT NOT NULL,
+    job INTEGER,
+    subject TEXT,
+    detail TEXT,
+    outcome TEXT
+) STRICT;
+CREATE INDEX audit_of_jobs ON audit (job) WHERE job IS NOT NULL;
+""",
 )
 """The statements that make each version of the schema from the one before; an empty database has version 0."""
 

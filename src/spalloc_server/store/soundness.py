@@ -108,6 +108,7 @@ def _copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
         "sessions",
         "groups",
         "charges",
+        "audit",
     ):
         # A table of an older server may lack columns, if it was too damaged to be brought up to date.
         known = {name for _, name, *_ in _until_damage(source, f"PRAGMA table_info({table})")}

@@ -35,6 +35,8 @@ file = "x"
 days = 3
 [usage]
 charges = 3
+[audit]
+entries = 3
 [trust]
 control = "owner"
 administrators = []

@@ -8,7 +8,7 @@ import pytest
 from spalloc_server.config.changes import differences
 from spalloc_server.config.document import load
 from spalloc_server.config.mistakes import ConfigurationError
-from spalloc_server.config.settings import History, Level, Usage
+from spalloc_server.config.settings import Audit, History, Level, Usage
 from spalloc_server.core.admission import Control, JobLimits
 from spalloc_server.core.groups import GroupRules
 from spalloc_server.core.limits import LimitRules, TimeLimits
@@ -143,6 +143,9 @@ def test_settings_of_the_server_are_read() -> None:
         [usage]
         days = 400
         charges = 5
+        [audit]
+        days = 50
+        entries = 6
         [jobs]
         live = 9
         queued = 8
@@ -170,6 +173,7 @@ def test_settings_of_the_server_are_read() -> None:
     assert configuration.state == Path("/var/lib/spalloc/jobs")
     assert configuration.history == History(days=0.5)
     assert configuration.usage == Usage(days=400, charges=5)
+    assert configuration.audit == Audit(days=50, entries=6)
     assert configuration.trust.control is Control.OWNER
     assert configuration.job_limits == JobLimits(
         live=9, queued=8, of_one_owner=7, from_one_host=6, queued_from_one_host=5
@@ -205,7 +209,7 @@ accounts = { "10.0.0.1/8" = "jane", "10.0.0.0/8" = "a b" }
             "or an address"
         ),
         (
-            "5: v2 is not a setting; known are boards, control, fair_share, groups, history, http, jobs, log, "
+            "5: v2 is not a setting; known are audit, boards, control, fair_share, groups, history, http, jobs, log, "
             "machine, metrics, priority, reservation, state, trust, usage, v1"
         ),
         '8: machine "desk" size is "2x"; expected a size in triads, "WIDTHxHEIGHT", from "1x1" to "21x21"',

@@ -20,6 +20,7 @@ TABLES = (
     "control",
     "history",
     "usage",
+    "audit",
     "jobs",
     "jobs.tags.NAME",
     "groups",

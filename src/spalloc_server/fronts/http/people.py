@@ -24,6 +24,7 @@ from spalloc_server.core.account_commands import (
 )
 from spalloc_server.core.accounts import NOTED_SECONDS, SessionRecord
 from spalloc_server.core.askers import SERVER, Asker, Login
+from spalloc_server.core.audit import LOG_IN, Deed, Note
 from spalloc_server.core.commands import Command, RefusedError
 from spalloc_server.core.identities import Person
 from spalloc_server.core.identity_commands import BeginByIssuer
@@ -173,7 +174,7 @@ class People:
                 encoded = None if account is None or len(password) > LONGEST else account.password
                 if not await self._passwords.is_right(password, encoded):
                     self._engine.do(WrongPassword(name), Asker(address))
-                    raise self.refusal(address, WRONG)
+                    raise self._refused(address, WRONG)
                 assert encoded is not None
                 if self._passwords.is_outdated(encoded):
                     renewed = await self._passwords.hashed(password)
@@ -271,7 +272,7 @@ class People:
 
     def log_out(self, session: Session) -> None:
         """End a session; see `recorded`."""
-        self._engine.do(EndSession(session.key), SERVER)
+        self._engine.do(EndSession(session.key), Asker("", session.login))
 
     async def recorded(self) -> None:
         """Wait until all that was done is on disk, so that it outlives the server; not while the disk is in trouble."""
@@ -301,7 +302,14 @@ class People:
     def refusal(
         self, address: str, why: str, retry_after: float | None = None, *, is_away: bool = False
     ) -> LoginRefusedError:
-        """Return the refusal of a login, and count and log it; the arguments are those of `LoginRefusedError`."""
+        """Return the refusal of a login that no command tells of; the arguments are those of `LoginRefusedError`."""
+        self._engine.do(Note(Deed(LOG_IN, always=True, outcome=why)), Asker(address))
+        return self._refused(address, why, retry_after, is_away=is_away)
+
+    def _refused(
+        self, address: str, why: str, retry_after: float | None = None, *, is_away: bool = False
+    ) -> LoginRefusedError:
+        """Return the refusal of a login, and count and log it."""
         group = self._engine.site.neighbours.of(address)
         self._warnings.warn(address, group, self._engine.clock.now(), why)
         return LoginRefusedError(why, retry_after, is_away=is_away)
@@ -311,7 +319,7 @@ class People:
         try:
             session = self._session(self._engine.do(command, Asker(address)).value)
         except RefusedError as error:
-            raise self.refusal(address, str(error)) from error
+            raise self._refused(address, str(error)) from error
         self._log_login(session.login, address)
         self._beginning.add(session.key)
         try:
