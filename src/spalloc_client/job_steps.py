@@ -83,10 +83,6 @@ CREATION_PATIENCE = 1.0
 """Seconds an interrupted create_job is waited for, so that the job it made can be destroyed."""
 
 
-_FOR_SERVICES = {"group", "collab"}
-"""Requirements that only such services know."""
-
-
 class _NotOursError(JobDestroyedError):
     """The job no longer exists; its ID may be another job's."""
 
@@ -176,12 +172,8 @@ class JobSteps:
             # Before the job is asked for: while the server answers, the helper starts.
             yield from StartHelper()
         kwargs = wanted.kwargs
-        if not wanted.is_for_service and kwargs.keys() & _FOR_SERVICES:
-            kwargs = {name: value for name, value in kwargs.items() if name not in _FOR_SERVICES}
-            yield from Log(
-                f"The server {wanted.server} knows no groups and collaborations: the job is created without one.",
-                warning=True,
-            )
+        if not wanted.is_for_service and kwargs.keys() & {"group", "collab"}:
+            kwargs = yield from self._without_unknown_payer(kwargs)
         if "time_limit" in kwargs:
             kwargs = yield from self._without_unknown_limit(kwargs)
         if self._is_java:
@@ -194,6 +186,20 @@ class JobSteps:
         if self._keepalive is not None:
             yield from Adopt(job_id, self._keepalive, None)
         yield from Log(f"Created spalloc job {job_id}.")
+
+    def _without_unknown_payer(self, kwargs: Mapping[str, Json]) -> Steps[Mapping[str, Json]]:
+        """Return the arguments without a group or collaboration, and with a warning, where the server has none."""
+        from spalloc_client.extensions import has_extensions
+
+        unknown = {"collab": "collaborations"}
+        if not has_extensions((yield from self.ask("list_machines"))):
+            unknown["group"] = "groups"
+        for name in unknown.keys() & kwargs.keys():
+            yield from Log(
+                f"The server {self._requirements.server} knows no {unknown[name]}: the job is created without one.",
+                warning=True,
+            )
+        return {name: value for name, value in kwargs.items() if name not in unknown}
 
     def _without_unknown_limit(self, kwargs: Mapping[str, Json]) -> Steps[Mapping[str, Json]]:
         """Return the arguments without the time limit, and with a warning, where the server would refuse it."""

@@ -271,16 +271,17 @@ OPTIONS = (
                   "-1 for what the server says (default: %(default)s)"),
     ),
     Option(
-        "group", "The group that pays for the job, with a service's URL; None for the only one that one is in.",
+        "group", "The group that is charged for the job, where there are groups; None for what the server says.",
         group=JOB, default="None", read=readings.text_or_none, check=checks.payer, none_is_not_sent=True,
         flag=Flag("--group", metavar="GROUP",
-                  help="the group that pays for the job, with the URL of a service (default: %(default)s)"),
+                  help="the group that is charged for the job, where there are groups (default: %(default)s)"),
     ),
     Option(
-        "collab", "The EBRAINS collaboration that pays for the job, in place of a group.",
+        "collab", "The EBRAINS collaboration that is charged for the job, in place of a group, with a service's URL.",
         group=JOB, default="None", read=readings.text_or_none, check=checks.payer, none_is_not_sent=True,
         flag=Flag("--collab", metavar="COLLAB",
-                  help="the EBRAINS collaboration that pays for the job, in place of a group (default: %(default)s)"),
+                  help="the EBRAINS collaboration that is charged for the job, in place of a group (default: "
+                  "%(default)s)"),
     ),
     Option(
         "reconnect_delay", "Seconds between attempts to reconnect to the server, 0 or more.",

@@ -64,8 +64,7 @@ class Http:
         """Be ready to connect.
 
         Raises:
-            OSError: The certificate authorities can't be read.
-            ProtocolError: The proxy that the environment names can't be used.
+            OSError: The certificate authorities can't be read, or the proxy that the environment names can't be used.
         """
         self._url = url
         context = (
@@ -81,7 +80,7 @@ class Http:
         proxy = urlsplit(through)
         login = None if proxy.username is None else (unquote(proxy.username), unquote(proxy.password or ""))
         if proxy.scheme not in ("http", "https"):
-            raise ProtocolError(f"{url} would go through a proxy of the kind {proxy.scheme}; use one of HTTP")
+            raise OSError(f"{url} would go through a proxy of the kind {proxy.scheme}; use one of HTTP")
         self._pool = httpcore.AsyncHTTPProxy(
             f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}",
             proxy_auth=login,

@@ -22,8 +22,8 @@ from tests.doubles.people import Account
 from tests.doubles.service import JavaService
 from tests.spalloc_client.conftest import arguments
 from tests.spalloc_client.https.test_login import token_until
-from tests.spalloc_client.over_https import OverHttps, java, over
-from tests.spalloc_client.scripted import PATIENCE
+from tests.spalloc_client.over_https import OverHttps, OverJava, java, over
+from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 from tests.spalloc_client.scripts.conftest import Commands
 
 DEAD = VirtualMachine(
@@ -371,3 +371,32 @@ def test_the_end_of_a_token_is_told_an_hour_before_and_once(
         client.version()
     assert len(expiry.told) == (1 if tells else 0)
     assert token not in "".join(expiry.told)
+
+
+def test_a_group_pays_that_is_named_and_others_are_refused_in_words(
+    java_service: JavaService, job_class: Any
+) -> None:
+    at = {"hostname": OverJava(java_service).hostname, "config_filenames": []}
+    with job_class(1, group="test", **at) as job:
+        assert java_service.job(job.id).group == "test"
+    with pytest.raises(SpallocServerException, match="^group nengo does not exist or alice is not a member"):
+        job_class(1, group="nengo", **at)
+
+
+def test_a_server_of_the_older_protocol_is_sent_a_group_if_it_is_ours_and_no_collaboration(
+    job_class: Any, running: EmbeddedSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(SpallocServerException, match="group"):
+        job_class(1, **arguments(running, group="nengo"))
+    with job_class(1, **arguments(running, collab="c")):
+        assert "knows no collaborations: the job is created without one" in caplog.text
+    published = {
+        "create_job": 7,
+        "list_machines": [{"name": "m"}],
+        "get_job_state": {"state": 3, "keepalive": None},
+    }
+    with ScriptedServer(published) as server:
+        job_class(1, **arguments(server, group="nengo", keepalive=None)).close()
+        assert "knows no groups: the job is created without one" in caplog.text
+        (asked,) = [request for request in server.requests if request.command == "create_job"]
+        assert "group" not in asked.kwargs
