@@ -103,6 +103,12 @@ def _add_command(made: Parser) -> None:
     )
 
     group.add_argument(
+        "--pass-login",
+        action="store_true",
+        help="let the command find in SPALLOC_USER, SPALLOC_PASSWORD and SPALLOC_TOKEN who logs in at a service; "
+        "without this, it finds neither password nor token there",
+    )
+    group.add_argument(
         "--signal",
         nargs="?",
         type=_signal,

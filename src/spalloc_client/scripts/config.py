@@ -134,10 +134,14 @@ def _check(server: Server) -> None:
     with server.connect() as client:
         version = client.version(timeout=server.timeout)
         machines = client.list_machines(timeout=server.timeout)
+        who = client.call("who_am_i", timeout=server.timeout) if is_url(server.hostname) else None
     names = ", ".join(printable(str(machine["name"])) for machine in machines) or "none"
     output().print(
         [f"{server}: a spalloc server of version {printable(str(version))}, with the machines: {names}"]
     )
+    if who is not None:
+        role = "" if who["role"] is None else f", with the role {printable(str(who['role']))}"
+        output().print([f"logged in as {printable(str(who['account']))}{role}"])
 
 
 def _change(filename: str, name: str, value: str | None = None) -> None:

@@ -29,7 +29,7 @@ from spalloc_client.terminal.text import Style, Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from spalloc_client.arguments import Arguments
@@ -95,7 +95,10 @@ def _hold(arguments: Arguments, endings: Endings, stack: ExitStack, interruption
                 known = _tunnel(job, arguments, stack, interruptions)
                 if arguments.boot:
                     _boot(job, job.id, status_line, interruptions)
-                facts = interruptions.outcome_of(partial(_facts, job, job.id, ethernet_ips.name, server))
+                login = _login(arguments)
+                facts = interruptions.outcome_of(
+                    partial(_facts, job, job.id, ethernet_ips.name, server, login)
+                )
     except Stopped as stopped:
         word = _INTERRUPTED if stopped.number == 2 else f"Stopped by signal {stopped.number}."
         held.reason = word
@@ -160,7 +163,22 @@ def _boot(job: Job, job_id: int, status_line: StatusLine, interruptions: Interru
         raise CommandError(NOT_BOOTED, str(error)) from error
 
 
-def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) -> Facts | None:
+def _login(arguments: Arguments) -> Mapping[str, str]:
+    """Return the variables by which the command may log in at the service, if the user wants that."""
+    if not arguments.pass_login or not is_url(arguments.hostname):
+        return {}
+    from spalloc_client.address import ServiceUrl
+    from spalloc_client.https.login import found
+    from spalloc_client.surroundings import LOGIN_VARIABLES
+
+    login = found(ServiceUrl.read("hostname", arguments.hostname))
+    said = {variable: getattr(login, part) for part, variable in LOGIN_VARIABLES.items()}
+    return {variable: value for variable, value in said.items() if value is not None}
+
+
+def _facts(
+    job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int], login: Mapping[str, str]
+) -> Facts | None:
     """Return the facts about the job's boards; None if it has none."""
     info = job.machine_info()
     connections = info.sorted_connections
@@ -175,6 +193,7 @@ def _facts(job: Job, job_id: int, ethernet_ips: str, server: tuple[str, int]) ->
         machine=info.machine_name or "",
         connections=connections,
         server=server,
+        login=login,
     )
 
 

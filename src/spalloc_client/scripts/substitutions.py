@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 class Facts:
     """The facts about an allocated job."""
 
-    __slots__ = ("connections", "ethernet_ips", "height", "hostname", "job_id", "machine", "server", "width")
+    __slots__ = (
+        "connections",
+        "ethernet_ips",
+        "height",
+        "hostname",
+        "job_id",
+        "login",
+        "machine",
+        "server",
+        "width",
+    )
     job_id: int
     hostname: str
     """The host name of chip (0, 0)."""
@@ -42,6 +52,7 @@ class Facts:
         machine: str,
         connections: Connections,
         server: tuple[str, int],
+        login: Mapping[str, str] | None = None,
     ) -> None:
         self.job_id = job_id
         self.hostname = hostname
@@ -51,6 +62,8 @@ class Facts:
         self.machine = machine
         self.connections = connections
         self.server = server
+        self.login = login or {}
+        """The variables by which the command may log in, if it is to."""
 
     def tokens(self) -> dict[str, object]:
         """Return the value of each token; the empty token is `{}`."""
@@ -69,6 +82,7 @@ class Facts:
         """Return the environment variables of a wrapped command."""
         hostname, port = self.server
         return {
+            **self.login,
             "SPALLOC_ID": str(self.job_id),
             "SPALLOC_HOSTNAME": self.hostname,
             "SPALLOC_WIDTH": str(self.width),

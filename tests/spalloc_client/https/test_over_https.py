@@ -207,7 +207,8 @@ def test_every_command_works_over_https(commands: Commands, secure: Any) -> None
         assert "user" in says("spalloc-machine", "virtual", "--detailed")
         assert "Cabinet 0" in says("spalloc-where-is", "--board", "virtual", "0", "0", "0")
         assert number in says("spalloc-where-is", "--job-chip", number, "0", "0")
-        assert "virtual" in says("spalloc-config", "check")
+        told = says("spalloc-config", "check")
+        assert "with the machines: virtual\nlogged in as user, with the role user\n" in told
         says("spalloc-job", number, "--power-off")
         says("spalloc-job", number, "--power-on")
         assert "It may have its boards for 1 hour" in says("spalloc-job", number, "--extend", "1h")
@@ -273,6 +274,9 @@ def test_a_wrapped_command_finds_its_job_and_no_password(commands: Commands, sec
     assert f"('SPALLOC_SERVER_HOSTNAME', '{secure.https.url}')" in ended.stdout
     assert "SPALLOC_PASSWORD" not in ended.stdout
     assert secure.https.password not in ended.stdout + ended.stderr
+    show = "import os; print(os.environ['SPALLOC_USER'], os.environ['SPALLOC_PASSWORD'])"
+    ended = commands.run("spalloc", "3", "--pass-login", "--command", sys.executable, "-c", show)
+    assert ended.stdout == f"{secure.https.user} {secure.https.password}\n"
 
 
 @pytest.mark.slow
