@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
+from unittest.mock import AsyncMock
 
 import pytest
 
+from spalloc_server.engine import EngineFailedError
 from spalloc_server.fronts.http.api import waiting
+from spalloc_server.fronts.http.api.lists import Lists
 from spalloc_server.fronts.http.api.waiting import Poll
 from spalloc_server.fronts.v1.endings import EndingWatchers
 from spalloc_server.fronts.v1.watchers import Watchers
@@ -382,5 +385,29 @@ def test_a_fault_in_one_answer_does_not_keep_the_others_waiting(
         assert (await bad.answer()).status == 500
         assert (await good.answer()).status == 200
         assert "a request that waited could not be answered" in caplog.text
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "said"),
+    [
+        (ZeroDivisionError(), 500, "the server failed to do this"),
+        (EngineFailedError(), 503, "the server failed and ends"),
+    ],
+)
+def test_a_list_that_can_not_be_made_after_a_wait_is_answered_all_the_same(
+    fault: Exception, status: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(service: Service) -> None:
+        alice = await service.log_in()
+        await alice.create()
+        call = alice.begin("GET", f"{JOBS}?wait=true&details=true")
+        await call.asked.wait()
+        monkeypatch.setattr(Lists, "_page", AsyncMock(side_effect=fault))
+        await alice.create()
+        answer = await call.answer()
+        assert answer.status == status
+        assert answer.text.startswith(said)
 
     run(test)

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from starlette.types import Receive, Send
 
+from spalloc_server.engine import EngineFailedError
 from spalloc_server.fronts.http.api.answers import (
     FAILED,
     Answer,
@@ -27,6 +28,7 @@ from spalloc_server.fronts.http.api.answers import (
     text,
     unless_known,
 )
+from spalloc_server.fronts.http.api.refusals import failed
 from spalloc_server.fronts.http.api.requests import Request
 from spalloc_server.fronts.http.api.underway import subtract
 from spalloc_server.fronts.http.people import Session
@@ -45,6 +47,7 @@ ANSWERED_A_TURN = 50
 PAUSE_SECONDS_A_POLL = 500e-6
 """The pause after requests for lists were looked at, for each of them: every change of any job may concern each."""
 LATER_SECONDS = 5.0
+UNANSWERED = "a request that waited could not be answered"
 _ENDED = text("this session has ended; log in again", 401)
 
 
@@ -126,7 +129,7 @@ class Poll:
         except HttpError as error:
             answer = error.answer
         except Exception:  # noqa: BLE001 — the others that wait must get their answers
-            _log.exception("a request that waited could not be answered")
+            _log.exception(UNANSWERED)
             answer = FAILED
         if answer.etag is not None and is_known(answer.etag, self._known):
             if not is_over:
@@ -147,6 +150,12 @@ class Poll:
                 answer = await self._finish()
             except HttpError as error:
                 answer = error.answer
+            except EngineFailedError:
+                # It has been logged, and the server ends.
+                answer = failed().answer
+            except Exception:  # noqa: BLE001 — nobody looks at this task while the client waits for its answer
+                _log.exception(UNANSWERED)
+                answer = FAILED
         await answer.with_headers(*self._headers).send(send, head_only=self.head_only)
 
 
