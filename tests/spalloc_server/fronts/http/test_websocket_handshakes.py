@@ -1,20 +1,22 @@
-"""Which handshakes of websockets are refused whoever has logged in: pages of other sites, and doubled credentials."""
+"""Which handshakes of websockets are refused, and in which words: other sites' pages, doubled and wrong credentials."""
 
 import asyncio
 import ssl
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from spalloc_server.core.lockout import OF_PAIR
 from spinnaker.geometry import Size
 from spinnaker_virtual import Timings, VirtualMachine
 from tests.spalloc_server.fronts.http.whole import PASSWORD, USER, whole_server
 
 
 def answers(folder: Path, *handshakes: list[tuple[str, str]]) -> list[tuple[int, str]]:
-    """Return the answers to handshakes with these headers, by somebody who has logged in, for a job that is none."""
+    """Return the answers to handshakes with these headers, for no job; `COOKIE` is of somebody who has logged in."""
     found = []
 
     async def main() -> None:
@@ -64,3 +66,15 @@ def test_credentials_that_are_there_twice_are_refused(tmp_path: Path) -> None:
         (400, "the header cookie is there twice; send it once"),
         (400, "the header authorization is there twice; send it once"),
     ]
+
+
+def test_wrong_credentials_are_refused_in_the_same_words_as_those_of_other_requests(tmp_path: Path) -> None:
+    basic = ("Authorization", "Basic " + b64encode(f"{USER}:wrong".encode()).decode())
+    *first, last = answers(tmp_path, [], [("Authorization", "Bearer nonsense")], *[[basic]] * (OF_PAIR.free + 1))
+    assert [status for status, _ in first] == [401] * len(first)
+    assert [said.partition(":")[0] for _, said in first] == [
+        "log in first",
+        "this token is not valid",
+        *["wrong name or password"] * OF_PAIR.free,
+    ]
+    assert (last[0], last[1].partition(";")[0]) == (429, "too many wrong passwords")

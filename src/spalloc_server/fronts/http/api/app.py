@@ -176,28 +176,26 @@ class App:
         await answer.send(send, head_only=scope["method"] == "HEAD")
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session, job = None, 0
         try:
             request = Request({**scope, "method": "GET"}, receive, origin.of(scope), self._base)
-            try:
-                refuse_doubled(scope["headers"])
-                check_page(request)
-            except HttpError as error:
-                await _decline(receive, send, error.answer)
-                return
+            refuse_doubled(scope["headers"])
+            check_page(request)
             await self._entrance.admit(request)
-            session = request.session
-            job = path_number(scope["path_params"]["job"])
+        except HttpError as error:
+            await _decline(receive, send, error.answer)
+            return
         except EngineFailedError:
             await _decline(receive, send, failed().answer)
             return
-        except (HttpError, origin.UnknownOriginError):
+        try:
+            job = path_number(scope["path_params"]["job"])
+        except HttpError:
             # The proxy refuses who has no session, and there is no job 0.
-            pass
+            job = 0
         if self._proxy is None:
             await send({"type": "websocket.close", "code": _CLOSED, "reason": "this server has no proxy"})
             return
-        await self._proxy.serve(scope, receive, send, job, session)
+        await self._proxy.serve(scope, receive, send, job, request.session)
 
 
 async def _decline(receive: Receive, send: Send, answer: Answer) -> None:
