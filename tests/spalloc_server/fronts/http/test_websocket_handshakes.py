@@ -1,6 +1,7 @@
 """Which handshakes of websockets are refused, and in which words: other sites' pages, doubled and wrong credentials."""
 
 import asyncio
+import logging
 import ssl
 from base64 import b64encode
 from pathlib import Path
@@ -70,7 +71,9 @@ def test_credentials_that_are_there_twice_are_refused(tmp_path: Path) -> None:
 
 def test_wrong_credentials_are_refused_in_the_same_words_as_those_of_other_requests(tmp_path: Path) -> None:
     basic = ("Authorization", "Basic " + b64encode(f"{USER}:wrong".encode()).decode())
-    *first, last = answers(tmp_path, [], [("Authorization", "Bearer nonsense")], *[[basic]] * (OF_PAIR.free + 1))
+    *first, last = answers(
+        tmp_path, [], [("Authorization", "Bearer nonsense")], *[[basic]] * (OF_PAIR.free + 1)
+    )
     assert [status for status, _ in first] == [401] * len(first)
     assert [said.partition(":")[0] for _, said in first] == [
         "log in first",
@@ -78,3 +81,10 @@ def test_wrong_credentials_are_refused_in_the_same_words_as_those_of_other_reque
         *["wrong name or password"] * OF_PAIR.free,
     ]
     assert (last[0], last[1].partition(";")[0]) == (429, "too many wrong passwords")
+
+
+def test_handshakes_that_are_refused_do_not_fill_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert [status for status, _ in answers(tmp_path, [], [COOKIE], [COOKIE, COOKIE])] == [401, 404, 400]
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -11,7 +11,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 if TYPE_CHECKING:
     import asyncio
 
-    from uvicorn._types import ASGIReceiveEvent
+    from uvicorn._types import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
     from uvicorn.config import Config
     from uvicorn.server import ServerState
     from websockets.frames import Frame
@@ -170,7 +170,18 @@ class WebSocket(Framed):
 
     async def run_asgi(self) -> None:
         """Serve the websocket; once the application has left it, a client that takes nothing is not waited for."""
-        await super().run_asgi()
+        app = self.app
+
+        async def answered(scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+            await app(scope, receive, send)
+            # uvicorn takes a handshake that was refused with an answer for one that was forgotten, and logs an error.
+            self.handshake_complete |= self.initial_response is not None and self.close_sent
+
+        self.app = answered
+        try:
+            await super().run_asgi()
+        finally:
+            self.app = app
         if not self.writable.is_set():
             self.transport.abort()
 
