@@ -7,6 +7,8 @@ they belong to this process, while the server has its own.
 import asyncio
 import contextlib
 import random
+import shutil
+import sqlite3
 import sys
 import tempfile
 import time
@@ -15,7 +17,13 @@ from pathlib import Path
 
 from spalloc_client.states import JobState
 from spalloc_client.wire import Failure, Lines, Request, Return, decode_message, encode
+from spalloc_server.core.accounts import Account, AccountNews
+from spalloc_server.core.askers import Role
+from spalloc_server.core.groups import Group
 from spalloc_server.embedded import machine_of
+from spalloc_server.store.accounts import read_groups
+from spalloc_server.store.charges import all_charges
+from spalloc_server.store.database import Store
 from spinnaker.geometry import Board, Link, Size, neighbour
 from spinnaker_virtual import Timings, VirtualMachine, VirtualSite
 from tests.processes import ServerProcess, configured, described, kill, started
@@ -23,6 +31,8 @@ from tests.processes import ServerProcess, configured, described, kill, started
 CLIENTS = 4
 PATIENCE_SECONDS = 30.0
 SIZE = Size(2, 2)
+ACCOUNT = '[trust]\naccounts = { "127.0.0.0/8" = "payer" }\n'
+"""In the configuration: all clients have an account, whose jobs are charged to a group."""
 
 
 class RefusedError(Exception):
@@ -195,6 +205,36 @@ async def _settled(session: Session, boards: VirtualSite) -> None:
             )
 
 
+def found_group(configuration: Path, state: Path) -> None:
+    """Give clients an account, and make its record and that of the group that is charged for its jobs."""
+    configuration.write_text(configuration.read_text() + ACCOUNT)
+    with contextlib.closing(Store(state)) as store:
+        payer = Account("payer", Role.USER, None, 1.0, groups=("lab",))
+        store.write(
+            {}, {}, accounts=AccountNews({"payer": payer}), groups={"lab": Group("lab", 1e9, 0.0, 1.0)}
+        )
+
+
+def check_group(state: Path) -> float:
+    """Return what the group has used by a killed server's records: what its jobs' allocations add up to.
+
+    Raises:
+        AssertionError: It is not that.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # A copy: reading the file itself would tidy it up, and the next start find no log of a killed server.
+        for file in state.parent.glob(f"{state.name}*"):
+            if file.name in (state.name, f"{state.name}-wal"):
+                shutil.copy(file, folder)
+        with contextlib.closing(sqlite3.connect(Path(folder) / state.name)) as database:
+            (group,) = read_groups(database)
+            charges = list(all_charges(database))
+    assert {charge.group for charge in charges} <= {"lab"}
+    charged = sum(charge.board_seconds for charge in charges)
+    assert abs(group.used - charged) < 1e-3, f"{group.used} board-seconds are used, and jobs had {charged}"
+    return group.used
+
+
 async def kill_again_and_again(times: int, seed: int, folder: Path) -> list[float]:
     """Kill a server `times` times, its records in a folder; return how long each took to answer after its start.
 
@@ -207,6 +247,8 @@ async def kill_again_and_again(times: int, seed: int, folder: Path) -> list[floa
     machine = VirtualMachine(size=SIZE, timings=Timings(power_on=0.02, power_off=0.005))
     async with VirtualSite(machine) as boards:
         arguments = configured(described(machine_of(boards)), folder)
+        state = folder / "state"
+        found_group(Path(arguments[0]), state)
         for number in range(times):
             if number % 100 == 0:
                 print(f"killed {number} times, {promises.commands} commands acknowledged", flush=True)
@@ -217,10 +259,13 @@ async def kill_again_and_again(times: int, seed: int, folder: Path) -> list[floa
                 await asyncio.wait(users, timeout=dice.uniform(0.0, 0.3))
                 server.process.kill()
                 await asyncio.gather(*users)
+            check_group(state)
         async with running(arguments) as (server, took):
             restarts.append(took)
             await check(server.port, promises, boards)
-    print(f"{promises.commands} commands were acknowledged")
+    used = check_group(state)
+    assert used > 0
+    print(f"{promises.commands} commands were acknowledged, {used:.1f} board-seconds used")
     return restarts
 
 
