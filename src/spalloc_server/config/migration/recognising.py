@@ -84,7 +84,7 @@ def _binary(content: bytes) -> str | None:
 
 
 def _of_text(text: str) -> str | None:
-    """Return what a text is that is neither JSON nor Python; None if it may be Python."""
+    """Return what a file is that is neither JSON nor Python; None if it may be Python."""
     if _is_toml(text):
         return "a configuration of this server already, or other TOML: spalloc-server check reads it"
     heads = {name.strip().lower() for name in next(csv.reader(io.StringIO(text[:10_000])), [])}
