@@ -1,6 +1,6 @@
 """A tunnel's websocket: messages in and out without waiting, as datagrams are.
 
-The library has tasks wait for each message; here each is handed on as it is read, which takes half the time.
+The library has tasks wait for each message; here each is handed on as it is read, which takes less time.
 """
 
 from __future__ import annotations
