@@ -55,14 +55,14 @@ class Endings:
         if not causes:
             del self._causes[job]
         soonest = min(causes.values(), key=lambda one: one.at, default=None)
-        if soonest == self._soonest.get(job):
+        if soonest is not None and soonest == self._soonest.get(job):
             return
         was_near, is_near = job in self._near, soonest is not None and now >= soonest.near
         if was_near or is_near:
             self._news.add(job)
         (self._near.add if is_near else self._near.discard)(job)
         if soonest is None:
-            del self._soonest[job]
+            self._soonest.pop(job, None)
         else:
             self._soonest[job] = soonest
             self._timers.add(soonest.at if is_near else soonest.near, (job, soonest))
@@ -82,12 +82,16 @@ class Endings:
             self._timers.keep(lambda timer: self._soonest.get(timer[0]) is timer[1])
 
     def due(self, now: float, most: int) -> list[tuple[int, str]]:
-        """Return the jobs that must end now, each with the reason; `most` timers are handled at most."""
+        """Return the jobs that must end now, each with the reason; `most` timers are handled at most.
+
+        Whoever does not end one of them says with `expect` what is expected instead, also if that is the same.
+        """
         over = []
         for job, ending in self._timers.due(now, most):
             if self._soonest.get(job) is not ending:
                 continue
             if now >= ending.at:
+                del self._soonest[job]
                 over.append((job, ending.why))
                 continue
             self._near.add(job)

@@ -21,6 +21,10 @@ SPENT_BELOW = 1.0
 """With less than this many board-seconds left, nothing is: no job is worth starting for them."""
 ENDED_AT_ONCE = 200
 """How many waiting jobs end in one go; it takes a few milliseconds."""
+MANY_JOBS = 200
+"""If more jobs with boards than this are near their end, they are told at most once in `TOLD_AGAIN_SECONDS` that it has
+moved: for thousands it takes a tenth of a second."""
+TOLD_AGAIN_SECONDS = 1.0
 OLD_TIMERS = 64
 """How many timers of groups may remain that are out of date, beyond the number of groups with jobs."""
 _REASON = "The quota of group "
@@ -43,6 +47,10 @@ class _Use:
     """The first moment at which their users could be told of their end, in the core's time."""
     is_near: bool = False
     """Whether they are told of it."""
+    told: float = -inf
+    """When they were told last."""
+    end: float = inf
+    """The end of which they were told last."""
     timer: float = inf
     """When it is to be looked at next."""
 
@@ -155,8 +163,11 @@ class Quotas(QuotasView):
         if group is None:
             return
         use = self._uses[group]
+        if job in use.waiting:
+            # Whoever begins to use more after a start gets no time for that, and those who share the quota lose theirs.
+            use.told_from = -inf
+            del use.waiting[job]
         use.stop(job)
-        use.waiting.pop(job, None)
         since = round(began * _MICRO)
         use.running[job] = boards, since
         use.rate += boards
@@ -224,19 +235,30 @@ class Quotas(QuotasView):
         """Have a group's jobs with boards end when nothing is left of its quota; if that is far, look again before."""
         end = self._end(group, use)
         near = end - self.rules.quota_warning
-        was_near, use.is_near = use.is_near, now >= near
-        if was_near or use.is_near:
-            ending = Ending(end, _why(group), near) if use.is_near else None
+        was_near, is_near = use.is_near, now >= near
+        if was_near or is_near:
+            soonest, again = min(end, use.end), use.told + TOLD_AGAIN_SECONDS
+            if len(use.running) > MANY_JOBS and now < again < soonest - TOLD_AGAIN_SECONDS:
+                self._look_at(group, use, again)
+                return
+            use.is_near, use.told, use.end = is_near, now, end
+            ending = Ending(end, _why(group), near) if is_near else None
             for job in use.running:
                 self._endings.expect(job, CAUSE, ending, now)
-        if now < near < use.timer:
-            use.timer = near
-            self._timers.add(near, group.name)
-            if len(self._timers) > 2 * len(self._uses) + OLD_TIMERS:
-                self._timers.keep(lambda _: False)
-                for name, one in self._uses.items():
-                    if one.timer < inf:
-                        self._timers.add(one.timer, name)
+        if now < near:
+            self._look_at(group, use, near)
+
+    def _look_at(self, group: Group, use: _Use, when: float) -> None:
+        """Have a group looked at no later than at a time."""
+        if use.timer <= when:
+            return
+        use.timer = when
+        self._timers.add(when, group.name)
+        if len(self._timers) > 2 * len(self._uses) + OLD_TIMERS:
+            self._timers.keep(lambda _: False)
+            for name, one in self._uses.items():
+                if one.timer < inf:
+                    self._timers.add(one.timer, name)
 
     def next(self) -> float | None:
         """Return when `follow` has something to do, or None."""

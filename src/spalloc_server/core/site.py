@@ -44,7 +44,7 @@ from spalloc_server.core.networks import Neighbours
 from spalloc_server.core.objections import Fault
 from spalloc_server.core.obstacles import Waiting
 from spalloc_server.core.packing.steps import Steps
-from spalloc_server.core.quotas import Quotas, is_of_quota
+from spalloc_server.core.quotas import ENDED_AT_ONCE, Quotas, is_of_quota
 from spalloc_server.core.refusals import Refusal, Sort
 from spalloc_server.core.reports import Reports
 from spalloc_server.core.request_groups import wanted
@@ -551,6 +551,9 @@ class Site:
             whether everything is decided; if not, `decide` must be called again soon, even if no event comes.
         """
         self._follow_reservations(at)
+        # Of a group with nothing left, no job that waits gets the boards that another has just given back.
+        if not self._follow_quotas(at):
+            return False
         for start in self.scheduler.decide(at.now):
             job = self.jobs[start.job]
             self.forecaster.started(start.job, at.now)
@@ -595,10 +598,13 @@ class Site:
         if job.record.allocation is not None:
             self.scheduler.end_by(job.id, inf if ending is None else ending.at, at.now)
 
-    def _follow_quotas(self, at: Moment) -> None:
-        for number, why in self.quotas.follow(at.now):
+    def _follow_quotas(self, at: Moment) -> bool:
+        """Follow what is left of quotas, and return whether all jobs that wait have ended which must."""
+        over = self.quotas.follow(at.now)
+        for number, why in over:
             self.jobs_ended_by_quota += 1
             self.destroy_job(number, why, at)
+        return len(over) < ENDED_AT_ONCE
 
     def take_effects(self) -> Effects:
         """Return the effects of all calls since the last time."""

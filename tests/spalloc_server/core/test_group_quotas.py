@@ -1,6 +1,7 @@
 """Quotas of groups, told as stories: what jobs cost, when nothing is left, who is told before, and what ends."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -271,12 +272,13 @@ def test_thousands_of_waiting_jobs_end_in_several_goes() -> None:
     waiting = [job(world) for _ in range(ENDED_AT_ONCE + 10)]
     world.now += 300
     world.site.tick(world.at)
-    world.settle()
+    assert not world.settle()
     assert states(world, *waiting).count(JobState.queued) == 10
     assert world.site.next_deadline() is not None
     world.site.tick(world.at)
-    world.settle()
-    assert states(world, *waiting).count(JobState.queued) == 0
+    assert world.settle()
+    assert states(world, *waiting).count(JobState.destroyed) == len(waiting)
+    assert {world.record(number).allocated for number in waiting} == {None}
 
 
 # Changed quotas
@@ -360,6 +362,47 @@ def test_jobs_whose_quota_was_used_up_while_the_server_was_down_are_told_before_
     assert used(world) == pytest.approx(3 * 1800, abs=1e-3)
 
 
+def test_after_a_start_nobody_begins_to_use_more_than_is_left() -> None:
+    world = site()
+    first = job(world)
+    world.wait(HOUR - 20)
+    world.restart()
+    world.answer_all()
+    second = job(world, TRIAD)
+    world.wait(5)
+    assert states(world, first, second) == [JobState.destroyed] * 2
+    assert used(world) == pytest.approx(HOUR, abs=1e-3)
+
+
+@pytest.mark.parametrize("many", [1, ENDED_AT_ONCE + 1])
+def test_jobs_that_wait_get_no_boards_by_a_start_if_nothing_is_left(many: int) -> None:
+    world = site()
+    running, *waiting = [job(world, WHOLE if not number else ONE) for number in range(many + 1)]
+    world.now += HOUR
+    world.restart(*world.machines, machine(name="another"))
+    world.wait(1)
+    assert states(world, running) == [JobState.ready]
+    assert {world.record(number).state for number in waiting} == {JobState.destroyed}
+    assert {world.record(number).allocated for number in waiting} == {None}
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_job_ends_also_if_the_clock_was_wrong_when_the_server_started_and_is_right_again(
+    *, limited: bool
+) -> None:
+    world = site()
+    number = job(world, **({"time_limit": 2 * HOUR} if limited else {}))
+    world.wait(HOUR - 200)
+    world.skew += 2 * HOUR
+    world.restart()
+    world.skew -= 2 * HOUR
+    world.answer_all()
+    # The end of which its user was told stays the same: the warning is as long as ever.
+    world.wait(WARNING)
+    assert states(world, number) == [JobState.destroyed]
+    assert world.record(number).reason == REASON
+
+
 def test_a_cold_start_charges_for_the_jobs_that_it_ends() -> None:
     world = site(None)
     job(world, TRIAD)
@@ -426,6 +469,34 @@ def test_a_group_whose_jobs_come_and_go_leaves_no_timers_behind() -> None:
         quotas.follow(float(number))
     assert len(quotas._timers) <= 2 + OLD_TIMERS + 1
     assert quotas.next() is not None
+
+
+def test_thousands_of_jobs_near_their_end_are_told_once_a_second_that_it_moves_and_end_on_time() -> None:
+    groups, endings = Groups(), Endings()
+    groups.put(Group("lab", 10_000.0, 0.0, 0.0))
+    quotas, now, number = Quotas(groups, endings), 0.0, 0
+    told = 0
+    began: dict[int, float] = {}
+    while not (over := endings.due(now, 10_000)):
+        # Twenty come and ten go a second.
+        for step in range(3 if number >= 1000 else 1000):
+            if step == 2 and number > 1000:
+                quotas.end(number - 500)
+                endings.forget(number - 500)
+                groups.charge("lab", now - began.pop(number - 500))
+            else:
+                number += 1
+                began[number] = now
+                quotas.wait(number, "lab")
+                quotas.begin(number, 1, now)
+        quotas.follow(now)
+        told += len(endings.take_news())
+        now = min(now + 0.1, endings.next() or inf)
+        quotas.follow(now)
+    assert quotas.left(groups.by_name["lab"], now) == pytest.approx(0.0, abs=1.0)
+    assert over
+    # Some ten seconds, of which the last two are followed closely; else it were ninety times as many as jobs.
+    assert told < 40 * number
 
 
 def test_a_group_that_nobody_knows_any_more_stops_no_job() -> None:
