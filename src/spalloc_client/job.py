@@ -138,6 +138,7 @@ class Job:
             ProtocolError: See above.
             ProtocolTimeoutError: See above.
             SpallocServerException: See above.
+            LoginError: (a SpallocServerException) A service lets nobody in with this login, or there is none.
         """
         requirements = gather(
             args,

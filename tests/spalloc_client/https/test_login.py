@@ -148,11 +148,13 @@ def test_a_secret_among_arguments_is_warned_about(
 
 def test_what_other_programs_get_of_the_environment_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert without_secrets() is os.environ
-    monkeypatch.setenv("SPALLOC_PASSWORD", "secret")
-    monkeypatch.setenv("SPALLOC_TOKEN", "secret")
+    monkeypatch.setenv("SPALLOC_PASSWORD", "pa55word")
+    monkeypatch.setenv("SPALLOC_TOKEN", "pa55word")
     monkeypatch.setenv("SPALLOC_USER", "me")
+    monkeypatch.setenv("SPALLOC_SERVER_HOSTNAME", "https://me:pa55word@service/spalloc/")
     passed = without_secrets()
-    assert "secret" not in passed.values()
+    assert "pa55word" not in "".join(passed.values())
+    assert passed["SPALLOC_SERVER_HOSTNAME"] == URL
     assert passed["SPALLOC_USER"] == "me"
 
 
