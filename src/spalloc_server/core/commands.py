@@ -145,7 +145,7 @@ def _account(site: Site, by: Asker) -> Account | None:
 
 def _check_limit(time_limit: float, otherwise: str = "") -> None:
     if not 0 < time_limit < inf:
-        raise RequestError(f"time_limit is {time_limit}; it must be more than 0 seconds{otherwise}")
+        raise RequestError(f"the time limit is {time_limit:g} s; it must be more than 0 seconds{otherwise}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def test_a_job_is_created_in_every_form(wanted: dict[str, Any], boards: int) -> 
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        (job(keepalive_interval=None), "the body is not as it must be: object missing required field keep"),
+        (job(keepalive_interval=None), "the body is not as it must be: keepalive-interval is required"),
         (job(keepalive_interval="PT29S"), "keepalive-interval must be 30 to 300 seconds; it is 29"),
         (job(keepalive_interval=300.5), "keepalive-interval must be 30 to 300 seconds; it is 300.5"),
         (job(keepalive_interval="1 minute"), "keepalive-interval is '1 minute'; it must be a duration such as PT60S"),
@@ -80,7 +80,7 @@ def test_a_job_is_created_in_every_form(wanted: dict[str, Any], boards: int) -> 
         (job(num_boards=100), "A rectangle with 100 boards can never be allocated"),
         (job(dimensions={"width": 3, "height": 1}), "A rectangle of 3x1 triads can never be allocated"),
         (job(dimensions={"width": 0, "height": 1}), "the body is not as it must be: dimensions.width: expected"),
-        (job(dimensions={"width": 2}), "the body is not as it must be: dimensions: object missing required field"),
+        (job(dimensions={"width": 2}), "the body is not as it must be: dimensions.height is required"),
         (job(board={"x": 0, "y": 0}), "at least one way of identifying a board must be given"),
         (job(board={}), "at least one way of identifying a board must be given"),
         (job(board={"x": 0, "y": 0, "z": 0, "address": "a"}), "at least one way of identifying a board must be given"),
@@ -91,7 +91,7 @@ def test_a_job_is_created_in_every_form(wanted: dict[str, Any], boards: int) -> 
         (job(owner="carol"), "only a service or an administrator can specify another owner; the owner of this job is"),
         (job(group="g", nmpi_collab="c"), "at most one of group, nmpi-collab and nmpi-job-id can be specified"),
         (job(require_torus=True), "require_torus is for rectangles of triads"),
-        (job(time_limit=0), "time_limit is 0"),
+        (job(time_limit=0), "the time limit is 0 s; it must be more than 0 seconds"),
         (job(colour="red"), f"{UNLIKE}object contains unknown field colour; there are keepalive-interval, num-boards,"),
         (job(num_bords=3), f"{UNLIKE}object contains unknown field num-bords; did you mean num-boards?; there are"),
         (
@@ -165,6 +165,8 @@ def test_a_job_is_described_kept_alive_powered_and_ended() -> None:
             assert ready[f"{name}-ref"] == f"{url}/{path}"
         kept = await alice("PUT", f"{url}/keepalive", body=b"alive", headers={"content-type": "text/plain"})
         assert (kept.status, kept.text) == (200, "ok")
+        wrong = await alice("POST", f"{url}/machine/power", document={"power": "MAYBE"})
+        assert (wrong.status, wrong.text) == (400, f"{UNLIKE}power is 'MAYBE'; it must be ON, OFF, 0 or 1")
         assert (await alice("POST", f"{url}/machine/power", document={"power": "OFF"})).status == 202
         assert (await service.becomes(alice, url, "READY"))["power"] == "OFF"
         assert (await alice.get(f"{url}/machine/power")).json == {"power": "OFF"}
@@ -255,7 +257,7 @@ def test_time_limits_are_changed() -> None:
         assert times["time-limit"] == 7200.0
         assert 7000 < times["ends-in"] <= 7200
         wrong = await alice("PUT", f"{url}/time-limit", document={"time-limit": 0})
-        assert (wrong.status, wrong.text) == (400, "time_limit is 0.0; it must be more than 0 seconds")
+        assert (wrong.status, wrong.text) == (400, "the time limit is 0 s; it must be more than 0 seconds")
 
     run(test)
 

@@ -91,7 +91,7 @@ def test_look_ups_are_where_the_machine_says_and_agree() -> None:
         (
             "machines/big one/board-ip",
             400,
-            "the query is not as it must be: object missing required field address",
+            "the query is not as it must be: address is required",
         ),
         ("machines/big one/chip?x=0x10", 400, "x is '0x10'; it must be a whole number in decimal digits"),
         (

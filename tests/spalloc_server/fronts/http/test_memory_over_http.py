@@ -69,7 +69,7 @@ def test_who_may_not_use_the_job_or_asks_for_what_is_not_there_is_told() -> None
                 "alice",
                 where.replace("&size=4", ""),
                 400,
-                "the query is not as it must be: object missing required field size",
+                "the query is not as it must be: size is required",
             ),
             ("alice", where.replace("size=4", "size=0x4"), 400, "size is '0x4'"),
         ):

@@ -139,12 +139,15 @@ def test_what_can_not_be_is_refused_with_the_reason() -> None:
         peer = await front.connect()
         job = await peer.call("create_job", owner="me")
         assert await said(peer, "create_job", owner="me", time_limit=0) == (
-            "time_limit is 0; it must be more than 0 seconds, or null for the site's default"
+            "the time limit is 0 s; it must be more than 0 seconds, or null for the site's default"
         )
         assert await said(peer, "create_job", owner="me", time_limit="1h") == (
             "time_limit must be a number, not '1h'"
         )
-        assert await said(peer, "extend_job", job, -5) == "time_limit is -5.0; it must be more than 0 seconds"
+        assert (
+            await said(peer, "extend_job", job, -5)
+            == "the time limit is -5 s; it must be more than 0 seconds"
+        )
         assert (
             await said(peer, "extend_job", 99, 5) == "job 99 is not live, so its time limit can't be changed"
         )

@@ -3,10 +3,8 @@
 The rows are in resources.py; the OpenAPI document is made of them, in openapi.py. Each path becomes one ASGI endpoint.
 """
 
-import difflib
 import inspect
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,6 +18,7 @@ from spalloc_server.fronts.http import origin
 from spalloc_server.fronts.http.api.answers import Answer, Header, HttpError, text
 from spalloc_server.fronts.http.api.conventions import read_boolean, read_whole_number
 from spalloc_server.fronts.http.api.entrance import Entrance
+from spalloc_server.fronts.http.api.mistakes import in_words
 from spalloc_server.fronts.http.api.refusals import require
 from spalloc_server.fronts.http.api.request_turns import CHANGE, Turns
 from spalloc_server.fronts.http.api.requests import MOST_BODY_BYTES, ClientGoneError, Request, require_kind
@@ -239,7 +238,7 @@ class QueryReader:
         try:
             return msgspec.convert(values, self._kind)
         except msgspec.ValidationError as error:
-            raise HttpError(400, f"the query is not as it must be: {in_words(error)}") from error
+            raise HttpError(400, f"the query is not as it must be: {in_words(self._kind, error)}") from error
 
 
 def _reader_of(hint: Any) -> Callable[[str, str], Any]:
@@ -257,72 +256,9 @@ def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        known = known_fields(decoder.type, error)
-        raise HttpError(400, f"the body is not as it must be: {in_words(error)}{known}") from error
+        raise HttpError(400, f"the body is not as it must be: {in_words(decoder.type, error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HttpError(400, f"the body is not JSON: {error}") from error
-
-
-def in_words(error: msgspec.ValidationError) -> str:
-    """Return what is wrong with a document, beginning with the field's name."""
-    what, at, where = str(error).rpartition(" - at `$")
-    if not at:
-        return _plain(where)
-    return f"{where.strip('`').removeprefix('.') or 'all of it'}: {_plain(what)}"
-
-
-def known_fields(kind: Any, error: msgspec.ValidationError) -> str:
-    """Return which fields a document may have in the place of one that it may not, as the end of a sentence.
-
-    Args:
-        kind: The type of the whole document.
-        error: What is wrong with it; if it is anything else than an unknown field, the end is empty.
-    """
-    found = _UNKNOWN.fullmatch(str(error))
-    if found is None:
-        return ""
-    for name in re.findall(r"[\w-]+", found["path"] or ""):
-        kind = next(
-            (field.type for field in msgspec.structs.fields(kind) if field.encode_name == name), type(None)
-        )
-        kind = _struct_of(kind)
-    if kind is None:
-        return ""
-    names = [field.encode_name for field in msgspec.structs.fields(kind)]
-    near = difflib.get_close_matches(found["field"], names, 1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    return f"{meant}; there {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
-
-
-def _struct_of(hint: Any) -> type[msgspec.Struct] | None:
-    """Return the kind of document that a value of this type is, or has in it."""
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return hint
-    return next((found for part in get_args(hint) if (found := _struct_of(part)) is not None), None)
-
-
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*?)`(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
-
-
-def _plain(message: str) -> str:
-    message = re.sub(r"`([^`]*)`", lambda found: _TYPES.sub(_type, found[1]), message)
-    return (message[:1].lower() + message[1:])[:300]
-
-
-_NAMES = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a string",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "|": "or",
-}
-_TYPES = re.compile(r"\b(?:int|float|str|bool|array|object)\b|\|")
-
-
-def _type(found: re.Match[str]) -> str:
-    return _NAMES[found[0]]
 
 
 def refuse_doubled(headers: Sequence[tuple[bytes, bytes]]) -> None:
