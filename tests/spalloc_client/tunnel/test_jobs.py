@@ -126,6 +126,16 @@ def test_a_tunnel_logs_in_again_when_the_session_of_its_job_has_ended(
             assert job.state == JobState.ready
 
 
+def test_a_token_opens_a_tunnel_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with JavaService(machines={"big": MACHINE}) as double:
+        monkeypatch.setenv("SSL_CERT_FILE", str(double.bundle))
+        with (
+            Job(1, hostname=double.url, token=double.token, config_filenames=[]) as job,
+            job.tunnel() as tunnel,
+        ):
+            asyncio.run(boot(tunnel.connections[0, 0]))
+
+
 def test_boards_are_booted_through_the_tunnel(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     booted: list[str | None] = []
     monkeypatch.setattr(booting, "boot", booted.append)
