@@ -4,8 +4,6 @@ The entries are found in store/audit.py; a running server answers by operation/a
 """
 
 import argparse
-import csv
-import io
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +16,7 @@ from spalloc_client.terminal.text import printable
 from spalloc_server.core.audit import Entry
 from spalloc_server.operation.audit_commands import DEFAULT_MOST, MOST, lines_of
 from spalloc_server.operation.control.protocol import Line, Request
-from spalloc_server.scripts.looking_back import answer_of, parser_of, period_of
+from spalloc_server.scripts.looking_back import answer_of, csv_of, parser_of, period_of
 from spalloc_server.scripts.times import shown
 from spalloc_server.scripts.words import sendable
 
@@ -63,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.json:
         output().print([json_line({"from": begins, "to": ends, "left_out": left_out, "entries": entries})])
     elif arguments.csv:
-        output().write(_csv(entries))
+        output().write(csv_of([Entry._fields, *(entry.values() for entry in entries)]))
     elif entries:
         headings = ["When", "Who", "From", "What", "Job", "To what", "How", "Outcome"]
         output().print(table(headings, [_row(entry) for entry in entries]))
@@ -85,14 +83,6 @@ def _count(text: str) -> int:
     if not 1 <= number < MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST - 1}")
     return number
-
-
-def _csv(entries: Sequence[dict[str, Any]]) -> str:
-    written = io.StringIO()
-    writer = csv.DictWriter(written, Entry._fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(entries)
-    return written.getvalue()
 
 
 def _row(entry: dict[str, Any]) -> list[Cell]:

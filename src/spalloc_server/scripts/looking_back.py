@@ -5,10 +5,12 @@ What is asked, and how the answer is shown, is in their own modules.
 
 import argparse
 import contextlib
+import csv
+import io
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from spalloc_server.scripts.times import PAST_ALLOWED, past_moment, shown
 from spalloc_server.scripts.words import answered
 
 DEFAULT_DAYS = 30
+_FORMULAS = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+"""What programs for tables take for the beginning of a formula."""
 Read = Callable[[sqlite3.Connection, float], list[Line]]
 """Returns the answer of records, as of a moment of Unix time."""
 
@@ -133,6 +137,21 @@ def answer_of(arguments: argparse.Namespace, request: Request, read: Read) -> li
                 raise CommandError(SERVER_TROUBLE, str(error)) from error
     assert records is not None
     return _of_records(records, read)
+
+
+def csv_of(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as lines of values separated by commas; None is an empty value.
+
+    A string that programs for tables would take for a formula has an apostrophe before it: owners and reasons are
+    written by other people.
+    """
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows([_cell(one) for one in row] for row in rows)
+    return written.getvalue()
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _of_records(records: Path, read: Read) -> list[Line]:

@@ -3,8 +3,6 @@
 The adding up is done in store/usage.py; a running server answers by operation/usage_commands.py.
 """
 
-import csv
-import io
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +15,7 @@ from spalloc_client.terminal.text import Text, printable
 from spalloc_server.core.usage import By, UsageQuestion
 from spalloc_server.operation.control.protocol import Line, Request
 from spalloc_server.operation.usage_commands import lines_of
-from spalloc_server.scripts.looking_back import answer_of, parser_of, period_of
+from spalloc_server.scripts.looking_back import answer_of, csv_of, parser_of, period_of
 from spalloc_server.scripts.times import shown
 
 _HOUR = 3600.0
@@ -72,12 +70,8 @@ def _document(period: dict[str, Any], parts: Sequence[dict[str, Any]], by: By) -
 
 
 def _csv(parts: Sequence[dict[str, Any]], by: By) -> str:
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow((by.value, *_FIELDS))
-    for part in parts:
-        writer.writerow((part[by.value] or "", part["jobs"], f"{part['board_seconds']:.3f}"))
-    return written.getvalue()
+    rows = [(part[by.value], part["jobs"], f"{part['board_seconds']:.3f}") for part in parts]
+    return csv_of([(by.value, *_FIELDS), *rows])
 
 
 def _table(period: dict[str, Any], parts: Sequence[dict[str, Any]], by: By) -> list[Text]:
