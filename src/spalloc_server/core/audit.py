@@ -138,7 +138,9 @@ _DEEDS: Mapping[type[Command[Any]], _Of] = {
     ),
     accounts.EndSession: lambda _c, _: Deed("log-out"),
     identity_commands.BeginByIssuer: lambda c, site: Deed(
-        LOG_IN, f"account {_of_person(c.person, site)}", f"by {c.person.identity.issuer}"
+        LOG_IN,
+        f"account {_of_person(c.person, site)}",
+        f"role {c.person.role}, by {c.person.identity.issuer}",
     ),
     groups.AddGroup: lambda c, _: Deed("add-group", f"group {c.name}", _quota(c.quota), by=c.by),
     groups.SetQuota: lambda c, _: Deed(

@@ -113,7 +113,7 @@ def test_each_command_is_in_the_audit_or_named_as_one_that_is_not() -> None:
                 SECRET,
                 9.0,
             ),
-            Deed("log-in", "account openid.jane", "by https://iam.example"),
+            Deed("log-in", "account openid.jane", "role user, by https://iam.example"),
         ),
         (AddGroup("lab", 7200.0, "mary"), Deed("add-group", "group lab", "quota 2 board-hours", by="mary")),
         (SetQuota("lab", None, "mary"), Deed("set-quota", "group lab", "no limit", by="mary")),
