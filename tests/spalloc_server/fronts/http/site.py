@@ -170,9 +170,8 @@ class ServedSite:
     def connect(self, job: int | str, name: str | None, **options: Any) -> connect:
         headers = {} if name is None else {"Cookie": cookie_of(name)}
         address = f"ws://{HOST}:{self.port}/spalloc/proxy/{job}"
-        return connect(
-            address, additional_headers=headers, compression=None, proxy=None, ping_interval=None, **options
-        )
+        options = {"compression": None, "proxy": None, "ping_interval": None} | options
+        return connect(address, additional_headers=headers, **options)
 
     async def ask(self, name: str, method: str, path: str, body: bytes = b"", **headers: str) -> HttpAnswer:
         """Make a request of a job's resource, on a connection of its own."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidStatus, InvalidURI
+from websockets.http11 import Response
 
 from spalloc_server.core.lockout import OF_PAIR
 from spinnaker.geometry import Size
@@ -16,7 +17,7 @@ from spinnaker_virtual import Timings, VirtualMachine
 from tests.spalloc_server.fronts.http.whole import PASSWORD, USER, whole_server
 
 
-def answers(folder: Path, *handshakes: list[tuple[str, str]]) -> list[tuple[int, str]]:
+def refused(folder: Path, *handshakes: list[tuple[str, str]]) -> list[Response]:
     """Return the answers to handshakes with these headers, for no job; `COOKIE` is of somebody who has logged in."""
     found = []
 
@@ -33,11 +34,15 @@ def answers(folder: Path, *handshakes: list[tuple[str, str]]) -> list[tuple[int,
                 ]
                 with pytest.raises(InvalidStatus) as caught:
                     await connect(address, additional_headers=sent, ssl=trusted, proxy=None)
-                response = caught.value.response
-                found.append((response.status_code, response.body.decode()))
+                found.append(caught.value.response)
 
     asyncio.run(main())
     return found
+
+
+def answers(folder: Path, *handshakes: list[tuple[str, str]]) -> list[tuple[int, str]]:
+    """Return the status and the sentence of each answer that `refused` returns."""
+    return [(one.status_code, one.body.decode()) for one in refused(folder, *handshakes)]
 
 
 COOKIE = ("Cookie", "{cookie}")
@@ -76,7 +81,7 @@ def test_wrong_credentials_are_refused_in_the_same_words_as_those_of_other_reque
     )
     assert [status for status, _ in first] == [401] * len(first)
     assert [said.partition(":")[0] for _, said in first] == [
-        "log in first",
+        "log in required",
         "this token is not valid",
         *["wrong name or password"] * OF_PAIR.free,
     ]
@@ -88,3 +93,15 @@ def test_handshakes_that_are_refused_do_not_fill_the_log(
 ) -> None:
     assert [status for status, _ in answers(tmp_path, [], [COOKIE], [COOKIE, COOKIE])] == [401, 404, 400]
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_whoever_has_not_logged_in_is_told_all_ways(tmp_path: Path) -> None:
+    (answer,) = refused(tmp_path, [])
+    challenges = answer.headers.get_all("WWW-Authenticate")
+    assert [challenge.partition(" ")[0] for challenge in challenges] == ["Basic", "Bearer"]
+
+
+def test_a_browser_that_has_not_logged_in_is_sent_to_the_page_for_it(tmp_path: Path) -> None:
+    # The client follows it, and finds no websocket there.
+    with pytest.raises(InvalidURI, match=r"/spalloc/system/login\.html"):
+        refused(tmp_path, [("Accept", "text/html")])

@@ -187,10 +187,13 @@ class App:
         except EngineFailedError:
             await _decline(receive, send, failed().answer)
             return
+        if request.session is None:
+            await _decline(receive, send, self._entrance.unknown(request))
+            return
         try:
             job = path_number(scope["path_params"]["job"])
         except HttpError:
-            # The proxy refuses who has no session, and there is no job 0.
+            # There is none, as of any other number that no job has.
             job = 0
         if self._proxy is None:
             await send({"type": "websocket.close", "code": _CLOSED, "reason": "this server has no proxy"})
