@@ -288,8 +288,12 @@ def _text(module: str) -> str:
     if code is None:
         raise OSError(f"{loader!r} does not tell the text of {module}")
     import marshal
+    import zlib
+    from base64 import b64encode
 
-    return f"import marshal\nexec(marshal.loads(bytes.fromhex('{marshal.dumps(code).hex()}')))"
+    # Windows takes 32,767 characters of arguments.
+    packed = b64encode(zlib.compress(marshal.dumps(code), 9)).decode()
+    return f"import marshal, zlib, base64\nexec(marshal.loads(zlib.decompress(base64.b64decode('{packed}'))))"
 
 
 def _serve(application: Application, listening: socket.socket) -> None:

@@ -28,7 +28,7 @@ from tests.spalloc_client.over_https import JAVA, is_java, served
 from tests.spalloc_client.scripted import PATIENCE, ScriptedServer
 
 APPLICATION = Path(__file__).with_name("application.py")
-KEEPALIVE = 1.5
+KEEPALIVE = 2.5
 """Seconds: long enough for a loaded machine, short enough to wait for."""
 
 

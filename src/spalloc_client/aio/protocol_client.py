@@ -79,7 +79,7 @@ class ProtocolClient:
         self._timeout = check_timeout(timeout)
         self._server = checks.server_name(self._hostname, self._port)
         self._session: Session | None = None
-        if self._server is self._hostname:
+        if checks.is_url(self._hostname):
             from spalloc_client.https import session_for
 
             self._session = session_for(self._hostname)

@@ -31,7 +31,8 @@ _CLOSING = 2.0
 
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
 """The loop of this process, by its number: a copy of the process has no thread, and needs a loop of its own."""
-_starting = threading.Lock()
+_starting = threading.RLock()
+"""Held to start it; by a signal handler as well, which may come just then."""
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from spalloc_client import Job, ProtocolClient
+from spalloc_client import Job, ProtocolClient, keepalive
 from spalloc_client._keepalive_https import AUTHORITIES, Service, proxy_for, tls_context
 from spalloc_client._keepalive_process import Orders
 from spalloc_client.config import read_config
@@ -22,7 +22,7 @@ from tests.doubles.service import JavaService
 from tests.spalloc_client.over_https import OverJava, java
 from tests.spalloc_client.scripted import PATIENCE
 
-KEEPALIVE = 1.5
+KEEPALIVE = 5.0
 pytestmark = pytest.mark.slow
 
 
@@ -47,7 +47,7 @@ def job_of(site: OverJava) -> Any:
 
 def test_a_job_outlives_the_sessions_of_its_helper(site: OverJava) -> None:
     with job_of(site) as job:
-        for _ in range(3):
+        for _ in range(2):
             site.service.end_sessions()
             assert lives(site, job.id, KEEPALIVE)
 
@@ -56,8 +56,19 @@ def test_a_job_outlives_the_sessions_of_its_helper(site: OverJava) -> None:
 def test_a_job_outlives_failures_of_its_service(site: OverJava, status: int) -> None:
     with job_of(site) as job:
         site.service.fail("PUT", "keepalive", 3, status=status)
-        assert lives(site, job.id, 2 * KEEPALIVE)
+        assert lives(site, job.id, 1.5 * KEEPALIVE)
         assert site.service.asked("PUT .*keepalive") > 3
+
+
+def test_the_helper_of_a_program_in_an_archive_speaks_https_too_and_windows_could_start_it(
+    site: OverJava, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.path.isfile", lambda _: False)
+    (option, program) = keepalive._program()
+    assert (option, len(program) < 32_000) == ("-c", True)
+    with job_of(site) as job:
+        assert lives(site, job.id, 1.2 * KEEPALIVE)
+        assert site.service.asked("PUT .*keepalive") > 1
 
 
 def test_a_job_that_became_another_is_left_alone(site: OverJava) -> None:
