@@ -15,6 +15,7 @@ LOOKED_AT_AFTER = 500
 
 _COLUMNS = "at, what, account, by_user, host, job, subject, detail, outcome"
 _PUT = f"INSERT INTO audit ({_COLUMNS}) VALUES {{rows}}"
+_OF_STRANGERS = "SELECT id FROM audit WHERE account IS NULL AND outcome IS NOT NULL ORDER BY id LIMIT ?"
 _OF_JOBS = "SELECT id FROM audit WHERE job IS NOT NULL ORDER BY job, id LIMIT ?"
 _FIRST = "SELECT id FROM audit ORDER BY id LIMIT ?"
 _OLD = "SELECT id FROM audit WHERE at < ? ORDER BY id LIMIT ?"
@@ -93,8 +94,9 @@ class AuditKeeper:
     def drop(self, before: float | None, most: int) -> int:
         """Drop entries beyond the limits, and old ones, in one transaction; return how many.
 
-        Of those that are too many, entries about jobs go first, those of the earliest jobs before others: whoever
-        creates jobs in a loop must not push out what administrators did.
+        Of those that are too many, entries about what was refused to clients without an account go first, such as wrong
+        passwords: anybody can cause these. Then go entries about jobs, those of the earliest jobs before others:
+        whoever creates jobs in a loop must not push out what administrators did.
 
         Args:
             before: Entries before this moment of Unix time are old; None to drop none for that.
@@ -112,10 +114,9 @@ class AuditKeeper:
                 count = self._count + self.added
             excess = min(most, count - self.limits.entries)
             dropped = 0
-            if excess > 0:
-                dropped = self._drop(_OF_JOBS, excess)
+            for some in (_OF_STRANGERS, _OF_JOBS, _FIRST):
                 if dropped < excess:
-                    dropped += self._drop(_FIRST, excess - dropped)
+                    dropped += self._drop(some, excess - dropped)
             if before is not None:
                 dropped += self._drop(_OLD, before, most)
             database.execute("COMMIT")

@@ -134,6 +134,10 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_of_jobs ON audit (job) WHERE job IS NOT NULL;
 """,
+    # 11
+    """
+CREATE INDEX audit_of_strangers ON audit (id) WHERE account IS NULL AND outcome IS NOT NULL;
+""",
 )
 """The statements that make each version of the schema from the one before; an empty database has version 0."""
 

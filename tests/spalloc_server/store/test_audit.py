@@ -8,7 +8,7 @@ import pytest
 
 from spalloc_server.core.audit import Entry
 from spalloc_server.store import schema
-from spalloc_server.store.audit import LOOKED_AT_AFTER, AuditLimits, AuditQuestion
+from spalloc_server.store.audit import _OF_STRANGERS, LOOKED_AT_AFTER, AuditLimits, AuditQuestion
 from spalloc_server.store.backup import back_up
 from spalloc_server.store.database import Store
 from spalloc_server.store.restoring import restore
@@ -109,6 +109,21 @@ def test_whoever_creates_jobs_in_a_loop_does_not_push_out_what_administrators_di
     store.write({}, {}, audit=[of_account(number) for number in range(3, 20)])
     store.audit.drop(None, 1000)
     assert store.audit_entries(ALL) == [of_account(number) for number in range(10, 20)]
+    store.close()
+
+
+def test_whoever_tries_passwords_for_weeks_pushes_out_nothing_else(path: Path) -> None:
+    store = Store(path)
+    store.audit.limits = AuditLimits(entries=10)
+    kept = [of_account(1), of_job(2), of_job(3), ENTRIES[2]]
+    store.write({}, {}, audit=kept)
+    wrong = [of_account(number)._replace(outcome="wrong name or password") for number in range(1000)]
+    for first in range(0, 1000, 100):
+        store.write({}, {}, audit=wrong[first : first + 100])
+        store.audit.drop(None, 1000)
+    assert store.audit_entries(ALL) == [*kept, *wrong[-6:]]
+    ((*_, plan),) = store._database.execute(f"EXPLAIN QUERY PLAN {_OF_STRANGERS}", (1,)).fetchall()
+    assert "audit_of_strangers" in plan
     store.close()
 
 
