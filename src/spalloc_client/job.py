@@ -509,8 +509,10 @@ class Job:
         Args:
             reason: An explanation for users who ask about the job: a string, or what `str()` makes of it.
         """
-        self._close_tunnels()
-        self._run(self._steps.destroy(reason))
+        try:
+            self._close_tunnels()
+        finally:
+            self._run(self._steps.destroy(reason))
 
     def close(self) -> None:
         """Disconnect from the server and stop keeping the job alive.
@@ -518,8 +520,10 @@ class Job:
         This does not free the boards, and the server gives the job up once its keepalive has passed. Most
         applications want `destroy()`.
         """
-        self._close_tunnels()
-        self._run(self._steps.close())
+        try:
+            self._close_tunnels()
+        finally:
+            self._run(self._steps.close())
 
     def _run(self, steps: step_kinds.Steps[T]) -> T:
         result: Any = None

@@ -403,8 +403,10 @@ class Job:
 
     async def close(self) -> None:
         """Disconnect from the server and stop keeping the job alive; this does not free the boards."""
-        await self._close_tunnels()
-        await self._run(self._steps.close())
+        try:
+            await self._close_tunnels()
+        finally:
+            await self._run(self._steps.close())
 
     async def _of_status(self, part: Callable[[Status], T]) -> T:
         return part(await self._run(self._steps.status()))

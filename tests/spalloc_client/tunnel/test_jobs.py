@@ -126,6 +126,25 @@ def test_a_tunnel_logs_in_again_when_the_session_of_its_job_has_ended(
             assert job.state == JobState.ready
 
 
+@pytest.mark.parametrize("leave", ["destroy", "close"])
+def test_a_tunnel_that_can_not_be_closed_keeps_no_job(
+    service: Service, monkeypatch: pytest.MonkeyPatch, leave: str
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    job = Job(1, **service.options)
+    job.wait_until_ready()
+    tunnel = job.tunnel()
+    with tunnel, monkeypatch.context() as patched:
+        patched.setattr(type(tunnel), "stop", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            getattr(job, leave)()
+        assert job._helper is None
+    if leave == "close":
+        job.destroy()
+
+
 def test_a_token_opens_a_tunnel_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with JavaService(machines={"big": MACHINE}) as double:
         monkeypatch.setenv("SSL_CERT_FILE", str(double.bundle))
