@@ -49,10 +49,8 @@ class Proxy(Protocol):
     def streams(self) -> Streams:
         """What all clients together may have carried to boards."""
 
-    async def serve(
-        self, scope: Scope, receive: Receive, send: Send, job: int, session: Session | None, /
-    ) -> None:
-        """Serve one websocket, for somebody with this session, or without one."""
+    async def serve(self, scope: Scope, receive: Receive, send: Send, job: int, session: Session, /) -> None:
+        """Serve one websocket, for somebody with this session."""
 
 
 class App:

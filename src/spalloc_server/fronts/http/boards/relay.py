@@ -101,9 +101,7 @@ class Proxy:
         """How many there are."""
         return self._room.taken
 
-    async def serve(
-        self, scope: Scope, receive: Receive, send: Send, job: int, session: Session | None
-    ) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send, job: int, session: Session) -> None:
         """Serve one websocket, until it ends.
 
         Args:
@@ -111,13 +109,13 @@ class Proxy:
             receive: Returns the next event.
             send: Sends an event.
             job: The ID of the job whose boards are to be reached.
-            session: What the client has logged in to; None if it has not.
+            session: What the client has logged in to.
         """
         await receive()
         address = origin.of(scope).address
-        if session is None or not self._sessions.is_live(session.key):
+        if not self._sessions.is_live(session.key):
             challenge = (b"www-authenticate", b'Basic realm="SpallocService"')
-            await _refuse(send, 401, "log in first", challenge)
+            await _refuse(send, 401, "this session has ended; log in again", challenge)
             return
         live = self._engine.site.jobs.get(job)
         record = self._engine.ended_record(job) if live is None else live.record
