@@ -145,8 +145,11 @@ class Quotas(QuotasView):
         """Note that a new job waits for boards; nothing happens if no group is charged for it."""
         if group is not None:
             self._group_of[job] = group
-            self._uses.setdefault(group, _Use()).waiting[job] = None
-            self._changed[group] = None
+            use = self._uses.get(group)
+            if use is None:
+                use = self._uses[group] = _Use()
+            # Nothing has changed for others, and it would have been refused if nothing were left.
+            use.waiting[job] = None
 
     def lose(self, job: int, now: float) -> None:
         """Note that a job has lost its boards, and waits for others."""
@@ -182,7 +185,9 @@ class Quotas(QuotasView):
         use = self._uses[group]
         use.stop(job)
         use.waiting.pop(job, None)
-        self._changed[group] = None
+        if use.is_near:
+            # Otherwise the end is further off than it was, which is seen when it is looked at next.
+            self._changed[group] = None
         if not (use.running or use.waiting):
             del self._uses[group]
 
@@ -202,8 +207,9 @@ class Quotas(QuotasView):
 
     def recalled(self, now: float) -> None:
         """Note that all jobs were taken up at a start: their users could not be told before this moment."""
-        for use in self._uses.values():
+        for name, use in self._uses.items():
             use.told_from = now
+            self._changed[name] = None
 
     # What follows
 
