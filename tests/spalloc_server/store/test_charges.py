@@ -1,5 +1,7 @@
 """Charges are in the records, with the job that they are for, and within their limits."""
 
+import contextlib
+import random
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +14,12 @@ from spalloc_server.store import schema
 from spalloc_server.store.backup import back_up
 from spalloc_server.store.charges import ChargeLimits, all_charges, complete_since
 from spalloc_server.store.database import Store
+from spalloc_server.store.recalling import read_jobs
 from spalloc_server.store.records import to_text
 from spalloc_server.store.restoring import restore
 from spalloc_server.store.soundness import save_what_can_be_read
+from tests.simulation.disk import Disk
+from tests.simulation.site import close
 from tests.spalloc_server.store.test_database import a_job, ended, running
 
 CHARGES = [
@@ -160,3 +165,36 @@ def test_since_when_charges_are_complete_can_be_written_as_a_date_whatever_stand
         database.execute("INSERT INTO counters VALUES ('charges_since', ?)", (value,))
     database.close()
     assert since(path) == (0.0 if value < 0 else 253_402_300_799.0)
+
+
+def test_whatever_moment_a_server_is_killed_at_a_job_has_ended_on_disk_if_and_only_if_it_is_charged() -> None:
+    done = False
+    for moment in range(1000):
+        disk, dice = Disk(), random.Random(moment)
+        killed = disk.open("/state")
+        store = Store(None, killed)  # type: ignore[arg-type]
+        store.write({1: running(1)}, {})
+        last = disk.operations + moment
+
+        def die(disk: Disk = disk, last: int = last, dice: random.Random = dice) -> None:
+            if disk.operations > last:
+                disk.before_each = lambda: None
+                disk.life += 1
+
+        disk.before_each = die
+        with contextlib.suppress(sqlite3.OperationalError):
+            store.write({1: ended(1, 1.6e9)}, {}, charges=CHARGES[:1])
+        done = disk.life == 0
+        disk.life += 1
+        close(killed)
+        disk.die(power_loss=False, dice=dice)
+        database = disk.open("/state")
+        (job,) = read_jobs(database, 1)[0]  # type: ignore[arg-type]
+        charged = list(all_charges(database))  # type: ignore[arg-type]
+        assert (job.ended is not None) == (charged == CHARGES[:1]) == bool(charged), moment
+        close(database)
+        disk.close()
+        if done:
+            break
+    assert done
+    assert moment > 1
