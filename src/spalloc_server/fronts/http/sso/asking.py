@@ -22,7 +22,7 @@ from spalloc_server.fronts.http.sso.claims import Claims
 ANSWER_SECONDS = 10.0
 """How long an answer may take in all."""
 MOST_ANSWER_BYTES = 512 * 1024
-MOST_CONNECTIONS = 16
+MOST_CONNECTIONS = 32
 _IDLE_SECONDS = 30.0
 _ALWAYS = (("Accept", "application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "spalloc-server"))
 _ERRORS = (

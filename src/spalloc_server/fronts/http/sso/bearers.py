@@ -16,6 +16,7 @@ from spalloc_server.fronts.http.sso.asking import AwayError
 from spalloc_server.fronts.http.sso.claims import ClaimsError, person
 from spalloc_server.fronts.http.sso.issuer import Issuer
 from spalloc_server.fronts.http.sso.tokens import TokenError, expiry, is_signed
+from spalloc_server.fronts.http.sso.wrong import Wrong
 
 T = TypeVar("T")
 
@@ -65,8 +66,7 @@ class Bearers:
         """When each token is to be looked at again, in the clock's time; by its SHA-256."""
         self._wrong: OrderedDict[str, tuple[float, TokenError | ClaimsError]] = OrderedDict()
         """Until when, in the clock's time, each token counts as not good, and why; by its SHA-256."""
-        self._wrong_from: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        """For each address with its neighbours, when the first wrong token within a minute came, and how many did."""
+        self._wrong_from = Wrong(MOST_WRONG)
         self._tasks: dict[str, asyncio.Task[Bearer]] = {}
         self._from: Counter[str] = Counter()
         """How many tokens without a session are looked at, or wait for it, by the addresses from which they come."""
@@ -124,11 +124,9 @@ class Bearers:
         until, why = self._wrong.get(key, (-inf, None))
         if why is not None and now < until:
             raise type(why)(str(why))
-        since, wrong = self._wrong_from.get(neighbours, (now, 0))
-        if not signed and wrong >= MOST_WRONG and now - since < AGAIN_SECONDS:
-            raise BusyError(
-                "too many tokens from there are not good; try again later", since + AGAIN_SECONDS - now
-            )
+        wait = 0.0 if signed else self._wrong_from.wait(neighbours, now)
+        if wait > 0:
+            raise BusyError("too many tokens from there are not good; try again later", wait)
         if self._from.total() >= MOST_WAITING or self._from[neighbours] >= MOST_WAITING_FROM_ONE:
             raise BusyError("too many clients log in at this moment; try again soon", _RETRY_SECONDS)
 
@@ -165,10 +163,7 @@ class Bearers:
         now = self._clock.now()
         _remember(self._wrong, key, (now + AGAIN_SECONDS, why))
         self._good_until.pop(key, None)
-        since, wrong = self._wrong_from.get(neighbours, (now, 0))
-        if now - since >= AGAIN_SECONDS:
-            since, wrong = now, 0
-        _remember(self._wrong_from, neighbours, (since, wrong + 1))
+        self._wrong_from.note(neighbours, now)
 
     def _leave(self, neighbours: str) -> None:
         self._from[neighbours] -= 1

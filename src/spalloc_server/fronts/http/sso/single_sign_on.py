@@ -3,8 +3,10 @@
 Sessions are people.py's. What the client is told says what it may do; what the issuer said is in the log.
 """
 
+import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 
 from spalloc_server.core.identities import Person
@@ -13,10 +15,11 @@ from spalloc_server.fronts.http.openid import OpenId
 from spalloc_server.fronts.http.people import LoginRefusedError, People, Session
 from spalloc_server.fronts.http.sso.asking import AwayError
 from spalloc_server.fronts.http.sso.bearers import Bearers, BusyError
-from spalloc_server.fronts.http.sso.claims import ClaimsError, person
+from spalloc_server.fronts.http.sso.claims import Claims, ClaimsError, person
 from spalloc_server.fronts.http.sso.flows import Flow, FlowError, Flows
 from spalloc_server.fronts.http.sso.issuer import CodeError, Issuer
 from spalloc_server.fronts.http.sso.tokens import TokenError
+from spalloc_server.fronts.http.sso.wrong import Wrong
 from spalloc_server.ration import Ration
 from spalloc_server.tokens import hash_of
 
@@ -25,6 +28,13 @@ _log = logging.getLogger(__name__)
 AWAY_SECONDS = 10.0
 """When somebody is to try again who came while the issuer could not be asked."""
 LONGEST_CODE = 4096
+CODES_AT_ONCE = 8
+"""How many codes the issuer is asked about at one time."""
+MOST_CODES_FROM_ONE = 16
+"""How many codes from one address or its neighbours are looked at, or wait for it."""
+MOST_WRONG_CODES = 60
+"""How many logins with a browser may fail at the issuer within a minute, from there."""
+_RETRY_SECONDS = 5.0
 _MOST_SHOWN = 200
 _HOUR_SECONDS = 3600.0
 
@@ -49,6 +59,10 @@ class SingleSignOn:
         self._issuer = Issuer(openid, engine.clock)
         self._bearers = Bearers(self._issuer, engine.clock)
         self._flows = Flows()
+        self._codes = asyncio.Semaphore(CODES_AT_ONCE)
+        self._codes_from: Counter[str] = Counter()
+        """How many codes from each address with its neighbours are looked at, or wait for it."""
+        self._wrong_codes = Wrong(MOST_WRONG_CODES)
         self._away = Ration()
 
     @property
@@ -116,19 +130,41 @@ class SingleSignOn:
         self, answer: Mapping[str, str], browser: str | None, address: str
     ) -> tuple[str, Session]:
         """Log in somebody who comes back from the issuer; see `people.SignOn`."""
+        neighbours = self._engine.site.neighbours.of(address)
         try:
+            self._check_room(neighbours)
             flow = self._flows.finish(
                 answer.get("state", ""),
                 None if browser is None else hash_of(browser),
                 self._engine.clock.now(),
             )
             code = self._code(answer, must_name=(await self._issuer.metadata()).names_itself)
-            claims = await self._issuer.by_code(code, flow.verifier, flow.redirect, flow.nonce)
-            found = person(self._openid, claims)
-        except (AwayError, TokenError, ClaimsError, CodeError, FlowError) as error:
+            found = person(self._openid, await self._by_code(code, flow, neighbours))
+        except (AwayError, BusyError, TokenError, ClaimsError, CodeError, FlowError) as error:
             raise self._refusal(error, address) from error
         expires = self._engine.clock.wall() + self._openid.session_hours * _HOUR_SECONDS
         return await self._begin(found, expires, address)
+
+    def _check_room(self, neighbours: str) -> None:
+        wait = self._wrong_codes.wait(neighbours, self._engine.clock.now())
+        if wait > 0:
+            raise BusyError("too many logins from there have failed; try again later", wait)
+        if self._codes_from[neighbours] >= MOST_CODES_FROM_ONE:
+            raise BusyError("too many clients log in at this moment; try again soon", _RETRY_SECONDS)
+
+    async def _by_code(self, code: str, flow: Flow, neighbours: str) -> Claims:
+        """Have the issuer asked what a code is worth: anybody can send codes, so only a bounded number of times."""
+        self._codes_from[neighbours] += 1
+        try:
+            async with self._codes:
+                return await self._issuer.by_code(code, flow.verifier, flow.redirect, flow.nonce)
+        except (AwayError, TokenError, ClaimsError, CodeError):
+            self._wrong_codes.note(neighbours, self._engine.clock.now())
+            raise
+        finally:
+            self._codes_from[neighbours] -= 1
+            if not self._codes_from[neighbours]:
+                del self._codes_from[neighbours]
 
     def _code(self, answer: Mapping[str, str], *, must_name: bool) -> str:
         """Return the code that a browser has brought from the issuer; `must_name` says that it names the issuer."""

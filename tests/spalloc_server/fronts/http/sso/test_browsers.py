@@ -1,5 +1,6 @@
 """How browsers log in by an issuer: there and back, once, in the browser that began it."""
 
+import asyncio
 from collections.abc import Callable
 from http.cookies import SimpleCookie
 from typing import Any
@@ -7,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
+from spalloc_server.fronts.http.sso import single_sign_on
 from tests.peers.environments import PeerEnvironment
 from tests.peers.provider import CLIENT, NAME, REDIRECT, SECRET, provider
 from tests.spalloc_server.fronts.http.service import PASSWORD, Answer, Client, Service
@@ -108,6 +110,50 @@ def test_the_session_that_the_browser_had_ends() -> None:
         assert await whose(browser) == "openid.jane"
         assert not service.people.is_live(old.key)
 
+    run(test)
+
+
+def test_whoever_makes_up_codes_has_the_issuer_asked_a_bounded_number_of_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(service: Service, double: Double) -> None:
+        double.answers["/token"] = answered({"error": "invalid_grant"}, 400)
+        told = []
+        for _ in range(5):
+            attacker = Browser(service.client("10.9.9.9"))
+            asked = await attacker.begin()
+            told.append(await attacker.come_back(code="made-up", state=asked["state"]))
+        assert [one.status for one in told] == [401, 401, 401, 429, 429]
+        assert "too many logins from there have failed" in told[-1].text
+        assert double.asked.count("/token") == 3
+        # Others log in, and so does whoever is right, a minute later.
+        for client in (service.client("10.0.0.1"), service.client("10.9.9.9")):
+            browser = Browser(client)
+            asked = await browser.begin()
+            gives(double, asked)
+            assert (await browser.come_back(code="c-1", state=asked["state"])).status == 302
+            monkeypatch.setattr(service.engine.clock, "now", lambda at=service.engine.clock.now: at() + 61)
+
+    monkeypatch.setattr(single_sign_on, "MOST_WRONG_CODES", 3)
+    run(test)
+
+
+def test_codes_from_one_address_wait_in_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(service: Service, double: Double) -> None:
+        first, second = Browser(service.client()), Browser(service.client())
+        states = [(await one.begin())["state"] for one in (first, second)]
+        double.hold = asyncio.Event()
+        double.came.clear()
+        waiting = asyncio.ensure_future(first.come_back(code="c-1", state=states[0]))
+        await double.came.wait()
+        assert (await second.come_back(code="c-2", state=states[1])).status == 429
+        double.hold.set()
+        await waiting
+        # The login was not used up by that.
+        assert (await second.come_back(code="c-2", state=states[1])).status != 429
+        assert double.asked.count("/token") == 2
+
+    monkeypatch.setattr(single_sign_on, "MOST_CODES_FROM_ONE", 1)
     run(test)
 
 
