@@ -113,9 +113,18 @@ class Translation:
         return ".".join(str(parts[part]) for part in ("major-version", "minor-version", "revision"))
 
     def _who_am_i(self) -> Steps[Json]:
-        yield from ()
         root = self._session.root
-        return {"account": root.get("account") or self._session.login.username, "role": root.get("role")}
+        groups = default = None
+        if self._session.is_ours:
+            reply = yield from self._session.ask("GET", "groups")
+            found = reply.document()
+            groups, default = found["groups"], found.get("default")
+        return {
+            "account": root.get("account") or self._session.login.username,
+            "role": root.get("role"),
+            "groups": groups,
+            "default-group": default,
+        }
 
     def _create(self, *args: int, **kwargs: Any) -> Steps[int]:
         wanted = _new_job(args, kwargs, self._session.root, is_ours=self._session.is_ours)

@@ -28,7 +28,8 @@ from spalloc_client.terminal.text import Style, Text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from spalloc_client.options import Config
 
@@ -141,7 +142,29 @@ def _check(server: Server) -> None:
     )
     if who is not None:
         role = "" if who["role"] is None else f", with the role {printable(str(who['role']))}"
-        output().print([f"logged in as {printable(str(who['account']))}{role}"])
+        output().print([f"logged in as {printable(str(who['account']))}{role}", *groups_of(who)])
+
+
+def groups_of(who: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each group that the user's jobs may be charged to, or what there is to say instead."""
+    if who["groups"] is None:
+        yield "this service does not tell which groups one is in, and what is left of their quotas"
+    elif not who["groups"]:
+        yield "no group can be charged for your jobs"
+    for group in who["groups"] or ():
+        default = (
+            ", which is charged unless a job names another," if group["name"] == who["default-group"] else ""
+        )
+        left = (
+            "has no quota"
+            if group["left"] is None
+            else f"has {_hours(group['left'])} left of {_hours(group['quota'])} board-hours"
+        )
+        yield f"group {printable(str(group['name']))}{default} {left}"
+
+
+def _hours(board_seconds: float) -> str:
+    return f"{max(0.0, board_seconds) / 3600:,.1f}".removesuffix(".0")
 
 
 def _change(filename: str, name: str, value: str | None = None) -> None:

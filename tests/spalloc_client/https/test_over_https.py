@@ -209,6 +209,7 @@ def test_every_command_works_over_https(commands: Commands, secure: Any) -> None
         assert number in says("spalloc-where-is", "--job-chip", number, "0", "0")
         told = says("spalloc-config", "check")
         assert "with the machines: virtual\nlogged in as user, with the role user\n" in told
+        assert "no group can be charged for your jobs\n" in told
         says("spalloc-job", number, "--power-off")
         says("spalloc-job", number, "--power-on")
         assert "It may have its boards for 1 hour" in says("spalloc-job", number, "--extend", "1h")
@@ -254,7 +255,9 @@ def test_commands_work_with_the_java_service_and_say_what_it_can_not_do(
         assert "127." in says("spalloc-job", number, "--ethernet-ips")
         assert "In-use: 3 of 12" in says("spalloc-machine", "big")
         assert number in says("spalloc-where-is", "--job-chip", number, "0", "0")
-        assert "version 7.4" in says("spalloc-config", "check")
+        told = says("spalloc-config", "check")
+        assert "version 7.4" in told
+        assert "does not tell which groups one is in" in told
         says("spalloc-job", number, "--power-off")
         says("spalloc-job", number, "--power-on")
         assert "knows no time limits" in says("spalloc-job", number, "--extend", "1h", status=1)

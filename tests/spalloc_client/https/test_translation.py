@@ -185,6 +185,15 @@ def test_chips_are_found_though_the_java_service_looks_in_the_wrong_place(java: 
     assert java.ask("where_is", machine="none", x=0, y=0, z=0) is None
 
 
+def test_who_one_is_and_what_is_left_of_quotas_is_told_where_the_service_tells_it(
+    java: Player, ours: Player
+) -> None:
+    lab = {"name": "lab", "quota": 7200.0, "used": 3600.0, "left": 3600.0}
+    ours.says("GET groups", reply({"groups": [lab], "default": "lab"}))
+    assert ours.ask("who_am_i") == {"account": "me", "role": "user", "groups": [lab], "default-group": "lab"}
+    assert java.ask("who_am_i") == {"account": "me", "role": None, "groups": None, "default-group": None}
+
+
 def test_of_others_jobs_the_java_service_tells_the_id_alone(java: Player) -> None:
     java.says("GET jobs?limit=200&start=0", reply({"jobs": ["https://s/jobs/8", "https://s/jobs/7"]}))
     java.says("GET jobs/7", reply(JOB))

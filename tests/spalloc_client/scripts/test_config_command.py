@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spalloc_client.config import SECTION, read_config
 from spalloc_client.options import BY_NAME
-from spalloc_client.scripts.config import changed
+from spalloc_client.scripts.config import changed, groups_of
 from tests.spalloc_client.scripts.conftest import Commands
 
 FILE = """# Mine.
@@ -34,6 +34,15 @@ port = 9
 def run(*words: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "XDG_CONFIG_HOME": str(home), **more}
     return Commands("", 0).run("spalloc-config", *words, server=False, env=environment, cwd=home)
+
+
+def test_what_is_left_of_each_group_s_quota_is_told() -> None:
+    lab = {"name": "lab", "quota": 360_000.0, "used": 358_020.0, "left": 1980.0}
+    theory = {"name": "theory", "quota": None, "used": 60.0, "left": None}
+    assert list(groups_of({"groups": [lab, theory], "default-group": "lab"})) == [
+        "group lab, which is charged unless a job names another, has 0.6 left of 100 board-hours",
+        "group theory has no quota",
+    ]
 
 
 def test_setting_an_option_touches_nothing_else() -> None:
