@@ -178,10 +178,12 @@ def test_what_accounts_do_over_http_is_in_the_audit_with_their_names() -> None:
         # Somebody else's job is not there for bob.
         assert (await bob("DELETE", url)).status in (403, 404)
         assert (await alice("DELETE", url)).status == 204
+        assert (await alice("POST", "system/perform_logout")).status == 204
         await service.people.recorded()
         assert [one[:3] for one in entries(service, after=before) if one[1] == "alice"] == [
             ("create-job", "alice", "10.0.0.1"),
             ("destroy-job", "alice", "10.0.0.1"),
+            ("log-out", "alice", "10.0.0.1"),
         ]
 
     run(test)

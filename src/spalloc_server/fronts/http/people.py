@@ -270,9 +270,9 @@ class People:
             self._engine.do(UseSession(key), Asker(record.address))
         return self._session(record)
 
-    def log_out(self, session: Session) -> None:
-        """End a session; see `recorded`."""
-        self._engine.do(EndSession(session.key), Asker("", session.login))
+    def log_out(self, session: Session, address: str = "") -> None:
+        """End a session, for a client at an address or for the server itself; see `recorded`."""
+        self._engine.do(EndSession(session.key), Asker(address, session.login))
 
     async def recorded(self) -> None:
         """Wait until all that was done is on disk, so that it outlives the server; not while the disk is in trouble."""

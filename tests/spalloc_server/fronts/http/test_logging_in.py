@@ -110,9 +110,9 @@ def test_the_old_session_has_ended_on_disk_before_the_login_is_answered(
     done: list[str] = []
     log_out, recorded = People.log_out, People.recorded
 
-    def noted_end(people: People, session: Session) -> None:
+    def noted_end(people: People, session: Session, address: str) -> None:
         done.append("ended")
-        log_out(people, session)
+        log_out(people, session, address)
 
     async def noted_record(people: People) -> None:
         await recorded(people)

@@ -134,7 +134,7 @@ class Pages:
     async def logged_in(self, request: Request, cookie: str) -> Answer:
         """Give a browser the cookie of its new session, and end the session that it had."""
         if request.session is not None:
-            self._people.log_out(request.session)
+            self._people.log_out(request.session, request.origin.address)
             await self._people.recorded()
         return Answer(
             302,
@@ -166,7 +166,7 @@ class Pages:
         if given is None and request.header(b"content-type").startswith("application/x-www-form-urlencoded"):
             given = fields(body, "the form").get("_csrf", "").encode()
         check_csrf(request.logged_in, given)
-        self._people.log_out(request.logged_in)
+        self._people.log_out(request.logged_in, request.origin.address)
         await self._people.recorded()
         forget = end_cookie(request, self._base)
         if request.prefers_html():
