@@ -49,7 +49,12 @@ def encoded(part: Any) -> str:
     return urlsafe_b64encode(written).decode().rstrip("=")
 
 
-def with_hmac(secret: bytes) -> str:
+def unsigned(said: dict[str, Any], algorithm: str = "none") -> str:
+    """Return a token without a signature."""
+    return f"{encoded({'alg': algorithm, 'kid': 'one'})}.{encoded(said)}."
+
+
+def with_hmac(secret: bytes, said: dict[str, Any] | None = None) -> str:
     """Return a token that is signed with a secret, which anybody has where it is a public key."""
-    start = f"{encoded({'alg': 'HS256', 'kid': 'one'})}.{encoded(claims())}"
+    start = f"{encoded({'alg': 'HS256', 'kid': 'one'})}.{encoded(claims() if said is None else said)}"
     return f"{start}.{encoded(hmac.digest(secret, start.encode(), 'sha256'))}"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -14,6 +15,7 @@ from tests.peers.provider import CLIENT, NAME, REDIRECT, SECRET, provider
 from tests.spalloc_server.fronts.http.service import PASSWORD, Answer, Client, Service
 from tests.spalloc_server.fronts.http.sso.double import Double, answered
 from tests.spalloc_server.fronts.http.sso.signed_in import ROOT, account, run
+from tests.spalloc_server.fronts.http.sso.signing import RSA, unsigned, with_hmac
 
 BEGIN, CODE = "system/openid/login", "system/openid/code"
 HTML = {"accept": "text/html"}
@@ -259,6 +261,27 @@ def test_a_code_whose_token_is_not_for_this_login_logs_nobody_in(changed: dict[s
         answer = await browser.come_back(code="c-1", state=asked["state"])
         assert (answer.status, why in answer.text) == (401, True), answer
         assert await whose(browser) is None
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [unsigned, partial(with_hmac, RSA.as_pem(private=False)), partial(with_hmac, b"only ours")],
+    ids=["none", "public key", "client secret"],
+)
+def test_a_code_whose_token_anybody_could_have_made_logs_nobody_in(
+    forged: Callable[[dict[str, Any]], str],
+) -> None:
+    async def test(service: Service, double: Double) -> None:
+        browser = Browser(service.client())
+        asked = await browser.begin()
+        token = forged(double.claims(nonce=asked["nonce"]))
+        double.answers["/token"] = {"access_token": "access", "id_token": token}
+        answer = await browser.come_back(code="c-1", state=asked["state"])
+        assert (answer.status, "an algorithm that is not allowed here" in answer.text) == (401, True), answer
+        assert await whose(browser) is None
+        assert "openid.jane" not in service.engine.site.accounts.by_name
 
     run(test)
 

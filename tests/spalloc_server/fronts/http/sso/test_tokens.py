@@ -30,6 +30,7 @@ from tests.spalloc_server.fronts.http.sso.signing import (
     encoded,
     key_set,
     signed,
+    unsigned,
     with_hmac,
 )
 
@@ -51,8 +52,7 @@ def test_a_bearer_token_that_the_issuer_signed_is_good(key: Any, algorithm: str)
 
 def test_a_token_without_a_signature_is_refused() -> None:
     for name in ("none", "None", "NONE", ""):
-        token = f"{encoded({'alg': name, 'kid': 'one'})}.{encoded(claims())}."
-        assert refused(token) == "is signed with an algorithm that is not allowed here"
+        assert refused(unsigned(claims(), name)) == "is signed with an algorithm that is not allowed here"
 
 
 def test_a_token_that_is_signed_with_the_public_key_as_a_secret_is_refused() -> None:
@@ -288,6 +288,13 @@ def test_an_id_token_is_good_for_the_login_that_asked_for_it() -> None:
 )
 def test_an_id_token_for_another_login_or_program_is_refused(changed: dict[str, Any], why: str) -> None:
     assert why in id_refused(id_token(**changed))
+
+
+def test_an_id_token_that_anybody_could_have_made_is_refused() -> None:
+    said = claims(nonce="n-1")
+    for token in (unsigned(said), *(with_hmac(secret, said) for secret in (RSA.as_pem(private=False), b"x"))):
+        assert id_refused(token) == "is signed with an algorithm that is not allowed here"
+    assert id_refused(signed(said, OTHER)) == "is not signed by the issuer"
 
 
 def test_an_access_token_is_no_id_token() -> None:

@@ -14,6 +14,7 @@ from spalloc_server.fronts.http.sso.issuer import Issuer
 from spalloc_server.fronts.http.sso.tokens import TokenError
 from tests.peers.environments import PeerEnvironment
 from tests.peers.provider import CLIENT, NAME, SECRET, Provider, provider
+from tests.spalloc_server.fronts.http.sso.signing import RSA, signed, unsigned, with_hmac
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,28 @@ def test_a_token_for_another_program_is_refused_by_either_kind(canaille: Provide
             await issuer.by_signature(signed)
 
     run(canaille, test, clients=(CLIENT,))
+
+
+def test_a_token_that_is_over_anothers_or_forged_is_refused(canaille: Provider) -> None:
+    async def test(issuer: Issuer) -> None:
+        good = {"iss": canaille.issuer, "sub": "jane", "aud": CLIENT, "exp": SystemClock().wall() + 300}
+        assert (await issuer.by_signature(canaille.sign(good)))["sub"] == "jane"
+        published = (await issuer._keys.get()).all
+        for token, why in (
+            (canaille.sign({**good, "exp": SystemClock().wall() - 60}), "is over"),
+            (canaille.sign({**good, "iss": "https://elsewhere.example"}), "is another issuer's"),
+            (unsigned(good), "an algorithm that is not allowed"),
+            *(
+                (with_hmac(key.as_pem(private=False), good), "an algorithm that is not allowed")
+                for key in published
+            ),
+            (signed(good, RSA), "a key that the issuer does not have"),
+            (signed(good, RSA, kid=published[0].get("kid")), "is not signed by the issuer"),
+        ):
+            with pytest.raises(TokenError, match=why):
+                await issuer.by_signature(token)
+
+    run(canaille, test)
 
 
 def test_a_wrong_secret_of_ours_is_told_as_that(canaille: Provider) -> None:
