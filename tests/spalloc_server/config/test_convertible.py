@@ -1,7 +1,9 @@
 """What `spalloc-server convert` takes besides Python files: machine definitions in JSON; and what it says of others."""
 
+import bz2
 import gzip
 import json
+import lzma
 import sqlite3
 from pathlib import Path
 
@@ -136,6 +138,17 @@ def _database(tmp_path: Path, application: int) -> bytes:
         ("-- MySQL dump 10.13\nCREATE TABLE `jobs` (\n", "statements of SQL"),
         ("<?xml version='1.0'?>\n<a/>\n", "XML or HTML"),
         ("user_name,trust_level\nalice,2\n", "an export of the Java service's users"),
+        (
+            "user_name\tgroup_name\nalice\tphysics\n",
+            "an export of the Java service's users or of their groups",
+        ),
+        ("group_name\tquota\nphysics\tNULL\n", "an export of the Java service's groups"),
+        ("---\nmachines:\n  - name: a\n", "YAML"),
+        ("spring.datasource.url=jdbc:mysql://a\n", "properties, perhaps the Java service's own settings"),
+        ("[spalloc]\nhostname = spinnaker.example\n", "settings in sections, such as those of a client"),
+        ("#!/bin/sh\nif true; then echo a; fi\n", "a script in another language"),
+        (bz2.compress(b"{}"), "compressed by bzip2"),
+        (lzma.compress(b"{}"), "compressed by xz"),
         ("group_name,quota\nphysics,\n", "an export of the Java service's groups"),
         ("cabinet,frame,board,x,y\n0,0,0,0,0\n", "a list of the places of boards"),
         (gzip.compress(b"{}", mtime=0), "compressed by gzip"),
@@ -148,6 +161,11 @@ def test_anything_else_is_told_what_it_is(tmp_path: Path, content: str | bytes, 
     said = _convert(tmp_path, content)
     assert what in said
     assert "machine definitions of the Java service" in said
+
+
+def test_a_python_file_that_breaks_off_is_told_to_be_that(tmp_path: Path) -> None:
+    broken = "from spalloc_server.configuration import *\nif True:\nelse:\n"
+    assert "is not Python" in _convert(tmp_path, broken)
 
 
 def test_records_are_told_from_other_databases(tmp_path: Path) -> None:

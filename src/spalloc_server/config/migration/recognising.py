@@ -14,10 +14,13 @@ MOST_BYTES = 64_000_000
 _SQLITE = b"SQLite format 3\x00"
 _APPLICATION_AT = 68
 """Where a SQLite file has its application_id."""
-_YAML = re.compile(r"^(spring|server|spalloc|logging|management)\s*:\s*(#.*)?$", re.MULTILINE)
+_YAML = re.compile(r"^(---|(spring|server|spalloc|logging|management)\s*:)[ \t]*(#.*)?$", re.MULTILINE)
+_PROPERTIES = re.compile(r"^(spring|server|spalloc|logging|management)\.[\w.-]+\s*[=:]", re.MULTILINE)
+_SECTION = re.compile(r"\[[A-Za-z][\w. -]*\][ \t]*\r?\n")
 _SQL = re.compile(
     r"^(-- (MySQL|MariaDB) dump|(CREATE TABLE|INSERT INTO|DROP TABLE)\b)", re.MULTILINE | re.IGNORECASE
 )
+_SETTINGS = "the Java service's own settings: give the JSON from which its machines were imported"
 _TABLES = {
     "user_name": "an export of the Java service's users or of their groups: give it to spalloc-server account import",
     "group_name": "an export of the Java service's groups: give it to spalloc-server account import",
@@ -25,6 +28,9 @@ _TABLES = {
 }
 _BINARY = {
     b"\x1f\x8b": "compressed by gzip: uncompress it first",
+    b"BZh": "compressed by bzip2: uncompress it first",
+    b"\xfd7zXZ\x00": "compressed by xz: uncompress it first",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: uncompress it first",
     b"PK\x03\x04": "a ZIP file: unpack it, and give one of the files in it",
     b"\x7fELF": "a program of this computer",
     b"\x89PNG": "a picture",
@@ -54,6 +60,8 @@ def recognised(content: bytes) -> Form:
         raise UnknownFormError(f"the file is {other}")
     text = content.decode("utf-8-sig")
     if text.lstrip()[:1] in ("{", "[") and not _is_toml(text):
+        if _SECTION.match(text.lstrip()):
+            raise UnknownFormError("the file is settings in sections, such as those of a client")
         return Form.DEFINITIONS
     other = _of_text(text)
     if other is not None:
@@ -87,7 +95,10 @@ def _of_text(text: str) -> str | None:
     """Return what a file is that is neither JSON nor Python; None if it may be Python."""
     if _is_toml(text):
         return "a configuration of this server already, or other TOML: spalloc-server check reads it"
-    heads = {name.strip().lower() for name in next(csv.reader(io.StringIO(text[:10_000])), [])}
+    first = text.lstrip()[:10_000].partition("\n")[0]
+    # mysql --batch writes tabs.
+    row = next(csv.reader(io.StringIO(first), delimiter="\t" if "\t" in first else ","), [])
+    heads = {name.strip().lower() for name in row}
     if len(heads) > 1:
         for head, what in _TABLES.items():
             if head in heads:
@@ -98,8 +109,12 @@ def _of_text(text: str) -> str | None:
         return None
     if _SQL.search(text):
         return "statements of SQL: give machine definitions as JSON, and users and groups as CSV"
+    if text.startswith("#!") and "python" not in first:
+        return "a script in another language"
+    if _PROPERTIES.search(text):
+        return f"properties, perhaps {_SETTINGS}"
     if _YAML.search(text):
-        return "YAML, perhaps the Java service's own settings: give the JSON from which its machines were imported"
+        return f"YAML, perhaps {_SETTINGS}"
     return None
 
 
