@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 COMMAND = "spalloc-config"
 NOT_WRITTEN = 5
 
+_OWN = 0o600
+"""The mode of a file that only its owner can read."""
+
 _HIDDEN = "(hidden)"
 """What is shown in place of passwords and tokens."""
 
@@ -168,19 +171,27 @@ def _hours(board_seconds: float) -> str:
 
 
 def _change(filename: str, name: str, value: str | None = None) -> None:
-    """Set an option in a file, or remove it; a value that could not be read is not written."""
+    """Set an option in a file, or remove it; a value that could not be read is not written.
+
+    Who can read the file stays as it is; only its owner can read a new one with a password or a token.
+    """
     if name not in BY_NAME:
         raise CommandError(USAGE, f"there is no option {name}; there are: {', '.join(BY_NAME)}")
     fresh = f"{filename}.new"
+    holds_secret = value is not None and (BY_NAME[name].is_secret or (is_url(value) and "@" in value))
+    mode: int | None = None
     try:
         try:
             # As config.py does; without its mark, which some editors put there, the file is the same.
             with open(filename, encoding="utf-8-sig") as file:  # noqa: PTH123
                 text = file.read()
+                mode = os.fstat(file.fileno()).st_mode & 0o777
         except FileNotFoundError:
             text = ""
             os.makedirs(os.path.dirname(filename) or os.curdir, exist_ok=True)  # noqa: PTH103, PTH120
-        with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
+        if holds_secret and mode is None:
+            mode = _OWN
+        with open(fresh, "w", encoding="utf-8", opener=_own if mode else None) as file:
             file.write(changed(text, name, value))
         try:
             if value is not None:
@@ -188,6 +199,8 @@ def _change(filename: str, name: str, value: str | None = None) -> None:
         except ConfigError as error:
             os.unlink(fresh)  # noqa: PTH108
             raise CommandError(USAGE, str(error).replace(fresh, filename)) from error
+        if mode is not None:
+            os.chmod(fresh, mode)  # noqa: PTH101
         os.replace(fresh, filename)  # noqa: PTH105
     except UnicodeDecodeError as error:
         raise CommandError(
@@ -195,6 +208,15 @@ def _change(filename: str, name: str, value: str | None = None) -> None:
         ) from error
     except OSError as error:
         raise CommandError(NOT_WRITTEN, f"can't write {filename}: {error.strerror}") from error
+    if holds_secret:
+        from spalloc_client.https.login import warn_if_readable
+
+        warn_if_readable(filename)
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a file that only its owner can read if it is new."""
+    return os.open(path, flags, _OWN)
 
 
 def changed(text: str, name: str, value: str | None) -> str:

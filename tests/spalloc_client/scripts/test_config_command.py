@@ -105,6 +105,32 @@ def test_it_writes_the_user_s_file_and_no_value_that_can_t_be_read(tmp_path: Pat
     assert SECTION in (home / "spalloc").read_text()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_change_lets_nobody_else_read_the_file_and_a_new_one_with_a_secret_is_its_owner_s(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "spalloc"
+    for first in (("token", "secret"), ("hostname", "https://me:secret@service")):
+        done = run("set", *first, home=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert run("set", "owner", "jane", home=tmp_path).returncode == 0
+        assert file.stat().st_mode & 0o777 == 0o600
+        file.unlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_secret_in_a_file_that_others_can_read_is_told_by_the_file_s_name(tmp_path: Path) -> None:
+    file = tmp_path / "spalloc"
+    file.write_text("[spalloc]\nowner = jane\n")
+    file.chmod(0o644)
+    done = run("set", "token", "secret", home=tmp_path)
+    assert done.returncode == 0
+    assert f"others can read it: chmod 600 {file}\n" in done.stderr
+    assert ".new" not in done.stderr
+    assert file.stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("mistaken", "mended"),
