@@ -40,6 +40,9 @@ _NOTIFICATIONS = (JobsChanged, MachinesChanged, Other)
 NO_PROTOCOL = "the server does not speak the protocol"
 """How the error begins if the peer is no spalloc server."""
 
+UNTRUSTED = "its certificate is not believed"
+"""What the error of a connection says if the service's certificate is signed by nobody who is believed."""
+
 
 def as_body(notification: Notification) -> NotificationBody:
     """A notification as users see it: the object the server sent."""

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 
 from spalloc_client._keepalive_https import AUTHORITIES, proxy_for, tls_context
+from spalloc_client.conversation import UNTRUSTED
 from spalloc_client.errors import ProtocolError
 from spalloc_client.https.session import Reply
 
@@ -165,5 +166,5 @@ def _words(error: Exception) -> str:
     what = str(error) or _SILENT.get(type(error).__name__, type(error).__name__)
     if "CERTIFICATE_VERIFY_FAILED" in what:
         reason = what.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
-        return f"its certificate is not believed: {reason}; name the file of its authority in SSL_CERT_FILE"
+        return f"{UNTRUSTED}: {reason}; name the file of its authority in SSL_CERT_FILE"
     return what

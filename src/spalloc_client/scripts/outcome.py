@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from spalloc_client.checks import is_url
 from spalloc_client.config import USER_CONFIG_FILE
 from spalloc_client.errors import ConfigError, ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_client.job_answers import AnswerError
@@ -98,7 +99,7 @@ class Endings:
 
         Args:
             command: Its name.
-            server: `hostname:port` of the server it talks to, for messages.
+            server: `hostname:port` or URL of the server it talks to, for messages.
             server_trouble: Its exit status when the server can't be reached or refuses.
             debug: Whether to show tracebacks.
         """
@@ -143,18 +144,22 @@ class Endings:
             return  # the terminal has gone, so the message can't be read
 
     def _server_trouble(self, error: Exception) -> str:
+        from spalloc_client.conversation import NO_PROTOCOL, UNTRUSTED
+
         what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         if self.server is not None and self.server not in what:
             what = f"{what} (server {self.server})"
+        if UNTRUSTED in what:
+            return what
+        # A URL has its own port.
+        names = "--hostname" if is_url(self.server or "") else "--hostname and --port"
         if isinstance(error, ProtocolTimeoutError | TimeoutError):
-            return f"{what}; check --hostname and --port, or raise --timeout"
+            return f"{what}; check {names}, or raise --timeout"
         if isinstance(error, ProtocolError):
-            from spalloc_client.conversation import NO_PROTOCOL
-
             if NO_PROTOCOL in what:
-                return f"{what}; what answers there is no spalloc server: check --hostname and --port"
+                return f"{what}; what answers there is no spalloc server: check {names}"
             return f"{what}; check that the server is running, and try again"
-        return f"{what}; check --hostname and --port, and that the server is running"
+        return f"{what}; check {names}, and that the server is running"
 
     def _explain(self, error: Exception) -> tuple[int, str]:
         if isinstance(error, CommandError):

@@ -10,8 +10,10 @@ import pytest
 
 from spalloc_client import checks
 from spalloc_client.config import read_config
+from spalloc_client.conversation import UNTRUSTED
 from spalloc_client.requirements import gather
 from spalloc_client.scripts import alloc
+from spalloc_client.scripts.outcome import Endings
 from tests.spalloc_client.scripts.conftest import Commands
 
 
@@ -116,3 +118,30 @@ def test_an_http_server_is_not_taken_for_a_spalloc_server_that_is_down(query: tu
     assert ended.stderr.count("\n") == 1
     assert "what answers there is no spalloc server: check --hostname and --port" in ended.stderr
     assert "is running" not in ended.stderr
+
+
+def trouble(server: str, error: Exception, capsys: pytest.CaptureFixture[str]) -> str:
+    def fail() -> int:
+        raise error
+
+    assert Endings("spalloc-ps", server=server).status_of(fail) == 1
+    return capsys.readouterr().err
+
+
+def test_who_is_told_to_check_a_url_is_told_of_no_port_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "https://service/spalloc/"
+    away = f"{url} can't be reached: no route"
+    assert trouble(url, OSError(away), capsys) == (
+        f"spalloc-ps: {away}; check --hostname, and that the server is running\n"
+    )
+    slow = trouble(url, TimeoutError(away), capsys)
+    assert slow == f"spalloc-ps: {away}; check --hostname, or raise --timeout\n"
+    assert "check --hostname and --port, or" in trouble("host:22244", TimeoutError("no answer"), capsys)
+
+
+def test_a_certificate_that_is_not_believed_does_not_send_anybody_to_the_address(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = "https://service/spalloc/"
+    why = f"{url} can't be reached: {UNTRUSTED}: unknown; name the file of its authority in SSL_CERT_FILE"
+    assert trouble(url, ConnectionError(why), capsys) == f"spalloc-ps: {why}\n"
