@@ -135,7 +135,7 @@ def test_boards_of_a_virtual_site_are_drained_at_the_socket_that_its_log_names(
 def test_a_virtual_site_without_a_socket_is_named_where_no_server_listens(tmp_path: Path) -> None:
     missing = run("boards", "--socket", str(tmp_path / "none"), "list")
     assert missing.returncode == 1
-    assert "a server with --virtual has none without --socket FILE or --state FILE" in missing.stderr
+    assert "a server with --virtual has none without --https, --socket FILE or --state FILE" in missing.stderr
 
 
 def test_a_state_file_that_another_server_uses_is_refused_in_one_line(tmp_path: Path) -> None:

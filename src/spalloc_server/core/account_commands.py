@@ -40,8 +40,8 @@ def _known(site: Site, name: str) -> Account:
     account = site.accounts.by_name.get(name)
     if account is None:
         other = alike(name, site.accounts.by_name)
-        hint = f"; there is {other}" if other else ""
-        raise RefusedError(f"there is no account {name[:_MOST_SHOWN]!r}{hint}")
+        hint = f"there is {other}" if other else "spalloc-server account list shows all"
+        raise RefusedError(f"there is no account {name[:_MOST_SHOWN]!r}; {hint}")
     return account
 
 

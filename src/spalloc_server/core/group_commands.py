@@ -28,8 +28,8 @@ def _known(site: Site, name: str) -> Group:
     group = site.groups.by_name.get(name)
     if group is None:
         other = alike(name, site.groups.by_name)
-        hint = f"; there is {other}" if other else ""
-        raise RefusedError(f"there is no group {name[:_MOST_SHOWN]!r}{hint}")
+        hint = f"there is {other}" if other else "spalloc-server group list shows all"
+        raise RefusedError(f"there is no group {name[:_MOST_SHOWN]!r}; {hint}")
     return group
 
 
@@ -153,8 +153,8 @@ class SetGroups(Command[Account]):
         account = site.accounts.by_name.get(self.account)
         if account is None:
             other = alike(self.account, site.accounts.by_name)
-            hint = f"; there is {other}" if other else ""
-            raise RefusedError(f"there is no account {self.account[:_MOST_SHOWN]!r}{hint}")
+            hint = f"there is {other}" if other else "spalloc-server account list shows all"
+            raise RefusedError(f"there is no account {self.account[:_MOST_SHOWN]!r}; {hint}")
         groups = tuple(dict.fromkeys(_known(site, name).name for name in self.groups))
         if len(groups) > MOST_GROUPS_OF_ONE:
             raise RefusedError(

@@ -169,7 +169,9 @@ class AccountCommands:
     async def _list_tokens(self, arguments: Mapping[str, object], _by: str) -> Answer:
         name = msgspec.convert(arguments, Named).name
         if name not in self._accounts.by_name:
-            return Answer(REFUSED, f"there is no account {name[:60]!r}")
+            return Answer(
+                REFUSED, f"there is no account {name[:60]!r}; spalloc-server account list shows all"
+            )
         try:
             await settled(self._engine)
         except RefusedError as error:

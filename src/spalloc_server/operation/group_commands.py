@@ -85,7 +85,7 @@ class GroupCommands:
         await settled(self._engine)
         group = self._site.groups.by_name.get(name)
         if group is None:
-            raise RefusedError(f"there is no group {name[:60]!r}")
+            raise RefusedError(f"there is no group {name[:60]!r}; spalloc-server group list shows all")
         accounts = self._site.accounts.by_name.values()
         members = sorted((one for one in accounts if name in one.groups), key=lambda one: one.name)
         lines = [

@@ -160,8 +160,8 @@ def _new_password(socket: Path, word: str, arguments: argparse.Namespace) -> str
                 SERVER_TROUBLE, f"there is an account {there} already; change it, or take another name"
             )
     elif arguments.name not in names:
-        hint = f"; there is {there}" if there else ""
-        raise CommandError(SERVER_TROUBLE, f"there is no account {arguments.name!r}{hint}")
+        hint = f"there is {there}" if there else "spalloc-server account list shows all"
+        raise CommandError(SERVER_TROUBLE, f"there is no account {arguments.name!r}; {hint}")
     if arguments.no_password:
         return None
     from spalloc_server.passwords import hashed, password_flaw

@@ -278,7 +278,7 @@ def test_a_login_each_minute_from_the_same_address_writes_the_account_once_a_day
         (AddAccount("jané", Role.USER, "h", "m"), "'jané' can't be a name"),
         (AddAccount("Jane", Role.USER, "h", "m"), "there is an account jane already"),
         (SetRole("Jane", Role.USER, "m"), "there is no account 'Jane'; there is jane"),
-        (SetPassword("joe", "h", "m"), "there is no account 'joe'"),
+        (SetPassword("joe", "h", "m"), "there is no account 'joe'; spalloc-server account list shows all"),
         (SetLocked("joe", True, "m"), "there is no account 'joe'"),
         (RemoveAccount("joe", "m"), "there is no account 'joe'"),
         (AddToken("joe", "t", "k", Scope.USE, 1.0, "m"), "there is no account 'joe'"),

@@ -72,9 +72,12 @@ def test_a_group_is_made_changed_and_removed_and_each_is_recorded_and_told() -> 
         (SetQuota("lab", 1e15, BY, adds=True), "a quota is 0 to 1e+15 board-seconds"),
         (SetQuota("free", 1.0, BY, adds=True), "group free has no limit, and nothing can be added"),
         (SetQuota("Lab", 1.0, BY), "there is no group 'Lab'; there is lab"),
-        (RemoveGroup("attic", BY), "there is no group 'attic'"),
+        (RemoveGroup("attic", BY), "there is no group 'attic'; spalloc-server group list shows all"),
         (SetGroups("jane", ("lab", "attic"), None, BY), "there is no group 'attic'"),
-        (SetGroups("joe", ("lab",), None, BY), "there is no account 'joe'"),
+        (
+            SetGroups("joe", ("lab",), None, BY),
+            "there is no account 'joe'; spalloc-server account list shows all",
+        ),
         (SetGroups("Jane", ("lab",), None, BY), "there is no account 'Jane'; there is jane"),
         (
             SetGroups("jane", ("lab",), "free", BY),

@@ -170,7 +170,12 @@ def test_a_password_is_asked_for_twice_at_a_terminal_and_never_shown(socket: Pat
         (["add", "eve"], "", 2, "and this one has 0"),
         (["add", "eve", "--role", "queen"], "", 2, "invalid choice: 'queen'"),
         (["add", "eve", PASSWORD], "", 2, "unrecognized arguments"),
-        (["password", "eve"], PASSWORD, 1, "there is no account 'eve'"),
+        (
+            ["password", "eve"],
+            PASSWORD,
+            1,
+            "there is no account 'eve'; spalloc-server account list shows all",
+        ),
         (["role", "eve", "user"], "", 1, "there is no account 'eve'"),
         (["remove", "eve"], "", 1, "there is no account 'eve'"),
         (["token", "add", "eve"], "", 2, "give the token a name, so that it can be revoked: --name TOKEN"),

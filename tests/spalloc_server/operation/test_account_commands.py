@@ -132,7 +132,12 @@ def test_sessions_are_counted() -> None:
         ("accounts.lock", {"name": "joe"}, REFUSED, "there is no account 'joe'"),
         ("accounts.lock", {"name": "jane", "more": 1}, 2, "unknown field `more`"),
         ("accounts.list", {"name": "jane"}, 2, "unknown field `name`"),
-        ("tokens.list", {"name": "joe"}, REFUSED, "there is no account 'joe'"),
+        (
+            "tokens.list",
+            {"name": "joe"},
+            REFUSED,
+            "there is no account 'joe'; spalloc-server account list shows all",
+        ),
         ("tokens.add", {**ROBOT, "key": "spalloc_x"}, 2, "key is no SHA-256"),
         ("tokens.add", {**ROBOT, "days": 400}, REFUSED, "at most 366 days, not 400"),
         ("tokens.add", {**ROBOT, "scope": "all"}, 2, "Invalid enum value 'all'"),

@@ -91,7 +91,12 @@ def test_groups_are_made_filled_shown_and_removed_and_are_on_disk_by_then() -> N
     ("word", "arguments", "status", "why"),
     [
         ("groups.add", {**LAB, "name": "a b"}, REFUSED, "'a b' can't be a name"),
-        ("groups.show", {"name": "attic"}, REFUSED, "there is no group 'attic'"),
+        (
+            "groups.show",
+            {"name": "attic"},
+            REFUSED,
+            "there is no group 'attic'; spalloc-server group list shows all",
+        ),
         ("groups.quota", {**LAB, "name": "attic"}, REFUSED, "there is no group 'attic'"),
         ("groups.remove", {"name": "attic"}, REFUSED, "there is no group 'attic'"),
         ("accounts.groups", {"name": "joe", "groups": []}, REFUSED, "there is no account 'joe'"),

@@ -41,7 +41,7 @@ def ask(path: Path, request: Request) -> Iterator[tuple[Line, int | None]]:
         raise NotThereError(
             f"no server listens at {path}: it does not run, or was started with other settings; "
             "the log of its start names its control socket, to be given with --socket; "
-            "a server with --virtual has none without --socket FILE or --state FILE"
+            "a server with --virtual has none without --https, --socket FILE or --state FILE"
         ) from error
     except PermissionError as error:
         raise NoAnswerError(
