@@ -7,8 +7,12 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from random import Random
+from typing import cast
 
 import pytest
 
@@ -60,6 +64,45 @@ def test_a_running_job_counts_up_to_now_and_one_that_has_ended_for_as_long_as_it
         )
         found = answer(front, **{"from": EPOCH, "to": EPOCH + 1e6, "by": "group", "most": 1})
         assert [line.text for line in found.lines][1].startswith("no group: 2 jobs, ")
+
+
+def test_what_was_used_is_what_the_history_says_to_a_board_second_and_adds_up() -> None:
+    dice = Random(18)
+    with simulated_front() as front:
+        peer, live, begun = front.connect(), list[int](), front.engine.clock.wall()
+        for _ in range(150):
+            # Some wait for boards, and some never get any.
+            size, owner = dice.choice((1, 2, 3, 6)), dice.choice(("jane", "joe", "eve"))
+            live.append(front.call(peer, "create_job", size, owner=owner, keepalive=None))
+            front.pass_time(dice.uniform(0.0, 400.0))
+            if len(live) > 4:
+                front.call(peer, "destroy_job", live.pop(dice.randrange(len(live))))
+        for job in live:
+            front.call(peer, "destroy_job", job)
+        front.pass_time(1.0)
+        ended = front.engine.clock.wall()
+        expected, had_boards = defaultdict[str, float](float), 0
+        for record in front.store.ended_jobs(None, None, 1000):
+            if record.allocation is not None and record.allocated is not None and record.ended is not None:
+                had_boards += 1
+                boards = len(record.allocation.boards)
+                expected[record.owner] += boards * (record.ended - record.allocated)
+        assert 75 < had_boards < 150
+
+        def used(begins: float, ends: float, by: str = "owner") -> dict[object, float]:
+            period, *parts = answer(front, **{"from": begins, "to": ends, "by": by}).lines
+            found = {part.about[by]: cast("float", part.about["board_seconds"]) for part in parts}
+            assert abs(sum(found.values()) - cast("float", period.about["board_seconds"])) < 0.01
+            return found
+
+        for owner, board_seconds in used(begun, ended).items():
+            assert abs(board_seconds - expected.pop(str(owner))) < 1.0
+        assert not expected
+        whole = sum(used(begun, ended).values())
+        borders = [begun, *sorted(dice.uniform(begun, ended) for _ in range(5)), ended]
+        for by in ("owner", "account", "group", "machine"):
+            parts = [sum(used(*period, by).values()) for period in pairwise(borders)]
+            assert abs(sum(parts) - whole) < 0.01
 
 
 @pytest.mark.parametrize(
