@@ -3,13 +3,19 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spalloc_client import Job
+from spalloc_server.embedded import EmbeddedSite
+from spinnaker.geometry import Size
+from spinnaker_virtual import Timings, VirtualMachine
 from tests.peers.environments import PeerEnvironment
+from tests.spalloc_client.over_https import over
 from tests.spalloc_client.tunnel.reach import reached
 from tests.spalloc_client.tunnel.test_tunnel import tag_of
 from tests.spinnaker_virtual.test_spinnman import SCRIPT, SPINNMAN
@@ -29,8 +35,25 @@ def spinnman(peer: Peer, task: str, **arguments: object) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_spinnman_boots_discovers_writes_and_reads_three_boards(peer: Peer) -> None:
+@contextmanager
+def through_the_double() -> Iterator[Any]:
     with reached() as job, job.blocking_tunnel() as tunnel:
+        yield tunnel
+
+
+@contextmanager
+def through_our_server() -> Iterator[Any]:
+    machine = VirtualMachine(size=Size(2, 2), timings=Timings.instant())
+    with EmbeddedSite(machine=machine, https=True) as running, over(running) as site:
+        with Job(3, hostname=site.hostname, config_filenames=[]) as job, job.tunnel() as tunnel:
+            yield tunnel
+
+
+@pytest.mark.parametrize("opened", [through_the_double, through_our_server])
+def test_spinnman_boots_discovers_writes_and_reads_three_boards(
+    peer: Peer, opened: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    with opened() as tunnel:
         told = spinnman(peer, "discover", host=tunnel.hostname)
         assert len(told["chips"]) == 144
         # It talks to all boards where the tunnel has them.
