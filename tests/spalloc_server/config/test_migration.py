@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +125,14 @@ def _told(machine: Machine) -> dict[str, object]:
     )
 
 
+_WITHOUT_SPINNMACHINE = """
+from importlib.machinery import PathFinder
+
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *others: None if name == "spinn_machine" else find(name, *others)
+"""
+
+
 @pytest.mark.parametrize(
     ("file", "published", "package"),
     [
@@ -193,6 +202,21 @@ def test_a_file_of_2025_may_use_the_rest_of_spinnmachine_where_that_is_installed
     assert [machine.name for machine in convert(tmp_path / "old.cfg").configuration.machines] == [
         "from there"
     ]
+
+
+def test_a_file_of_2025_can_be_converted_without_spinnmachine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "boards.csv").write_text(CSV)
+    (tmp_path / "old.cfg").write_text(SINCE_2025)
+    (tmp_path / "sitecustomize.py").write_text(_WITHOUT_SPINNMACHINE)
+    monkeypatch.chdir(tmp_path)
+    expected = convert(Path("old.cfg")).configuration
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    tried = subprocess.run([sys.executable, "-c", "import spinn_machine"], capture_output=True, check=False)
+    assert b"ModuleNotFoundError" in tried.stderr
+    assert convert(Path("old.cfg")).configuration == expected
+    assert expected.machines
 
 
 def test_the_command_writes_what_check_accepts(tmp_path: Path) -> None:
