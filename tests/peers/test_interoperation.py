@@ -103,10 +103,11 @@ def _commands(client: PeerEnvironment, port: int) -> Iterator[tuple[str, str]]:
 
 
 def _page() -> dict[str, dict[str, str]]:
-    """Return the page's table: what works, by the client and the server that stand above the column."""
+    """Return the page's first table: what works, by the client and the server that stand above the column."""
+    first = PAGE.read_text(encoding="utf-8").partition("\n## Our client over HTTP\n")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        for line in first.splitlines()
         if re.match(r"\| (what|`|notifications)", line)
     ]
     return {name: {row[0]: row[at] for row in rows[1:]} for at, name in enumerate(rows[0]) if at}
