@@ -165,7 +165,13 @@ def test_anything_else_is_told_what_it_is(tmp_path: Path, content: str | bytes, 
 
 def test_a_python_file_that_breaks_off_is_told_to_be_that(tmp_path: Path) -> None:
     broken = "from spalloc_server.configuration import *\nif True:\nelse:\n"
-    assert "is not Python" in _convert(tmp_path, broken)
+    assert "3: the file is not Python: expected an indented block" in _convert(tmp_path, broken)
+
+
+def test_prose_is_told_what_could_be_converted(tmp_path: Path) -> None:
+    said = _convert(tmp_path, "Dear all,\nthe machines are down.\n")
+    assert "the file is not Python: invalid syntax; convert takes a Python program" in said
+    assert "or machine definitions of the Java service" in said
 
 
 def test_records_are_told_from_other_databases(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from spalloc_server.config.document import parse
 from spalloc_server.config.migration.converting import convert
+from spalloc_server.config.migration.recognising import TAKEN
 from spalloc_server.config.mistakes import ConfigurationError
 from spalloc_server.config.writing import to_toml
 from spalloc_server.core.machine import Machine
@@ -259,7 +260,7 @@ def _convert(tmp_path: Path, text: str) -> str:
     ("text", "mistake"),
     [
         ("\n1 / 0\n", "2: ZeroDivisionError: division by zero"),
-        ("\n\nconfiguration = Configuration(", "3: the file is not Python: '(' was never closed"),
+        ("\n\nconfiguration = Configuration(", f"3: the file is not Python: '(' was never closed; {TAKEN}"),
         ("x = 1\n", "1: TypeError: the file must define `configuration = Configuration(...)`"),
         ("raise SystemExit('no')\n", "1: SystemExit: no"),
         ("import os\nos._exit(3)\n", "1: the file ended the process that ran it, with status 3"),

@@ -12,7 +12,7 @@ import msgspec
 
 from spalloc_server.config.migration.definitions import DefinitionError, convert_definitions
 from spalloc_server.config.migration.old import Converted, Old, configuration_of, notes_of
-from spalloc_server.config.migration.recognising import MOST_BYTES, Form, UnknownFormError, recognised
+from spalloc_server.config.migration.recognising import MOST_BYTES, TAKEN, Form, UnknownFormError, recognised
 from spalloc_server.config.mistakes import ConfigurationError, Mistake
 
 RUN_SECONDS = 60.0
@@ -47,8 +47,7 @@ def convert(path: Path) -> Converted:
         if recognised(content) is Form.DEFINITIONS:
             return convert_definitions(content.decode("utf-8-sig"))
     except UnknownFormError as error:
-        takes = " or ".join(form.value for form in Form)
-        raise _failure(name, 1, f"{error}; convert takes {takes}") from None
+        raise _failure(name, 1, f"{error}; {TAKEN}") from None
     except DefinitionError as error:
         raise _failure(name, error.line, str(error)) from None
     except OSError as error:

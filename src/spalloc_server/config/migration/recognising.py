@@ -45,6 +45,10 @@ class Form(Enum):
     DEFINITIONS = "machine definitions of the Java service, in JSON"
 
 
+TAKEN = "convert takes " + " or ".join(form.value for form in Form)
+"""The end of a sentence about a file that is something else."""
+
+
 class UnknownFormError(ValueError):
     """A file has another form; the message is a sentence that says which."""
 

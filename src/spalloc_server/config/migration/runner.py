@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spalloc_server.config.migration import vocabulary
+from spalloc_server.config.migration.recognising import TAKEN
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def _pairs(mapping: dict[Any, Any]) -> list[list[Any]]:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        return f"the file is not Python: {error.msg}"
+        return f"the file is not Python: {error.msg}; {TAKEN}"
     if isinstance(error, OSError):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
