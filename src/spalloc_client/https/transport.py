@@ -167,4 +167,6 @@ def _words(error: Exception) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in what:
         reason = what.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
         return f"{UNTRUSTED}: {reason}; name the file of its authority in SSL_CERT_FILE"
-    return what
+    if "WRONG_VERSION_NUMBER" in what:
+        return "what answers there does not speak TLS"
+    return what.rstrip(".")

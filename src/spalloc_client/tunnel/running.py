@@ -65,8 +65,14 @@ class Channel:
         Raises:
             TimeoutError: None came within `timeout` seconds.
         """
-        async with asyncio.timeout(timeout):
-            return await self._heard.get()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._heard.get()
+        except TimeoutError:
+            raise TimeoutError(
+                f"nothing came from port {self._port.number} of board {self._port.board} in {timeout} s; a board "
+                "answers only after it was booted, and datagrams may be lost: send again"
+            ) from None
 
     def hear(self, data: bytes) -> None:
         """Take a datagram of the board."""

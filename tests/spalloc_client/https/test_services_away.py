@@ -133,3 +133,28 @@ def test_a_client_says_that_its_service_is_away_and_connects_again(
         door.open()
         client.connect(PATIENCE)
         assert client.list_machines(timeout=PATIENCE)[0]["name"] == "big"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said", "why"),
+    [
+        (
+            "https",
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "can't be reached: what answers there does not speak TLS$",
+        ),
+        ("http", b"", r"connection to http://\S+: .*[a-z]$"),
+    ],
+)
+def test_what_speaks_tls_on_one_side_only_is_told_in_words(scheme: str, said: bytes, why: str) -> None:
+    def answer() -> None:
+        for _ in range(2):
+            with listening.accept()[0] as peer:
+                peer.recv(65536)
+                peer.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"{scheme}://user:secret@127.0.0.1:{listening.getsockname()[1]}/"
+        with pytest.raises((OSError, ProtocolError), match=why):
+            ProtocolClient(url).connect(PATIENCE)

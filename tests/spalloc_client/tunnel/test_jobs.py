@@ -76,6 +76,10 @@ def test_a_job_gives_channels_without_a_tunnel(service: Service) -> None:
             for channel in (one, other):
                 channel.send(VERSION)
                 assert b"SC&MP" in channel.receive(PATIENCE)
+            with pytest.raises(
+                TimeoutError, match=r"nothing came from port 17893 of board \(0, 0\) in 0.01 s"
+            ):
+                other.receive(0.01)
         assert job.hostname == job.connections[0, 0]
 
 
