@@ -1,4 +1,4 @@
-"""Our server over HTTPS, killed and started again: its sessions are gone, its jobs and their applications go on."""
+"""Our server over HTTPS, killed and started again: jobs and their applications go on."""
 
 import os
 import signal
