@@ -20,6 +20,9 @@ READY = {"state": 3, "power": True, "keepalive": 60.0, "reason": None, "start_ti
 QUEUED = {**READY, "state": 1, "power": None}
 
 
+TRIES = 8
+
+
 class _Handler:
     """Has an action done, as a signal handler, in the main thread; keeps what came of it."""
 
@@ -39,9 +42,12 @@ class _Handler:
         """What answers a request only once the handler, which it lets come, is at work."""
 
         def answer_later(request: Request) -> Any:
-            self.send()
-            assert self.entered.acquire(timeout=PATIENCE)
-            return answer
+            # Python notices a signal that comes just before a system call begins only at the next one.
+            for _ in range(TRIES):
+                self.send()
+                if self.entered.acquire(timeout=PATIENCE / TRIES):
+                    return answer
+            raise AssertionError("no handler came")
 
         return answer_later
 
